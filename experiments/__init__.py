@@ -1,0 +1,1 @@
+"""Studies, run from the command line: one module each."""

@@ -1,0 +1,180 @@
+"""Method 1: group interaction, in its two views, and the smoothed dilated convolution built on it."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._checks import accumulation_dtype, check_array, check_int, check_maps, check_ndim, check_parameter
+from ._dilated import check_kernel, convolve
+from ._padding import Padding, resolve_padding
+from ._reinterlace import merge_blocks, split_blocks
+
+_SPATIAL = "hwd"  # spatial axes of one block
+_PHASE_IN = "xyz"
+_PHASE_OUT = "ijk"
+
+
+def group_interaction(groups: jax.Array, weight: jax.Array) -> jax.Array:
+    r"""Group interaction layer on the groups of a decomposition (Eq. 3, Fig. 4).
+
+    $$\hat f_i = \sum_j w_{ij} f_j$$
+
+    one weight for each pair of *groups*, shared by all positions and channels. It stands before the reinterlacing, and
+    is the same map as :func:`ss_block_fc` after it.
+
+    Args:
+      groups: ``[rate**d, N, *S, C]``, as :func:`periodic_subsample` gives them; float32, bfloat16 or float64.
+      weight: ``[rate**d, rate**d]``, row i makes output group i; cast to the groups' dtype.
+
+    Returns:
+      Groups of the same shape and dtype.
+
+    Raises:
+      AssertionError: an argument has another rank or dtype.
+      ValueError: weight is not ``[rate**d, rate**d]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import ops
+      >>> groups = jnp.array([1.0, 2.0]).reshape(2, 1, 1, 1)
+      >>> ops.group_interaction(groups, jnp.array([[1.0, 1.0], [0.0, 3.0]])).ravel().tolist()
+      [3.0, 6.0]
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.2, Eqs. 2 and 3. The
+      authors' published code starts the sum from $f_i$ instead of $f_0$;
+      :func:`smoothjax.weights.group_interaction_weight_from_official` maps weights trained with it to this operation.
+    """
+    groups = check_array(
+        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
+    )
+    weight = _check_weight(weight, groups.shape[0], groups.dtype)
+    return _contract("ij,j...->i...", weight, groups)
+
+
+def ss_block_fc(x: jax.Array, weight: jax.Array, *, rate: int) -> jax.Array:
+    """Separable and shared block-wise fully-connected layer: group interaction seen on the map (Sec. 3.4, Fig. 6).
+
+    One fully connected map of every non-overlapping ``rate**d`` block, shared by all blocks and channels. Blocks that
+    reach over the end of x are completed with zeros and the result is cropped, so that at every size
+    ``ss_block_fc(x) == reinterlace(group_interaction(periodic_subsample(x)))``.
+
+    Args:
+      x: maps ``[N, *S, C]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      weight: ``[rate**d, rate**d]``, row i makes the unit at phase i of a block; cast to x's dtype.
+      rate: side of a block in pixels, an int >= 1.
+
+    Returns:
+      Maps of x's shape and dtype.
+
+    Raises:
+      AssertionError: an argument has another rank or dtype.
+      ValueError: rate is no int >= 1, or weight is not ``[rate**d, rate**d]``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import ops
+      >>> x = jnp.array([1.0, 2.0, 3.0, 4.0, 5.0]).reshape(1, 5, 1)
+      >>> ops.ss_block_fc(x, jnp.full((2, 2), 0.5), rate=2).ravel().tolist()
+      [1.5, 1.5, 3.5, 3.5, 2.5]
+
+    References:
+      Wang & Ji, KDD 2018, Sec. 3.4 and Fig. 6.
+    """
+    x, rate = check_maps("x", x), check_int("rate", rate)
+    ndim = x.ndim - 2
+    weight = _check_weight(weight, rate**ndim, x.dtype).reshape((rate,) * (2 * ndim))
+    spatial, inputs, outputs = _SPATIAL[:ndim], _PHASE_IN[:ndim], _PHASE_OUT[:ndim]
+    source = "".join(a + b for a, b in zip(spatial, inputs, strict=True))
+    target = "".join(a + b for a, b in zip(spatial, outputs, strict=True))
+    # One contraction over the phases of a block; nothing is deinterlaced, so nothing is moved in memory twice.
+    blocks = _contract(f"{outputs}{inputs},n{source}c->n{target}c", weight, split_blocks(x, rate))
+    return merge_blocks(blocks, rate, x.shape[1:-1])
+
+
+def group_interaction_dilated_conv(
+    x: jax.Array, kernel: jax.Array, weight: jax.Array, *, rate: int, padding: Padding = "SAME"
+) -> jax.Array:
+    """Dilated convolution smoothed by group interaction: method 1 (Sec. 3.2, Figs. 4 and 6).
+
+    ``dilated_conv`` followed by ``ss_block_fc``. The input is zero-padded at its end until ``rate`` divides the
+    *output* size, and the result is cropped, as in the authors' code: the last blocks are complete, computed from
+    zeros beyond the border. Groups are phases of the output position.
+
+    Args:
+      x: maps ``[N, *S, C_in]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      kernel: ``[*K, C_in, C_out]``, cast to x's dtype.
+      weight: ``[rate**d, rate**d]``, cast to x's dtype; Eq. 6 is the identity.
+      rate: dilation rate in pixels, an int >= 1.
+      padding: as in :func:`dilated_conv`.
+
+    Returns:
+      Maps ``[N, *S', C_out]`` of x's dtype, of the size that :func:`dilated_conv` gives.
+
+    Raises:
+      AssertionError: an argument has another rank or dtype.
+      ValueError: rate or padding is none of the above, shapes do not match, or no output is left.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import ops
+      >>> x, kernel = jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3, 4))
+      >>> weight = ops.identity_group_interaction(2, 2)
+      >>> smoothed = ops.group_interaction_dilated_conv(x, kernel, weight, rate=2)
+      >>> bool((smoothed == ops.dilated_conv(x, kernel, rate=2)).all())
+      True
+
+    References:
+      Wang & Ji, KDD 2018, Sec. 3.2 and 3.4, Eqs. 2 and 3, Figs. 4 and 6.
+    """
+    x, rate = check_maps("x", x), check_int("rate", rate)
+    kernel = check_kernel(kernel, x)
+    pairs = resolve_padding(padding, kernel.shape[:-2], rate, x.shape[1:-1])
+    out_shape = [
+        size + low + high - (taps - 1) * rate
+        for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
+    ]
+    completed = tuple((low, high + -size % rate) for (low, high), size in zip(pairs, out_shape, strict=True))
+    out = ss_block_fc(convolve(x, kernel, completed, rate), weight, rate=rate)
+    return out[(slice(None), *(slice(size) for size in out_shape))]
+
+
+def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
+    """The group interaction weight that changes nothing (Eq. 6): the initial value of the layer.
+
+    Args:
+      rate: dilation rate in pixels, an int >= 1.
+      ndim: number of spatial axes d, 1, 2 or 3.
+
+    Returns:
+      The identity matrix ``[rate**ndim, rate**ndim]`` of JAX's default float type.
+
+    Raises:
+      ValueError: rate or ndim is none of the above.
+
+    Example:
+      >>> from smoothjax import ops
+      >>> ops.identity_group_interaction(2, 2).shape
+      (4, 4)
+
+    References:
+      Wang & Ji, KDD 2018, Eq. 6.
+    """
+    return jnp.eye(check_int("rate", rate) ** check_ndim(ndim))
+
+
+def _contract(subscripts: str, weight: jax.Array, x: jax.Array) -> jax.Array:
+    """An einsum that costs little beside the convolution, so that it can afford full precision everywhere."""
+    dtype = accumulation_dtype(x.dtype)
+    out = jnp.einsum(subscripts, weight.astype(dtype), x.astype(dtype), precision=lax.Precision.HIGHEST)
+    return out.astype(x.dtype)
+
+
+def _check_weight(weight: jax.Array, groups: int, dtype: jnp.dtype) -> jax.Array:
+    return check_parameter(
+        "weight",
+        weight,
+        shape=(groups, groups),
+        layout="[rate**d, rate**d], one row for each output group",
+        dtype=dtype,
+    )

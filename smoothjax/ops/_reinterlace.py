@@ -1,0 +1,117 @@
+"""Periodic subsampling and reinterlacing: steps 1 and 3 of the decomposition, and the primitive of everything else."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ._checks import check_array, check_int, check_maps
+
+
+def periodic_subsample(x: jax.Array, *, rate: int) -> jax.Array:
+    r"""Splits maps into their ``rate**d`` phases: step 1 of the decomposition (Sec. 3.1, Fig. 3).
+
+    Group $g$ with row-major phase $(p_1, \dots, p_d)$ holds $x[r\,i + p]$; in 2-D, $g = p_1 r + p_2$. A size that
+    ``rate`` does not divide is zero-padded at its end. :func:`reinterlace` is the inverse.
+
+    Args:
+      x: maps ``[N, *S, C]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      rate: subsampling rate r in pixels, an int >= 1.
+
+    Returns:
+      Groups ``[rate**d, N, *ceil(S / rate), C]`` of x's dtype.
+
+    Raises:
+      AssertionError: x has another rank or dtype.
+      ValueError: rate is no int >= 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import ops
+      >>> ops.periodic_subsample(jnp.arange(5.0).reshape(1, 5, 1), rate=2).reshape(2, 3).tolist()
+      [[0.0, 2.0, 4.0], [1.0, 3.0, 0.0]]
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.1 and Fig. 3.
+    """
+    x, rate = check_maps("x", x), check_int("rate", rate)
+    ndim = x.ndim - 2
+    blocks = split_blocks(x, rate)
+    phase_axes = [2 + 2 * axis for axis in range(ndim)]
+    block_axes = [1 + 2 * axis for axis in range(ndim)]
+    groups = blocks.transpose(*phase_axes, 0, *block_axes, blocks.ndim - 1)
+    return groups.reshape(rate**ndim, *groups.shape[ndim:])
+
+
+def reinterlace(groups: jax.Array, *, rate: int, spatial_shape: Sequence[int] | None = None) -> jax.Array:
+    r"""Puts the ``rate**d`` phases back in their places: step 3 of the decomposition (Sec. 3.1, Fig. 3).
+
+    The exact inverse of :func:`periodic_subsample`. The same map is the *periodic shuffling* of transposed convolutions
+    (the operator $\oplus$ of Gao et al., Eq. 1): gridding and checkerboards are one disease, phases that never talk to
+    each other, and both cures act on the groups before this step.
+
+    Args:
+      groups: ``[rate**d, N, *S', C]``, phases in row-major order; float32, bfloat16 or float64.
+      rate: interlacing rate r in pixels, an int >= 1.
+      spatial_shape: the d sizes to crop the result to, each at most ``rate * S'``; all of it when None.
+
+    Returns:
+      Maps ``[N, *spatial_shape, C]`` of the groups' dtype.
+
+    Raises:
+      AssertionError: groups has another rank or dtype.
+      ValueError: the number of groups is not ``rate**d``, or spatial_shape does not fit.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import ops
+      >>> groups = jnp.array([[0.0, 2.0, 4.0], [1.0, 3.0, 0.0]]).reshape(2, 1, 3, 1)
+      >>> ops.reinterlace(groups, rate=2, spatial_shape=(5,)).ravel().tolist()
+      [0.0, 1.0, 2.0, 3.0, 4.0]
+
+    References:
+      Wang & Ji, KDD 2018, Sec. 3.1 and Fig. 3; Gao et al., Pixel Deconvolutional Networks, 2017, Eq. 1 and Fig. 3.
+    """
+    groups = check_array(
+        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
+    )
+    rate = check_int("rate", rate)
+    ndim = groups.ndim - 3
+    if groups.shape[0] != rate**ndim:
+        raise ValueError(
+            f"groups must hold rate**d = {rate}**{ndim} = {rate**ndim} phases on its first axis, got shape "
+            f"{groups.shape}: pass the result of periodic_subsample, or the rate it was made with"
+        )
+    phases = groups.reshape(*(rate,) * ndim, *groups.shape[1:])
+    axes = [ndim]
+    for axis in range(ndim):
+        axes += [ndim + 1 + axis, axis]
+    return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rate, spatial_shape)
+
+
+def split_blocks(x: jax.Array, rate: int) -> jax.Array:
+    """Views ``[N, *S, C]`` as whole ``rate**d`` blocks ``[N, B1, rate, ..., Bd, rate, C]``, the last completed by 0."""
+    spatial = x.shape[1:-1]
+    # jnp.pad also where nothing is missing: no Python branch on a size, which may be symbolic under jax.export.
+    x = jnp.pad(x, [(0, 0), *((0, -size % rate) for size in spatial), (0, 0)])
+    interleaved = [part for size in x.shape[1:-1] for part in (size // rate, rate)]
+    return x.reshape(x.shape[0], *interleaved, x.shape[-1])
+
+
+def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int] | None) -> jax.Array:
+    """The inverse of :func:`split_blocks`, cropped to ``spatial_shape``."""
+    full = tuple(size * rate for size in blocks.shape[1:-1:2])
+    x = blocks.reshape(blocks.shape[0], *full, blocks.shape[-1])
+    if spatial_shape is None:
+        return x
+    return x[(slice(None), *(slice(size) for size in _check_crop(spatial_shape, full)))]
+
+
+def _check_crop(spatial_shape: Sequence[int], full: tuple[int, ...]) -> Sequence[int]:
+    rule = f"spatial_shape must be {len(full)} sizes between 1 and {full}"
+    if isinstance(spatial_shape, str) or not isinstance(spatial_shape, Sequence) or len(spatial_shape) != len(full):
+        raise ValueError(f"{rule}, got {spatial_shape!r}: give one size for each spatial axis")
+    for size, limit in zip(spatial_shape, full, strict=True):
+        if isinstance(size, int) and isinstance(limit, int) and not 1 <= size <= limit:
+            raise ValueError(f"{rule}, got {tuple(spatial_shape)}: crop to the size that was subsampled")
+    return spatial_shape

@@ -1,0 +1,43 @@
+"""What every test shares: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_SHARED_DATA = Path(os.environ.get("SMOOTHJAX_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), "smoothjax-test-cache"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture
+def shared_data() -> Callable[[str], Path]:
+    """Finds a file of the reference data, which is not part of the project; skips the test where it is missing."""
+
+    def find(name: str) -> Path:
+        path = _SHARED_DATA / name
+        if not path.exists():
+            pytest.skip(f"reference data {name!r} is not at {_SHARED_DATA}; set SMOOTHJAX_SHARED_DATA")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def repository() -> Path:
+    """The root of the checkout."""
+    return _REPOSITORY
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Double precision for one test."""
+    with jax.enable_x64(True):
+        yield

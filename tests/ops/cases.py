@@ -1,0 +1,70 @@
+"""What the law tests draw from, and slow references written straight from the definitions."""
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+#: Each example compiles anew, so a few examples of each law go a long way.
+EXAMPLES = 8
+
+
+@st.composite
+def maps(draw: st.DrawFn, max_channels: int = 3) -> np.ndarray:
+    """Float64 maps ``[N, *S, C]`` of one to three spatial axes, of odd and even sizes."""
+    ndim = draw(st.integers(1, 3))
+    limit = {1: 17, 2: 11, 3: 7}[ndim]
+    shape = (
+        draw(st.integers(1, 2)),
+        *(draw(st.integers(1, limit)) for _ in range(ndim)),
+        draw(st.integers(1, max_channels)),
+    )
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal(shape)
+
+
+def rates(limit: int = 4) -> st.SearchStrategy[int]:
+    """Dilation rates; at the small sizes of :func:`maps` many of them exceed the map."""
+    return st.integers(1, limit)
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, Any]:
+    """A map, a kernel, a rate and a padding that leave some output."""
+    x, rate = draw(maps()), draw(rates(3))
+    ndim = x.ndim - 2
+    size = tuple(draw(st.integers(1, 3)) for _ in range(ndim))
+    kernel = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).standard_normal((*size, x.shape[-1], 2))
+    extents = [(taps - 1) * rate + 1 for taps in size]
+    explicit = tuple(
+        (low := draw(st.integers(0, 3)), draw(st.integers(max(0, extent - length - low), extent + 2)))
+        for extent, length in zip(extents, x.shape[1:-1], strict=True)
+    )
+    choices: list[Any] = ["SAME", explicit]
+    if all(length >= extent for length, extent in zip(x.shape[1:-1], extents, strict=True)):
+        choices.append("VALID")
+    return x, kernel, rate, draw(st.sampled_from(choices))
+
+
+def pairs_of(padding: Any, size: tuple[int, ...], rate: int) -> tuple[tuple[int, int], ...]:
+    """The explicit pairs that a padding stands for."""
+    if padding == "VALID":
+        return ((0, 0),) * len(size)
+    if padding == "SAME":
+        total = [(taps - 1) * rate for taps in size]
+        return tuple((math.floor(t / 2), math.ceil(t / 2)) for t in total)
+    return padding
+
+
+def convolve(x: np.ndarray, kernel: np.ndarray, rate: int, padding: Any) -> np.ndarray:
+    """Eq. 1, one tap after the other."""
+    size = kernel.shape[:-2]
+    pairs = pairs_of(padding, size, rate)
+    x = np.pad(x, [(0, 0), *pairs, (0, 0)])
+    out = [length - (taps - 1) * rate for length, taps in zip(x.shape[1:-1], size, strict=True)]
+    total = np.zeros((x.shape[0], *out, kernel.shape[-1]))
+    for tap in itertools.product(*map(range, size)):
+        window = tuple(slice(t * rate, t * rate + length) for t, length in zip(tap, out, strict=True))
+        total += x[(slice(None), *window)] @ kernel[tap]
+    return total

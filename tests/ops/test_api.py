@@ -1,0 +1,220 @@
+"""One suite over every public operation: transformations, dtypes, errors, and the taste of the interface."""
+
+import inspect
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+from smoothjax import ops
+from tests.support import TOLERANCE, assert_close, random
+
+PUBLIC = {name: value for name, value in vars(ops).items() if inspect.isfunction(value)}
+PARAMETERLESS = {"identity_group_interaction", "identity_smoother", "multigrid_rates"}
+
+
+def _case(name: str, ndim: int, batch: int = 8):
+    """A call of the operation that maps a batch to a batch, its batch axis, and the shape of its argument."""
+    size, kernel = (5, 4, 3)[:ndim], random(1, *(3,) * ndim, 2, 2)
+    weight, smoother = random(2, 2**ndim, 2**ndim), random(3, *(3,) * ndim)
+    maps = (batch, *size, 2)
+    groups = (2**ndim, batch, *(2,) * ndim, 2)
+    return {
+        "periodic_subsample": (partial(ops.periodic_subsample, rate=2), maps, (0, 1)),
+        "reinterlace": (partial(ops.reinterlace, rate=2, spatial_shape=(3,) * ndim), groups, (1, 0)),
+        "dilated_conv": (partial(ops.dilated_conv, kernel=kernel, rate=2), maps, (0, 0)),
+        "group_interaction": (partial(ops.group_interaction, weight=weight), groups, (1, 1)),
+        "ss_block_fc": (partial(ops.ss_block_fc, weight=weight, rate=2), maps, (0, 0)),
+        "ss_conv": (partial(ops.ss_conv, kernel=smoother), maps, (0, 0)),
+        "group_interaction_dilated_conv": (
+            partial(ops.group_interaction_dilated_conv, kernel=kernel, weight=weight, rate=2),
+            maps,
+            (0, 0),
+        ),
+        "ss_dilated_conv": (
+            partial(ops.ss_dilated_conv, kernel=kernel, smoother=smoother, rate=2),
+            maps,
+            (0, 0),
+        ),
+    }[name]
+
+
+OPERATIONS = sorted(set(PUBLIC) - PARAMETERLESS)
+each_operation = pytest.mark.parametrize("name", OPERATIONS)
+each_ndim = pytest.mark.parametrize("ndim", [1, 2, 3])
+
+
+@each_operation
+@each_ndim
+def test_jit_and_dtypes(name, ndim):
+    op, shape, _ = _case(name, ndim)
+    x = random(0, *shape)
+    reference = op(x)
+    assert_close(jax.jit(op)(x), reference)
+    rounded = jax.jit(op)(x.astype(jnp.bfloat16))
+    assert rounded.dtype == jnp.bfloat16
+    assert_close(rounded, reference)
+    with jax.enable_x64(True):
+        double = jax.jit(op)(x.astype(jnp.float64))
+        assert double.dtype == jnp.float64
+        assert_close(double, reference, TOLERANCE["float32"])
+
+
+@each_operation
+@each_ndim
+def test_grad_is_the_adjoint(name, ndim):
+    """Every operation is linear in x: <op(x), y> = <x, grad(y)>, and jvp(x) = op(x)."""
+    op, shape, _ = _case(name, ndim)
+    x = random(0, *shape)
+    out, tangent = jax.jvp(op, (x,), (x,))
+    assert_close(tangent, out)
+    y = random(1, *out.shape)
+    (gradient,) = jax.vjp(op, x)[1](y)
+    assert_close(jnp.vdot(gradient, x), jnp.vdot(y, out), 1e-4)
+
+
+@each_operation
+@each_ndim
+def test_vmap_maps_the_batch(name, ndim):
+    op, shape, (batch_in, batch_out) = _case(name, ndim)
+    x = random(0, *shape)
+    apart = jnp.expand_dims(jnp.moveaxis(x, batch_in, 0), batch_in + 1)
+    together = jnp.moveaxis(op(x), batch_out, 0)
+    assert_close(jnp.squeeze(jax.vmap(op)(apart), batch_out + 1), together)
+
+
+@each_operation
+def test_pmap_splits_the_batch(name):
+    op, shape, (batch_in, batch_out) = _case(name, 2)
+    x = random(0, *shape)
+    apart = jnp.expand_dims(jnp.moveaxis(x, batch_in, 0), batch_in + 1)
+    out = jnp.asarray(jax.device_get(jax.pmap(op)(apart)))
+    assert_close(jnp.squeeze(out, batch_out + 1), jnp.moveaxis(op(x), batch_out, 0))
+
+
+@each_operation
+@each_ndim
+def test_shard_map_splits_the_batch(name, ndim):
+    op, shape, (batch_in, batch_out) = _case(name, ndim)
+    x = random(0, *shape)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    spec = [PartitionSpec(*(None,) * axis, "data") for axis in (batch_in, batch_out)]
+    sharded = jax.shard_map(op, mesh=mesh, in_specs=spec[0], out_specs=spec[1])
+    assert_close(jax.jit(sharded)(x), op(x))
+
+
+@each_operation
+@pytest.mark.parametrize("dtype", ["float16", "int32", "complex64"])
+def test_refuses_other_dtypes(name, dtype):
+    op, shape, _ = _case(name, 2)
+    with pytest.raises(AssertionError, match=f"must be float32, bfloat16 or float64, got {dtype}: cast it"):
+        op(jnp.zeros(shape, dtype))
+
+
+@each_operation
+@pytest.mark.parametrize("rank", [2, 7])
+def test_refuses_other_ranks(name, rank):
+    op, _, _ = _case(name, 2)
+    with pytest.raises(AssertionError, match=r"must be \[.*\] with one, two or three spatial axes S, got shape"):
+        op(jnp.zeros((4,) * rank))
+
+
+@pytest.mark.parametrize("name", sorted(n for n, f in PUBLIC.items() if "rate" in inspect.signature(f).parameters))
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (0, "rate must be at least [12], got 0"),
+        (-2, "rate must be at least [12], got -2"),
+        (1.5, "rate must be one int for all spatial axes, got 1.5 of type float"),
+        ((2, 2), r"rate must be one int for all spatial axes, got \(2, 2\) of type tuple"),
+        (True, "rate must be an int, got True"),
+        ("2", "rate must be one int for all spatial axes, got '2' of type str"),
+    ],
+)
+def test_refuses_bad_rates(name, rate, message):
+    if name in PARAMETERLESS:
+        call = lambda: PUBLIC[name](rate, 2)
+    else:
+        op, shape, _ = _case(name, 2)
+        call = lambda: op(jnp.zeros(shape), rate=rate)
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_refuses_a_traced_rate():
+    with pytest.raises(ValueError, match=r"rate must be known while JAX traces.*static_argnames"):
+        jax.jit(lambda x, rate: ops.periodic_subsample(x, rate=rate))(jnp.zeros((1, 4, 1)), 2)
+
+
+@pytest.mark.parametrize("ndim", [0, 4])
+@pytest.mark.parametrize("name", ["identity_group_interaction", "identity_smoother"])
+def test_refuses_bad_ndim(name, ndim):
+    with pytest.raises(ValueError, match=f"ndim must be .*got {ndim}"):
+        PUBLIC[name](2, ndim)
+
+
+CONVOLUTIONS = sorted(name for name, f in PUBLIC.items() if "padding" in inspect.signature(f).parameters)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    ("padding", "message"),
+    [
+        ("same", r"padding must be 'SAME', 'VALID' or 2 pairs \(low, high\) of ints >= 0, got 'same'"),
+        (1, "padding must be 'SAME', 'VALID' or 2 pairs.*got 1"),
+        (((1, 1),), "padding must be 'SAME', 'VALID' or 2 pairs.*give one pair for each of the 2 spatial axes"),
+        (((1, 1), (1,)), "padding must be 'SAME', 'VALID' or 2 pairs"),
+        (((1, 1), (-1, 0)), "padding must be at least 0, got -1"),
+        (
+            "VALID",
+            r"padding 'VALID' leaves no output on spatial axis [01]: size [12].*smaller than the kernel's extent",
+        ),
+    ],
+)
+def test_refuses_bad_padding(name, padding, message):
+    op, shape, _ = _case(name, 2)
+    with pytest.raises(ValueError, match=message):
+        op(jnp.zeros((1, 2, 1, shape[-1])), padding=padding)
+
+
+@pytest.mark.parametrize("name", ["dilated_conv", "group_interaction_dilated_conv", "ss_dilated_conv"])
+def test_refuses_a_kernel_of_other_channels(name):
+    op, _, _ = _case(name, 2)
+    with pytest.raises(ValueError, match=r"kernel must be \[\*K, C_in, C_out\].*here \[any, any, 3, any\], got shape"):
+        op(jnp.zeros((1, 5, 5, 3)))
+
+
+@pytest.mark.parametrize("name", ["dilated_conv", "group_interaction_dilated_conv", "ss_dilated_conv"])
+def test_refuses_a_kernel_of_other_rank(name):
+    op, shape, _ = _case(name, 2)
+    with pytest.raises(AssertionError, match=r"kernel must be \[\*K, C_in, C_out\].*got shape \(3, 2, 2\)"):
+        op(jnp.zeros(shape), kernel=jnp.zeros((3, 2, 2)))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_taste(name):
+    """One grammar: data first, then parameters, then keyword-only options; documented, typed, with an example."""
+    function = PUBLIC[name]
+    signature = inspect.signature(function)
+    options = {"rate", "padding", "method", "spatial_shape"}
+    positional = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if name not in PARAMETERLESS:
+        assert positional[0].name in ("x", "groups")
+        assert not options & {p.name for p in positional}
+        assert all(p.default is p.empty for p in positional)
+    assert all(p.annotation is not p.empty for p in signature.parameters.values())
+    assert signature.return_annotation is not signature.empty
+    documentation = inspect.getdoc(function) or ""
+    for section in ("Args:", "Returns:", "Raises:", "Example:", "References:"):
+        assert section in documentation, section
+    for parameter in signature.parameters:
+        assert f"  {parameter}: " in documentation, parameter
+
+
+def test_chex_is_used_for_structure():
+    with pytest.raises(AssertionError, match=r"x must be \[N, \*S, C\]"):
+        ops.dilated_conv(jnp.zeros((5, 5)), jnp.zeros((3, 3, 1, 1)))
+    chex.assert_rank(ops.dilated_conv(jnp.zeros((1, 5, 5, 1)), jnp.zeros((3, 3, 1, 1))), 4)

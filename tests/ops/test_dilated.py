@@ -1,0 +1,105 @@
+"""Dilated convolution: both forms against the definition, against each other and against the authors' code."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from smoothjax import ops
+from tests.ops.cases import EXAMPLES, convolutions, convolve
+from tests.support import TOLERANCE, assert_close, random
+
+METHODS = ("direct", "decomposed")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_equation_1(method, dtype, case):
+    x, kernel, rate, padding = case
+    with jax.enable_x64(dtype == "float64"):
+        conv = jax.jit(partial(ops.dilated_conv, rate=rate, padding=padding, method=method))
+        out = conv(jnp.asarray(x, dtype), jnp.asarray(kernel))
+        assert out.dtype == dtype
+        assert_close(out, convolve(x, kernel, rate, padding), TOLERANCE[dtype])
+
+
+@pytest.mark.usefixtures("x64")
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_both_forms_have_the_same_gradients(case):
+    x, kernel, rate, padding = case
+
+    @partial(jax.jit, static_argnums=0)
+    def pullback(method, x, kernel):
+        conv = partial(ops.dilated_conv, rate=rate, padding=padding, method=method)
+        out, vjp = jax.vjp(conv, x, kernel)
+        return vjp(jnp.cos(jnp.arange(float(out.size))).reshape(out.shape))
+
+    direct, decomposed = (pullback(method, x, kernel) for method in METHODS)
+    for actual, reference in zip(decomposed, direct, strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_accumulates_in_float32_and_rounds_once(method):
+    x, kernel = random(0, 1, 9, 9, 64, dtype=jnp.bfloat16), random(1, 3, 3, 64, 8, dtype=jnp.bfloat16)
+    out = ops.dilated_conv(x, kernel, rate=2, method=method)
+    exact = ops.dilated_conv(x.astype(jnp.float32), kernel.astype(jnp.float32), rate=2)
+    # Float32 sums of another order may fall to the other side of a rounding boundary, by one unit in the last place.
+    once = exact.astype(jnp.bfloat16)
+    assert float(jnp.mean(out == once)) > 0.99
+    assert_close(out, once, 2**-7)
+
+
+def test_figure_3_sizes():
+    out = ops.dilated_conv(jnp.ones((1, 10, 10, 1)), jnp.ones((3, 3, 1, 1)), rate=2, padding="VALID")
+    chex.assert_shape(out, (1, 6, 6, 1))
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_shift_equivariance(ndim):
+    x, kernel = random(0, 1, *(12,) * ndim, 2), random(1, *(3,) * ndim, 2, 2)
+    axes = tuple(range(1, ndim + 1))
+    conv = jax.jit(lambda x: ops.dilated_conv(x, kernel, rate=2, padding="VALID"))
+    shifted = conv(jnp.roll(x, (1,) * ndim, axes))
+    inner = (slice(None), *(slice(1, None),) * ndim)
+    assert_close(shifted[inner], jnp.roll(conv(x), (1,) * ndim, axes)[inner])
+
+
+def test_groups_never_meet():
+    """Gridding: through any number of layers of rate 2 an output depends on inputs of its own phase alone."""
+    x, kernel = random(0, 1, 16, 16, 1), random(1, 3, 3, 1, 1)
+    stack = lambda x: ops.dilated_conv(ops.dilated_conv(x, kernel, rate=2), kernel, rate=2)
+    dependence = np.asarray(jax.grad(lambda x: stack(x)[0, 7, 8, 0])(x))[0, :, :, 0] != 0
+    rows, columns = np.nonzero(dependence)
+    assert set(rows % 2) == {1}
+    assert set(columns % 2) == {0}
+
+
+@pytest.mark.parametrize("form", ["regular", "decompose"])
+@pytest.mark.parametrize(("rate", "size"), [(2, "10x10"), (2, "9x14"), (4, "13x17")])
+@pytest.mark.parametrize("method", METHODS)
+def test_official_code(shared_data, form, rate, size, method):
+    reference = np.load(shared_data(f"official_ops/{form}_r{rate}_{size}.npz"))
+    out = ops.dilated_conv(reference["x"], reference["d.weights"], rate=rate, method=method)
+    assert_close(out, reference["y"], 1e-5)
+
+
+def test_symbolic_sizes_export():
+    batch, height, width = jax.export.symbolic_shape("b, h, w")
+    x = jax.ShapeDtypeStruct((batch, height, width, 2), jnp.float32)
+    kernel = random(0, 3, 3, 2, 2)
+    exported = jax.export.export(jax.jit(lambda x: ops.dilated_conv(x, kernel, rate=2)))(x)
+    image = random(1, 2, 7, 9, 2)
+    assert_close(exported.call(image), ops.dilated_conv(image, kernel, rate=2))
+
+
+def test_refuses_an_unknown_method():
+    with pytest.raises(ValueError, match="method must be 'direct' or 'decomposed', got 'fft'"):
+        ops.dilated_conv(jnp.zeros((1, 5, 1)), jnp.zeros((3, 1, 1)), method="fft")  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,125 @@
+"""Method 1: the two views agree at every size, and match the paper."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothjax import ops
+from tests.ops.cases import EXAMPLES, convolutions, maps, pairs_of, rates
+from tests.support import TOLERANCE, assert_close, random
+
+
+def _weight(rate: int, ndim: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal((rate**ndim, rate**ndim)))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(x=maps(), rate=rates(3), seed=st.integers(0, 99))
+def test_equation_3(x, rate, seed):
+    weight = _weight(rate, x.ndim - 2, seed)
+    groups = np.asarray(ops.periodic_subsample(jnp.asarray(x), rate=rate))
+    expected = [sum(weight[i, j] * groups[j] for j in range(len(groups))) for i in range(len(groups))]
+    assert_close(ops.group_interaction(jnp.asarray(groups), weight), np.stack(expected), 1e-5)
+
+
+@partial(jax.jit, static_argnums=2)
+def _through_groups(x, weight, rate):
+    groups = ops.group_interaction(ops.periodic_subsample(x, rate=rate), weight)
+    return ops.reinterlace(groups, rate=rate, spatial_shape=x.shape[1:-1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(x=maps(), rate=rates(3))
+def test_the_two_views_agree_at_every_size(dtype, x, rate):
+    with jax.enable_x64(dtype == "float64"):
+        x, weight = jnp.asarray(x, dtype), _weight(rate, x.ndim - 2)
+        blocks = jax.jit(partial(ops.ss_block_fc, rate=rate))(x, weight)
+        assert blocks.dtype == x.dtype
+        assert_close(blocks, _through_groups(x, weight, rate), TOLERANCE[dtype])
+
+
+@pytest.mark.usefixtures("x64")
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_smoothed_convolution_is_its_decomposition(case):
+    x, kernel, rate, padding = case
+    weight = _weight(rate, x.ndim - 2)
+    fused = partial(ops.group_interaction_dilated_conv, rate=rate, padding=padding)
+    fused = jax.jit(fused)(x, kernel, weight)
+    pairs = pairs_of(padding, kernel.shape[:-2], rate)
+    assert_close(fused, jax.jit(_steps_by_hand, static_argnums=(3, 4))(x, kernel, weight, rate, pairs))
+    assert_close(fused, jax.jit(_padded_map, static_argnums=(3, 4))(x, kernel, weight, rate, pairs))
+
+
+def _steps_by_hand(x, kernel, weight, rate, pairs):
+    """Steps 1 to 3 of the decomposition, with the interaction between 2 and 3."""
+    padded = jnp.pad(x, [(0, 0), *pairs, (0, 0)])
+    out_shape = [s - (k - 1) * rate for s, k in zip(padded.shape[1:-1], kernel.shape, strict=False)]
+    groups = ops.periodic_subsample(padded, rate=rate)
+    missing = [
+        -(-o // rate) - (g - k + 1) for o, g, k in zip(out_shape, groups.shape[2:-1], kernel.shape, strict=False)
+    ]
+    groups = jnp.pad(groups, [(0, 0), (0, 0), *((0, m) for m in missing), (0, 0)])
+    convolved = jnp.stack([ops.dilated_conv(group, kernel, padding="VALID") for group in groups])
+    return ops.reinterlace(ops.group_interaction(convolved, weight), rate=rate, spatial_shape=out_shape)
+
+
+def _padded_map(x, kernel, weight, rate, pairs):
+    """The view of the map: pad the input at its end, convolve, interact block by block, crop."""
+    out_shape = [
+        size + low + high - (taps - 1) * rate
+        for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
+    ]
+    ends = [(low, high + -size % rate) for (low, high), size in zip(pairs, out_shape, strict=True)]
+    convolved = ops.dilated_conv(x, kernel, rate=rate, padding=ends)
+    whole = ops.ss_block_fc(convolved, weight, rate=rate)
+    return whole[(slice(None), *(slice(size) for size in out_shape))]
+
+
+@pytest.mark.parametrize(("size", "same"), [(8, True), (9, False)])
+def test_end_padding_matters_where_the_rate_does_not_divide_the_size(size, same):
+    x, kernel, weight = random(0, 1, size, size, 2), random(1, 3, 3, 2, 2), _weight(2, 2)
+    fused = ops.group_interaction_dilated_conv(x, kernel, weight, rate=2)
+    unpadded = ops.ss_block_fc(ops.dilated_conv(x, kernel, rate=2), weight, rate=2)
+    assert bool(jnp.allclose(fused, unpadded, atol=1e-4)) is same
+    inner = slice(0, 8)
+    assert_close(fused[:, inner, inner], unpadded[:, inner, inner])
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_equation_6_is_the_identity(ndim):
+    x = random(0, 2, *(5,) * ndim, 3)
+    weight = ops.identity_group_interaction(2, ndim)
+    chex.assert_trees_all_equal(weight, jnp.eye(2**ndim))
+    chex.assert_trees_all_equal(ops.ss_block_fc(x, weight, rate=2), x)
+
+
+def test_groups_meet_within_their_block():
+    x, kernel, weight = random(0, 1, 16, 16, 1), random(1, 3, 3, 1, 1), _weight(2, 2)
+    smoothed = lambda x: ops.group_interaction_dilated_conv(x, kernel, weight, rate=2)
+    dependence = np.asarray(jax.grad(lambda x: smoothed(x)[0, 7, 8, 0])(x))[0, :, :, 0] != 0
+    rows, columns = np.nonzero(dependence)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 9, 6, 11)
+    assert dependence[4:10, 6:12].all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((3, 3), r"weight must be \[rate\*\*d, rate\*\*d\].*here \[4, 4\], got shape \(3, 3\)")],
+)
+def test_refuses_a_wrong_weight(shape, message):
+    x, kernel = jnp.zeros((1, 4, 4, 1)), jnp.zeros((3, 3, 1, 1))
+    for call in (
+        lambda w: ops.ss_block_fc(x, w, rate=2),
+        lambda w: ops.group_interaction(jnp.zeros((4, 1, 2, 2, 1)), w),
+        lambda w: ops.group_interaction_dilated_conv(x, kernel, w, rate=2),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call(jnp.zeros(shape))

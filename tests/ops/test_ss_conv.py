@@ -1,0 +1,97 @@
+"""Method 2: the SS convolution against a depthwise one, its two forms, and the authors' code."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from smoothjax import ops
+from smoothjax.ops import _ss_conv
+from tests.ops.cases import EXAMPLES, convolutions, convolve
+from tests.support import TOLERANCE, assert_close, random
+
+
+def _one_filter(x, kernel, rate, padding):
+    """The definition: a convolution whose kernel is the filter on the diagonal of the channels."""
+    return convolve(x, kernel[..., None, None] * np.eye(x.shape[-1]), rate, padding)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_one_filter_for_every_channel(dtype, case):
+    x, kernel, rate, padding = case
+    kernel = kernel[..., 0, 0]
+    with jax.enable_x64(dtype == "float64"):
+        conv = jax.jit(partial(ops.ss_conv, rate=rate, padding=padding))
+        out = conv(jnp.asarray(x, dtype), jnp.asarray(kernel))
+        assert out.dtype == dtype
+        assert_close(out, _one_filter(x, kernel, rate, padding), TOLERANCE[dtype])
+
+
+@pytest.mark.usefixtures("x64")
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_both_forms_agree_in_value_and_gradients(case):
+    x, kernel, rate, _ = case
+    kernel = jnp.asarray(kernel[..., 0, 0])
+    x = jnp.pad(jnp.asarray(x), [(0, 0), *((size * rate, size * rate) for size in kernel.shape), (0, 0)])
+
+    @partial(jax.jit, static_argnums=0)
+    def pull(form, x, kernel):
+        out, vjp = jax.vjp(lambda x, kernel: form(x, kernel, rate), x, kernel)
+        return out, *vjp(jnp.cos(out))
+
+    banded, shifted = pull(_ss_conv._banded, x, kernel), pull(_ss_conv._shifted_sum, x, kernel)
+    for actual, reference in zip(banded, shifted, strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.parametrize("taps", [7, 8])
+def test_large_filters(taps):
+    """Beyond the limit of the shifted form, at the rates 4 and more of DeepLab."""
+    x, kernel = random(0, 2, 9, 11, 3), random(1, taps, taps)
+    assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("rate", [1, 2, 4])
+def test_equation_7_is_the_identity(ndim, rate):
+    x = random(0, 2, *(5,) * ndim, 3)
+    smoother = ops.identity_smoother(rate, ndim)
+    chex.assert_shape(smoother, (2 * rate - 1,) * ndim)
+    assert float(smoother.sum()) == 1.0
+    chex.assert_trees_all_equal(ops.ss_conv(x, smoother), x)
+
+
+def test_smoothing_is_a_convolution_before_the_dilated_one():
+    x, kernel, smoother = random(0, 2, 9, 8, 3), random(1, 3, 3, 3, 4), random(2, 3, 3)
+    out = ops.ss_dilated_conv(x, kernel, smoother, rate=2, padding="VALID")
+    chex.assert_shape(out, (2, 5, 4, 4))
+    smoothed = _one_filter(np.asarray(x), np.asarray(smoother), 1, "SAME")
+    assert_close(out, convolve(smoothed, np.asarray(kernel), 2, "VALID"))
+
+
+def test_groups_meet_in_every_neighbourhood():
+    x, kernel, smoother = random(0, 1, 16, 16, 1), random(1, 3, 3, 1, 1), random(2, 3, 3)
+    smoothed = lambda x: ops.ss_dilated_conv(x, kernel, smoother, rate=2)
+    dependence = np.asarray(jax.grad(lambda x: smoothed(x)[0, 7, 8, 0])(x))[0, :, :, 0] != 0
+    assert dependence[4:11, 5:12].all()
+    assert dependence.sum() == 49
+
+
+@pytest.mark.parametrize(("rate", "size"), [(2, "10x10"), (2, "9x14"), (4, "13x17")])
+def test_official_code(shared_data, rate, size):
+    reference = np.load(shared_data(f"official_ops/smooth_SSC_r{rate}_{size}.npz"))
+    smoother = jnp.asarray(reference["d.fix_w"][:, :, 0, 0, 0]) + ops.identity_smoother(rate, 2)
+    out = ops.ss_dilated_conv(reference["x"], reference["d.weights"], smoother, rate=rate)
+    assert_close(out, reference["y"], 1e-5)
+
+
+def test_refuses_a_smoother_of_another_rate():
+    with pytest.raises(ValueError, match=r"smoother must be \[\*K\].*here \[7, 7\], got shape \(3, 3\)"):
+        ops.ss_dilated_conv(jnp.zeros((1, 9, 9, 1)), jnp.zeros((3, 3, 1, 1)), jnp.zeros((3, 3)), rate=4)

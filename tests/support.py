@@ -1,0 +1,24 @@
+"""Helpers that several test files share."""
+
+from typing import Any
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+#: "Relative" error is max|error| / max|reference|.
+TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float64": 1e-12}
+
+
+def assert_close(actual: Any, reference: Any, tolerance: float | None = None) -> None:
+    """Asserts equal shapes and a relative error below ``tolerance`` (by default that of the actual dtype)."""
+    if tolerance is None:
+        tolerance = TOLERANCE[str(actual.dtype)]
+    actual, reference = np.asarray(actual, np.float64), np.asarray(reference, np.float64)
+    scale = max(float(np.max(np.abs(reference), initial=0.0)), np.finfo(np.float64).tiny)
+    chex.assert_trees_all_close(actual / scale, reference / scale, rtol=0.0, atol=tolerance)
+
+
+def random(seed: int, *shape: int, dtype: Any = jnp.float32) -> jnp.ndarray:
+    """Standard normal values, the same on every platform."""
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)

@@ -1,0 +1,57 @@
+"""Imports point down only: the layers of the library, read from its source."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+LAYERS = {
+    "ops": {"jax", "chex"},
+    "nn": {"jax", "flax", "ops"},
+    "models": {"jax", "flax", "numpy", "ops", "nn"},
+    "weights": {"jax", "flax", "numpy", "ops", "nn", "models"},
+    "data": {"numpy", "PIL", "grain", "yaml", "tqdm", "tensorflow_datasets", "absl", "importlib_resources"},
+    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl"},
+    "metrics": {"jax", "chex", "numpy"},
+}
+PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
+
+
+def _imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports; for smoothjax's own, the layer."""
+    layer = path.relative_to(PACKAGE).parts[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # One dot stays inside the layer, two reach its sisters.
+            base = "smoothjax" if node.level == 2 else f"smoothjax.{layer}"
+            names = [f"{base}.{node.module or ''}".rstrip(".") + f".{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            found.add(parts[1] if parts[0] == "smoothjax" and len(parts) > 1 else parts[0])
+    return found - {layer}
+
+
+@pytest.mark.parametrize("layer", sorted(LAYERS))
+def test_imports_point_down(layer):
+    allowed = LAYERS[layer] | set(sys.stdlib_module_names)
+    for path in sorted((PACKAGE / layer).rglob("*.py")):
+        unexpected = _imports(path) - allowed
+        assert not unexpected, f"{path.relative_to(PACKAGE)} imports {sorted(unexpected)}"
+
+
+def test_every_layer_is_listed():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders <= set(LAYERS)
+
+
+def test_the_library_does_not_know_its_experiments():
+    for path in PACKAGE.rglob("*.py"):
+        assert "experiments" not in _imports(path)
