@@ -1,0 +1,140 @@
+"""DeepLabv2: a dilated residual encoder and one of two output layers."""
+
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import nn
+from ._norm import BatchNormMode
+from ._resnet import DEPTHS, Degridding, ResNetEncoder, StrideIn, check_choice
+
+Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+Head = Literal["aspp", "large_fov"]
+ENCODERS = tuple(f"resnet{depth}" for depth in DEPTHS)
+HEADS: tuple[Head, ...] = get_args(Head)
+#: Dilation rates of the 3x3 convolutions of each output layer, in cells of the 1/8 grid.
+HEAD_RATES: dict[str, tuple[int, ...]] = {"aspp": (6, 12, 18, 24), "large_fov": (12,)}
+
+
+class DeepLab(nnx.Module):
+    """DeepLabv2 with a choice of degridding in the last two stages of its encoder (Wang & Ji, KDD 2018, Sec. 4.1).
+
+    ``model(images)`` maps ``[N, H, W, 3]`` to float32 logits ``[N, ceil(H / 8), ceil(W / 8), num_classes]`` at output
+    stride 8; cell i sits on pixel 8i, and :func:`upsample_logits` brings them back to full size. A new model is in
+    evaluation mode and can be called under ``jax.jit`` as a closure; ``train()`` switches to batch statistics. All
+    trainables, smoothing included, are ``nnx.Param``. With ResNet-101, group interaction adds 1,136 of them and SS
+    convolution 354.
+
+    Args:
+      encoder: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` or ``"resnet152"``.
+      head: ``"aspp"``, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
+        ``"large_fov"``, one of rate 12.
+      num_classes: number of classes, at least 2.
+      smoothing: ``"none"``, ``"multigrid"``, ``"group_interaction"`` or ``"ss_conv"``; see :class:`ResNetEncoder`.
+      head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones.
+      output_stride, stride_in, batch_norm, momentum, epsilon, width, dtype: see :class:`ResNetEncoder`.
+      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
+
+    Raises:
+      ValueError: an option is none of the above; when called, images are not ``[N, H, W, 3]`` of a float dtype.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> make = lambda: models.DeepLab(encoder="resnet18", num_classes=5, smoothing="ss_conv", rngs=nnx.Rngs(0))
+      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.ones((1, 65, 81, 3))).shape
+      (1, 9, 11, 5)
+
+    References:
+      Chen et al., DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
+      Connected CRFs, 2017; Wang & Ji, KDD 2018, Sec. 4.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Encoder = "resnet101",
+        head: Head = "aspp",
+        num_classes: int,
+        smoothing: Degridding = "none",
+        head_rates: tuple[int, ...] | None = None,
+        output_stride: int = 8,
+        stride_in: StrideIn = "1x1",
+        batch_norm: BatchNormMode = "trained",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        width: int = 64,
+        dtype: Any = None,
+        rngs: nnx.Rngs,
+    ):
+        check_choice("encoder", encoder, ENCODERS)
+        check_choice("head", head, HEADS)
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2, got {num_classes}: count the background as a class")
+        self.encoder = ResNetEncoder(
+            int(encoder.removeprefix("resnet")),
+            output_stride=output_stride,
+            smoothing=smoothing,
+            stride_in=stride_in,
+            batch_norm=batch_norm,
+            momentum=momentum,
+            epsilon=epsilon,
+            width=width,
+            dtype=dtype,
+            rngs=rngs,
+        )
+        rates = HEAD_RATES[head] if head_rates is None else head_rates
+        self.head = SummedHead(self.encoder.out_features, num_classes, rates=rates, dtype=dtype, rngs=rngs)
+        self.num_classes, self.output_stride = num_classes, output_stride
+
+    def __call__(self, images: jax.Array) -> jax.Array:
+        """Maps images ``[N, H, W, 3]`` to float32 logits ``[N, ceil(H / 8), ceil(W / 8), num_classes]``."""
+        if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+            raise ValueError(
+                f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
+                "as in training (smoothjax.data.normalize), and add the batch axis"
+            )
+        return self.head(self.encoder(images)).astype(jnp.promote_types(jnp.float32, images.dtype))
+
+
+class SummedHead(nnx.Module):
+    """The output layers of DeepLab: 3x3 dilated convolutions from features straight to classes, summed.
+
+    Args:
+      in_features: channels of the features.
+      num_classes: channels of the logits.
+      rates: dilation rate of each convolution, in cells.
+      dtype: dtype of the computation.
+      rngs: source of randomness.
+
+    Raises:
+      ValueError: rates is empty or holds something else than ints >= 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> head = models.SummedHead(16, 5, rates=(6, 12, 18, 24), rngs=nnx.Rngs(0))
+      >>> head(jnp.ones((1, 9, 9, 16))).shape
+      (1, 9, 9, 5)
+    """
+
+    def __init__(
+        self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
+    ):
+        if not rates:
+            raise ValueError("head_rates must name at least one dilation rate, got (): use e.g. (6, 12, 18, 24)")
+        init = nnx.initializers.normal(0.01)
+        self.branches = nnx.List(
+            nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)
+            for rate in rates
+        )
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps features ``[N, H, W, in_features]`` to logits ``[N, H, W, num_classes]``."""
+        first, *others = (branch(x) for branch in self.branches)
+        return sum(others, first)

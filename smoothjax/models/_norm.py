@@ -1,0 +1,35 @@
+"""Batch normalisation that starts in evaluation mode, and can be frozen."""
+
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+BatchNormMode = Literal["trained", "frozen"]
+BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
+
+
+class BatchNorm(nnx.BatchNorm):
+    """``flax.nnx.BatchNorm`` in float32 whatever the input's dtype, in evaluation mode until ``train()`` is called.
+
+    ``mode="frozen"`` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
+    batches: ``train()`` does not change it, and no gradient reaches scale and bias.
+    """
+
+    def __init__(self, num_features: int, *, mode: BatchNormMode, momentum: float, epsilon: float, rngs: nnx.Rngs):
+        super().__init__(num_features, use_running_average=True, momentum=momentum, epsilon=epsilon, rngs=rngs)
+        self.mode = mode
+
+    def __call__(self, x: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
+        """Normalises ``[..., num_features]``, in x's dtype."""
+        if self.mode == "trained":
+            # Mean and variance of bfloat16 activations need float32; XLA fuses the casts away.
+            return super().__call__(x.astype(jnp.float32), *arguments, **options).astype(x.dtype)
+        mean, variance, scale, bias = (
+            jax.lax.stop_gradient(v[...]).reshape((1,) * (x.ndim - 1) + (-1,))
+            for v in (self.mean, self.var, self.scale, self.bias)
+            if v is not None
+        )
+        gain = scale * jax.lax.rsqrt(variance + self.epsilon)
+        return ((x.astype(jnp.float32) - mean) * gain + bias).astype(x.dtype)

@@ -1,0 +1,218 @@
+"""Residual networks as dense encoders: the last stages dilated instead of strided."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, get_args
+
+import jax
+from flax import nnx
+
+from .. import nn, ops
+from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
+
+Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
+DEGRIDDINGS: tuple[Degridding, ...] = get_args(Degridding)
+StrideIn = Literal["1x1", "3x3"]
+
+_BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+_BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+DEPTHS = (*_BASIC, *_BOTTLENECK)
+OUTPUT_STRIDES = (8, 16, 32)
+_HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class ResNetEncoder(nnx.Module):
+    """ResNet without its classifier, at output stride 8, 16 or 32.
+
+    As in DeepLabv2, removed strides become dilation rates: at output stride 8 all 3x3 convolutions of the last two
+    stages have rates 2 and 4 (in basic blocks both of a block). These are the layers that ``smoothing`` acts on.
+    Padding is symmetric, so that output cell i sits on input pixel ``output_stride * i``. Starts in evaluation mode;
+    ``train()`` switches batch normalisation to batch statistics.
+
+    Args:
+      depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
+      output_stride: input pixels a cell of the output, 8, 16 or 32.
+      smoothing: degridding of the dilated stages. ``"multigrid"`` changes rates, counted over the 3x3 convolutions of
+        a stage; ``"group_interaction"`` and ``"ss_conv"`` smooth each of them.
+      stride_in: the convolution of a bottleneck that holds a stage's stride: the first ``"1x1"`` (v1, Caffe and
+        DeepLab) or the ``"3x3"`` (v1.5). Basic blocks have it in their first 3x3.
+      batch_norm: ``"trained"``, or ``"frozen"`` (statistics, scale and bias stay as they are).
+      momentum: decay of the running batch statistics in a step.
+      epsilon: added to the variance in batch normalisation.
+      width: channels of the first stage; 64 is the published network.
+      dtype: dtype of the convolutions; batch normalisation is computed in float32.
+      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
+
+    Attributes:
+      out_features: channels of the output.
+
+    Raises:
+      ValueError: an option is none of the above, or the smoothing has no layer to act on (output stride 32).
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> encoder = nnx.eval_shape(lambda: models.ResNetEncoder(101, rngs=nnx.Rngs(0)))  # shapes alone
+      >>> encoder.out_features
+      2048
+
+    References:
+      He et al., Deep Residual Learning for Image Recognition, 2016; Chen et al., DeepLab (v2), 2017; Wang & Ji, KDD
+      2018, Sec. 4.1 and 4.2.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        output_stride: int = 8,
+        smoothing: Degridding = "none",
+        stride_in: StrideIn = "1x1",
+        batch_norm: BatchNormMode = "trained",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        width: int = 64,
+        dtype: Any = None,
+        rngs: nnx.Rngs,
+    ):
+        check_choice("depth", depth, DEPTHS)
+        check_choice("output_stride", output_stride, OUTPUT_STRIDES)
+        check_choice("smoothing", smoothing, DEGRIDDINGS)
+        check_choice("stride_in", stride_in, get_args(StrideIn))
+        check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
+        if output_stride == 32 and smoothing != "none":
+            raise ValueError(
+                f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"
+            )
+        norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
+        block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
+        self.dtype = dtype
+        self.conv1 = nnx.Conv(
+            3, width, (7, 7), strides=2, padding=3, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs
+        )
+        self.bn1 = norm(width)
+        features, stages = width, []
+        for stage, (stride, rates) in enumerate(stage_plan(depth, output_stride, smoothing)):
+            layer_smoothing = "none" if smoothing == "multigrid" else smoothing
+            blocks = []
+            for index, block_rates in enumerate(rates):
+                blocks.append(
+                    block(
+                        features,
+                        width * 2**stage,
+                        stride=stride if index == 0 else 1,
+                        rates=block_rates,
+                        conv3x3=partial(_conv3x3, smoothing=layer_smoothing, dtype=dtype, rngs=rngs),
+                        conv1x1=partial(_conv1x1, dtype=dtype, rngs=rngs),
+                        norm=norm,
+                    )
+                )
+                features = blocks[-1].out_features
+            stages.append(nnx.List(blocks))
+        self.stages = nnx.List(stages)
+        self.out_features = features
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps images ``[N, H, W, 3]`` to features ``[N, ceil(H / stride), ceil(W / stride), out_features]``."""
+        x = nnx.relu(self.bn1(self.conv1(x)))
+        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+        for blocks in self.stages:
+            for block in blocks:
+                x = block(x)
+        return x
+
+
+def stage_plan(depth: int, output_stride: int, smoothing: Degridding) -> list[tuple[int, list[tuple[int, ...]]]]:
+    """Stride and dilation rates of each stage: one tuple a block, with the rates of its 3x3 convolutions."""
+    units = (_BASIC | _BOTTLENECK)[depth]
+    convolutions = 2 if depth in _BASIC else 1
+    plan = []
+    for stage, blocks in enumerate(units):
+        wanted = 4 * 2**stage  # the output stride of the classification network after this stage
+        rate = max(1, wanted // output_stride)
+        stride = 1 if stage == 0 or rate > 1 else 2
+        count = blocks * convolutions
+        rates = ops.multigrid_rates(rate, count) if rate > 1 and smoothing == "multigrid" else (rate,) * count
+        plan.append((stride, [rates[i : i + convolutions] for i in range(0, count, convolutions)]))
+    return plan
+
+
+def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: Any, rngs: nnx.Rngs) -> nnx.Conv:
+    return nnx.Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+
+
+def _conv3x3(
+    features: int, out: int, *, stride: int, rate: int, smoothing: nn.Smoothing, dtype: Any, rngs: nnx.Rngs
+) -> nnx.Module:
+    common = {"use_bias": False, "dtype": dtype, "kernel_init": _HE, "rngs": rngs}
+    if rate == 1:
+        return nnx.Conv(features, out, (3, 3), strides=stride, padding=1, **common)
+    return nn.DilatedConv(features, out, (3, 3), rate=rate, smoothing=smoothing, **common)
+
+
+class _Block(nnx.Module):
+    """What both blocks share: the shortcut, projected where the shape changes."""
+
+    def __init__(self, features: int, out: int, *, stride: int, conv1x1: Callable[..., Any], norm: Callable[..., Any]):
+        self.out_features = out
+        projected = stride != 1 or features != out
+        projection = (conv1x1(features, out, stride=stride), norm(out)) if projected else ()
+        self.shortcut = nnx.List(projection)
+
+    def _shortcut(self, x: jax.Array) -> jax.Array:
+        for layer in self.shortcut:
+            x = layer(x)
+        return x
+
+
+class _BasicBlock(_Block):
+    def __init__(
+        self,
+        features: int,
+        channels: int,
+        *,
+        stride: int,
+        rates: tuple[int, ...],
+        conv3x3: Callable[..., Any],
+        conv1x1: Callable[..., Any],
+        norm: Callable[..., Any],
+    ):
+        super().__init__(features, channels, stride=stride, conv1x1=conv1x1, norm=norm)
+        self.conv1, self.bn1 = conv3x3(features, channels, stride=stride, rate=rates[0]), norm(channels)
+        self.conv2, self.bn2 = conv3x3(channels, channels, stride=1, rate=rates[1]), norm(channels)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = nnx.relu(self.bn1(self.conv1(x)))
+        return nnx.relu(self.bn2(self.conv2(y)) + self._shortcut(x))
+
+
+class _Bottleneck(_Block):
+    def __init__(
+        self,
+        features: int,
+        channels: int,
+        *,
+        stride: int,
+        rates: tuple[int, ...],
+        stride_in: StrideIn,
+        conv3x3: Callable[..., Any],
+        conv1x1: Callable[..., Any],
+        norm: Callable[..., Any],
+    ):
+        out = 4 * channels
+        super().__init__(features, out, stride=stride, conv1x1=conv1x1, norm=norm)
+        first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
+        self.conv1, self.bn1 = conv1x1(features, channels, stride=first), norm(channels)
+        self.conv2, self.bn2 = conv3x3(channels, channels, stride=second, rate=rates[0]), norm(channels)
+        self.conv3, self.bn3 = conv1x1(channels, out), norm(out)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = nnx.relu(self.bn1(self.conv1(x)))
+        y = nnx.relu(self.bn2(self.conv2(y)))
+        return nnx.relu(self.bn3(self.conv3(y)) + self._shortcut(x))
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    """Refuses a value that is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")

@@ -1,0 +1,14 @@
+"""Flax NNX layers: each allocates parameters and calls one function of :mod:`smoothjax.ops`."""
+
+# Dilated convolution, and the replacement of those of an existing model (Wang & Ji, KDD 2018).
+from ._dilated import SMOOTHINGS as SMOOTHINGS
+from ._dilated import DilatedConv as DilatedConv
+from ._dilated import Smoothing as Smoothing
+from ._dilated import identity_smoothing as identity_smoothing
+from ._dilated import is_smoother as is_smoother
+from ._smooth import smooth as smooth
+
+# The SS operations alone (Sec. 3.2 to 3.4).
+from ._smoothing import GroupInteraction as GroupInteraction
+from ._smoothing import SSBlockFC as SSBlockFC
+from ._smoothing import SSConv as SSConv

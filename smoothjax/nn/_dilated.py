@@ -1,0 +1,159 @@
+"""The dilated convolutional layer, with a choice of smoothing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+
+from .. import ops
+from ._arguments import Padding, check_kernel_size
+
+Smoothing = Literal["none", "group_interaction", "ss_conv"]
+SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
+
+_SMOOTHER = "smoother"
+_KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
+
+
+class DilatedConv(nnx.Module):
+    """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
+
+    A smoothed layer starts as the exact identity of the unsmoothed one, so a published network can be smoothed and
+    fine-tuned. The bias is added last, after the smoothing.
+
+    Args:
+      in_features: number of input channels.
+      out_features: number of output channels.
+      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
+      rate: dilation rate in pixels.
+      smoothing: ``"none"``; ``"group_interaction"``, an SS block-wise fully-connected layer after the convolution
+        (method 1, ``rate**2d`` parameters); ``"ss_conv"``, an SS convolution before it (method 2, ``(2 * rate - 1)**d``
+        parameters).
+      padding: ``"SAME"``, ``"VALID"`` or pairs ``(low, high)`` of zeros in pixels, of the convolution itself.
+      use_bias: whether a bias is added.
+      before: any further operation on the input, e.g. ``nn.SSBlockFC(rate, 2, rngs=rngs)``: Sec. 3.4 combines SS
+        operations and dilated convolutions freely.
+      after: any further operation on the output, before the bias, e.g. ``nn.SSConv((3, 3), rngs=rngs)``.
+      dtype: dtype of the computation; by default the common one of input and parameters.
+      param_dtype: dtype of the parameters.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      rngs: source of randomness; the smoothing draws nothing, so every choice starts from the same kernel.
+
+    Attributes:
+      kernel: ``nnx.Param`` of shape ``[*kernel_size, in_features, out_features]``.
+      bias: ``nnx.Param`` of shape ``[out_features]``, or None.
+      smoother: ``nnx.Param``: ``[rate**d, rate**d]`` or ``(2 * rate - 1,) * d`` by method, or None.
+
+    Raises:
+      ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is none of the above.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 9, 9, 3))).shape, layer.smoother.shape
+      ((1, 9, 9, 8), (3, 3))
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: Sequence[int],
+        *,
+        rate: int,
+        smoothing: Smoothing = "none",
+        padding: Padding = "SAME",
+        use_bias: bool = True,
+        before: Callable[[jax.Array], jax.Array] | None = None,
+        after: Callable[[jax.Array], jax.Array] | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        kernel_init: nnx.Initializer = _KERNEL_INIT,
+        bias_init: nnx.Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        kernel_size = check_kernel_size(kernel_size)
+        smoother = identity_smoothing(smoothing, rate, len(kernel_size))
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (*kernel_size, in_features, out_features), param_dtype))
+        self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
+        self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
+        self.before, self.after = nnx.data(before), nnx.data(after)
+        self.in_features, self.out_features, self.kernel_size = in_features, out_features, kernel_size
+        self.rate, self.smoothing, self.padding = rate, smoothing, padding
+        self.dtype, self.param_dtype = dtype, param_dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[..., *S, in_features]`` to ``[..., *S', out_features]``; leading axes are batch axes."""
+        ndim = len(self.kernel_size)
+        parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
+        x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
+        batch = x.shape[: x.ndim - ndim - 1]
+        # Like flax.nnx.Conv: any number of batch axes, also none.
+        if len(batch) != 1:
+            x = x.reshape(-1, *x.shape[len(batch) :])
+        if self.before is not None:
+            x = self.before(x)
+        y = self._convolve(x, kernel, smoother)
+        if self.after is not None:
+            y = self.after(y)
+        if bias is not None:
+            y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+        return y if len(batch) == 1 else y.reshape(*batch, *y.shape[1:])
+
+    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
+        if self.smoothing == "group_interaction":
+            return ops.group_interaction_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
+        if self.smoothing == "ss_conv":
+            return ops.ss_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
+        return ops.dilated_conv(x, kernel, rate=self.rate, padding=self.padding)
+
+
+def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None:
+    """The initial smoothing parameter of a dilated convolution: the identity of its method (Eqs. 6 and 7).
+
+    Args:
+      smoothing: ``"none"``, ``"group_interaction"`` or ``"ss_conv"``.
+      rate: dilation rate in pixels.
+      ndim: number of spatial axes.
+
+    Returns:
+      ``[rate**ndim, rate**ndim]`` or ``(2 * rate - 1,) * ndim`` by method, None without smoothing.
+
+    Raises:
+      ValueError: smoothing is none of the above, rate is no int >= 1, or ndim is not 1, 2 or 3.
+
+    Example:
+      >>> from smoothjax import nn
+      >>> nn.identity_smoothing("ss_conv", 2, 1).tolist()
+      [0.0, 1.0, 0.0]
+    """
+    if smoothing not in SMOOTHINGS:
+        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    # Computed also where it is not used, so that a bad rate is refused whatever the smoothing.
+    weight, smoother = ops.identity_group_interaction(rate, ndim), ops.identity_smoother(rate, ndim)
+    return {"none": None, "group_interaction": weight, "ss_conv": smoother}[smoothing]
+
+
+def is_smoother(path: Sequence[Any]) -> bool:
+    """Whether a parameter's path, as in a pure dict of ``nnx.split``, leads to a smoothing parameter.
+
+    Smoothing parameters start as the identity; weight decay would pull them to zero, so optimizers exempt them.
+
+    Args:
+      path: keys from the model down to the parameter.
+
+    Returns:
+      True for the ``smoother`` of any layer of this package.
+
+    Example:
+      >>> from smoothjax import nn
+      >>> nn.is_smoother(("encoder", "conv", "smoother")), nn.is_smoother(("encoder", "conv", "kernel"))
+      (True, False)
+    """
+    return len(path) > 0 and path[-1] == _SMOOTHER

@@ -1,0 +1,176 @@
+"""Plug and play: smooths every dilated convolution of an existing model (Wang & Ji's main claim, Sec. 1)."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import jax
+from flax import nnx
+
+from ._arguments import Padding
+from ._dilated import SMOOTHINGS, DilatedConv, Smoothing, identity_smoothing
+
+Path = tuple[Any, ...]
+Model = TypeVar("Model")
+
+
+def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
+    """Replaces every ``nnx.Conv`` of rate > 1 in a model by a smoothed :class:`DilatedConv` of the same weights.
+
+    The model is changed in place. Its outputs stay the same until the smoothing parameters, which start as the
+    identity, are trained; only they are new. Unsmoothed :class:`DilatedConv` layers are smoothed too. Every layer is
+    checked before the first is replaced: where one cannot be, nothing has changed.
+
+    Args:
+      model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
+      smoothing: ``"group_interaction"`` or ``"ss_conv"``; ``"none"`` turns the layers into plain DilatedConv.
+      rngs: source of randomness for the new layers; the smoothing draws nothing.
+
+    Returns:
+      The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
+
+    Raises:
+      ValueError: smoothing is none of the above, or a layer of rate > 1 is strided, grouped, masked, circular,
+        reflecting, of different rates along its axes, or otherwise no plain dilated convolution; with its path.
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> conv = lambda rate: nnx.Conv(4, 4, (3, 3), kernel_dilation=rate, rngs=nnx.Rngs(0))
+      >>> model, paths = nn.smooth(nnx.Sequential(conv(1), conv(2), conv(4)), "ss_conv", rngs=nnx.Rngs(0))
+      >>> paths
+      [('layers', 1), ('layers', 2)]
+    """
+    if smoothing not in SMOOTHINGS:
+        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    found: dict[int, tuple[nnx.Module, Path]] = {}
+    _find(model, (), found, set())
+    arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items() if isinstance(layer, nnx.Conv)}
+    new: dict[int, nnx.Module] = {}
+    for key, (layer, _) in found.items():
+        if isinstance(layer, DilatedConv):
+            _smooth_in_place(layer, smoothing)
+        else:
+            new[key] = _replacement(layer, smoothing, arguments[key], rngs)
+    return _replace(model, new, set()), [path for _, path in found.values()]
+
+
+def _children(node: Any) -> list[tuple[Any, Any]]:
+    """The parts of a node that may hold modules, by key, in a stable order."""
+    if isinstance(node, (list, tuple, nnx.List)):
+        return list(enumerate(node))
+    if isinstance(node, (dict, nnx.Dict)):
+        return list(node.items())
+    if isinstance(node, nnx.Module):
+        return list(vars(node).items())
+    return []
+
+
+def _find(node: Any, path: Path, found: dict[int, tuple[nnx.Module, Path]], seen: set[int]) -> None:
+    """Collects the layers to smooth, each once, by identity."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if (isinstance(node, nnx.Conv) and _rate(node.kernel_dilation) != 1) or (
+        isinstance(node, DilatedConv) and node.rate > 1 and node.smoothing == "none"
+    ):
+        found[id(node)] = (node, path)
+        return
+    for key, child in _children(node):
+        _find(child, (*path, key), found, seen)
+
+
+def _replace(node: Any, new: dict[int, nnx.Module], seen: set[int]) -> Any:
+    """Returns the node with every layer of ``new`` in its place; modules and containers are changed in place."""
+    if id(node) in new:
+        return new[id(node)]
+    if id(node) in seen:
+        return node
+    seen.add(id(node))
+    changed = {key: replaced for key, child in _children(node) if (replaced := _replace(child, new, seen)) is not child}
+    if isinstance(node, tuple) and changed:
+        return type(node)(changed.get(key, child) for key, child in enumerate(node))
+    for key, child in changed.items():
+        if isinstance(node, (list, dict, nnx.List, nnx.Dict)):
+            node[key] = child
+        else:
+            setattr(node, key, child)
+    return node
+
+
+def _rate(dilation: Any) -> int | tuple[int, ...]:
+    """The rate common to all axes, or the tuple of different ones."""
+    rates = tuple(dilation) if isinstance(dilation, Sequence) else (1 if dilation is None else dilation,)
+    return rates[0] if len(set(rates)) == 1 else rates
+
+
+def _arguments(conv: nnx.Conv, path: Path) -> dict[str, Any]:
+    """The arguments of a DilatedConv that computes what ``conv`` does; refuses what it cannot."""
+    rate, ndim = _rate(conv.kernel_dilation), len(conv.kernel_size)
+
+    def refuse(what: str) -> ValueError:
+        where = ".".join(map(str, path)) or "the model itself"
+        return ValueError(
+            f"cannot smooth the convolution at {where}: {what}; smoothing is defined for plain dilated convolutions of "
+            "one rate: replace that layer, or keep it out of the model while smoothing"
+        )
+
+    if type(conv) is not nnx.Conv:
+        raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning")
+    if isinstance(rate, tuple):
+        raise refuse(f"it has different rates along its axes, kernel_dilation={rate}")
+    if _rate(conv.strides) != 1:
+        raise refuse(f"it is strided, strides={conv.strides}")
+    if _rate(conv.input_dilation) != 1:
+        raise refuse(f"it dilates its input, input_dilation={conv.input_dilation}")
+    if conv.feature_group_count != 1:
+        raise refuse(f"it is grouped, feature_group_count={conv.feature_group_count}")
+    if conv.mask is not None:
+        raise refuse("its kernel is masked")
+    if conv.precision is not None or conv.preferred_element_type is not None:
+        raise refuse("it asks for a precision of its own")
+    if conv.conv_general_dilated is not jax.lax.conv_general_dilated:
+        raise refuse("it uses a convolution function of its own")
+    if conv.kernel.shape != conv.kernel_shape:
+        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
+    padding = _padding(conv.padding, conv.kernel_size, rate)
+    if padding is None:
+        raise refuse(f"its padding is {conv.padding!r}")
+    if not 1 <= ndim <= 3:
+        raise refuse(f"it has {ndim} spatial axes")
+    return {"rate": rate, "padding": padding}
+
+
+def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | None:
+    """The padding of a Flax convolution in our terms, or None where it is no zero-padding."""
+    if padding in ("SAME", "VALID"):
+        return padding
+    if padding == "CAUSAL":
+        return (((kernel_size[0] - 1) * rate, 0),)
+    if isinstance(padding, int):
+        return ((padding, padding),) * len(kernel_size)
+    if isinstance(padding, str) or not isinstance(padding, Sequence):
+        return None
+    return tuple((side, side) if isinstance(side, int) else (side[0], side[1]) for side in padding)
+
+
+def _replacement(conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs) -> DilatedConv:
+    layer = DilatedConv(
+        conv.in_features,
+        conv.out_features,
+        conv.kernel_size,
+        smoothing=smoothing,
+        use_bias=conv.use_bias,
+        dtype=conv.dtype,
+        param_dtype=conv.param_dtype,
+        rngs=rngs,
+        **arguments,
+    )
+    # The very same variables: whoever else refers to them still does.
+    layer.kernel, layer.bias = conv.kernel, conv.bias
+    return layer
+
+
+def _smooth_in_place(layer: DilatedConv, smoothing: Smoothing) -> None:
+    smoother = identity_smoothing(smoothing, layer.rate, len(layer.kernel_size))
+    layer.smoothing = smoothing
+    layer.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(layer.param_dtype)))

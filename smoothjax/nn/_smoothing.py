@@ -1,0 +1,150 @@
+"""The SS operations as layers of their own: each starts as the identity and composes with anything."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import ops
+from ._arguments import Padding, check_kernel_size
+
+
+class SSConv(nnx.Module):
+    """Separable and shared convolution: one filter for all channels (Wang & Ji, KDD 2018, Sec. 3.3, Eq. 7).
+
+    It starts as the identity: ``SAME`` output equals the input.
+
+    Args:
+      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
+      rate: dilation rate of the filter in pixels.
+      padding: ``"SAME"``, ``"VALID"`` or pairs ``(low, high)`` of zeros in pixels.
+      param_dtype: dtype of the filter.
+      rngs: taken for uniformity with other layers; the identity draws nothing.
+
+    Attributes:
+      smoother: ``nnx.Param`` of shape ``kernel_size``.
+
+    Raises:
+      ValueError: kernel_size is no tuple of one to three ints, or no filter of it is the identity under ``padding``.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer, x = nn.SSConv((3, 3), rngs=nnx.Rngs(0)), jnp.arange(18.0).reshape(1, 3, 3, 2)
+      >>> bool((layer(x) == x).all())
+      True
+    """
+
+    def __init__(
+        self,
+        kernel_size: Sequence[int],
+        *,
+        rate: int = 1,
+        padding: Padding = "SAME",
+        param_dtype: Any = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        del rngs
+        kernel_size = check_kernel_size(kernel_size)
+        self.kernel_size, self.rate, self.padding = kernel_size, rate, padding
+        centre = _identity_taps(kernel_size, rate, padding)
+        self.smoother = nnx.Param(jnp.zeros(kernel_size, param_dtype).at[centre].set(1.0))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[N, *S, C]`` to ``[N, *S', C]``; see :func:`smoothjax.ops.ss_conv`."""
+        return ops.ss_conv(x, self.smoother[...], rate=self.rate, padding=self.padding)
+
+
+class SSBlockFC(nnx.Module):
+    """Separable and shared block-wise fully-connected layer, on arrays (Wang & Ji, KDD 2018, Sec. 3.4, Fig. 6).
+
+    It starts as the identity.
+
+    Args:
+      rate: side of a block in pixels.
+      ndim: number of spatial axes.
+      param_dtype: dtype of the weight.
+      rngs: taken for uniformity with other layers; the identity draws nothing.
+
+    Attributes:
+      smoother: ``nnx.Param`` of shape ``[rate**ndim, rate**ndim]``.
+
+    Raises:
+      ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer, x = nn.SSBlockFC(2, 2, rngs=nnx.Rngs(0)), jnp.arange(18.0).reshape(1, 3, 3, 2)
+      >>> bool((layer(x) == x).all())
+      True
+    """
+
+    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
+        del rngs
+        self.rate, self.ndim = rate, ndim
+        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps ``[N, *S, C]`` to the same shape; see :func:`smoothjax.ops.ss_block_fc`."""
+        return ops.ss_block_fc(x, self.smoother[...], rate=self.rate)
+
+
+class GroupInteraction(nnx.Module):
+    """Group interaction layer, on the groups of a decomposition (Wang & Ji, KDD 2018, Sec. 3.2, Eqs. 3 and 6).
+
+    It starts as the identity.
+
+    Args:
+      rate: dilation rate of the decomposition in pixels.
+      ndim: number of spatial axes.
+      param_dtype: dtype of the weight.
+      rngs: taken for uniformity with other layers; the identity draws nothing.
+
+    Attributes:
+      smoother: ``nnx.Param`` of shape ``[rate**ndim, rate**ndim]``.
+
+    Raises:
+      ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn, ops
+      >>> layer = nn.GroupInteraction(2, 2, rngs=nnx.Rngs(0))
+      >>> groups = ops.periodic_subsample(jnp.arange(18.0).reshape(1, 3, 3, 2), rate=2)
+      >>> bool((layer(groups) == groups).all())
+      True
+    """
+
+    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
+        del rngs
+        self.rate, self.ndim = rate, ndim
+        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
+
+    def __call__(self, groups: jax.Array) -> jax.Array:
+        """Maps ``[rate**ndim, N, *S, C]`` to the same shape; see :func:`smoothjax.ops.group_interaction`."""
+        return ops.group_interaction(groups, self.smoother[...])
+
+
+def _identity_taps(kernel_size: tuple[int, ...], rate: int, padding: Padding) -> tuple[int, ...]:
+    """The tap that sees the input at the output's own position; under VALID the centre of the window."""
+    if padding == "VALID":
+        return tuple((taps - 1) // 2 for taps in kernel_size)
+    if padding == "SAME":
+        lows = [(taps - 1) * rate // 2 for taps in kernel_size]
+    else:
+        lows = [pair[0] for pair in padding if not isinstance(pair, str)]
+    aligned = len(lows) == len(kernel_size) and all(
+        low % rate == 0 and low // rate < taps for low, taps in zip(lows, kernel_size, strict=True)
+    )
+    if not aligned:
+        raise ValueError(
+            f"no filter of kernel_size {kernel_size} at rate {rate} is the identity under padding {padding!r}: use odd "
+            "sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate within the filter"
+        )
+    return tuple(low // rate for low in lows)

@@ -1,0 +1,45 @@
+"""The grid of the logits: what goes down comes up at the same pixel."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothjax import models
+from tests.support import assert_close, random
+
+
+@settings(max_examples=10, deadline=None)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), stride=st.sampled_from([2, 8]), data=st.data())
+def test_a_spike_comes_back_at_its_pixel(height, width, stride, data):
+    row = stride * data.draw(st.integers(0, (height - 1) // stride))
+    column = stride * data.draw(st.integers(0, (width - 1) // stride))
+    labels = np.zeros((1, height, width), np.int32)
+    labels[0, row, column] = 1
+    down = models.downsample_labels(jnp.asarray(labels), stride=stride)
+    up = models.upsample_logits(down[..., None].astype(jnp.float32), (height, width), stride=stride)[0, :, :, 0]
+    assert float(up[row, column]) == 1.0
+    assert float(up.max()) == 1.0
+    assert np.count_nonzero(np.asarray(up) == 1.0) == 1 or row + stride >= height or column + stride >= width
+
+
+def test_linear_ramps_are_exact_and_the_border_is_kept():
+    ramp = jnp.broadcast_to(jnp.arange(5.0)[None, :, None, None], (1, 5, 3, 2))
+    up = models.upsample_logits(ramp, (38, 17))
+    expected = np.minimum(np.arange(38) / 8, 4.0)
+    assert_close(up[0, :, 0, 0], expected)
+    assert_close(up[0, :, 16, 1], expected)
+
+
+def test_round_trip():
+    logits = random(0, 2, 6, 8, 3)
+    up = models.upsample_logits(logits, (41, 60))
+    assert_close(up[:, ::8, ::8], logits)
+
+
+def test_refuses_another_size():
+    with pytest.raises(ValueError, match=r"logits must be \[N, h, w, classes\] with \(h, w\) = ceil\(\(64, 64\) / 8\)"):
+        models.upsample_logits(jnp.zeros((1, 9, 8, 2)), (64, 64))
+    with pytest.raises(ValueError, match=r"labels must be \[N, H, W\], got shape \(8, 8\)"):
+        models.downsample_labels(jnp.zeros((8, 8), jnp.int32))

@@ -1,0 +1,127 @@
+"""Plug and play: smoothing the dilated convolutions of models that know nothing of it."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from smoothjax import nn
+from tests.support import assert_close, random
+
+each_smoothing = pytest.mark.parametrize("smoothing", ["group_interaction", "ss_conv"])
+
+
+def _conv(rate: int | tuple[int, ...] = 1, **options):
+    return nnx.Conv(3, 3, (3, 3), kernel_dilation=rate, rngs=nnx.Rngs(0), **options)
+
+
+class Network(nnx.Module):
+    """Convolutions in every place where a model may keep them."""
+
+    def __init__(self):
+        self.stem = _conv(1)
+        self.blocks = nnx.List([_conv(2), _conv(4, padding="VALID", use_bias=False)])
+        self.tied = self.blocks[0]
+        self.branches = nnx.Dict(wide=_conv((3, 3), padding=3), narrow=_conv())
+        self.tail = nnx.Sequential(_conv(2, padding=((2, 2), (1, 3))), nnx.relu)
+
+    def __call__(self, x):
+        x = self.tied(self.blocks[0](nnx.relu(self.stem(x))))
+        x = self.branches["wide"](x) + self.branches["narrow"](x)
+        return self.tail(self.blocks[1](x))
+
+
+def _run(model, x):
+    return nnx.jit(lambda model, x: model(x))(model, x)
+
+
+@each_smoothing
+def test_outputs_stay_until_the_smoothing_is_trained(smoothing):
+    model, x = Network(), random(0, 2, 15, 13, 3)
+    before, kernels = _run(model, x), {path: v[...] for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    smoothed, paths = nn.smooth(model, smoothing, rngs=nnx.Rngs(0))
+    assert smoothed is model
+    assert paths == [("blocks", 0), ("blocks", 1), ("branches", "wide"), ("tail", "layers", 0)]
+    assert_close(_run(model, x), before)
+    after = {path: v[...] for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param))}
+    chex.assert_trees_all_equal({path: after[path] for path in kernels}, kernels)
+    assert {path for path in after if path not in kernels} == {(*path, "smoother") for path in paths}
+
+    gradient = nnx.jit(nnx.grad(lambda model: jnp.mean(model(x) ** 2)))(model)
+    for path, leaf in nnx.to_flat_state(gradient):
+        assert not nn.is_smoother(path) or float(jnp.abs(leaf[...]).max()) > 0
+
+
+def test_a_shared_layer_stays_one_layer():
+    model, _ = nn.smooth(Network(), "ss_conv", rngs=nnx.Rngs(0))
+    assert model.tied is model.blocks[0]
+
+
+def test_a_lone_convolution_and_plain_containers():
+    conv, x = _conv(2), random(0, 1, 7, 7, 3)
+    layer, paths = nn.smooth(conv, "ss_conv", rngs=nnx.Rngs(0))
+    assert paths == [()]
+    assert isinstance(layer, nn.DilatedConv)
+    assert layer.kernel is conv.kernel
+    chex.assert_trees_all_equal(layer(x), conv(x))
+    (_, second), paths = nn.smooth((_conv(), {"a": _conv(2)}), "ss_conv", rngs=nnx.Rngs(0))
+    assert paths == [(1, "a")]
+    assert isinstance(second["a"], nn.DilatedConv)
+
+
+def test_our_own_layers_are_smoothed_too_and_once():
+    model = nnx.List([nn.DilatedConv(3, 3, (3, 3), rate=2, rngs=nnx.Rngs(0))])
+    x = random(0, 1, 8, 8, 3)
+    before = model[0](x)
+    _, paths = nn.smooth(model, "group_interaction", rngs=nnx.Rngs(0))
+    assert paths == [(0,)]
+    chex.assert_trees_all_equal(model[0](x), before)
+    assert nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))[1] == []
+
+
+@pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
+def test_causal_and_unbatched(dtype):
+    conv = nnx.Conv(3, 5, 2, kernel_dilation=4, padding="CAUSAL", dtype=dtype, rngs=nnx.Rngs(0))
+    layer, _ = nn.smooth(conv, "none", rngs=nnx.Rngs(0))
+    x = random(0, 20, 3)
+    chex.assert_trees_all_equal(layer(x), conv(x))
+    assert layer(x).dtype == conv(x).dtype
+
+
+def test_under_jit_and_split():
+    model, _ = nn.smooth(Network(), "group_interaction", rngs=nnx.Rngs(0))
+    graph, state = nnx.split(model)
+    x = random(0, 1, 15, 15, 3)
+    assert_close(jax.jit(lambda s, x: nnx.merge(graph, s)(x))(state, x), _run(model, x))
+
+
+class Subclass(nnx.Conv):
+    """A convolution that may compute anything."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (_conv(2, padding="CIRCULAR"), "its padding is 'CIRCULAR'"),
+        (_conv(2, padding="REFLECT"), "its padding is 'REFLECT'"),
+        (_conv(2, feature_group_count=3), "it is grouped, feature_group_count=3"),
+        (_conv(2, strides=2), "it is strided, strides=2"),
+        (_conv(2, input_dilation=2), "it dilates its input"),
+        (_conv((1, 2)), r"it has different rates along its axes, kernel_dilation=\(1, 2\)"),
+        (_conv(2, mask=jnp.ones((3, 3, 3, 3))), "its kernel is masked"),
+        (_conv(2, precision="highest"), "it asks for a precision of its own"),
+        (_conv(2, conv_general_dilated=lambda *a, **k: None), "it uses a convolution function of its own"),
+        (Subclass(3, 3, (3, 3), kernel_dilation=2, rngs=nnx.Rngs(0)), "it is a Subclass, a subclass of nnx.Conv"),
+    ],
+)
+def test_refuses_what_is_no_plain_dilated_convolution_and_changes_nothing(layer, message):
+    model = nnx.Sequential(_conv(2), nnx.List([layer]))
+    with pytest.raises(ValueError, match=rf"cannot smooth the convolution at layers\.1\.0: {message}"):
+        nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
+    assert type(model.layers[0]) is nnx.Conv
+
+
+def test_refuses_an_unknown_smoothing():
+    with pytest.raises(ValueError, match="smoothing must be one of none, group_interaction, ss_conv, got 'multigrid'"):
+        nn.smooth(Network(), "multigrid", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]

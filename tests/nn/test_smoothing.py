@@ -1,0 +1,62 @@
+"""The SS operations alone: each starts as the identity, and is its operation afterwards."""
+
+import chex
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from smoothjax import nn, ops
+from tests.support import assert_close, random
+
+RNGS = nnx.Rngs(0)
+
+
+@pytest.mark.parametrize("kernel_size", [(3,), (4,), (3, 3), (2, 5), (7, 7), (3, 2, 1)])
+def test_ss_conv_starts_as_the_identity(kernel_size):
+    x = random(0, 2, *(6,) * len(kernel_size), 3)
+    chex.assert_trees_all_equal(nn.SSConv(kernel_size, rngs=RNGS)(x), x)
+
+
+@pytest.mark.parametrize(("rate", "padding"), [(2, "SAME"), (3, "SAME"), (2, ((2, 2), (4, 0)))])
+def test_dilated_ss_conv_starts_as_the_identity(rate, padding):
+    x = random(0, 1, 8, 8, 2)
+    chex.assert_trees_all_equal(nn.SSConv((3, 3), rate=rate, padding=padding, rngs=RNGS)(x), x)
+
+
+def test_valid_ss_conv_starts_as_the_centre():
+    x = random(0, 1, 8, 8, 2)
+    chex.assert_trees_all_equal(nn.SSConv((3, 5), padding="VALID", rngs=RNGS)(x), x[:, 1:-1, 2:-2])
+
+
+@pytest.mark.parametrize("size", [(6,), (7,), (6, 6), (7, 5), (3, 4, 5)])
+def test_block_fc_and_group_interaction_are_two_views(size):
+    x, ndim = random(0, 2, *size, 3), len(size)
+    on_blocks, on_groups = nn.SSBlockFC(2, ndim, rngs=RNGS), nn.GroupInteraction(2, ndim, rngs=RNGS)
+    chex.assert_trees_all_equal(on_blocks(x), x)
+    groups = ops.periodic_subsample(x, rate=2)
+    chex.assert_trees_all_equal(on_groups(groups), groups)
+
+    on_blocks.smoother[...] = on_groups.smoother[...] = random(1, 2**ndim, 2**ndim)
+    assert_close(on_blocks(x), ops.reinterlace(on_groups(groups), rate=2, spatial_shape=size))
+
+
+def test_dtypes():
+    x = random(0, 1, 6, 6, 2, dtype=jnp.bfloat16)
+    for layer in (nn.SSConv((3, 3), rngs=RNGS), nn.SSBlockFC(2, 2, rngs=RNGS)):
+        assert layer(x).dtype == jnp.bfloat16
+        assert layer.smoother.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.SSConv(3, rngs=RNGS), "kernel_size must be a tuple"),  # pyright: ignore[reportArgumentType]
+        (lambda: nn.SSConv((2, 2), rate=2, rngs=RNGS), r"no filter of kernel_size \(2, 2\) at rate 2 is the identity"),
+        (lambda: nn.SSConv((3, 3), padding=((3, 0), (1, 1)), rngs=RNGS), "no filter .* use odd sizes with 'SAME'"),
+        (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be at least 1, got 0"),
+        (lambda: nn.GroupInteraction(2, 4, rngs=RNGS), "ndim must be 1, 2 or 3"),
+    ],
+)
+def test_refuses(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
