@@ -1,0 +1,39 @@
+"""Data sets for dense prediction: sources of examples, transforms, and pipelines of batches.
+
+A source gives examples by index: `ShapesSource` draws them, `FolderSource` reads a user's own, and anything with the
+members of `Source` will do. `train_iterator` makes endless augmented batches of a source, `evaluation_batches` goes
+through one once. Everything here is NumPy; label 255 marks pixels that do not count.
+"""
+
+from ._check import check_source as check_source
+from ._classes import IGNORE_LABEL as IGNORE_LABEL
+from ._classes import Classes as Classes
+from ._classes import default_colors as default_colors
+from ._classes import load_classes as load_classes
+from ._colors import colorize as colorize
+from ._colors import overlay as overlay
+from ._evaluation import evaluation_batches as evaluation_batches
+from ._files import read_image as read_image
+from ._files import read_mask as read_mask
+from ._folder import FolderSource as FolderSource
+from ._folder import find_classes as find_classes
+from ._pipeline import Augmentation as Augmentation
+from ._pipeline import augment as augment
+from ._pipeline import train_iterator as train_iterator
+from ._presets import CAMVID as CAMVID
+from ._presets import CITYSCAPES as CITYSCAPES
+from ._presets import SHAPES as SHAPES
+from ._presets import VOC2012 as VOC2012
+from ._shapes import ShapesSource as ShapesSource
+from ._source import InvalidDataError as InvalidDataError
+from ._source import Record as Record
+from ._source import Source as Source
+from ._transforms import IMAGENET_MEAN as IMAGENET_MEAN
+from ._transforms import IMAGENET_STD as IMAGENET_STD
+from ._transforms import normalize as normalize
+from ._transforms import normalize_image as normalize_image
+from ._transforms import pad_to as pad_to
+from ._transforms import random_crop as random_crop
+from ._transforms import random_mirror as random_mirror
+from ._transforms import random_scale as random_scale
+from ._transforms import resize as resize

@@ -1,0 +1,62 @@
+"""Reading a whole split once, to report everything wrong with it together."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from tqdm import tqdm
+
+from ._source import InvalidDataError, Source, label_problems
+
+_REPORTED = 20
+
+
+def check_source(source: Source, *, progress: bool = False) -> None:
+    """Reads every example and reports all problems in one error.
+
+    Files that do not decode, masks of another size than their image, and labels outside the classes are found in
+    minutes this way, instead of one by one in the middle of a training.
+
+    Args:
+      source: the split to check.
+      progress: whether to show a progress bar.
+
+    Raises:
+      InvalidDataError: there are problems; the message lists the first 20, `problems` holds all.
+
+    Example:
+      >>> from smoothjax.data import ShapesSource
+      >>> check_source(ShapesSource(length=3, size=(32, 32)))
+    """
+    # Decoding is done outside Python's lock.
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(lambda index: _problems(source, index), range(len(source)))
+        found = list(tqdm(results, "check", len(source), unit="image", disable=not progress))
+    problems = tuple(problem for example in found for problem in example)
+    if not problems:
+        return
+    affected = sum(bool(example) for example in found)
+    lines = [f"{affected} of {len(source)} examples cannot be used:", *problems[:_REPORTED]]
+    if len(problems) > _REPORTED:
+        lines.append(f"and {len(problems) - _REPORTED} more")
+    raise InvalidDataError(problems, "\n".join(lines))
+
+
+def _problems(source: Source, index: int) -> tuple[str, ...]:
+    name = source.name(index)
+    try:
+        record = source[index]
+    except InvalidDataError as error:
+        return error.problems
+    # A user's own source may raise anything; the report must still cover the other examples.
+    except Exception as error:
+        return (f"{name}: {type(error).__name__}: {error}",)
+    image, label = record["image"], record["label"]
+    if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, 3) or label.ndim != 2:
+        return (
+            f"{name}: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got {image.dtype} {image.shape} and "
+            f"{label.dtype} {label.shape}",
+        )
+    if source.size(index) != label.shape:
+        return (f"{name}: size() says {source.size(index)}, the label is {label.shape}",)
+    return label_problems(label, source.classes, name)

@@ -1,0 +1,67 @@
+"""Label maps as pictures."""
+
+import numpy as np
+
+from ._classes import IGNORE_LABEL, Classes, Color
+
+
+def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0)) -> np.ndarray:
+    """Paints a label map in the colours of its classes.
+
+    Args:
+      label: `[H, W]`, integers 0 .. K-1 or 255 for ignored pixels.
+      classes: the K classes.
+      ignore_color: red, green and blue of ignored pixels.
+
+    Returns:
+      uint8 `[H, W, 3]`, RGB.
+
+    Raises:
+      ValueError: `label` is not a map of integers, or has a label outside the classes.
+
+    Example:
+      >>> import numpy as np
+      >>> classes = Classes(("road", "car"), ((128, 64, 128), (0, 0, 142)))
+      >>> colorize(np.array([[0, 1, 255]]), classes).tolist()
+      [[[128, 64, 128], [0, 0, 142], [0, 0, 0]]]
+    """
+    if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer):
+        raise ValueError(f"label must be integers [H, W], got {label.dtype} of shape {label.shape}")
+    foreign = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= len(classes)))])
+    if foreign.size:
+        raise ValueError(f"label holds {foreign.tolist()}, outside the {len(classes)} classes 0 .. {len(classes) - 1}")
+    table = np.empty((256, 3), np.uint8)
+    table[:] = ignore_color
+    table[: len(classes)] = classes.colors
+    return table[label]
+
+
+def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float = 0.5) -> np.ndarray:
+    """Lays the colours of a label map over its image; ignored pixels show the image alone.
+
+    Args:
+      image: uint8 `[H, W, 3]`, RGB.
+      label: `[H, W]`, integers 0 .. K-1 or 255 for ignored pixels.
+      classes: the K classes.
+      alpha: weight of the colours, 0 (image alone) to 1 (colours alone).
+
+    Returns:
+      uint8 `[H, W, 3]`, RGB.
+
+    Raises:
+      ValueError: image and label differ in size, `alpha` is out of range, or the label map is not valid.
+
+    Example:
+      >>> import numpy as np
+      >>> classes = Classes(("road",), ((200, 100, 0),))
+      >>> overlay(np.full((1, 2, 3), 100, np.uint8), np.array([[0, 255]]), classes).tolist()
+      [[[150, 100, 50], [100, 100, 100]]]
+    """
+    if image.shape != (*label.shape, 3):
+        raise ValueError(
+            f"image of shape {image.shape} does not fit a label of shape {label.shape}; resize one of them"
+        )
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha must be in 0 .. 1, got {alpha}")
+    blend = (1 - alpha) * image + alpha * colorize(label, classes).astype(np.float32)
+    return np.where((label != IGNORE_LABEL)[..., None], np.rint(blend).astype(np.uint8), image)

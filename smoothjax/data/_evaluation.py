@@ -1,0 +1,122 @@
+"""A whole split once, at full image size, in batches of few shapes."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import grain
+import numpy as np
+
+from ._classes import IGNORE_LABEL
+from ._pipeline import check_shares, check_statistics
+from ._source import Source
+from ._transforms import RGB, normalize, pad_to
+
+_EXACT_SIZES = 4
+_STEP = 128
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Which examples a process reads for one batch, -1 for none, and how large it pads them."""
+
+    indices: tuple[int, ...]
+    shape: tuple[int, int]
+
+
+def evaluation_batches(
+    source: Source,
+    *,
+    batch_size: int,
+    mean: RGB,
+    std: RGB,
+    process_index: int = 0,
+    process_count: int = 1,
+    limit: int | None = None,
+    threads: int = 2,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Every example of a split once, unscaled, in batches that are all full.
+
+    Examples of one size go together. A split of more than four sizes is padded to multiples of 128 pixels, at the
+    bottom and on the right, so that a network is compiled for a handful of shapes; padding has the mean colour, which
+    is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label 255 everywhere.
+
+    Every process gets the same number of batches in the same sequence of shapes: process i of n reads the i-th n-th of
+    the rows of each batch.
+
+    Args:
+      source: the split.
+      batch_size: examples in a batch of the whole job, B.
+      mean: of red, green and blue, in 0 .. 255; it becomes 0.
+      std: of red, green and blue, in units of 0 .. 255; it becomes 1.
+      process_index: number of this process, i.
+      process_count: number of processes of the job, n.
+      limit: if given, only this many examples, spread evenly over the split.
+      threads: threads that read ahead; 0 reads each batch when it is asked for.
+
+    Returns:
+      An iterator of `{"image": float32 [B/n, H, W, 3], "label": int32 [B/n, H, W], "index": int32 [B/n],
+      "size": int32 [B/n, 2]}`, where `index` is the example's place in the source and `size` its height and width
+      without the padding (0, 0 for an empty one).
+
+    Raises:
+      ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
+        out of its range.
+
+    Example:
+      >>> from smoothjax.data import IMAGENET_MEAN, IMAGENET_STD, ShapesSource
+      >>> source = ShapesSource(length=3, size=(32, 40))
+      >>> for batch in evaluation_batches(source, batch_size=2, mean=IMAGENET_MEAN, std=IMAGENET_STD):
+      ...     print(batch["image"].shape, batch["index"])
+      (2, 32, 40, 3) [0 1]
+      (2, 32, 40, 3) [ 2 -1]
+    """
+    if not len(source):
+        raise ValueError(f"{source!r} has no examples to evaluate")
+    check_shares(batch_size, process_index, process_count)
+    check_statistics(mean, std)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1, got {limit}; leave it out to evaluate the whole split")
+    if threads < 0:
+        raise ValueError(f"threads must not be negative, got {threads}; 0 reads without threads")
+    rows = slice(
+        process_index * batch_size // process_count,
+        (process_index + 1) * batch_size // process_count,
+    )
+    plan = [_Batch(batch.indices[rows], batch.shape) for batch in _plan(source, batch_size, limit)]
+    dataset: Any = grain.MapDataset.source(plan).map(partial(_load, source=source, mean=mean, std=std))
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
+
+
+def _plan(source: Source, batch_size: int, limit: int | None) -> list[_Batch]:
+    """The batches of the whole job."""
+    count = min(limit or len(source), len(source))
+    # Neighbours in a split are often frames of one film: a prefix would show one street.
+    indices = [i * len(source) // count for i in range(count)]
+    sizes = [source.size(index) for index in indices]
+    step = 1 if len(set(sizes)) <= _EXACT_SIZES else _STEP
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, (height, width) in zip(indices, sizes, strict=True):
+        groups[-(-height // step) * step, -(-width // step) * step].append(index)
+    batches = []
+    for shape, members in sorted(groups.items()):
+        members += [-1] * (-len(members) % batch_size)
+        batches += [_Batch(tuple(members[i : i + batch_size]), shape) for i in range(0, len(members), batch_size)]
+    return batches
+
+
+def _load(batch: _Batch, *, source: Source, mean: RGB, std: RGB) -> dict[str, np.ndarray]:
+    rows = len(batch.indices)
+    images = np.zeros((rows, *batch.shape, 3), np.float32)
+    labels = np.full((rows, *batch.shape), IGNORE_LABEL, np.int32)
+    sizes = np.zeros((rows, 2), np.int32)
+    for row, index in enumerate(batch.indices):
+        if index < 0:
+            continue
+        record = source[index]
+        sizes[row] = record["label"].shape
+        padded = pad_to(normalize(record, mean=mean, std=std), batch.shape)
+        images[row], labels[row] = padded["image"], padded["label"]
+    return {"image": images, "label": labels, "index": np.asarray(batch.indices, np.int32), "size": sizes}

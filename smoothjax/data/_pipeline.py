@@ -1,0 +1,165 @@
+"""The endless stream of augmented training batches."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import grain
+import numpy as np
+
+from ._source import Record, Source
+from ._transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    RGB,
+    normalize,
+    pad_to,
+    random_crop,
+    random_mirror,
+    random_scale,
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a training example is varied: scale, mirror, crop, with padding in the mean colour.
+
+    Args:
+      crop_size: height and width of the training images in pixels.
+      scale_range: smallest and largest factor of `random_scale`.
+      mirror: whether to exchange left and right in half of the cases.
+      mean: of red, green and blue, in 0 .. 255; it becomes 0.
+      std: of red, green and blue, in units of 0 .. 255; it becomes 1.
+
+    Raises:
+      ValueError: an option is out of its range.
+
+    Example:
+      >>> Augmentation(crop_size=(97, 97)).scale_range
+      (0.5, 1.5)
+    """
+
+    crop_size: tuple[int, int]
+    scale_range: tuple[float, float] = (0.5, 1.5)
+    mirror: bool = True
+    mean: RGB = IMAGENET_MEAN
+    std: RGB = IMAGENET_STD
+
+    def __post_init__(self):
+        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
+            raise ValueError(f"crop_size must be a positive height and width in pixels, got {self.crop_size}")
+        if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ValueError(f"scale_range must be (low, high) with 0 < low <= high, got {self.scale_range}")
+        check_statistics(self.mean, self.std)
+
+
+def augment(record: Record, rng: np.random.Generator, augmentation: Augmentation) -> Record:
+    """Varies one example and makes it `crop_size` large, ready for a network.
+
+    Args:
+      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+      rng: generator of every choice.
+      augmentation: the options.
+
+    Returns:
+      Image float32 `[*crop_size, 3]`, exactly 0 where padded; label int32 `crop_size`, 255 where padded.
+
+    Raises:
+      ValueError: image or label is not uint8.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((8, 9, 3), np.uint8), "label": np.zeros((8, 9), np.uint8)}
+      >>> augment(record, np.random.default_rng(0), Augmentation(crop_size=(5, 5)))["image"].shape
+      (5, 5, 3)
+    """
+    low, high = augmentation.scale_range
+    record = random_scale(record, rng, low=low, high=high)
+    if augmentation.mirror:
+        record = random_mirror(record, rng)
+    # Cropping before padding gives the same as after it, see random_crop, and normalizes fewer pixels.
+    record = random_crop(record, rng, augmentation.crop_size)
+    return pad_to(normalize(record, mean=augmentation.mean, std=augmentation.std), augmentation.crop_size)
+
+
+def train_iterator(
+    source: Source,
+    *,
+    augmentation: Augmentation,
+    batch_size: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    threads: int = 2,
+) -> grain.DatasetIterator[dict[str, np.ndarray]]:
+    """Endless shuffled and augmented batches of this process.
+
+    Every epoch has its own order and its own augmentation, both functions of the seed alone. Process i of n takes
+    examples `i, i + n, ...` of each batch of the whole job, so that the job sees the same examples at every step for
+    every number of processes. An epoch that the batch does not divide continues into the next one.
+
+    The iterator's state (`get_state`, `set_state`, or Grain's checkpoint handlers) is the number of batches taken. It
+    resumes exactly, in mid-epoch too, since every choice depends on the seed and the position in the stream.
+
+    Args:
+      source: the training split.
+      augmentation: how examples are varied.
+      batch_size: examples in a batch of the whole job, B.
+      seed: 0 .. 2^32 - 1.
+      process_index: number of this process, i.
+      process_count: number of processes of the job, n.
+      threads: threads that prepare batches ahead; 0 prepares each one when it is asked for.
+
+    Returns:
+      An iterator of `{"image": float32 [B/n, *crop_size, 3], "label": int32 [B/n, *crop_size]}`.
+
+    Raises:
+      ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
+        out of its range.
+
+    Example:
+      >>> from smoothjax.data import Augmentation, ShapesSource
+      >>> source = ShapesSource(length=8, size=(40, 40))
+      >>> batches = train_iterator(source, augmentation=Augmentation(crop_size=(33, 33)), batch_size=4, seed=0)
+      >>> next(batches)["image"].shape
+      (4, 33, 33, 3)
+    """
+    if not len(source):
+        raise ValueError(f"{source!r} has no examples; a training split needs at least one")
+    check_shares(batch_size, process_index, process_count)
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be 0 .. 2^32 - 1, got {seed}")
+    if threads < 0:
+        raise ValueError(f"threads must not be negative, got {threads}; 0 reads without threads")
+    # Chance comes before the slice, so that it does not depend on the number of processes.
+    dataset: Any = (
+        grain.MapDataset.source(cast(Any, source))
+        .seed(seed)
+        .shuffle()
+        .repeat()
+        .random_map(partial(augment, augmentation=augmentation))
+        .slice(slice(process_index, None, process_count))
+        .batch(batch_size // process_count, drop_remainder=True)
+    )
+    # The buffer holds whole batches; Grain's default of 500 would fill the memory.
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    return dataset.to_iter_dataset(options).__iter__()
+
+
+def check_shares(batch_size: int, process_index: int, process_count: int) -> None:
+    """Raises ValueError unless the batch divides evenly among the processes."""
+    if process_count < 1 or not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process_index must be 0 .. process_count - 1, got {process_index} of {process_count} processes"
+        )
+    if batch_size < 1 or batch_size % process_count:
+        raise ValueError(
+            f"batch_size must be a positive multiple of the {process_count} processes, got {batch_size}; "
+            "it counts the examples of all processes together"
+        )
+
+
+def check_statistics(mean: RGB, std: RGB) -> None:
+    """Raises ValueError unless these are the statistics of three colours."""
+    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+        raise ValueError(f"mean and std must have three numbers, std positive, got mean={mean}, std={std}")

@@ -1,0 +1,217 @@
+"""Transforms of an image together with its label: pure functions, all chance from a generator.
+
+A record is a dict with `"image"` `[H, W, 3]` and `"label"` `[H, W]`. Resampling takes uint8, before `normalize`. Image
+and label agree on where pixels lie: pixel i covers `i .. i + 1`, its centre is at `i + 1/2`, at every size.
+"""
+
+import numpy as np
+from PIL import Image
+
+from ._classes import IGNORE_LABEL
+from ._source import Record
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+"""Mean of red, green and blue over ImageNet, in 0 .. 255."""
+
+IMAGENET_STD = (58.395, 57.12, 57.375)
+"""Standard deviation of red, green and blue over ImageNet, in units of 0 .. 255."""
+
+RGB = tuple[float, float, float]
+
+
+def resize(record: Record, size: tuple[int, int]) -> Record:
+    """Resamples image and label to a size: the image linearly, antialiased when it shrinks, the label by nearest.
+
+    Args:
+      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+      size: new height and width in pixels.
+
+    Returns:
+      The record at the new size.
+
+    Raises:
+      ValueError: the image is not uint8, or `size` is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((4, 6, 3), np.uint8), "label": np.zeros((4, 6), np.uint8)}
+      >>> resize(record, (2, 3))["image"].shape
+      (2, 3, 3)
+    """
+    if record["image"].dtype != np.uint8 or record["label"].dtype != np.uint8:
+        raise ValueError(
+            f"image and label must be uint8 to be resampled, got {record['image'].dtype} and {record['label'].dtype}; "
+            "normalize afterwards"
+        )
+    _check_size(size)
+    if tuple(size) == record["label"].shape:
+        return record
+    across = (size[1], size[0])
+    image = Image.fromarray(record["image"]).resize(across, Image.Resampling.BILINEAR)
+    label = Image.fromarray(record["label"]).resize(across, Image.Resampling.NEAREST)
+    return {"image": np.asarray(image), "label": np.asarray(label)}
+
+
+def random_scale(record: Record, rng: np.random.Generator, *, low: float = 0.5, high: float = 1.5) -> Record:
+    """Resizes by a factor drawn uniformly from `low` to `high`, the same along both axes.
+
+    Args:
+      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+      rng: generator of the factor.
+      low: smallest factor, positive.
+      high: largest factor.
+
+    Returns:
+      The record at the new size, rounded to whole pixels, at least 1.
+
+    Raises:
+      ValueError: not `0 < low <= high`, or the image is not uint8.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((8, 6, 3), np.uint8), "label": np.zeros((8, 6), np.uint8)}
+      >>> random_scale(record, np.random.default_rng(0), low=0.5, high=0.5)["label"].shape
+      (4, 3)
+    """
+    if not 0 < low <= high:
+        raise ValueError(f"the range of scales must have 0 < low <= high, got low={low}, high={high}")
+    factor = rng.uniform(low, high)
+    height, width = record["label"].shape
+    return resize(record, (max(1, round(height * factor)), max(1, round(width * factor))))
+
+
+def random_mirror(record: Record, rng: np.random.Generator) -> Record:
+    """Exchanges left and right in half of the cases.
+
+    Args:
+      record: image `[H, W, 3]` and label `[H, W]`.
+      rng: generator of the choice.
+
+    Returns:
+      The record, mirrored or as it was.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((1, 3, 3)), "label": np.array([[1, 2, 3]])}
+      >>> random_mirror(record, np.random.default_rng(1))["label"].tolist()
+      [[1, 2, 3]]
+    """
+    if rng.random() < 0.5:
+        return {"image": record["image"][:, ::-1], "label": record["label"][:, ::-1]}
+    return record
+
+
+def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int]) -> Record:
+    """Cuts out a window of at most `size`, uniformly at random.
+
+    An axis shorter than the window stays whole. Padding with `pad_to` afterwards gives the same as padding before
+    would: the only window along such an axis begins at 0.
+
+    Args:
+      record: image `[H, W, 3]` and label `[H, W]`.
+      rng: generator of the position.
+      size: height and width of the window in pixels.
+
+    Returns:
+      The record, `min(H, size[0])` pixels high and `min(W, size[1])` wide.
+
+    Raises:
+      ValueError: `size` is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((4, 9, 3)), "label": np.zeros((4, 9))}
+      >>> random_crop(record, np.random.default_rng(0), (5, 5))["label"].shape
+      (4, 5)
+    """
+    _check_size(size)
+    height, width = record["label"].shape
+    top = int(rng.integers(max(height - size[0], 0) + 1))
+    left = int(rng.integers(max(width - size[1], 0) + 1))
+    window = np.s_[top : top + size[0], left : left + size[1]]
+    return {"image": record["image"][window], "label": record["label"][window]}
+
+
+def normalize(record: Record, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD) -> Record:
+    """Makes the arrays that a network takes: `(image - mean) / std` in float32, the label in int32.
+
+    Args:
+      record: image `[H, W, 3]` in 0 .. 255 and label `[H, W]`.
+      mean: of red, green and blue, in 0 .. 255.
+      std: of red, green and blue, in units of 0 .. 255, positive.
+
+    Returns:
+      The record, image float32 and label int32; a pixel of the mean colour is 0.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.full((1, 1, 3), 10, np.uint8), "label": np.array([[255]], np.uint8)}
+      >>> normalize(record, mean=(10, 8, 0), std=(1, 2, 5))["image"].tolist()
+      [[[0.0, 1.0, 2.0]]]
+    """
+    return {"image": normalize_image(record["image"], mean=mean, std=std), "label": record["label"].astype(np.int32)}
+
+
+def normalize_image(image: np.ndarray, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD) -> np.ndarray:
+    """`normalize` for an image without a label.
+
+    Args:
+      image: `[H, W, 3]` in 0 .. 255.
+      mean: of red, green and blue, in 0 .. 255.
+      std: of red, green and blue, in units of 0 .. 255, positive.
+
+    Returns:
+      float32 `[H, W, 3]`.
+
+    Example:
+      >>> import numpy as np
+      >>> normalize_image(np.full((1, 1, 3), 10, np.uint8), mean=(10, 8, 0), std=(1, 2, 5)).tolist()
+      [[[0.0, 1.0, 2.0]]]
+    """
+    return (image.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+
+
+def pad_to(
+    record: Record, size: tuple[int, int], *, value: RGB = (0.0, 0.0, 0.0), ignore: int = IGNORE_LABEL
+) -> Record:
+    """Extends image and label at the bottom and on the right to at least `size`.
+
+    After `normalize` the default colour is exactly the mean of the data, which no uint8 holds.
+
+    Args:
+      record: image `[H, W, 3]` and label `[H, W]`.
+      size: height and width in pixels; an axis that is already as long stays.
+      value: red, green and blue of the new pixels, in the units of the image.
+      ignore: label of the new pixels.
+
+    Returns:
+      The record, at least of that size.
+
+    Raises:
+      ValueError: the type of the image does not hold `value` exactly.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.ones((1, 2, 3)), "label": np.array([[4, 5]])}
+      >>> pad_to(record, (2, 2))["label"].tolist()
+      [[4, 5], [255, 255]]
+    """
+    image, label = record["image"], record["label"]
+    height, width = label.shape
+    shape = (max(height, size[0]), max(width, size[1]))
+    if shape == (height, width):
+        return record
+    if np.issubdtype(image.dtype, np.integer) and any(v != int(v) or not 0 <= v <= 255 for v in value):
+        raise ValueError(
+            f"an image of {image.dtype} cannot be padded with exactly {value}; normalize first, pad with 0"
+        )
+    padded_image = np.empty((*shape, 3), image.dtype)
+    padded_image[:] = np.asarray(value, image.dtype)
+    padded_label = np.full(shape, ignore, label.dtype)
+    padded_image[:height, :width], padded_label[:height, :width] = image, label
+    return {"image": padded_image, "label": padded_label}
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"size must be a positive height and width in pixels, got {tuple(size)}")

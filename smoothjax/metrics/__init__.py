@@ -1,0 +1,16 @@
+"""Measures of a segmentation: one confusion matrix over a split, and everything that follows from it.
+
+Counting runs on the device, under `jax.jit`; adding up the matrices of a split and reading measures off the sum is
+the host's part, in 64-bit integers:
+
+    total = np.zeros((num_classes, num_classes), np.int64)
+    for batch in batches:
+        total += np.asarray(confusion_matrix(batch["label"], predict(batch["image"]), num_classes=num_classes))
+    print(mean_iou(total), pixel_accuracy(total))
+"""
+
+from ._confusion import confusion_matrix as confusion_matrix
+from ._scores import iou_per_class as iou_per_class
+from ._scores import mean_class_accuracy as mean_class_accuracy
+from ._scores import mean_iou as mean_iou
+from ._scores import pixel_accuracy as pixel_accuracy

@@ -1,0 +1,116 @@
+"""Numbers read off a confusion matrix, on the host, in double precision."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def iou_per_class(confusion: npt.ArrayLike) -> np.ndarray:
+    r"""Intersection over union of every class.
+
+    $$\text{IoU}_c = \frac{tp_c}{tp_c + fp_c + fn_c}$$
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      float64 `[K]` in 0 .. 1; NaN for a class that neither the labels nor the predictions contain.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(iou_per_class([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))
+      [0.75 0.8   nan]
+
+    References:
+      Wang and Ji, "Smoothed Dilated Convolutions for Improved Dense Prediction", 2018, Eq. 4.
+    """
+    counts = _counts(confusion)
+    true_positives = np.diag(counts)
+    return _ratio(true_positives, counts.sum(axis=0) + counts.sum(axis=1) - true_positives)
+
+
+def mean_iou(confusion: npt.ArrayLike) -> np.float64:
+    """Mean of the intersection over union, over the classes that occur.
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      The mean of `iou_per_class` without its NaNs, 0 .. 1; NaN for an empty matrix.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(mean_iou([[3, 1, 0], [0, 4, 0], [0, 0, 0]]))
+      0.775
+    """
+    return _mean_of_defined(iou_per_class(confusion))
+
+
+def pixel_accuracy(confusion: npt.ArrayLike) -> np.float64:
+    """Fraction of the counted pixels whose class was predicted.
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      The fraction, 0 .. 1; NaN for an empty matrix.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(pixel_accuracy([[3, 1], [0, 4]]))
+      0.875
+    """
+    counts = _counts(confusion)
+    return np.float64(_ratio(np.trace(counts), counts.sum()))
+
+
+def mean_class_accuracy(confusion: npt.ArrayLike) -> np.float64:
+    """Mean of the recall, over the classes that the labels contain.
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      The mean, 0 .. 1; NaN for an empty matrix.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(mean_class_accuracy([[3, 1], [0, 4]]))
+      0.875
+    """
+    counts = _counts(confusion)
+    return _mean_of_defined(_ratio(np.diag(counts), counts.sum(axis=1)))
+
+
+def _counts(confusion: npt.ArrayLike) -> np.ndarray:
+    """The matrix in float64, which holds sums of pixels exactly up to 2^53."""
+    counts = np.asarray(confusion).astype(np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
+        raise ValueError(
+            f"confusion must be a square matrix [K, K], got shape {counts.shape}; pass the sum of the matrices that "
+            "confusion_matrix returns"
+        )
+    if (counts < 0).any():
+        raise ValueError(
+            f"confusion must hold counts, got the negative value {counts.min():.0f}; "
+            "32-bit sums overflow: add the matrices up in numpy.int64"
+        )
+    return counts
+
+
+def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> np.ndarray:
+    """`part / whole`, NaN where the whole is zero, without a warning."""
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+
+
+def _mean_of_defined(values: np.ndarray) -> np.float64:
+    defined = values[~np.isnan(values)]
+    return np.float64(defined.mean() if defined.size else np.nan)

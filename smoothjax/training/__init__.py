@@ -1,0 +1,35 @@
+"""Training: loss, optimiser, schedule, the pure step, sharding, checkpoints, logs and the one loop of all studies.
+
+Nothing here knows a model or a data set. A study gives `fit` a loss function, an optimiser, an initial state and an
+iterator of batches; parameters and state travel as pure nested dicts.
+
+References:
+    Wang and Ji, "Smoothed Dilated Convolutions for Improved Dense Prediction", KDD 2018: Eq. 5 (the rate) and Sec. 4.1
+    (the optimiser).
+"""
+
+# The loss and the optimiser of the paper.
+# The loop, its memory and its voice.
+from ._checkpoint import Checkpoints as Checkpoints
+from ._checkpoint import Restored as Restored
+from ._logging import RunLog as RunLog
+from ._loop import FitResult as FitResult
+from ._loop import LoopConfig as LoopConfig
+from ._loop import fit as fit
+from ._loss import cross_entropy as cross_entropy
+
+# Devices.
+from ._mesh import data_mesh as data_mesh
+from ._mesh import replicate as replicate
+from ._mesh import shard_batch as shard_batch
+from ._optimizer import label_parameters as label_parameters
+from ._optimizer import sgd as sgd
+from ._schedule import poly_schedule as poly_schedule
+
+# State and step.
+from ._state import TrainState as TrainState
+from ._state import create_state as create_state
+from ._step import LossFn as LossFn
+from ._step import LossOutput as LossOutput
+from ._step import compile_step as compile_step
+from ._step import train_step as train_step

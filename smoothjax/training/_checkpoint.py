@@ -1,0 +1,282 @@
+"""Checkpoints of a run: the best and the latest two, found again after any kill."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import grain
+import grain.checkpoint
+import jax
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from orbax.checkpoint import checkpoint_managers
+
+from ._logging import say
+from ._state import TrainState
+
+
+class Restored(NamedTuple):
+    """A checkpoint read back.
+
+    Attributes:
+        step: Number of updates done.
+        state: The training state, on the devices that the template asks for.
+        metrics: What was measured at that step; empty where nothing was.
+    """
+
+    step: int
+    state: TrainState
+    metrics: dict[str, float]
+
+
+class Checkpoints:
+    """The checkpoints in a folder; a context manager, since a save that nobody waits for is lost at exit.
+
+    A checkpoint holds the training state, the position of the data iterator and the metrics measured there. Kept are
+    the latest two and the one with the best `metric`. Saving is asynchronous and atomic: a kill in the middle of a
+    save leaves the checkpoints before it as they were.
+
+    Args:
+        folder: Where they lie, one sub-folder a step; created where missing.
+        metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
+        mode: "max" or "min": which value of the metric is best.
+        read_only: For evaluation, also beside a running training: nothing in the folder is changed.
+        report: Called with the lines to tell the user.
+
+    Raises:
+        ValueError: `mode` is unknown.
+        FileNotFoundError: `read_only`, and the folder is missing.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        metric: str = "mean_iou",
+        mode: str = "max",
+        read_only: bool = False,
+        report: Callable[[str], None] = say,
+    ):
+        if mode not in ("max", "min"):
+            raise ValueError(f"Checkpoints: mode must be 'max' or 'min', got {mode!r}")
+        self.folder = Path(folder).absolute()
+        if read_only and not self.folder.is_dir():
+            raise FileNotFoundError(f"Checkpoints: no checkpoints in {self.folder}, the folder is missing; train first")
+        self._metric, self._sign, self._report, self._read_only = metric, 1 if mode == "max" else -1, report, read_only
+        self._scores: dict[int, float] = {}
+        # Orbax can rank checkpoints by itself, but then a damaged metrics file keeps the folder from opening at all.
+        policies = [checkpoint_managers.LatestN(2), _KeepBest(self._scores)]
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                # Orbax's own `read_only` does no more than these two and warns at every opening.
+                create=not read_only,
+                cleanup_tmp_directories=not read_only,
+            ),
+        )
+        for step in self.steps:
+            self._rank(step, self._read_metrics(step))
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps of the kept checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def best_step(self) -> int | None:
+        """The step with the best metric, the later one of equals; None where none has the metric."""
+        return _best(self._scores)
+
+    @property
+    def best_value(self) -> float | None:
+        """The best value of the metric; None where no checkpoint has it."""
+        best = self.best_step
+        return None if best is None else self._sign * self._scores[best]
+
+    def path(self, step: int) -> Path:
+        """The folder of one checkpoint."""
+        return self.folder / str(step)
+
+    def save(
+        self,
+        step: int,
+        state: TrainState,
+        iterator: grain.DatasetIterator,
+        *,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Starts saving a checkpoint, waiting for the one before; the state may be donated afterwards.
+
+        Args:
+            step: Number of updates done.
+            state: The training state.
+            iterator: The data iterator; its next batch is the first one of a resumed run.
+            metrics: What was measured at this step.
+
+        Raises:
+            RuntimeError: The checkpoints were opened with `read_only`.
+        """
+        if self._read_only:
+            raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
+        measured = {name: float(value) for name, value in (metrics or {}).items()}
+        self._rank(step, measured)
+        best = self.best_step
+        summary = {"metrics": measured, "best": None if best is None else {"step": best, "value": self.best_value}}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                iterator=grain.checkpoint.CheckpointSave(iterator),
+                summary=ocp.args.JsonSave(_without_nan(summary)),
+            ),
+        )
+
+    def wait(self) -> None:
+        """Returns when the last save is on disk."""
+        self._manager.wait_until_finished()
+
+    def restore_latest(self, template: TrainState, iterator: grain.DatasetIterator | None = None) -> Restored | None:
+        """Reads the newest checkpoint that can be read.
+
+        Where the newest is damaged, it says so, reads the one before, and sets the damaged one aside as
+        `<step>.damaged`, so that its step can be saved again.
+
+        Args:
+            template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: what to restore, and where
+                to put it, whatever the number of devices that saved it.
+            iterator: Set to the saved position; None leaves the data alone.
+
+        Returns:
+            The checkpoint, or None where the folder has none.
+
+        Raises:
+            Exception: None could be read: the error of the newest, with a note.
+        """
+        failed: dict[int, Exception] = {}
+        for step in reversed(self.steps):
+            try:
+                restored = self._restore(step, template, iterator)
+            except Exception as error:  # whatever Orbax, TensorStore or JSON make of a damaged file
+                failed[step] = error
+                continue
+            for bad, error in failed.items():
+                self._report(
+                    f"checkpoint {self.path(bad)} is damaged ({_first_line(error)}); using step {step} instead"
+                )
+            self._set_aside(failed)
+            return restored
+        if failed:
+            first = next(iter(failed.values()))
+            first.add_note(
+                f"None of the checkpoints {sorted(failed)} in {self.folder} could be restored. If the model, the "
+                "optimiser or the number of processes has changed since, use another folder; if the files are "
+                "damaged, delete the folder to start anew."
+            )
+            raise first
+        return None
+
+    def restore_best(self, template: TrainState) -> Restored:
+        """Reads the checkpoint with the best metric.
+
+        Args:
+            template: As in `restore_latest`.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            FileNotFoundError: No checkpoint has the metric.
+        """
+        best = self.best_step
+        if best is None:
+            raise FileNotFoundError(
+                f"Checkpoints: none of the checkpoints {self.steps} in {self.folder} has the metric {self._metric!r}; "
+                "train until the first evaluation, or use restore_latest"
+            )
+        return self._restore(best, template, None)
+
+    def close(self) -> None:
+        """Waits for the last save and ends the threads."""
+        self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator | None) -> Restored:
+        items: dict[str, Any] = {"state": ocp.args.StandardRestore(jax.tree.map(_abstract, template))}
+        if iterator is not None:
+            items["iterator"] = grain.checkpoint.CheckpointRestore(iterator)
+        state = self._manager.restore(step, args=ocp.args.Composite(**items))["state"]
+        return Restored(step, state, self._read_metrics(step))
+
+    def _read_metrics(self, step: int) -> dict[str, float]:
+        try:
+            summary = self._manager.restore(step, args=ocp.args.Composite(summary=ocp.args.JsonRestore()))["summary"]
+            return {name: math.nan if value is None else value for name, value in summary["metrics"].items()}
+        except Exception:  # a damaged summary costs the rank of the checkpoint, not the checkpoint
+            return {}
+
+    def _rank(self, step: int, metrics: Mapping[str, float]) -> None:
+        value = metrics.get(self._metric, math.nan)
+        if math.isfinite(value):
+            self._scores[step] = self._sign * value
+
+    def _set_aside(self, steps: Iterable[int]) -> None:
+        if self._read_only or not steps:
+            return
+        if jax.process_index() == 0:
+            for step in steps:
+                target, tries = self.folder / f"{step}.damaged", 1
+                while target.exists():
+                    target, tries = self.folder / f"{step}.damaged.{tries}", tries + 1
+                os.rename(self.path(step), target)
+        multihost_utils.sync_global_devices("set damaged checkpoints aside")
+        for step in steps:
+            self._scores.pop(step, None)
+        self._manager.reload()
+
+
+class _KeepBest(checkpoint_managers.PreservationPolicy):
+    """Keeps the checkpoint with the highest score; `scores` is filled from outside.
+
+    Deleted checkpoints may stay in it: what is deleted was not the best, and never will be.
+    """
+
+    def __init__(self, scores: dict[int, float]):
+        self._scores = scores
+
+    def should_preserve(
+        self,
+        checkpoints: Sequence[checkpoint_managers.PolicyCheckpointInfo],
+        *,
+        context: checkpoint_managers.PreservationContext,
+    ) -> Sequence[bool]:
+        best = _best(self._scores)
+        return [checkpoint.step == best for checkpoint in checkpoints]
+
+
+def _best(scores: Mapping[int, float]) -> int | None:
+    return max(scores, key=lambda step: (scores[step], step), default=None)
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _without_nan(tree: Any) -> Any:
+    """JSON has no NaN: null instead."""
+    return jax.tree.map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, tree)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"

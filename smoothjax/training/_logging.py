@@ -1,0 +1,106 @@
+"""Scalars of a run: on the console, in a JSON-lines file, in TensorBoard."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jax
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+def say(message: str) -> None:
+    """Prints a line on process 0, above a progress bar if there is one."""
+    if jax.process_index() == 0:
+        tqdm.write(message)
+
+
+class RunLog:
+    """Writes the scalars of one run; a context manager.
+
+    Three places: a line on the console, a line `{"step": 40, "split": "train", "loss": 1.2, ...}` in
+    `folder/metrics.jsonl`, and events in `folder/tensorboard`. What is not finite is `null` in the file, which JSON
+    has no number for. Only process 0 writes; on the others every method does nothing.
+
+    Opening a folder cuts its log back to `resume_step`, so that the steps which are done again are not there twice. The
+    last line may have been torn by a kill; it goes too.
+
+    Args:
+        folder: The run's folder, created where missing.
+        resume_step: Lines of later steps are dropped; 0 starts anew.
+        console: Whether to print the scalars.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with RunLog(folder) as log:
+        ...         log.scalars(20, "train", {"loss": 1.25, "learning_rate": 0.001})
+        ...     print((Path(folder) / "metrics.jsonl").read_text(), end="")
+        step 20  train  loss 1.25  learning_rate 0.001
+        {"step": 20, "split": "train", "loss": 1.25, "learning_rate": 0.001}
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0, console: bool = True):
+        self._console = console
+        self._writes = jax.process_index() == 0
+        if self._writes:
+            folder = Path(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / "metrics.jsonl"
+            _cut(path, resume_step)
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+
+    def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
+        """Writes the values of one step.
+
+        Args:
+            step: Number of updates done.
+            split: What they were measured on: "train", "val".
+            values: Numbers by name.
+        """
+        if not self._writes:
+            return
+        values = {name: float(value) for name, value in values.items()}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self._file.write(json.dumps({"step": step, "split": split, **finite}) + "\n")
+        self._file.flush()  # a killed run keeps its curves
+        for name, value in values.items():
+            self._board.add_scalar(f"{split}/{name}", value, step)
+        if self._console:
+            tqdm.write("  ".join([f"step {step}", split, *(f"{name} {value:.4g}" for name, value in values.items())]))
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._writes:
+            self._file.close()
+            self._board.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _cut(path: Path, resume_step: int) -> None:
+    """Drops the lines after a step, and torn ones; atomic, so that a kill leaves the old file or the new one."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= resume_step]
+    temporary = path.with_suffix(".jsonl.tmp")
+    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):
+        return math.inf

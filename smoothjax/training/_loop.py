@@ -1,0 +1,248 @@
+"""The training loop of every study."""
+
+import dataclasses
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from ._checkpoint import Checkpoints
+from ._logging import RunLog, say
+from ._mesh import replicate, shard_batch
+from ._state import TrainState
+from ._step import LossFn, compile_step
+
+# Steps given to the device before the host reads the metrics of an older one. With two, the device has always work
+# while the host prepares a batch, a NaN is seen two steps late, and no more than three batches wait in its memory.
+_IN_FLIGHT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How long to train and how often to do what, in steps (updates of the parameters).
+
+    Attributes:
+        max_steps: Length of the run.
+        log_every: Steps between log lines, each the mean over the steps since the last.
+        evaluate_every: Steps between evaluations; there is one at the end as well. Each saves a checkpoint.
+        checkpoint_every: Steps between checkpoints; there is one at the end as well.
+    """
+
+    max_steps: int
+    log_every: int = 20
+    evaluate_every: int = 1000
+    checkpoint_every: int = 500
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise ValueError(f"LoopConfig: {field.name} must be at least 1 step, got {value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a run ends with.
+
+    Attributes:
+        state: The last training state.
+        metrics: The last evaluation; empty without one.
+        best_step: The step of the checkpoint with the best metric; None without one.
+        best_value: The value of the metric there.
+        checkpoints: The folder of the checkpoints, for `Checkpoints(folder, read_only=True).restore_best`.
+    """
+
+    state: TrainState
+    metrics: dict[str, float]
+    best_step: int | None
+    best_value: float | None
+    checkpoints: Path
+
+
+def fit(
+    *,
+    config: LoopConfig,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    iterator: grain.DatasetIterator,
+    folder: str | os.PathLike[str],
+    mesh: Mesh,
+    schedule: optax.Schedule,
+    evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
+    metric: str = "mean_iou",
+    mode: str = "max",
+    progress: bool = True,
+) -> FitResult:
+    """Trains, or continues what `folder` holds, until `config.max_steps`.
+
+    Step n is the n-th update; the checkpoint and the log lines of step n are of the state after it. Killed at any
+    moment and started again with the same arguments, a run continues from its latest checkpoint and ends, on CPU, with
+    bitwise the same parameters. The first log line after it is the mean over the steps since the checkpoint.
+
+    The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
+    Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.
+
+    Args:
+        config: Length and intervals.
+        loss_fn: See `train_step`.
+        optimizer: The optimiser, made with `schedule`.
+        state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
+        iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
+        folder: The run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
+        mesh: From `data_mesh`.
+        schedule: From the step, counted from 0, to the learning rate; here for the log alone.
+        evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
+        metric: The number of `evaluate` that ranks the checkpoints.
+        mode: "max" or "min": which value of it is best.
+        progress: Whether to show the bar (on a terminal only) and a line for each log interval.
+
+    Returns:
+        The last state, the last evaluation, and where the best checkpoint is.
+
+    Raises:
+        FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
+            the last good checkpoint; none is ever saved after.
+        KeyError: `evaluate` does not return `metric`.
+        ValueError: The iterator ends, or a batch does not divide over the devices.
+    """
+    folder, total = Path(folder), config.max_steps
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
+    with Checkpoints(folder / "checkpoints", metric=metric, mode=mode) as checkpoints:
+        restored = checkpoints.restore_latest(template, iterator)
+        start, measured = (restored.step, restored.metrics) if restored else (0, {})
+        state = restored.state if restored else replicate(state, mesh)
+        if start >= total:
+            say(f"{folder} is finished: it holds step {start} of {total}")
+            return _result(state, measured, checkpoints)
+        if restored:
+            say(f"resuming {folder} from step {start} of {total}")
+
+        step_fn = compile_step(loss_fn, optimizer, mesh)
+        interval = _Interval(checkpoints)
+        with RunLog(folder, resume_step=start, console=progress) as log, _bar(start, total, progress) as bar:
+            for step in range(start + 1, total + 1):
+                # The device is still busy with the steps before: preparing this batch costs it nothing. No batch is
+                # taken ahead, so the iterator stands at the first unseen one whenever a checkpoint is saved.
+                batch = shard_batch(_next(iterator, step, total), mesh)
+                state, metrics = step_fn(state, batch)
+                interval.push(step, metrics)
+                bar.update()
+                last = step == total
+                if last or step % config.log_every == 0:
+                    means = interval.means()
+                    bar.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
+                    means["learning_rate"] = float(jnp.asarray(schedule(step - 1)))
+                    log.scalars(step, "train", means)
+                evaluates = evaluate is not None and (last or step % config.evaluate_every == 0)
+                if evaluates or last or step % config.checkpoint_every == 0:
+                    interval.read_all()
+                    paused = time.perf_counter()
+                    _check_finite(step, state, checkpoints)
+                    if evaluate is not None and evaluates:
+                        measured = {name: float(value) for name, value in evaluate(state).items()}
+                        log.scalars(step, "val", measured)
+                        if metric not in measured:
+                            raise KeyError(
+                                f"fit: evaluate must return the metric {metric!r} that ranks the checkpoints, got "
+                                f"{sorted(measured)}; name one of them with `metric`"
+                            )
+                    checkpoints.save(step, state, iterator, metrics=measured if evaluates else None)
+                    interval.started += time.perf_counter() - paused
+        checkpoints.wait()
+        return _result(state, measured, checkpoints)
+
+
+class _Interval:
+    """The metrics of the steps since the last log line, read two steps late."""
+
+    def __init__(self, checkpoints: Checkpoints):
+        self._checkpoints = checkpoints
+        self._unread: deque[tuple[int, dict[str, jax.Array]]] = deque()
+        self._read: list[dict[str, float]] = []
+        self.started = time.perf_counter()
+
+    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of a step just dispatched and reads those of an older one."""
+        for value in metrics.values():
+            value.copy_to_host_async()
+        self._unread.append((step, metrics))
+        while len(self._unread) > _IN_FLIGHT:
+            self._read_one()
+
+    def read_all(self) -> None:
+        """Waits for the steps in flight."""
+        while self._unread:
+            self._read_one()
+
+    def means(self) -> dict[str, float]:
+        """The means over the interval, and its speed without evaluations and checkpoints; starts a new interval."""
+        self.read_all()
+        now, count = time.perf_counter(), len(self._read)
+        names = ["loss", *(name for name in self._read[0] if name != "loss")]  # jit sorts dicts; the loss comes first
+        means = {name: float(np.mean([values[name] for values in self._read])) for name in names}
+        means["steps_per_second"] = count / max(now - self.started, 1e-9)
+        self._read, self.started = [], now
+        return means
+
+    def _read_one(self) -> None:
+        step, metrics = self._unread.popleft()
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        for name, words in (("loss", "the loss"), ("grad_norm", "the norm of the gradient")):
+            if not math.isfinite(values[name]):
+                raise _not_finite(step, f"{words} is {values[name]} (loss {values['loss']:.4g})", self._checkpoints)
+        self._read.append(values)
+
+
+def _check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Loss and gradient were finite; the update itself or a batch statistic may not be."""
+    for path, finite in jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(state))):
+        if not finite:
+            what = f"state{jax.tree_util.keystr(path)} is no longer finite"
+            raise _not_finite(step, what, checkpoints)
+
+
+@jax.jit
+def _finite(state: TrainState) -> Any:
+    return jax.tree.map(lambda x: jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True, state)
+
+
+def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPointError:
+    checkpoints.wait()
+    saved = checkpoints.steps
+    good = f"step {saved[-1]}, {checkpoints.path(saved[-1])}" if saved else "none was saved before"
+    return FloatingPointError(
+        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate, look for "
+        "labels that are no class, or compute in float32; the same command then continues from that checkpoint"
+    )
+
+
+def _next(iterator: grain.DatasetIterator, step: int, total: int) -> Any:
+    try:
+        return next(iterator)
+    except StopIteration:
+        raise ValueError(
+            f"fit: the data ended before step {step} of {total}; end the pipeline with .repeat() before .batch()"
+        ) from None
+
+
+def _bar(start: int, total: int, progress: bool) -> "tqdm[Any]":
+    silent = not progress or jax.process_index() != 0
+    # None: shown on a terminal, not in a file.
+    return tqdm(initial=start, total=total, unit="step", dynamic_ncols=True, disable=True if silent else None)
+
+
+def _result(state: TrainState, measured: dict[str, float], checkpoints: Checkpoints) -> FitResult:
+    return FitResult(state, measured, checkpoints.best_step, checkpoints.best_value, checkpoints.folder)

@@ -1,0 +1,91 @@
+"""Data parallelism: the batch is split over the devices, everything else is on all of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """A mesh of one axis, "data", over the devices of all processes.
+
+    Args:
+        devices: The devices to use; None is all.
+
+    Returns:
+        The mesh.
+
+    Example:
+        >>> mesh = data_mesh(jax.devices()[:1])
+        >>> mesh.axis_names, mesh.size
+        (('data',), 1)
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    # Explicit axes, the default, put shardings into types, which ordinary loss functions do not satisfy.
+    return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def shard_batch(batch: Any, mesh: Mesh) -> Any:
+    """Puts a batch on the devices, its leading axis split over them.
+
+    Args:
+        batch: Tree of NumPy arrays `[rows of this process, ...]`. The global batch is the processes' rows together.
+        mesh: From `data_mesh`.
+
+    Returns:
+        The tree as global arrays `[rows of all processes, ...]`.
+
+    Raises:
+        ValueError: The rows do not divide by the number of this process's devices, or a leaf has no rows or is not
+            numeric.
+
+    Example:
+        >>> shard_batch({"x": np.zeros((8, 2))}, data_mesh(jax.devices()[:1]))["x"].shape
+        (8, 2)
+    """
+    local_devices = len(mesh.local_devices)
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    def put(path: Any, leaf: Any) -> jax.Array:
+        leaf, where = np.asarray(leaf), jax.tree_util.keystr(path)
+        if leaf.dtype.kind in "OSU":
+            raise ValueError(
+                f"shard_batch: batch{where} has dtype {leaf.dtype}, which no device holds; remove it first"
+            )
+        if leaf.ndim == 0:
+            raise ValueError(
+                f"shard_batch: batch{where} must have a leading batch axis, got a scalar; make it [N, ...]"
+            )
+        if leaf.shape[0] % local_devices:
+            raise ValueError(
+                f"shard_batch: batch{where} has {leaf.shape[0]} rows on this process, which its {local_devices} "
+                f"devices do not divide; take a batch size that is a multiple of {local_devices} a process, or fewer "
+                "devices: data_mesh(jax.devices()[:n])"
+            )
+        return jax.make_array_from_process_local_data(sharding, leaf)
+
+    return jax.tree_util.tree_map_with_path(put, batch)
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Copies a tree of arrays to every device of the mesh.
+
+    Always a copy: donating the result to a step leaves the given tree alive.
+
+    Args:
+        tree: Arrays, the same on every process.
+        mesh: From `data_mesh`.
+
+    Returns:
+        The tree, replicated.
+    """
+    # `device_put` alone shares the buffer of the device where an array already is, `may_alias=False` or not.
+    return _copy(jax.device_put(tree, NamedSharding(mesh, PartitionSpec())))
+
+
+@jax.jit
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)

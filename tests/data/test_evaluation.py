@@ -1,0 +1,138 @@
+"""One pass over a split: every pixel once, full batches, few shapes."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothjax.data import SHAPES, ShapesSource, evaluation_batches
+
+_PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+class _Sized:
+    """Examples of given sizes and random pixels."""
+
+    classes = SHAPES
+
+    def __init__(self, sizes):
+        rng = np.random.default_rng(0)
+        self._records = [
+            {
+                "image": rng.integers(1, 256, (*size, 3)).astype(np.uint8),
+                "label": rng.choice([0, 1, 2, 255], size).astype(np.uint8),
+            }
+            for size in sizes
+        ]
+
+    def __len__(self):
+        return len(self._records)
+
+    def __getitem__(self, index):
+        return self._records[index]
+
+    def name(self, index):
+        return str(index)
+
+    def size(self, index):
+        return self._records[index]["label"].shape
+
+
+def _job(source, processes, **options):
+    """The batches of every process."""
+    return [
+        list(evaluation_batches(source, process_index=i, process_count=processes, **{**_PLAIN, **options}))
+        for i in range(processes)
+    ]
+
+
+def _assert_covers_once(source, job, expected=None):
+    seen = []
+    for batch in (batch for batches in job for batch in batches):
+        for image, label, index, size in zip(*(batch[k] for k in ("image", "label", "index", "size")), strict=True):
+            valid = np.zeros(label.shape, bool)
+            if index >= 0:
+                seen.append(int(index))
+                record = source[int(index)]
+                assert tuple(size) == record["label"].shape
+                valid[: size[0], : size[1]] = True
+                np.testing.assert_array_equal(label[: size[0], : size[1]], record["label"])
+                np.testing.assert_array_equal(image[: size[0], : size[1]], record["image"])
+            assert (label[~valid] == 255).all()
+            assert not image[~valid].any()
+    assert sorted(seen) == list(range(len(source)) if expected is None else expected)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.sampled_from([(3, 4), (4, 3), (5, 5), (3, 130), (140, 6), (1, 1)]), min_size=1, max_size=12),
+    st.sampled_from([(1, 1), (3, 1), (2, 2), (4, 2), (4, 4)]),
+    st.sampled_from([0, 2]),
+)
+def test_every_pixel_once_for_any_number_of_processes(sizes, shares, threads):
+    batch_size, processes = shares
+    source = _Sized(sizes)
+    job = _job(source, processes, batch_size=batch_size, threads=threads)
+    _assert_covers_once(source, job)
+    shapes = [[batch["image"].shape for batch in batches] for batches in job]
+    assert all(other == shapes[0] for other in shapes)
+    assert all(shape[0] == batch_size // processes for shape in shapes[0])
+    assert len(set(shapes[0])) <= 4
+
+
+def test_few_sizes_are_kept_exactly():
+    sizes = [(3, 4), (4, 3), (5, 5), (6, 2)]
+    shapes = {batch["image"].shape for batch in _job(_Sized(sizes * 2), 1, batch_size=2)[0]}
+    assert shapes == {(2, *size, 3) for size in sizes}
+
+
+def test_many_sizes_are_rounded_up():
+    sizes = [(100, 90), (128, 128), (129, 20), (7, 8), (9, 10), (11, 12)]
+    shapes = Counter(batch["image"].shape[1:3] for batch in _job(_Sized(sizes), 1, batch_size=1)[0])
+    assert shapes == {(128, 128): 5, (256, 128): 1}
+
+
+def test_types_and_order():
+    source = ShapesSource(length=5, size=(32, 40))
+    batches = _job(source, 1, batch_size=2)[0]
+    assert [batch["index"].tolist() for batch in batches] == [[0, 1], [2, 3], [4, -1]]
+    last = batches[-1]
+    assert {key: str(value.dtype) for key, value in last.items()} == {
+        "image": "float32",
+        "label": "int32",
+        "index": "int32",
+        "size": "int32",
+    }
+    assert last["size"].tolist() == [[32, 40], [0, 0]]
+
+
+def test_normalizes_as_training_does():
+    source = ShapesSource(length=1, size=(32, 32))
+    (batch,) = evaluation_batches(source, batch_size=1, mean=(10, 20, 30), std=(2, 3, 4))
+    np.testing.assert_allclose(batch["image"][0] * (2, 3, 4) + (10, 20, 30), source[0]["image"], atol=1e-3)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, [0]), (3, [0, 3, 6]), (10, range(10)), (99, range(10))])
+def test_limit_spreads_over_the_split(limit, expected):
+    source = _Sized([(3, 3)] * 10)
+    _assert_covers_once(source, _job(source, 2, batch_size=4, limit=limit), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 3, "process_count": 2}, "positive multiple of the 2 processes, got 3"),
+        ({"limit": 0}, "limit must be at least 1, got 0; leave it out"),
+        ({"std": (1, 1, 0)}, "std positive"),
+        ({"threads": -1}, "threads must not be negative, got -1"),
+    ],
+)
+def test_refuses(options, message):
+    source = _Sized([(3, 3)])
+    with pytest.raises(ValueError, match=message):
+        evaluation_batches(source, **{**_PLAIN, "batch_size": 2, **options})
+    with pytest.raises(ValueError, match="has no examples to evaluate"):
+        evaluation_batches(_Sized([]), batch_size=1, **_PLAIN)

@@ -1,0 +1,234 @@
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smoothjax.training import Checkpoints, TrainState, data_mesh, replicate
+
+# After the first error of a damaged checkpoint, TensorStore's other reads end in threads whose event loop is gone.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def _at(state: TrainState, step: int) -> TrainState:
+    """A state that shows its step in every leaf."""
+    return jax.tree.map(lambda x: jnp.full_like(x, step), state)
+
+
+def _save(folder: Path, toy: ModuleType, values: dict[int, dict[str, float] | None], **options: Any) -> None:
+    iterator = toy.make_iterator()
+    with Checkpoints(folder, **options) as checkpoints:
+        for step, metrics in values.items():
+            next(iterator)
+            checkpoints.save(step, _at(toy.make_state(), step), iterator, metrics=metrics)
+
+
+def _kept(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def test_restores_state_data_and_metrics(tmp_path: Path, toy: ModuleType) -> None:
+    iterator, fresh = toy.make_iterator(), toy.make_iterator()
+    for _ in range(8):  # into the second epoch
+        next(iterator)
+    state = toy.make_state()
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore_latest(state, fresh) is None
+        checkpoints.save(8, state, iterator, metrics={"mean_iou": 0.5, "iou_sky": math.nan})
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore_latest(_at(state, 0), fresh)
+    assert restored is not None
+    assert restored.step == 8
+    assert restored.metrics["mean_iou"] == 0.5
+    assert math.isnan(restored.metrics["iou_sky"])
+    chex.assert_trees_all_equal(restored.state, state)
+    chex.assert_trees_all_equal(next(fresh), next(iterator))
+    chex.assert_trees_all_equal(next(fresh), next(iterator))
+
+
+def test_keeps_the_best_and_the_latest_two(tmp_path: Path, toy: ModuleType) -> None:
+    values = {1: 0.1, 2: 0.9, 3: 0.5, 4: None, 5: math.nan, 6: 0.3, 7: None}
+    _save(tmp_path, toy, {step: {} if value is None else {"mean_iou": value} for step, value in values.items()})
+    assert _kept(tmp_path) == [2, 6, 7]
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.best_step, checkpoints.best_value) == (2, 0.9)
+        restored = checkpoints.restore_best(toy.make_state())
+    assert (restored.step, int(restored.state.step), restored.metrics) == (2, 2, {"mean_iou": 0.9})
+    summary = json.loads((tmp_path / "7" / "summary" / "metadata").read_text())
+    assert summary == {"metrics": {}, "best": {"step": 2, "value": 0.9}}
+
+
+def test_the_best_survives_a_restart_and_is_replaced(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: {"loss": 0.1}, 2: {"loss": 0.4}, 3: None}, metric="loss", mode="min")
+    _save(tmp_path, toy, {4: None, 5: None}, metric="loss", mode="min")
+    assert _kept(tmp_path) == [1, 4, 5]
+    _save(tmp_path, toy, {6: {"loss": 0.1}}, metric="loss", mode="min")  # as good, and newer
+    assert _kept(tmp_path) == [5, 6]
+
+
+def test_a_donated_state_is_saved_as_it_was(tmp_path: Path, toy: ModuleType) -> None:
+    size, mesh = 1 << 22, data_mesh()
+    add = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)
+    state = replicate(TrainState(jnp.int32(0), {"w": jnp.zeros(size)}, {}, ()), mesh)
+    iterator = toy.make_iterator()
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, state, iterator)
+            for _ in range(5):  # overwrites the buffers while the save is running
+                state = add(state)
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore_latest(state)
+    assert restored is not None
+    np.testing.assert_array_equal(restored.state.params["w"], 5)
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8)])
+def test_restores_on_another_number_of_devices(before: int, after: int, tmp_path: Path, toy: ModuleType) -> None:
+    meshes = [data_mesh(jax.devices()[:count]) for count in (before, after)]
+    state = replicate(toy.make_state(), meshes[0])
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, toy.make_iterator())
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore_latest(replicate(_at(state, 0), meshes[1]))
+    assert restored is not None
+    chex.assert_trees_all_equal(jax.device_get(restored.state), jax.device_get(state))
+    for leaf in jax.tree.leaves(restored.state):
+        assert leaf.sharding.device_set == set(meshes[1].devices.flat)
+        assert leaf.sharding.is_fully_replicated
+
+
+def _truncate_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _truncate_arrays(folder: Path) -> None:
+    for path in (folder / "state").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "everything truncated": _truncate_all,
+    "arrays truncated": _truncate_arrays,
+    "arrays deleted": lambda folder: shutil.rmtree(folder / "state" / "d"),
+    "manifest deleted": lambda folder: (folder / "state" / "manifest.ocdbt").unlink(),
+    "tree metadata empty": lambda folder: (folder / "state" / "_METADATA").write_bytes(b""),
+    "state deleted": lambda folder: shutil.rmtree(folder / "state"),
+    "iterator truncated": lambda folder: next((folder / "iterator").glob("*.json")).write_text("{"),
+    "iterator deleted": lambda folder: next((folder / "iterator").glob("*.json")).unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_a_damaged_newest_falls_back_to_the_one_before(damage: str, tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: {"mean_iou": 0.2}})
+    _DAMAGES[damage](tmp_path / "2")
+    said: list[str] = []
+    iterator, expected = toy.make_iterator(), toy.make_iterator()
+    next(expected)
+    with Checkpoints(tmp_path, report=said.append) as checkpoints:
+        restored = checkpoints.restore_latest(toy.make_state(), iterator)
+        assert restored is not None
+        assert restored.step == int(restored.state.step) == 1
+        chex.assert_trees_all_equal(next(iterator), next(expected))
+        assert len(said) == 1
+        assert said[0].startswith(f"checkpoint {tmp_path / '2'} is damaged (")
+        assert said[0].endswith("using step 1 instead")
+        # The run comes to step 2 again, and saves it.
+        assert checkpoints.best_step == 1
+        checkpoints.save(2, _at(toy.make_state(), 2), iterator, metrics={"mean_iou": 0.3})
+    assert _kept(tmp_path) == [1, 2]
+    assert (tmp_path / "2.damaged").is_dir()
+    with Checkpoints(tmp_path) as checkpoints:
+        again = checkpoints.restore_latest(toy.make_state())
+    assert again is not None
+    assert again.step == 2
+
+
+def test_a_damaged_summary_costs_only_the_rank(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: {"mean_iou": 0.2}})
+    (tmp_path / "2" / "summary" / "metadata").write_text('{"metr')
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore_latest(toy.make_state())
+        assert restored is not None
+        assert (restored.step, restored.metrics, checkpoints.best_step) == (2, {}, 1)
+
+
+def test_where_none_can_be_read_the_first_error_is_raised(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: None, 2: None})
+    shutil.rmtree(tmp_path / "1")
+    (tmp_path / "1" / "state").mkdir(parents=True)
+    next((tmp_path / "2" / "iterator").glob("*.json")).write_text("{")
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(json.JSONDecodeError) as raised:
+        checkpoints.restore_latest(toy.make_state(), toy.make_iterator())
+    assert f"in {tmp_path} could be restored. If the model" in raised.value.__notes__[0]
+    assert "delete the folder to start anew" in raised.value.__notes__[0]
+    assert _kept(tmp_path) == [1, 2]  # nothing is set aside where nothing replaces it
+
+
+def test_another_model_raises_and_harms_nothing(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: None, 2: None})
+    state = toy.make_state()
+    other = TrainState(state.step, {"dense": jnp.zeros((2, 2))}, state.model_state, state.opt_state)
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(ValueError, match=r"dense|structure") as raised:
+            checkpoints.restore_latest(other)
+        assert "has changed since, use another folder" in raised.value.__notes__[0]
+        assert checkpoints.restore_latest(state) is not None
+    assert _kept(tmp_path) == [1, 2]
+
+
+def test_another_shape_raises(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: None})
+    wider = jax.tree.map(lambda x: jnp.zeros((*x.shape[:-1], 7)) if x.ndim == 4 else x, toy.make_state())
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(ValueError, match="shape"):
+        checkpoints.restore_latest(wider)
+
+
+def test_read_only_changes_nothing(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: None})
+    unfinished = tmp_path / "3.orbax-checkpoint-tmp"  # of a training that is saving right now
+    unfinished.mkdir()
+    _truncate_all(tmp_path / "2")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    with Checkpoints(tmp_path, read_only=True, report=lambda _: None) as checkpoints:
+        assert checkpoints.restore_best(toy.make_state()).step == 1
+        latest = checkpoints.restore_latest(toy.make_state())
+        with pytest.raises(RuntimeError, match="was opened read_only, step 3 cannot be saved there"):
+            checkpoints.save(3, toy.make_state(), toy.make_iterator())
+    assert latest is not None
+    assert latest.step == 1
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_what_a_killed_save_left_is_no_checkpoint(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: None})
+    shutil.copytree(tmp_path / "1", tmp_path / "2.orbax-checkpoint-tmp")
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps == [1]
+        checkpoints.save(2, toy.make_state(), toy.make_iterator())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+
+
+def test_bad_arguments(tmp_path: Path, toy: ModuleType) -> None:
+    with pytest.raises(ValueError, match="mode must be 'max' or 'min', got 'best'"):
+        Checkpoints(tmp_path, mode="best")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoints in .*nothing, the folder is missing; train first"):
+        Checkpoints(tmp_path / "nothing", read_only=True)
+    _save(tmp_path, toy, {1: {"loss": 0.1}})
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(
+            FileNotFoundError, match=r"none of the checkpoints \[1\] .* has the metric 'mean_iou'; train until"
+        ),
+    ):
+        checkpoints.restore_best(toy.make_state())

@@ -1,0 +1,72 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from tensorboardX.proto import event_pb2
+
+from smoothjax.training import RunLog
+
+
+def _lines(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def _board(folder: Path) -> list[tuple[int, str, float]]:
+    """The scalars in the event files: records of an 8-byte length, a checksum, an event and a checksum."""
+    scalars = []
+    for path in sorted((folder / "tensorboard").iterdir()):
+        data = path.read_bytes()
+        while data:
+            length = int.from_bytes(data[:8], "little")
+            event = event_pb2.Event.FromString(data[12 : 12 + length])  # pyright: ignore[reportAttributeAccessIssue]
+            scalars += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
+            data = data[16 + length :]
+    return scalars
+
+
+def test_writes_the_three_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunLog(tmp_path) as log:
+        log.scalars(20, "train", {"loss": 0.5, "learning_rate": 0.25})
+        assert len(_lines(tmp_path)) == 1  # at once: a killed run keeps its curves
+        log.scalars(20, "val", {"mean_iou": 0.75})
+    assert _lines(tmp_path) == [
+        {"step": 20, "split": "train", "loss": 0.5, "learning_rate": 0.25},
+        {"step": 20, "split": "val", "mean_iou": 0.75},
+    ]
+    assert _board(tmp_path) == [(20, "train/loss", 0.5), (20, "train/learning_rate", 0.25), (20, "val/mean_iou", 0.75)]
+    assert capsys.readouterr().out == ("step 20  train  loss 0.5  learning_rate 0.25\nstep 20  val  mean_iou 0.75\n")
+
+
+def test_a_resumed_log_has_each_step_once(tmp_path: Path) -> None:
+    with RunLog(tmp_path, console=False) as log:
+        for step in (10, 20, 30):
+            log.scalars(step, "train", {"loss": 1 / step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "split": "tra')  # the line that a kill tore
+    with RunLog(tmp_path, resume_step=20, console=False) as log:
+        assert [line["step"] for line in _lines(tmp_path)] == [10, 20]
+        log.scalars(30, "train", {"loss": 7.0})
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(10, 0.1), (20, 0.05), (30, 7.0)]
+    assert [path.name for path in tmp_path.glob("*.tmp")] == []
+
+
+def test_a_new_run_starts_an_empty_log(tmp_path: Path) -> None:
+    for _ in range(2):
+        with RunLog(tmp_path, console=False) as log:
+            log.scalars(1, "train", {"loss": 1.0})
+    assert len(_lines(tmp_path)) == 1
+
+
+def test_what_is_not_finite_is_null(tmp_path: Path) -> None:
+    with RunLog(tmp_path, console=False) as log:
+        log.scalars(1, "val", {"iou_sky": math.nan, "loss": math.inf})
+    assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
+    assert _lines(tmp_path) == [{"step": 1, "split": "val", "iou_sky": None, "loss": None}]
+
+
+def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jax.process_index", lambda: 1)
+    with RunLog(tmp_path / "run") as log:
+        log.scalars(1, "train", {"loss": 1.0})
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,135 @@
+"""A segmentation problem of one convolution, small enough to train in a second; as a script, a run that can be killed.
+
+`python toy.py FOLDER` trains into FOLDER and prints what the loop says. With `--kill-at N` it kills itself, without any
+chance to clean up, when it asks for batch N. With `--process I --port P` it is one of two processes that train as one.
+"""
+
+import argparse
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from smoothjax import training
+
+CLASSES, SIZE = 3, 8
+SCHEDULE = training.poly_schedule(0.05, 100)
+
+
+def make_optimizer() -> optax.GradientTransformation:
+    return training.sgd(SCHEDULE, weight_decay=5e-4)
+
+
+def make_state(dtype: Any = jnp.float32) -> training.TrainState:
+    kernel = 0.1 * jax.random.normal(jax.random.key(0), (3, 3, 3, CLASSES), dtype)
+    # Integer keys: lists of modules become dicts with them.
+    params = {"convs": {0: {"kernel": kernel, "bias": jnp.zeros(CLASSES, dtype)}}}
+    model_state = {"norm": {"mean": jnp.zeros(3, dtype)}, "count": jnp.zeros((), jnp.int32)}
+    return training.create_state(params, model_state, make_optimizer())
+
+
+def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
+    image, conv = batch["image"], params["convs"][0]
+    layout = ("NHWC", "HWIO", "NHWC")
+    logits = jax.lax.conv_general_dilated(image, conv["kernel"], (1, 1), "SAME", dimension_numbers=layout)
+    logits = logits + conv["bias"].reshape(1, 1, 1, -1)
+    loss_sum, count = training.cross_entropy(logits, batch["label"])
+    mean = 0.9 * model_state["norm"]["mean"] + 0.1 * image.mean((0, 1, 2))
+    correct = jnp.sum((logits.argmax(-1) == batch["label"]).astype(image.dtype))
+    new_state = {"norm": {"mean": mean}, "count": model_state["count"] + 1}
+    return training.LossOutput(loss_sum, count, new_state, {"accuracy": correct})
+
+
+def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """An image whose label is its strongest channel; mirrored and noised at random, with ignored rows."""
+    image = np.random.default_rng(index).normal(size=(SIZE, SIZE, 3)).astype(np.float32)
+    label = image.argmax(-1)
+    label[: index % SIZE] = 255
+    if rng.random() < 0.5:
+        image, label = image[:, ::-1], label[:, ::-1]
+    return {"image": image + 0.1 * rng.normal(size=image.shape).astype(np.float32), "label": label}
+
+
+def make_iterator(batch_size: int = 8, examples: int = 48, part: slice = slice(None)) -> grain.DatasetIterator:
+    """Shuffled, augmented at random, six batches an epoch, read ahead by two threads."""
+    dataset = grain.MapDataset.source(list(range(examples))).seed(3).shuffle().repeat().random_map(example)[part]
+    read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+    return iter(dataset.batch(batch_size).to_iter_dataset(read))
+
+
+def fixed_batch(rows: int, dtype: Any = np.float32) -> dict[str, np.ndarray]:
+    examples = [example(index, np.random.default_rng(index)) for index in range(rows)]
+    batch = {name: np.stack([x[name] for x in examples]) for name in ("image", "label")}
+    return {"image": batch["image"].astype(dtype), "label": batch["label"].astype(np.int32)}
+
+
+class Wrapped(grain.DatasetIterator):
+    """An iterator whose batches pass through a function of their number."""
+
+    def __init__(self, inner: grain.DatasetIterator, change: Any):
+        super().__init__()
+        self._inner, self._change, self._count = inner, change, 0
+
+    def __next__(self) -> Any:
+        batch = self._change(self._count, next(self._inner))
+        self._count += 1
+        return batch
+
+    def get_state(self) -> Any:
+        return {"inner": self._inner.get_state(), "count": self._count}
+
+    def set_state(self, state: Any) -> None:
+        self._inner.set_state(state["inner"])
+        self._count = state["count"]
+
+    def start_prefetch(self) -> None:
+        self._inner.start_prefetch()
+
+
+def fit(folder: Path, *, max_steps: int = 20, iterator: Any = None, devices: int | None = None, **options: Any) -> Any:
+    every = {"log_every": 4, "evaluate_every": 1000, "checkpoint_every": 5}
+    every |= {name: options.pop(name) for name in tuple(options) if name in every}
+    defaults: dict[str, Any] = {
+        "loss_fn": loss_fn,
+        "optimizer": make_optimizer(),
+        "state": make_state(),
+        "iterator": make_iterator() if iterator is None else iterator,
+        "mesh": training.data_mesh(jax.devices()[:devices]),
+        "schedule": SCHEDULE,
+        "progress": False,
+    }
+    config = training.LoopConfig(max_steps=max_steps, **every)
+    return training.fit(config=config, folder=folder, **(defaults | options))
+
+
+def _kill(folder: Path, batch_index: int) -> Any:
+    def change(index: int, batch: Any) -> Any:
+        if index == batch_index:
+            # The save of step 10 runs in the background; the test wants it finished, not lucky.
+            while not (folder / "checkpoints" / "10").exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch
+
+    return change
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    for option in ("--kill-at", "--process", "--port"):
+        parser.add_argument(option, type=int, default=-1)
+    args = parser.parse_args()
+    if args.process < 0:
+        fit(args.folder, iterator=Wrapped(make_iterator(), _kill(args.folder, args.kill_at)))
+    else:
+        jax.distributed.initialize(f"localhost:{args.port}", num_processes=2, process_id=args.process)
+        for steps in (12, 20):  # the second run resumes the first one
+            fit(args.folder, max_steps=steps, iterator=make_iterator(4, part=slice(args.process, None, 2)))
