@@ -2,7 +2,7 @@
 
 The layers, each importing only those above it::
 
-    ops        pure functions on arrays: one primitive, ``reinterlace``, and what is built on it
+    ops        pure functions on arrays: one primitive, `reinterlace`, and what is built on it
     nn         Flax NNX layers that hold the parameters of the operations
     models     networks made of these layers
     weights    published parameters
@@ -10,5 +10,5 @@ The layers, each importing only those above it::
     training   state, step, schedules, checkpoints, the loop
     metrics    confusion matrix and what follows from it
 
-Import the layer you need: ``from smoothjax import ops`` pulls in JAX and chex, nothing else.
+Import the layer you need: `from smoothjax import ops` pulls in JAX and chex, nothing else.
 """

@@ -31,7 +31,7 @@ def check_source(source: Source, *, progress: bool = False) -> None:
     # Decoding is done outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda index: _problems(source, index), range(len(source)))
-        found = list(tqdm(results, "check", len(source), unit="image", disable=not progress))
+        found = list(tqdm(results, "check", len(source), unit="image", disable=None if progress else True))
     problems = tuple(problem for example in found for problem in example)
     if not problems:
         return

@@ -1,4 +1,4 @@
-"""Networks made of :mod:`smoothjax.nn`, in evaluation mode until ``train()`` is called."""
+"""Networks made of `smoothjax.nn`, in evaluation mode until `train()` is called."""
 
 # Segmentation (Wang & Ji, KDD 2018, Sec. 4).
 from ._deeplab import ENCODERS as ENCODERS

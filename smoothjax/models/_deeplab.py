@@ -21,24 +21,24 @@ HEAD_RATES: dict[str, tuple[int, ...]] = {"aspp": (6, 12, 18, 24), "large_fov": 
 class DeepLab(nnx.Module):
     """DeepLabv2 with a choice of degridding in the last two stages of its encoder (Wang & Ji, KDD 2018, Sec. 4.1).
 
-    ``model(images)`` maps ``[N, H, W, 3]`` to float32 logits ``[N, ceil(H / 8), ceil(W / 8), num_classes]`` at output
-    stride 8; cell i sits on pixel 8i, and :func:`upsample_logits` brings them back to full size. A new model is in
-    evaluation mode and can be called under ``jax.jit`` as a closure; ``train()`` switches to batch statistics. All
-    trainables, smoothing included, are ``nnx.Param``. With ResNet-101, group interaction adds 1,136 of them and SS
+    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at output
+    stride 8; cell i sits on pixel 8i, and `upsample_logits` brings them back to full size. A new model is in
+    evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All
+    trainables, smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS
     convolution 354.
 
     Args:
-      encoder: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, ``"resnet101"`` or ``"resnet152"``.
-      head: ``"aspp"``, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
-        ``"large_fov"``, one of rate 12.
+      encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`.
+      head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
+        `"large_fov"`, one of rate 12.
       num_classes: number of classes, at least 2.
-      smoothing: ``"none"``, ``"multigrid"``, ``"group_interaction"`` or ``"ss_conv"``; see :class:`ResNetEncoder`.
+      smoothing: `"none"`, `"multigrid"`, `"group_interaction"` or `"ss_conv"`; see `ResNetEncoder`.
       head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones.
-      output_stride, stride_in, batch_norm, momentum, epsilon, width, dtype: see :class:`ResNetEncoder`.
+      output_stride, stride_in, batch_norm, momentum, epsilon, width, dtype: see `ResNetEncoder`.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not ``[N, H, W, 3]`` of a float dtype.
+      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,7 +92,7 @@ class DeepLab(nnx.Module):
         self.num_classes, self.output_stride = num_classes, output_stride
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images ``[N, H, W, 3]`` to float32 logits ``[N, ceil(H / 8), ceil(W / 8), num_classes]``."""
+        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]`."""
         if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(
                 f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
@@ -135,6 +135,6 @@ class SummedHead(nnx.Module):
         )
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps features ``[N, H, W, in_features]`` to logits ``[N, H, W, num_classes]``."""
+        """Maps features `[N, H, W, in_features]` to logits `[N, H, W, num_classes]`."""
         first, *others = (branch(x) for branch in self.branches)
         return sum(others, first)

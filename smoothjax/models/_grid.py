@@ -1,4 +1,4 @@
-"""The grid of the network's output: cell i sits on input pixel ``stride * i``, for labels down and logits up alike."""
+"""The grid of the network's output: cell i sits on input pixel `stride * i`, for labels down and logits up alike."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:
     """Labels on the grid of the logits: the pixel under each cell, no interpolation.
 
     Args:
-      labels: ``[N, H, W]`` class indices.
+      labels: `[N, H, W]` class indices.
       stride: pixels a cell.
 
     Returns:
-      ``[N, ceil(H / stride), ceil(W / stride)]`` of the labels' dtype.
+      `[N, ceil(H / stride), ceil(W / stride)]` of the labels' dtype.
 
     Raises:
-      ValueError: labels is not ``[N, H, W]``.
+      ValueError: labels is not `[N, H, W]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -34,18 +34,18 @@ def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:
 def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: int = 8) -> jax.Array:
     """Bilinear interpolation of logits on their own grid; pixels beyond the last cell take its value.
 
-    At pixel ``stride * i`` the result is exactly the logit of cell i, so nothing is shifted.
+    At pixel `stride * i` the result is exactly the logit of cell i, so nothing is shifted.
 
     Args:
-      logits: ``[N, h, w, classes]``.
-      spatial_shape: the size ``(H, W)`` of the image in pixels; h and w are those that ``stride`` leaves of it.
+      logits: `[N, h, w, classes]`.
+      spatial_shape: the size `(H, W)` of the image in pixels; h and w are those that `stride` leaves of it.
       stride: pixels a cell.
 
     Returns:
-      ``[N, H, W, classes]`` of the logits' dtype.
+      `[N, H, W, classes]` of the logits' dtype.
 
     Raises:
-      ValueError: logits is not ``[N, h, w, classes]``, or its size is not ``ceil((H, W) / stride)``.
+      ValueError: logits is not `[N, h, w, classes]`, or its size is not `ceil((H, W) / stride)`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -70,6 +70,6 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
 
 
 def _interpolation(size: int, cells: int, stride: int) -> jax.Array:
-    """The matrix ``[size, cells]`` of linear interpolation: row p holds the weights of pixel p."""
+    """The matrix `[size, cells]` of linear interpolation: row p holds the weights of pixel p."""
     position = jnp.minimum(jnp.arange(size) / stride, cells - 1)
     return jnp.clip(1.0 - jnp.abs(position[:, None] - jnp.arange(cells)[None, :]), 0.0, 1.0)

@@ -11,10 +11,10 @@ BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 
 
 class BatchNorm(nnx.BatchNorm):
-    """``flax.nnx.BatchNorm`` in float32 whatever the input's dtype, in evaluation mode until ``train()`` is called.
+    """`flax.nnx.BatchNorm` in float32 whatever the input's dtype, in evaluation mode until `train()` is called.
 
-    ``mode="frozen"`` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
-    batches: ``train()`` does not change it, and no gradient reaches scale and bias.
+    `mode="frozen"` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
+    batches: `train()` does not change it, and no gradient reaches scale and bias.
     """
 
     def __init__(self, num_features: int, *, mode: BatchNormMode, momentum: float, epsilon: float, rngs: nnx.Rngs):
@@ -22,7 +22,7 @@ class BatchNorm(nnx.BatchNorm):
         self.mode = mode
 
     def __call__(self, x: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
-        """Normalises ``[..., num_features]``, in x's dtype."""
+        """Normalises `[..., num_features]`, in x's dtype."""
         if self.mode == "trained":
             # Mean and variance of bfloat16 activations need float32; XLA fuses the casts away.
             return super().__call__(x.astype(jnp.float32), *arguments, **options).astype(x.dtype)

@@ -25,18 +25,18 @@ class ResNetEncoder(nnx.Module):
     """ResNet without its classifier, at output stride 8, 16 or 32.
 
     As in DeepLabv2, removed strides become dilation rates: at output stride 8 all 3x3 convolutions of the last two
-    stages have rates 2 and 4 (in basic blocks both of a block). These are the layers that ``smoothing`` acts on.
-    Padding is symmetric, so that output cell i sits on input pixel ``output_stride * i``. Starts in evaluation mode;
-    ``train()`` switches batch normalisation to batch statistics.
+    stages have rates 2 and 4 (in basic blocks both of a block). These are the layers that `smoothing` acts on.
+    Padding is symmetric, so that output cell i sits on input pixel `output_stride * i`. Starts in evaluation mode;
+    `train()` switches batch normalisation to batch statistics.
 
     Args:
       depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
       output_stride: input pixels a cell of the output, 8, 16 or 32.
-      smoothing: degridding of the dilated stages. ``"multigrid"`` changes rates, counted over the 3x3 convolutions of
-        a stage; ``"group_interaction"`` and ``"ss_conv"`` smooth each of them.
-      stride_in: the convolution of a bottleneck that holds a stage's stride: the first ``"1x1"`` (v1, Caffe and
-        DeepLab) or the ``"3x3"`` (v1.5). Basic blocks have it in their first 3x3.
-      batch_norm: ``"trained"``, or ``"frozen"`` (statistics, scale and bias stay as they are).
+      smoothing: degridding of the dilated stages. `"multigrid"` changes rates, counted over the 3x3 convolutions of
+        a stage; `"group_interaction"` and `"ss_conv"` smooth each of them.
+      stride_in: the convolution of a bottleneck that holds a stage's stride: the first `"1x1"` (v1, Caffe and
+        DeepLab) or the `"3x3"` (v1.5). Basic blocks have it in their first 3x3.
+      batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       width: channels of the first stage; 64 is the published network.
@@ -113,7 +113,7 @@ class ResNetEncoder(nnx.Module):
         self.out_features = features
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps images ``[N, H, W, 3]`` to features ``[N, ceil(H / stride), ceil(W / stride), out_features]``."""
+        """Maps images `[N, H, W, 3]` to features `[N, ceil(H / stride), ceil(W / stride), out_features]`."""
         x = nnx.relu(self.bn1(self.conv1(x)))
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         for blocks in self.stages:

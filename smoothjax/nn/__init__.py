@@ -1,4 +1,4 @@
-"""Flax NNX layers: each allocates parameters and calls one function of :mod:`smoothjax.ops`."""
+"""Flax NNX layers: each allocates parameters and calls one function of `smoothjax.ops`."""
 
 # Dilated convolution, and the replacement of those of an existing model (Wang & Ji, KDD 2018).
 from ._dilated import SMOOTHINGS as SMOOTHINGS

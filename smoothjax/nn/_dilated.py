@@ -29,14 +29,14 @@ class DilatedConv(nnx.Module):
       out_features: number of output channels.
       kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
       rate: dilation rate in pixels.
-      smoothing: ``"none"``; ``"group_interaction"``, an SS block-wise fully-connected layer after the convolution
-        (method 1, ``rate**2d`` parameters); ``"ss_conv"``, an SS convolution before it (method 2, ``(2 * rate - 1)**d``
+      smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution
+        (method 1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d`
         parameters).
-      padding: ``"SAME"``, ``"VALID"`` or pairs ``(low, high)`` of zeros in pixels, of the convolution itself.
+      padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels, of the convolution itself.
       use_bias: whether a bias is added.
-      before: any further operation on the input, e.g. ``nn.SSBlockFC(rate, 2, rngs=rngs)``: Sec. 3.4 combines SS
+      before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
         operations and dilated convolutions freely.
-      after: any further operation on the output, before the bias, e.g. ``nn.SSConv((3, 3), rngs=rngs)``.
+      after: any further operation on the output, before the bias, e.g. `nn.SSConv((3, 3), rngs=rngs)`.
       dtype: dtype of the computation; by default the common one of input and parameters.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernel.
@@ -44,9 +44,9 @@ class DilatedConv(nnx.Module):
       rngs: source of randomness; the smoothing draws nothing, so every choice starts from the same kernel.
 
     Attributes:
-      kernel: ``nnx.Param`` of shape ``[*kernel_size, in_features, out_features]``.
-      bias: ``nnx.Param`` of shape ``[out_features]``, or None.
-      smoother: ``nnx.Param``: ``[rate**d, rate**d]`` or ``(2 * rate - 1,) * d`` by method, or None.
+      kernel: `nnx.Param` of shape `[*kernel_size, in_features, out_features]`.
+      bias: `nnx.Param` of shape `[out_features]`, or None.
+      smoother: `nnx.Param`: `[rate**d, rate**d]` or `(2 * rate - 1,) * d` by method, or None.
 
     Raises:
       ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is none of the above.
@@ -89,7 +89,7 @@ class DilatedConv(nnx.Module):
         self.dtype, self.param_dtype = dtype, param_dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``[..., *S, in_features]`` to ``[..., *S', out_features]``; leading axes are batch axes."""
+        """Maps `[..., *S, in_features]` to `[..., *S', out_features]`; leading axes are batch axes."""
         ndim = len(self.kernel_size)
         parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
         x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
@@ -118,12 +118,12 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
     """The initial smoothing parameter of a dilated convolution: the identity of its method (Eqs. 6 and 7).
 
     Args:
-      smoothing: ``"none"``, ``"group_interaction"`` or ``"ss_conv"``.
+      smoothing: `"none"`, `"group_interaction"` or `"ss_conv"`.
       rate: dilation rate in pixels.
       ndim: number of spatial axes.
 
     Returns:
-      ``[rate**ndim, rate**ndim]`` or ``(2 * rate - 1,) * ndim`` by method, None without smoothing.
+      `[rate**ndim, rate**ndim]` or `(2 * rate - 1,) * ndim` by method, None without smoothing.
 
     Raises:
       ValueError: smoothing is none of the above, rate is no int >= 1, or ndim is not 1, 2 or 3.
@@ -141,7 +141,7 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
 
 
 def is_smoother(path: Sequence[Any]) -> bool:
-    """Whether a parameter's path, as in a pure dict of ``nnx.split``, leads to a smoothing parameter.
+    """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
 
     Smoothing parameters start as the identity; weight decay would pull them to zero, so optimizers exempt them.
 
@@ -149,7 +149,7 @@ def is_smoother(path: Sequence[Any]) -> bool:
       path: keys from the model down to the parameter.
 
     Returns:
-      True for the ``smoother`` of any layer of this package.
+      True for the `smoother` of any layer of this package.
 
     Example:
       >>> from smoothjax import nn

@@ -14,15 +14,15 @@ Model = TypeVar("Model")
 
 
 def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
-    """Replaces every ``nnx.Conv`` of rate > 1 in a model by a smoothed :class:`DilatedConv` of the same weights.
+    """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed `DilatedConv` of the same weights.
 
     The model is changed in place. Its outputs stay the same until the smoothing parameters, which start as the
-    identity, are trained; only they are new. Unsmoothed :class:`DilatedConv` layers are smoothed too. Every layer is
+    identity, are trained; only they are new. Unsmoothed `DilatedConv` layers are smoothed too. Every layer is
     checked before the first is replaced: where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
-      smoothing: ``"group_interaction"`` or ``"ss_conv"``; ``"none"`` turns the layers into plain DilatedConv.
+      smoothing: `"group_interaction"` or `"ss_conv"`; `"none"` turns the layers into plain DilatedConv.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
     Returns:
@@ -80,7 +80,7 @@ def _find(node: Any, path: Path, found: dict[int, tuple[nnx.Module, Path]], seen
 
 
 def _replace(node: Any, new: dict[int, nnx.Module], seen: set[int]) -> Any:
-    """Returns the node with every layer of ``new`` in its place; modules and containers are changed in place."""
+    """Returns the node with every layer of `new` in its place; modules and containers are changed in place."""
     if id(node) in new:
         return new[id(node)]
     if id(node) in seen:
@@ -104,7 +104,7 @@ def _rate(dilation: Any) -> int | tuple[int, ...]:
 
 
 def _arguments(conv: nnx.Conv, path: Path) -> dict[str, Any]:
-    """The arguments of a DilatedConv that computes what ``conv`` does; refuses what it cannot."""
+    """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot."""
     rate, ndim = _rate(conv.kernel_dilation), len(conv.kernel_size)
 
     def refuse(what: str) -> ValueError:

@@ -14,20 +14,20 @@ from ._arguments import Padding, check_kernel_size
 class SSConv(nnx.Module):
     """Separable and shared convolution: one filter for all channels (Wang & Ji, KDD 2018, Sec. 3.3, Eq. 7).
 
-    It starts as the identity: ``SAME`` output equals the input.
+    It starts as the identity: `SAME` output equals the input.
 
     Args:
       kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
       rate: dilation rate of the filter in pixels.
-      padding: ``"SAME"``, ``"VALID"`` or pairs ``(low, high)`` of zeros in pixels.
+      padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels.
       param_dtype: dtype of the filter.
       rngs: taken for uniformity with other layers; the identity draws nothing.
 
     Attributes:
-      smoother: ``nnx.Param`` of shape ``kernel_size``.
+      smoother: `nnx.Param` of shape `kernel_size`.
 
     Raises:
-      ValueError: kernel_size is no tuple of one to three ints, or no filter of it is the identity under ``padding``.
+      ValueError: kernel_size is no tuple of one to three ints, or no filter of it is the identity under `padding`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -54,7 +54,7 @@ class SSConv(nnx.Module):
         self.smoother = nnx.Param(jnp.zeros(kernel_size, param_dtype).at[centre].set(1.0))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``[N, *S, C]`` to ``[N, *S', C]``; see :func:`smoothjax.ops.ss_conv`."""
+        """Maps `[N, *S, C]` to `[N, *S', C]`; see `smoothjax.ops.ss_conv`."""
         return ops.ss_conv(x, self.smoother[...], rate=self.rate, padding=self.padding)
 
 
@@ -70,7 +70,7 @@ class SSBlockFC(nnx.Module):
       rngs: taken for uniformity with other layers; the identity draws nothing.
 
     Attributes:
-      smoother: ``nnx.Param`` of shape ``[rate**ndim, rate**ndim]``.
+      smoother: `nnx.Param` of shape `[rate**ndim, rate**ndim]`.
 
     Raises:
       ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
@@ -90,7 +90,7 @@ class SSBlockFC(nnx.Module):
         self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps ``[N, *S, C]`` to the same shape; see :func:`smoothjax.ops.ss_block_fc`."""
+        """Maps `[N, *S, C]` to the same shape; see `smoothjax.ops.ss_block_fc`."""
         return ops.ss_block_fc(x, self.smoother[...], rate=self.rate)
 
 
@@ -106,7 +106,7 @@ class GroupInteraction(nnx.Module):
       rngs: taken for uniformity with other layers; the identity draws nothing.
 
     Attributes:
-      smoother: ``nnx.Param`` of shape ``[rate**ndim, rate**ndim]``.
+      smoother: `nnx.Param` of shape `[rate**ndim, rate**ndim]`.
 
     Raises:
       ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
@@ -127,7 +127,7 @@ class GroupInteraction(nnx.Module):
         self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
 
     def __call__(self, groups: jax.Array) -> jax.Array:
-        """Maps ``[rate**ndim, N, *S, C]`` to the same shape; see :func:`smoothjax.ops.group_interaction`."""
+        """Maps `[rate**ndim, N, *S, C]` to the same shape; see `smoothjax.ops.group_interaction`."""
         return ops.group_interaction(groups, self.smoother[...])
 
 

@@ -1,6 +1,6 @@
-"""Pure functions on channels-last arrays ``[N, *S, C]`` with one, two or three spatial axes; only JAX and chex.
+"""Pure functions on channels-last arrays `[N, *S, C]` with one, two or three spatial axes; only JAX and chex.
 
-One primitive, :func:`reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared
+One primitive, `reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared
 convolution and reinterlacing, and its groups never meet; the two cures make them meet, before or after.
 """
 

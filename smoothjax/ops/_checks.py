@@ -1,7 +1,7 @@
 """Argument checks shared by the operations: each error names the argument, the rule, the value and the remedy.
 
-Structure (rank, dtype) is asserted with chex and raises ``AssertionError``; meaning (rates, sizes, padding) raises
-``ValueError``. Everything checked here is static, so the checks run once, while JAX traces.
+Structure (rank, dtype) is asserted with chex and raises `AssertionError`; meaning (rates, sizes, padding) raises
+`ValueError`. Everything checked here is static, so the checks run once, while JAX traces.
 """
 
 import operator
@@ -17,7 +17,7 @@ DTYPES = (jnp.float32, jnp.bfloat16, jnp.float64)
 
 
 def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
-    """Returns ``value`` as a Python int, or says why it is none."""
+    """Returns `value` as a Python int, or says why it is none."""
     remedy = f"pass a Python int >= {minimum}"
     if isinstance(value, Tracer):
         raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
@@ -35,7 +35,7 @@ def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
 
 
 def check_array(name: str, value: Any, *, ranks: Sequence[int], layout: str) -> jax.Array:
-    """Returns ``value`` as an array whose rank is one of ``ranks`` and whose dtype is supported."""
+    """Returns `value` as an array whose rank is one of `ranks` and whose dtype is supported."""
     array = jnp.asarray(value)
     chex.assert_rank(
         array,
@@ -53,12 +53,12 @@ def check_array(name: str, value: Any, *, ranks: Sequence[int], layout: str) -> 
 
 
 def check_maps(name: str, value: Any) -> jax.Array:
-    """Returns ``value`` as channels-last maps ``[N, *S, C]`` of one to three spatial axes."""
+    """Returns `value` as channels-last maps `[N, *S, C]` of one to three spatial axes."""
     return check_array(name, value, ranks=(3, 4, 5), layout="[N, *S, C] with one, two or three spatial axes S")
 
 
 def check_parameter(name: str, value: Any, *, shape: Sequence[int | None], layout: str, dtype: Any) -> jax.Array:
-    """Returns ``value`` cast to ``dtype`` where its shape fits ``shape`` (``None`` stands for any size above 0)."""
+    """Returns `value` cast to `dtype` where its shape fits `shape` (`None` stands for any size above 0)."""
     array = check_array(name, value, ranks=(len(shape),), layout=layout)
     fits = all(size > 0 if wanted is None else size == wanted for size, wanted in zip(array.shape, shape, strict=True))
     if not fits:
@@ -68,7 +68,7 @@ def check_parameter(name: str, value: Any, *, shape: Sequence[int | None], layou
 
 
 def check_ndim(ndim: Any) -> int:
-    """Returns ``ndim`` where it is a number of spatial axes that the operations know."""
+    """Returns `ndim` where it is a number of spatial axes that the operations know."""
     ndim = check_int("ndim", ndim)
     if ndim > 3:
         raise ValueError(f"ndim must be 1, 2 or 3 spatial axes, got {ndim}: fold further axes into the batch")

@@ -4,6 +4,7 @@ from typing import Literal
 
 import jax
 from jax import lax
+from jax.typing import ArrayLike
 
 from ._checks import check_int, check_maps, check_parameter
 from ._padding import Padding, resolve_padding
@@ -13,8 +14,8 @@ DilatedMethod = Literal["direct", "decomposed"]
 
 
 def dilated_conv(
-    x: jax.Array,
-    kernel: jax.Array,
+    x: ArrayLike,
+    kernel: ArrayLike,
     *,
     rate: int = 1,
     padding: Padding = "SAME",
@@ -24,20 +25,20 @@ def dilated_conv(
 
     $$o[i] = \sum_s f[i + r\,s]\,w[s]$$
 
-    a correlation: the kernel is not flipped. (Eq. 1 prints $w[i]$ for $w[s]$.) With ``method="decomposed"`` it is three
-    steps: periodic subsampling into ``rate**d`` groups, one standard convolution shared by the groups, reinterlacing.
+    a correlation: the kernel is not flipped. (Eq. 1 prints $w[i]$ for $w[s]$.) With `method="decomposed"` it is three
+    steps: periodic subsampling into `rate**d` groups, one standard convolution shared by the groups, reinterlacing.
     Nothing connects the groups; that is gridding.
 
     Args:
-      x: maps ``[N, *S, C_in]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
-      kernel: ``[*K, C_in, C_out]``, cast to x's dtype.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       rate: dilation rate r in pixels, an int >= 1; 1 is the standard convolution.
-      padding: ``"SAME"`` (total ``(K - 1) * rate`` an axis, the smaller half before), ``"VALID"``, or d pairs
-        ``(low, high)`` of zeros in pixels.
-      method: ``"direct"`` or ``"decomposed"``; the same numbers.
+      padding: `"SAME"` (total `(K - 1) * rate` an axis, the smaller half before), `"VALID"`, or d pairs
+        `(low, high)` of zeros in pixels.
+      method: `"direct"` or `"decomposed"`; the same numbers.
 
     Returns:
-      Maps ``[N, *S', C_out]`` of x's dtype, ``S' = S + low + high - (K - 1) * rate``.
+      Maps `[N, *S', C_out]` of x's dtype, `S' = S + low + high - (K - 1) * rate`.
 
     Raises:
       AssertionError: x or kernel has another rank or dtype.
@@ -63,7 +64,7 @@ def dilated_conv(
     raise ValueError(f"method must be 'direct' or 'decomposed', got {method!r}: both give the same numbers")
 
 
-def check_kernel(kernel: jax.Array, x: jax.Array) -> jax.Array:
+def check_kernel(kernel: ArrayLike, x: jax.Array) -> jax.Array:
     """Returns the kernel of a convolution of x, checked and cast to x's dtype."""
     shape = (*(None,) * (x.ndim - 2), x.shape[-1], None)
     return check_parameter("kernel", kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
@@ -89,7 +90,7 @@ def convolve(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...]
 
 
 def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Step 2 of the decomposition: one standard convolution, without padding, shared by all groups ``[G, N, ...]``."""
+    """Step 2 of the decomposition: one standard convolution, without padding, shared by all groups `[G, N, ...]`."""
     count, batch = groups.shape[:2]
     folded = groups.reshape(count * batch, *groups.shape[2:])
     out = convolve(folded, kernel, ((0, 0),) * (folded.ndim - 2), rate=1)
@@ -104,5 +105,5 @@ def _decomposed(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], .
 
 
 def pad_zeros(x: jax.Array, pairs: tuple[tuple[int, int], ...]) -> jax.Array:
-    """Pads the spatial axes of ``[N, *S, C]`` with zeros."""
+    """Pads the spatial axes of `[N, *S, C]` with zeros."""
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from ._checks import accumulation_dtype, check_array, check_int, check_maps, check_ndim, check_parameter
 from ._dilated import check_kernel, convolve
@@ -14,24 +15,24 @@ _PHASE_IN = "xyz"
 _PHASE_OUT = "ijk"
 
 
-def group_interaction(groups: jax.Array, weight: jax.Array) -> jax.Array:
+def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
     r"""Group interaction layer on the groups of a decomposition (Eq. 3, Fig. 4).
 
     $$\hat f_i = \sum_j w_{ij} f_j$$
 
     one weight for each pair of *groups*, shared by all positions and channels. It stands before the reinterlacing, and
-    is the same map as :func:`ss_block_fc` after it.
+    is the same map as `ss_block_fc` after it.
 
     Args:
-      groups: ``[rate**d, N, *S, C]``, as :func:`periodic_subsample` gives them; float32, bfloat16 or float64.
-      weight: ``[rate**d, rate**d]``, row i makes output group i; cast to the groups' dtype.
+      groups: `[rate**d, N, *S, C]`, as `periodic_subsample` gives them; float32, bfloat16 or float64.
+      weight: `[rate**d, rate**d]`, row i makes output group i; cast to the groups' dtype.
 
     Returns:
       Groups of the same shape and dtype.
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: weight is not ``[rate**d, rate**d]``.
+      ValueError: weight is not `[rate**d, rate**d]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -43,7 +44,7 @@ def group_interaction(groups: jax.Array, weight: jax.Array) -> jax.Array:
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.2, Eqs. 2 and 3. The
       authors' published code starts the sum from $f_i$ instead of $f_0$;
-      :func:`smoothjax.weights.group_interaction_weight_from_official` maps weights trained with it to this operation.
+      `smoothjax.weights.group_interaction_weight_from_official` maps weights trained with it to this operation.
     """
     groups = check_array(
         "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
@@ -52,16 +53,16 @@ def group_interaction(groups: jax.Array, weight: jax.Array) -> jax.Array:
     return _contract("ij,j...->i...", weight, groups)
 
 
-def ss_block_fc(x: jax.Array, weight: jax.Array, *, rate: int) -> jax.Array:
+def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     """Separable and shared block-wise fully-connected layer: group interaction seen on the map (Sec. 3.4, Fig. 6).
 
-    One fully connected map of every non-overlapping ``rate**d`` block, shared by all blocks and channels. Blocks that
+    One fully connected map of every non-overlapping `rate**d` block, shared by all blocks and channels. Blocks that
     reach over the end of x are completed with zeros and the result is cropped, so that at every size
-    ``ss_block_fc(x) == reinterlace(group_interaction(periodic_subsample(x)))``.
+    `ss_block_fc(x) == reinterlace(group_interaction(periodic_subsample(x)))`.
 
     Args:
-      x: maps ``[N, *S, C]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
-      weight: ``[rate**d, rate**d]``, row i makes the unit at phase i of a block; cast to x's dtype.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      weight: `[rate**d, rate**d]`, row i makes the unit at phase i of a block; cast to x's dtype.
       rate: side of a block in pixels, an int >= 1.
 
     Returns:
@@ -69,7 +70,7 @@ def ss_block_fc(x: jax.Array, weight: jax.Array, *, rate: int) -> jax.Array:
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: rate is no int >= 1, or weight is not ``[rate**d, rate**d]``.
+      ValueError: rate is no int >= 1, or weight is not `[rate**d, rate**d]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,23 +94,23 @@ def ss_block_fc(x: jax.Array, weight: jax.Array, *, rate: int) -> jax.Array:
 
 
 def group_interaction_dilated_conv(
-    x: jax.Array, kernel: jax.Array, weight: jax.Array, *, rate: int, padding: Padding = "SAME"
+    x: ArrayLike, kernel: ArrayLike, weight: ArrayLike, *, rate: int, padding: Padding = "SAME"
 ) -> jax.Array:
     """Dilated convolution smoothed by group interaction: method 1 (Sec. 3.2, Figs. 4 and 6).
 
-    ``dilated_conv`` followed by ``ss_block_fc``. The input is zero-padded at its end until ``rate`` divides the
+    `dilated_conv` followed by `ss_block_fc`. The input is zero-padded at its end until `rate` divides the
     *output* size, and the result is cropped, as in the authors' code: the last blocks are complete, computed from
     zeros beyond the border. Groups are phases of the output position.
 
     Args:
-      x: maps ``[N, *S, C_in]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
-      kernel: ``[*K, C_in, C_out]``, cast to x's dtype.
-      weight: ``[rate**d, rate**d]``, cast to x's dtype; Eq. 6 is the identity.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      kernel: `[*K, C_in, C_out]`, cast to x's dtype.
+      weight: `[rate**d, rate**d]`, cast to x's dtype; Eq. 6 is the identity.
       rate: dilation rate in pixels, an int >= 1.
-      padding: as in :func:`dilated_conv`.
+      padding: as in `dilated_conv`.
 
     Returns:
-      Maps ``[N, *S', C_out]`` of x's dtype, of the size that :func:`dilated_conv` gives.
+      Maps `[N, *S', C_out]` of x's dtype, of the size that `dilated_conv` gives.
 
     Raises:
       AssertionError: an argument has another rank or dtype.
@@ -147,7 +148,7 @@ def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
-      The identity matrix ``[rate**ndim, rate**ndim]`` of JAX's default float type.
+      The identity matrix `[rate**ndim, rate**ndim]` of JAX's default float type.
 
     Raises:
       ValueError: rate or ndim is none of the above.
@@ -170,7 +171,7 @@ def _contract(subscripts: str, weight: jax.Array, x: jax.Array) -> jax.Array:
     return out.astype(x.dtype)
 
 
-def _check_weight(weight: jax.Array, groups: int, dtype: jnp.dtype) -> jax.Array:
+def _check_weight(weight: ArrayLike, groups: int, dtype: jnp.dtype) -> jax.Array:
     return check_parameter(
         "weight",
         weight,

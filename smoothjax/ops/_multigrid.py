@@ -14,7 +14,7 @@ def multigrid_rates(rate: int, depth: int) -> tuple[int, ...]:
       depth: number of layers, an int >= 0.
 
     Returns:
-      The ``depth`` rates, in the order of the layers.
+      The `depth` rates, in the order of the layers.
 
     Raises:
       ValueError: rate or depth is none of the above.

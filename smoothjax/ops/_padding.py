@@ -9,14 +9,14 @@ Padding = str | Sequence[tuple[int, int]]
 
 
 def effective_size(size: int, rate: int) -> int:
-    """Extent of a dilated kernel along one axis: ``size`` taps, ``rate - 1`` holes between two of them."""
+    """Extent of a dilated kernel along one axis: `size` taps, `rate - 1` holes between two of them."""
     return (size - 1) * rate + 1
 
 
 def resolve_padding(
     padding: Any, kernel_size: Sequence[int], rate: int, spatial_shape: Sequence[int]
 ) -> tuple[tuple[int, int], ...]:
-    """Turns ``padding`` into one ``(low, high)`` pair an axis and checks that some output is left."""
+    """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
     extents = [effective_size(size, rate) for size in kernel_size]
     if padding == "SAME":
         # XLA's rule at stride 1, even kernels included: the low side gets the smaller half.

@@ -4,22 +4,23 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from ._checks import check_array, check_int, check_maps
 
 
-def periodic_subsample(x: jax.Array, *, rate: int) -> jax.Array:
-    r"""Splits maps into their ``rate**d`` phases: step 1 of the decomposition (Sec. 3.1, Fig. 3).
+def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
+    r"""Splits maps into their `rate**d` phases: step 1 of the decomposition (Sec. 3.1, Fig. 3).
 
     Group $g$ with row-major phase $(p_1, \dots, p_d)$ holds $x[r\,i + p]$; in 2-D, $g = p_1 r + p_2$. A size that
-    ``rate`` does not divide is zero-padded at its end. :func:`reinterlace` is the inverse.
+    `rate` does not divide is zero-padded at its end. `reinterlace` is the inverse.
 
     Args:
-      x: maps ``[N, *S, C]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
       rate: subsampling rate r in pixels, an int >= 1.
 
     Returns:
-      Groups ``[rate**d, N, *ceil(S / rate), C]`` of x's dtype.
+      Groups `[rate**d, N, *ceil(S / rate), C]` of x's dtype.
 
     Raises:
       AssertionError: x has another rank or dtype.
@@ -43,24 +44,24 @@ def periodic_subsample(x: jax.Array, *, rate: int) -> jax.Array:
     return groups.reshape(rate**ndim, *groups.shape[ndim:])
 
 
-def reinterlace(groups: jax.Array, *, rate: int, spatial_shape: Sequence[int] | None = None) -> jax.Array:
-    r"""Puts the ``rate**d`` phases back in their places: step 3 of the decomposition (Sec. 3.1, Fig. 3).
+def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | None = None) -> jax.Array:
+    r"""Puts the `rate**d` phases back in their places: step 3 of the decomposition (Sec. 3.1, Fig. 3).
 
-    The exact inverse of :func:`periodic_subsample`. The same map is the *periodic shuffling* of transposed convolutions
+    The exact inverse of `periodic_subsample`. The same map is the *periodic shuffling* of transposed convolutions
     (the operator $\oplus$ of Gao et al., Eq. 1): gridding and checkerboards are one disease, phases that never talk to
     each other, and both cures act on the groups before this step.
 
     Args:
-      groups: ``[rate**d, N, *S', C]``, phases in row-major order; float32, bfloat16 or float64.
+      groups: `[rate**d, N, *S', C]`, phases in row-major order; float32, bfloat16 or float64.
       rate: interlacing rate r in pixels, an int >= 1.
-      spatial_shape: the d sizes to crop the result to, each at most ``rate * S'``; all of it when None.
+      spatial_shape: the d sizes to crop the result to, each at most `rate * S'`; all of it when None.
 
     Returns:
-      Maps ``[N, *spatial_shape, C]`` of the groups' dtype.
+      Maps `[N, *spatial_shape, C]` of the groups' dtype.
 
     Raises:
       AssertionError: groups has another rank or dtype.
-      ValueError: the number of groups is not ``rate**d``, or spatial_shape does not fit.
+      ValueError: the number of groups is not `rate**d`, or spatial_shape does not fit.
 
     Example:
       >>> import jax.numpy as jnp
@@ -90,7 +91,7 @@ def reinterlace(groups: jax.Array, *, rate: int, spatial_shape: Sequence[int] | 
 
 
 def split_blocks(x: jax.Array, rate: int) -> jax.Array:
-    """Views ``[N, *S, C]`` as whole ``rate**d`` blocks ``[N, B1, rate, ..., Bd, rate, C]``, the last completed by 0."""
+    """Views `[N, *S, C]` as whole `rate**d` blocks `[N, B1, rate, ..., Bd, rate, C]`, the last completed by 0."""
     spatial = x.shape[1:-1]
     # jnp.pad also where nothing is missing: no Python branch on a size, which may be symbolic under jax.export.
     x = jnp.pad(x, [(0, 0), *((0, -size % rate) for size in spatial), (0, 0)])
@@ -99,7 +100,7 @@ def split_blocks(x: jax.Array, rate: int) -> jax.Array:
 
 
 def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int] | None) -> jax.Array:
-    """The inverse of :func:`split_blocks`, cropped to ``spatial_shape``."""
+    """The inverse of `split_blocks`, cropped to `spatial_shape`."""
     full = tuple(size * rate for size in blocks.shape[1:-1:2])
     x = blocks.reshape(blocks.shape[0], *full, blocks.shape[-1])
     if spatial_shape is None:

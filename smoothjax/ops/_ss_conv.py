@@ -6,6 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from ._checks import accumulation_dtype, check_int, check_maps, check_ndim, check_parameter
 from ._dilated import dilated_conv, pad_zeros
@@ -16,7 +17,7 @@ from ._padding import Padding, resolve_padding
 _MAX_SHIFTED_TAPS = 25
 
 
-def ss_conv(x: jax.Array, kernel: jax.Array, *, padding: Padding = "SAME", rate: int = 1) -> jax.Array:
+def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate: int = 1) -> jax.Array:
     r"""Separable and shared convolution: one spatial filter for every channel (Sec. 3.3, Figs. 5 and 7).
 
     $$o_c[i] = \sum_s f_c[i + r\,s]\,w[s]$$
@@ -25,13 +26,13 @@ def ss_conv(x: jax.Array, kernel: jax.Array, *, padding: Padding = "SAME", rate:
     number of channels.
 
     Args:
-      x: maps ``[N, *S, C]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
-      kernel: the filter ``[*K]``, cast to x's dtype; not flipped.
-      padding: ``"SAME"``, ``"VALID"`` or d pairs ``(low, high)`` of zeros in pixels.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      kernel: the filter `[*K]`, cast to x's dtype; not flipped.
+      padding: `"SAME"`, `"VALID"` or d pairs `(low, high)` of zeros in pixels.
       rate: dilation rate of the filter in pixels, an int >= 1.
 
     Returns:
-      Maps ``[N, *S', C]`` of x's dtype, ``S' = S + low + high - (K - 1) * rate``.
+      Maps `[N, *S', C]` of x's dtype, `S' = S + low + high - (K - 1) * rate`.
 
     Raises:
       AssertionError: an argument has another rank or dtype.
@@ -88,22 +89,22 @@ def _banded(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
 
 
 def ss_dilated_conv(
-    x: jax.Array, kernel: jax.Array, smoother: jax.Array, *, rate: int, padding: Padding = "SAME"
+    x: ArrayLike, kernel: ArrayLike, smoother: ArrayLike, *, rate: int, padding: Padding = "SAME"
 ) -> jax.Array:
     """Dilated convolution smoothed by an SS convolution before it: method 2 (Sec. 3.3, Figs. 5 and 7).
 
     Every unit collects its neighbours of the other groups before the periodic subsampling tears them apart. The
-    smoother is always SAME: it changes no size, and ``padding`` concerns the dilated convolution alone.
+    smoother is always SAME: it changes no size, and `padding` concerns the dilated convolution alone.
 
     Args:
-      x: maps ``[N, *S, C_in]`` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
-      kernel: ``[*K, C_in, C_out]``, cast to x's dtype.
-      smoother: the SS filter, ``2 * rate - 1`` taps along each axis, cast to x's dtype; Eq. 7 is the identity.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      kernel: `[*K, C_in, C_out]`, cast to x's dtype.
+      smoother: the SS filter, `2 * rate - 1` taps along each axis, cast to x's dtype; Eq. 7 is the identity.
       rate: dilation rate in pixels, an int >= 1.
-      padding: as in :func:`dilated_conv`.
+      padding: as in `dilated_conv`.
 
     Returns:
-      Maps ``[N, *S', C_out]`` of x's dtype, of the size that :func:`dilated_conv` gives.
+      Maps `[N, *S', C_out]` of x's dtype, of the size that `dilated_conv` gives.
 
     Raises:
       AssertionError: an argument has another rank or dtype.
@@ -133,7 +134,7 @@ def identity_smoother(rate: int, ndim: int) -> jax.Array:
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
-      ``2 * rate - 1`` taps along each of ``ndim`` axes, 1 at the centre and 0 elsewhere, of JAX's default float type.
+      `2 * rate - 1` taps along each of `ndim` axes, 1 at the centre and 0 elsewhere, of JAX's default float type.
 
     Raises:
       ValueError: rate or ndim is none of the above.
@@ -150,5 +151,5 @@ def identity_smoother(rate: int, ndim: int) -> jax.Array:
     return jnp.zeros((2 * rate - 1,) * ndim).at[(rate - 1,) * ndim].set(1.0)
 
 
-def _check_filter(name: str, value: jax.Array, shape: tuple[int | None, ...], dtype: jnp.dtype) -> jax.Array:
+def _check_filter(name: str, value: ArrayLike, shape: tuple[int | None, ...], dtype: jnp.dtype) -> jax.Array:
     return check_parameter(name, value, shape=shape, layout="[*K], one filter of x's spatial axes", dtype=dtype)

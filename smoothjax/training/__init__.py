@@ -4,8 +4,8 @@ Nothing here knows a model or a data set. A study gives `fit` a loss function, a
 iterator of batches; parameters and state travel as pure nested dicts.
 
 References:
-    Wang and Ji, "Smoothed Dilated Convolutions for Improved Dense Prediction", KDD 2018: Eq. 5 (the rate) and Sec. 4.1
-    (the optimiser).
+  Wang and Ji, "Smoothed Dilated Convolutions for Improved Dense Prediction", KDD 2018: Eq. 5 (the rate) and Sec. 4.1
+  (the optimiser).
 """
 
 # The loss and the optimiser of the paper.

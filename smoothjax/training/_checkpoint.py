@@ -22,9 +22,9 @@ class Restored(NamedTuple):
     """A checkpoint read back.
 
     Attributes:
-        step: Number of updates done.
-        state: The training state, on the devices that the template asks for.
-        metrics: What was measured at that step; empty where nothing was.
+      step: Number of updates done.
+      state: The training state, on the devices that the template asks for.
+      metrics: What was measured at that step; empty where nothing was.
     """
 
     step: int
@@ -40,15 +40,15 @@ class Checkpoints:
     save leaves the checkpoints before it as they were.
 
     Args:
-        folder: Where they lie, one sub-folder a step; created where missing.
-        metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
-        mode: "max" or "min": which value of the metric is best.
-        read_only: For evaluation, also beside a running training: nothing in the folder is changed.
-        report: Called with the lines to tell the user.
+      folder: Where they lie, one sub-folder a step; created where missing.
+      metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
+      mode: "max" or "min": which value of the metric is best.
+      read_only: For evaluation, also beside a running training: nothing in the folder is changed.
+      report: Called with the lines to tell the user.
 
     Raises:
-        ValueError: `mode` is unknown.
-        FileNotFoundError: `read_only`, and the folder is missing.
+      ValueError: `mode` is unknown.
+      FileNotFoundError: `read_only`, and the folder is missing.
     """
 
     def __init__(
@@ -112,13 +112,13 @@ class Checkpoints:
         """Starts saving a checkpoint, waiting for the one before; the state may be donated afterwards.
 
         Args:
-            step: Number of updates done.
-            state: The training state.
-            iterator: The data iterator; its next batch is the first one of a resumed run.
-            metrics: What was measured at this step.
+          step: Number of updates done.
+          state: The training state.
+          iterator: The data iterator; its next batch is the first one of a resumed run.
+          metrics: What was measured at this step.
 
         Raises:
-            RuntimeError: The checkpoints were opened with `read_only`.
+          RuntimeError: The checkpoints were opened with `read_only`.
         """
         if self._read_only:
             raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
@@ -146,15 +146,15 @@ class Checkpoints:
         `<step>.damaged`, so that its step can be saved again.
 
         Args:
-            template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: what to restore, and where
-                to put it, whatever the number of devices that saved it.
-            iterator: Set to the saved position; None leaves the data alone.
+          template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: what to restore, and where
+            to put it, whatever the number of devices that saved it.
+          iterator: Set to the saved position; None leaves the data alone.
 
         Returns:
-            The checkpoint, or None where the folder has none.
+          The checkpoint, or None where the folder has none.
 
         Raises:
-            Exception: None could be read: the error of the newest, with a note.
+          Exception: None could be read: the error of the newest, with a note.
         """
         failed: dict[int, Exception] = {}
         for step in reversed(self.steps):
@@ -183,13 +183,13 @@ class Checkpoints:
         """Reads the checkpoint with the best metric.
 
         Args:
-            template: As in `restore_latest`.
+          template: As in `restore_latest`.
 
         Returns:
-            The checkpoint.
+          The checkpoint.
 
         Raises:
-            FileNotFoundError: No checkpoint has the metric.
+          FileNotFoundError: No checkpoint has the metric.
         """
         best = self.best_step
         if best is None:

@@ -30,18 +30,18 @@ class RunLog:
     last line may have been torn by a kill; it goes too.
 
     Args:
-        folder: The run's folder, created where missing.
-        resume_step: Lines of later steps are dropped; 0 starts anew.
-        console: Whether to print the scalars.
+      folder: The run's folder, created where missing.
+      resume_step: Lines of later steps are dropped; 0 starts anew.
+      console: Whether to print the scalars.
 
     Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with RunLog(folder) as log:
-        ...         log.scalars(20, "train", {"loss": 1.25, "learning_rate": 0.001})
-        ...     print((Path(folder) / "metrics.jsonl").read_text(), end="")
-        step 20  train  loss 1.25  learning_rate 0.001
-        {"step": 20, "split": "train", "loss": 1.25, "learning_rate": 0.001}
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     with RunLog(folder) as log:
+      ...         log.scalars(20, "train", {"loss": 1.25, "learning_rate": 0.001})
+      ...     print((Path(folder) / "metrics.jsonl").read_text(), end="")
+      step 20  train  loss 1.25  learning_rate 0.001
+      {"step": 20, "split": "train", "loss": 1.25, "learning_rate": 0.001}
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0, console: bool = True):
@@ -59,9 +59,9 @@ class RunLog:
         """Writes the values of one step.
 
         Args:
-            step: Number of updates done.
-            split: What they were measured on: "train", "val".
-            values: Numbers by name.
+          step: Number of updates done.
+          split: What they were measured on: "train", "val".
+          values: Numbers by name.
         """
         if not self._writes:
             return

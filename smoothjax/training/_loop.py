@@ -33,10 +33,10 @@ class LoopConfig:
     """How long to train and how often to do what, in steps (updates of the parameters).
 
     Attributes:
-        max_steps: Length of the run.
-        log_every: Steps between log lines, each the mean over the steps since the last.
-        evaluate_every: Steps between evaluations; there is one at the end as well. Each saves a checkpoint.
-        checkpoint_every: Steps between checkpoints; there is one at the end as well.
+      max_steps: Length of the run.
+      log_every: Steps between log lines, each the mean over the steps since the last.
+      evaluate_every: Steps between evaluations; there is one at the end as well. Each saves a checkpoint.
+      checkpoint_every: Steps between checkpoints; there is one at the end as well.
     """
 
     max_steps: int
@@ -56,11 +56,11 @@ class FitResult:
     """What a run ends with.
 
     Attributes:
-        state: The last training state.
-        metrics: The last evaluation; empty without one.
-        best_step: The step of the checkpoint with the best metric; None without one.
-        best_value: The value of the metric there.
-        checkpoints: The folder of the checkpoints, for `Checkpoints(folder, read_only=True).restore_best`.
+      state: The last training state.
+      metrics: The last evaluation; empty without one.
+      best_step: The step of the checkpoint with the best metric; None without one.
+      best_value: The value of the metric there.
+      checkpoints: The folder of the checkpoints, for `Checkpoints(folder, read_only=True).restore_best`.
     """
 
     state: TrainState
@@ -95,27 +95,27 @@ def fit(
     Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.
 
     Args:
-        config: Length and intervals.
-        loss_fn: See `train_step`.
-        optimizer: The optimiser, made with `schedule`.
-        state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
-        iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
-        folder: The run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
-        mesh: From `data_mesh`.
-        schedule: From the step, counted from 0, to the learning rate; here for the log alone.
-        evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
-        metric: The number of `evaluate` that ranks the checkpoints.
-        mode: "max" or "min": which value of it is best.
-        progress: Whether to show the bar (on a terminal only) and a line for each log interval.
+      config: Length and intervals.
+      loss_fn: See `train_step`.
+      optimizer: The optimiser, made with `schedule`.
+      state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
+      iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
+      folder: The run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
+      mesh: From `data_mesh`.
+      schedule: From the step, counted from 0, to the learning rate; here for the log alone.
+      evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
+      metric: The number of `evaluate` that ranks the checkpoints.
+      mode: "max" or "min": which value of it is best.
+      progress: Whether to show the bar (on a terminal only) and a line for each log interval.
 
     Returns:
-        The last state, the last evaluation, and where the best checkpoint is.
+      The last state, the last evaluation, and where the best checkpoint is.
 
     Raises:
-        FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
-            the last good checkpoint; none is ever saved after.
-        KeyError: `evaluate` does not return `metric`.
-        ValueError: The iterator ends, or a batch does not divide over the devices.
+      FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
+        the last good checkpoint; none is ever saved after.
+      KeyError: `evaluate` does not return `metric`.
+      ValueError: The iterator ends, or a batch does not divide over the devices.
     """
     folder, total = Path(folder), config.max_steps
     everywhere = NamedSharding(mesh, PartitionSpec())

@@ -25,26 +25,26 @@ def cross_entropy(
     The computation is in float32 whatever the logits (float64 stays), so a bfloat16 model needs no cast of its own.
 
     Args:
-        logits: `[..., classes]`, floating point, unnormalised.
-        labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN instead of
-            passing unseen; `fit` stops at it.
-        ignore_label: The label of pixels that count for nothing.
-        class_weights: `[classes]`, non-negative; None weighs every class 1.
-        label_smoothing: Share of the target spread evenly over all classes, in [0, 1).
+      logits: `[..., classes]`, floating point, unnormalised.
+      labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN instead of
+        passing unseen; `fit` stops at it.
+      ignore_label: The label of pixels that count for nothing.
+      class_weights: `[classes]`, non-negative; None weighs every class 1.
+      label_smoothing: Share of the target spread evenly over all classes, in [0, 1).
 
     Returns:
-        `(loss_sum, count)`, float32 scalars.
+      `(loss_sum, count)`, float32 scalars.
 
     Raises:
-        AssertionError: `logits` is not floating point, `labels` not integer, or their shapes differ.
-        ValueError: `class_weights` has another length than `classes`, or `label_smoothing` is outside [0, 1).
+      AssertionError: `logits` is not floating point, `labels` not integer, or their shapes differ.
+      ValueError: `class_weights` has another length than `classes`, or `label_smoothing` is outside [0, 1).
 
     Example:
-        >>> logits = jnp.zeros((2, 2, 4))
-        >>> labels = jnp.array([[0, 3], [255, 255]])
-        >>> loss_sum, count = cross_entropy(logits, labels)
-        >>> print(f"{loss_sum / count:.4f} over {count:.0f} pixels")  # log 4
-        1.3863 over 2 pixels
+      >>> logits = jnp.zeros((2, 2, 4))
+      >>> labels = jnp.array([[0, 3], [255, 255]])
+      >>> loss_sum, count = cross_entropy(logits, labels)
+      >>> print(f"{loss_sum / count:.4f} over {count:.0f} pixels")  # log 4
+      1.3863 over 2 pixels
     """
     chex.assert_type([logits, labels], [float, int])
     chex.assert_equal_shape_prefix([logits, labels[..., None]], logits.ndim - 1)

@@ -13,15 +13,15 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of one axis, "data", over the devices of all processes.
 
     Args:
-        devices: The devices to use; None is all.
+      devices: The devices to use; None is all.
 
     Returns:
-        The mesh.
+      The mesh.
 
     Example:
-        >>> mesh = data_mesh(jax.devices()[:1])
-        >>> mesh.axis_names, mesh.size
-        (('data',), 1)
+      >>> mesh = data_mesh(jax.devices()[:1])
+      >>> mesh.axis_names, mesh.size
+      (('data',), 1)
     """
     devices = jax.devices() if devices is None else list(devices)
     # Explicit axes, the default, put shardings into types, which ordinary loss functions do not satisfy.
@@ -32,19 +32,19 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     """Puts a batch on the devices, its leading axis split over them.
 
     Args:
-        batch: Tree of NumPy arrays `[rows of this process, ...]`. The global batch is the processes' rows together.
-        mesh: From `data_mesh`.
+      batch: Tree of NumPy arrays `[rows of this process, ...]`. The global batch is the processes' rows together.
+      mesh: From `data_mesh`.
 
     Returns:
-        The tree as global arrays `[rows of all processes, ...]`.
+      The tree as global arrays `[rows of all processes, ...]`.
 
     Raises:
-        ValueError: The rows do not divide by the number of this process's devices, or a leaf has no rows or is not
-            numeric.
+      ValueError: The rows do not divide by the number of this process's devices, or a leaf has no rows or is not
+        numeric.
 
     Example:
-        >>> shard_batch({"x": np.zeros((8, 2))}, data_mesh(jax.devices()[:1]))["x"].shape
-        (8, 2)
+      >>> shard_batch({"x": np.zeros((8, 2))}, data_mesh(jax.devices()[:1]))["x"].shape
+      (8, 2)
     """
     local_devices = len(mesh.local_devices)
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
@@ -76,11 +76,11 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     Always a copy: donating the result to a step leaves the given tree alive.
 
     Args:
-        tree: Arrays, the same on every process.
-        mesh: From `data_mesh`.
+      tree: Arrays, the same on every process.
+      mesh: From `data_mesh`.
 
     Returns:
-        The tree, replicated.
+      The tree, replicated.
     """
     # `device_put` alone shares the buffer of the device where an array already is, `may_alias=False` or not.
     return _copy(jax.device_put(tree, NamedSharding(mesh, PartitionSpec())))

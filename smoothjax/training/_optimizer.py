@@ -12,16 +12,16 @@ def label_parameters(params: Any, rule: Callable[[tuple[str | int, ...]], Any]) 
     """A tree like `params` whose leaves are what `rule` says of their paths.
 
     Args:
-        params: Nested dict of parameters.
-        rule: From the path of a leaf, the tuple of its keys, to a value: a bool for a mask, a float for a multiplier.
+      params: Nested dict of parameters.
+      rule: From the path of a leaf, the tuple of its keys, to a value: a bool for a mask, a float for a multiplier.
 
     Returns:
-        A nested dict of the same structure.
+      A nested dict of the same structure.
 
     Example:
-        >>> params = {"encoder": {"kernel": 1.0}, "head": {"kernel": 1.0, "bias": 1.0}}
-        >>> label_parameters(params, lambda path: path[-1] == "kernel")
-        {'encoder': {'kernel': True}, 'head': {'bias': False, 'kernel': True}}
+      >>> params = {"encoder": {"kernel": 1.0}, "head": {"kernel": 1.0, "bias": 1.0}}
+      >>> label_parameters(params, lambda path: path[-1] == "kernel")
+      {'encoder': {'kernel': True}, 'head': {'bias': False, 'kernel': True}}
     """
     return jax.tree_util.tree_map_with_path(lambda path, _: rule(tuple(_plain(key) for key in path)), params)
 
@@ -38,34 +38,34 @@ def sgd(
 
     For a parameter `w` with gradient `g`, decay `d` (`weight_decay` where the mask is True, else 0) and multiplier `m`:
 
-        v <- momentum * v + g + d * w
-        w <- w - schedule(step) * m * v
+      v <- momentum * v + g + d * w
+      w <- w - schedule(step) * m * v
 
     The decay passes through the momentum, as in Caffe, TensorFlow's MomentumOptimizer and PyTorch's SGD; it is not
     AdamW's. Caffe multiplies by the rate before the momentum; the two differ only by the change of the rate over the
     memory of the momentum, some ten steps.
 
     Args:
-        schedule: From the step, counted from 0, to the rate.
-        momentum: In [0, 1).
-        weight_decay: Factor of the L2 term in the gradient, non-negative; the paper has 0.0005.
-        decay_mask: Tree of bools like the parameters, True where decay applies; None is everywhere.
-        multipliers: Tree of floats like the parameters, factors of the rate; None is 1 everywhere. The paper has
-            1 for the encoder, 10 for the kernels and 20 for the biases of the head.
+      schedule: From the step, counted from 0, to the rate.
+      momentum: In [0, 1).
+      weight_decay: Factor of the L2 term in the gradient, non-negative; the paper has 0.0005.
+      decay_mask: Tree of bools like the parameters, True where decay applies; None is everywhere.
+      multipliers: Tree of floats like the parameters, factors of the rate; None is 1 everywhere. The paper has
+        1 for the encoder, 10 for the kernels and 20 for the biases of the head.
 
     Returns:
-        An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
+      An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
 
     Raises:
-        ValueError: A number is out of its range.
+      ValueError: A number is out of its range.
 
     Example:
-        >>> import jax.numpy as jnp
-        >>> optimizer = sgd(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
-        >>> params = {"w": jnp.ones(())}
-        >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
-        >>> round(float(updates["w"]), 6)  # -0.1 * 2 * (1 + 0.5)
-        -0.3
+      >>> import jax.numpy as jnp
+      >>> optimizer = sgd(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
+      >>> params = {"w": jnp.ones(())}
+      >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
+      >>> round(float(updates["w"]), 6)  # -0.1 * 2 * (1 + 0.5)
+      -0.3
     """
     if not 0 <= momentum < 1:
         raise ValueError(f"sgd: momentum must be in [0, 1), got {momentum}; the paper has 0.9")

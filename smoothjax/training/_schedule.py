@@ -9,23 +9,23 @@ def poly_schedule(initial_rate: float, max_steps: int, power: float = 0.9) -> op
     """The "poly" learning rate, Eq. 5: `rate(step) = (1 - step / max_steps)^power * initial_rate`.
 
     Args:
-        initial_rate: The rate of step 0, positive.
-        max_steps: The number of steps of the whole run; the rate is 0 from there on.
-        power: The exponent, positive; 1 is a straight line.
+      initial_rate: The rate of step 0, positive.
+      max_steps: The number of steps of the whole run; the rate is 0 from there on.
+      power: The exponent, positive; 1 is a straight line.
 
     Returns:
-        A function from the step, counted from 0, to the rate.
+      A function from the step, counted from 0, to the rate.
 
     Raises:
-        ValueError: An argument is not positive or not finite.
+      ValueError: An argument is not positive or not finite.
 
     Example:
-        >>> rate = poly_schedule(0.1, max_steps=100)
-        >>> [round(float(rate(step)), 4) for step in (0, 50, 100, 101)]
-        [0.1, 0.0536, 0.0, 0.0]
+      >>> rate = poly_schedule(0.1, max_steps=100)
+      >>> [round(float(rate(step)), 4) for step in (0, 50, 100, 101)]
+      [0.1, 0.0536, 0.0, 0.0]
 
     References:
-        Wang and Ji, KDD 2018, Eq. 5; Liu, Rabinovich and Berg, "ParseNet", 2015.
+      Wang and Ji, KDD 2018, Eq. 5; Liu, Rabinovich and Berg, "ParseNet", 2015.
     """
     for name, value in (("initial_rate", initial_rate), ("power", power)):
         if not (math.isfinite(value) and value > 0):

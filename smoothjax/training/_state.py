@@ -14,10 +14,10 @@ class TrainState:
     """Everything that a training step reads and writes, a pytree.
 
     Attributes:
-        step: Number of updates done, int32 scalar.
-        params: Nested dict of the parameters which the optimiser changes.
-        model_state: Nested dict of what the forward pass changes: batch statistics, counters of random streams.
-        opt_state: The optimiser's state.
+      step: Number of updates done, int32 scalar.
+      params: Nested dict of the parameters which the optimiser changes.
+      model_state: Nested dict of what the forward pass changes: batch statistics, counters of random streams.
+      opt_state: The optimiser's state.
     """
 
     step: jax.Array
@@ -30,16 +30,16 @@ def create_state(params: Any, model_state: Any, optimizer: optax.GradientTransfo
     """The state before the first step.
 
     Args:
-        params: Nested dict of parameters.
-        model_state: Nested dict of the non-trainable state; `{}` where there is none.
-        optimizer: The optimiser of the run.
+      params: Nested dict of parameters.
+      model_state: Nested dict of the non-trainable state; `{}` where there is none.
+      optimizer: The optimiser of the run.
 
     Returns:
-        The state at step 0. It refers to the given arrays; `fit` copies before it donates.
+      The state at step 0. It refers to the given arrays; `fit` copies before it donates.
 
     Example:
-        >>> state = create_state({"w": jnp.ones(3)}, {}, optax.sgd(0.1))
-        >>> int(state.step), sorted(state.params)
-        (0, ['w'])
+      >>> state = create_state({"w": jnp.ones(3)}, {}, optax.sgd(0.1))
+      >>> int(state.step), sorted(state.params)
+      (0, ['w'])
     """
     return TrainState(jnp.zeros((), jnp.int32), params, model_state, optimizer.init(params))

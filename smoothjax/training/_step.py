@@ -17,10 +17,10 @@ class LossOutput(NamedTuple):
     """What a loss function returns: sums, which devices can add, not means.
 
     Attributes:
-        loss_sum: The loss summed over the batch, a scalar, differentiated.
-        valid_count: What it is divided by: the number of valid pixels, or the sum of their weights.
-        model_state: The new model state, of the structure, shapes and dtypes of the old one.
-        metrics: Further sums to log, by name; divided by `valid_count` as well.
+      loss_sum: The loss summed over the batch, a scalar, differentiated.
+      valid_count: What it is divided by: the number of valid pixels, or the sum of their weights.
+      model_state: The new model state, of the structure, shapes and dtypes of the old one.
+      metrics: Further sums to log, by name; divided by `valid_count` as well.
     """
 
     loss_sum: jax.Array
@@ -52,29 +52,29 @@ def train_step(
     There the floating-point model state is averaged over the devices.
 
     Args:
-        state: The state before.
-        batch: Tree of arrays `[N, ...]`, passed to `loss_fn` as it is.
-        loss_fn: From `(params, model_state, batch)` to a `LossOutput`.
-        optimizer: The optimiser whose state is in `state`.
-        axis_name: The mapped axis of `pmap` or `shard_map`; None under plain `jit`.
+      state: The state before.
+      batch: Tree of arrays `[N, ...]`, passed to `loss_fn` as it is.
+      loss_fn: From `(params, model_state, batch)` to a `LossOutput`.
+      optimizer: The optimiser whose state is in `state`.
+      axis_name: The mapped axis of `pmap` or `shard_map`; None under plain `jit`.
 
     Returns:
-        The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch that has
-        nothing to count (`valid_count == 0`) gives loss 0.
+      The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch that has
+      nothing to count (`valid_count == 0`) gives loss 0.
 
     Raises:
-        AssertionError: The new model state has another structure, shape or dtype than the old one.
-        ValueError: A metric of the loss function is named `loss` or `grad_norm`.
+      AssertionError: The new model state has another structure, shape or dtype than the old one.
+      ValueError: A metric of the loss function is named `loss` or `grad_norm`.
 
     Example:
-        >>> def loss_fn(params, model_state, batch):
-        ...     return LossOutput(jnp.sum((params["w"] * batch) ** 2), jnp.asarray(batch.size), model_state)
-        >>> from smoothjax.training import create_state
-        >>> optimizer = optax.sgd(0.25)
-        >>> state = create_state({"w": jnp.ones(())}, {}, optimizer)
-        >>> state, metrics = train_step(state, jnp.ones(4), loss_fn=loss_fn, optimizer=optimizer)
-        >>> int(state.step), float(state.params["w"]), float(metrics["loss"]), float(metrics["grad_norm"])
-        (1, 0.5, 1.0, 2.0)
+      >>> def loss_fn(params, model_state, batch):
+      ...     return LossOutput(jnp.sum((params["w"] * batch) ** 2), jnp.asarray(batch.size), model_state)
+      >>> from smoothjax.training import create_state
+      >>> optimizer = optax.sgd(0.25)
+      >>> state = create_state({"w": jnp.ones(())}, {}, optimizer)
+      >>> state, metrics = train_step(state, jnp.ones(4), loss_fn=loss_fn, optimizer=optimizer)
+      >>> int(state.step), float(state.params["w"]), float(metrics["loss"]), float(metrics["grad_norm"])
+      (1, 0.5, 1.0, 2.0)
     """
 
     def differentiated(params: Any) -> tuple[jax.Array, LossOutput]:
@@ -112,12 +112,12 @@ def compile_step(
     """`train_step` jitted over a mesh: state replicated and donated, batch split along its leading axis.
 
     Args:
-        loss_fn: See `train_step`.
-        optimizer: See `train_step`.
-        mesh: From `data_mesh`.
+      loss_fn: See `train_step`.
+      optimizer: See `train_step`.
+      mesh: From `data_mesh`.
 
     Returns:
-        `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards.
+      `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards.
     """
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     return jax.jit(

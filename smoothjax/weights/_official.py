@@ -2,23 +2,24 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
-def group_interaction_weight_from_official(fix_w: jax.Array) -> jax.Array:
+def group_interaction_weight_from_official(fix_w: ArrayLike) -> jax.Array:
     r"""Maps a group interaction weight trained with the authors' code to the weight of Eq. 3.
 
     The published code deviates from the paper: it starts the sum of output group i from $f_i$ where Eq. 3 has $f_0$,
 
     $$\hat f_i = F_{0i}\,f_i + \sum_{j \ge 1} F_{ji}\,f_j ,$$
 
-    so that group 0 reaches no other group. :func:`smoothjax.ops.group_interaction` implements the paper; with the
+    so that group 0 reaches no other group. `smoothjax.ops.group_interaction` implements the paper; with the
     weight returned here it computes exactly what the published code does.
 
     Args:
-      fix_w: the variable ``fix_w`` of a checkpoint, ``[rate**d, rate**d]``.
+      fix_w: the variable `fix_w` of a checkpoint, `[rate**d, rate**d]`.
 
     Returns:
-      The weight ``[rate**d, rate**d]`` for :func:`smoothjax.ops.group_interaction` and its relatives.
+      The weight `[rate**d, rate**d]` for `smoothjax.ops.group_interaction` and its relatives.
 
     Raises:
       ValueError: fix_w is not a square matrix.

@@ -1,0 +1,159 @@
+"""The folder of a run: it says what it is, and refuses to become something else."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from .config import Config
+
+CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+_PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+# What may change when a run is resumed: none of it changes its parameters.
+_FREE = {
+    "data.root",
+    "data.check",
+    "eval_batch_size",
+    "log_every",
+    "evaluate_every",
+    "evaluate_images",
+    "checkpoint_every",
+}
+
+Dataclass = TypeVar("Dataclass")
+
+
+def check_run(folder: Path, config: Config) -> None:
+    """Refuses a folder that holds something else than this run, or nothing.
+
+    Raises:
+      ValueError: the folder holds a run of another configuration; the message lists the differing fields.
+      NotADirectoryError: the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file: name a folder for the run with --run")
+    if (folder / CONFIG_FILE).exists():
+        differences = _differences(to_dict(load_config(folder)), to_dict(config))
+        if differences:
+            raise ValueError(
+                f"{folder} holds a run of another configuration; it differs in\n  "
+                + "\n  ".join(differences)
+                + "\nname another folder with --run (or --out), or delete this one to start anew"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
+
+
+def describe_run(folder: Path, config: Config) -> None:
+    """Writes what a run is into its folder, at the start and again whenever it is resumed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / ENVIRONMENT_FILE, json.dumps(environment(), indent=2) + "\n")
+    write(folder / CONFIG_FILE, yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def load_config(folder: Path) -> Config:
+    """Reads the configuration of a run.
+
+    Raises:
+      FileNotFoundError: the folder holds no run; the message lists the runs beside it.
+      ValueError: the file cannot be read as a configuration.
+    """
+    path = folder / CONFIG_FILE
+    if not path.is_file():
+        runs = sorted(str(p.parent) for p in folder.parent.glob(f"*/{CONFIG_FILE}")) if folder.parent.is_dir() else []
+        beside = f"; runs beside it: {', '.join(runs)}" if runs else ""
+        raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
+    try:
+        return from_dict(Config, yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path} cannot be read as a configuration of this version: {error}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain types, for YAML."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def from_dict(kind: type[Dataclass], values: dict[str, Any]) -> Dataclass:
+    """The inverse of `to_dict`."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ValueError(f"unknown fields {', '.join(unknown)}")
+    return kind(**{name: _typed(hints[name], value) for name, value in values.items()})
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(Any, hint), value)
+    if typing.get_origin(hint) is tuple:
+        return tuple(value)
+    return Path(value) if hint is Path else value
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    lines = []
+    for name in {**old, **new}:
+        then, now = old.get(name), new.get(name)
+        if isinstance(then, dict) and isinstance(now, dict):
+            lines += _differences(then, now, f"{prefix}{name}.")
+        elif then != now and prefix + name not in _FREE:
+            lines.append(f"{prefix}{name}: {then} there, {now} now")
+    return lines
+
+
+def environment() -> dict[str, Any]:
+    """What a result depends on beside its configuration: command, versions, commit and machine."""
+    import jax
+
+    return {
+        "command": shlex.join(["python", "-m", "experiments.segmentation", *sys.argv[1:]]),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, marked where it has uncommitted changes."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + (" with changes" if git("status", "--porcelain").strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file at once or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -1,0 +1,168 @@
+"""Configurations: the paper's recipes, round trips, and choices that agree with the library."""
+
+import contextlib
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from experiments.segmentation.__main__ import main
+from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig, OptimizerConfig, learning_rate
+from experiments.segmentation.presets import PRESETS
+from experiments.segmentation.run_folder import check_run, describe_run, from_dict, load_config, to_dict
+from smoothjax import models
+
+METHODS = get_args(Method)
+
+
+def test_choices_are_those_of_the_library():
+    hints = get_type_hints(ModelConfig)
+    assert METHODS == models.DEGRIDDINGS
+    assert get_args(hints["encoder"]) == models.ENCODERS
+    assert get_args(hints["head"]) == models.HEADS
+    assert get_args(hints["batch_norm"]) == models.BATCH_NORM_MODES
+
+
+def _rates(preset: str) -> dict[str, float]:
+    config = PRESETS[preset].config
+    return {
+        method: learning_rate(dataclasses.replace(config, model=dataclasses.replace(config.model, smoothing=method)))
+        for method in METHODS
+    }
+
+
+@pytest.mark.parametrize(("preset", "ss_conv"), [("voc2012", 0.00075), ("voc2012-coco", 0.001)])
+def test_the_papers_voc_recipe(preset, ss_conv):
+    config = PRESETS[preset].config
+    assert (config.steps, config.batch_size, config.data.crop_size) == (20000, 10, (321, 321))
+    assert (config.model.encoder, config.model.head, config.model.head_rates) == ("resnet101", "aspp", None)
+    assert _rates(preset) == {
+        "none": 0.00025, "multigrid": 0.00025, "group_interaction": 0.001, "ss_conv": ss_conv
+    }  # fmt: skip
+    optim = config.optim
+    assert (optim.momentum, optim.weight_decay, optim.power) == (0.9, 0.0005, 0.9)
+    assert (optim.head_kernel_multiplier, optim.head_bias_multiplier) == (10, 20)
+    assert (config.data.scale_range, config.data.mirror, optim.loss_at) == ((0.5, 1.5), True, "grid")
+
+
+def test_the_papers_cityscapes_recipe():
+    config = PRESETS["cityscapes"].config
+    assert (config.steps, config.batch_size, config.data.crop_size) == (20000, 3, (571, 571))
+    assert set(_rates("cityscapes").values()) == {0.0005}
+
+
+def test_an_asked_for_rate_holds_for_every_method():
+    config = Config(optim=OptimizerConfig(learning_rate=0.5), model=ModelConfig(smoothing="ss_conv"))
+    assert learning_rate(config) == 0.5
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_configurations_survive_their_file(preset, tmp_path):
+    config = PRESETS[preset].config
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
+    assert from_dict(Config, to_dict(config)) == config
+    describe_run(tmp_path / "run", config)
+    assert load_config(tmp_path / "run") == config
+    check_run(tmp_path / "run", config)
+
+
+def test_a_folder_keeps_its_configuration(tmp_path):
+    describe_run(tmp_path / "run", Config())
+    other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
+    with pytest.raises(ValueError, match="another configuration; it differs in") as error:
+        check_run(tmp_path / "run", other)
+    differing = [line.strip() for line in str(error.value).splitlines()[1:-1]]
+    # Where the data lies and how often a line is logged change no result.
+    assert differing == ["model.smoothing: none there, ss_conv now", "steps: 20000 there, 5 now"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("steps: [", "cannot be read as a configuration"), ("stepz: 3", "unknown fields stepz")],
+)
+def test_refuses_a_damaged_configuration(tmp_path, content, message):
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_config(tmp_path)
+
+
+def test_refuses_a_folder_that_holds_something_else(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match=r"is not empty and holds no run \(config.yaml is missing\)"):
+        check_run(tmp_path, Config())
+    with pytest.raises(NotADirectoryError, match=r"is a file: name a folder"):
+        check_run(tmp_path / "thesis.tex", Config())
+
+
+def test_help_imports_no_jax(repository):
+    """What makes ``--help`` answer at once."""
+    code = (
+        "import sys; from experiments.segmentation.__main__ import main\n"
+        "try: main(['train', 'demo', '--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'jax', 'flax', 'numpy', 'matplotlib', 'grain'} & set(sys.modules), 'imported too early'"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], ["train PRESET", "compare PRESET", "evaluate RUN", "predict RUN IMAGES...", "examples:"]),
+        (["train", "--help"], ["presets:", "demo", "camvid", "voc2012", "cityscapes"]),
+        (["train", "camvid", "--help"], ["--data.root", "--model.smoothing", "--optim.rates.ss-conv", "in pixels"]),
+        (["compare", "demo", "--help"], ["--methods", "--seeds", "--out"]),
+        (["predict", "--help"], ["IMAGES", "--out", "--checkpoint"]),
+    ],
+)
+def test_help(capsys, arguments, expected):
+    with contextlib.suppress(SystemExit):
+        assert main(arguments) == 0
+    out = capsys.readouterr().out
+    for word in expected:
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian", "demo"], "unknown command 'trian': did you mean train?"),
+        (["train", "camvd"], "unknown preset 'camvd': did you mean camvid?"),
+        (["train", "imagenet"], "unknown preset 'imagenet': choose one of demo, camvid"),
+    ],
+)
+def test_suggests_what_was_meant(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train camvid --run RUN --eval-batch-size 8", "the data set camvid lies in a folder: add --data.root FOLDER"),
+        (
+            "train camvid --run RUN --eval-batch-size 8 --data.root nowhere",
+            "split 'train' of nowhere is incomplete; expected",
+        ),
+        ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices, got 9"),
+        ("train demo --run RUN --eval-batch-size 4", "--eval-batch-size must be a positive multiple of the 8 devices"),
+        ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
+        ("train demo --run RUN --data.crop-size 0 9", "crop_size must be a positive height and width"),
+        ("train demo --run RUN --optim.label-smoothing 2", "--optim.label-smoothing must be in"),
+        ("train demo --run RUN --optim.class-weights 1 2", "must have one weight for each of the 8 classes, got 2"),
+        ("train demo --run RUN --optim.learning-rate -1", "rate"),
+        ("evaluate RUN", "holds no run (config.yaml is missing)"),
+        ("predict RUN missing.jpg", "no such image: missing.jpg"),
+        ("predict RUN", "name the images"),
+    ],
+)
+def test_refuses_before_anything_is_written(capsys, tmp_path, arguments, message):
+    run = tmp_path / "run"
+    assert main([str(run) if word == "RUN" else word for word in arguments.split()]) == 1
+    assert message in capsys.readouterr().err
+    assert not run.exists()

@@ -1,0 +1,193 @@
+"""The study from end to end, through the command line."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smoothjax import data
+from tests.experiments.command_line import TINY, run, start
+
+METHODS = ("none", "ss_conv")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Two methods, two seeds."""
+    folder = tmp_path_factory.mktemp("compare")
+    options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
+    out, _ = run("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    return folder, out
+
+
+def test_compare_ends_with_a_table_a_report_and_figures(compared):
+    folder, out = compared
+    report = folder / "runs/segmentation/demo"
+    table = (report / "report.md").read_text()
+    for row in ("| baseline ", "| SS convolution ", "| always the most frequent class ", " ± "):
+        assert row in out
+        assert row in table
+    assert "Device: 1 x cpu" in table
+    results = json.loads((report / "report.json").read_text())["results"]
+    assert [run["seed"] for run in results["ss_conv"]] == [0, 1]
+    assert {run["extra_parameters"] for run in results["ss_conv"]} == {4 * 9 + 4 * 49}
+    assert all(run["largest_move"] > 0 for run in results["ss_conv"])
+    assert {run["extra_parameters"] for run in results["none"]} == {0}
+    assert all(0 <= run["val"]["mean_iou"] <= 1 for runs in results.values() for run in runs)
+    for picture in ("predictions.png", "curves.png"):
+        with Image.open(report / picture) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_a_finished_comparison_is_not_trained_again(compared):
+    folder, first = compared
+    options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
+    out, _ = run("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    assert out.count("is finished") == 4
+    assert out[out.index("| method") :] == first[first.index("| method") :]
+
+
+def test_evaluate(compared):
+    folder, _ = compared
+    path = folder / "runs/segmentation/demo/ss_conv-seed0"
+    out, _ = run("evaluate", path, "--split", "test", folder=folder)
+    result = json.loads((path / "evaluation-test.json").read_text())
+    assert result["images"] == 6
+    assert list(result["iou"]) == list(data.SHAPES.names)
+    for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 6"):
+        assert name in out
+    # On the validation split it finds what training found.
+    run("evaluate", path, folder=folder)
+    evaluated = json.loads((path / "evaluation-val.json").read_text())
+    assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
+
+
+def test_predict_takes_any_image(compared, tmp_path):
+    folder, _ = compared
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)
+    upright = Image.fromarray(pixels)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lying on its side
+    upright.save(tmp_path / "side.jpg", exif=exif)
+    for mode in ("L", "RGBA", "CMYK", "P"):
+        upright.convert(mode).save(tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}")
+    images = sorted(tmp_path.iterdir())
+    run("predict", folder / "runs/segmentation/demo/none-seed0", *images, "--out", tmp_path / "out", folder=folder)
+    assert len(list((tmp_path / "out").iterdir())) == 2 * len(images)
+    for image in images:
+        size = (37, 50) if image.stem == "side" else (50, 37)
+        with Image.open(tmp_path / f"out/{image.stem}_mask.png") as mask:
+            assert (mask.mode, mask.size) == ("P", size)
+            assert np.asarray(mask).max() < 8
+            assert mask.convert("RGB").getpixel((0, 0)) in data.SHAPES.colors
+        with Image.open(tmp_path / f"out/{image.stem}_overlay.png") as overlay:
+            assert (overlay.mode, overlay.size) == ("RGB", size)
+
+
+def test_predict_refuses_a_truncated_image_before_anything_else(compared, tmp_path):
+    folder, _ = compared
+    Image.new("RGB", (200, 200)).save(tmp_path / "whole.png")
+    (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    arguments = (tmp_path / "whole.png", tmp_path / "torn.png", "--out", tmp_path / "out")
+    _, err = run("predict", folder / "runs/segmentation/demo/none-seed0", *arguments, folder=folder, status=1)
+    assert "torn.png cannot be read as an image" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_configuration_is_refused_and_nothing_lost(compared):
+    folder, _ = compared
+    path = folder / "runs/segmentation/demo/none-seed0"
+    before = (path / "metrics.jsonl").read_text()
+    _, err = run("train", "demo", *TINY, "--steps", "7", "--run", path, folder=folder, status=1)
+    assert "holds a run of another configuration" in err
+    assert "steps: 6 there, 7 now" in err
+    assert (path / "metrics.jsonl").read_text() == before
+
+
+def test_a_loss_that_diverges_stops_the_run_and_keeps_its_checkpoints(compared, tmp_path):
+    folder, _ = compared
+    options = ["--steps", "40", "--checkpoint-every", "1", "--optim.learning-rate", "1e18", "--run", tmp_path / "run"]
+    _, err = run("train", "demo", *TINY, *options, folder=folder, status=1)
+    assert "training stopped. Last good checkpoint" in err
+    assert "Lower the learning rate" in err
+
+
+def _folder_data_set(root, size=(40, 48)):
+    source = data.ShapesSource(length=6, size=size)
+    for split in ("train", "val"):
+        for kind in ("images", "labels"):
+            (root / split / kind).mkdir(parents=True)
+        for index in range(6):
+            record = source[index]
+            Image.fromarray(record["image"]).save(root / split / "images" / f"{index}.png")
+            Image.fromarray(record["label"]).save(root / split / "labels" / f"{index}.png")
+    names = "\n".join(f"{name}: [{r}, {g}, {b}]" for name, (r, g, b) in zip(data.SHAPES.names, data.SHAPES.colors,
+                                                                          strict=True))  # fmt: skip
+    (root / "classes.yaml").write_text(names)
+
+
+def test_a_users_own_folder(tmp_path):
+    _folder_data_set(tmp_path / "mine")
+    arguments = ["--data.root", tmp_path / "mine", "--data.scale", "0.75", "--steps", "2", "--run", tmp_path / "run"]
+    arguments += ["--model.precision", "bfloat16", "--optim.loss-at", "full", "--optim.label-smoothing", "0.1"]
+    out, _ = run("train", "folder", *TINY, *arguments, folder=tmp_path)
+    assert "mean IoU" in out
+    assert "predict" in out
+    # The data set may move: nothing of the run depends on where it lies.
+    shutil.move(tmp_path / "mine", tmp_path / "moved")
+    run("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
+
+
+def test_what_is_wrong_with_a_folder_is_told_at_once(tmp_path):
+    _folder_data_set(tmp_path / "mine")
+    (tmp_path / "mine/train/images/2.png").write_bytes(b"not an image")
+    Image.new("L", (48, 40), 99).save(tmp_path / "mine/train/labels/4.png")
+    arguments = ["--data.root", tmp_path / "mine", "--run", tmp_path / "run"]
+    _, err = run("train", "folder", *TINY, *arguments, folder=tmp_path, status=1)
+    assert "2 of 6 examples cannot be used" in err
+    assert "2.png" in err
+    assert "label 99 in 1920 pixels is outside the 8 classes" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_killed_between_two_checkpoints_it_ends_with_the_same_parameters(tmp_path):
+    """In mid-epoch (an epoch has six batches), with random augmentation; bitwise, on CPU."""
+    options = ["train", "demo", *TINY, "--steps", "20", "--checkpoint-every", "4", "--evaluate-every", "10"]
+    options += ["--log-every", "1"]
+    process = start(*options, "--run", tmp_path / "killed", folder=tmp_path)
+    log, deadline = tmp_path / "killed/metrics.jsonl", time.monotonic() + 240
+    # Step 10 has been taken, step 12 with its checkpoint has not been waited for.
+    while not (log.exists() and '"step": 10, "split": "train"' in log.read_text()):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    steps = [int(path.name) for path in (tmp_path / "killed/checkpoints").iterdir() if path.name.isdigit()]
+    assert steps
+    assert max(steps) < 20
+
+    out, _ = run(*options, "--run", tmp_path / "killed", folder=tmp_path)
+    assert f"resuming {tmp_path / 'killed'} from step" in out
+    run(*options, "--run", tmp_path / "whole", folder=tmp_path)
+    killed, whole = (_parameters(tmp_path / name) for name in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    for path, leaf in whole.items():
+        np.testing.assert_array_equal(killed[path], leaf, err_msg=path)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "train"] == list(range(1, 21))
+
+
+def _parameters(folder):
+    import jax
+
+    from experiments.segmentation.trained import restore
+
+    state = restore(folder, "latest").state
+    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
