@@ -106,7 +106,9 @@ def _compare(arguments: list[str]) -> None:
     out = options.out or _runs(name)
     from .compare import compare
 
-    table = compare(options.config, options.methods, options.seeds, out, title=f"Degridding on {name}")
+    table = compare(
+        options.config, options.methods, options.seeds, out, title=f"Degridding on {options.config.data.name}"
+    )
     print(f"\n{table}\n\n{out}/report.md, predictions.png and curves.png show it.")
 
 

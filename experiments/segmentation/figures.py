@@ -28,7 +28,7 @@ def draw_curves(curves: Mapping[str, Sequence[list[dict[str, Any]]]], path: Path
             val = [(line["step"], 100 * line["mean_iou"]) for line in log if line["split"] == "val"]
             loss.plot(*zip(*train, strict=True), **style)
             iou.plot(*zip(*val, strict=True), marker="o", markersize=4, **style)
-    loss.set(xlabel="step", ylabel="cross entropy (nats per pixel)", title="Training loss", yscale="log")
+    loss.set(xlabel="step", ylabel="cross entropy (nats per pixel)", title="Training loss", ylim=(0, None))
     iou.set(xlabel="step", ylabel="mean IoU (%)", title="Validation mean IoU", ylim=(0, None))
     iou.legend(frameon=False)
     for axes in (loss, iou):
@@ -45,6 +45,7 @@ def draw_predictions(
     indices = sorted(next(iter(masks.values())))
     if not indices:
         return
+    white = (255, 255, 255)
     columns = ["image", "labels", *masks]
     height, width = source.size(indices[0])
     cell = 1.7
@@ -59,7 +60,7 @@ def draw_predictions(
         record = source[index]
         label = record["label"]
         predictions = [data.colorize(masks[method][index], source.classes) for method in masks]
-        pictures = [record["image"], data.colorize(label, source.classes), *predictions]
+        pictures = [record["image"], data.colorize(label, source.classes, white), *predictions]
         for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(picture, interpolation="nearest")
             axes.set_axis_off()
@@ -69,7 +70,7 @@ def draw_predictions(
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="grey", label=name)
         for name, (red, green, blue) in zip(source.classes.names, source.classes.colors, strict=True)
     ]
-    patches.append(Patch(facecolor="black", edgecolor="grey", label="ignored"))
+    patches.append(Patch(facecolor="white", edgecolor="grey", label="ignored"))
     figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), fontsize=8, frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)

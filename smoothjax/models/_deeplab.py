@@ -21,8 +21,8 @@ HEAD_RATES: dict[str, tuple[int, ...]] = {"aspp": (6, 12, 18, 24), "large_fov": 
 class DeepLab(nnx.Module):
     """DeepLabv2 with a choice of degridding in the last two stages of its encoder (Wang & Ji, KDD 2018, Sec. 4.1).
 
-    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at output
-    stride 8; cell i sits on pixel 8i, and `upsample_logits` brings them back to full size. A new model is in
+    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
+    output stride 8; cell i sits on pixel 8i, and `upsample_logits` brings them back to full size. A new model is in
     evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All
     trainables, smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS
     convolution 354.
@@ -73,8 +73,8 @@ class DeepLab(nnx.Module):
     ):
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
-        if num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2, got {num_classes}: count the background as a class")
+        if not isinstance(num_classes, int) or num_classes < 2:
+            raise ValueError(f"num_classes must be an int >= 2, got {num_classes!r}: count the background as a class")
         self.encoder = ResNetEncoder(
             int(encoder.removeprefix("resnet")),
             output_stride=output_stride,
@@ -92,7 +92,7 @@ class DeepLab(nnx.Module):
         self.num_classes, self.output_stride = num_classes, output_stride
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]`."""
+        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`."""
         if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
             raise ValueError(
                 f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
@@ -126,8 +126,8 @@ class SummedHead(nnx.Module):
     def __init__(
         self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
     ):
-        if not rates:
-            raise ValueError("head_rates must name at least one dilation rate, got (): use e.g. (6, 12, 18, 24)")
+        if not isinstance(rates, tuple) or not rates or not all(isinstance(r, int) and r > 0 for r in rates):
+            raise ValueError(f"head_rates must be a tuple of ints >= 1, got {rates!r}: use e.g. (6, 12, 18, 24)")
         init = nnx.initializers.normal(0.01)
         self.branches = nnx.List(
             nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)

@@ -28,6 +28,7 @@ def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:
     """
     if labels.ndim != 3:
         raise ValueError(f"labels must be [N, H, W], got shape {labels.shape}: add or remove axes")
+    _check_stride(stride)
     return labels[:, ::stride, ::stride]
 
 
@@ -53,6 +54,10 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
       >>> models.upsample_logits(jnp.array([0.0, 2.0]).reshape(1, 1, 2, 1), (1, 4), stride=2).ravel().tolist()
       [0.0, 1.0, 2.0, 2.0]
     """
+    _check_stride(stride)
+    spatial_shape = tuple(spatial_shape) if isinstance(spatial_shape, Sequence) else (spatial_shape,)
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise ValueError(f"logits must be floating point to be interpolated, got {logits.dtype}: cast them")
     wanted = tuple(-(-size // stride) for size in spatial_shape)
     if logits.ndim != 4 or len(wanted) != 2 or logits.shape[1:3] != wanted:
         raise ValueError(
@@ -73,3 +78,8 @@ def _interpolation(size: int, cells: int, stride: int) -> jax.Array:
     """The matrix `[size, cells]` of linear interpolation: row p holds the weights of pixel p."""
     position = jnp.minimum(jnp.arange(size) / stride, cells - 1)
     return jnp.clip(1.0 - jnp.abs(position[:, None] - jnp.arange(cells)[None, :]), 0.0, 1.0)
+
+
+def _check_stride(stride: int) -> None:
+    if not isinstance(stride, int) or stride < 1:
+        raise ValueError(f"stride must be an int >= 1, got {stride!r}: pass the output stride of the network")

@@ -80,6 +80,8 @@ class ResNetEncoder(nnx.Module):
         check_choice("smoothing", smoothing, DEGRIDDINGS)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width must be an int >= 1, got {width!r}: 64 is the published network")
         if output_stride == 32 and smoothing != "none":
             raise ValueError(
                 f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"

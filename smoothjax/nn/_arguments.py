@@ -1,7 +1,14 @@
 """Arguments that several layers share."""
 
+import operator
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, SupportsIndex
+
+import jax
+import jax.numpy as jnp
+
+from .. import ops
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -12,6 +19,15 @@ def check_kernel_size(kernel_size: Any) -> tuple[int, ...]:
     if isinstance(kernel_size, str) or not isinstance(kernel_size, Sequence):
         raise ValueError(f"{rule}, got {kernel_size!r}: write e.g. (3, 3) for a 3x3 kernel on images")
     sizes = tuple(kernel_size)
-    if not 1 <= len(sizes) <= 3 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sizes):
+    counts = all(isinstance(size, SupportsIndex) and not isinstance(size, bool) for size in sizes)
+    if not 1 <= len(sizes) <= 3 or not counts or min(sizes) < 1:
         raise ValueError(f"{rule}, got {sizes}: write e.g. (3, 3) for a 3x3 kernel on images")
-    return sizes
+    return tuple(operator.index(size) for size in sizes)
+
+
+def check_convolution(kernel_size: tuple[int, ...], rate: Any, padding: Any) -> None:
+    """Lets the operation itself refuse a rate or a padding, when a layer is made instead of when it is called."""
+    ops.identity_smoother(rate, len(kernel_size))
+    extent = [(size - 1) * rate + 1 for size in kernel_size]
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, *extent, 1), (*kernel_size, 1, 1)))
+    jax.eval_shape(partial(ops.dilated_conv, rate=rate, padding=padding), x, kernel)

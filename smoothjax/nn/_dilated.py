@@ -9,7 +9,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from ._arguments import Padding, check_kernel_size
+from ._arguments import Padding, check_convolution, check_kernel_size
 
 Smoothing = Literal["none", "group_interaction", "ss_conv"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
@@ -37,7 +37,8 @@ class DilatedConv(nnx.Module):
       before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
         operations and dilated convolutions freely.
       after: any further operation on the output, before the bias, e.g. `nn.SSConv((3, 3), rngs=rngs)`.
-      dtype: dtype of the computation; by default the common one of input and parameters.
+      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and
+        parameters, as in `flax.nnx.Conv`.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernel.
       bias_init: initializer of the bias.
@@ -79,11 +80,13 @@ class DilatedConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         kernel_size = check_kernel_size(kernel_size)
+        check_convolution(kernel_size, rate, padding)
         smoother = identity_smoothing(smoothing, rate, len(kernel_size))
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*kernel_size, in_features, out_features), param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
         self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
-        self.before, self.after = nnx.data(before), nnx.data(after)
+        # Modules among these are found by Flax; functions are static.
+        self.before, self.after = before, after
         self.in_features, self.out_features, self.kernel_size = in_features, out_features, kernel_size
         self.rate, self.smoothing, self.padding = rate, smoothing, padding
         self.dtype, self.param_dtype = dtype, param_dtype
@@ -135,9 +138,9 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
     """
     if smoothing not in SMOOTHINGS:
         raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
-    # Computed also where it is not used, so that a bad rate is refused whatever the smoothing.
-    weight, smoother = ops.identity_group_interaction(rate, ndim), ops.identity_smoother(rate, ndim)
-    return {"none": None, "group_interaction": weight, "ss_conv": smoother}[smoothing]
+    if smoothing == "group_interaction":
+        return ops.identity_group_interaction(rate, ndim)
+    return ops.identity_smoother(rate, ndim) if smoothing == "ss_conv" else None
 
 
 def is_smoother(path: Sequence[Any]) -> bool:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
 
 from ._arguments import Padding
 from ._dilated import SMOOTHINGS, DilatedConv, Smoothing, identity_smoothing
@@ -17,8 +19,9 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed `DilatedConv` of the same weights.
 
     The model is changed in place. Its outputs stay the same until the smoothing parameters, which start as the
-    identity, are trained; only they are new. Unsmoothed `DilatedConv` layers are smoothed too. Every layer is
-    checked before the first is replaced: where one cannot be, nothing has changed.
+    identity, are trained; only they are new. Unsmoothed `DilatedConv` layers are smoothed too, and so are those of
+    the output layers of `smoothjax.models.DeepLab`, whose own option smooths the encoder alone, as the paper does.
+    Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
@@ -42,16 +45,18 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     """
     if smoothing not in SMOOTHINGS:
         raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    if not isinstance(model, (nnx.Pytree, list, tuple, dict)):
+        raise ValueError(f"model must be a Flax NNX module or a container of them, got {type(model).__name__}")
     found: dict[int, tuple[nnx.Module, Path]] = {}
     _find(model, (), found, set())
-    arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items() if isinstance(layer, nnx.Conv)}
-    new: dict[int, nnx.Module] = {}
+    arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items()}
+    new: dict[int, Any] = {}
     for key, (layer, _) in found.items():
         if isinstance(layer, DilatedConv):
             _smooth_in_place(layer, smoothing)
         else:
             new[key] = _replacement(layer, smoothing, arguments[key], rngs)
-    return _replace(model, new, set()), [path for _, path in found.values()]
+    return _replace(model, new), [path for _, path in found.values()]
 
 
 def _children(node: Any) -> list[tuple[Any, Any]]:
@@ -60,7 +65,7 @@ def _children(node: Any) -> list[tuple[Any, Any]]:
         return list(enumerate(node))
     if isinstance(node, (dict, nnx.Dict)):
         return list(node.items())
-    if isinstance(node, nnx.Module):
+    if isinstance(node, nnx.Pytree):  # modules among them
         return list(vars(node).items())
     return []
 
@@ -74,21 +79,19 @@ def _find(node: Any, path: Path, found: dict[int, tuple[nnx.Module, Path]], seen
         isinstance(node, DilatedConv) and node.rate > 1 and node.smoothing == "none"
     ):
         found[id(node)] = (node, path)
-        return
     for key, child in _children(node):
         _find(child, (*path, key), found, seen)
 
 
-def _replace(node: Any, new: dict[int, nnx.Module], seen: set[int]) -> Any:
+def _replace(node: Any, new: dict[int, Any]) -> Any:
     """Returns the node with every layer of `new` in its place; modules and containers are changed in place."""
     if id(node) in new:
         return new[id(node)]
-    if id(node) in seen:
-        return node
-    seen.add(id(node))
-    changed = {key: replaced for key, child in _children(node) if (replaced := _replace(child, new, seen)) is not child}
+    new[id(node)] = node  # also ends cycles
+    changed = {key: replaced for key, child in _children(node) if (replaced := _replace(child, new)) is not child}
     if isinstance(node, tuple) and changed:
-        return type(node)(changed.get(key, child) for key, child in enumerate(node))
+        new[id(node)] = tuple(changed.get(key, child) for key, child in enumerate(node))
+        return new[id(node)]
     for key, child in changed.items():
         if isinstance(node, (list, dict, nnx.List, nnx.Dict)):
             node[key] = child
@@ -103,9 +106,8 @@ def _rate(dilation: Any) -> int | tuple[int, ...]:
     return rates[0] if len(set(rates)) == 1 else rates
 
 
-def _arguments(conv: nnx.Conv, path: Path) -> dict[str, Any]:
+def _arguments(conv: Any, path: Path) -> dict[str, Any]:
     """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot."""
-    rate, ndim = _rate(conv.kernel_dilation), len(conv.kernel_size)
 
     def refuse(what: str) -> ValueError:
         where = ".".join(map(str, path)) or "the model itself"
@@ -114,6 +116,11 @@ def _arguments(conv: nnx.Conv, path: Path) -> dict[str, Any]:
             "one rate: replace that layer, or keep it out of the model while smoothing"
         )
 
+    if len(conv.kernel.shape) != len(conv.kernel_size) + 2:
+        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
+    if isinstance(conv, DilatedConv):
+        return {}
+    rate, ndim = _rate(conv.kernel_dilation), len(conv.kernel_size)
     if type(conv) is not nnx.Conv:
         raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning")
     if isinstance(rate, tuple):
@@ -130,8 +137,8 @@ def _arguments(conv: nnx.Conv, path: Path) -> dict[str, Any]:
         raise refuse("it asks for a precision of its own")
     if conv.conv_general_dilated is not jax.lax.conv_general_dilated:
         raise refuse("it uses a convolution function of its own")
-    if conv.kernel.shape != conv.kernel_shape:
-        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
+    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, jnp.float32, jnp.bfloat16, jnp.float64):
+        raise refuse(f"it computes in a dtype of its own, dtype={conv.dtype}")
     padding = _padding(conv.padding, conv.kernel_size, rate)
     if padding is None:
         raise refuse(f"its padding is {conv.padding!r}")
@@ -147,10 +154,11 @@ def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | N
     if padding == "CAUSAL":
         return (((kernel_size[0] - 1) * rate, 0),)
     if isinstance(padding, int):
-        return ((padding, padding),) * len(kernel_size)
+        padding = (padding,) * len(kernel_size)
     if isinstance(padding, str) or not isinstance(padding, Sequence):
         return None
-    return tuple((side, side) if isinstance(side, int) else (side[0], side[1]) for side in padding)
+    pairs = tuple((side, side) if isinstance(side, int) else (side[0], side[1]) for side in padding)
+    return pairs if min(map(min, pairs)) >= 0 else None
 
 
 def _replacement(conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs) -> DilatedConv:

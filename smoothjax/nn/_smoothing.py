@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import ops
-from ._arguments import Padding, check_kernel_size
+from ._arguments import Padding, check_convolution, check_kernel_size
 
 
 class SSConv(nnx.Module):
     """Separable and shared convolution: one filter for all channels (Wang & Ji, KDD 2018, Sec. 3.3, Eq. 7).
 
-    It starts as the identity: `SAME` output equals the input.
+    It starts as the identity: `SAME` output equals the input, and with less padding the middle of it.
 
     Args:
       kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
@@ -49,6 +49,7 @@ class SSConv(nnx.Module):
     ):
         del rngs
         kernel_size = check_kernel_size(kernel_size)
+        check_convolution(kernel_size, rate, padding)
         self.kernel_size, self.rate, self.padding = kernel_size, rate, padding
         centre = _identity_taps(kernel_size, rate, padding)
         self.smoother = nnx.Param(jnp.zeros(kernel_size, param_dtype).at[centre].set(1.0))
@@ -132,19 +133,18 @@ class GroupInteraction(nnx.Module):
 
 
 def _identity_taps(kernel_size: tuple[int, ...], rate: int, padding: Padding) -> tuple[int, ...]:
-    """The tap that sees the input at the output's own position; under VALID the centre of the window."""
-    if padding == "VALID":
-        return tuple((taps - 1) // 2 for taps in kernel_size)
-    if padding == "SAME":
-        lows = [(taps - 1) * rate // 2 for taps in kernel_size]
+    """The tap that sees the input at the output's own position, or in the middle where the output is smaller."""
+    reach = [(taps - 1) * rate for taps in kernel_size]
+    if isinstance(padding, str):
+        pairs = [(0, 0) if padding == "VALID" else (r // 2, r - r // 2) for r in reach]
     else:
-        lows = [pair[0] for pair in padding if not isinstance(pair, str)]
-    aligned = len(lows) == len(kernel_size) and all(
-        low % rate == 0 and low // rate < taps for low, taps in zip(lows, kernel_size, strict=True)
-    )
-    if not aligned:
+        pairs = list(padding)
+    # Padding that is missing to the full size is taken off evenly on both sides.
+    starts = [low + max(r - low - high, 0) // 2 for (low, high), r in zip(pairs, reach, strict=True)]
+    full = [low + high >= r for (low, high), r in zip(pairs, reach, strict=True)]
+    if any(f and (start % rate or start > r) for f, start, r in zip(full, starts, reach, strict=True)):
         raise ValueError(
             f"no filter of kernel_size {kernel_size} at rate {rate} is the identity under padding {padding!r}: use odd "
             "sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate within the filter"
         )
-    return tuple(low // rate for low in lows)
+    return tuple(start // rate for start in starts)

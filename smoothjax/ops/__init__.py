@@ -1,24 +1,27 @@
 """Pure functions on channels-last arrays `[N, *S, C]` with one, two or three spatial axes; only JAX and chex.
 
-One primitive, `reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared
-convolution and reinterlacing, and its groups never meet; the two cures make them meet, before or after.
+One primitive, `reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared convolution
+and reinterlacing, and its groups never meet; the two cures make them meet, before or after.
 """
 
 # The decomposition (Wang & Ji, KDD 2018, Sec. 3.1).
 from ._dilated import dilated_conv as dilated_conv
+from ._reinterlace import periodic_subsample as periodic_subsample
+from ._reinterlace import reinterlace as reinterlace
 
+# isort: split
 # Method 1: group interaction (Sec. 3.2).
 from ._group_interaction import group_interaction as group_interaction
 from ._group_interaction import group_interaction_dilated_conv as group_interaction_dilated_conv
 from ._group_interaction import identity_group_interaction as identity_group_interaction
 from ._group_interaction import ss_block_fc as ss_block_fc
 
-# The method both are compared with: hybrid dilation rates (Sec. 4.2).
-from ._multigrid import multigrid_rates as multigrid_rates
-from ._reinterlace import periodic_subsample as periodic_subsample
-from ._reinterlace import reinterlace as reinterlace
-
+# isort: split
 # Method 2: separable and shared convolution (Sec. 3.3).
 from ._ss_conv import identity_smoother as identity_smoother
 from ._ss_conv import ss_conv as ss_conv
 from ._ss_conv import ss_dilated_conv as ss_dilated_conv
+
+# isort: split
+# What both are compared with: hybrid dilation rates (Sec. 4.2).
+from ._multigrid import multigrid_rates as multigrid_rates

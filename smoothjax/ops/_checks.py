@@ -18,25 +18,33 @@ DTYPES = (jnp.float32, jnp.bfloat16, jnp.float64)
 
 def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
     """Returns `value` as a Python int, or says why it is none."""
-    remedy = f"pass a Python int >= {minimum}"
     if isinstance(value, Tracer):
         raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
-    if isinstance(value, bool):
-        raise ValueError(f"{name} must be an int, got {value!r}: {remedy}")
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise ValueError(
-            f"{name} must be one int for all spatial axes, got {value!r} of type {type(value).__name__}: {remedy}"
-        ) from None
-    if value < minimum:
+    remedy = f"pass one Python int >= {minimum}"
+    if not is_int(value):
+        raise ValueError(f"{name} must be an int, got {value!r} of type {type(value).__name__}: {remedy}")
+    if operator.index(value) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}: {remedy}")
-    return value
+    return operator.index(value)
+
+
+def is_int(value: Any) -> bool:
+    """Whether a value counts: Python's and NumPy's integers do, True does not."""
+    if isinstance(value, (bool, jax.Array)):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
 
 
 def check_array(name: str, value: Any, *, ranks: Sequence[int], layout: str) -> jax.Array:
     """Returns `value` as an array whose rank is one of `ranks` and whose dtype is supported."""
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array, {layout}, got {type(value).__name__}: {error}") from error
     chex.assert_rank(
         array,
         set(ranks),
@@ -78,3 +86,17 @@ def check_ndim(ndim: Any) -> int:
 def accumulation_dtype(dtype: Any) -> Any:
     """The dtype to sum in: bfloat16 accumulates in float32 and rounds once at the end."""
     return jnp.float32 if dtype == jnp.bfloat16 else dtype
+
+
+def check_groups(groups: Any) -> jax.Array:
+    """Returns `groups` as an array of the phases of maps, `[rate**d, N, *S, C]`."""
+    groups = check_array(
+        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
+    )
+    ndim = groups.ndim - 3
+    if round(groups.shape[0] ** (1 / ndim)) ** ndim != groups.shape[0]:
+        raise ValueError(
+            f"groups must hold rate**{ndim} phases on its first axis, got shape {groups.shape}: pass the result of "
+            "periodic_subsample"
+        )
+    return groups

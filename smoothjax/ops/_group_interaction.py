@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import accumulation_dtype, check_array, check_int, check_maps, check_ndim, check_parameter
+from ._checks import accumulation_dtype, check_groups, check_int, check_maps, check_ndim, check_parameter
 from ._dilated import check_kernel, convolve
 from ._padding import Padding, resolve_padding
 from ._reinterlace import merge_blocks, split_blocks
@@ -46,9 +46,7 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
       authors' published code starts the sum from $f_i$ instead of $f_0$;
       `smoothjax.weights.group_interaction_weight_from_official` maps weights trained with it to this operation.
     """
-    groups = check_array(
-        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
-    )
+    groups = check_groups(groups)
     weight = _check_weight(weight, groups.shape[0], groups.dtype)
     return _contract("ij,j...->i...", weight, groups)
 
@@ -100,7 +98,8 @@ def group_interaction_dilated_conv(
 
     `dilated_conv` followed by `ss_block_fc`. The input is zero-padded at its end until `rate` divides the
     *output* size, and the result is cropped, as in the authors' code: the last blocks are complete, computed from
-    zeros beyond the border. Groups are phases of the output position.
+    zeros beyond the border. Groups are phases of the output position. In bfloat16 each of the two operations
+    accumulates in float32 and rounds once.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.

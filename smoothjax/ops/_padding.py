@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ._checks import check_int
+from ._checks import is_int
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -18,10 +18,10 @@ def resolve_padding(
 ) -> tuple[tuple[int, int], ...]:
     """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
     extents = [effective_size(size, rate) for size in kernel_size]
-    if padding == "SAME":
+    if isinstance(padding, str) and padding == "SAME":
         # XLA's rule at stride 1, even kernels included: the low side gets the smaller half.
         pairs = tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
-    elif padding == "VALID":
+    elif isinstance(padding, str) and padding == "VALID":
         pairs = ((0, 0),) * len(extents)
     else:
         pairs = _check_pairs(padding, len(extents))
@@ -36,10 +36,18 @@ def resolve_padding(
 
 
 def _check_pairs(padding: Any, ndim: int) -> tuple[tuple[int, int], ...]:
-    rule = f"padding must be 'SAME', 'VALID' or {ndim} pairs (low, high) of ints >= 0"
-    if isinstance(padding, str) or not isinstance(padding, Sequence):
-        raise ValueError(f"{rule}, got {padding!r}: use 'SAME' to keep the size")
-    well_formed = len(padding) == ndim and all(isinstance(pair, Sequence) and len(pair) == 2 for pair in padding)
-    if not well_formed or any(isinstance(pair, str) for pair in padding):
-        raise ValueError(f"{rule}, got {padding!r}: give one pair for each of the {ndim} spatial axes of x")
-    return tuple((check_int("padding", low, minimum=0), check_int("padding", high, minimum=0)) for low, high in padding)
+    problem = ValueError(
+        f"padding must be 'SAME', 'VALID' or {ndim} pairs (low, high) of ints >= 0, one for each spatial axis of x, "
+        f"got {padding!r}: use 'SAME' to keep the size"
+    )
+    if isinstance(padding, str):
+        raise problem
+    try:
+        pairs = tuple(tuple(pair) for pair in padding)
+    except TypeError:
+        raise problem from None
+    sides = [side for pair in pairs for side in pair]
+    well_formed = len(pairs) == ndim and all(len(pair) == 2 for pair in pairs)
+    if not well_formed or not all(is_int(side) and side >= 0 for side in sides):
+        raise problem
+    return tuple((int(low), int(high)) for low, high in pairs)

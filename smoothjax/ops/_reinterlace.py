@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._checks import check_array, check_int, check_maps
+from ._checks import check_groups, check_int, check_maps, is_int
 
 
 def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
@@ -73,10 +74,7 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
     References:
       Wang & Ji, KDD 2018, Sec. 3.1 and Fig. 3; Gao et al., Pixel Deconvolutional Networks, 2017, Eq. 1 and Fig. 3.
     """
-    groups = check_array(
-        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
-    )
-    rate = check_int("rate", rate)
+    groups, rate = check_groups(groups), check_int("rate", rate)
     ndim = groups.ndim - 3
     if groups.shape[0] != rate**ndim:
         raise ValueError(
@@ -87,7 +85,9 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
     axes = [ndim]
     for axis in range(ndim):
         axes += [ndim + 1 + axis, axis]
-    return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rate, spatial_shape)
+    full = tuple(rate * size for size in groups.shape[2:-1])
+    crop = full if spatial_shape is None else _check_crop(spatial_shape, full)
+    return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rate, crop)
 
 
 def split_blocks(x: jax.Array, rate: int) -> jax.Array:
@@ -99,20 +99,23 @@ def split_blocks(x: jax.Array, rate: int) -> jax.Array:
     return x.reshape(x.shape[0], *interleaved, x.shape[-1])
 
 
-def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int] | None) -> jax.Array:
+def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int]) -> jax.Array:
     """The inverse of `split_blocks`, cropped to `spatial_shape`."""
     full = tuple(size * rate for size in blocks.shape[1:-1:2])
     x = blocks.reshape(blocks.shape[0], *full, blocks.shape[-1])
-    if spatial_shape is None:
-        return x
-    return x[(slice(None), *(slice(size) for size in _check_crop(spatial_shape, full)))]
+    return x[(slice(None), *(slice(size) for size in spatial_shape))]
 
 
-def _check_crop(spatial_shape: Sequence[int], full: tuple[int, ...]) -> Sequence[int]:
-    rule = f"spatial_shape must be {len(full)} sizes between 1 and {full}"
+def _check_crop(spatial_shape: Sequence[int], full: tuple[int, ...]) -> tuple[int, ...]:
+    problem = ValueError(
+        f"spatial_shape must be {len(full)} ints between 1 and {full}, got {spatial_shape!r}: crop to the size that "
+        "was subsampled, one int for each spatial axis"
+    )
     if isinstance(spatial_shape, str) or not isinstance(spatial_shape, Sequence) or len(spatial_shape) != len(full):
-        raise ValueError(f"{rule}, got {spatial_shape!r}: give one size for each spatial axis")
+        raise problem
     for size, limit in zip(spatial_shape, full, strict=True):
-        if isinstance(size, int) and isinstance(limit, int) and not 1 <= size <= limit:
-            raise ValueError(f"{rule}, got {tuple(spatial_shape)}: crop to the size that was subsampled")
-    return spatial_shape
+        # Symbolic sizes (jax.export) cannot be compared; they are trusted.
+        symbolic = jax.export.is_symbolic_dim(size) or jax.export.is_symbolic_dim(limit)
+        if not symbolic and not (is_int(size) and 1 <= size <= limit):
+            raise problem
+    return tuple(spatial_shape)

@@ -34,7 +34,7 @@ def group_interaction_weight_from_official(fix_w: ArrayLike) -> jax.Array:
       Wang & Ji, KDD 2018, Eq. 3; the authors' repository, divelab/dilated.
     """
     fix_w = jnp.asarray(fix_w)
-    if fix_w.ndim != 2 or fix_w.shape[0] != fix_w.shape[1]:
+    if fix_w.ndim != 2 or fix_w.shape[0] != fix_w.shape[1] or not fix_w.size:
         raise ValueError(
             f"fix_w must be a square matrix [rate**d, rate**d], got shape {fix_w.shape}: pass the variable 'fix_w' of "
             "a group interaction layer (that of an SS convolution has its filter's shape)"

@@ -110,8 +110,12 @@ def test_large_fov_and_aspp_rates():
     [
         ({"encoder": "vgg16"}, "encoder must be one of resnet18, .*, resnet152, got 'vgg16'"),
         ({"head": "psp"}, "head must be one of aspp, large_fov, got 'psp'"),
-        ({"num_classes": 1}, "num_classes must be at least 2, got 1"),
-        ({"head_rates": ()}, "head_rates must name at least one dilation rate"),
+        ({"num_classes": 1}, "num_classes must be an int >= 2, got 1"),
+        ({"num_classes": 2.5}, "num_classes must be an int >= 2, got 2.5"),
+        ({"width": 0}, "width must be an int >= 1, got 0"),
+        ({"head_rates": ()}, r"head_rates must be a tuple of ints >= 1, got \(\)"),
+        ({"head_rates": (0,)}, r"head_rates must be a tuple of ints >= 1, got \(0,\)"),
+        ({"head_rates": 6}, "head_rates must be a tuple of ints >= 1, got 6"),
     ],
 )
 def test_refuses(options, message):

@@ -41,5 +41,11 @@ def test_round_trip():
 def test_refuses_another_size():
     with pytest.raises(ValueError, match=r"logits must be \[N, h, w, classes\] with \(h, w\) = ceil\(\(64, 64\) / 8\)"):
         models.upsample_logits(jnp.zeros((1, 9, 8, 2)), (64, 64))
+    with pytest.raises(ValueError, match="logits must be floating point"):
+        models.upsample_logits(jnp.zeros((1, 2, 2, 2), jnp.int32), (16, 16))
+    with pytest.raises(ValueError, match="stride must be an int >= 1, got 0"):
+        models.upsample_logits(jnp.zeros((1, 2, 2, 2)), (16, 16), stride=0)
+    with pytest.raises(ValueError, match="stride must be an int >= 1, got -1"):
+        models.downsample_labels(jnp.zeros((1, 8, 8), jnp.int32), stride=-1)
     with pytest.raises(ValueError, match=r"labels must be \[N, H, W\], got shape \(8, 8\)"):
         models.downsample_labels(jnp.zeros((8, 8), jnp.int32))

@@ -85,6 +85,15 @@ def test_any_operation_before_and_after():
     assert sorted(filter(nn.is_smoother, paths)) == [("after", "smoother"), ("before", "smoother")]
 
 
+@pytest.mark.parametrize("before", [lambda x: 2 * x, nn.SSConv((3, 3), rngs=nnx.Rngs(0))])
+def test_functions_and_modules_before(before):
+    layer, x = _layer(before=before), random(0, 1, 9, 9, 3)
+    graph, state = nnx.split(layer)
+    expected = layer(x)
+    assert_close(nnx.jit(lambda layer, x: layer(x))(layer, x), expected)
+    assert_close(jax.jit(lambda state, x: nnx.merge(graph, state)(x))(state, x), expected)
+
+
 def test_any_number_of_batch_axes():
     layer, x = _layer("ss_conv"), random(0, 2, 3, 7, 7, 3)
     stacked = jnp.stack([layer(part) for part in x])
@@ -104,7 +113,9 @@ def test_every_smoothing_starts_from_the_same_kernel(smoothing):
         ({"kernel_size": (3, 0)}, r"kernel_size must be a tuple .* got \(3, 0\)"),
         ({"kernel_size": (3, 3, 3, 3)}, r"kernel_size must be a tuple .* one to three spatial axes"),
         ({"rate": 0}, "rate must be at least 1, got 0"),
-        ({"rate": (2, 2)}, r"rate must be one int for all spatial axes, got \(2, 2\)"),
+        ({"rate": (2, 2)}, r"rate must be an int, got \(2, 2\)"),
+        ({"padding": "same"}, "padding must be 'SAME', 'VALID' or 2 pairs"),
+        ({"padding": 1}, "padding must be 'SAME', 'VALID' or 2 pairs"),
         ({"smoothing": "gauss"}, "smoothing must be one of none, group_interaction, ss_conv, got 'gauss'"),
     ],
 )
@@ -114,7 +125,7 @@ def test_refuses(options, message):
         nn.DilatedConv(3, 4, rngs=nnx.Rngs(0), **arguments)
 
 
-def test_pjit_and_closure():
+def test_jit_closure_and_pmap():
     layer, x = _layer("group_interaction"), random(0, 8, 9, 9, 3)
     assert_close(jax.jit(lambda x: layer(x))(x), layer(x))
     assert_close(np.asarray(jax.pmap(lambda x: layer(x))(x[:, None]))[:, 0], layer(x))

@@ -1,5 +1,7 @@
 """Plug and play: smoothing the dilated convolutions of models that know nothing of it."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -70,6 +72,37 @@ def test_a_lone_convolution_and_plain_containers():
     assert isinstance(second["a"], nn.DilatedConv)
 
 
+class Container(nnx.Pytree):
+    """A pytree of Flax that is no module."""
+
+    def __init__(self, conv):
+        self.conv = conv
+
+
+def test_pytrees_shared_tuples_and_layers_inside_of_layers():
+    pair = (_conv(2),)
+    holder = Container(_conv(4))
+    model: Any = nnx.Module()
+    model.first, model.second, model.holder = nnx.data(pair), nnx.data(pair), holder
+    model.outer = nn.DilatedConv(3, 3, (3, 3), rate=2, before=_conv(2), rngs=nnx.Rngs(0))
+    _, paths = nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
+    assert sorted(map(str, paths)) == sorted(
+        map(str, [("first", 0), ("holder", "conv"), ("outer",), ("outer", "before")])
+    )
+    assert isinstance(model.first[0], nn.DilatedConv)
+    assert model.first[0] is model.second[0]
+    assert isinstance(model.outer.before, nn.DilatedConv)
+    assert isinstance(holder.conv, nn.DilatedConv)
+
+
+@pytest.mark.parametrize("model", [3, None, "model"])
+def test_refuses_what_is_no_model(model):
+    with pytest.raises(
+        ValueError, match=r"model must be a Flax NNX module or a container of them, got (int|NoneType|str)"
+    ):
+        nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
+
+
 def test_our_own_layers_are_smoothed_too_and_once():
     model = nnx.List([nn.DilatedConv(3, 3, (3, 3), rate=2, rngs=nnx.Rngs(0))])
     x = random(0, 1, 8, 8, 3)
@@ -112,6 +145,10 @@ class Subclass(nnx.Conv):
         (_conv(2, mask=jnp.ones((3, 3, 3, 3))), "its kernel is masked"),
         (_conv(2, precision="highest"), "it asks for a precision of its own"),
         (_conv(2, conv_general_dilated=lambda *a, **k: None), "it uses a convolution function of its own"),
+        (_conv(2, dtype=jnp.float16), "it computes in a dtype of its own"),
+        (_conv(2, promote_dtype=lambda x, dtype: x), "it computes in a dtype of its own"),
+        (_conv(2, padding=((-1, 2), (1, 1))), r"its padding is \(\(-1, 2\), \(1, 1\)\)"),
+        (nnx.vmap(lambda key: _conv(2))(jax.random.split(jax.random.key(0), 2)), "its kernel of shape .* is a stack"),
         (Subclass(3, 3, (3, 3), kernel_dilation=2, rngs=nnx.Rngs(0)), "it is a Subclass, a subclass of nnx.Conv"),
     ],
 )

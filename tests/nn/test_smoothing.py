@@ -25,7 +25,9 @@ def test_dilated_ss_conv_starts_as_the_identity(rate, padding):
 
 def test_valid_ss_conv_starts_as_the_centre():
     x = random(0, 1, 8, 8, 2)
-    chex.assert_trees_all_equal(nn.SSConv((3, 5), padding="VALID", rngs=RNGS)(x), x[:, 1:-1, 2:-2])
+    for padding in ("VALID", ((0, 0), (0, 0))):
+        chex.assert_trees_all_equal(nn.SSConv((3, 5), padding=padding, rngs=RNGS)(x), x[:, 1:-1, 2:-2])
+    chex.assert_trees_all_equal(nn.SSConv((3, 5), padding=((0, 0), (1, 1)), rngs=RNGS)(x), x[:, 1:-1, 1:-1])
 
 
 @pytest.mark.parametrize("size", [(6,), (7,), (6, 6), (7, 5), (3, 4, 5)])
@@ -53,6 +55,9 @@ def test_dtypes():
         (lambda: nn.SSConv(3, rngs=RNGS), "kernel_size must be a tuple"),  # pyright: ignore[reportArgumentType]
         (lambda: nn.SSConv((2, 2), rate=2, rngs=RNGS), r"no filter of kernel_size \(2, 2\) at rate 2 is the identity"),
         (lambda: nn.SSConv((3, 3), padding=((3, 0), (1, 1)), rngs=RNGS), "no filter .* use odd sizes with 'SAME'"),
+        (lambda: nn.SSConv((3, 3), rate=0, rngs=RNGS), "rate must be at least 1, got 0"),
+        (lambda: nn.SSConv((3, 3), padding="same", rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
+        (lambda: nn.SSConv((3, 3), padding=((1, 1),), rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
         (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be at least 1, got 0"),
         (lambda: nn.GroupInteraction(2, 4, rngs=RNGS), "ndim must be 1, 2 or 3"),
     ],

@@ -6,6 +6,7 @@ from functools import partial
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import AxisType, PartitionSpec
 
@@ -39,10 +40,18 @@ def _case(name: str, ndim: int, batch: int = 8):
             maps,
             (0, 0),
         ),
+        # The other form of two of them.
+        "dilated_conv decomposed": (
+            partial(ops.dilated_conv, kernel=kernel, rate=2, method="decomposed"),
+            maps,
+            (0, 0),
+        ),
+        "ss_conv banded": (partial(ops.ss_conv, kernel=random(3, *(27, 6, 3)[ndim - 1 :: -1])), maps, (0, 0)),
     }[name]
 
 
-OPERATIONS = sorted(set(PUBLIC) - PARAMETERLESS)
+FORMS = ["dilated_conv decomposed", "ss_conv banded"]
+OPERATIONS = sorted(set(PUBLIC) - PARAMETERLESS) + FORMS
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
 each_ndim = pytest.mark.parametrize("ndim", [1, 2, 3])
 
@@ -74,6 +83,33 @@ def test_grad_is_the_adjoint(name, ndim):
     y = random(1, *out.shape)
     (gradient,) = jax.vjp(op, x)[1](y)
     assert_close(jnp.vdot(gradient, x), jnp.vdot(y, out), 1e-4)
+
+
+@each_operation
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_gradients_keep_the_dtype_of_what_they_belong_to(name, dtype):
+    op, shape, _ = _case(name, 2)
+    with jax.enable_x64(dtype == "float64"):
+        parameters = op.keywords.keys() & {"kernel", "weight", "smoother"}
+        arguments = {"x": random(0, *shape, dtype=dtype)} | {p: op.keywords[p] for p in parameters}
+
+        def loss(arguments):
+            x = arguments["x"]
+            return jnp.sum(op(x, **{p: arguments[p] for p in parameters}).astype(jnp.float32) ** 2)
+
+        for argument, gradient in jax.jit(jax.grad(loss))(arguments).items():
+            assert gradient.dtype == arguments[argument].dtype
+            assert gradient.shape == arguments[argument].shape
+            assert float(jnp.abs(gradient).max()) > 0
+
+
+@pytest.mark.parametrize("name", [n for n in OPERATIONS if "conv" in n or n == "ss_block_fc"])
+def test_vmap_over_parameters(name):
+    op, shape, _ = _case(name, 2, batch=2)
+    x, parameter = random(0, *shape), next(p for p in ("smoother", "weight", "kernel") if p in op.keywords)
+    stack = jnp.stack([op.keywords[parameter], -2 * op.keywords[parameter]])
+    mapped = jax.vmap(lambda value: op(x, **{parameter: value}))(stack)
+    assert_close(mapped[1], op(x, **{parameter: stack[1]}))
 
 
 @each_operation
@@ -128,10 +164,10 @@ def test_refuses_other_ranks(name, rank):
     [
         (0, "rate must be at least [12], got 0"),
         (-2, "rate must be at least [12], got -2"),
-        (1.5, "rate must be one int for all spatial axes, got 1.5 of type float"),
-        ((2, 2), r"rate must be one int for all spatial axes, got \(2, 2\) of type tuple"),
-        (True, "rate must be an int, got True"),
-        ("2", "rate must be one int for all spatial axes, got '2' of type str"),
+        (1.5, "rate must be an int, got 1.5 of type float: pass one Python int >= [12]"),
+        ((2, 2), r"rate must be an int, got \(2, 2\) of type tuple"),
+        (True, "rate must be an int, got True of type bool"),
+        ("2", "rate must be an int, got '2' of type str"),
     ],
 )
 def test_refuses_bad_rates(name, rate, message):
@@ -163,11 +199,14 @@ CONVOLUTIONS = sorted(name for name, f in PUBLIC.items() if "padding" in inspect
 @pytest.mark.parametrize(
     ("padding", "message"),
     [
-        ("same", r"padding must be 'SAME', 'VALID' or 2 pairs \(low, high\) of ints >= 0, got 'same'"),
+        ("same", r"padding must be 'SAME', 'VALID' or 2 pairs \(low, high\) of ints >= 0, .* got 'same': use 'SAME'"),
         (1, "padding must be 'SAME', 'VALID' or 2 pairs.*got 1"),
-        (((1, 1),), "padding must be 'SAME', 'VALID' or 2 pairs.*give one pair for each of the 2 spatial axes"),
+        (None, "padding must be 'SAME', 'VALID' or 2 pairs.*got None"),
+        (((1, 1),), r"padding must be 'SAME', 'VALID' or 2 pairs .* one for each spatial axis of x, got \(\(1, 1\),\)"),
         (((1, 1), (1,)), "padding must be 'SAME', 'VALID' or 2 pairs"),
-        (((1, 1), (-1, 0)), "padding must be at least 0, got -1"),
+        (((1, 1), (-1, 0)), r"padding must be .* ints >= 0, .* got \(\(1, 1\), \(-1, 0\)\)"),
+        (((1, 1), (1.0, 0)), "padding must be .* ints >= 0"),
+        (np.array([[1, 1], [1, -1]]), "padding must be .* ints >= 0"),
         (
             "VALID",
             r"padding 'VALID' leaves no output on spatial axis [01]: size [12].*smaller than the kernel's extent",
@@ -212,6 +251,19 @@ def test_taste(name):
         assert section in documentation, section
     for parameter in signature.parameters:
         assert f"  {parameter}: " in documentation, parameter
+
+
+@pytest.mark.parametrize("x", [None, "maps", object()])
+def test_refuses_what_is_no_array(x):
+    with pytest.raises(ValueError, match=r"x must be an array, \[N, \*S, C\] .* got (NoneType|str|object)"):
+        ops.periodic_subsample(x, rate=2)
+
+
+def test_numpy_arguments():
+    x, kernel = np.ones((1, 5, 5, 2), np.float32), np.ones((3, 3, 2, 2), np.float32)
+    padding, rate = np.array([[2, 2], [2, 2]]), np.int64(2)
+    out = ops.dilated_conv(x, kernel, rate=rate, padding=padding)  # pyright: ignore[reportArgumentType]
+    assert_close(out, ops.dilated_conv(x, kernel, rate=2))
 
 
 def test_chex_is_used_for_structure():

@@ -26,7 +26,8 @@ def test_a_group_has_no_common_factor_and_keeps_its_mean(rate):
     [
         (1, 3, "rate must be at least 2, got 1"),
         (2, -1, "depth must be at least 0, got -1"),
-        (2.0, 3, "rate must be one int for all spatial axes, got 2.0 of type float"),
+        (2.0, 3, "rate must be an int, got 2.0 of type float"),
+        (2, 2.5, "depth must be an int, got 2.5 of type float"),
     ],
 )
 def test_refuses(rate, depth, message):

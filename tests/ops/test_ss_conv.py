@@ -1,6 +1,7 @@
 """Method 2: the SS convolution against a depthwise one, its two forms, and the authors' code."""
 
 from functools import partial
+from typing import Any
 
 import chex
 import jax
@@ -56,6 +57,24 @@ def test_large_filters(taps):
     """Beyond the limit of the shifted form, at the rates 4 and more of DeepLab."""
     x, kernel = random(0, 2, 9, 11, 3), random(1, taps, taps)
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
+
+
+@pytest.mark.parametrize(("length", "taps", "rate"), [(200, 27, 1), (129, 31, 2), (400, 9, 40), (64, 27, 3)])
+def test_long_rows_are_cut_into_tiles(length, taps, rate):
+    x, kernel = random(0, 2, length, 3), random(1, taps)
+    banded = jax.jit(partial(_ss_conv._banded, rate=rate))(x, kernel) if length > (taps - 1) * rate else None
+    if banded is not None:
+        assert_close(banded, _ss_conv._shifted_sum(x, kernel, rate))
+    assert_close(ops.ss_conv(x, kernel, rate=rate), _one_filter(np.asarray(x), np.asarray(kernel), rate, "SAME"))
+
+
+def test_memory_grows_with_the_length_alone():
+    """Not with its square, as a single matrix for the whole row would."""
+    kernel = random(0, 27)
+    x = [jax.ShapeDtypeStruct((1, length, 4), jnp.float32) for length in (2000, 16000)]
+    analyses: list[Any] = [jax.jit(ops.ss_conv).lower(shape, kernel).compile().memory_analysis() for shape in x]
+    small, large = (analysis.temp_size_in_bytes for analysis in analyses)
+    assert large < 16 * small
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
