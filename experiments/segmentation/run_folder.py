@@ -17,7 +17,7 @@ import yaml
 
 from .config import Config
 
-CONFIG_FILE, ENVIRONMENT_FILE = "config.yaml", "environment.json"
+CONFIG_FILE, CLASSES_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "environment.json"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 # What may change when a run is resumed: none of it changes its parameters.
@@ -55,10 +55,14 @@ def check_run(folder: Path, config: Config) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
-def describe_run(folder: Path, config: Config) -> None:
-    """Writes what a run is into its folder, at the start and again whenever it is resumed."""
+def describe_run(folder: Path, config: Config, colors: dict[str, tuple[int, int, int]]) -> None:
+    """Writes what a run is into its folder: configuration, classes by name, and the environment of every start."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / ENVIRONMENT_FILE, json.dumps(environment(), indent=2) + "\n")
+    path = folder / ENVIRONMENT_FILE
+    starts = json.loads(path.read_text()) if path.exists() else []
+    write(path, json.dumps([*starts, environment()], indent=2) + "\n")
+    classes = {name: list(color) for name, color in colors.items()}
+    write(folder / CLASSES_FILE, yaml.safe_dump(classes, sort_keys=False, default_flow_style=None))
     write(folder / CONFIG_FILE, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 

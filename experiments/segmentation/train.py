@@ -50,7 +50,8 @@ def train(config: Config, folder: Path, *, progress: bool = True) -> dict[str, A
     def evaluate(state: training.TrainState, **options: Any) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         return study.evaluate_split(validation, evaluation, state, mesh, batch_size=config.eval_batch_size, **options)
 
-    describe_run(folder, config)
+    classes = source.classes
+    describe_run(folder, config, dict(zip(classes.names, classes.colors, strict=True)))
     result = training.fit(
         config=loop,
         loss_fn=loss_fn,

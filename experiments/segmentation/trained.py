@@ -16,7 +16,7 @@ from smoothjax import data, metrics, training
 
 from . import study
 from .config import Config
-from .run_folder import load_config, write
+from .run_folder import CLASSES_FILE, load_config, write
 
 Checkpoint = Literal["best", "latest"]
 
@@ -38,7 +38,8 @@ def restore(folder: Path, checkpoint: Checkpoint, data_root: Path | None = None)
     config = load_config(folder)
     if data_root is not None:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=data_root))
-    classes, mesh = study.find_classes(config.data), training.data_mesh()
+    # Of the run's own file: the data set need not be here to predict.
+    classes, mesh = data.load_classes(folder / CLASSES_FILE), training.data_mesh()
     network = study.build_network(config, len(classes))
     optimizer, _ = study.make_optimizer(config, network.params)
     template = training.replicate(training.create_state(network.params, network.model_state, optimizer), mesh)
@@ -53,6 +54,11 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path |
     """Scores of a run on a split at full image size, per class too; written to `evaluation-SPLIT.json`."""
     trained = restore(folder, checkpoint, data_root)
     source = study.open_source(trained.config.data, split)
+    if source.classes.names != trained.classes.names:
+        raise ValueError(
+            f"the data set has the classes {', '.join(source.classes.names)}, {folder} was trained on "
+            f"{', '.join(trained.classes.names)}: name the data set of the run with --data-root"
+        )
     evaluation = study.make_evaluation(trained.config, trained.network, len(source.classes), trained.mesh)
     confusion, _ = study.evaluate_split(
         source, evaluation, trained.state, trained.mesh, batch_size=trained.config.eval_batch_size

@@ -19,7 +19,7 @@ def check_source(source: Source, *, progress: bool = False) -> None:
 
     Args:
       source: the split to check.
-      progress: whether to show a progress bar.
+      progress: whether to show a progress bar, on a terminal.
 
     Raises:
       InvalidDataError: there are problems; the message lists the first 20, `problems` holds all.

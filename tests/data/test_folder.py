@@ -1,5 +1,6 @@
 """A user's folder: what is read, and what every mistake in it says."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,7 @@ def test_a_bad_mask_raises_when_read(tmp_path, mask, message):
         check_source(source)
 
 
-def test_check_reports_everything_at_once(tmp_path, capsys):
+def test_check_reports_everything_at_once(tmp_path, capsys, monkeypatch):
     _save(tmp_path, "good.png")
     _save(tmp_path, "both.png", mask=np.full((5, 8), 77, np.uint8))
     _save(tmp_path, "cut.png", Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3)).astype(np.uint8)))
@@ -188,6 +189,7 @@ def test_check_reports_everything_at_once(tmp_path, capsys):
     path.write_bytes(path.read_bytes()[:2000])
     _save(tmp_path, "text.png")
     (tmp_path / "train" / "images" / "text.png").write_text("no image")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # the bar is for terminals
     with pytest.raises(InvalidDataError) as caught:
         check_source(FolderSource(tmp_path, "train", _CLASSES), progress=True)
     message = str(caught.value)

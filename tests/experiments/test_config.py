@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments.segmentation.config import Config, DataConfig, Method, ModelCon
 from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.run_folder import check_run, describe_run, from_dict, load_config, to_dict
 from smoothjax import models
+from smoothjax.data import Classes, load_classes
 
 METHODS = get_args(Method)
 
@@ -64,13 +66,16 @@ def test_configurations_survive_their_file(preset, tmp_path):
     config = PRESETS[preset].config
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
     assert from_dict(Config, to_dict(config)) == config
-    describe_run(tmp_path / "run", config)
-    assert load_config(tmp_path / "run") == config
+    for starts in (1, 2):
+        describe_run(tmp_path / "run", config, {"road": (1, 2, 3), "car": (4, 5, 6)})
+        assert load_config(tmp_path / "run") == config
+        assert load_classes(tmp_path / "run/classes.yaml") == Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
+        assert len(json.loads((tmp_path / "run/environment.json").read_text())) == starts
     check_run(tmp_path / "run", config)
 
 
 def test_a_folder_keeps_its_configuration(tmp_path):
-    describe_run(tmp_path / "run", Config())
+    describe_run(tmp_path / "run", Config(), {})
     other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
     with pytest.raises(ValueError, match="another configuration; it differs in") as error:
         check_run(tmp_path / "run", other)

@@ -142,6 +142,12 @@ def test_a_users_own_folder(tmp_path):
     # The data set may move: nothing of the run depends on where it lies.
     shutil.move(tmp_path / "mine", tmp_path / "moved")
     run("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
+    # To predict it need not be there at all.
+    run("predict", tmp_path / "run", tmp_path / "moved/val/images/0.png", folder=tmp_path)
+    (tmp_path / "moved/classes.yaml").write_text("\n".join(f"other{i}: [0, 0, {i}]" for i in range(8)))
+    arguments = (tmp_path / "run", "--data-root", tmp_path / "moved")
+    _, err = run("evaluate", *arguments, folder=tmp_path, status=1)
+    assert "the data set has the classes other0, other1" in err
 
 
 def test_what_is_wrong_with_a_folder_is_told_at_once(tmp_path):
