@@ -75,6 +75,8 @@ class DeepLab(nnx.Module):
         check_choice("head", head, HEADS)
         if not isinstance(num_classes, int) or num_classes < 2:
             raise ValueError(f"num_classes must be an int >= 2, got {num_classes!r}: count the background as a class")
+        rates = HEAD_RATES[head] if head_rates is None else head_rates
+        _check_rates(rates)
         self.encoder = ResNetEncoder(
             int(encoder.removeprefix("resnet")),
             output_stride=output_stride,
@@ -87,7 +89,6 @@ class DeepLab(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
-        rates = HEAD_RATES[head] if head_rates is None else head_rates
         self.head = SummedHead(self.encoder.out_features, num_classes, rates=rates, dtype=dtype, rngs=rngs)
         self.num_classes, self.output_stride = num_classes, output_stride
 
@@ -112,7 +113,7 @@ class SummedHead(nnx.Module):
       rngs: source of randomness.
 
     Raises:
-      ValueError: rates is empty or holds something else than ints >= 1.
+      ValueError: rates is no tuple of ints >= 1, or empty.
 
     Example:
       >>> import jax.numpy as jnp
@@ -126,8 +127,7 @@ class SummedHead(nnx.Module):
     def __init__(
         self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
     ):
-        if not isinstance(rates, tuple) or not rates or not all(isinstance(r, int) and r > 0 for r in rates):
-            raise ValueError(f"head_rates must be a tuple of ints >= 1, got {rates!r}: use e.g. (6, 12, 18, 24)")
+        _check_rates(rates)
         init = nnx.initializers.normal(0.01)
         self.branches = nnx.List(
             nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)
@@ -138,3 +138,8 @@ class SummedHead(nnx.Module):
         """Maps features `[N, H, W, in_features]` to logits `[N, H, W, num_classes]`."""
         first, *others = (branch(x) for branch in self.branches)
         return sum(others, first)
+
+
+def _check_rates(rates: Any) -> None:
+    if not isinstance(rates, tuple) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+        raise ValueError(f"head_rates must be a tuple of ints >= 1, got {rates!r}: use e.g. (6, 12, 18, 24)")

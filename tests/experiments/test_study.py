@@ -1,6 +1,7 @@
 """What the study trains: which parameter gets which rate and decay, and where the loss is taken."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +52,8 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
     images = random(0, 2, 33, 41, 3)
     labels = jnp.asarray(np.random.default_rng(0).integers(0, 8, (2, 33, 41)))
     labels = labels.at[:, :, :9].set(255)
-    out = study.make_loss(config, network, 8)(network.params, network.model_state, {"image": images, "label": labels})
+    loss_fn = jax.jit(study.make_loss(config, network, 8))
+    out = loss_fn(network.params, network.model_state, {"image": images, "label": labels})
     expected = 2 * 5 * 4 if loss_at == "grid" else 2 * 33 * 32  # columns 16, 24, 32, 40 of six are not ignored
     assert int(out.valid_count) == expected
     assert jax.tree.structure(out.model_state) == jax.tree.structure(network.model_state)
@@ -86,7 +88,8 @@ def test_the_step_runs_under_pmap_and_jit_alike():
 def test_segmentation_has_the_size_of_the_image(network):
     images = random(0, 1, 50, 35, 3)
     for scale in (1.0, 0.5):
-        masks = study.segment(network, network.params, network.model_state, images, scale)
+        segment = jax.jit(partial(study.segment, network, scale=scale))
+        masks = segment(network.params, network.model_state, images)
         assert masks.shape == (1, 50, 35)
         assert masks.dtype == jnp.int32
 
