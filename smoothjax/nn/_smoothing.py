@@ -59,7 +59,16 @@ class SSConv(nnx.Module):
         return ops.ss_conv(x, self.smoother[...], rate=self.rate, padding=self.padding)
 
 
-class SSBlockFC(nnx.Module):
+class _Interaction(nnx.Module):
+    """The parameter of group interaction, the same in both of its views."""
+
+    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
+        del rngs
+        self.rate, self.ndim = rate, ndim
+        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
+
+
+class SSBlockFC(_Interaction):
     """Separable and shared block-wise fully-connected layer, on arrays (Wang & Ji, KDD 2018, Sec. 3.4, Fig. 6).
 
     It starts as the identity.
@@ -85,17 +94,12 @@ class SSBlockFC(nnx.Module):
       True
     """
 
-    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
-        del rngs
-        self.rate, self.ndim = rate, ndim
-        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
-
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[N, *S, C]` to the same shape; see `smoothjax.ops.ss_block_fc`."""
         return ops.ss_block_fc(x, self.smoother[...], rate=self.rate)
 
 
-class GroupInteraction(nnx.Module):
+class GroupInteraction(_Interaction):
     """Group interaction layer, on the groups of a decomposition (Wang & Ji, KDD 2018, Sec. 3.2, Eqs. 3 and 6).
 
     It starts as the identity.
@@ -121,11 +125,6 @@ class GroupInteraction(nnx.Module):
       >>> bool((layer(groups) == groups).all())
       True
     """
-
-    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
-        del rngs
-        self.rate, self.ndim = rate, ndim
-        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
 
     def __call__(self, groups: jax.Array) -> jax.Array:
         """Maps `[rate**ndim, N, *S, C]` to the same shape; see `smoothjax.ops.group_interaction`."""

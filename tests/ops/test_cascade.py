@@ -49,6 +49,32 @@ def test_only_the_first_and_the_last_layer_differ(ndim, method):
     assert bool(same) is (method == "ss_block_fc")
 
 
+@pytest.mark.parametrize(("rate", "size"), [(2, 7), (3, 9), (3, 8)])
+def test_the_order_in_a_cascade_of_ss_convolutions(rate, size):
+    """At every rate and size: the layers `smooth, convolve` in a row are `convolve, smooth` but for the two ends."""
+    x, kernels = random(0, 1, size, size, 2), [random(1 + i, 3, 3, 2, 2) for i in range(DEPTH)]
+    smoothers = [random(10 + i, 2 * rate - 1, 2 * rate - 1) for i in range(DEPTH)]
+    before = x
+    for kernel, smoother in zip(kernels, smoothers, strict=True):
+        before = ops.ss_dilated_conv(before, kernel, smoother, rate=rate)
+    after = ops.ss_conv(x, smoothers[0])
+    for kernel, smoother in zip(kernels, [*smoothers[1:], ops.identity_smoother(rate, 2)], strict=True):
+        after = ops.ss_conv(ops.dilated_conv(after, kernel, rate=rate), smoother)
+    assert_close(after, before, 1e-5)
+
+
+@pytest.mark.parametrize(("size", "same"), [(8, True), (9, False)])
+def test_group_interaction_completes_its_last_blocks_in_every_layer(size, same):
+    """So that where the rate does not divide the size, a cascade of it is not one of `ss_block_fc` without padding."""
+    x, kernels = random(0, 1, size, size, 2), [random(1 + i, 3, 3, 2, 2) for i in range(DEPTH)]
+    weights = [random(20 + i, 4, 4) for i in range(DEPTH)]
+    fused, unpadded = x, x
+    for kernel, weight in zip(kernels, weights, strict=True):
+        fused = ops.group_interaction_dilated_conv(fused, kernel, weight, rate=RATE)
+        unpadded = ops.ss_block_fc(ops.dilated_conv(unpadded, kernel, rate=RATE), weight, rate=RATE)
+    assert bool(jnp.allclose(fused, unpadded, rtol=1e-4)) is same
+
+
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_the_smoothed_convolutions_are_these_cascades(ndim):
     x = random(0, 1, *(SIZE,) * ndim, 2, dtype=jnp.float64)
