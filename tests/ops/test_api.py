@@ -123,8 +123,9 @@ def test_vmap_maps_the_batch(name, ndim):
 
 
 @each_operation
-def test_pmap_splits_the_batch(name):
-    op, shape, (batch_in, batch_out) = _case(name, 2)
+@each_ndim
+def test_pmap_splits_the_batch(name, ndim):
+    op, shape, (batch_in, batch_out) = _case(name, ndim)
     x = random(0, *shape)
     apart = jnp.expand_dims(jnp.moveaxis(x, batch_in, 0), batch_in + 1)
     out = jnp.asarray(jax.device_get(jax.pmap(op)(apart)))
