@@ -7,12 +7,30 @@ from ._deeplab import HEADS as HEADS
 from ._deeplab import DeepLab as DeepLab
 from ._deeplab import SummedHead as SummedHead
 
+# isort: split
+# Learnt up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3).
+from ._deeplab_upsampled import DeepLabUpsampled as DeepLabUpsampled
+from ._unet import UPSAMPLINGS as UPSAMPLINGS
+from ._unet import UNet as UNet
+
+# isort: split
 # The grid of the logits.
 from ._grid import downsample_labels as downsample_labels
 from ._grid import upsample_logits as upsample_logits
 
+# isort: split
 # Encoders.
 from ._norm import BATCH_NORM_MODES as BATCH_NORM_MODES
 from ._norm import BatchNorm as BatchNorm
 from ._resnet import DEGRIDDINGS as DEGRIDDINGS
 from ._resnet import ResNetEncoder as ResNetEncoder
+
+# isort: split
+# A generative model (Gao et al., 2017, Sec. 3.2).
+from ._likelihood import LIKELIHOODS as LIKELIHOODS
+from ._likelihood import discretized_logistic_log_likelihood as discretized_logistic_log_likelihood
+from ._likelihood import gaussian_log_likelihood as gaussian_log_likelihood
+from ._likelihood import kl_to_standard_normal as kl_to_standard_normal
+from ._vae import ConvVAE as ConvVAE
+from ._vae import Elbo as Elbo
+from ._vae import ImageDistribution as ImageDistribution

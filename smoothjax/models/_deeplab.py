@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
+from ._arguments import check_choice, check_count, check_images
 from ._norm import BatchNormMode
-from ._resnet import DEPTHS, Degridding, ResNetEncoder, StrideIn, check_choice
+from ._resnet import DEPTHS, Degridding, ResNetEncoder, StrideIn
 
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Head = Literal["aspp", "large_fov"]
@@ -73,8 +74,7 @@ class DeepLab(nnx.Module):
     ):
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
-        if not isinstance(num_classes, int) or num_classes < 2:
-            raise ValueError(f"num_classes must be an int >= 2, got {num_classes!r}: count the background as a class")
+        check_count("num_classes", num_classes, 2, "count the background as a class")
         rates = HEAD_RATES[head] if head_rates is None else head_rates
         _check_rates(rates)
         self.encoder = ResNetEncoder(
@@ -94,11 +94,7 @@ class DeepLab(nnx.Module):
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`."""
-        if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
-            raise ValueError(
-                f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
-                "as in training (smoothjax.data.normalize), and add the batch axis"
-            )
+        check_images(images)
         return self.head(self.encoder(images)).astype(jnp.promote_types(jnp.float32, images.dtype))
 
 

@@ -8,6 +8,7 @@ import jax
 from flax import nnx
 
 from .. import nn, ops
+from ._arguments import check_choice, check_count
 from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 
 Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
@@ -80,8 +81,7 @@ class ResNetEncoder(nnx.Module):
         check_choice("smoothing", smoothing, DEGRIDDINGS)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        if not isinstance(width, int) or width < 1:
-            raise ValueError(f"width must be an int >= 1, got {width!r}: 64 is the published network")
+        check_count("width", width, 1, "64 is the published network")
         if output_stride == 32 and smoothing != "none":
             raise ValueError(
                 f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"
@@ -212,9 +212,3 @@ class _Bottleneck(_Block):
         y = nnx.relu(self.bn1(self.conv1(x)))
         y = nnx.relu(self.bn2(self.conv2(y)))
         return nnx.relu(self.bn3(self.conv3(y)) + self._shortcut(x))
-
-
-def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    """Refuses a value that is none of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")

@@ -6,9 +6,15 @@ from ._dilated import DilatedConv as DilatedConv
 from ._dilated import Smoothing as Smoothing
 from ._dilated import identity_smoothing as identity_smoothing
 from ._dilated import is_smoother as is_smoother
+
+# Up-sampling, and the replacement of that of an existing model (Gao et al., Pixel Deconvolutional Networks, 2017).
+from ._replace_upsampling import replace_upsampling as replace_upsampling
 from ._smooth import smooth as smooth
 
 # The SS operations alone (Sec. 3.2 to 3.4).
 from ._smoothing import GroupInteraction as GroupInteraction
 from ._smoothing import SSBlockFC as SSBlockFC
 from ._smoothing import SSConv as SSConv
+from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
+from ._up_conv import UpConv as UpConv
+from ._up_conv import Upsampling as Upsampling

@@ -1,7 +1,7 @@
 """Arguments that several layers share."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, SupportsIndex
 
@@ -31,3 +31,12 @@ def check_convolution(kernel_size: tuple[int, ...], rate: Any, padding: Any) -> 
     extent = [(size - 1) * rate + 1 for size in kernel_size]
     x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, *extent, 1), (*kernel_size, 1, 1)))
     jax.eval_shape(partial(ops.dilated_conv, rate=rate, padding=padding), x, kernel)
+
+
+def with_one_batch_axis(layer: Callable[[jax.Array], jax.Array], x: jax.Array, ndim: int) -> jax.Array:
+    """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does."""
+    batch = x.shape[: x.ndim - ndim - 1]
+    if len(batch) == 1:
+        return layer(x)
+    y = layer(x.reshape(-1, *x.shape[len(batch) :]))
+    return y.reshape(*batch, *y.shape[1:])

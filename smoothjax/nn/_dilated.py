@@ -9,7 +9,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from ._arguments import Padding, check_convolution, check_kernel_size
+from ._arguments import Padding, check_convolution, check_kernel_size, with_one_batch_axis
 
 Smoothing = Literal["none", "group_interaction", "ss_conv"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
@@ -93,21 +93,15 @@ class DilatedConv(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, in_features]` to `[..., *S', out_features]`; leading axes are batch axes."""
-        ndim = len(self.kernel_size)
         parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
         x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
-        batch = x.shape[: x.ndim - ndim - 1]
-        # Like flax.nnx.Conv: any number of batch axes, also none.
-        if len(batch) != 1:
-            x = x.reshape(-1, *x.shape[len(batch) :])
-        if self.before is not None:
-            x = self.before(x)
-        y = self._convolve(x, kernel, smoother)
-        if self.after is not None:
-            y = self.after(y)
-        if bias is not None:
-            y = y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
-        return y if len(batch) == 1 else y.reshape(*batch, *y.shape[1:])
+
+        def layer(x: jax.Array) -> jax.Array:
+            y = self._convolve(x if self.before is None else self.before(x), kernel, smoother)
+            y = y if self.after is None else self.after(y)
+            return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+        return with_one_batch_axis(layer, x, len(self.kernel_size))
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         if self.smoothing == "group_interaction":

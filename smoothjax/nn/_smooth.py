@@ -10,8 +10,8 @@ from flax.nnx.nn.dtypes import promote_dtype
 
 from ._arguments import Padding
 from ._dilated import SMOOTHINGS, DilatedConv, Smoothing, identity_smoothing
+from ._surgery import Path, common_value, find_modules, replace_modules, where
 
-Path = tuple[Any, ...]
 Model = TypeVar("Model")
 
 
@@ -45,10 +45,7 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     """
     if smoothing not in SMOOTHINGS:
         raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
-    if not isinstance(model, (nnx.Pytree, list, tuple, dict)):
-        raise ValueError(f"model must be a Flax NNX module or a container of them, got {type(model).__name__}")
-    found: dict[int, tuple[nnx.Module, Path]] = {}
-    _find(model, (), found, set())
+    found = find_modules(model, _is_to_smooth)
     arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items()}
     new: dict[int, Any] = {}
     for key, (layer, _) in found.items():
@@ -56,78 +53,36 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
             _smooth_in_place(layer, smoothing)
         else:
             new[key] = _replacement(layer, smoothing, arguments[key], rngs)
-    return _replace(model, new), [path for _, path in found.values()]
+    return replace_modules(model, new), [path for _, path in found.values()]
 
 
-def _children(node: Any) -> list[tuple[Any, Any]]:
-    """The parts of a node that may hold modules, by key, in a stable order."""
-    if isinstance(node, (list, tuple, nnx.List)):
-        return list(enumerate(node))
-    if isinstance(node, (dict, nnx.Dict)):
-        return list(node.items())
-    if isinstance(node, nnx.Pytree):  # modules among them
-        return list(vars(node).items())
-    return []
-
-
-def _find(node: Any, path: Path, found: dict[int, tuple[nnx.Module, Path]], seen: set[int]) -> None:
-    """Collects the layers to smooth, each once, by identity."""
-    if id(node) in seen:
-        return
-    seen.add(id(node))
-    if (isinstance(node, nnx.Conv) and _rate(node.kernel_dilation) != 1) or (
-        isinstance(node, DilatedConv) and node.rate > 1 and node.smoothing == "none"
-    ):
-        found[id(node)] = (node, path)
-    for key, child in _children(node):
-        _find(child, (*path, key), found, seen)
-
-
-def _replace(node: Any, new: dict[int, Any]) -> Any:
-    """Returns the node with every layer of `new` in its place; modules and containers are changed in place."""
-    if id(node) in new:
-        return new[id(node)]
-    new[id(node)] = node  # also ends cycles
-    changed = {key: replaced for key, child in _children(node) if (replaced := _replace(child, new)) is not child}
-    if isinstance(node, tuple) and changed:
-        new[id(node)] = tuple(changed.get(key, child) for key, child in enumerate(node))
-        return new[id(node)]
-    for key, child in changed.items():
-        if isinstance(node, (list, dict, nnx.List, nnx.Dict)):
-            node[key] = child
-        else:
-            setattr(node, key, child)
-    return node
-
-
-def _rate(dilation: Any) -> int | tuple[int, ...]:
-    """The rate common to all axes, or the tuple of different ones."""
-    rates = tuple(dilation) if isinstance(dilation, Sequence) else (1 if dilation is None else dilation,)
-    return rates[0] if len(set(rates)) == 1 else rates
+def _is_to_smooth(node: Any) -> bool:
+    if isinstance(node, DilatedConv):
+        return node.rate > 1 and node.smoothing == "none"
+    return isinstance(node, nnx.Conv) and common_value(node.kernel_dilation) != 1
 
 
 def _arguments(conv: Any, path: Path) -> dict[str, Any]:
     """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot."""
 
     def refuse(what: str) -> ValueError:
-        where = ".".join(map(str, path)) or "the model itself"
         return ValueError(
-            f"cannot smooth the convolution at {where}: {what}; smoothing is defined for plain dilated convolutions of "
-            "one rate: replace that layer, or keep it out of the model while smoothing"
+            f"cannot smooth the convolution at {where(path)}: {what}; smoothing is defined for plain dilated "
+            "convolutions of one rate: replace that layer, or keep it out of the model while smoothing"
         )
 
     if len(conv.kernel.shape) != len(conv.kernel_size) + 2:
         raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
     if isinstance(conv, DilatedConv):
         return {}
-    rate, ndim = _rate(conv.kernel_dilation), len(conv.kernel_size)
+    rate, ndim = common_value(conv.kernel_dilation), len(conv.kernel_size)
     if type(conv) is not nnx.Conv:
         raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning")
     if isinstance(rate, tuple):
         raise refuse(f"it has different rates along its axes, kernel_dilation={rate}")
-    if _rate(conv.strides) != 1:
+    if common_value(conv.strides) != 1:
         raise refuse(f"it is strided, strides={conv.strides}")
-    if _rate(conv.input_dilation) != 1:
+    if common_value(conv.input_dilation) != 1:
         raise refuse(f"it dilates its input, input_dilation={conv.input_dilation}")
     if conv.feature_group_count != 1:
         raise refuse(f"it is grouped, feature_group_count={conv.feature_group_count}")

@@ -1,7 +1,8 @@
 """Pure functions on channels-last arrays `[N, *S, C]` with one, two or three spatial axes; only JAX and chex.
 
 One primitive, `reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared convolution
-and reinterlacing, and its groups never meet; the two cures make them meet, before or after.
+and reinterlacing, and its groups never meet; the two cures make them meet, before or after. A transposed convolution is
+independent convolutions and reinterlacing, and its phases never meet; pixel deconvolution makes each from those before.
 """
 
 # The decomposition (Wang & Ji, KDD 2018, Sec. 3.1).
@@ -25,3 +26,11 @@ from ._ss_conv import ss_dilated_conv as ss_dilated_conv
 # isort: split
 # What both are compared with: hybrid dilation rates (Sec. 4.2).
 from ._multigrid import multigrid_rates as multigrid_rates
+
+# isort: split
+# Up-sampling: the deconvolutional layer and its cure (Gao et al., Pixel Deconvolutional Networks, 2017).
+from ._fast_pixel_deconv import fast_pixel_deconv as fast_pixel_deconv
+from ._pixel_deconv import ipixel_deconv as ipixel_deconv
+from ._pixel_deconv import pixel_deconv as pixel_deconv
+from ._pixel_deconv import pixel_order as pixel_order
+from ._transposed_conv import transposed_conv as transposed_conv

@@ -64,10 +64,15 @@ def dilated_conv(
     raise ValueError(f"method must be 'direct' or 'decomposed', got {method!r}: both give the same numbers")
 
 
-def check_kernel(kernel: ArrayLike, x: jax.Array) -> jax.Array:
+def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> jax.Array:
     """Returns the kernel of a convolution of x, checked and cast to x's dtype."""
     shape = (*(None,) * (x.ndim - 2), x.shape[-1], None)
-    return check_parameter("kernel", kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
+    return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
+
+
+def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A standard convolution on checked arguments that keeps the size."""
+    return convolve(x, kernel, resolve_padding("SAME", kernel.shape[:-2], 1, x.shape[1:-1]), rate=1)
 
 
 def convolve(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:

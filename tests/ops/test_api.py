@@ -14,7 +14,9 @@ from smoothjax import ops
 from tests.support import TOLERANCE, assert_close, random
 
 PUBLIC = {name: value for name, value in vars(ops).items() if inspect.isfunction(value)}
-PARAMETERLESS = {"identity_group_interaction", "identity_smoother", "multigrid_rates"}
+PARAMETERLESS = {"identity_group_interaction", "identity_smoother", "multigrid_rates", "pixel_order"}
+PARAMETERS = ("smoother", "weight", "kernel", "kernels", "kernel_first", "kernel_second", "kernel_cross")
+INTS = ("rate", "factor")
 
 
 def _case(name: str, ndim: int, batch: int = 8):
@@ -40,24 +42,43 @@ def _case(name: str, ndim: int, batch: int = 8):
             maps,
             (0, 0),
         ),
-        # The other form of two of them.
+        "transposed_conv": (partial(ops.transposed_conv, kernel=kernel, factor=2), maps, (0, 0)),
+        "ipixel_deconv": (partial(ops.ipixel_deconv, kernels=_kernels(ndim, 2), factor=2), maps, (0, 0)),
+        "pixel_deconv": (partial(ops.pixel_deconv, kernels=_kernels(ndim, 0), factor=2), maps, (0, 0)),
+        "fast_pixel_deconv": (
+            partial(ops.fast_pixel_deconv, kernel_first=kernel, kernel_second=kernel, kernel_cross=kernel),
+            maps,
+            (0, 0),
+        ),
+        # The other form of some of them.
         "dilated_conv decomposed": (
             partial(ops.dilated_conv, kernel=kernel, rate=2, method="decomposed"),
             maps,
             (0, 0),
         ),
+        "transposed_conv direct": (partial(ops.transposed_conv, kernel=kernel, method="direct"), maps, (0, 0)),
         "ss_conv banded": (partial(ops.ss_conv, kernel=random(3, *(27, 6, 3)[ndim - 1 :: -1])), maps, (0, 0)),
     }[name]
 
 
-FORMS = ["dilated_conv decomposed", "ss_conv banded"]
+def _kernels(ndim: int, c_in: int) -> list[jax.Array]:
+    """Kernels 3x3 for the default order of factor 2, from 2 to 2 channels; `c_in` of them in every phase."""
+    kernels, earlier = [], 0
+    for stage in ops.pixel_order(2, ndim):
+        sources = c_in + 2 * earlier or 2
+        kernels += [random(4, *(3,) * ndim, sources, 2) / (3**ndim * sources) ** 0.5 for _ in stage]
+        earlier += len(stage)
+    return kernels
+
+
+FORMS = ["dilated_conv decomposed", "ss_conv banded", "transposed_conv direct"]
 OPERATIONS = sorted(set(PUBLIC) - PARAMETERLESS) + FORMS
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
-each_ndim = pytest.mark.parametrize("ndim", [1, 2, 3])
+CASES = [(name, ndim) for name in OPERATIONS for ndim in (1, 2, 3) if name != "fast_pixel_deconv" or ndim == 2]
+each_case = pytest.mark.parametrize(("name", "ndim"), CASES)
 
 
-@each_operation
-@each_ndim
+@each_case
 def test_jit_and_dtypes(name, ndim):
     op, shape, _ = _case(name, ndim)
     x = random(0, *shape)
@@ -72,8 +93,7 @@ def test_jit_and_dtypes(name, ndim):
         assert_close(double, reference, TOLERANCE["float32"])
 
 
-@each_operation
-@each_ndim
+@each_case
 def test_grad_is_the_adjoint(name, ndim):
     """Every operation is linear in x: <op(x), y> = <x, grad(y)>, and jvp(x) = op(x)."""
     op, shape, _ = _case(name, ndim)
@@ -90,30 +110,30 @@ def test_grad_is_the_adjoint(name, ndim):
 def test_gradients_keep_the_dtype_of_what_they_belong_to(name, dtype):
     op, shape, _ = _case(name, 2)
     with jax.enable_x64(dtype == "float64"):
-        parameters = op.keywords.keys() & {"kernel", "weight", "smoother"}
+        parameters = op.keywords.keys() & set(PARAMETERS)
         arguments = {"x": random(0, *shape, dtype=dtype)} | {p: op.keywords[p] for p in parameters}
 
         def loss(arguments):
             x = arguments["x"]
             return jnp.sum(op(x, **{p: arguments[p] for p in parameters}).astype(jnp.float32) ** 2)
 
-        for argument, gradient in jax.jit(jax.grad(loss))(arguments).items():
-            assert gradient.dtype == arguments[argument].dtype
-            assert gradient.shape == arguments[argument].shape
+        gradients = jax.jit(jax.grad(loss))(arguments)
+        for argument, gradient in zip(*map(jax.tree.leaves, (arguments, gradients)), strict=True):
+            assert gradient.dtype == argument.dtype
+            assert gradient.shape == argument.shape
             assert float(jnp.abs(gradient).max()) > 0
 
 
 @pytest.mark.parametrize("name", [n for n in OPERATIONS if "conv" in n or n == "ss_block_fc"])
 def test_vmap_over_parameters(name):
     op, shape, _ = _case(name, 2, batch=2)
-    x, parameter = random(0, *shape), next(p for p in ("smoother", "weight", "kernel") if p in op.keywords)
-    stack = jnp.stack([op.keywords[parameter], -2 * op.keywords[parameter]])
+    x, parameter = random(0, *shape), next(p for p in PARAMETERS if p in op.keywords)
+    stack = jax.tree.map(lambda value: jnp.stack([value, -2 * value]), op.keywords[parameter])
     mapped = jax.vmap(lambda value: op(x, **{parameter: value}))(stack)
-    assert_close(mapped[1], op(x, **{parameter: stack[1]}))
+    assert_close(mapped[1], op(x, **{parameter: jax.tree.map(lambda value: value[1], stack)}))
 
 
-@each_operation
-@each_ndim
+@each_case
 def test_vmap_maps_the_batch(name, ndim):
     op, shape, (batch_in, batch_out) = _case(name, ndim)
     x = random(0, *shape)
@@ -122,8 +142,7 @@ def test_vmap_maps_the_batch(name, ndim):
     assert_close(jnp.squeeze(jax.vmap(op)(apart), batch_out + 1), together)
 
 
-@each_operation
-@each_ndim
+@each_case
 def test_pmap_splits_the_batch(name, ndim):
     op, shape, (batch_in, batch_out) = _case(name, ndim)
     x = random(0, *shape)
@@ -132,8 +151,7 @@ def test_pmap_splits_the_batch(name, ndim):
     assert_close(jnp.squeeze(out, batch_out + 1), jnp.moveaxis(op(x), batch_out, 0))
 
 
-@each_operation
-@each_ndim
+@each_case
 def test_shard_map_splits_the_batch(name, ndim):
     op, shape, (batch_in, batch_out) = _case(name, ndim)
     x = random(0, *shape)
@@ -159,25 +177,30 @@ def test_refuses_other_ranks(name, rank):
         op(jnp.zeros((4,) * rank))
 
 
-@pytest.mark.parametrize("name", sorted(n for n, f in PUBLIC.items() if "rate" in inspect.signature(f).parameters))
 @pytest.mark.parametrize(
-    ("rate", "message"),
+    ("name", "option"),
+    sorted(
+        (name, option) for name, f in PUBLIC.items() for option in INTS if option in inspect.signature(f).parameters
+    ),
+)
+@pytest.mark.parametrize(
+    ("value", "message"),
     [
-        (0, "rate must be at least [12], got 0"),
-        (-2, "rate must be at least [12], got -2"),
-        (1.5, "rate must be an int, got 1.5 of type float: pass one Python int >= [12]"),
-        ((2, 2), r"rate must be an int, got \(2, 2\) of type tuple"),
-        (True, "rate must be an int, got True of type bool"),
-        ("2", "rate must be an int, got '2' of type str"),
+        (0, " must be at least [12], got 0"),
+        (-2, " must be at least [12], got -2"),
+        (1.5, " must be an int, got 1.5 of type float: pass one Python int >= [12]"),
+        ((2, 2), r" must be an int, got \(2, 2\) of type tuple"),
+        (True, " must be an int, got True of type bool"),
+        ("2", " must be an int, got '2' of type str"),
     ],
 )
-def test_refuses_bad_rates(name, rate, message):
+def test_refuses_bad_rates_and_factors(name, option, value, message):
     if name in PARAMETERLESS:
-        call = lambda: PUBLIC[name](rate, 2)
+        call = lambda: PUBLIC[name](value, 2)
     else:
         op, shape, _ = _case(name, 2)
-        call = lambda: op(jnp.zeros(shape), rate=rate)
-    with pytest.raises(ValueError, match=message):
+        call = lambda: op(jnp.zeros(shape), **{option: value})
+    with pytest.raises(ValueError, match=option + message):
         call()
 
 
@@ -187,12 +210,13 @@ def test_refuses_a_traced_rate():
 
 
 @pytest.mark.parametrize("ndim", [0, 4])
-@pytest.mark.parametrize("name", ["identity_group_interaction", "identity_smoother"])
+@pytest.mark.parametrize("name", ["identity_group_interaction", "identity_smoother", "pixel_order"])
 def test_refuses_bad_ndim(name, ndim):
     with pytest.raises(ValueError, match=f"ndim must be .*got {ndim}"):
         PUBLIC[name](2, ndim)
 
 
+KERNEL_OF_X = ["dilated_conv", "group_interaction_dilated_conv", "ss_dilated_conv", "transposed_conv"]
 CONVOLUTIONS = sorted(name for name, f in PUBLIC.items() if "padding" in inspect.signature(f).parameters)
 
 
@@ -220,14 +244,14 @@ def test_refuses_bad_padding(name, padding, message):
         op(jnp.zeros((1, 2, 1, shape[-1])), padding=padding)
 
 
-@pytest.mark.parametrize("name", ["dilated_conv", "group_interaction_dilated_conv", "ss_dilated_conv"])
+@pytest.mark.parametrize("name", KERNEL_OF_X)
 def test_refuses_a_kernel_of_other_channels(name):
     op, _, _ = _case(name, 2)
     with pytest.raises(ValueError, match=r"kernel must be \[\*K, C_in, C_out\].*here \[any, any, 3, any\], got shape"):
         op(jnp.zeros((1, 5, 5, 3)))
 
 
-@pytest.mark.parametrize("name", ["dilated_conv", "group_interaction_dilated_conv", "ss_dilated_conv"])
+@pytest.mark.parametrize("name", KERNEL_OF_X)
 def test_refuses_a_kernel_of_other_rank(name):
     op, shape, _ = _case(name, 2)
     with pytest.raises(AssertionError, match=r"kernel must be \[\*K, C_in, C_out\].*got shape \(3, 2, 2\)"):
@@ -239,7 +263,7 @@ def test_taste(name):
     """One grammar: data first, then parameters, then keyword-only options; documented, typed, with an example."""
     function = PUBLIC[name]
     signature = inspect.signature(function)
-    options = {"rate", "padding", "method", "spatial_shape"}
+    options = {"rate", "factor", "order", "padding", "method", "spatial_shape"}
     positional = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     if name not in PARAMETERLESS:
         assert positional[0].name in ("x", "groups")

@@ -1,0 +1,108 @@
+"""Plug and play: other up-sampling for every transposed convolution of an existing model (Gao et al., Sec. 2.3)."""
+
+from typing import Any, TypeVar
+
+import jax.numpy as jnp
+from flax import nnx
+
+from ._surgery import Path, common_value, find_modules, replace_modules, where
+from ._up_conv import UpConv, Upsampling, check_upsampling
+
+Model = TypeVar("Model")
+
+
+def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
+    """Replaces every up-sampling `nnx.ConvTranspose` in a model by an `UpConv` of another method, with new weights.
+
+    The model is changed in place; all shapes between its layers stay. `"dcl"` keeps the size of each kernel, the other
+    methods get 3 taps along each axis. Transposed convolutions of stride 1 do not up-sample and are left alone. Every
+    layer is checked before the first is replaced: where one cannot be, nothing has changed.
+
+    Args:
+      model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
+      method: one of `UPSAMPLINGS`; see `UpConv`.
+      rngs: source of randomness for the new weights.
+
+    Returns:
+      The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
+
+    Raises:
+      ValueError: method is none of the above, or a layer has different strides along its axes, another output size than
+        stride times input, or is otherwise no plain transposed convolution; with its path.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> decoder = nnx.Sequential(
+      ...     nnx.ConvTranspose(8, 4, (4, 4), strides=2, rngs=nnx.Rngs(0)),
+      ...     nnx.relu,
+      ...     nnx.ConvTranspose(4, 3, (4, 4), strides=2, rngs=nnx.Rngs(0)),
+      ... )
+      >>> decoder, paths = nn.replace_upsampling(decoder, "fast_pixel_dcl", rngs=nnx.Rngs(1))
+      >>> paths, decoder(jnp.ones((1, 8, 8, 8))).shape
+      ([('layers', 0), ('layers', 2)], (1, 32, 32, 3))
+    """
+    check_upsampling(method)
+    found = find_modules(model, _upsamples)
+    for layer, path in found.values():
+        _check(layer, path, method)
+    new = {key: _replacement(layer, method, rngs) for key, (layer, _) in found.items()}
+    return replace_modules(model, new), [path for _, path in found.values()]
+
+
+def _upsamples(node: Any) -> bool:
+    return isinstance(node, nnx.ConvTranspose) and common_value(node.strides) != 1
+
+
+def _check(conv: Any, path: Path, method: Upsampling) -> None:
+    """Refuses what no UpConv can take the place of."""
+
+    def refuse(what: str) -> ValueError:
+        return ValueError(
+            f"cannot replace the transposed convolution at {where(path)}: {what}; an UpConv turns a size S into "
+            "factor * S: replace that layer by hand, or keep it out of the model meanwhile"
+        )
+
+    stride, ndim = common_value(conv.strides), len(conv.kernel_size)
+    if type(conv) is not nnx.ConvTranspose:
+        raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.ConvTranspose of unknown meaning")
+    if len(conv.kernel.shape) != ndim + 2:
+        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
+    if isinstance(stride, tuple):
+        raise refuse(f"it has different strides along its axes, strides={stride}")
+    if common_value(conv.kernel_dilation) != 1:
+        raise refuse(f"it is dilated, kernel_dilation={conv.kernel_dilation}")
+    if conv.mask is not None:
+        raise refuse("its kernel is masked")
+    if conv.dtype not in (None, jnp.float32, jnp.bfloat16, jnp.float64):
+        raise refuse(f"it computes in {conv.dtype}")
+    if not 1 <= ndim <= 3:
+        raise refuse(f"it has {ndim} spatial axes")
+    if not _keeps_multiples(conv.padding, conv.kernel_size, stride):
+        raise refuse(f"its output is not {stride} times its input, padding={conv.padding!r}")
+    if method == "fast_pixel_dcl" and (stride, ndim) != (2, 2):
+        raise refuse(f"fast_pixel_dcl is factor 2 in two dimensions, it has factor {stride} in {ndim}; use pixel_dcl")
+
+
+def _keeps_multiples(padding: Any, kernel_size: tuple[int, ...], stride: int) -> bool:
+    """Whether a transposed convolution turns every size S into `stride * S`."""
+    if isinstance(padding, str):
+        return padding == "SAME" or (padding == "VALID" and max(kernel_size) <= stride)
+    sides = [padding] * len(kernel_size) if isinstance(padding, int) else padding
+    totals = [2 * side if isinstance(side, int) else sum(side) for side in sides]
+    return all(total == taps + stride - 2 for total, taps in zip(totals, kernel_size, strict=True))
+
+
+def _replacement(conv: Any, method: Upsampling, rngs: nnx.Rngs) -> UpConv:
+    return UpConv(
+        conv.in_features,
+        conv.out_features,
+        method=method,
+        factor=common_value(conv.strides),
+        kernel_size=conv.kernel_size if method == "dcl" else (3,) * len(conv.kernel_size),
+        use_bias=conv.use_bias,
+        dtype=conv.dtype,
+        param_dtype=conv.param_dtype,
+        rngs=rngs,
+    )

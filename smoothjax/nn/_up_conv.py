@@ -1,0 +1,188 @@
+"""Up-sampling layers: the deconvolutional layer, its cures, and the alternatives that users compare them with."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+
+from .. import ops
+from ..ops._pixel_deconv import check_order
+from ._arguments import check_kernel_size, with_one_batch_axis
+
+Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
+UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
+Interpolation = Literal["nearest", "bilinear"]
+
+_KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
+
+
+class UpConv(nnx.Module):
+    """Up-samples by an integer factor with the method of choice (Gao et al., 2017, and its usual rivals).
+
+    Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so one replaces the other. Each
+    kernel starts such that white noise of variance 1 comes out with variance 1, whatever the method.
+
+    Args:
+      in_features: number of input channels.
+      out_features: number of output channels.
+      method: `"dcl"`, a transposed convolution; `"ipixel_dcl"` and `"pixel_dcl"`, phases made in sequence (Eqs. 2 and
+        3); `"fast_pixel_dcl"`, the latter as in Fig. 6, which is what the paper's experiments call PixelDCL;
+        `"resize_conv"`, interpolation and then a convolution at high resolution; `"sub_pixel"`, a convolution to
+        `factor**d` times the channels and periodic shuffling.
+      factor: up-sampling factor, an int >= 2; 2 for `"fast_pixel_dcl"`.
+      kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
+        spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others.
+      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, see `ops.pixel_deconv`.
+      interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
+      use_bias: whether a bias is added.
+      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and parameters.
+      param_dtype: dtype of the parameters.
+      kernel_init: initializer of the kernels. With `"sub_pixel"` it draws one kernel for all phases (ICNR), so that the
+        layer starts as nearest interpolation of a convolution, without a checkerboard.
+      bias_init: initializer of the bias.
+      rngs: source of randomness.
+
+    Attributes:
+      kernel: `nnx.Param` `[*K, in_features, channels]` of the methods with one kernel, else None.
+      kernels: `nnx.List` of `nnx.Param` of the pixel methods, as `ops.ipixel_deconv`, `ops.pixel_deconv` or
+        `ops.fast_pixel_deconv` (first, second, cross) take them; empty for the others.
+      bias: `nnx.Param` `[out_features]`, or None.
+
+    Raises:
+      ValueError: an option is none of the above, or the method does not know this factor or number of axes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer = nn.UpConv(8, 4, method="fast_pixel_dcl", rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 5, 6, 8))).shape, [kernel.shape for kernel in layer.kernels]
+      ((1, 10, 12, 4), [(3, 3, 8, 4), (3, 3, 4, 4), (3, 3, 4, 4)])
+
+    References:
+      Gao et al., Pixel Deconvolutional Networks, 2017; Odena et al., Deconvolution and Checkerboard Artifacts, 2016
+      (resize convolution); Shi et al., 2016 (sub-pixel convolution); Aitken et al., 2017 (ICNR).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        method: Upsampling,
+        factor: int = 2,
+        kernel_size: Sequence[int] | None = None,
+        order: Sequence[Any] | None = None,
+        interpolation: Interpolation = "nearest",
+        use_bias: bool = True,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        kernel_init: nnx.Initializer = _KERNEL_INIT,
+        bias_init: nnx.Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        check_upsampling(method)
+        if interpolation not in get_args(Interpolation):
+            raise ValueError(f"interpolation must be 'nearest' or 'bilinear', got {interpolation!r}: pick one of them")
+        if order is not None and method not in ("ipixel_dcl", "pixel_dcl"):
+            raise ValueError(f"order is of ipixel_dcl and pixel_dcl alone, got {order!r} with {method!r}: leave it out")
+        ops.pixel_order(factor, 1)  # refuses a factor that is no int >= 2
+        if kernel_size is None:
+            kernel_size = (3 * factor if method == "dcl" else 3,) * 2
+        kernel_size = check_kernel_size(kernel_size)
+        ndim = len(kernel_size)
+        if method == "fast_pixel_dcl":
+            _check_fast(factor, kernel_size)
+        if method in ("ipixel_dcl", "pixel_dcl"):
+            order = check_order(order, factor, ndim)
+        self.method, self.factor, self.order = method, factor, order
+        self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
+        self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
+
+        def draw(c_in: int, c_out: int) -> jax.Array:
+            return kernel_init(rngs.params(), (*kernel_size, c_in, c_out), param_dtype)
+
+        kernels = [draw(*channels) for channels in _kernel_channels(method, in_features, out_features, order)]
+        if method == "dcl" and kernel_init is _KERNEL_INIT:
+            # An output pixel of a transposed convolution sees one tap of r**d: without the gain it starts r**d weaker.
+            kernels = [kernels[0] * jnp.asarray(factor ** (ndim / 2), param_dtype)]
+        elif method == "sub_pixel":
+            kernels = [jnp.tile(kernels[0], factor**ndim)]
+        parameters = [nnx.Param(kernel) for kernel in kernels]
+        self.kernel: Any = nnx.data(parameters[0] if len(parameters) == 1 else None)
+        self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
+        self.bias: Any = nnx.data(
+            nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None
+        )
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes."""
+        bias = None if self.bias is None else self.bias[...]
+        single = [] if self.kernel is None else [self.kernel]
+        parameters = [kernel[...] for kernel in (*single, *self.kernels)]
+        x, bias, *kernels = promote_dtype((x, bias, *parameters), dtype=self.dtype)
+
+        def layer(x: jax.Array) -> jax.Array:
+            y = self._upsample(x, kernels)
+            return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+        return with_one_batch_axis(layer, x, len(self.kernel_size))
+
+    def _upsample(self, x: jax.Array, kernels: list[Any]) -> jax.Array:
+        match self.method:
+            case "dcl":
+                return ops.transposed_conv(x, kernels[0], factor=self.factor)
+            case "ipixel_dcl":
+                return ops.ipixel_deconv(x, kernels, factor=self.factor, order=self.order)
+            case "pixel_dcl":
+                return ops.pixel_deconv(x, kernels, factor=self.factor, order=self.order)
+            case "fast_pixel_dcl":
+                return ops.fast_pixel_deconv(x, *kernels)
+            case "resize_conv":
+                return ops.dilated_conv(_resize(x, self.factor, self.interpolation), kernels[0])
+            case _:  # sub_pixel
+                phases = ops.dilated_conv(x, kernels[0]).reshape(*x.shape[:-1], -1, self.out_features)
+                return ops.reinterlace(jnp.moveaxis(phases, -2, 0), rate=self.factor)
+
+
+def check_upsampling(method: Any) -> None:
+    """Refuses a method that is none of `UPSAMPLINGS`."""
+    if method not in UPSAMPLINGS:
+        raise ValueError(f"method must be one of {', '.join(UPSAMPLINGS)}, got {method!r}: pick one of them")
+
+
+def _check_fast(factor: int, kernel_size: tuple[int, ...]) -> None:
+    if factor != 2 or len(kernel_size) != 2:
+        raise ValueError(
+            f"fast_pixel_dcl is factor 2 in two dimensions (Fig. 6), got factor {factor} and kernel_size "
+            f"{kernel_size}: use pixel_dcl, which takes every factor and one to three axes"
+        )
+    if any(size % 2 == 0 for size in kernel_size):
+        raise ValueError(f"kernel_size of fast_pixel_dcl must be odd for its cross to have a centre, got {kernel_size}")
+
+
+def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: Sequence[Any] | None) -> list[tuple[int, int]]:
+    """Input and output channels of each kernel to draw."""
+    if method == "fast_pixel_dcl":
+        return [(c_in, c_out), (c_out, c_out), (c_out, c_out)]
+    if order is None:
+        return [(c_in, c_out)]
+    sizes, earlier = [], 0
+    for stage in order:
+        sees_input = method == "ipixel_dcl" or not earlier
+        sizes += [(c_in * sees_input + earlier * c_out, c_out)] * len(stage)
+        earlier += len(stage)
+    return sizes
+
+
+def _resize(x: jax.Array, factor: int, interpolation: str) -> jax.Array:
+    """Interpolates the spatial axes; nearest by repetition, which is exact and cheap to differentiate."""
+    axes = range(1, x.ndim - 1)
+    if interpolation == "nearest":
+        for axis in axes:
+            x = jnp.repeat(x, factor, axis)
+        return x
+    return jax.image.resize(x, (x.shape[0], *(factor * x.shape[axis] for axis in axes), x.shape[-1]), "linear")

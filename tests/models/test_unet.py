@@ -1,0 +1,136 @@
+"""U-Net and DeepLab with a choice of up-sampling."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from smoothjax import models, nn
+from tests.support import assert_close, build, random
+
+
+def _params(model):
+    state = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    return {
+        tuple(getattr(key, "key", key) for key in path): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+@functools.cache
+def _shapes(upsampling, width=64, num_classes=21):
+    make = lambda: models.UNet(num_classes=num_classes, upsampling=upsampling, width=width, rngs=nnx.Rngs(0))
+    return {path: leaf.shape for path, leaf in _params(nnx.eval_shape(make)).items()}
+
+
+def test_the_papers_network():
+    """Four blocks down, four up, 64 channels at the first level; its sizes written out."""
+    shapes = _shapes("dcl")
+    assert [shapes["down", level, "conv1", "kernel"][-2:] for level in range(5)] == [
+        (3, 64), (64, 128), (128, 256), (256, 512), (512, 1024)
+    ]  # fmt: skip
+    assert [shapes["upsampling", level, "kernel"] for level in range(4)] == [
+        (6, 6, 1024, 512), (6, 6, 512, 256), (6, 6, 256, 128), (6, 6, 128, 64)
+    ]  # fmt: skip
+    # 2C -> C -> C after the skip connection.
+    assert [shapes["up", 0, name, "kernel"] for name in ("conv1", "conv2")] == [(3, 3, 1024, 512), (3, 3, 512, 512)]
+    assert shapes["head", "kernel"] == (1, 1, 64, 21)
+
+
+@pytest.mark.parametrize("upsampling", models.UPSAMPLINGS)
+def test_only_the_up_sampling_differs(upsampling):
+    def outside(name):
+        return {path: shape for path, shape in _shapes(name).items() if path[0] != "upsampling"}
+
+    assert outside(upsampling) == outside("dcl")
+
+
+@pytest.mark.parametrize("upsampling", models.UPSAMPLINGS)
+def test_it_runs_and_starts_from_the_same_weights(upsampling):
+    make = lambda rngs, name: models.UNet(num_classes=5, upsampling=name, depth=3, width=4, rngs=rngs)
+    model, reference = build(lambda rngs: make(rngs, upsampling)), build(lambda rngs: make(rngs, "dcl"))
+    images = random(0, 2, 16, 24, 3)
+    logits = jax.jit(lambda images: model(images))(images)
+    assert (logits.shape, logits.dtype) == ((2, 16, 24, 5), jnp.float32)
+    for path, leaf in _params(reference).items():
+        if path[0] != "upsampling":
+            np.testing.assert_array_equal(leaf, _params(model)[path])
+
+
+def test_modes():
+    """Batch statistics in training, running ones otherwise; bfloat16 keeps float32 logits."""
+    model = build(lambda rngs: models.UNet(num_classes=3, depth=2, width=4, dtype=jnp.bfloat16, rngs=rngs))
+    images = 3 * random(0, 2, 8, 8, 3) + 1
+    calm = model(images)
+    before = model.down[0].bn1.mean[...]
+    np.testing.assert_array_equal(model(images), calm)
+    np.testing.assert_array_equal(before, model.down[0].bn1.mean[...])
+    model.train()
+    assert float(jnp.abs(model(images) - calm).max()) > 0.01
+    assert float(jnp.abs(before - model.down[0].bn1.mean[...]).max()) > 0.01
+    assert calm.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 1}, "num_classes must be an int >= 2, got 1: count the background"),
+        ({"num_classes": 5, "depth": 1}, "depth must be an int >= 2, got 1"),
+        ({"num_classes": 5, "width": 0}, "width must be an int >= 1, got 0"),
+        ({"num_classes": 5, "upsampling": "deconv"}, "upsampling must be one of dcl, .*, got 'deconv'"),
+        ({"num_classes": 5, "batch_norm": "off"}, "batch_norm must be one of trained, frozen, got 'off'"),
+    ],
+)
+def test_refuses_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        models.UNet(rngs=nnx.Rngs(0), **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 16, 20, 3), "depth 4 must have a height and width that are multiples of 8, got 16 x 20: resize them"),
+        ((16, 16, 3), r"images must be \[N, H, W, 3\] of a float dtype, got float32\[16, 16, 3\]"),
+    ],
+)
+def test_refuses_bad_images(shape, message):
+    model = nnx.eval_shape(lambda: models.UNet(num_classes=5, depth=4, width=4, rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=message):
+        model(jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("upsampling", ["dcl", "fast_pixel_dcl"])
+@pytest.mark.parametrize("size", [(40, 33), (57, 48)])
+def test_deeplab_upsampled_has_the_size_of_its_input(upsampling, size):
+    make = lambda: models.DeepLabUpsampled(
+        encoder="resnet18", width=8, num_classes=6, upsampling=upsampling, rngs=nnx.Rngs(0)
+    )
+    out = nnx.eval_shape(lambda model, x: model(x), nnx.eval_shape(make), jnp.zeros((2, *size, 3)))
+    assert out.shape == (2, *size, 6)
+
+
+def test_deeplab_upsampled_is_deeplab_and_three_blocks():
+    make = lambda rngs: models.DeepLabUpsampled(encoder="resnet18", width=4, num_classes=5, smoothing="ss_conv",
+                                                head_rates=(1,), rngs=rngs)  # fmt: skip
+    model = build(make)
+    images = random(0, 1, 33, 33, 3)
+    x = model.deeplab(images)
+    assert x.shape == (1, 5, 5, 5)
+    for index in range(3):
+        layer = model.upsampling[index]
+        assert isinstance(layer, nn.UpConv)
+        assert layer.kernel_size == (6, 6)
+        x = model.convs[index](nnx.relu(layer(x)))
+        x = x if index == 2 else nnx.relu(x)
+    assert x.shape == (1, 40, 40, 5)
+    # Cell i sits on pixel 8i: what is beyond the image is at the end.
+    assert_close(model(images), x[:, :33, :33])
+    assert float(jnp.abs(x).max()) > 0
+
+
+def test_deeplab_upsampled_refuses_an_unknown_method():
+    with pytest.raises(ValueError, match=r"upsampling must be one of dcl, .*, got 'bilinear'"):
+        models.DeepLabUpsampled(num_classes=5, upsampling="bilinear", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,93 @@
+"""Plug and play: transposed convolutions of an existing model replaced."""
+
+from functools import partial
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+
+from smoothjax import nn
+
+ConvTranspose = partial(nnx.ConvTranspose, rngs=nnx.Rngs(0))
+
+
+def _generator():
+    """A DCGAN generator: its first layer, of stride 1, does not up-sample."""
+    return nnx.Sequential(
+        ConvTranspose(8, 8, (4, 4), padding="VALID"),
+        nnx.relu,
+        ConvTranspose(8, 4, (4, 4), strides=(2, 2), padding=((2, 2), (2, 2))),
+    )
+
+
+class Decoder(nnx.Module):
+    """Layers in attributes, lists and dicts; one of them used twice."""
+
+    def __init__(self):
+        self.first = ConvTranspose(4, 4, (5, 5), strides=2, use_bias=False)
+        self.blocks: Any = nnx.List([self.first, nnx.Dict(up=ConvTranspose(4, 3, (2, 2), strides=2, padding="VALID"))])
+
+    def __call__(self, x):
+        for block in (self.first, self.blocks[0], self.blocks[1]["up"]):
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("method", nn.UPSAMPLINGS)
+def test_shapes_stay(method):
+    model, x = Decoder(), jnp.ones((2, 3, 5, 4))
+    shape = model(x).shape
+    replaced, paths = nn.replace_upsampling(model, method, rngs=nnx.Rngs(1))
+    assert replaced is model
+    assert paths == [("first",), ("blocks", 1, "up")]
+    assert model.first is model.blocks[0]
+    assert isinstance(model.first, nn.UpConv)
+    assert (model.first.method, model.first.bias) == (method, None)
+    assert model(x).shape == shape == (2, 24, 40, 3)
+    assert model.first.kernel_size == ((5, 5) if method == "dcl" else (3, 3))
+
+
+def test_what_does_not_up_sample_is_left_alone():
+    model, paths = nn.replace_upsampling(_generator(), "pixel_dcl", rngs=nnx.Rngs(0))
+    assert paths == [("layers", 2)]
+    assert type(model.layers[0]) is nnx.ConvTranspose
+
+
+def test_the_model_itself():
+    model, paths = nn.replace_upsampling(ConvTranspose(2, 3, (4,), strides=4), "ipixel_dcl", rngs=nnx.Rngs(0))
+    assert paths == [()]
+    assert model(jnp.ones((1, 5, 2))).shape == (1, 20, 3)
+
+
+class _Own(nnx.ConvTranspose):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("layer", "method", "message"),
+    [
+        (ConvTranspose(1, 1, (3, 3), strides=(2, 3)), "dcl", r"different strides along its axes, strides=\(2, 3\)"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, padding="VALID"), "dcl", r"not 2 times its input, padding='VALID'"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, padding=1), "dcl", r"not 2 times its input, padding=1"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, padding="CIRCULAR"), "dcl", r"padding='CIRCULAR'"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, kernel_dilation=2), "dcl", r"dilated, kernel_dilation=2"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, mask=jnp.ones((3, 3, 1, 1))), "dcl", r"masked"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, dtype=jnp.float16), "dcl", r"computes in .*float16"),
+        (ConvTranspose(1, 1, (3, 3), strides=3), "fast_pixel_dcl", r"it has factor 3 in 2; use pixel_dcl"),
+        (_Own(1, 1, (3, 3), strides=2, rngs=nnx.Rngs(0)), "dcl", r"a _Own, a subclass of nnx\.ConvTranspose"),
+    ],
+)
+def test_refuses_by_path_before_anything_changes(layer, method, message):
+    good = ConvTranspose(1, 1, (4, 4), strides=2)
+    model = nnx.Dict(good=good, bad=nnx.List([layer]))
+    with pytest.raises(ValueError, match=rf"cannot replace the transposed convolution at bad\.0: .*{message}"):
+        nn.replace_upsampling(model, method, rngs=nnx.Rngs(0))
+    assert model["good"] is good
+
+
+def test_refuses_what_is_no_model():
+    with pytest.raises(ValueError, match="model must be a Flax NNX module or a container of them, got int"):
+        nn.replace_upsampling(3, "dcl", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="method must be one of dcl"):
+        nn.replace_upsampling(Decoder(), "deconv", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
