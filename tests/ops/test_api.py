@@ -57,7 +57,7 @@ def _case(name: str, ndim: int, batch: int = 8):
             (0, 0),
         ),
         "transposed_conv direct": (partial(ops.transposed_conv, kernel=kernel, method="direct"), maps, (0, 0)),
-        "ss_conv banded": (partial(ops.ss_conv, kernel=random(3, *(27, 6, 3)[ndim - 1 :: -1])), maps, (0, 0)),
+        "ss_conv blocked": (partial(ops.ss_conv, kernel=random(3, *(51, 8, 4)[ndim - 1 :: -1])), maps, (0, 0)),
     }[name]
 
 
@@ -71,7 +71,7 @@ def _kernels(ndim: int, c_in: int) -> list[jax.Array]:
     return kernels
 
 
-FORMS = ["dilated_conv decomposed", "ss_conv banded", "transposed_conv direct"]
+FORMS = ["dilated_conv decomposed", "ss_conv blocked", "transposed_conv direct"]
 OPERATIONS = sorted(set(PUBLIC) - PARAMETERLESS) + FORMS
 each_operation = pytest.mark.parametrize("name", OPERATIONS)
 CASES = [(name, ndim) for name in OPERATIONS for ndim in (1, 2, 3) if name != "fast_pixel_deconv" or ndim == 2]

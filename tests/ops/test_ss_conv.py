@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from smoothjax import ops
-from smoothjax.ops import _ss_conv
+from smoothjax.ops import _spatial_filter
 from tests.ops.cases import EXAMPLES, convolutions, convolve
 from tests.support import TOLERANCE, assert_close, random
 
@@ -47,8 +47,10 @@ def test_both_forms_agree_in_value_and_gradients(case):
         out, vjp = jax.vjp(lambda x, kernel: form(x, kernel, rate), x, kernel)
         return out, *vjp(jnp.cos(out))
 
-    banded, shifted = pull(_ss_conv._banded, x, kernel), pull(_ss_conv._shifted_sum, x, kernel)
-    for actual, reference in zip(banded, shifted, strict=True):
+    blocked, shifted = (
+        pull(form, x, kernel) for form in (_spatial_filter.blocked_product, _spatial_filter.shifted_sum)
+    )
+    for actual, reference in zip(blocked, shifted, strict=True):
         assert_close(actual, reference)
 
 
@@ -59,13 +61,46 @@ def test_large_filters(taps):
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
 
-@pytest.mark.parametrize(("length", "taps", "rate"), [(200, 27, 1), (129, 31, 2), (400, 9, 40), (64, 27, 3)])
-def test_long_rows_are_cut_into_tiles(length, taps, rate):
+@pytest.mark.parametrize(("length", "taps", "rate"), [(200, 51, 1), (129, 31, 2), (400, 9, 40), (64, 53, 1)])
+def test_long_rows_are_cut_into_blocks(length, taps, rate):
     x, kernel = random(0, 2, length, 3), random(1, taps)
-    banded = jax.jit(partial(_ss_conv._banded, rate=rate))(x, kernel) if length > (taps - 1) * rate else None
-    if banded is not None:
-        assert_close(banded, _ss_conv._shifted_sum(x, kernel, rate))
+    if length > (taps - 1) * rate:
+        blocked = jax.jit(partial(_spatial_filter.blocked_product, rate=rate))(x, kernel)
+        assert_close(blocked, _spatial_filter.shifted_sum(x, kernel, rate))
     assert_close(ops.ss_conv(x, kernel, rate=rate), _one_filter(np.asarray(x), np.asarray(kernel), rate, "SAME"))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("shape", "size", "rate"), [
+    ((2, 11, 9, 3), (3, 3), 1), ((1, 19, 2), (5,), 2), ((1, 5, 4, 5, 2), (3, 2, 3), 1), ((1, 12, 10, 2), (8, 9), 1),
+])  # fmt: skip
+def test_its_own_derivatives_are_those_of_the_plain_form(shape, size, rate):
+    """In forward, reverse and mixed mode, of first and second order: the rule is exact everywhere."""
+    x, kernel = random(0, *shape, dtype=jnp.float64), random(1, *size, dtype=jnp.float64)
+    dx, dkernel = random(2, *shape, dtype=jnp.float64), random(3, *size, dtype=jnp.float64)
+    pads = [((taps - 1) * rate // 2, (taps - 1) * rate - (taps - 1) * rate // 2) for taps in size]
+
+    def plain(x, kernel):
+        return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pads, (0, 0)]), kernel, rate)
+
+    def derivatives(form):
+        loss = lambda x, kernel: jnp.sum(jnp.sin(form(x, kernel)) * x)
+        grad = jax.grad(loss, (0, 1))
+        forward = jax.jvp(form, (x, kernel), (dx, dkernel))
+        hessian_product = jax.jvp(grad, (x, kernel), (dx, dkernel))  # forward over reverse
+        reverse_twice = jax.vjp(grad, x, kernel)[1]((dx, dkernel))
+        mapped = jax.vmap(grad)(*(jnp.stack([value, -value]) for value in (x, kernel)))
+        return jax.tree.leaves((forward, hessian_product, reverse_twice, mapped))
+
+    forms = (partial(ops.ss_conv, rate=rate), plain)
+    for actual, reference in zip(*(jax.jit(derivatives, static_argnums=0)(form) for form in forms), strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.parametrize("channels", [512, 513])
+def test_channels_that_would_alias(channels):
+    x, kernel = random(0, 1, 6, 5, channels), random(1, 5, 5)
+    assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
 
 def test_memory_grows_with_the_length_alone():

@@ -1,0 +1,113 @@
+"""One spatial filter for all channels, without padding: the hot part of the SS convolution, and its derivatives.
+
+Two forms of the same correlation. `shifted_sum`, the plain one, is a sum of shifted copies and the fastest for filters
+up to 7x7; in `blocked_product` the filter is a banded matrix that acts on overlapping blocks of the map, and the
+gradient of the filter is a product of blocks with blocks. On two CPU cores at 2x40x40x256, forward + backward: 3x3
+10 ms with the plain form alone, 2.5 ms with both; 7x7 101 and 5.5 ms.
+"""
+
+import itertools
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps.
+_MAX_SHIFTED_TAPS = 49
+# Output positions a block, by number of axes: a block and its surroundings should fill the matrix units, no more.
+_BLOCK = {1: 64, 2: 8, 3: 4}
+# With fewer channels than this, blocks are twice as long, lest the products become too small.
+_MIN_CHANNELS = 32
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def filter_maps(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """Correlates maps `[N, *S, C]` with `[*K]` at a rate, without padding, on checked arguments of one dtype."""
+    if math.prod(kernel.shape) <= _MAX_SHIFTED_TAPS:
+        return shifted_sum(x, kernel, rate)
+    return blocked_product(x, kernel, rate)
+
+
+@filter_maps.defjvp
+def _filter_maps_jvp(rate: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
+    (x, kernel), (dx, dkernel) = primals, tangents
+    y = filter_maps(x, kernel, rate)
+    return y, _written_backwards(dx, kernel, rate, y) + blocked_product(x, dkernel, rate)
+
+
+def _written_backwards(dx: jax.Array, kernel: jax.Array, rate: int, y: jax.Array) -> jax.Array:
+    """`filter_maps` as the transpose of its transpose, which is a filter, too: flipped, over the padded cotangent."""
+    reach = [(taps - 1) * rate for taps in kernel.shape]
+
+    def transposed(cotangent: jax.Array) -> jax.Array:
+        padded = lax.pad(cotangent, cotangent.dtype.type(0), [(0, 0, 0), *((r, r, 0) for r in reach), (0, 0, 0)])
+        return filter_maps(lax.optimization_barrier(padded), jnp.flip(kernel), rate)
+
+    (out,) = jax.linear_transpose(transposed, jax.ShapeDtypeStruct(y.shape, y.dtype))(dx)
+    return out
+
+
+def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """The plain form: the sum over the taps of shifted copies of x."""
+    size = _out_size(x, kernel, rate)
+
+    def shifted(tap: tuple[int, ...]) -> jax.Array:
+        window = [slice(t * rate, t * rate + length) for t, length in zip(tap, size, strict=True)]
+        return x[(slice(None), *window)]
+
+    total: Any = sum(kernel[tap] * shifted(tap) for tap in itertools.product(*map(range, kernel.shape)))
+    return total
+
+
+def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """The same by products, block by block: a banded matrix times a block of the output and what surrounds it.
+
+    The transpose with respect to the kernel multiplies blocks by blocks, over the channels, and adds the diagonals.
+    """
+    ndim, zero = x.ndim - 2, x.dtype.type(0)
+    if rate > 1:
+        kernel = lax.pad(kernel, zero, [(0, 0, rate - 1)] * ndim)
+    size, channels = _out_size(x, kernel, 1), x.shape[-1]
+    largest = _BLOCK[ndim] if channels >= _MIN_CHANNELS else 2 * _BLOCK[ndim]
+    counts = [-(-length // largest) for length in size]
+    blocks = [-(-length // count) for length, count in zip(size, counts, strict=True)]
+    missing = [count * block - length for count, block, length in zip(counts, blocks, size, strict=True)]
+    x = lax.pad(x, zero, [(0, 0, 0), *((0, more, 0) for more in missing), (0, 0, 0)])
+    window = [block + taps - 1 for block, taps in zip(blocks, kernel.shape, strict=True)]
+    for block in blocks:
+        kernel = _banded(kernel, block)
+    # From [block, window] of each axis to one matrix.
+    matrix = kernel.transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)).reshape(math.prod(blocks), -1)
+
+    # Keeping the blocks for the backward pass would copy the map several times over.
+    @jax.checkpoint
+    def block_at(start: jax.Array) -> jax.Array:
+        part = lax.dynamic_slice(x, (*start, 0), (1, *window, channels))
+        return jnp.dot(matrix, part.reshape(-1, channels), precision=lax.Precision.HIGHEST)
+
+    corners = [range(x.shape[0]), *(range(0, n * block, block) for n, block in zip(counts, blocks, strict=True))]
+    y = lax.map(block_at, jnp.array(list(itertools.product(*corners))))
+    y = y.reshape(x.shape[0], *counts, *blocks, channels)
+    order = [1 + axis + shift for axis in range(ndim) for shift in (0, ndim)]
+    y = y.transpose(0, *order, 2 * ndim + 1)
+    y = y.reshape(x.shape[0], *(n * block for n, block in zip(counts, blocks, strict=True)), channels)
+    return y[(slice(None), *(slice(length) for length in size))]
+
+
+def _banded(kernel: jax.Array, block: int) -> jax.Array:
+    """Turns the first axis of the filter into the last two, `[block, block + K - 1]`: row i holds it from column i on.
+
+    Rows of K + block, read as rows of one less, move by one column a row.
+    """
+    taps, rest = kernel.shape[0], kernel.shape[1:]
+    padded = jnp.pad(jnp.moveaxis(kernel, 0, -1), [(0, 0)] * len(rest) + [(0, block)])
+    rows = jnp.broadcast_to(padded[..., None, :], (*rest, block, taps + block)).reshape(*rest, -1)
+    return rows[..., : block * (taps + block - 1)].reshape(*rest, block, taps + block - 1)
+
+
+def _out_size(x: jax.Array, kernel: jax.Array, rate: int) -> list[int]:
+    return [length - (taps - 1) * rate for length, taps in zip(x.shape[1:-1], kernel.shape, strict=True)]
