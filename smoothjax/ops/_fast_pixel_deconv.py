@@ -1,15 +1,11 @@
 """The fast form of pixel deconvolution: factor 2, two dimensions, the last two phases from one masked kernel."""
 
-import itertools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import accumulation_dtype, check_maps, check_parameter
-from ._dilated import check_kernel, convolve_same
+from ._checks import check_maps, check_parameter
+from ._dilated import check_kernel, convolve, convolve_same
 from ._reinterlace import reinterlace
 
 
@@ -73,47 +69,32 @@ def fast_pixel_deconv(
 
 
 def _between(first: jax.Array, second: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The phases (0, 1) and (1, 0), at low resolution, where nothing is multiplied by the empty half of the map.
+    """The phases (0, 1) and (1, 0) at low resolution, where nothing is multiplied by the empty half of the map.
 
-    One matrix product a source gives its part in every tap at every pixel; a phase is the sum of shifted ones.
+    Each takes half of the live taps from either source: those of even row and odd column offset, and the others.
     """
-    height, width = kernel.shape[:2]
-    taps = [tap for tap in itertools.product(range(height), range(width)) if _is_live(tap, kernel.shape)]
-    if not taps:  # 1x1: all of it is masked
-        return jnp.zeros_like(first), jnp.zeros_like(first)
-    weights = jnp.stack([kernel[tap] for tap in taps], 1)  # [C, taps, C]
-    parts = [
-        jnp.einsum("nhwc,ctd->tnhwd", source, weights, preferred_element_type=accumulation_dtype(first.dtype))
-        for source in (first, second)
-    ]
-    phases = []
-    for phase in ((0, 1), (1, 0)):
-        total: Any = 0
-        for index, tap in enumerate(taps):
-            # The row and column of the up-sampled map that this tap reads, relative to 2 i and 2 j.
-            row, column = phase[0] + tap[0] - height // 2, phase[1] + tap[1] - width // 2
-            total = total + _shift(parts[row % 2][index], row // 2, column // 2)
-        phases.append(total.astype(first.dtype))
-    return phases[0], phases[1]
+    right = _part(first, kernel, (0, 1), (0, 1)) + _part(second, kernel, (0, 1), (1, 0))
+    below = _part(first, kernel, (1, 0), (1, 0)) + _part(second, kernel, (1, 0), (0, 1))
+    return right, below
+
+
+def _part(source: jax.Array, kernel: jax.Array, phase: tuple[int, int], parity: tuple[int, int]) -> jax.Array:
+    """What a phase takes from one source: the taps whose offsets have this parity, every other row and column."""
+    starts = [(size // 2 + odd) % 2 for size, odd in zip(kernel.shape, parity, strict=False)]
+    part = kernel[starts[0] :: 2, starts[1] :: 2]
+    if 0 in part.shape:  # 1x1: all of it is masked
+        return jnp.zeros_like(source)
+    # The first tap reads from here on, in pixels of the source.
+    first = [(p + start - size // 2) // 2 for p, start, size in zip(phase, starts, kernel.shape, strict=False)]
+    pairs = tuple((-low, low + taps - 1) for low, taps in zip(first, part.shape, strict=False))
+    return convolve(source, part, pairs, rate=1)
 
 
 def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Array:
     """Steps 3 to 5 of Fig. 6 as they are drawn: the reference of `_between`."""
     empty = jnp.zeros_like(first)
     half_filled = reinterlace(jnp.stack([first, empty, empty, second]), rate=2)
-    height, width = kernel.shape[:2]
-    live = jnp.array([[_is_live((row, column), kernel.shape) for column in range(width)] for row in range(height)])
+    rows, columns = (jnp.arange(size) - size // 2 for size in kernel.shape[:2])
+    live = (rows[:, None] + columns[None, :]) % 2 == 1
     masked = jnp.where(live[:, :, None, None], kernel, jnp.zeros_like(kernel))
     return half_filled + convolve_same(half_filled, masked)
-
-
-def _is_live(tap: tuple[int, int], size: tuple[int, ...]) -> bool:
-    """Whether the offsets of a tap from the centre add to an odd number."""
-    return (tap[0] - size[0] // 2 + tap[1] - size[1] // 2) % 2 == 1
-
-
-def _shift(x: jax.Array, rows: int, columns: int) -> jax.Array:
-    """`y[i, j] = x[i + rows, j + columns]`, 0 beyond the border, of maps `[N, H, W, C]`."""
-    if rows == columns == 0:
-        return x
-    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), (-rows, rows, 0), (-columns, columns, 0), (0, 0, 0)])

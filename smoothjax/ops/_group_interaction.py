@@ -8,11 +8,8 @@ from jax.typing import ArrayLike
 from ._checks import accumulation_dtype, check_groups, check_int, check_maps, check_ndim, check_parameter
 from ._dilated import check_kernel, convolve
 from ._padding import Padding, resolve_padding
+from ._phase_mixing import mix_phases
 from ._reinterlace import merge_blocks, split_blocks
-
-_SPATIAL = "hwd"  # spatial axes of one block
-_PHASE_IN = "xyz"
-_PHASE_OUT = "ijk"
 
 
 def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
@@ -48,7 +45,10 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
     """
     groups = check_groups(groups)
     weight = _check_weight(weight, groups.shape[0], groups.dtype)
-    return _contract("ij,j...->i...", weight, groups)
+    dtype = accumulation_dtype(groups.dtype)
+    # It costs little beside the convolution, so that it can afford full precision everywhere.
+    out = jnp.einsum("ij,j...->i...", weight.astype(dtype), groups.astype(dtype), precision=lax.Precision.HIGHEST)
+    return out.astype(groups.dtype)
 
 
 def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
@@ -81,14 +81,10 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
       Wang & Ji, KDD 2018, Sec. 3.4 and Fig. 6.
     """
     x, rate = check_maps("x", x), check_int("rate", rate)
-    ndim = x.ndim - 2
-    weight = _check_weight(weight, rate**ndim, x.dtype).reshape((rate,) * (2 * ndim))
-    spatial, inputs, outputs = _SPATIAL[:ndim], _PHASE_IN[:ndim], _PHASE_OUT[:ndim]
-    source = "".join(a + b for a, b in zip(spatial, inputs, strict=True))
-    target = "".join(a + b for a, b in zip(spatial, outputs, strict=True))
-    # One contraction over the phases of a block; nothing is deinterlaced, so nothing is moved in memory twice.
-    blocks = _contract(f"{outputs}{inputs},n{source}c->n{target}c", weight, split_blocks(x, rate))
-    return merge_blocks(blocks, rate, x.shape[1:-1])
+    weight = _check_weight(weight, rate ** (x.ndim - 2), x.dtype)
+    dtype = accumulation_dtype(x.dtype)
+    mixed = mix_phases(split_blocks(x, rate).astype(dtype), weight.astype(dtype))
+    return merge_blocks(mixed.astype(x.dtype), rate, x.shape[1:-1])
 
 
 def group_interaction_dilated_conv(
@@ -161,13 +157,6 @@ def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
       Wang & Ji, KDD 2018, Eq. 6.
     """
     return jnp.eye(check_int("rate", rate) ** check_ndim(ndim))
-
-
-def _contract(subscripts: str, weight: jax.Array, x: jax.Array) -> jax.Array:
-    """An einsum that costs little beside the convolution, so that it can afford full precision everywhere."""
-    dtype = accumulation_dtype(x.dtype)
-    out = jnp.einsum(subscripts, weight.astype(dtype), x.astype(dtype), precision=lax.Precision.HIGHEST)
-    return out.astype(x.dtype)
 
 
 def _check_weight(weight: ArrayLike, groups: int, dtype: jnp.dtype) -> jax.Array:

@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._transpose import as_transpose_of
+
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps.
 _MAX_SHIFTED_TAPS = 49
 # Output positions a block, by number of axes: a block and its surroundings should fill the matrix units, no more.
@@ -36,19 +38,15 @@ def _filter_maps_jvp(rate: int, primals: Any, tangents: Any) -> tuple[jax.Array,
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
     y = filter_maps(x, kernel, rate)
-    return y, _written_backwards(dx, kernel, rate, y) + blocked_product(x, dkernel, rate)
+    of_maps = as_transpose_of(partial(_flipped, kernel, rate), y)(dx)
+    return y, of_maps + blocked_product(x, dkernel, rate)
 
 
-def _written_backwards(dx: jax.Array, kernel: jax.Array, rate: int, y: jax.Array) -> jax.Array:
-    """`filter_maps` as the transpose of its transpose, which is a filter, too: flipped, over the padded cotangent."""
+def _flipped(kernel: jax.Array, rate: int, cotangent: jax.Array) -> jax.Array:
+    """The transpose with respect to the maps, which is a filter, too: flipped, over the padded cotangent."""
     reach = [(taps - 1) * rate for taps in kernel.shape]
-
-    def transposed(cotangent: jax.Array) -> jax.Array:
-        padded = lax.pad(cotangent, cotangent.dtype.type(0), [(0, 0, 0), *((r, r, 0) for r in reach), (0, 0, 0)])
-        return filter_maps(lax.optimization_barrier(padded), jnp.flip(kernel), rate)
-
-    (out,) = jax.linear_transpose(transposed, jax.ShapeDtypeStruct(y.shape, y.dtype))(dx)
-    return out
+    padded = lax.pad(cotangent, cotangent.dtype.type(0), [(0, 0, 0), *((r, r, 0) for r in reach), (0, 0, 0)])
+    return filter_maps(lax.optimization_barrier(padded), jnp.flip(kernel), rate)
 
 
 def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:

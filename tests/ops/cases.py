@@ -2,8 +2,11 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
@@ -68,3 +71,13 @@ def convolve(x: np.ndarray, kernel: np.ndarray, rate: int, padding: Any) -> np.n
         window = tuple(slice(t * rate, t * rate + length) for t, length in zip(tap, out, strict=True))
         total += x[(slice(None), *window)] @ kernel[tap]
     return total
+
+
+def all_derivatives(form: Callable[[jax.Array, jax.Array], jax.Array], primals: Any, tangents: Any) -> list[jax.Array]:
+    """Of an operation on data and a parameter: in forward, reverse and mixed mode, first and second order, mapped."""
+    grad = jax.grad(lambda x, parameter: jnp.sum(jnp.sin(form(x, parameter)) ** 2), (0, 1))
+    forward = jax.jvp(form, primals, tangents)
+    hessian_product = jax.jvp(grad, primals, tangents)  # forward over reverse
+    reverse_twice = jax.vjp(grad, *primals)[1](tangents)
+    mapped = jax.vmap(grad)(*(jnp.stack([value, -value]) for value in primals))
+    return jax.tree.leaves((forward, hessian_product, reverse_twice, mapped))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothjax import ops
-from tests.ops.cases import EXAMPLES, convolutions, maps, pairs_of, rates
+from smoothjax.ops import _phase_mixing, _reinterlace
+from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, maps, pairs_of, rates
 from tests.support import TOLERANCE, assert_close, random
 
 
@@ -123,3 +124,29 @@ def test_refuses_a_wrong_weight(shape, message):
     ):
         with pytest.raises(ValueError, match=message):
             call(jnp.zeros(shape))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("shape", "rate"), [((2, 7, 3), 3), ((2, 5, 6, 3), 2), ((1, 4, 3, 5, 2), 2), ((1, 5, 4, 2), 1)]
+)
+def test_its_own_derivatives_are_those_of_the_plain_form(shape, rate):
+    """In forward, reverse and mixed mode, of first and second order: the rule is exact everywhere."""
+    ndim = len(shape) - 2
+    x, dx = (random(seed, *shape, dtype=jnp.float64) for seed in (0, 1))
+    weight, dweight = (random(seed, rate**ndim, rate**ndim, dtype=jnp.float64) for seed in (2, 3))
+
+    def plain(x, weight):
+        mixed = _phase_mixing.broadcast_sum(_reinterlace.split_blocks(x, rate), weight)
+        return _reinterlace.merge_blocks(mixed, rate, shape[1:-1])
+
+    forms = (partial(ops.ss_block_fc, rate=rate), plain)
+    both = [jax.jit(partial(all_derivatives, form))((x, weight), (dx, dweight)) for form in forms]
+    for actual, reference in zip(*both, strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+def test_both_forms_agree(ndim):
+    blocks, weight = random(0, 2, *(3, 2, 1, 2, 4, 2)[: 2 * ndim], 3), random(1, 2**ndim, 2**ndim)
+    assert_close(_phase_mixing.row_product(blocks, weight), _phase_mixing.broadcast_sum(blocks, weight))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from smoothjax import ops
 from smoothjax.ops import _spatial_filter
-from tests.ops.cases import EXAMPLES, convolutions, convolve
+from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, convolve
 from tests.support import TOLERANCE, assert_close, random
 
 
@@ -83,17 +83,9 @@ def test_its_own_derivatives_are_those_of_the_plain_form(shape, size, rate):
     def plain(x, kernel):
         return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pads, (0, 0)]), kernel, rate)
 
-    def derivatives(form):
-        loss = lambda x, kernel: jnp.sum(jnp.sin(form(x, kernel)) * x)
-        grad = jax.grad(loss, (0, 1))
-        forward = jax.jvp(form, (x, kernel), (dx, dkernel))
-        hessian_product = jax.jvp(grad, (x, kernel), (dx, dkernel))  # forward over reverse
-        reverse_twice = jax.vjp(grad, x, kernel)[1]((dx, dkernel))
-        mapped = jax.vmap(grad)(*(jnp.stack([value, -value]) for value in (x, kernel)))
-        return jax.tree.leaves((forward, hessian_product, reverse_twice, mapped))
-
     forms = (partial(ops.ss_conv, rate=rate), plain)
-    for actual, reference in zip(*(jax.jit(derivatives, static_argnums=0)(form) for form in forms), strict=True):
+    both = [jax.jit(partial(all_derivatives, form))((x, kernel), (dx, dkernel)) for form in forms]
+    for actual, reference in zip(*both, strict=True):
         assert_close(actual, reference)
 
 
