@@ -1,61 +1,28 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
 
-Method = Literal["none", "multigrid", "group_interaction", "ss_conv"]
-DataName = Literal["shapes", "camvid", "folder", "voc2012", "cityscapes"]
+from ..common.dense.config import DeepLabConfig, Degridding, DenseConfig, ImagesConfig
+
+Method = Degridding
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(DeepLabConfig):
     """The network: DeepLabv2."""
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "resnet101"
-    """Residual network that the features come from."""
-    width: int = 64
-    """Channels of the encoder's first stage; 64 is the published network."""
-    head: Literal["aspp", "large_fov"] = "aspp"
-    """Output layer: ASPP (rates 6, 12, 18, 24) or LargeFOV (rate 12)."""
-    head_rates: tuple[int, ...] | None = None
-    """Other dilation rates for the head, in cells of 8 pixels."""
-    smoothing: Method = "none"
-    """Degridding of the dilated convolutions in the last two stages; none is the baseline."""
-    stride_in: Literal["1x1", "3x3"] = "1x1"
-    """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
-    batch_norm: Literal["trained", "frozen"] = "trained"
-    """Whether batch normalisation learns, or keeps its statistics, scale and bias."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, batch statistics and loss stay float32."""
-
 
 @dataclass(frozen=True)
-class DataConfig:
-    """The images."""
+class DataConfig(ImagesConfig):
+    """The images, and what is cut out of them for training."""
 
-    name: DataName = "folder"
-    """Data set: drawn shapes, or a folder {train,val,test}/{images,labels}; the name gives the classes."""
-    root: Path | None = None
-    """Folder of the data set; shapes need none."""
-    classes: Path | None = None
-    """YAML or JSON file of class names and colours, for the data set folder."""
     scale: float = 1.0
     """Factor by which all images are resized for the network; results are scored at full size."""
     crop_size: tuple[int, int] = (321, 321)
     """Height and width of training crops in pixels, after scaling."""
     scale_range: tuple[float, float] = (0.5, 1.5)
     """Smallest and largest random factor of training images."""
-    mirror: bool = True
-    """Whether training images are mirrored at random."""
-    check: bool = True
-    """Whether all files of train and val are read once before training."""
-    train_images: int = 2048
-    """Number of drawn training images (shapes)."""
-    val_images: int = 64
-    """Number of drawn validation images (shapes)."""
-    image_size: tuple[int, int] = (97, 97)
-    """Height and width of drawn images in pixels (shapes)."""
 
 
 @dataclass(frozen=True)
@@ -98,28 +65,23 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DenseConfig):
     """One run."""
+
+    study: ClassVar[str] = "segmentation"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
-    steps: int = 20000
-    """Length of the run in updates."""
-    batch_size: int = 10
-    """Images in an update, over all devices."""
-    eval_batch_size: int = 4
-    """Images evaluated together, over all devices."""
-    log_every: int = 20
-    """Updates between log lines."""
-    evaluate_every: int = 1000
-    """Updates between evaluations; there is one at the end, too."""
-    evaluate_images: int | None = None
-    """Validation images of the evaluations during training; by default all."""
-    checkpoint_every: int = 500
-    """Updates between checkpoints; there is one at each evaluation, too."""
-    seed: int = 0
-    """Of initial weights, order and augmentation."""
+
+    @property
+    def method(self) -> Method:
+        """The degridding of this run."""
+        return self.model.smoothing
+
+    def with_method(self, method: Method) -> Self:
+        """The same run with another degridding."""
+        return replace(self, model=replace(self.model, smoothing=method))
 
 
 def learning_rate(config: Config) -> float:

@@ -1,21 +1,7 @@
 """Recipes by name: each is a difference from the defaults, and a lab note."""
 
-from dataclasses import dataclass
-
+from ..common.cli import Preset
 from .config import Config, DataConfig, ModelConfig, OptimizerConfig, Rates
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A recipe.
-
-    Attributes:
-      config: the configuration.
-      note: one line: what it is, and how long it takes.
-    """
-
-    config: Config
-    note: str
 
 
 def _same_rate(rate: float) -> Rates:

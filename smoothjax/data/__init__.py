@@ -18,12 +18,13 @@ from ._files import read_mask as read_mask
 from ._folder import FolderSource as FolderSource
 from ._folder import find_classes as find_classes
 from ._pipeline import Augmentation as Augmentation
-from ._pipeline import augment as augment
 from ._pipeline import train_iterator as train_iterator
 from ._presets import CAMVID as CAMVID
 from ._presets import CITYSCAPES as CITYSCAPES
+from ._presets import COCO as COCO
 from ._presets import SHAPES as SHAPES
 from ._presets import VOC2012 as VOC2012
+from ._resized import ResizedSource as ResizedSource
 from ._shapes import ShapesSource as ShapesSource
 from ._source import InvalidDataError as InvalidDataError
 from ._source import Record as Record

@@ -1,7 +1,7 @@
 """The endless stream of augmented training batches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 import grain
@@ -52,40 +52,38 @@ class Augmentation:
             raise ValueError(f"scale_range must be (low, high) with 0 < low <= high, got {self.scale_range}")
         check_statistics(self.mean, self.std)
 
+    def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:
+        """Varies one example and makes it `crop_size` large, ready for a network.
 
-def augment(record: Record, rng: np.random.Generator, augmentation: Augmentation) -> Record:
-    """Varies one example and makes it `crop_size` large, ready for a network.
+        Args:
+          record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+          rng: generator of every choice.
 
-    Args:
-      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
-      rng: generator of every choice.
-      augmentation: the options.
+        Returns:
+          Image float32 `[*crop_size, 3]`, exactly 0 where padded; label int32 `crop_size`, 255 where padded.
 
-    Returns:
-      Image float32 `[*crop_size, 3]`, exactly 0 where padded; label int32 `crop_size`, 255 where padded.
+        Raises:
+          ValueError: image or label is not uint8.
 
-    Raises:
-      ValueError: image or label is not uint8.
-
-    Example:
-      >>> import numpy as np
-      >>> record = {"image": np.zeros((8, 9, 3), np.uint8), "label": np.zeros((8, 9), np.uint8)}
-      >>> augment(record, np.random.default_rng(0), Augmentation(crop_size=(5, 5)))["image"].shape
-      (5, 5, 3)
-    """
-    low, high = augmentation.scale_range
-    record = random_scale(record, rng, low=low, high=high)
-    if augmentation.mirror:
-        record = random_mirror(record, rng)
-    # Cropping before padding gives the same as after it, see random_crop, and normalizes fewer pixels.
-    record = random_crop(record, rng, augmentation.crop_size)
-    return pad_to(normalize(record, mean=augmentation.mean, std=augmentation.std), augmentation.crop_size)
+        Example:
+          >>> import numpy as np
+          >>> record = {"image": np.zeros((8, 9, 3), np.uint8), "label": np.zeros((8, 9), np.uint8)}
+          >>> Augmentation(crop_size=(5, 5))(record, np.random.default_rng(0))["image"].shape
+          (5, 5, 3)
+        """
+        low, high = self.scale_range
+        record = random_scale(record, rng, low=low, high=high)
+        if self.mirror:
+            record = random_mirror(record, rng)
+        # Cropping before padding gives the same as after it, see random_crop, and normalizes fewer pixels.
+        record = random_crop(record, rng, self.crop_size)
+        return pad_to(normalize(record, mean=self.mean, std=self.std), self.crop_size)
 
 
 def train_iterator(
     source: Source,
     *,
-    augmentation: Augmentation,
+    augmentation: Callable[[Record, np.random.Generator], Record],
     batch_size: int,
     seed: int,
     process_index: int = 0,
@@ -103,7 +101,8 @@ def train_iterator(
 
     Args:
       source: the training split.
-      augmentation: how examples are varied.
+      augmentation: how examples are varied and made ready: an `Augmentation`, or any other function of an example and
+        a generator, from which all its chance must come. It is called from several threads.
       batch_size: examples in a batch of the whole job, B.
       seed: 0 .. 2^32 - 1.
       process_index: number of this process, i.
@@ -111,7 +110,8 @@ def train_iterator(
       threads: threads that prepare batches ahead; 0 prepares each one when it is asked for.
 
     Returns:
-      An iterator of `{"image": float32 [B/n, *crop_size, 3], "label": int32 [B/n, *crop_size]}`.
+      An iterator of what `augmentation` returns, stacked: `{"image": float32 [B/n, *crop_size, 3], "label": int32
+      [B/n, *crop_size]}` for an `Augmentation`.
 
     Raises:
       ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
@@ -137,7 +137,7 @@ def train_iterator(
         .seed(seed)
         .shuffle()
         .repeat()
-        .random_map(partial(augment, augmentation=augmentation))
+        .random_map(augmentation)
         .slice(slice(process_index, None, process_count))
         .batch(batch_size // process_count, drop_remainder=True)
     )

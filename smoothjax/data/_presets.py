@@ -32,6 +32,23 @@ VOC2012 = Classes(
 )
 """PASCAL VOC 2012: background and twenty classes, in the colours of the devkit."""
 
+COCO = Classes(
+    names=(
+        "background",
+        *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),
+        *("fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow"),
+        *("elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee"),
+        *("skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+        *("tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple"),
+        *("sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch"),
+        *("potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard"),
+        *("cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase"),
+        *("scissors", "teddy bear", "hair drier", "toothbrush"),
+    ),
+    colors=default_colors(81),
+)
+"""MS-COCO: background and the eighty things of the detection challenge, in its order, with labels 1 .. 80 in a row."""
+
 CITYSCAPES = Classes(
     names=(
         *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign"),

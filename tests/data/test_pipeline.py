@@ -95,6 +95,21 @@ def test_augmentation_differs_between_epochs_and_within_a_batch():
     assert len({image.tobytes() for image in images}) == len(images)
 
 
+def test_any_function_augments():
+    """Of an example and a generator, to arrays of any names; chance is as reproducible as that of `Augmentation`."""
+
+    def noisy(record, rng):
+        return {"value": record["image"][0, 0, :1], "noise": rng.standard_normal(3, np.float32)}
+
+    one, two = (_batches(_Numbered(6), 4, augmentation=noisy, threads=threads) for threads in (0, 2))
+    assert set(one[0]) == {"value", "noise"}
+    assert (one[0]["noise"].shape, one[0]["noise"].dtype) == ((4, 3), np.float32)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a["value"], b["value"])
+        np.testing.assert_array_equal(a["noise"], b["noise"])
+    assert len({row.tobytes() for batch in one for row in batch["noise"]}) == 16
+
+
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_state_resumes_exactly_in_mid_epoch(shapes, taken):
     options = {"augmentation": _VARIED, "batch_size": 4, "seed": 3}

@@ -106,12 +106,12 @@ def test_normalize():
 
 @settings(deadline=None, max_examples=40)
 @given(_sizes, _sizes, st.integers(0, 2**32 - 1))
-def test_augment_equals_the_paper_order(size, crop, seed):
-    """Scale, mirror, subtract the mean, pad, crop: what `augment` computes with less work."""
+def test_augmentation_equals_the_paper_order(size, crop, seed):
+    """Scale, mirror, subtract the mean, pad, crop: what an `Augmentation` computes with less work."""
     record = {"image": np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)}
     record["label"] = _coded(*size)["label"]
     options = Augmentation(crop_size=crop, mean=_MEAN, std=_STD)
-    fast = data.augment(record, np.random.default_rng(seed), options)
+    fast = options(record, np.random.default_rng(seed))
 
     rng = np.random.default_rng(seed)
     slow = data.random_mirror(data.random_scale(record, rng, low=0.5, high=1.5), rng)
@@ -124,10 +124,10 @@ def test_augment_equals_the_paper_order(size, crop, seed):
         assert fast[key].dtype == slow[key].dtype
 
 
-def test_augment_without_chance_is_the_identity():
+def test_augmentation_without_chance_is_the_identity():
     record = _coded(7, 9)
     options = Augmentation(crop_size=(7, 9), scale_range=(1, 1), mirror=False, mean=(0, 0, 0), std=(1, 1, 1))
-    result = data.augment(record, np.random.default_rng(0), options)
+    result = options(record, np.random.default_rng(0))
     np.testing.assert_array_equal(result["image"], record["image"])
     np.testing.assert_array_equal(result["label"], record["label"])
 
@@ -137,7 +137,7 @@ def test_inputs_are_left_alone():
     for array in record.values():
         array.flags.writeable = False
     for seed in range(10):
-        data.augment(record, np.random.default_rng(seed), Augmentation(crop_size=(8, 8)))
+        Augmentation(crop_size=(8, 8))(record, np.random.default_rng(seed))
 
 
 def test_refuses():

@@ -8,22 +8,29 @@ from pathlib import Path
 
 import jax
 
+#: The studies that share the grammar; each is `experiments.NAME`.
+STUDIES = ("segmentation", "pixel_dcn")
+
 ROOT = Path(__file__).resolve().parents[2]
 
-#: A network and images so small that a run takes seconds.
+#: Networks and images so small that a run takes seconds.
+TINY_U_NET = shlex.split(
+    "--model.width 4 --model.depth 2 --data.image-size 36 40 --data.size 16 24 --data.train-images 24 "
+    "--data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
+)
 TINY = shlex.split(
     "--model.encoder resnet18 --model.width 4 --model.head-rates 1 2 --data.image-size 40 40 --data.crop-size 33 33 "
     "--data.train-images 24 --data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
 )
 
 
-def start(*arguments: object, folder: Path) -> "subprocess.Popen[str]":
-    """Starts ``python -m experiments.segmentation`` in a folder."""
+def start(*arguments: object, folder: Path, study: str = "segmentation") -> "subprocess.Popen[str]":
+    """Starts ``python -m experiments.STUDY`` in a folder."""
     cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     # Studies are run from the checkout; here they run elsewhere, so that nothing is left in it.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     environment |= {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
-    command = [sys.executable, "-W", "error::DeprecationWarning:experiments", "-m", "experiments.segmentation"]
+    command = [sys.executable, "-W", "error::DeprecationWarning:experiments", "-m", f"experiments.{study}"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=folder,
@@ -34,9 +41,9 @@ def start(*arguments: object, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def run(*arguments: object, folder: Path, status: int = 0) -> tuple[str, str]:
-    """Runs the study to its end, checks its exit status, and returns what it printed."""
-    with start(*arguments, folder=folder) as process:
+def run(*arguments: object, folder: Path, status: int = 0, study: str = "segmentation") -> tuple[str, str]:
+    """Runs a study to its end, checks its exit status, and returns what it printed."""
+    with start(*arguments, folder=folder, study=study) as process:
         out, err = process.communicate(timeout=900)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return out, err

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import subprocess
 import sys
@@ -10,17 +11,26 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from experiments.segmentation.__main__ import main
+from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
 from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig, OptimizerConfig, learning_rate
 from experiments.segmentation.presets import PRESETS
-from experiments.segmentation.run_folder import check_run, describe_run, from_dict, load_config, to_dict
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
+from tests.experiments.command_line import STUDIES
 
 METHODS = get_args(Method)
 
 
+def _module(study, name):
+    return importlib.import_module(f"experiments.{study}.{name}")
+
+
+def _main(study, arguments):
+    return _module(study, "__main__").main(arguments)
+
+
 def test_choices_are_those_of_the_library():
+    assert get_args(_module("pixel_dcn", "config").Method) == models.UPSAMPLINGS
     hints = get_type_hints(ModelConfig)
     assert METHODS == models.DEGRIDDINGS
     assert get_args(hints["encoder"]) == models.ENCODERS
@@ -61,21 +71,50 @@ def test_an_asked_for_rate_holds_for_every_method():
     assert learning_rate(config) == 0.5
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_configurations_survive_their_file(preset, tmp_path):
-    config = PRESETS[preset].config
+@pytest.mark.parametrize(
+    ("study", "preset"), [(study, preset) for study in STUDIES for preset in _module(study, "presets").PRESETS]
+)
+def test_configurations_survive_their_file(study, preset, tmp_path):
+    config = _module(study, "presets").PRESETS[preset].config
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
-    assert from_dict(Config, to_dict(config)) == config
+    assert from_dict(type(config), to_dict(config)) == config
     for starts in (1, 2):
-        describe_run(tmp_path / "run", config, {"road": (1, 2, 3), "car": (4, 5, 6)})
-        assert load_config(tmp_path / "run") == config
+        describe_run(tmp_path / "run", config, Classes(("road", "car"), ((1, 2, 3), (4, 5, 6))))
+        assert load_config(tmp_path / "run", type(config)) == config
         assert load_classes(tmp_path / "run/classes.yaml") == Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
-        assert len(json.loads((tmp_path / "run/environment.json").read_text())) == starts
+        environments = json.loads((tmp_path / "run/environment.json").read_text())
+        assert len(environments) == starts
+        assert environments[-1]["command"].startswith(f"python -m experiments.{study} ")
     check_run(tmp_path / "run", config)
 
 
+@pytest.mark.parametrize("study", STUDIES)
+def test_methods_and_labels_agree(study):
+    program = _module(study, "__main__").PROGRAM
+    config = program.presets["demo"].config
+    assert type(config) is program.config
+    methods = get_args(program.method)
+    assert set(program.methods) <= set(methods)
+    assert set(program.load().labels) == set(methods)
+    assert [config.with_method(method).method for method in methods] == list(methods)
+
+
+def test_a_run_belongs_to_its_study(tmp_path, capsys):
+    """Files of the first study did not always say so."""
+    describe_run(tmp_path / "run", Config())
+    path = tmp_path / "run/config.yaml"
+    for text in (path.read_text(), path.read_text().replace("study: segmentation\n", "")):
+        path.write_text(text)
+        assert load_config(tmp_path / "run", Config) == Config()
+        assert _main("pixel_dcn", ["evaluate", str(tmp_path / "run")]) == 1
+        expected = "holds a run of the study segmentation: use python -m experiments.segmentation"
+        assert expected in capsys.readouterr().err
+        assert _main("pixel_dcn", ["train", "demo", "--run", str(tmp_path / "run"), "--batch-size", "8"]) == 1
+        assert expected in capsys.readouterr().err
+
+
 def test_a_folder_keeps_its_configuration(tmp_path):
-    describe_run(tmp_path / "run", Config(), {})
+    describe_run(tmp_path / "run", Config())
     other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
     with pytest.raises(ValueError, match="another configuration; it differs in") as error:
         check_run(tmp_path / "run", other)
@@ -91,7 +130,7 @@ def test_a_folder_keeps_its_configuration(tmp_path):
 def test_refuses_a_damaged_configuration(tmp_path, content, message):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(ValueError, match=message):
-        load_config(tmp_path)
+        load_config(tmp_path, Config)
 
 
 def test_refuses_a_folder_that_holds_something_else(tmp_path):
@@ -102,10 +141,11 @@ def test_refuses_a_folder_that_holds_something_else(tmp_path):
         check_run(tmp_path / "thesis.tex", Config())
 
 
-def test_help_imports_no_jax(repository):
+@pytest.mark.parametrize("study", STUDIES)
+def test_help_imports_no_jax(repository, study):
     """What makes ``--help`` answer at once."""
     code = (
-        "import sys; from experiments.segmentation.__main__ import main\n"
+        f"import sys; from experiments.{study}.__main__ import main\n"
         "try: main(['train', 'demo', '--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'jax', 'flax', 'numpy', 'matplotlib', 'grain'} & set(sys.modules), 'imported too early'"
@@ -114,60 +154,79 @@ def test_help_imports_no_jax(repository):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    ("study", "arguments", "expected"),
     [
-        (["--help"], ["train PRESET", "compare PRESET", "evaluate RUN", "predict RUN IMAGES...", "examples:"]),
-        (["train", "--help"], ["presets:", "demo", "camvid", "voc2012", "cityscapes"]),
-        (["train", "camvid", "--help"], ["--data.root", "--model.smoothing", "--optim.rates.ss-conv", "in pixels"]),
-        (["compare", "demo", "--help"], ["--methods", "--seeds", "--out"]),
-        (["predict", "--help"], ["IMAGES", "--out", "--checkpoint"]),
+        ("segmentation", "--help", ["train PRESET", "evaluate RUN", "predict RUN IMAGES...", "examples:"]),
+        ("segmentation", "train --help", ["presets:", "demo", "camvid", "voc2012", "cityscapes"]),
+        ("segmentation", "train camvid --help", ["--data.root", "--model.smoothing", "--optim.rates.ss-conv"]),
+        ("segmentation", "compare demo --help", ["--methods", "--seeds", "--out", "in pixels"]),
+        ("segmentation", "predict --help", ["IMAGES", "--out", "--checkpoint"]),
+        ("pixel_dcn", "--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict RUN IMAGES..."]),
+        ("pixel_dcn", "compare --help", ["demo", "camvid", "voc2012-unet", "coco-unet", "voc2012-deeplab"]),
+        ("pixel_dcn", "train coco-unet --help", ["--data.size", "--model.upsampling", "--optim.power"]),
+        ("pixel_dcn", "compare demo --help", ["--methods", "(default: dcl ipixel_dcl", "--seeds", "--out"]),
     ],
 )
-def test_help(capsys, arguments, expected):
+def test_help(capsys, study, arguments, expected):
     with contextlib.suppress(SystemExit):
-        assert main(arguments) == 0
+        assert _main(study, arguments.split()) == 0
     out = capsys.readouterr().out
     for word in expected:
         assert word in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("study", "arguments", "message"),
     [
-        (["trian", "demo"], "unknown command 'trian': did you mean train?"),
-        (["train", "camvd"], "unknown preset 'camvd': did you mean camvid?"),
-        (["train", "imagenet"], "unknown preset 'imagenet': choose one of demo, camvid"),
+        ("segmentation", "trian demo", "unknown command 'trian': did you mean train?"),
+        ("segmentation", "train camvd", "unknown preset 'camvd': did you mean camvid?"),
+        ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of demo, camvid"),
+        ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
+        ("pixel_dcn", "compare demo --methods pixeldcl", "invalid choice 'pixeldcl'"),
     ],
 )
-def test_suggests_what_was_meant(capsys, arguments, message):
+def test_suggests_what_was_meant(capsys, study, arguments, message):
     with pytest.raises(SystemExit) as stop:
-        main(arguments)
+        _main(study, arguments.split())
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    assert message in " ".join("".join(capsys.readouterr()).split())
+
+
+_EIGHT = "--batch-size 8 --eval-batch-size 8"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("study", "arguments", "message"),
     [
-        ("train camvid --run RUN --eval-batch-size 8", "the data set camvid lies in a folder: add --data.root FOLDER"),
-        (
-            "train camvid --run RUN --eval-batch-size 8 --data.root nowhere",
-            "split 'train' of nowhere is incomplete; expected",
-        ),
-        ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices, got 9"),
-        ("train demo --run RUN --eval-batch-size 4", "--eval-batch-size must be a positive multiple of the 8 devices"),
-        ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
-        ("train demo --run RUN --data.crop-size 0 9", "crop_size must be a positive height and width"),
-        ("train demo --run RUN --optim.label-smoothing 2", "--optim.label-smoothing must be in"),
-        ("train demo --run RUN --optim.class-weights 1 2", "must have one weight for each of the 8 classes, got 2"),
-        ("train demo --run RUN --optim.learning-rate -1", "rate"),
-        ("evaluate RUN", "holds no run (config.yaml is missing)"),
-        ("predict RUN missing.jpg", "no such image: missing.jpg"),
-        ("predict RUN", "name the images"),
+        *[
+            (study, arguments, message)
+            for study in STUDIES
+            for arguments, message in [
+                (f"train camvid --run RUN {_EIGHT}", "the data set camvid lies in a folder: add --data.root FOLDER"),
+                (f"train camvid --run RUN {_EIGHT} --data.root nowhere", "split 'train' of nowhere is incomplete"),
+                ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
+                ("train demo --run RUN --eval-batch-size 4", "try 8"),
+                ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
+                ("train demo --run RUN --optim.learning-rate -1", "rate"),
+                ("compare demo --out RUN --methods", "--methods and --seeds must name at least one each"),
+                ("evaluate RUN", "holds no run (config.yaml is missing)"),
+                ("predict RUN missing.jpg", "no such image: missing.jpg"),
+                ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
+            ]
+        ],
+        ("segmentation", "train demo --run RUN --data.crop-size 0 9", "crop_size must be a positive height and width"),
+        ("segmentation", "train demo --run RUN --optim.label-smoothing 2", "--optim.label-smoothing must be in"),
+        ("segmentation", "train demo --run RUN --optim.class-weights 1 2", "one weight for each of the 8 classes"),
+        ("pixel_dcn", "train demo --run RUN --data.size 64 100", "got 64 100: try 64 96"),
+        ("pixel_dcn", "train demo --run RUN --data.size 0 64", "size must be a positive height and width in pixels"),
+        ("pixel_dcn", "train demo --run RUN --model.depth 1", "depth must be an int >= 2"),
+        ("pixel_dcn", "train demo --run RUN --model.head-rates 1 2", "--model.head-rates is an option of DeepLab"),
+        ("pixel_dcn", "train demo --run RUN --optim.power 0", "power must be positive and finite"),
+        ("pixel_dcn", "train demo --run RUN --optim.learning-rate nan", "--optim.learning-rate must be positive"),
     ],
 )
-def test_refuses_before_anything_is_written(capsys, tmp_path, arguments, message):
+def test_refuses_before_anything_is_written(capsys, tmp_path, study, arguments, message):
     run = tmp_path / "run"
-    assert main([str(run) if word == "RUN" else word for word in arguments.split()]) == 1
+    assert _main(study, [str(run) if word == "RUN" else word for word in arguments.split()]) == 1
     assert message in capsys.readouterr().err
     assert not run.exists()

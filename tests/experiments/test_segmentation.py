@@ -193,7 +193,8 @@ def test_killed_between_two_checkpoints_it_ends_with_the_same_parameters(tmp_pat
 def _parameters(folder):
     import jax
 
-    from experiments.segmentation.trained import restore
+    from experiments.common.dense.runs import read_run
+    from experiments.segmentation.study import STUDY
 
-    state = restore(folder, "latest").state
+    state = read_run(STUDY, folder, "latest").state
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.segmentation import study
+from experiments.common.dense.scores import majority_scores
 from experiments.segmentation.config import Config, DataConfig, ModelConfig, OptimizerConfig
+from experiments.segmentation.study import STRIDE, STUDY
 from smoothjax import models, nn, training
 from tests.support import assert_close, random
 
@@ -22,7 +23,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def network():
-    return study.build_network(TINY, 8)
+    return STUDY.build_network(TINY, 8)
 
 
 def _flat(tree):
@@ -33,7 +34,7 @@ def test_rates_and_decay_by_group(network):
     """With the gradient 0 an update is -rate * multiplier * decay * w; with decay 0 it is -rate * multiplier * g."""
     ones = jax.tree.map(jnp.ones_like, network.params)
     zeros = jax.tree.map(jnp.zeros_like, network.params)
-    optimizer, _ = study.make_optimizer(TINY, network.params)
+    optimizer, _ = STUDY.make_optimizer(TINY, network.params)
     decayed, _ = optimizer.update(zeros, optimizer.init(ones), ones)
     moved, _ = optimizer.update(ones, optimizer.init(zeros), zeros)
     smoothers = 0
@@ -52,7 +53,7 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
     images = random(0, 2, 33, 41, 3)
     labels = jnp.asarray(np.random.default_rng(0).integers(0, 8, (2, 33, 41)))
     labels = labels.at[:, :, :9].set(255)
-    loss_fn = jax.jit(study.make_loss(config, network, 8))
+    loss_fn = jax.jit(STUDY.make_loss(config, network, 8))
     out = loss_fn(network.params, network.model_state, {"image": images, "label": labels})
     expected = 2 * 5 * 4 if loss_at == "grid" else 2 * 33 * 32  # columns 16, 24, 32, 40 of six are not ignored
     assert int(out.valid_count) == expected
@@ -64,9 +65,9 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
 def test_the_step_runs_under_pmap_and_jit_alike():
     """On eight devices; batch normalisation is frozen, since that of pmap is not global."""
     config = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_norm="frozen"))
-    network = study.build_network(config, 8)
-    optimizer, _ = study.make_optimizer(config, network.params)
-    loss_fn = study.make_loss(config, network, 8)
+    network = STUDY.build_network(config, 8)
+    optimizer, _ = STUDY.make_optimizer(config, network.params)
+    loss_fn = STUDY.make_loss(config, network, 8)
     state = training.create_state(network.params, network.model_state, optimizer)
     labels = np.random.default_rng(0).integers(0, 8, (8, 33, 33))
     labels[:3, :20] = 255
@@ -88,7 +89,8 @@ def test_the_step_runs_under_pmap_and_jit_alike():
 def test_segmentation_has_the_size_of_the_image(network):
     images = random(0, 1, 50, 35, 3)
     for scale in (1.0, 0.5):
-        segment = jax.jit(partial(study.segment, network, scale=scale))
+        config = dataclasses.replace(TINY, data=dataclasses.replace(TINY.data, scale=scale))
+        segment = jax.jit(partial(STUDY.segment, config, network, size=(50, 35)))
         masks = segment(network.params, network.model_state, images)
         assert masks.shape == (1, 50, 35)
         assert masks.dtype == jnp.int32
@@ -96,27 +98,27 @@ def test_segmentation_has_the_size_of_the_image(network):
 
 def test_a_constant_answer():
     confusion = np.array([[2, 1, 0], [0, 1, 0], [3, 0, 5]])
-    result = study.majority_scores(confusion)
+    result = majority_scores(confusion)
     assert result["pixel_accuracy"] == pytest.approx(8 / 12)
     assert result["mean_iou"] == pytest.approx(8 / 12 / 3)
 
 
 def test_how_far_the_smoothing_has_moved(network):
-    assert study.smoothing_report(network.params, network.params) == {
+    assert STUDY.measure(TINY, network.params, network.params) == {
         "extra_parameters": 4 * 9 + 4 * 49, "largest_move": 0.0
     }  # fmt: skip
     moved = jax.tree_util.tree_map_with_path(lambda path, p: p - 0.25 if path[-1].key == "smoother" else p + 1,
                                              network.params)  # fmt: skip
-    assert study.smoothing_report(moved, network.params)["largest_move"] == pytest.approx(0.25)
+    assert STUDY.measure(TINY, moved, network.params)["largest_move"] == pytest.approx(0.25)
 
 
 def test_every_method_starts_from_the_same_weights(network):
     baseline = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, smoothing="none"))
-    plain, smoothed = _flat(study.build_network(baseline, 8).params), _flat(network.params)
+    plain, smoothed = _flat(STUDY.build_network(baseline, 8).params), _flat(network.params)
     assert set(smoothed) - set(plain) == {path for path in smoothed if nn.is_smoother(path)}
     for path, leaf in plain.items():
         np.testing.assert_array_equal(leaf, smoothed[path])
 
 
 def test_the_grid_is_that_of_the_models():
-    assert models.downsample_labels(jnp.zeros((1, 33, 41)), stride=study.STRIDE).shape == (1, 5, 6)
+    assert models.downsample_labels(jnp.zeros((1, 33, 41)), stride=STRIDE).shape == (1, 5, 6)

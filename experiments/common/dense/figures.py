@@ -1,8 +1,7 @@
-"""The figures of a comparison."""
+"""The figure of predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -13,29 +12,6 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from smoothjax import data
-
-# Okabe & Ito: distinct to colour-blind eyes.
-_COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
-
-
-def draw_curves(curves: Mapping[str, Sequence[list[dict[str, Any]]]], path: Path, *, title: str) -> None:
-    """Training loss and validation mean IoU over the steps; a colour for each method, a line for each seed."""
-    figure, (loss, iou) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for (label, logs), color in zip(curves.items(), _COLORS * len(curves), strict=False):
-        for index, log in enumerate(logs):
-            style = {"color": color, "label": label if index == 0 else None, "linewidth": 1.5}
-            train = [(line["step"], line["loss"]) for line in log if line["split"] == "train"]
-            val = [(line["step"], 100 * line["mean_iou"]) for line in log if line["split"] == "val"]
-            loss.plot(*zip(*train, strict=True), **style)
-            iou.plot(*zip(*val, strict=True), marker="o", markersize=4, **style)
-    loss.set(xlabel="step", ylabel="cross entropy (nats per pixel)", title="Training loss", ylim=(0, None))
-    iou.set(xlabel="step", ylabel="mean IoU (%)", title="Validation mean IoU", ylim=(0, None))
-    iou.legend(frameon=False)
-    for axes in (loss, iou):
-        axes.grid(alpha=0.3)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
 def draw_predictions(

@@ -15,10 +15,15 @@ from typing import Any, TypeVar
 
 import yaml
 
-from .config import Config
+from smoothjax.data import Classes
+
+from .config import RunConfig, command_of
 
 CONFIG_FILE, CLASSES_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "environment.json"
+RESULT_FILE, EXAMPLES_FILE, LOG_FILE = "result.json", "examples.npz", "metrics.jsonl"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+# Files of the time when there was one study do not name it.
+_FIRST_STUDY = "segmentation"
 
 # What may change when a run is resumed: none of it changes its parameters.
 _FREE = {
@@ -31,20 +36,21 @@ _FREE = {
     "checkpoint_every",
 }
 
+Config = TypeVar("Config", bound=RunConfig)
 Dataclass = TypeVar("Dataclass")
 
 
-def check_run(folder: Path, config: Config) -> None:
+def check_run(folder: Path, config: RunConfig) -> None:
     """Refuses a folder that holds something else than this run, or nothing.
 
     Raises:
-      ValueError: the folder holds a run of another configuration; the message lists the differing fields.
+      ValueError: the folder holds a run of another configuration or study; the message lists the differing fields.
       NotADirectoryError: the folder is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder for the run with --run")
     if (folder / CONFIG_FILE).exists():
-        differences = _differences(to_dict(load_config(folder)), to_dict(config))
+        differences = _differences(to_dict(load_config(folder, type(config))), to_dict(config))
         if differences:
             raise ValueError(
                 f"{folder} holds a run of another configuration; it differs in\n  "
@@ -55,23 +61,24 @@ def check_run(folder: Path, config: Config) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
-def describe_run(folder: Path, config: Config, colors: dict[str, tuple[int, int, int]]) -> None:
-    """Writes what a run is into its folder: configuration, classes by name, and the environment of every start."""
+def describe_run(folder: Path, config: RunConfig, classes: Classes | None = None) -> None:
+    """Writes what a run is into its folder: configuration, classes, and the environment of every start."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ENVIRONMENT_FILE
     starts = json.loads(path.read_text()) if path.exists() else []
-    write(path, json.dumps([*starts, environment()], indent=2) + "\n")
-    classes = {name: list(color) for name, color in colors.items()}
-    write(folder / CLASSES_FILE, yaml.safe_dump(classes, sort_keys=False, default_flow_style=None))
-    write(folder / CONFIG_FILE, yaml.safe_dump(to_dict(config), sort_keys=False))
+    write(path, json.dumps([*starts, environment(config.study)], indent=2) + "\n")
+    if classes is not None:
+        colors = {name: list(color) for name, color in zip(classes.names, classes.colors, strict=True)}
+        write(folder / CLASSES_FILE, yaml.safe_dump(colors, sort_keys=False, default_flow_style=None))
+    write(folder / CONFIG_FILE, yaml.safe_dump({"study": config.study, **to_dict(config)}, sort_keys=False))
 
 
-def load_config(folder: Path) -> Config:
+def load_config(folder: Path, kind: type[Config]) -> Config:
     """Reads the configuration of a run.
 
     Raises:
       FileNotFoundError: the folder holds no run; the message lists the runs beside it.
-      ValueError: the file cannot be read as a configuration.
+      ValueError: the file cannot be read as a configuration, or the run belongs to another study.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
@@ -79,13 +86,17 @@ def load_config(folder: Path) -> Config:
         beside = f"; runs beside it: {', '.join(runs)}" if runs else ""
         raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
     try:
-        return from_dict(Config, yaml.safe_load(path.read_text()))
+        values = dict(yaml.safe_load(path.read_text()))
+        study = values.pop("study", _FIRST_STUDY)
+        if study == kind.study:
+            return from_dict(kind, values)
     except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
         raise ValueError(f"{path} cannot be read as a configuration of this version: {error}") from error
+    raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A configuration as plain types, for YAML."""
+    """A configuration as plain types, for YAML; its sections come first."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -94,13 +105,14 @@ def to_dict(config: Any) -> dict[str, Any]:
             return [plain(item) for item in value]
         return str(value) if isinstance(value, Path) else value
 
-    return plain(dataclasses.asdict(config))
+    values = plain(dataclasses.asdict(config))
+    return dict(sorted(values.items(), key=lambda item: not isinstance(item[1], dict)))
 
 
 def from_dict(kind: type[Dataclass], values: dict[str, Any]) -> Dataclass:
     """The inverse of `to_dict`."""
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(typing.cast(Any, kind))})
     if unknown:
         raise ValueError(f"unknown fields {', '.join(unknown)}")
     return kind(**{name: _typed(hints[name], value) for name, value in values.items()})
@@ -129,12 +141,12 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     return lines
 
 
-def environment() -> dict[str, Any]:
+def environment(study: str) -> dict[str, Any]:
     """What a result depends on beside its configuration: command, versions, commit and machine."""
     import jax
 
     return {
-        "command": shlex.join(["python", "-m", "experiments.segmentation", *sys.argv[1:]]),
+        "command": shlex.join([*command_of(study).split(), *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -161,3 +173,9 @@ def write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     temporary.replace(path)
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`."""
+    path = folder / LOG_FILE
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

@@ -1,0 +1,225 @@
+"""The command grammar of the studies; imports JAX only once it is needed."""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from .config import RunConfig, command_of
+
+if TYPE_CHECKING:
+    from .study import Study
+
+C = TypeVar("C")
+M = TypeVar("M")
+
+
+@dataclass(frozen=True)
+class Preset(Generic[C]):
+    """A recipe.
+
+    Attributes:
+      config: the configuration.
+      note: one line: what it is, and how long it takes.
+    """
+
+    config: C
+    note: str
+
+
+@dataclass(frozen=True)
+class Train(Generic[C]):
+    """Trains one run, or continues the one in its folder."""
+
+    config: Annotated[C, tyro.conf.arg(name="")]
+    run: Path | None = None
+    """Folder of the run; by default runs/STUDY/PRESET/METHOD-seedSEED."""
+
+
+@dataclass(frozen=True)
+class Compare(Generic[C, M]):
+    """Trains each method with each seed, then prints one table and draws figures."""
+
+    config: Annotated[C, tyro.conf.arg(name="")]
+    methods: tuple[M, ...]
+    """Methods to compare."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the runs of each method."""
+    out: Path | None = None
+    """Folder of the runs and the report; by default runs/STUDY/PRESET."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores a run on a split."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    split: str = "val"
+    """Split of the data set: train, val or test."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Best on the validation split, or latest."""
+    data_root: Path | None = None
+    """Folder of the data set, where it has moved since."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that works on a finished run.
+
+    Attributes:
+      options: the dataclass of its options.
+      arguments: its positional arguments, for the list of commands.
+      run: does it, given the program and the options, and prints what comes of it.
+      summary: one line; by default the docstring of the options.
+    """
+
+    options: type
+    arguments: str
+    run: Callable[["Program", Any], None]
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The command line of a study: `train` and `compare`, which all have, and its own commands.
+
+    Attributes:
+      config: the class of its configurations.
+      load: imports the study, and with it JAX.
+      summary: one line.
+      presets: recipes by name.
+      method: a `Literal` of all methods.
+      methods: those that `compare` trains by default.
+      commands: its own commands by name.
+      examples: commands worth showing, without the name of the program.
+      afterwards: what to do with a trained run, with `{run}` for its folder.
+      default: the command without arguments.
+    """
+
+    config: type[RunConfig]
+    load: Callable[[], "Study[Any]"]
+    summary: str
+    presets: Mapping[str, Preset[Any]]
+    method: Any
+    methods: tuple[str, ...]
+    commands: Mapping[str, Command]
+    examples: tuple[str, ...]
+    afterwards: str
+    default: tuple[str, ...] = ("compare", "demo")
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        return command_of(self.config.study)
+
+
+def main(program: Program, arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status."""
+    arguments = list(arguments) or list(program.default)
+    if arguments[0] in ("-h", "--help"):
+        print(_usage(program))
+        return 0
+    name = arguments.pop(0)
+    command = _choose("command", name, {"train": None, "compare": None, **program.commands})
+    try:
+        if command is None:
+            _with_preset(program, name, arguments)
+        else:
+            prog = f"{program.name} {name}"
+            options = _parse(command.options, arguments, prog, description=_summary(command))
+            command.run(program, options)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        # What a user can mend is told in a sentence; the rest keeps its traceback.
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
+    """Parses `PRESET [options]`, where the preset gives the defaults, and runs `train` or `compare`."""
+    kind, run = (Train, _train) if command == "train" else (Compare, _compare)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {program.name} {command} PRESET [options]\n\n{kind.__doc__}\n\n{_presets(program, command)}")
+        raise SystemExit(0 if arguments else 2)
+    name = arguments[0]
+    preset = _choose("preset", name, program.presets)
+    generic: Any = kind
+    if command == "train":
+        options, default = generic[program.config], Train(preset.config)
+    else:
+        options, default = generic[program.config, program.method], Compare(preset.config, program.methods)
+    description = f"{kind.__doc__} Preset: {preset.note}."
+    run(program, name, _parse(options, arguments[1:], f"{program.name} {command} {name}", default, description))
+
+
+def _train(program: Program, preset: str, options: Train[Any]) -> None:
+    config = options.config
+    folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
+    study = program.load()
+    from .train import train
+
+    result = train(study, config, folder)
+    following = f"{program.name} {program.afterwards.format(run=folder)}"
+    print(f"\n{study.outcome(result)}\n{folder} holds the run. Next:\n  {following}")
+
+
+def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
+    if not options.methods or not options.seeds:
+        raise ValueError("--methods and --seeds must name at least one each")
+    study = program.load()
+    from .compare import compare
+
+    print(compare(study, options.config, options.methods, options.seeds, options.out or _runs(program, preset)))
+
+
+def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:
+    given = {} if default is None else {"default": default}
+    return tyro.cli(kind, args=arguments, prog=program, description=description, **given)
+
+
+def _choose(what: str, name: str, choices: Mapping[str, Any]) -> Any:
+    if name in choices:
+        return choices[name]
+    close = difflib.get_close_matches(name, choices, 1)
+    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
+    print(f"error: unknown {what} {name!r}: {hint}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _runs(program: Program, preset: str) -> Path:
+    return Path("runs") / program.config.study / preset
+
+
+def _summary(command: Command) -> str:
+    return command.summary or command.options.__doc__ or ""
+
+
+def _presets(program: Program, command: str) -> str:
+    width = max(map(len, program.presets)) + 2
+    lines = [f"  {name:<{width}}{preset.note}" for name, preset in program.presets.items()]
+    return "presets:\n" + "\n".join(lines) + f"\n\n{program.name} {command} PRESET --help explains every option."
+
+
+def _usage(program: Program) -> str:
+    own = [(f"{name} {command.arguments}", _summary(command)) for name, command in program.commands.items()]
+    commands = [("train PRESET", Train.__doc__), ("compare PRESET", Compare.__doc__), *own]
+    return f"""usage: {program.name} [COMMAND ...]
+
+{program.summary}
+Without a command: {" ".join(program.default)}, which takes a few minutes on two cores.
+
+commands:
+{chr(10).join(f"  {call:<24}{summary}" for call, summary in commands)}
+
+{_presets(program, "train")}
+
+examples:
+{chr(10).join(f"  {program.name} {example}".rstrip() for example in program.examples)}"""

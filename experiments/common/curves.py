@@ -1,0 +1,44 @@
+"""Training curves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only; works without a display
+
+import matplotlib.pyplot as plt
+
+from .study import Curve
+
+# Okabe & Ito: distinct to colour-blind eyes.
+_COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
+
+
+def draw_curves(
+    logs: Mapping[str, Sequence[list[dict[str, Any]]]], panels: Sequence[Curve], path: Path, *, title: str
+) -> None:
+    """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed."""
+    figure, row = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False, layout="constrained")
+    for axes, panel in zip(row[0], panels, strict=True):
+        for (label, runs), color in zip(logs.items(), _COLORS * len(logs), strict=False):
+            for index, log in enumerate(runs):
+                lines = [line for line in log if line["split"] == panel.split and panel.key in line]
+                axes.plot(
+                    [line["step"] for line in lines],
+                    [panel.factor * line[panel.key] for line in lines],
+                    color=color,
+                    label=label if index == 0 else None,
+                    linewidth=1.5,
+                    # Evaluations are few: a mark shows where they are.
+                    **({} if panel.split == "train" else {"marker": "o", "markersize": 4}),
+                )
+        axes.set(xlabel="step", ylabel=panel.unit, title=panel.title)
+        if panel.from_zero:
+            axes.set_ylim(0, None)
+        axes.grid(alpha=0.3)
+    row[0][-1].legend(frameon=False)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

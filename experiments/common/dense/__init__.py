@@ -1,0 +1,1 @@
+"""What studies of semantic segmentation share: images, scores, figures, `evaluate` and `predict`."""

@@ -1,0 +1,61 @@
+"""The configuration of a study of semantic segmentation; imports no JAX."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..config import RunConfig
+
+DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco", "cityscapes"]
+Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
+
+
+@dataclass(frozen=True)
+class DeepLabConfig:
+    """DeepLabv2."""
+
+    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "resnet101"
+    """Residual network that the features come from."""
+    width: int = 64
+    """Channels of the network's first stage; 64 is the published network."""
+    head: Literal["aspp", "large_fov"] = "aspp"
+    """Output layer: ASPP (rates 6, 12, 18, 24) or LargeFOV (rate 12)."""
+    head_rates: tuple[int, ...] | None = None
+    """Other dilation rates for the head, in cells of 8 pixels."""
+    smoothing: Degridding = "none"
+    """Degridding of the dilated convolutions in the last two stages; none is the baseline."""
+    stride_in: Literal["1x1", "3x3"] = "1x1"
+    """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
+    batch_norm: Literal["trained", "frozen"] = "trained"
+    """Whether batch normalisation learns, or keeps its statistics, scale and bias."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, batch statistics and loss stay float32."""
+
+
+@dataclass(frozen=True)
+class ImagesConfig:
+    """The images."""
+
+    name: DataName = "folder"
+    """Data set: drawn shapes, or a folder {train,val,test}/{images,labels}; the name gives the classes."""
+    root: Path | None = None
+    """Folder of the data set; shapes need none."""
+    classes: Path | None = None
+    """YAML or JSON file of class names and colours, for the data set folder."""
+    mirror: bool = True
+    """Whether training images are mirrored at random."""
+    check: bool = True
+    """Whether all files of train and val are read once before training."""
+    train_images: int = 2048
+    """Number of drawn training images (shapes)."""
+    val_images: int = 64
+    """Number of drawn validation images (shapes)."""
+    image_size: tuple[int, int] = (97, 97)
+    """Height and width of drawn images in pixels (shapes)."""
+
+
+@dataclass(frozen=True)
+class DenseConfig(RunConfig):
+    """A run of a study of semantic segmentation."""
+
+    data: ImagesConfig = field(default_factory=ImagesConfig)

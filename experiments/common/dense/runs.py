@@ -1,0 +1,106 @@
+"""A run read back, to be scored on a split or applied to images."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Generic
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from PIL import Image
+
+from smoothjax import data, metrics, training
+
+from ..network import Network
+from ..restore import Checkpoint, restore
+from ..run_folder import CLASSES_FILE, load_config, write
+from ..study import Result
+from .scores import majority_scores, scores
+from .sources import Images, batches_of, open_source
+from .study import C, DenseStudy, Scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained(Generic[C]):
+    """A run read back: its configuration, its network, and the state of a checkpoint."""
+
+    config: C
+    network: Network
+    state: training.TrainState
+    classes: data.Classes
+    step: int
+    mesh: Mesh
+
+
+def read_run(
+    study: DenseStudy[Any], folder: Path, checkpoint: Checkpoint, data_root: Path | None = None
+) -> Trained[Any]:
+    """Reads a run's best or latest checkpoint."""
+    config = load_config(folder, study.config)
+    if data_root is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=data_root))
+    # Of the run's own file: the data set need not be here to predict.
+    classes, mesh = data.load_classes(folder / CLASSES_FILE), training.data_mesh()
+    network = study.build_network(config, len(classes))
+    optimizer, _ = study.make_optimizer(config, network.params)
+    restored = restore(folder, network, optimizer, mesh, checkpoint)
+    return Trained(config, network, restored.state, classes, restored.step, mesh)
+
+
+def evaluate(
+    study: DenseStudy[Any], folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None
+) -> Result:
+    """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json`."""
+    trained = read_run(study, folder, checkpoint, data_root)
+    config = trained.config
+    source = open_source(config.data, split)
+    if source.classes.names != trained.classes.names:
+        raise ValueError(
+            f"the data set has the classes {', '.join(source.classes.names)}, {folder} was trained on "
+            f"{', '.join(trained.classes.names)}: name the data set of the run with --data-root"
+        )
+    scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh)
+    confusion, _ = scorer.score(trained.state)
+    iou = [None if np.isnan(value) else float(value) for value in metrics.iou_per_class(confusion)]
+    result = {
+        "split": split,
+        "images": len(source),
+        "checkpoint": checkpoint,
+        "step": trained.step,
+        **scores(confusion),
+        "majority": majority_scores(confusion),
+        "iou": dict(zip(source.classes.names, iou, strict=True)),
+    }
+    write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def predict(
+    study: DenseStudy[Any], folder: Path, paths: Sequence[Path], out: Path, checkpoint: Checkpoint
+) -> list[Path]:
+    """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image."""
+    source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
+    trained = read_run(study, folder, checkpoint)
+
+    def apply(params: Any, model_state: Any, images: jax.Array, size: tuple[int, int]) -> jax.Array:
+        return study.segment(trained.config, trained.network, params, model_state, images, size)
+
+    compiled = jax.jit(apply, static_argnames="size")
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for batch in batches_of(study.view(trained.config, source), batch_size=1):
+        index, seen = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
+        height, width = source.size(index)
+        # What is seen at its own size may be padded, to make few shapes; its mask then has the padding, too.
+        size = batch["image"].shape[1:3] if seen == (height, width) else (height, width)
+        masks = compiled(trained.state.params, trained.state.model_state, batch["image"], size=size)
+        mask = np.asarray(masks[0], np.uint8)[:height, :width]
+        indexed = Image.fromarray(mask)
+        indexed.putpalette(np.asarray(trained.classes.colors, np.uint8).tobytes())
+        overlay = Image.fromarray(data.overlay(source[index]["image"], mask, trained.classes))
+        for picture, suffix in ((indexed, "mask"), (overlay, "overlay")):
+            written.append(out / f"{source.name(index)}_{suffix}.png")
+            picture.save(written[-1])
+    return written

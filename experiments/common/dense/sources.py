@@ -1,0 +1,103 @@
+"""Where images come from."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image, ImageOps
+
+from smoothjax import data
+
+from .config import ImagesConfig
+
+CLASSES = {
+    "shapes": data.SHAPES,
+    "camvid": data.CAMVID,
+    "voc2012": data.VOC2012,
+    "coco": data.COCO,
+    "cityscapes": data.CITYSCAPES,
+}
+MEAN, STD = data.IMAGENET_MEAN, data.IMAGENET_STD
+_EXAMPLES = 4
+
+
+def open_source(config: ImagesConfig, split: str) -> data.Source:
+    """A split of the data set; says what is missing where it cannot be opened."""
+    if config.name == "shapes":
+        length = config.train_images if split == "train" else config.val_images
+        return data.ShapesSource(length=length, size=config.image_size, split=split)
+    if config.root is None:
+        raise ValueError(
+            f"the data set {config.name} lies in a folder: add --data.root FOLDER, which holds "
+            "{train,val,test}/{images,labels} with an image and a mask (PNG, class indices, 255 = ignore) of each name"
+        )
+    return data.FolderSource(config.root, split, find_classes(config))
+
+
+def find_classes(config: ImagesConfig) -> data.Classes:
+    """The classes of the data set: of the file asked for, of the name, or of the file in its folder."""
+    if config.classes is not None:
+        return data.load_classes(config.classes)
+    return data.find_classes(config.root or ".", CLASSES.get(config.name))
+
+
+def batches_of(source: data.Source, batch_size: int, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+    """This process's share of the batches of a split, normalised as in training."""
+    return data.evaluation_batches(
+        source,
+        batch_size=batch_size,
+        mean=MEAN,
+        std=STD,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        limit=limit,
+    )
+
+
+def example_indices(length: int) -> list[int]:
+    """The validation images shown in figures: a few, spread evenly. One process alone can read every mask."""
+    if jax.process_count() > 1:
+        return []
+    count = min(_EXAMPLES, length)
+    return [i * length // count for i in range(count)]
+
+
+class Images:
+    """Images without labels, as a source for the pipeline of evaluation."""
+
+    def __init__(self, paths: Sequence[Path], classes: data.Classes):
+        missing = [str(path) for path in paths if not path.is_file()]
+        if missing:
+            raise FileNotFoundError(f"no such image: {', '.join(missing)}")
+        names = [path.stem for path in paths]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"several images are called {', '.join(repeated)}: predict them into different folders")
+        self._paths, self.classes = list(paths), classes
+        # Read at once, so that an unreadable file is reported before the network is compiled.
+        self._sizes = [_upright_size(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        image = data.read_image(self._paths[index])
+        return {"image": image, "label": np.full(image.shape[:2], data.IGNORE_LABEL, np.uint8)}
+
+    def name(self, index: int, /) -> str:
+        """The name of the file, without its ending."""
+        return self._paths[index].stem
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Height and width of the upright image."""
+        return self._sizes[index]
+
+
+def _upright_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            turned = ImageOps.exif_transpose(image)
+            return turned.height, turned.width
+    except Exception as error:  # Pillow's decoders raise errors of many kinds for a damaged file
+        raise ValueError(f"{path} cannot be read as an image ({error}): replace or leave it out") from error

@@ -1,0 +1,190 @@
+"""A study of semantic segmentation: from a configuration to what the loop needs."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from smoothjax import data, metrics, training
+
+from ..network import Network, compute_dtype
+from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
+from ..train import read_examples
+from .config import DeepLabConfig, DenseConfig
+from .figures import draw_predictions
+from .scores import majority_scores, scores
+from .sources import batches_of, example_indices, open_source
+
+C = TypeVar("C", bound=DenseConfig)
+
+
+class DenseStudy(Study[C]):
+    """What a study of semantic segmentation adds: its network, how that is trained, and how it sees an image."""
+
+    metric: ClassVar[str] = "mean_iou"
+    curves: ClassVar[tuple[Curve, ...]] = (
+        Curve("train", "loss", "Training loss", "cross entropy (nats per pixel)"),
+        Curve("val", "mean_iou", "Validation mean IoU", "mean IoU (%)", factor=100),
+    )
+
+    @abstractmethod
+    def build_network(self, config: C, num_classes: int) -> Network:
+        """The initial network."""
+
+    @abstractmethod
+    def make_loss(self, config: C, network: Network, num_classes: int) -> training.LossFn:
+        """The loss of a batch of images and labels."""
+
+    @abstractmethod
+    def make_optimizer(self, config: C, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
+        """The optimiser, and the rate that it was made with."""
+
+    @abstractmethod
+    def augmentation(self, config: C) -> data.Augmentation:
+        """How training images are varied."""
+
+    @abstractmethod
+    def logits(self, config: C, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+        """Logits of normalised images `[N, H, W, 3]` in evaluation mode: `[N, h, w, K]`, of any size over the image."""
+
+    @abstractmethod
+    def measure(self, config: C, params: Any, initial: Any) -> Result:
+        """Entries of `result.json` about the trained parameters, beside their number."""
+
+    def view(self, config: C, source: data.Source) -> data.Source:
+        """The images as the network sees them and is scored on."""
+        return source
+
+    def segment(
+        self,
+        config: C,
+        network: Network,
+        params: Any,
+        model_state: Any,
+        images: jax.Array,
+        size: tuple[int, int],
+    ) -> jax.Array:
+        """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
+        logits = resized(self.logits(config, network, params, model_state, images), size)
+        return jnp.argmax(logits, -1).astype(jnp.int32)
+
+    def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
+        """Opens the data and builds the network."""
+        source, validation = (open_source(config.data, split) for split in ("train", "val"))
+        if config.data.check and config.data.name != "shapes":
+            for split in (source, validation):
+                data.check_source(split, progress=progress)
+        iterator = data.train_iterator(
+            self.view(config, source),
+            augmentation=self.augmentation(config),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        network = self.build_network(config, len(source.classes))
+        loss_fn = self.make_loss(config, network, len(source.classes))
+        optimizer, schedule = self.make_optimizer(config, network.params)
+        scorer = Scorer(self, config, network, self.view(config, validation), mesh)
+
+        def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
+            confusion, masks = scorer.score(state, limit=limit, keep=() if limit else example_indices(len(validation)))
+            return Evaluation(scores(confusion), (confusion, masks))
+
+        def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
+            confusion, masks = last.details
+            majority = {"majority": majority_scores(confusion)}
+            return majority | self.measure(config, state.params, network.params), masks
+
+        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize, source.classes)
+
+    def outcome(self, result: Result) -> str:
+        """A line about a trained run."""
+        val, majority = result["val"], result["majority"]
+        return (
+            f"mean IoU {100 * val['mean_iou']:.1f} %, pixel accuracy {100 * val['pixel_accuracy']:.1f} % (always the "
+            f"most frequent class: {100 * majority['mean_iou']:.1f} %, {100 * majority['pixel_accuracy']:.1f} %)"
+        )
+
+    def majority_row(
+        self, comparison: Comparison[C], columns: int, keys: Sequence[str] = ("mean_iou", "pixel_accuracy")
+    ) -> list[str]:
+        """The row of a constant answer, below a table that begins with the method and these scores."""
+        majority = next(iter(comparison.results.values()))[0]["majority"]
+        row = ["always the most frequent class", *(f"{100 * majority[key]:.1f}" for key in keys)]
+        return row + ["-"] * (columns - len(row))
+
+    def page(self, comparison: Comparison[C], table: str, scored: str, sections: tuple[str, ...] = ()) -> Page:
+        """The report of a comparison, with a figure of predictions; `scored` says at what size."""
+        config, seed = comparison.config, comparison.seeds[0]
+        validation = self.view(config, open_source(config.data, "val"))
+        masks = {
+            f"{comparison.labels[method]}\nmIoU {100 * runs[0]['val']['mean_iou']:.1f}": {
+                int(index): mask for index, mask in read_examples(comparison.folder(method, seed)).items()
+            }
+            for method, runs in comparison.results.items()
+        }
+        title = f"{comparison.title}, seed {seed}"
+        draw_predictions(validation, masks, comparison.out / "predictions.png", title=title)
+        setting = (
+            f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
+            f"{config.steps:,} steps of\n{config.batch_size} images."
+        )
+        return Page(table, setting, sections, {"predictions.png": "Predictions"})
+
+
+class Scorer(Generic[C]):
+    """Scores states of a network on a split, compiled over a mesh."""
+
+    def __init__(self, study: DenseStudy[C], config: C, network: Network, source: data.Source, mesh: Mesh):
+        self._config, self._source, self._mesh = config, source, mesh
+        classes = len(source.classes)
+
+        def evaluate(params: Any, model_state: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
+            masks = study.segment(config, network, params, model_state, images, (labels.shape[1], labels.shape[2]))
+            return metrics.confusion_matrix(labels, masks, num_classes=classes), masks
+
+        everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+        self._evaluate = jax.jit(evaluate, out_shardings=(everywhere, split))
+
+    def score(
+        self, state: training.TrainState, *, limit: int | None = None, keep: Collection[int] = ()
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """One confusion matrix over the split, int64 `[K, K]`, and the masks of the images to keep, by their index."""
+        total, kept = np.zeros((len(self._source.classes),) * 2, np.int64), {}
+        for batch in batches_of(self._source, self._config.eval_batch_size, limit):
+            arrays = training.shard_batch({"image": batch["image"], "label": batch["label"]}, self._mesh)
+            confusion, masks = self._evaluate(state.params, state.model_state, arrays["image"], arrays["label"])
+            # Counted on the devices in int32, summed over the split in int64: a large split has more than 2^31 pixels.
+            total += np.asarray(confusion, np.int64)
+            for row, (index, (height, width)) in enumerate(zip(batch["index"], batch["size"], strict=True)):
+                if index in keep:
+                    kept[str(index)] = np.asarray(masks[row, :height, :width], np.uint8)
+        return total, kept
+
+
+def resized(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Images `[N, H, W, C]` resampled linearly to a size, or as they are if they have it."""
+    if images.shape[1:3] == tuple(size):
+        return images
+    return jax.image.resize(images, (images.shape[0], *size, images.shape[-1]), "linear")
+
+
+def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:
+    """The arguments of `models.DeepLab`, but for the source of randomness."""
+    return {
+        "encoder": config.encoder,
+        "head": config.head,
+        "num_classes": num_classes,
+        "smoothing": config.smoothing,
+        "head_rates": config.head_rates,
+        "stride_in": config.stride_in,
+        "batch_norm": config.batch_norm,
+        "width": config.width,
+        "dtype": compute_dtype(config.precision),
+    }

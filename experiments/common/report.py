@@ -1,0 +1,56 @@
+"""Tables, and the report of a comparison."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .run_folder import environment, write
+from .study import Comparison, Page, Result
+
+
+def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose source is aligned, too."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Mean, and the sample standard deviation where there are several values."""
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
+
+
+def median_seconds(runs: Sequence[Result]) -> str:
+    """The cell "s / step" of a method."""
+    return f"{np.median([run['seconds_per_step'] for run in runs]):.3f}"
+
+
+def write_report(comparison: Comparison[Any], page: Page) -> None:
+    """Writes `report.md` and `report.json`."""
+    where = environment(comparison.config.study)
+    seeds = comparison.seeds
+    body = "\n\n".join([page.table, *page.sections])
+    figures = {**page.figures, "curves.png": "Training curves"}
+    pictures = "\n\n".join(f"![{text}]({name})" for name, text in figures.items())
+    text = f"""# {comparison.title}
+
+{body}
+
+{page.setting} Seeds {", ".join(map(str, seeds))}{"; mean ± standard deviation" if len(seeds) > 1 else ""}.
+Seconds a step: median, data included.
+
+Command: `{where["command"]}`
+Commit: {where["commit"] or "unknown"}
+Device: {where["device"]}; {where["processor"]}
+Versions: Python {where["python"]}, {", ".join(f"{name} {version}" for name, version in where["packages"].items())}
+
+{pictures}
+"""
+    write(comparison.out / "report.md", text)
+    content = {"title": comparison.title, "environment": where, "results": comparison.results}
+    write(comparison.out / "report.json", json.dumps(content, indent=2) + "\n")

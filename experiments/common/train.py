@@ -1,0 +1,93 @@
+"""Trains one run, from its configuration to its result."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from smoothjax import training
+
+from .config import RunConfig
+from .network import count
+from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, write
+from .study import Evaluation, Result, Study
+
+
+def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool = True) -> Result:
+    """Trains a run, or continues the one in the folder; returns its result, also written to `result.json`.
+
+    Whatever is wrong with the configuration or the data is found before anything is compiled.
+    """
+    mesh = training.data_mesh()
+    _check_batches(config, mesh)
+    check_run(folder, config)
+    if (folder / RESULT_FILE).exists():
+        print(f"{folder} is finished")
+        return json.loads((folder / RESULT_FILE).read_text())
+    loop = training.LoopConfig(config.steps, config.log_every, config.evaluate_every, config.checkpoint_every)
+    job = study.prepare(config, mesh, progress=progress)
+    describe_run(folder, config, job.classes)
+    last: list[Evaluation] = []
+
+    def evaluate(state: training.TrainState) -> Mapping[str, float]:
+        last[:] = [job.evaluate(state, config.evaluate_images)]
+        return last[0].scores
+
+    fitted = training.fit(
+        config=loop,
+        loss_fn=job.loss_fn,
+        optimizer=job.optimizer,
+        state=training.create_state(job.network.params, job.network.model_state, job.optimizer),
+        iterator=job.iterator,
+        folder=folder,
+        mesh=mesh,
+        schedule=job.schedule,
+        evaluate=evaluate,
+        metric=study.metric,
+        mode=study.mode,
+        progress=progress,
+    )
+    # The result is that of the last step, over the whole split: what the loop has just found, unless it looked at a
+    # part of the split, or had nothing left to do.
+    whole = bool(last) and config.evaluate_images is None
+    evaluation = last[0] if whole else job.evaluate(fitted.state, None)
+    results, examples = job.summarize(fitted.state, evaluation)
+    summary = {
+        "method": config.method,
+        "seed": config.seed,
+        "steps": config.steps,
+        "val": evaluation.scores,
+        **results,
+        "parameters": count(fitted.state.params),
+        "seconds_per_step": seconds_per_step(folder),
+    }
+    if jax.process_index() == 0:
+        arrays: dict[str, Any] = dict(examples)
+        np.savez_compressed(folder / EXAMPLES_FILE, **arrays)
+        write(folder / RESULT_FILE, json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def read_examples(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a run's `examples.npz`."""
+    with np.load(folder / EXAMPLES_FILE) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def seconds_per_step(folder: Path) -> float:
+    """Median over the log intervals, without the first one, which compiles."""
+    speed = [line["steps_per_second"] for line in read_log(folder) if line["split"] == "train"]
+    return float(1 / np.median(speed[1:] or speed)) if speed else float("nan")
+
+
+def _check_batches(config: RunConfig, mesh: Mesh) -> None:
+    for option, size in (("--batch-size", config.batch_size), ("--eval-batch-size", config.eval_batch_size)):
+        if size < 1 or size % mesh.size:
+            raise ValueError(
+                f"{option} must be a positive multiple of the {mesh.size} devices, got {size}: "
+                f"try {max(1, round(size / mesh.size)) * mesh.size}"
+            )

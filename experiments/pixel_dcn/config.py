@@ -1,0 +1,63 @@
+"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, Self
+
+from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig
+from ..common.upsampling import Upsampling
+
+Method = Upsampling
+
+
+@dataclass(frozen=True)
+class ModelConfig(DeepLabConfig):
+    """The network: a U-Net, or a DeepLab with three up-sampling blocks, whose other options U-Net does not have."""
+
+    network: Literal["unet", "deeplab"] = "unet"
+    """U-Net (of which width, batch-norm and precision hold, too), or DeepLab followed by three up-sampling blocks."""
+    upsampling: Method = "dcl"
+    """Up-sampling layer; dcl is the baseline, fast_pixel_dcl what the paper's experiments call PixelDCL."""
+    depth: int = 5
+    """Levels of the U-Net; 5 is the published network."""
+
+
+@dataclass(frozen=True)
+class DataConfig(ImagesConfig):
+    """The images, resized as a whole."""
+
+    size: tuple[int, int] = (256, 256)
+    """Height and width to which images and labels are resized, in pixels; results are scored there."""
+    mirror: bool = False
+    """Whether training images are mirrored at random."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam. Rate and batch size are those of the authors' code; the paper does not tell them."""
+
+    learning_rate: float = 0.001
+    """Initial rate."""
+    power: float | None = None
+    """Exponent of a rate that falls to 0 ("poly"); by default it stays as it is."""
+
+
+@dataclass(frozen=True)
+class Config(DenseConfig):
+    """One run."""
+
+    study: ClassVar[str] = "pixel_dcn"
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 2
+    """Images in an update, over all devices."""
+
+    @property
+    def method(self) -> Method:
+        """The up-sampling layer of this run."""
+        return self.model.upsampling
+
+    def with_method(self, method: Method) -> Self:
+        """The same run with another up-sampling layer."""
+        return replace(self, model=replace(self.model, upsampling=method))

@@ -1,0 +1,135 @@
+"""From a configuration to network, loss and optimiser, and from runs to the table."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import jax
+import optax
+from flax import nnx
+
+from smoothjax import data, models, training
+
+from ..common.dense.config import DeepLabConfig
+from ..common.dense.sources import MEAN, STD
+from ..common.dense.study import DenseStudy, deeplab_options
+from ..common.network import Network, build_network, compute_dtype, count, model_state_of
+from ..common.report import align, median_seconds, spread
+from ..common.study import Comparison, Page, Result
+from ..common.upsampling import UPSAMPLING_LABELS, masked_taps
+from .config import Config
+from .published import published_section
+
+
+class PixelDeconvolution(DenseStudy[Config]):
+    """A U-Net, or DeepLab with three up-sampling blocks; images and labels are resized as a whole (Sec. 3.1)."""
+
+    config: ClassVar[type[Config]] = Config
+    labels: ClassVar[Mapping[str, str]] = UPSAMPLING_LABELS
+
+    def title(self, config: Config) -> str:
+        """The heading of a comparison."""
+        network = {"unet": "U-Net", "deeplab": "DeepLab"}[config.model.network]
+        return f"Up-sampling in a {network} on {config.data.name}"
+
+    def view(self, config: Config, source: data.Source) -> data.Source:
+        """Images and labels of one size."""
+        return data.ResizedSource(source, config.data.size)
+
+    def build_network(self, config: Config, num_classes: int) -> Network:
+        """Initialises the network of a configuration."""
+        model = config.model
+        if model.network == "deeplab":
+            options = deeplab_options(model, num_classes)
+            return build_network(
+                lambda rngs: models.DeepLabUpsampled(upsampling=model.upsampling, **options, rngs=rngs), config.seed
+            )
+        _check_options(config)
+        return build_network(
+            lambda rngs: models.UNet(
+                num_classes=num_classes,
+                upsampling=model.upsampling,
+                depth=model.depth,
+                width=model.width,
+                batch_norm=model.batch_norm,
+                dtype=compute_dtype(model.precision),
+                rngs=rngs,
+            ),
+            config.seed,
+        )
+
+    def augmentation(self, config: Config) -> data.Augmentation:
+        """The whole image, mirrored at most."""
+        size = config.data.size
+        return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=MEAN, std=STD)
+
+    def make_loss(self, config: Config, network: Network, num_classes: int) -> training.LossFn:
+        """Cross entropy over the valid pixels at full resolution."""
+
+        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
+            model = nnx.merge(network.train_graph, params, model_state)
+            loss_sum, valid = training.cross_entropy(model(batch["image"]), batch["label"])
+            return training.LossOutput(loss_sum, valid, model_state_of(model))
+
+        return loss_fn
+
+    def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
+        """Adam, at a constant rate unless a power is given."""
+        rate, power = config.optim.learning_rate, config.optim.power
+        if not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"--optim.learning-rate must be positive and finite, got {rate}: the default is 0.001")
+        constant = optax.constant_schedule(rate)
+        schedule = constant if power is None else training.poly_schedule(rate, config.steps, power)
+        return optax.adam(schedule), schedule
+
+    def logits(self, config: Config, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+        """Logits at the size that the network sees."""
+        return nnx.merge(network.eval_graph, params, model_state)(images)
+
+    def measure(self, config: Config, params: Any, initial: Any) -> Result:
+        """Number of parameters of the up-sampling layers, without the taps that are masked."""
+        masked = masked_taps(params["upsampling"]) if config.method == "fast_pixel_dcl" else 0
+        return {"upsampling_parameters": count(params["upsampling"]) - masked, "masked_parameters": masked}
+
+    def report(self, comparison: Comparison[Config]) -> Page:
+        """Mean over seeds, and spread where there are several; below it Table 1."""
+        scores = {"pixel_accuracy": "pixel accuracy %", "mean_iou": "mean IoU %"}
+        header = ["method", *scores.values(), "up-sampling parameters", "all parameters", "s / step"]
+        rows = [
+            [
+                self.labels[method],
+                *(spread([100 * run["val"][key] for run in runs]) for key in scores),
+                f"{runs[0]['upsampling_parameters']:,}",
+                f"{runs[0]['parameters'] - runs[0]['masked_parameters']:,}",
+                median_seconds(runs),
+            ]
+            for method, runs in comparison.results.items()
+        ]
+        rows.append(self.majority_row(comparison, len(header), tuple(scores)))
+        height, width = comparison.config.data.size
+        sections = [published_section(comparison.config)]
+        if "fast_pixel_dcl" in comparison.results:
+            sections.insert(0, "The masked taps of the fast form are not counted as parameters.")
+        return self.page(comparison, align(header, rows), f"at {height}x{width}", tuple(sections))
+
+
+def _check_options(config: Config) -> None:
+    """Refuses a size that the U-Net cannot halve, and options that it would ignore."""
+    for name in ("encoder", "head", "head_rates", "smoothing", "stride_in"):
+        if getattr(config.model, name) != getattr(DeepLabConfig(), name):
+            option = name.replace("_", "-")
+            raise ValueError(
+                f"--model.{option} is an option of DeepLab, got {getattr(config.model, name)} for a U-Net: leave it "
+                "out, or add --model.network deeplab"
+            )
+    depth, size = config.model.depth, config.data.size
+    step = 2 ** (depth - 1)
+    if depth >= 2 and any(length < 1 or length % step for length in size):
+        near = " ".join(str(max(1, round(length / step)) * step) for length in size)
+        raise ValueError(
+            f"--data.size must be a multiple of {step}, 2^(depth - 1), along both axes for a U-Net of depth {depth}, "
+            f"got {size[0]} {size[1]}: try {near}"
+        )
+
+
+STUDY = PixelDeconvolution()

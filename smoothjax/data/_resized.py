@@ -1,0 +1,54 @@
+"""A source at one size."""
+
+from ._classes import Classes
+from ._source import Record, Source
+from ._transforms import resize
+
+
+class ResizedSource:
+    """The examples of a source, all resized to one size: whole images, neither cropped nor padded.
+
+    For networks of a fixed input size, such as the U-Net of Gao et al. (2017), which is trained and scored on images
+    and labels of 256x256. The ratio of height to width changes with it. Images are resampled linearly, labels to the
+    nearest, see `resize`.
+
+    Args:
+      source: any source.
+      size: height and width in pixels.
+
+    Raises:
+      ValueError: `size` is not positive.
+
+    Example:
+      >>> from smoothjax.data import ShapesSource
+      >>> source = ResizedSource(ShapesSource(length=3, size=(40, 60)), (32, 32))
+      >>> len(source), source[0]["image"].shape, source.size(0)
+      (3, (32, 32, 3), (32, 32))
+    """
+
+    def __init__(self, source: Source, size: tuple[int, int]):
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f"size must be a positive height and width in pixels, got {tuple(size)}")
+        self._source, self._size = source, (int(size[0]), int(size[1]))
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colours of the labels."""
+        return self._source.classes
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> Record:
+        return resize(self._source[index], self._size)
+
+    def __repr__(self) -> str:
+        return f"ResizedSource({self._source!r}, {self._size})"
+
+    def name(self, index: int, /) -> str:
+        """The name of the example."""
+        return self._source.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Height and width of every example."""
+        return self._size

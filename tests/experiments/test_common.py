@@ -1,0 +1,119 @@
+"""What all studies share, on a study of one number."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import grain
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from experiments.common.compare import compare
+from experiments.common.config import RunConfig
+from experiments.common.network import Network
+from experiments.common.report import align, spread
+from experiments.common.study import Curve, Evaluation, Job, Page, Study
+from experiments.common.train import read_examples, train
+from smoothjax import training
+
+
+@dataclass(frozen=True)
+class _Config(RunConfig):
+    study: ClassVar[str] = "mean"
+
+    descent: str = "slow"
+
+    @property
+    def method(self):
+        return self.descent
+
+    def with_method(self, method):
+        return replace(self, descent=method)
+
+
+class _Mean(Study[_Config]):
+    """Finds a number that is as near to 0 .. 7 as possible; the validation split has ten examples."""
+
+    config = _Config
+    labels: ClassVar[Any] = {"slow": "slow descent", "fast": "fast descent"}
+    metric, mode = "error", "min"
+    curves = (Curve("train", "loss", "Loss", "squared"), Curve("val", "error", "Error", "none", from_zero=False))
+
+    def __init__(self):
+        self.passes: list[int | None] = []
+
+    def prepare(self, config, mesh, *, progress):
+        numbers = grain.MapDataset.source(range(8)).repeat().map(np.float32).batch(config.batch_size)
+        schedule = optax.constant_schedule({"slow": 0.01, "fast": 0.1}[config.method])
+
+        def loss_fn(params, model_state, batch):
+            return training.LossOutput(((params["w"] - batch) ** 2).sum(), batch.size, model_state)
+
+        def evaluate(state, limit):
+            self.passes.append(limit)
+            return Evaluation({"error": abs(float(state.params["w"]) - 3.5)}, details=limit or 10)
+
+        def summarize(state, last):
+            return {"seen": last.details}, {"w": np.asarray(state.params["w"])}
+
+        network = Network({"w": jnp.zeros(())}, {}, None, None)
+        return Job(
+            iter(numbers.to_iter_dataset()), network, loss_fn, optax.sgd(schedule), schedule, evaluate, summarize
+        )
+
+    def outcome(self, result):
+        return ""
+
+    def title(self, config):
+        return "Means"
+
+    def report(self, comparison):
+        rows = [[method, spread([run["val"]["error"] for run in runs])] for method, runs in comparison.results.items()]
+        return Page(align(["method", "error"], rows), "Ten numbers.", ("More.",))
+
+
+_SHORT = _Config(steps=4, batch_size=8, eval_batch_size=8, evaluate_every=2)
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(None, [None, None]), (3, [3, 3, None])])
+def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
+    """The last evaluation of the loop is the result's, unless it saw a part of the split."""
+    study = _Mean()
+    config = replace(_SHORT, evaluate_images=limit)
+    result = train(study, config, tmp_path / "run", progress=False)
+    assert study.passes == passes
+    assert result == json.loads((tmp_path / "run/result.json").read_text())
+    assert list(result) == ["method", "seed", "steps", "val", "seen", "parameters", "seconds_per_step"]
+    assert (result["method"], result["seen"], result["parameters"]) == ("slow", 10, 1)
+    assert abs(read_examples(tmp_path / "run")["w"] - 3.5) == pytest.approx(result["val"]["error"])
+    # Stopped between the last checkpoint and its result, it looks again.
+    (tmp_path / "run/result.json").unlink()
+    assert train(study, config, tmp_path / "run", progress=False)["val"] == result["val"]
+    assert study.passes == [*passes, None]
+
+
+def test_a_finished_run_is_left_alone(tmp_path, capsys):
+    study = _Mean()
+    result = train(study, _SHORT, tmp_path / "run", progress=False)
+    assert train(study, _SHORT, tmp_path / "run", progress=False) == result
+    assert study.passes == [None, None]
+    assert f"{tmp_path / 'run'} is finished" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="descent: slow there, fast now"):
+        train(study, _SHORT.with_method("fast"), tmp_path / "run")
+
+
+def test_any_study_is_compared(tmp_path):
+    text = compare(_Mean(), _SHORT, ("slow", "fast"), (0, 1), tmp_path)
+    assert "| slow   | 3.2 ± 0.0 |" in text
+    assert text.splitlines()[-1] == f"{tmp_path}/report.md and curves.png show it."
+    report = (tmp_path / "report.md").read_text()
+    for words in ("# Means", "\nMore.\n", "Ten numbers. Seeds 0, 1; mean ± standard deviation.", "![Training curves]"):
+        assert words in report
+    assert (tmp_path / "curves.png").stat().st_size > 500
+
+
+def test_tables_are_aligned():
+    assert align(["a", "bcd"], [["efg", "h"]]) == "| a   | bcd |\n| --- | --- |\n| efg | h   |"
+    assert (spread([1.0]), spread([1.0, 3.0]), spread([0.5], 3)) == ("1.0", "2.0 ± 1.4", "0.500")

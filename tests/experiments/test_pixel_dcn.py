@@ -1,0 +1,168 @@
+"""Pixel deconvolution from end to end, through the command line, and its parts."""
+
+import dataclasses
+import json
+import re
+from functools import partial
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from experiments.common.upsampling import masked_taps
+from experiments.pixel_dcn.config import Config, DataConfig, Method, ModelConfig
+from experiments.pixel_dcn.presets import PRESETS
+from experiments.pixel_dcn.published import published_section
+from experiments.pixel_dcn.study import STUDY
+from smoothjax import data
+from tests.experiments.command_line import TINY_U_NET, run
+from tests.support import random
+
+METHODS = get_args(Method)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Every method, one seed."""
+    folder = tmp_path_factory.mktemp("compare")
+    options = ["--steps", "16", "--evaluate-every", "8", "--optim.learning-rate", "0.01", "--methods", *METHODS]
+    out, _ = run("compare", "demo", *TINY_U_NET, *options, folder=folder, study="pixel_dcn")
+    return folder, out
+
+
+def test_every_method_trains(compared):
+    folder, _ = compared
+    for method in METHODS:
+        log = (folder / f"runs/pixel_dcn/demo/{method}-seed0/metrics.jsonl").read_text().splitlines()
+        losses = [line["loss"] for line in map(json.loads, log) if line["split"] == "train"]
+        assert len(losses) == 8
+        assert losses[-1] < 0.8 * losses[0], method
+
+
+def test_compare_ends_with_a_table_a_report_and_figures(compared):
+    folder, out = compared
+    report = folder / "runs/pixel_dcn/demo"
+    text = (report / "report.md").read_text()
+    rows = [*STUDY.labels.values(), "always the most frequent class"]
+    for row in rows:
+        assert f"\n| {row} " in out
+        assert f"\n| {row} " in text
+    assert "Table 1 of the paper (Gao et al., 2017) has no row for U-Net on shapes." in out
+    assert "scored at 16x24 after 16 steps" in text
+    # Two levels, 8 to 4 channels: 6x6 | 9 sets of 3x3, of which those of the input count twice | two and four taps.
+    pair = 4 * 4
+    expected = {
+        "dcl": 36 * 2 * pair,
+        "ipixel_dcl": 9 * (4 * 2 + 1 + 2 * 2) * pair,
+        "pixel_dcl": 9 * (2 + 1 + 2 * 2) * pair,
+        "fast_pixel_dcl": (9 * 2 + 9 + 4) * pair,
+        "resize_conv": 9 * 2 * pair,
+        "sub_pixel": 9 * 4 * 2 * pair,
+    }
+    results = json.loads((report / "report.json").read_text())["results"]
+    assert {method: result["upsampling_parameters"] - 4 for method, (result,) in results.items()} == expected
+    rest = {result["parameters"] - result["masked_parameters"] - result["upsampling_parameters"]
+            for (result,) in results.values()}  # fmt: skip
+    assert len(rest) == 1
+    for picture in ("predictions.png", "curves.png"):
+        with Image.open(report / picture) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_evaluate(compared):
+    folder, _ = compared
+    path = folder / "runs/pixel_dcn/demo/fast_pixel_dcl-seed0"
+    out, _ = run("evaluate", path, folder=folder, study="pixel_dcn")
+    evaluated = json.loads((path / "evaluation-val.json").read_text())
+    assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
+    for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 16"):
+        assert name in out
+
+
+def test_predict_answers_at_the_size_of_the_image(compared, tmp_path):
+    folder, _ = compared
+    sizes = {"small": (7, 9), "wide": (90, 31), "same": (24, 16)}
+    for name, size in sizes.items():
+        pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    images = [tmp_path / f"{name}.png" for name in sizes]
+    arguments = (folder / "runs/pixel_dcn/demo/ipixel_dcl-seed0", *images, "--out", tmp_path / "out")
+    run("predict", *arguments, folder=folder, study="pixel_dcn")
+    for name, size in sizes.items():
+        with Image.open(tmp_path / f"out/{name}_mask.png") as mask:
+            assert (mask.mode, mask.size) == ("P", size)
+            assert np.asarray(mask).max() < 8
+
+
+def test_published_rows_stand_beside_ours():
+    text = published_section(PRESETS["voc2012-unet"].config)
+    assert "U-Net on PASCAL 2012" in text
+    assert re.findall(r"^\| (\w+) +\| ([\d.]+) +\| ([\d.]+) +\|$", text, re.MULTILINE) == [
+        ("DCL", "81.6", "41.5"), ("iPixelDCL", "81.7", "44.9"), ("PixelDCL", "82.3", "45.6")
+    ]  # fmt: skip
+    assert "U-Net on MSCOCO 2015" in published_section(PRESETS["coco-unet"].config)
+    assert "| 72.7 " in published_section(PRESETS["voc2012-deeplab"].config)
+    for preset in ("demo", "camvid"):
+        assert "has no row for U-Net on" in published_section(PRESETS[preset].config)
+
+
+def test_published_numbers_are_the_papers(shared_data, repository):
+    paper = json.loads(shared_data("published/pixel_deconvolutional_networks.json").read_text())["table1"]
+    ours = yaml.safe_load((repository / "experiments/pixel_dcn/published.yaml").read_text())["table1"]
+    assert ours == [{"mean_iou": row.pop("miou"), **row} for row in paper]
+
+
+def test_the_papers_recipes():
+    unet, coco, deeplab = (PRESETS[name].config for name in ("voc2012-unet", "coco-unet", "voc2012-deeplab"))
+    for config in (unet, coco):
+        assert (config.model.network, config.model.depth, config.data.size) == ("unet", 5, (256, 256))
+        assert (config.optim.learning_rate, config.batch_size, config.optim.power) == (0.001, 2, None)
+    assert (unet.model.width, coco.model.width) == (64, 128)
+    assert (deeplab.model.network, deeplab.model.encoder, deeplab.data.size) == ("deeplab", "resnet101", (256, 256))
+    assert (len(data.VOC2012), len(data.COCO)) == (21, 81)
+
+
+def test_deeplab_predicts_every_pixel():
+    model = ModelConfig(network="deeplab", encoder="resnet18", width=4, head_rates=(1, 2), upsampling="ipixel_dcl")
+    config = Config(model=model, data=DataConfig(name="shapes", size=(33, 41)))
+    network = STUDY.build_network(config, 8)
+    batch = {"image": random(0, 2, 33, 41, 3), "label": jnp.zeros((2, 33, 41), jnp.int32).at[0, :3].set(255)}
+    out = jax.jit(STUDY.make_loss(config, network, 8))(network.params, network.model_state, batch)
+    assert int(out.valid_count) == 2 * 33 * 41 - 3 * 41
+    assert np.isfinite(float(out.loss_sum))
+    assert jax.tree.structure(out.model_state) == jax.tree.structure(network.model_state)
+    segment = jax.jit(partial(STUDY.segment, config, network, size=(50, 35)))
+    masks = segment(network.params, network.model_state, batch["image"])
+    assert (masks.shape, masks.dtype) == ((2, 50, 35), jnp.int32)
+
+
+def test_masked_taps_get_no_gradient():
+    """What is not counted as a parameter does not move."""
+    config = Config(model=ModelConfig(width=2, depth=2, upsampling="fast_pixel_dcl"), data=DataConfig(size=(8, 8)))
+    network = STUDY.build_network(config, 3)
+    loss_fn = STUDY.make_loss(config, network, 3)
+    batch = {"image": random(0, 2, 8, 8, 3), "label": jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 8, 8)))}
+
+    def loss(upsampling):
+        return loss_fn({**network.params, "upsampling": upsampling}, network.model_state, batch).loss_sum
+
+    gradients = jax.jit(jax.grad(loss))(network.params["upsampling"])
+    dead = sum(int((np.asarray(leaf) == 0).sum()) for leaf in jax.tree.leaves(gradients[0]["kernels"]))
+    assert dead == masked_taps(network.params["upsampling"]) == 5 * 2 * 2
+
+
+@pytest.mark.parametrize("power", [None, 0.9])
+def test_the_rate(power):
+    config = dataclasses.replace(Config(steps=100), optim=dataclasses.replace(Config().optim, power=power))
+    optimizer, schedule = STUDY.make_optimizer(config, None)
+    assert [float(jnp.asarray(schedule(step))) for step in (0, 50)] == pytest.approx(
+        [0.001, 0.001 if power is None else 0.001 * 0.5**0.9]
+    )
+    params = {"w": jnp.ones(2)}
+    updates, _ = optimizer.update({"w": jnp.array([3.0, -2.0])}, optimizer.init(params), params)
+    np.testing.assert_allclose(jax.tree.leaves(updates)[0], [-0.001, 0.001], rtol=1e-4)  # Adam's first step is the rate
