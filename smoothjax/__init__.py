@@ -9,6 +9,7 @@ The layers, each importing only those above it::
     data       images and labels, augmentation, pipelines; NumPy out
     training   state, step, schedules, checkpoints, the loop
     metrics    confusion matrix and what follows from it
+    analysis   measures of the artifacts, on arrays
 
 Import the layer you need: `from smoothjax import ops` pulls in JAX and chex, nothing else.
 """

@@ -11,9 +11,13 @@ LAYERS = {
     "nn": {"jax", "flax", "ops"},
     "models": {"jax", "flax", "numpy", "ops", "nn"},
     "weights": {"jax", "flax", "numpy", "ops", "nn", "models"},
-    "data": {"numpy", "PIL", "grain", "yaml", "tqdm", "tensorflow_datasets", "absl", "importlib_resources"},
+    "data": {
+        *("numpy", "PIL", "grain", "yaml", "tqdm", "tensorflow_datasets", "absl", "importlib_resources"),
+        *("pycocotools", "scipy", "matplotlib", "tyro"),
+    },
     "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl"},
     "metrics": {"jax", "chex", "numpy"},
+    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops"},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 
@@ -28,8 +32,9 @@ def _imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            # One dot stays inside the layer, two reach its sisters.
-            base = "smoothjax" if node.level == 2 else f"smoothjax.{layer}"
+            # One dot is the file's own package, each further dot the one around it.
+            package = ("smoothjax", *path.relative_to(PACKAGE).parts[:-1])
+            base = ".".join(package[: len(package) - node.level + 1])
             names = [f"{base}.{node.module or ''}".rstrip(".") + f".{alias.name}" for alias in node.names]
         else:
             continue

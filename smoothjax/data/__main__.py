@@ -1,0 +1,216 @@
+"""Data sets from the command line: prepare, info, show."""
+
+import dataclasses
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from . import _presets as presets
+from ._classes import load_classes
+from ._folder import FolderSource
+from ._prepare import DATA_DIR, prepare
+from ._prepared import PreparedSource, find_prepared, is_prepared, prepared_splits
+from ._source import Source
+from .builders import BUILDERS, layout
+
+PROGRAM = "python -m smoothjax.data"
+_CLASSES = {
+    "voc2012": presets.VOC2012,
+    "cityscapes": presets.CITYSCAPES,
+    "coco2015": presets.COCO,
+    "camvid": presets.CAMVID,
+}
+
+
+@dataclass(frozen=True)
+class Info:
+    """Counts images, sizes and classes, and gives class weights."""
+
+    data: Path = Path(DATA_DIR)
+    """Folder of the prepared data sets, or of this one."""
+    classes: str | None = None
+    """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Draws images beside their coloured masks, with a legend."""
+
+    out: Path = Path("grid.png")
+    """The picture to write."""
+    split: str | None = None
+    """The split; by default the first one."""
+    images: int = 8
+    """How many images, spread evenly over the split."""
+    data: Path = Path(DATA_DIR)
+    """Folder of the prepared data sets, or of this one."""
+    classes: str | None = None
+    """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status."""
+    arguments = list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0
+    command = _COMMANDS[_known("command", arguments.pop(0), _COMMANDS)]
+    try:
+        command(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left behind, the same command starts again", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        # What a user can mend is told in a sentence; the rest keeps its traceback.
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _prepare(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: {PROGRAM} prepare NAME --source DIR [--out DIR] [options]\n\n{_data_sets()}")
+        raise SystemExit(0 if arguments else 2)
+    name = _known("data set", arguments.pop(0), BUILDERS)
+    kind = BUILDERS[name]
+    options = _parse(_prepare_options(name), arguments, f"{PROGRAM} prepare {name}", _about(name))
+    out = options.out or Path(DATA_DIR, name)
+    built = prepare(options.builder, options.source, out, overwrite=options.overwrite, progress=True)
+    counts = ", ".join(f"{split} {info.num_examples:,}" for split, info in built.info.splits.items())
+    where = "" if out == Path(DATA_DIR, name) else f" --data {out}"
+    print(f"{out} holds {kind().name}: {counts}. Next:\n  {PROGRAM} info {name}{where}\n  {PROGRAM} show {name}{where}")
+
+
+def _info(arguments: list[str]) -> None:
+    name, options = _with_name("info", Info, arguments)
+    folder, splits = _open(name, options.data, options.classes)
+    from ._describe import describe
+
+    print(f"{folder}\n\n{describe(splits, progress=True)}")
+
+
+def _show(arguments: list[str]) -> None:
+    name, options = _with_name("show", Show, arguments)
+    folder, splits = _open(name, options.data, options.classes)
+    split = options.split or next(iter(splits))
+    if split not in splits:
+        raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
+    from ._describe import draw_grid
+
+    draw_grid(splits[split], options.out, images=options.images, title=f"{folder}, {split}")
+    print(options.out)
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {"prepare": _prepare, "info": _info, "show": _show}
+
+
+def _prepare_options(name: str) -> type:
+    """The options of the command for one data set: its own, and those that all have."""
+
+    folder = tyro.conf.arg(metavar="DIR", help="Folder of the archives or of what was in them, or one archive.")
+    result = tyro.conf.arg(metavar="DIR", help=f"Folder of the result; by default {DATA_DIR}/{name}.")
+    overwrite = tyro.conf.arg(help="Whether to replace a data set that is there already.")
+    return dataclasses.make_dataclass(
+        "Prepare",
+        [
+            ("builder", Annotated[BUILDERS[name], tyro.conf.arg(name="")], dataclasses.field(default=BUILDERS[name]())),
+            ("source", Annotated[Path | None, folder], None),
+            ("out", Annotated[Path | None, result], None),
+            ("overwrite", Annotated[bool, overwrite], False),
+        ],
+        frozen=True,
+    )
+
+
+def _open(name: str, data: Path, classes: str | None) -> tuple[Path, dict[str, Source]]:
+    """The splits of a data set, prepared or as `{split}/{images,labels}`, and where it is."""
+    folder = data if is_prepared(data) else find_prepared(name, data)
+    if is_prepared(folder):
+        return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
+    root = Path(name).expanduser()
+    splits = sorted(path.parent.name for path in root.glob("*/images") if (path.parent / "labels").is_dir())
+    # In the order in which people think of them.
+    splits.sort(key=lambda split: {"train": 0, "val": 1, "test": 2}.get(split, 3))
+    if splits:
+        named = None if classes is None else _CLASSES[classes] if classes in _CLASSES else load_classes(classes)
+        try:
+            return root, {split: FolderSource(root, split, named) for split in splits}
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}\nor name classes: --classes {', '.join(_CLASSES)} or a file") from error
+    there = [path.name for path in data.iterdir() if is_prepared(path)] if data.is_dir() else []
+    if folder.name not in BUILDERS and (hint := _close(folder.name, [*there, *BUILDERS])):
+        raise FileNotFoundError(f"there is no prepared data set in {folder}{hint}")
+    return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
+
+
+def _with_name(command: str, kind: type, arguments: list[str]) -> tuple[str, Any]:
+    """Parses `NAME [options]`."""
+    program = f"{PROGRAM} {command}"
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] in ("-h", "--help"):
+            _parse(kind, ["--help"], f"{program} NAME", f"{kind.__doc__} NAME is a data set or a folder.")
+        print(f"error: name the data set or its folder: {program} NAME [options]", file=sys.stderr)
+        raise SystemExit(2)
+    return arguments[0], _parse(kind, arguments[1:], f"{program} {arguments[0]}", kind.__doc__ or "")
+
+
+def _parse(kind: Any, arguments: list[str], program: str, description: str) -> Any:
+    return tyro.cli(kind, args=arguments, prog=program, description=description)
+
+
+def _known(what: str, name: str, choices: Iterable[str]) -> str:
+    if name in choices:
+        return name
+    hint = _close(name, choices) or f": choose one of {', '.join(choices)}"
+    print(f"error: unknown {what} {name!r}{hint}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _close(name: str, choices: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(choices), 1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _about(name: str) -> str:
+    builder = BUILDERS[name]()
+    summary = re.split(r"\n\n(?:Args|Raises|Example):", inspect.getdoc(builder) or "")[0]
+    return f"{summary}\n\nA source holds:\n{layout(builder)}"
+
+
+def _data_sets() -> str:
+    lines = [f"  {name:<18}{kind().note}" for name, kind in BUILDERS.items()]
+    more = f"{PROGRAM} prepare NAME --help shows the options, and what a source holds."
+    return "\n".join(["data sets:", *lines, "", more])
+
+
+def _usage() -> str:
+    return f"""usage: {PROGRAM} COMMAND NAME [options]
+
+Makes data sets out of the archives that their authors distribute, and looks at them.
+
+commands:
+  prepare NAME --source DIR [--out DIR]   checks every file and writes {DATA_DIR}/NAME, or DIR
+  info NAME [--data DIR]                  {Info.__doc__}
+  show NAME --out grid.png                {Show.__doc__}
+
+info and show also take a folder {{train,val,test}}/{{images,labels}} as NAME.
+
+{_data_sets()}
+
+examples:
+  {PROGRAM} prepare voc2012 --source ~/VOCdevkit
+  {PROGRAM} prepare cityscapes --source ~/cityscapes --out /fast/cityscapes
+  {PROGRAM} prepare folder --source photos --masks masks --val-fraction 0.2 --out {DATA_DIR}/photos
+  {PROGRAM} info voc2012
+  {PROGRAM} show cityscapes --data /fast/cityscapes --split val --out grid.png"""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

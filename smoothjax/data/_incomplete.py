@@ -1,0 +1,98 @@
+"""A folder that appears whole or not at all."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from ._metadata import FILE
+
+SUFFIX = ".incomplete"
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Gives a place to work in; its sub-folder `data` becomes `out` when the block ends without an error.
+
+    The place is a sibling of `out`, so that the last step is a renaming, which happens or does not. An error removes
+    it. What a killed run has left behind is removed by the next one, which holds a lock on the place: two runs never
+    share it.
+
+    Args:
+      out: the folder to make.
+      overwrite: whether a data set that is there already is replaced, once the new one is complete.
+
+    Raises:
+      FileExistsError: `out` holds other files, or a prepared data set and `overwrite` is not set.
+      OSError: another run is preparing `out`.
+    """
+    place = out.with_name(out.name + SUFFIX)
+    first = not place.parent.exists()
+    lock = _lock(place)
+    try:
+        old = place / "old"
+        if old.exists() and not out.exists():
+            # A run was killed between the two renamings below: the old data set is the only whole one.
+            old.rename(out)
+        _check_free(out, overwrite)
+        for path in place.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+        (place / "data").mkdir()
+        yield place
+        _replace(out, place / "data", old)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
+        if first:
+            # Made for nothing, unless something is in it.
+            with contextlib.suppress(OSError):
+                place.parent.rmdir()
+
+
+def _replace(out: Path, new: Path, old: Path) -> None:
+    if not out.exists():
+        new.rename(out)
+        return
+    out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+
+
+def _lock(place: Path) -> int:
+    """Opens and locks the file `lock` in the place, which it makes."""
+    import fcntl
+
+    while True:
+        place.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(place / "lock", os.O_RDWR | os.O_CREAT)
+        except FileNotFoundError:
+            continue  # another run has just ended and removed the place
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise OSError(f"{place} is in use: another run is preparing this data set; wait for it to end") from None
+        except OSError:
+            return descriptor  # a file system without locks
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(place / "lock")):
+                return descriptor
+        os.close(descriptor)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / FILE).is_file():
+        raise FileExistsError(f"{out} exists and holds something else; choose another folder for the data set (--out)")
+    if not overwrite:
+        raise FileExistsError(
+            f"{out} holds a prepared data set already; use it, or prepare it again with --overwrite (overwrite=True in "
+            "Python), or choose another folder (--out)"
+        )

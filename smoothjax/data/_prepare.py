@@ -1,0 +1,203 @@
+"""From the archives of a data set to records that are read quickly and known to be right."""
+
+import difflib
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from ._classes import Classes
+from ._encode import Encoded, encode
+from ._incomplete import whole_folder
+from ._metadata import LabelCounts, Metadata, SplitMetadata
+from ._records import RecordWriter
+from ._source import InvalidDataError
+from .builders import BUILDERS, Builder, Example, Plan, SourceTree, fetch, layout, wrong_folder
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
+
+DATA_DIR = "data"
+"""Where data sets are prepared and looked for, unless another folder is given."""
+
+_REPORTED = 50
+_AHEAD = 32
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def prepare(
+    data_set: str | Builder,
+    source: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    **options: Any,
+) -> "DatasetBuilder":
+    """Reads a data set as its authors distribute it, checks every file, and writes it as records of TFDS.
+
+    Images are stored as they are encoded if any reader sees the same in them, JPEG or PNG in upright RGB; all others
+    without loss as the RGB that a person sees. Masks are stored as PNG of class indices. `PreparedSource` reads the
+    result, and so does TFDS, both without TensorFlow.
+
+    The result appears whole or not at all: it is written beside `out` and renamed at the end. A run that was killed is
+    simply started again.
+
+    Warnings, such as a number of images that differs from the published one, are printed.
+
+    Args:
+      data_set: name of the data set, one of `builders.BUILDERS`, or a builder.
+      source: folder of the archives or of what was in them, or one archive; None downloads what may be downloaded.
+      out: folder of the result; None is `data/NAME`.
+      overwrite: whether to replace a data set that `out` holds already.
+      progress: whether to show a progress bar, on a terminal.
+      **options: fields of the builder, where `data_set` is a name.
+
+    Returns:
+      The builder of TFDS that reads the result, see its `as_data_source`.
+
+    Raises:
+      InvalidDataError: files cannot be used; `problems` holds a line for each, the message the first 50.
+      FileNotFoundError: `source` is missing, or not this data set; the message shows what was expected.
+      FileExistsError: `out` is there already.
+      ValueError: the data set or an option is unknown, or an archive is damaged.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> from smoothjax.data import PreparedSource
+      >>> with tempfile.TemporaryDirectory() as root:
+      ...     for kind, mode in (("train", "RGB"), ("trainannot", "L")):
+      ...         pathlib.Path(root, "CamVid", kind).mkdir(parents=True)
+      ...         Image.new(mode, (4, 3)).save(pathlib.Path(root, "CamVid", kind, "street.png"))
+      ...     _ = prepare("camvid", f"{root}/CamVid", f"{root}/prepared")
+      ...     source = PreparedSource(f"{root}/prepared", "train")
+      ...     len(source), source.name(0), source[0]["label"].shape
+      (1, 'street', (3, 4))
+    """
+    builder = _builder(data_set, options)
+    out = Path(DATA_DIR, builder.name) if out is None else Path(out).expanduser()
+    problems_file = out.with_name(f"{out.name}.problems.txt")
+    with whole_folder(out, overwrite=overwrite) as place:
+        if source is None:
+            source = _download(builder, out.with_name(f"{out.name}.downloads"), progress)
+        root = Path(source).expanduser()
+        with closing(SourceTree(root, builder.archives, place / "archives")) as tree:
+            plan = builder.plan(tree)
+            if not plan.splits:
+                raise wrong_folder(builder, tree)
+            for line in [*plan.warnings, *_unusual_counts(plan)]:
+                print(f"warning: {line}", file=sys.stderr)
+            problems_file.unlink(missing_ok=True)
+            problems = _write(builder, plan, place / "data", progress)
+            if problems:
+                raise InvalidDataError(tuple(problems), _report(builder, root, problems, problems_file))
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(out)
+
+
+def _builder(data_set: str | Builder, options: dict[str, Any]) -> Builder:
+    if not isinstance(data_set, str):
+        if options:
+            raise ValueError(f"options {', '.join(options)} go into the builder, such as Folder(masks='masks')")
+        return data_set
+    if data_set not in BUILDERS:
+        close = difflib.get_close_matches(data_set, BUILDERS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(BUILDERS)}"
+        raise ValueError(f"unknown data set {data_set!r}: {hint}")
+    return BUILDERS[data_set](**options)
+
+
+def _download(builder: Builder, folder: Path, progress: bool) -> Path:
+    """The folder into which the archives have been downloaded; they stay there for the next time."""
+    if not builder.downloads:
+        raise FileNotFoundError(
+            f"say where {builder.name} lies (--source DIR, source= in Python); it is\n  {builder.note}\nand expected "
+            f"there is\n{layout(builder)}"
+        )
+    fetch(builder.downloads, folder, progress=progress)
+    return folder
+
+
+def _unusual_counts(plan: Plan) -> list[str]:
+    """A line for each split whose number of examples is not the published one."""
+    counts = {split: len(examples) for split, examples in plan.splits.items()}
+    return [
+        f"split {split} has {count:,} examples, the published one {plan.published[split]:,}"
+        for split, count in counts.items()
+        if plan.published.get(split, count) != count
+    ]
+
+
+def _report(builder: Builder, root: Path, problems: list[str], file: Path) -> str:
+    one = len(problems) == 1
+    lines = [f"{builder.name} cannot be prepared from {root}, {len(problems)} problem{'' if one else 's'}:"]
+    lines += problems[:_REPORTED]
+    if len(problems) > _REPORTED:
+        file.write_text("\n".join(problems) + "\n")
+        lines.append(f"and {len(problems) - _REPORTED} more; {file} lists all")
+    return "\n".join(lines)
+
+
+def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[str]:
+    """Writes all records and the metadata; returns what is wrong, in which case they are not complete."""
+    problems = list(plan.problems)
+    for split, examples in plan.splits.items():
+        if not examples:
+            problems.append(f"split {split} is empty")
+        if not re.fullmatch(r"\w+", split) or split == "all":
+            problems.append(f"split {split!r} must have a name of letters, digits and _, other than all")
+    if problems and not any(plan.splits.values()):
+        return problems
+    writer = RecordWriter(builder.name, builder.note, folder, list(plan.splits), len(plan.attributes), plan.has_labels)
+    total = sum(map(len, plan.splits.values()))
+    splits = {}
+    bar = tqdm(None, f"prepare {builder.name}", total, unit="image", disable=None if progress else True)
+    with bar, closing(writer), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for split, examples in plan.splits.items():
+            names, sizes, counts = [], [], LabelCounts.none(len(plan.classes))
+            for result in _in_order(pool, partial(_try_to_encode, classes=plan.classes), examples):
+                bar.update()
+                if isinstance(result, InvalidDataError):
+                    problems += result.problems
+                elif not problems:
+                    # With a problem, the others are only looked for.
+                    writer.add(split, result)
+                    names.append(result.name)
+                    sizes.append(result.size)
+                    counts += result.counts
+            splits[split] = SplitMetadata(tuple(names), tuple(sizes), counts)
+        writer.metadata = Metadata(
+            builder.name, plan.classes, splits, plan.attributes, plan.has_labels, repr(builder)
+        ).to_json()
+    # An image may be in several splits.
+    return list(dict.fromkeys(problems))
+
+
+def _try_to_encode(example: Example, classes: Classes) -> Encoded | InvalidDataError:
+    try:
+        return encode(example, classes)
+    except InvalidDataError as error:
+        return error
+
+
+def _in_order(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+    """Maps in several threads; as many results wait as keep them busy, `pool.map` would hold all of them."""
+    waiting: deque[Future[B]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) == _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,209 @@
+"""Reading prepared data sets."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ._classes import IGNORE_LABEL, Classes
+from ._files import decode_image, decode_mask
+from ._folder import FolderSource
+from ._incomplete import SUFFIX
+from ._metadata import LabelCounts, Metadata, read_metadata
+from ._prepare import DATA_DIR
+from ._source import InvalidDataError, Record, Source, checked_index
+
+
+class PreparedSource:
+    """A split of a data set that `prepare` has made.
+
+    Examples are in the order of their names or of the list that the data set comes with. Reading is safe from several
+    threads, and from other processes to which the source is sent.
+
+    Args:
+      data_set: name of the data set, which is `{data_dir}/{name}` then, or its folder.
+      split: name of the split, such as "train".
+      data_dir: folder of all prepared data sets.
+
+    Raises:
+      FileNotFoundError: there is no such data set; the message says how to prepare it.
+      ValueError: there is no such split, or the data set was prepared by another version.
+
+    Example:
+      >>> PreparedSource("voc2012", "train", data_dir="nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: there is no prepared data set in nowhere/voc2012; ...
+    """
+
+    def __init__(self, data_set: str | Path, split: str, *, data_dir: str | Path = DATA_DIR):
+        folder = find_prepared(data_set, data_dir)
+        metadata = require_metadata(folder)
+        if split not in metadata.splits:
+            raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(metadata.splits)}")
+        self._folder, self._split_name, self._metadata = folder, split, metadata
+        self._split = metadata.splits[split]
+        self._records = _open(folder, split, ("image", "label") if metadata.has_labels else ("image",))
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colours of the labels."""
+        return self._metadata.classes
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes of whole images, none for most data sets."""
+        return self._metadata.attributes
+
+    @property
+    def counts(self) -> LabelCounts:
+        """How often each class occurs in the split, counted when it was prepared."""
+        return self._split.counts
+
+    def __len__(self) -> int:
+        return len(self._split.names)
+
+    def __repr__(self) -> str:
+        return f"PreparedSource({str(self._folder)!r}, {self._split_name!r})"
+
+    def __reduce__(self):
+        # Another process opens the files itself.
+        return PreparedSource, (self._folder.absolute(), self._split_name)
+
+    def __getitem__(self, index: int, /) -> Record:
+        """Decodes an example; label 255 everywhere where the data set has no label maps."""
+        record, name = self._record(index)
+        try:
+            image = decode_image(record["image"], name)
+            if "label" in record:
+                label = decode_mask(record["label"], name)
+            else:
+                label = np.full(image.shape[:2], IGNORE_LABEL, np.uint8)
+        except ValueError as error:
+            problem = f"{error}; it was in order when the data set was prepared: prepare it again"
+            raise InvalidDataError((problem,)) from error
+        attributes = {"attributes": record["attributes"]} if "attributes" in record else {}
+        return {"image": image, "label": label, **attributes}
+
+    def image(self, index: int, /, at_least: tuple[int, int] | None = None) -> np.ndarray:
+        """The image alone, uint8 `[H, W, 3]`, perhaps smaller: see `at_least` of `read_image`."""
+        record, name = self._record(index)
+        return decode_image(record["image"], name, at_least)
+
+    def name(self, index: int, /) -> str:
+        """The name of the image, without the suffix."""
+        return self._split.names[checked_index(index, len(self))]
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Height and width in pixels, as they were stored beside the records."""
+        return self._split.sizes[checked_index(index, len(self))]
+
+    def _record(self, index: int) -> tuple[Any, str]:
+        """What is stored of an example, and how to call it in an error."""
+        return self._records[checked_index(index, len(self))], f"{self!r}: {self.name(index)}"
+
+
+def is_prepared(folder: str | Path) -> bool:
+    """Whether a folder is a data set that `prepare` has made.
+
+    Args:
+      folder: any path.
+
+    Returns:
+      True if it is; False for another folder, and for none.
+
+    Example:
+      >>> is_prepared("nowhere")
+      False
+    """
+    return read_metadata(Path(folder)) is not None
+
+
+def prepared_splits(folder: str | Path) -> tuple[str, ...]:
+    """The names of the splits of a prepared data set.
+
+    Args:
+      folder: the folder of the data set.
+
+    Returns:
+      The names, such as ("train", "val").
+
+    Raises:
+      FileNotFoundError: the folder is no prepared data set.
+
+    Example:
+      >>> prepared_splits("nowhere")
+      Traceback (most recent call last):
+      FileNotFoundError: there is no prepared data set in nowhere; ...
+    """
+    return tuple(require_metadata(Path(folder)).splits)
+
+
+def open_split(folder: str | Path, split: str, classes: Classes | None = None) -> Source:
+    """A split of a folder: of a prepared data set, or of `{split}/{images,labels}`.
+
+    Args:
+      folder: the folder of all splits.
+      split: name of the split, such as "train".
+      classes: the classes of a folder of images, see `FolderSource`; for a prepared data set, what they must be.
+
+    Returns:
+      A `PreparedSource` or a `FolderSource`.
+
+    Raises:
+      FileNotFoundError: a folder is missing, or no classes are given.
+      ValueError: there is no such split, or a prepared data set has other classes.
+
+    Example:
+      >>> open_split("nowhere", "train")
+      Traceback (most recent call last):
+      FileNotFoundError: split 'train' of nowhere is incomplete; ...
+    """
+    if not is_prepared(folder):
+        return FolderSource(folder, split, classes)
+    source = PreparedSource(Path(folder), split)
+    if classes is not None and classes.names != source.classes.names:
+        raise ValueError(
+            f"{folder} is prepared with the classes {_some(source.classes)}, not with {_some(classes)}; leave the "
+            "classes out, or prepare it again"
+        )
+    return source
+
+
+def find_prepared(data_set: str | Path, data_dir: str | Path = DATA_DIR) -> Path:
+    """The folder of a data set: the path itself, or that of its name in `data_dir`."""
+    path = Path(data_set).expanduser()
+    if isinstance(data_set, Path) or path.name != data_set or is_prepared(path):
+        return path
+    return Path(data_dir).expanduser() / data_set
+
+
+def require_metadata(folder: Path) -> Metadata:
+    """The metadata of a prepared data set. Raises FileNotFoundError if the folder is none."""
+    metadata = read_metadata(folder)
+    if metadata is not None:
+        return metadata
+    state = ""
+    if folder.with_name(folder.name + SUFFIX).exists():
+        state = " (its preparation still runs, or was interrupted: start it again)"
+    raise FileNotFoundError(
+        f"there is no prepared data set in {folder}{state}; prepare it:\n"
+        f"  python -m smoothjax.data prepare {folder.name} --source DIR --out {folder}\n"
+        "python -m smoothjax.data lists the data sets"
+    )
+
+
+def _some(classes: Classes) -> str:
+    return f"{', '.join(classes.names[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)})"
+
+
+def _open(folder: Path, split: str, encoded: tuple[str, ...]) -> Any:
+    """The records of a split; of the features `encoded` the content of the files."""
+    import tensorflow_datasets as tfds
+
+    builder = cast(Any, tfds.builder_from_directory(folder))
+    for path in builder.info.splits[split].filepaths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: the data set is damaged, prepare it again")
+    # Decoding is ours: what TFDS decodes masks with depends on what else is installed.
+    skip = tfds.decode.SkipDecoding()
+    return builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))

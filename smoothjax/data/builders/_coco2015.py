@@ -1,0 +1,170 @@
+"""MS-COCO as semantic segmentation: eighty kinds of things and the background."""
+
+import json
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from .._classes import IGNORE_LABEL
+from .._presets import COCO
+from ._plan import Builder, Example, Expected, Mask, Plan, wrong_folder
+from ._tree import File, SourceTree, join
+
+_YEARS = (2014, 2015, 2017)
+_PUBLISHED = {2014: {"train": 82783, "val": 40504}, 2017: {"train": 118287, "val": 5000}}
+
+
+@dataclass(frozen=True)
+class Coco2015(Builder):
+    """MS-COCO: train and val, the instances drawn as one label map.
+
+    Where things overlap, the smaller one lies on top; crowds, which are not outlined one by one, take part as 255. The
+    images of 2014 and of 2015 are the same; 2017 is another division of them, train and val alike.
+
+    Args:
+      year: of the archives, where a folder holds more than one: 2014, 2015 or 2017.
+
+    Example:
+      >>> Coco2015(year=2017)
+      Coco2015(year=2017)
+    """
+
+    year: Literal[2014, 2015, 2017] | None = None
+
+    name: ClassVar[str] = "coco2015"
+    note: ClassVar[str] = "MS-COCO, 80 things and background, of 2014/2015 or 2017, cocodataset.org"
+    archives: ClassVar[tuple[str, ...]] = ("train20*.zip", "val20*.zip", "annotations_trainval20*.zip")
+    bases: ClassVar[tuple[str, ...]] = ("", "coco", "COCO")
+
+    def expected(self) -> tuple[Expected, ...]:
+        """What a source should hold."""
+        return (
+            Expected("annotations/instances_train2014.json (or 2015, 2017)", ("annotations/instances_train20*.json",)),
+            Expected("annotations/instances_val2014.json", ("annotations/instances_val20*.json",)),
+            Expected(
+                "train2014/ (or images/train2014/)", tuple(f"{i}train{y}" for i in ("", "images/") for y in _YEARS)
+            ),
+            Expected("val2014/", tuple(f"{i}val{y}" for i in ("", "images/") for y in _YEARS)),
+        )
+
+    def plan(self, tree: SourceTree) -> Plan:
+        """Finds the examples, in the order of their file names."""
+        years = {year: found for year in _YEARS if (found := self._found(tree, year))}
+        if self.year is not None:
+            years = {year: found for year, found in years.items() if year == self.year}
+        if not years:
+            raise wrong_folder(self, tree)
+        if len(years) > 1:
+            raise ValueError(
+                f"{tree.root} holds MS-COCO of {', '.join(map(str, years))}; choose one with --year, or year= in Python"
+            )
+        ((year, found),) = years.items()
+        problems: list[str] = []
+        absent = [split for split in ("train", "val") if split not in found]
+        warnings = [f"no annotations and images of {split}{year}: without this split" for split in absent]
+        splits = {split: _examples(tree, *places, problems) for split, places in found.items()}
+        return Plan(COCO, splits, problems, warnings, _PUBLISHED[2017 if year == 2017 else 2014])
+
+    def _found(self, tree: SourceTree, year: int) -> dict[str, tuple[File, str]]:
+        """The annotations and the folder of images of each split of a year that has both."""
+        found = {}
+        for split in ("train", "val"):
+            paths = (join(base, "annotations", f"instances_{split}{year}.json") for base in self.bases)
+            annotations = next((file for path in paths if (file := tree.file(path))), None)
+            name = f"{split}{year}"
+            folder = tree.locate(join(base, inside, name) for base in self.bases for inside in ("", "images"))
+            if annotations and folder is not None:
+                found[split] = (annotations, folder)
+        return found
+
+
+def _examples(tree: SourceTree, annotations: File, folder: str, problems: list[str]) -> list[Example]:
+    content = _read_json(annotations)
+    classes = {}
+    for category in content["categories"]:
+        if category["name"] in COCO.names[1:]:
+            classes[category["id"]] = COCO.names.index(category["name"])
+        else:
+            problems.append(f"{annotations.path}: category {category['name']!r} is none of the 80 of MS-COCO")
+    objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        objects[annotation["image_id"]].append(annotation)
+    known = {image["id"] for image in content["images"]}
+    problems += [
+        f"{annotations.path}: {len(objects[image])} annotations of an image {image} that it does not list"
+        for image in objects.keys() - known
+    ]
+    images = tree.files(folder)
+    examples = []
+    for image in sorted(content["images"], key=lambda image: image["file_name"]):
+        name = image["file_name"].rpartition("/")[2]
+        if name in images:
+            where = f"{annotations.path}: image {name}"
+            label = _label(objects[image["id"]], (image["height"], image["width"]), classes, where)
+            examples.append(Example(name.rpartition(".")[0], images[name], label))
+        else:
+            problems.append(f"{tree.root / folder / name}: missing, named by {annotations.path}")
+    return examples
+
+
+def _read_json(file: File) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read(), object_hook=_compact)
+        for key in ("images", "annotations", "categories"):
+            content[key][:0]  # a list
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file.path}: not the instance annotations of MS-COCO ({type(error).__name__}: {error}); download it again"
+        ) from error
+    return content
+
+
+def _compact(entry: dict[str, Any]) -> dict[str, Any]:
+    """Outlines as arrays, when they are parsed: a quarter of the memory of lists of numbers, which are gigabytes."""
+    if isinstance(entry.get("segmentation"), list):
+        entry["segmentation"] = [array("d", polygon) for polygon in entry["segmentation"]]
+    return entry
+
+
+def _label(objects: Sequence[Mapping[str, Any]], size: tuple[int, int], classes: Mapping[int, int], where: str) -> Mask:
+    def read() -> np.ndarray:
+        from pycocotools import mask as coder
+
+        layers = []
+        for annotation in objects:
+            try:
+                coded = _run_lengths(annotation["segmentation"], size, coder)
+                label = IGNORE_LABEL if annotation.get("iscrowd") else classes[annotation["category_id"]]
+            # pycocotools raises errors of many types for what it does not understand.
+            except Exception as error:
+                raise ValueError(
+                    f"{where}: annotation {annotation.get('id')} cannot be drawn ({type(error).__name__}: {error})"
+                ) from error
+            if coded is not None:
+                layers.append((float(coder.area(coded)), label, coded))
+        canvas = np.zeros(size, np.uint8)
+        # Of two equally large things, the later one of the file lies on top: sorting keeps their order.
+        for _, label, coded in sorted(layers, key=lambda layer: -layer[0]):
+            canvas[coder.decode(coded).astype(bool)] = label
+        return canvas
+
+    return Mask(where, read)
+
+
+def _run_lengths(segmentation: Any, size: tuple[int, int], coder: Any) -> Any:
+    """The mask of an object as pycocotools codes it, None if it has no area."""
+    if isinstance(segmentation, list):
+        if any(len(polygon) % 2 for polygon in segmentation):
+            raise ValueError("a polygon has an odd number of coordinates")
+        # pycocotools takes four numbers for a box; less than three corners have no area.
+        polygons = [np.asarray(polygon) for polygon in segmentation if len(polygon) >= 6]
+        return coder.merge(coder.frPyObjects(polygons, *size)) if polygons else None
+    if tuple(segmentation["size"]) != size:
+        raise ValueError(f"its mask is {tuple(segmentation['size'])} pixels high and wide, its image {size}")
+    if isinstance(segmentation["counts"], list):
+        return coder.frPyObjects(segmentation, *size)
+    return {"size": list(size), "counts": segmentation["counts"]}

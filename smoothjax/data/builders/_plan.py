@@ -1,0 +1,190 @@
+"""What a builder finds in a source: the examples of each split, and what is wrong before any file is read."""
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from .._classes import Classes
+from .._files import decode_mask
+from ._download import Download
+from ._tree import File, SourceTree, join
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A label map to be read.
+
+    Attributes:
+      path: where it is, for a person.
+      read: returns it, uint8 `[H, W]`; an error names the file.
+    """
+
+    path: str
+    read: Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example to be.
+
+    Attributes:
+      name: tells a person which example this is.
+      image: the file of the photograph.
+      mask: the label map; None if no pixel is labelled.
+      attributes: uint8 `[A]`, if the data set has attributes of whole images.
+    """
+
+    name: str
+    image: File
+    mask: Mask | None = None
+    attributes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All examples of a data set.
+
+    Attributes:
+      classes: names and colours of the labels.
+      splits: the examples of each split, in their order.
+      problems: what is wrong already, a line each, with names of files.
+      warnings: what is unusual and may be meant so.
+      published: the number of examples of each split as its authors give it.
+      attributes: names of the attributes, if the data set has them.
+      has_labels: whether the data set has label maps at all.
+    """
+
+    classes: Classes
+    splits: Mapping[str, list[Example]]
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    published: Mapping[str, int] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
+    has_labels: bool = True
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A line of the picture that shows what a source should hold.
+
+    Attributes:
+      line: the line, indented as deep as the folder lies.
+      paths: where it may be in each base folder, any of them; the name of a file may be a pattern.
+      optional: whether the data set can be prepared without.
+    """
+
+    line: str
+    paths: tuple[str, ...]
+    optional: bool = False
+
+
+class Builder(abc.ABC):
+    """A data set and the options of its preparation: a frozen dataclass whose fields are the options."""
+
+    name: ClassVar[str]
+    """Name of the data set, a Python identifier."""
+    note: ClassVar[str]
+    """One line: what it is, and where to get it."""
+    archives: ClassVar[tuple[str, ...]] = ()
+    """Patterns of the paths of its archives."""
+    bases: ClassVar[tuple[str, ...]] = ("",)
+    """Folders of the source in which the data set may begin."""
+    downloads: ClassVar[Mapping[str, Download]] = {}
+    """Archives that may be fetched from the web without asking, by the name of the file."""
+
+    @abc.abstractmethod
+    def expected(self) -> tuple[Expected, ...]:
+        """What a source should hold, relative to one of `bases`."""
+
+    @abc.abstractmethod
+    def plan(self, tree: SourceTree) -> Plan:
+        """Finds the examples. Raises FileNotFoundError if this is another folder altogether."""
+
+
+def wrong_folder(builder: Builder, tree: SourceTree) -> FileNotFoundError:
+    """The error for a source that holds another thing: the tree that was expected, and what of it is there."""
+    lines = [f"{tree.root}: not what {builder.name} is prepared from; expected"]
+    for entry in builder.expected():
+        found = any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
+        mark = "found" if found else "MISSING (optional)" if entry.optional else "MISSING"
+        lines.append(f"  {entry.line:<76} {mark}")
+    if builder.archives:
+        lines.append(f"  unpacked, or packed in {', '.join(builder.archives)}")
+    there = tree.folders("") + list(tree.files(""))
+    if there:
+        lines.append(f"there is: {', '.join(there[:10])}{', ...' if len(there) > 10 else ''}")
+    return FileNotFoundError("\n".join(lines))
+
+
+def layout(builder: Builder) -> str:
+    """What a source should hold, for a person who has not named one."""
+    lines = [f"  {entry.line}{'   (optional)' if entry.optional else ''}" for entry in builder.expected()]
+    packed = [f"  unpacked, or packed in {', '.join(builder.archives)}"] if builder.archives else []
+    return "\n".join([*lines, *packed])
+
+
+def stems(files: Mapping[str, File], problems: list[str]) -> dict[str, File]:
+    """Files by their name without the suffix; a line in `problems` for two that differ in the suffix alone."""
+    found: dict[str, File] = {}
+    for name, file in files.items():
+        stem = name.rpartition(".")[0]
+        if stem in found:
+            problems.append(f"{found[stem].path} and {file.path} share a name; rename or remove one")
+        found[stem] = file
+    return found
+
+
+def pair(images: Mapping[str, File], masks: Mapping[str, File], where: str, problems: list[str]) -> list[Example]:
+    """Examples of images and masks of one name; a line in `problems` for each image or mask that stands alone."""
+    problems += [f"{images[name].path}: no mask of this name in {where}" for name in images if name not in masks]
+    problems += [f"{masks[name].path}: no image of this name" for name in masks if name not in images]
+    return [Example(name, images[name], mask_of(masks[name])) for name in images if name in masks]
+
+
+def mask_of(file: File) -> Mask:
+    """A mask as it is stored."""
+    return Mask(file.path, lambda: decode_mask(file.read(), file.path))
+
+
+def relabelled(file: File, new: Mapping[int, int]) -> Mask:
+    """A mask whose labels get new numbers; a label without one is an error."""
+
+    def read() -> np.ndarray:
+        label = decode_mask(file.read(), file.path)
+        foreign = sorted(set(np.unique(label).tolist()) - set(new))
+        if foreign:
+            raise ValueError(
+                f"{file.path}: label {', '.join(map(str, foreign[:10]))} is none of the labels of this data set "
+                f"({compact(new)}); is this the right kind of mask?"
+            )
+        table = np.zeros(256, np.uint8)
+        table[list(new)] = list(new.values())
+        return table[label]
+
+    return Mask(file.path, read)
+
+
+def compact(numbers: Iterable[int]) -> str:
+    """Numbers as ranges: 0-11, 255."""
+    ranges: list[list[int]] = []
+    for number in sorted(numbers):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def read_lines(file: File) -> list[str]:
+    """The lines of a text file, without empty ones."""
+    try:
+        text = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file.path}: no text file ({error})") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,43 @@
+"""Dividing a data set that comes whole."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from ._plan import Example
+
+
+def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: int) -> dict[str, list[Example]]:
+    """Parts of given shares, chosen by the seed and the names of the examples alone; what remains is `train`.
+
+    The choice is the same on every machine and for every order of the examples, and an example that is added changes
+    little: names are ranked by a hash, and each part takes the lowest that are left.
+
+    Args:
+      examples: examples of different names.
+      fractions: the share of each part, 0 .. 1; a share above 0 is at least one example.
+      seed: another one gives another choice.
+
+    Returns:
+      `train` and each part of a share above 0, in the order of the examples.
+
+    Raises:
+      ValueError: the shares are negative, or leave nothing to train.
+
+    Example:
+      >>> from smoothjax.data.builders import File
+      >>> examples = [Example(str(i), File("", bytes)) for i in range(20)]
+      >>> {split: len(part) for split, part in divide(examples, {"val": 0.1}, seed=0).items()}
+      {'train': 18, 'val': 2}
+    """
+    if any(fraction < 0 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
+        given = ", ".join(f"{split} {fraction}" for split, fraction in fractions.items())
+        raise ValueError(f"the shares of the splits must be 0 or more and leave something to train, got {given}")
+    names = [example.name for example in examples]
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    part_of = dict.fromkeys(names, "train")
+    for split, fraction in fractions.items():
+        count = max(1, round(fraction * len(names))) if fraction else 0
+        part_of.update(dict.fromkeys(ranked[:count], split))
+        ranked = ranked[count:]
+    splits = ["train", *(split for split, fraction in fractions.items() if fraction)]
+    return {split: [example for example in examples if part_of[example.name] == split] for split in splits}

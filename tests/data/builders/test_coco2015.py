@@ -1,0 +1,196 @@
+"""MS-COCO: polygons and run lengths, who lies on top, crowds, both layouts."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coder
+
+from smoothjax import data
+from smoothjax.data.builders import Coco2015
+from tests.data.archives import assert_holds, below, jpeg, pixels, unpack, zipped
+
+_SIZE = (12, 16)
+# Ids of MS-COCO have gaps: there is no 12, and stop sign is 13.
+_CATEGORIES = [
+    {"id": 1, "name": "person"},
+    {"id": 13, "name": "stop sign"},
+    {"id": 67, "name": "dining table"},
+    {"id": 90, "name": "toothbrush"},
+]
+
+
+def _box(top, left, bottom, right):
+    """A polygon that covers the pixels top .. bottom - 1, left .. right - 1, and its mask."""
+    mask = np.zeros(_SIZE, bool)
+    mask[top:bottom, left:right] = True
+    return [[left, top, right, top, right, bottom, left, bottom]], mask
+
+
+def _run_lengths(mask):
+    """Uncompressed: lengths of runs down the columns, of zeros first."""
+    flat = np.concatenate([[0], mask.ravel(order="F").astype(int), [2]])
+    changes = np.flatnonzero(np.diff(flat))
+    counts = np.diff(np.concatenate([[0], changes])).tolist()
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def _compressed(mask):
+    coded: Any = coder.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": list(mask.shape), "counts": coded["counts"].decode()}
+
+
+class _Instances:
+    """A file of annotations that grows."""
+
+    def __init__(self):
+        self.images, self.annotations = [], []
+
+    def image(self, name, *objects, size=_SIZE):
+        number = len(self.images) + 40
+        self.images.append({"id": number, "file_name": name, "height": size[0], "width": size[1]})
+        for category, segmentation, crowd in objects:
+            entry = {"id": len(self.annotations), "image_id": number, "category_id": category, "iscrowd": crowd}
+            # The area in the file is not what decides: it is that of the outline, or absent.
+            self.annotations.append({**entry, "segmentation": segmentation, "area": 1.0})
+        return self
+
+    def json(self):
+        content = {"images": self.images, "annotations": self.annotations, "categories": _CATEGORIES}
+        return json.dumps({"info": {}, **content}).encode()
+
+
+def _files(year, instances, images):
+    prefix = "COCO_train2014_" if year == 2014 else ""
+    return {
+        f"annotations/instances_train{year}.json": instances.json(),
+        **{f"train{year}/{prefix}{name}.jpg": content for name, content in images.items()},
+    }
+
+
+def _prepared(tmp_path, *objects, **options):
+    """The label map of one image with these objects."""
+    files = _files(2017, _Instances().image("1.jpg", *objects, **options), {"1": jpeg(pixels(0))})
+    data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out", overwrite=True)
+    return data.PreparedSource(tmp_path / "out", "train")[0]["label"]
+
+
+@pytest.mark.parametrize("code", [None, _run_lengths, _compressed], ids=["polygon", "counts", "compressed"])
+def test_each_code_pixel_for_pixel(tmp_path, code):
+    polygon, mask = _box(2, 3, 7, 12)
+    label = _prepared(tmp_path, (90, polygon if code is None else code(mask), 0))
+    np.testing.assert_array_equal(label, np.where(mask, 80, 0))
+    assert data.COCO.names[80] == "toothbrush"
+
+
+def test_any_shape_in_run_lengths(tmp_path):
+    mask = np.random.default_rng(0).random(_SIZE) < 0.4
+    np.testing.assert_array_equal(_prepared(tmp_path, (13, _run_lengths(mask), 0)), np.where(mask, 12, 0))
+
+
+def test_the_smaller_thing_lies_on_top(tmp_path):
+    table, person, brush = _box(1, 1, 11, 15), _box(3, 3, 9, 9), _box(4, 6, 6, 14)
+    things = [(67, table[0], 0), (1, person[0], 0), (90, brush[0], 0)]
+    expected = np.zeros(_SIZE, np.uint8)
+    for mask, name in ((table[1], "dining table"), (person[1], "person"), (brush[1], "toothbrush")):
+        expected[mask] = data.COCO.names.index(name)
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        np.testing.assert_array_equal(_prepared(tmp_path, *(things[i] for i in order)), expected)
+
+
+def test_crowds_are_ignored(tmp_path):
+    """On the table, and under the one person that is outlined."""
+    table, crowd, person = _box(0, 0, 12, 16), _box(2, 2, 10, 10), _box(4, 4, 6, 6)
+    label = _prepared(tmp_path, (1, _run_lengths(crowd[1]), 1), (67, table[0], 0), (1, person[0], 0))
+    expected = np.full(_SIZE, data.COCO.names.index("dining table"))
+    expected[crowd[1]] = 255
+    expected[person[1]] = 1
+    np.testing.assert_array_equal(label, expected)
+
+
+def test_several_parts_and_parts_without_area(tmp_path):
+    first, second = _box(0, 0, 4, 4), _box(6, 8, 12, 16)
+    label = _prepared(tmp_path, (1, first[0] + second[0] + [[3, 3, 9, 9]], 0), (90, [], 0), (90, [[1, 1, 2, 2]], 0))
+    np.testing.assert_array_equal(label, (first[1] | second[1]).astype(int))
+
+
+def test_layout_of_2014(tmp_path):
+    """train and val in archives; images without things are background; names in the order of the files."""
+    images = {"COCO_train2014_000000000009": jpeg(pixels(1)), "COCO_train2014_000000000003": jpeg(pixels(2))}
+    train = _Instances().image("COCO_train2014_000000000009.jpg", (1, _box(0, 0, 2, 2)[0], 0))
+    train.image("COCO_train2014_000000000003.jpg")
+    val = _Instances().image("COCO_val2014_000000000001.jpg")
+    root = tmp_path / "in"
+    zipped(root / "train2014.zip", {f"train2014/{name}.jpg": content for name, content in images.items()})
+    zipped(root / "val2014.zip", {"val2014/COCO_val2014_000000000001.jpg": jpeg(pixels(3))})
+    annotations = {"instances_train2014": train.json(), "instances_val2014": val.json(), "captions_val2014": b"{}"}
+    files = {f"annotations/{name}.json": content for name, content in annotations.items()}
+    zipped(root / "annotations_trainval2014.zip", files)
+    data.prepare("coco2015", root, tmp_path / "out")
+    expected = np.zeros(_SIZE, np.uint8)
+    expected[:2, :2] = 1
+    held = {"COCO_train2014_000000000003": np.zeros(_SIZE), "COCO_train2014_000000000009": expected}
+    assert_holds(tmp_path / "out", "train", images, held)
+    assert data.prepared_splits(tmp_path / "out") == ("train", "val")
+    assert data.PreparedSource(tmp_path / "out", "val").classes is not None
+    assert data.PreparedSource(tmp_path / "out", "val").classes == data.COCO
+
+
+def test_two_years_need_a_choice(tmp_path, capsys):
+    files = {}
+    for year in (2014, 2017):
+        name = "COCO_train2014_1" if year == 2014 else "1"
+        files |= _files(year, _Instances().image(f"{name}.jpg"), {"1": jpeg(pixels(year))})
+    # Some keep the images in a folder of their own.
+    files = {f"images/{path}" if path.startswith("train") else path: content for path, content in files.items()}
+    root = unpack(tmp_path / "in", files)
+    with pytest.raises(ValueError, match="holds MS-COCO of 2014, 2017; choose one with --year"):
+        data.prepare("coco2015", root, tmp_path / "out")
+    data.prepare(Coco2015(year=2017), root, tmp_path / "out")
+    assert data.PreparedSource(tmp_path / "out", "train").name(0) == "1"
+    assert "published one 118,287" in capsys.readouterr().err
+    data.prepare("coco2015", root, tmp_path / "2014", year=2014)
+    assert "published one 82,783" in capsys.readouterr().err
+
+
+def test_what_is_wrong(tmp_path):
+    content = _Instances().image("odd.jpg", (1, [[1, 1, 2, 2, 3, 3, 4]], 0))
+    content.image("kind.jpg", (5, _box(0, 0, 2, 2)[0], 0))
+    content.image("mask.jpg", (1, _run_lengths(np.ones((5, 5), bool)), 0))
+    content.image("size.jpg", size=(16, 12)).image("absent.jpg")
+    content.annotations.append({"id": 99, "image_id": 7, "category_id": 1, "segmentation": []})
+    images = {name: jpeg(pixels(0)) for name in ("odd", "kind", "mask", "size")}
+    with pytest.raises(data.InvalidDataError) as caught:
+        data.prepare("coco2015", unpack(tmp_path / "in", _files(2017, content, images)), tmp_path / "out")
+    report = str(caught.value)
+    for part in (
+        "image odd.jpg: annotation 0 cannot be drawn (ValueError: a polygon has an odd number of coordinates)",
+        "image kind.jpg: annotation 1 cannot be drawn (KeyError: 5)",
+        "image mask.jpg: annotation 2 cannot be drawn (ValueError: its mask is (5, 5) pixels",
+        "image size.jpg: the mask is 16 x 12 pixels high and wide, its image, upright, 12 x 16",
+        "absent.jpg: missing, named by",
+        "1 annotations of an image 7 that it does not list",
+    ):
+        assert part in report, part
+
+
+@pytest.mark.parametrize("content", [b"no json", b"{}", b'{"images": 1, "annotations": [], "categories": []}'])
+def test_damaged_annotations(tmp_path, content):
+    files = {**_files(2017, _Instances(), {"1": b""}), "annotations/instances_train2017.json": content}
+    with pytest.raises(ValueError, match=r"instances_train2017\.json: not the instance annotations of MS-COCO"):
+        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+
+
+def test_another_kind_of_category(tmp_path):
+    content = _Instances().image("1.jpg")
+    files = _files(2017, content, {"1": jpeg(pixels(0))})
+    files["annotations/instances_train2017.json"] = content.json().replace(b"person", b"unicorn")
+    with pytest.raises(data.InvalidDataError, match="category 'unicorn' is none of the 80"):
+        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+
+
+def test_another_folder(tmp_path):
+    files = below(_files(2017, _Instances(), {"1": b""}), "train2017")
+    with pytest.raises(FileNotFoundError, match=r"annotations/instances_train2014\.json.* MISSING\n"):
+        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")

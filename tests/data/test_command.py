@@ -1,0 +1,198 @@
+"""python -m smoothjax.data: prepare, info, show."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smoothjax import data
+from smoothjax.data.__main__ import main
+from smoothjax.data.builders import BUILDERS
+from tests.data.archives import labels, pixels, png, unpack
+
+
+def _streets(root):
+    """CamVid in the layout of SegNet, three streets in train and one in val."""
+    files = {}
+    for split, count in (("train", 3), ("val", 1)):
+        for i in range(count):
+            files |= {f"{split}/{i}.png": png(pixels(i)), f"{split}annot/{i}.png": png(labels(i, [0, 3, 8, 11]))}
+    return unpack(root, files)
+
+
+@pytest.fixture
+def streets(tmp_path, monkeypatch):
+    """In a folder of its own, in which commands are run."""
+    _streets(tmp_path / "CamVid")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _run(capsys, *arguments):
+    """The exit status of a command, and what it printed on each stream."""
+    try:
+        status = main(arguments)
+    except SystemExit as error:
+        status = error.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_help_waits_for_nothing():
+    """Neither JAX nor what reads records is imported."""
+    heavy = {"jax", "tensorflow_datasets", "grain", "matplotlib", "scipy", "pycocotools"}
+    code = f"""
+import sys
+from smoothjax.data.__main__ import main
+assert main(["--help"]) == 0
+for arguments in (["prepare", "--help"], ["prepare", "folder", "--help"], ["info", "--help"], ["show", "x", "--help"]):
+    try:
+        main(arguments)
+    except SystemExit as error:
+        assert error.code == 0, arguments
+assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for name in BUILDERS:
+        assert name in result.stdout
+    assert "--val-fraction" in result.stdout
+    assert "--images INT" in result.stdout
+
+
+@pytest.mark.parametrize("name", sorted(BUILDERS))
+def test_each_help_shows_what_a_source_holds(capsys, name):
+    status, out, _ = _run(capsys, "prepare", name, "--help")
+    assert status == 0
+    assert BUILDERS[name].name == name
+    for entry in BUILDERS[name]().expected():
+        assert entry.line.split()[0] in out
+
+
+def test_from_the_archives_to_a_picture(streets, capsys):
+    status, out, err = _run(capsys, "prepare", "camvid", "--source", "CamVid")
+    assert status == 0
+    assert "data/camvid holds camvid: train 3, val 1. Next:\n  python -m smoothjax.data info camvid\n" in out
+    assert "warning: split train has 3 examples, the published one 367" in err
+    assert len(data.PreparedSource("camvid", "train")) == 3
+
+    status, out, _ = _run(capsys, "info", "camvid")
+    assert status == 0
+    assert out.startswith("data/camvid\n\nsplit ")
+    assert " 8 car " in out
+
+    status, out, _ = _run(capsys, "show", "camvid", "--out", "pictures/grid.png", "--split", "val")
+    assert (status, out) == (0, "pictures/grid.png\n")
+    with Image.open(streets / "pictures/grid.png") as picture:
+        shown = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for label in (0, 3, 8):
+        assert (shown == data.CAMVID.colors[label]).all(1).sum() > 1000
+
+
+def test_another_place(streets, capsys):
+    assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets")[0] == 0
+    outputs = [
+        _run(capsys, "info", *arguments)[1]
+        for arguments in (
+            ("camvid", "--data", "fast/streets"),
+            ("streets", "--data", "fast"),
+            ("fast/streets",),
+        )
+    ]
+    assert outputs[0] == outputs[1] == outputs[2] != ""
+    assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets") == (
+        1,
+        "",
+        "error: fast/streets holds a prepared data set already; use it, or prepare it again with --overwrite "
+        "(overwrite=True in Python), or choose another folder (--out)\n",
+    )
+    assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets", "--overwrite")[0] == 0
+
+
+def test_options_of_a_data_set(streets, capsys):
+    files = {f"photos/{i}.png": png(pixels(i)) for i in range(4)}
+    files |= {f"masks/{i}.png": png(labels(i, [0, 1])) for i in range(4)}
+    unpack(streets / "in", files)
+    arguments = ["--source", "in", "--images", "photos", "--masks", "masks", "--val-fraction", "0.5"]
+    status, out, err = _run(capsys, "prepare", "folder", *arguments)
+    assert status == 0, err
+    assert "data/folder holds folder: train 2, val 2" in out
+    assert "masks hold labels up to 1" in err
+
+
+def test_a_folder_that_is_not_prepared(streets, capsys):
+    files = {}
+    for split in ("test", "train"):
+        files |= {f"{split}/images/a.png": png(pixels(0)), f"{split}/labels/a.png": png(labels(0, [0, 1]))}
+    unpack(streets / "in", files)
+    status, _, err = _run(capsys, "info", "in")
+    assert status == 1
+    assert "or name classes: --classes voc2012, cityscapes, coco2015, camvid or a file" in err
+    status, out, _ = _run(capsys, "info", "in", "--classes", "camvid")
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[3:5]] == ["train", "test"]
+    (streets / "names.json").write_text('["x", "y"]')
+    assert _run(capsys, "show", "in", "--classes", "names.json")[:2] == (0, "grid.png\n")
+
+
+def test_faces_have_attributes_and_no_labels(streets, capsys):
+    files = {"img_align_celeba/1.jpg": png(pixels(0)), "list_eval_partition.txt": b"1.jpg 0\n"}
+    unpack(streets / "in", {**files, "list_attr_celeba.txt": b"1\nBald Young\n1.jpg -1 1\n"})
+    # There is no face to validate or test with.
+    status, _, err = _run(capsys, "prepare", "celeba", "--source", "in")
+    assert (status, err.count("is empty")) == (1, 2)
+    (streets / "in/list_eval_partition.txt").write_text("1.jpg 0\n2.jpg 1\n3.jpg 2\n")
+    (streets / "in/list_attr_celeba.txt").write_text("3\nBald Young\n1.jpg -1 1\n2.jpg 1 1\n3.jpg 1 1\n")
+    for i in (2, 3):
+        (streets / f"in/img_align_celeba/{i}.jpg").write_bytes(png(pixels(i)))
+    assert _run(capsys, "prepare", "celeba", "--source", "in")[0] == 0
+    status, out, _ = _run(capsys, "info", "celeba")
+    assert "2 attributes: Bald, Young\n\nno pixel is labelled" in out
+    assert _run(capsys, "show", "celeba", "--images", "1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["prepair"], 2, "unknown command 'prepair': did you mean prepare?"),
+        (["x"], 2, "unknown command 'x': choose one of prepare, info, show"),
+        (["prepare", "voc"], 2, "unknown data set 'voc': did you mean voc2012?"),
+        (["prepare", "voc2012"], 1, "say where voc2012 lies (--source DIR"),
+        (["prepare", "voc2012", "--source", "CamVid"], 1, "JPEGImages/NAME.jpg"),
+        (["info"], 2, "name the data set or its folder: python -m smoothjax.data info NAME"),
+        (["info", "camvi"], 1, "no prepared data set in data/camvi: did you mean camvid?"),
+        (["info", "camvid"], 1, "prepare camvid --source DIR --out data/camvid"),
+        (["show", "camvid", "--split", "train"], 1, "prepare camvid --source DIR --out data/camvid"),
+    ],
+)
+def test_mistakes(streets, capsys, arguments, status, message):
+    code, _, err = _run(capsys, *arguments)
+    assert code == status
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_mistakes_about_what_is_there(streets, capsys):
+    _run(capsys, "prepare", "camvid", "--source", "CamVid")
+    assert "has no split 'vall': did you mean val?" in _run(capsys, "show", "camvid", "--split", "vall")[2]
+    assert "images must be at least 1, got 0" in _run(capsys, "show", "camvid", "--images", "0")[2]
+    assert _run(capsys, "prepare")[0] == 2
+
+
+def test_the_module_is_a_command(streets):
+    command = [sys.executable, "-m", "smoothjax.data", "prepare", "camvid", "--source", "CamVid"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert data.is_prepared("data/camvid")
+
+
+def test_interrupted(streets, capsys, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smoothjax.data.__main__.prepare", interrupt)
+    status, _, err = _run(capsys, "prepare", "camvid", "--source", "CamVid")
+    assert (status, err) == (130, "\nstopped; nothing is left behind, the same command starts again\n")

@@ -1,0 +1,69 @@
+"""Reading images at a fraction of their size."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smoothjax import data
+from tests.data.archives import jpeg, png
+
+
+def _gradient(size):
+    """Smooth, so that a picture at half its size looks the same."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.stack([255 * y / size[0], 255 * x / size[1], np.full(size, 90)], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("at_least", "expected"),
+    [
+        ((200, 320), (200, 320)),
+        ((101, 10), (200, 320)),
+        ((100, 160), (100, 160)),
+        ((51, 80), (100, 160)),
+        ((50, 80), (50, 80)),
+        ((1, 1), (25, 40)),
+        ((500, 10), (200, 320)),
+    ],
+)
+def test_a_jpeg_at_the_smallest_size_that_suffices(tmp_path, at_least, expected):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(_gradient((200, 320)), quality=95))
+    image = data.read_image(path, at_least=at_least)
+    assert image.shape == (*expected, 3)
+    step = 200 // expected[0]
+    np.testing.assert_allclose(image.astype(int), _gradient((200, 320))[step // 2 :: step, step // 2 :: step], atol=6)
+
+
+def test_odd_sizes_are_rounded_up(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(_gradient((101, 51))))
+    assert data.read_image(path, at_least=(50, 25)).shape == (51, 26, 3)
+
+
+def test_a_photograph_on_its_side(tmp_path):
+    """The size that suffices is that of the upright image."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg(_gradient((80, 240)), exif=exif))
+    assert data.read_image(path).shape == (240, 80, 3)
+    assert data.read_image(path, at_least=(120, 40)).shape == (120, 40, 3)
+    assert data.read_image(path, at_least=(40, 80)).shape == (240, 80, 3)
+
+
+def test_other_files_are_read_whole(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(_gradient((200, 320))))
+    assert data.read_image(tmp_path / "a.png", at_least=(10, 10)).shape == (200, 320, 3)
+
+
+def test_grey_jpeg(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(_gradient((64, 64))[..., 0]))
+    assert data.read_image(tmp_path / "a.jpg", at_least=(16, 16)).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("at_least", [(0, 5), (5,)])
+def test_refuses(tmp_path, at_least):
+    (tmp_path / "a.png").write_bytes(png(_gradient((8, 8))))
+    with pytest.raises(ValueError, match="at_least must be a positive height and width in pixels"):
+        data.read_image(tmp_path / "a.png", at_least=at_least)

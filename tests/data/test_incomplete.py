@@ -1,0 +1,129 @@
+"""A prepared data set appears whole or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from smoothjax import data
+from smoothjax.data import builders
+from tests.data.archives import labels, pixels, png, unpack
+
+
+def _streets(root, count=3):
+    """CamVid in its simplest layout."""
+    files = {f"train/{i}.png": png(pixels(i)) for i in range(count)}
+    files |= {f"trainannot/{i}.png": png(labels(i, [0, 1, 11])) for i in range(count)}
+    return unpack(root, files)
+
+
+def test_an_existing_folder(tmp_path):
+    root, out = _streets(tmp_path / "in"), tmp_path / "out"
+    out.mkdir()
+    data.prepare("camvid", root, out)
+    with pytest.raises(FileExistsError, match=r"out holds a prepared data set already; use it, or .*--overwrite"):
+        data.prepare("camvid", root, out)
+    (root / "train/0.png").unlink()
+    with pytest.raises(data.InvalidDataError):
+        data.prepare("camvid", root, out, overwrite=True)
+    assert len(data.PreparedSource(out, "train")) == 3, "the old one stays until the new one is whole"
+    (root / "trainannot/0.png").unlink()
+    data.prepare("camvid", root, out, overwrite=True)
+    assert len(data.PreparedSource(out, "train")) == 2
+    with pytest.raises(FileExistsError, match="in exists and holds something else; choose another folder"):
+        data.prepare("camvid", root, root, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+_SLOW = """
+import sys, time
+from smoothjax.data import builders, prepare
+
+class Slow(builders.Camvid):
+    def plan(self, tree):
+        plan = super().plan(tree)
+        last = plan.splits["train"][-1]
+        def read():
+            print("writing", flush=True)
+            time.sleep(600)
+        plan.splits["train"][-1] = builders.Example(last.name, last.image, builders.Mask("slow", read))
+        return plan
+
+prepare(Slow(), *sys.argv[1:], overwrite=True)
+"""
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """Starts a preparation, and kills it when all but the last example are written."""
+
+    def kill(*arguments, check=lambda: None):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SLOW, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert process.stdout is not None
+        with process, process.stdout:
+            assert process.stdout.readline() == b"writing\n"
+            check()
+            process.send_signal(signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+
+    return kill
+
+
+def test_killed_and_started_again(tmp_path, killed):
+    root, out = _streets(tmp_path / "in", 70), tmp_path / "out"
+
+    def another():
+        with pytest.raises(OSError, match=r"out\.incomplete is in use: another run is preparing this data set"):
+            data.prepare("camvid", root, out)
+
+    killed(root, out, check=another)
+    assert not out.exists()
+    assert list((tmp_path / "out.incomplete/data").iterdir()), "it was in the middle of writing"
+    with pytest.raises(FileNotFoundError, match=r"in .*out \(its preparation still runs, or was interrupted: start it"):
+        data.PreparedSource(out, "train")
+    data.prepare("camvid", root, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+    source = data.PreparedSource(out, "train")
+    assert len(source) == 70
+    data.check_source(source)
+    # Once more over what is there: the old one stays.
+    killed(root, out)
+    assert len(data.PreparedSource(out, "train")) == 70
+
+
+def test_killed_between_the_two_renamings(tmp_path):
+    root, out = _streets(tmp_path / "in"), tmp_path / "out"
+    data.prepare("camvid", root, out)
+    (tmp_path / "out.incomplete/data").mkdir(parents=True)
+    out.rename(tmp_path / "out.incomplete/old")
+    with pytest.raises(FileExistsError, match="holds a prepared data set already"):
+        data.prepare("camvid", root, out)
+    assert len(data.PreparedSource(out, "train")) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_interrupted_by_hand(tmp_path):
+    class Interrupted(builders.Camvid):
+        def plan(self, tree):
+            plan = super().plan(tree)
+            first = plan.splits["train"][0]
+            mask = first.mask
+            assert mask is not None
+
+            def read():
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.1)
+                return mask.read()
+
+            plan.splits["train"][0] = builders.Example(first.name, first.image, builders.Mask("interrupting", read))
+            return plan
+
+    root = _streets(tmp_path / "in")
+    with pytest.raises(KeyboardInterrupt):
+        data.prepare(Interrupted(), root, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
