@@ -1,0 +1,85 @@
+"""Cases of whole networks: a training step, and a prediction."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from smoothjax import models, training
+
+from ..common.network import Network, build_network, model_state_of
+from ..pixel_dcn.published import published_times
+from .measure import Case, Peer, random_array
+
+_PARTS = {"train": "training step", "predict": "prediction"}
+
+
+def network_cases(*, quick: bool) -> list[Case]:
+    """Table 2 of the pixel paper, and DeepLab with smoothing against the baseline."""
+    side, options = (32, {"depth": 3, "width": 8}) if quick else (256, {})
+    published = published_times()
+    unet = partial(_unet_peer, side, options)
+    cases = [
+        Case(
+            f"U-Net with {label} / with DCL",
+            f"2x{side}x{side}x3",
+            partial(unet, method),
+            partial(unet, "dcl"),
+            {part: published[label][key] / published["DCL"][key] for key, part in _PARTS.items()},
+        )
+        for method, label in (("fast_pixel_dcl", "PixelDCL"), ("ipixel_dcl", "iPixelDCL"))
+    ]
+    side, width, encoder = (33, 8, "resnet18") if quick else (161, 64, "resnet50")
+    deeplab = partial(_deeplab_peer, side, encoder, width)
+    for method, label in (("ss_conv", "SS convolution"), ("group_interaction", "group interaction")):
+        title = f"DeepLab {encoder} with {label} / baseline"
+        cases.append(Case(title, f"2x{side}x{side}x3", partial(deeplab, method), partial(deeplab, "none")))
+    return cases
+
+
+def _unet_peer(side: int, options: dict[str, Any], method: Any) -> Peer:
+    return _peer(lambda rngs: models.UNet(num_classes=21, upsampling=method, rngs=rngs, **options), side, 1)
+
+
+def _deeplab_peer(side: int, encoder: Any, width: int, method: Any) -> Peer:
+    make = lambda rngs: models.DeepLab(encoder=encoder, width=width, num_classes=21, smoothing=method, rngs=rngs)
+    return _peer(make, side, 8)
+
+
+def _peer(make: Callable[[nnx.Rngs], nnx.Module], side: int, stride: int) -> Peer:
+    """A network with the step of the studies: cross entropy, SGD with momentum, donated state."""
+    network, optimizer = build_network(make, seed=0), optax.sgd(1e-6, momentum=0.9)
+    images = random_array(0, 2, side, side, 3)
+    cells = -(-side // stride)
+    labels = jnp.asarray(np.random.default_rng(0).integers(0, 21, (2, cells, cells)))
+    mesh = training.data_mesh()
+    step = training.compile_step(partial(_loss, network), optimizer, mesh)
+    state = training.create_state(network.params, network.model_state, optimizer)
+    # Donated from step to step, as in training; a copy stays for predictions.
+    held = [training.replicate(jax.tree.map(jnp.copy, state), mesh)]
+    batch = training.replicate({"image": images, "label": labels}, mesh)
+
+    def train() -> None:
+        held[0], metrics = step(held[0], batch)
+        jax.block_until_ready((held[0], metrics))
+
+    predict = jax.jit(
+        lambda params, model_state: jnp.argmax(nnx.merge(network.eval_graph, params, model_state)(images), -1)
+    )
+    return Peer(
+        {
+            "training step": train,
+            "prediction": lambda: jax.block_until_ready(predict(network.params, network.model_state)),
+        }
+    )
+
+
+def _loss(network: Network, params: Any, model_state: Any, batch: Any) -> training.LossOutput:
+    model: Any = nnx.merge(network.train_graph, params, model_state)
+    loss_sum, count = training.cross_entropy(model(batch["image"]), batch["label"])
+    return training.LossOutput(loss_sum, count, model_state_of(model))

@@ -1,0 +1,100 @@
+"""The benchmark: that it runs and says what it measured. Nothing here depends on how long anything takes."""
+
+import json
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.timing.__main__ import main
+from experiments.timing.measure import Case, Peer, Row, jax_peer, measure, random_array
+from experiments.timing.networks import network_cases
+from experiments.timing.operations import layer_cases, operation_cases
+from experiments.timing.report import draw_bars, make_table
+from smoothjax import ops
+
+
+def _sleeping(seconds):
+    return Peer({"forward": lambda: time.sleep(seconds)})
+
+
+def test_the_ratio_is_ours_over_the_reference():
+    """A sleep of 1 ms against one of 4."""
+    short, long = (partial(_sleeping, seconds) for seconds in (0.001, 0.004))
+    (row,) = measure(Case("short / long", "-", short, long, {"forward": 0.5}), repeats=3)
+    assert row.ratio < 0.9
+    assert row.ours < row.reference
+    assert row.published == 0.5
+
+
+def test_forward_and_backward_are_the_value_and_all_gradients():
+    x, kernel = random_array(0, 1, 5, 5, 2), random_array(1, 3, 3)
+    runs = jax_peer(ops.ss_conv, x, kernel).runs
+    np.testing.assert_allclose(runs["forward"](), ops.ss_conv(x, kernel), rtol=1e-5)
+    assert [gradient.shape for gradient in runs["forward + backward"]()] == [x.shape, kernel.shape]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_what_is_compared(quick):
+    titles = [case.title for make in (operation_cases, layer_cases, network_cases) for case in make(quick=quick)]
+    expected = (
+        "ss_conv 7x7 / depthwise",
+        "SS convolution of rate 4 / dilated",
+        "group interaction of rate 2 / dilated",
+        "fast_pixel_deconv 3x3 / transposed_conv",
+        "transposed_conv 6x6 / nnx.ConvTranspose",
+        "U-Net with iPixelDCL / with DCL",
+    )
+    for words in expected:
+        assert any(words in title for title in titles), words
+
+
+def test_both_peers_of_an_upsampling_case_compute_the_same():
+    case = next(case for case in layer_cases(quick=True) if "nnx.ConvTranspose" in case.title)
+    ours, reference = case.ours().runs["forward"](), case.reference().runs["forward"]()
+    np.testing.assert_allclose(ours, reference, atol=1e-5)
+
+
+def test_the_papers_ratios():
+    published = {case.title: case.published for case in network_cases(quick=True) if case.published}
+    assert {name: {part: round(value, 2) for part, value in ratios.items()} for name, ratios in published.items()} == {
+        "U-Net with PixelDCL / with DCL": {"training step": 1.27, "prediction": 1.28},
+        "U-Net with iPixelDCL / with DCL": {"training step": 1.40, "prediction": 1.56},
+    }
+
+
+def test_table_and_chart(tmp_path):
+    rows = [Row("a / b", "1x2", part, 1.0, 4.0, 0.25, value) for part, value in (("x", 1.5), ("y", None))]
+    assert "| a / b    | 1x2  | x    | 1.00     | 4.00          | 0.25  | 1.50      |" in make_table(rows)
+    draw_bars(rows, tmp_path / "bars.png", title="Bars")
+    with Image.open(tmp_path / "bars.png") as image:
+        assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    arguments = ["ops", "data", "--quick", "--json", str(tmp_path / "t.json"), "--out", str(tmp_path / "t.png")]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "| ss_conv 3x3 / depthwise convolution of JAX" in out
+    assert "| drawn shapes" in out
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert {row["part"] for row in content["rows"]} == {"forward", "forward + backward"}
+    assert content["environment"]["command"].startswith("python -m experiments.timing")
+    assert (tmp_path / "t.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--repeats", "0"], "--repeats must be at least 1, got 0"), (["--out", "no/where.png"], "folder does not exist")],
+)
+def test_refuses_before_it_measures(capsys, arguments, message):
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_everything_quickly(tmp_path, capsys):
+    assert main(["--quick", "--out", str(tmp_path / "t.png")]) == 0
+    assert "| U-Net with PixelDCL / with DCL" in capsys.readouterr().out
