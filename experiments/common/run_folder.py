@@ -46,9 +46,16 @@ def check_run(folder: Path, config: RunConfig) -> None:
     Raises:
       ValueError: the folder holds a run of another configuration or study; the message lists the differing fields.
       NotADirectoryError: the folder is a file.
+      PermissionError: nothing can be written there.
     """
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder for the run with --run")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{folder} cannot be written, since {existing} is no folder that you may write to: name another with "
+            "--run (or --out)"
+        )
     if (folder / CONFIG_FILE).exists():
         differences = _differences(to_dict(load_config(folder, type(config))), to_dict(config))
         if differences:

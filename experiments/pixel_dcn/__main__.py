@@ -23,7 +23,7 @@ PROGRAM = cli.Program(
     presets=PRESETS,
     method=Method,
     methods=("dcl", "ipixel_dcl", "fast_pixel_dcl"),
-    commands=commands("at the size that the network sees"),
+    commands=commands("at the size that the network sees", any_size=False),
     examples=(
         "",
         "compare voc2012-unet --data.root FOLDER --methods dcl fast_pixel_dcl --seeds 0 1 2",

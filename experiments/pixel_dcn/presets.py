@@ -29,7 +29,7 @@ VOC2012_UNET = Preset(
 
 # Sec. 3.1: twice the channels. The length is ours.
 COCO_UNET = Preset(
-    Config(model=ModelConfig(width=128), data=DataConfig(name="coco"), steps=200000, evaluate_every=20000),
+    Config(model=ModelConfig(width=128), data=DataConfig(name="coco2015"), steps=200000, evaluate_every=20000),
     "MS-COCO, U-Net of twice the width from scratch as in Table 1, --data.root FOLDER",
 )
 

@@ -8,7 +8,7 @@ from ..common.report import align
 from .config import Config
 
 _FILE = Path(__file__).with_name("published.yaml")
-_DATA = {"voc2012": "PASCAL 2012", "coco": "MSCOCO 2015"}
+_DATA = {"voc2012": "PASCAL 2012", "coco2015": "MSCOCO 2015"}
 _MODELS = {"unet": "U-Net", "deeplab": "DeepLab-ResNet"}
 
 

@@ -23,7 +23,7 @@ PROGRAM = cli.Program(
     presets=PRESETS,
     method=Method,
     methods=get_args(Method),
-    commands=commands("at full image size"),
+    commands=commands("at full image size", any_size=True),
     examples=(
         "",
         "compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2",

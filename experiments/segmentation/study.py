@@ -11,8 +11,9 @@ from flax import nnx
 
 from smoothjax import data, models, nn, training
 
+from ..common.dense.averaging import resized
 from ..common.dense.sources import MEAN, STD
-from ..common.dense.study import DenseStudy, deeplab_options, resized
+from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.network import Network, build_network, model_state_of
 from ..common.report import align, median_seconds, spread
 from ..common.study import Comparison, Page, Result

@@ -28,6 +28,7 @@ from ._files import read_mask as read_mask
 from ._folder import FolderSource as FolderSource
 from ._folder import find_classes as find_classes
 from ._metadata import LabelCounts as LabelCounts
+from ._prepare import DATA_DIR as DATA_DIR
 from ._prepare import prepare as prepare
 from ._prepared import PreparedSource as PreparedSource
 from ._prepared import is_prepared as is_prepared

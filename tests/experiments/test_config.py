@@ -139,6 +139,15 @@ def test_refuses_a_folder_that_holds_something_else(tmp_path):
         check_run(tmp_path, Config())
     with pytest.raises(NotADirectoryError, match=r"is a file: name a folder"):
         check_run(tmp_path / "thesis.tex", Config())
+    with pytest.raises(PermissionError, match=r"run cannot be written, since .*thesis.tex is no folder that you may"):
+        check_run(tmp_path / "thesis.tex" / "run", Config())
+
+
+def test_refuses_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    # Nothing is forbidden to an administrator, who may run this.
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    with pytest.raises(PermissionError, match="is no folder that you may write to: name another with --run"):
+        check_run(tmp_path / "new" / "run", Config())
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -202,7 +211,10 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
             (study, arguments, message)
             for study in STUDIES
             for arguments, message in [
-                (f"train camvid --run RUN {_EIGHT}", "the data set camvid lies in a folder: add --data.root FOLDER"),
+                (
+                    f"train camvid --run RUN {_EIGHT}",
+                    "the data set camvid is not in data/camvid: make it there out of its archives with python -m smoothjax.data",
+                ),
                 (f"train camvid --run RUN {_EIGHT} --data.root nowhere", "split 'train' of nowhere is incomplete"),
                 ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
                 ("train demo --run RUN --eval-batch-size 4", "try 8"),

@@ -62,6 +62,10 @@ def test_evaluate(compared):
     assert list(result["iou"]) == list(data.SHAPES.names)
     for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 6"):
         assert name in out
+    averaged, _ = run("evaluate", path, "--tile", "24", "24", "--scales", "0.75", "1", "--flip", folder=folder)
+    assert "mean IoU %" in averaged
+    written = json.loads((path / "evaluation-val.json").read_text())
+    assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
     # On the validation split it finds what training found.
     run("evaluate", path, folder=folder)
     evaluated = json.loads((path / "evaluation-val.json").read_text())

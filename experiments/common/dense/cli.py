@@ -23,19 +23,54 @@ class Predict:
     """Best on the validation split, or latest."""
 
 
-def commands(scored: str) -> dict[str, Command]:
-    """The commands of a study of semantic segmentation; `scored` says at what size it compares with the labels."""
+@dataclass(frozen=True)
+class Looks:
+    """How the network looks at an image."""
+
+    tile: tuple[int, int] | None = None
+    """Height and width of overlapping windows in pixels, for images that do not fit into memory as a whole."""
+    scales: tuple[float, ...] = (1.0,)
+    """Factors of the image's size over which probabilities are averaged, e.g. 0.75 1 1.25."""
+    flip: bool = False
+    """Whether to average with the mirror image, too."""
+
+
+@dataclass(frozen=True)
+class EvaluateAveraged(Looks, Evaluate):
+    """Scores a run on a split."""
+
+
+@dataclass(frozen=True)
+class PredictAveraged(Looks, Predict):
+    """Segments images of any size and mode: coloured masks and overlays."""
+
+
+def commands(scored: str, *, any_size: bool) -> dict[str, Command]:
+    """The commands of a study of semantic segmentation.
+
+    Args:
+      scored: says at what size it compares with the labels.
+      any_size: whether the network takes images of any size, so that it can look at tiles and at several scales.
+    """
+    evaluate, predict = (EvaluateAveraged, PredictAveraged) if any_size else (Evaluate, Predict)
     return {
-        "evaluate": Command(Evaluate, "RUN", _evaluate, f"Scores a run on a split {scored}, class by class."),
-        "predict": Command(Predict, "RUN IMAGES...", _predict),
+        "evaluate": Command(evaluate, "RUN", _evaluate, f"Scores a run on a split {scored}, class by class."),
+        "predict": Command(predict, "RUN IMAGES...", _predict),
     }
+
+
+def _averaging(options: Any) -> Any:
+    from .averaging import Averaging
+
+    looks = options if isinstance(options, Looks) else Looks()
+    return Averaging(looks.tile, looks.scales, looks.flip)
 
 
 def _evaluate(program: Program, options: Evaluate) -> None:
     from .runs import evaluate
 
-    study = cast(Any, program.load())
-    result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root)
+    averaging, study = _averaging(options), cast(Any, program.load())
+    result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging)
     for name, iou in result["iou"].items():
         print(f"{name:>20}  {'absent' if iou is None else f'{100 * iou:5.1f}'}")
     print(
@@ -50,5 +85,6 @@ def _predict(program: Program, options: Predict) -> None:
         raise ValueError(f"name the images: {program.name} predict RUN IMAGES... --out DIR")
     from .runs import predict
 
-    for path in predict(cast(Any, program.load()), options.run, options.images, options.out, options.checkpoint):
+    averaging, study = _averaging(options), cast(Any, program.load())
+    for path in predict(study, options.run, options.images, options.out, options.checkpoint, averaging):
         print(path)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..config import RunConfig
 
-DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco", "cityscapes"]
+DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
 
 
@@ -37,9 +37,11 @@ class ImagesConfig:
     """The images."""
 
     name: DataName = "folder"
-    """Data set: drawn shapes, or a folder {train,val,test}/{images,labels}; the name gives the classes."""
+    """Data set: drawn shapes, a prepared data set, or a folder {train,val,test}/{images,labels}."""
     root: Path | None = None
-    """Folder of the data set; shapes need none."""
+    """Folder of the data set, prepared or not; by default data/NAME, where it is prepared; shapes need none."""
+    train_split: str | None = None
+    """Split to train on; by default train, and the augmented train_aug of VOC where it has been prepared."""
     classes: Path | None = None
     """YAML or JSON file of class names and colours, for the data set folder."""
     mirror: bool = True

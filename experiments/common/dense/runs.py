@@ -17,6 +17,7 @@ from ..network import Network
 from ..restore import Checkpoint, restore
 from ..run_folder import CLASSES_FILE, load_config, write
 from ..study import Result
+from .averaging import PLAIN, Averaging
 from .scores import majority_scores, scores
 from .sources import Images, batches_of, open_source
 from .study import C, DenseStudy, Scorer
@@ -50,7 +51,12 @@ def read_run(
 
 
 def evaluate(
-    study: DenseStudy[Any], folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None
+    study: DenseStudy[Any],
+    folder: Path,
+    split: str,
+    checkpoint: Checkpoint,
+    data_root: Path | None = None,
+    averaging: Averaging = PLAIN,
 ) -> Result:
     """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json`."""
     trained = read_run(study, folder, checkpoint, data_root)
@@ -61,7 +67,7 @@ def evaluate(
             f"the data set has the classes {', '.join(source.classes.names)}, {folder} was trained on "
             f"{', '.join(trained.classes.names)}: name the data set of the run with --data-root"
         )
-    scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh)
+    scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh, averaging)
     confusion, _ = scorer.score(trained.state)
     iou = [None if np.isnan(value) else float(value) for value in metrics.iou_per_class(confusion)]
     result = {
@@ -69,6 +75,7 @@ def evaluate(
         "images": len(source),
         "checkpoint": checkpoint,
         "step": trained.step,
+        "averaging": dataclasses.asdict(averaging),
         **scores(confusion),
         "majority": majority_scores(confusion),
         "iou": dict(zip(source.classes.names, iou, strict=True)),
@@ -78,14 +85,19 @@ def evaluate(
 
 
 def predict(
-    study: DenseStudy[Any], folder: Path, paths: Sequence[Path], out: Path, checkpoint: Checkpoint
+    study: DenseStudy[Any],
+    folder: Path,
+    paths: Sequence[Path],
+    out: Path,
+    checkpoint: Checkpoint,
+    averaging: Averaging = PLAIN,
 ) -> list[Path]:
     """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image."""
     source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
     trained = read_run(study, folder, checkpoint)
 
     def apply(params: Any, model_state: Any, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        return study.segment(trained.config, trained.network, params, model_state, images, size)
+        return study.segment(trained.config, trained.network, params, model_state, images, size, averaging)
 
     compiled = jax.jit(apply, static_argnames="size")
     out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ CLASSES = {
     "shapes": data.SHAPES,
     "camvid": data.CAMVID,
     "voc2012": data.VOC2012,
-    "coco": data.COCO,
+    "coco2015": data.COCO,
     "cityscapes": data.CITYSCAPES,
 }
 MEAN, STD = data.IMAGENET_MEAN, data.IMAGENET_STD
@@ -27,19 +27,30 @@ def open_source(config: ImagesConfig, split: str) -> data.Source:
     if config.name == "shapes":
         length = config.train_images if split == "train" else config.val_images
         return data.ShapesSource(length=length, size=config.image_size, split=split)
-    if config.root is None:
+    classes = CLASSES.get(config.name) if config.classes is None else data.load_classes(config.classes)
+    return data.open_split(_root(config), split, classes)
+
+
+def train_split(config: ImagesConfig) -> str:
+    """The split to train on: that asked for, or the augmented one of VOC where it has been prepared, or train."""
+    if config.train_split is not None or config.name != "voc2012":
+        return config.train_split or "train"
+    root = _root(config)
+    augmented = data.is_prepared(root) and "train_aug" in data.prepared_splits(root)
+    return "train_aug" if augmented else "train"
+
+
+def _root(config: ImagesConfig) -> Path:
+    """The folder of the data set: that asked for, or where it has been prepared."""
+    root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
+    if config.root is None and not data.is_prepared(root):
+        prepare = f"python -m smoothjax.data prepare {config.name} --source DIR"
         raise ValueError(
-            f"the data set {config.name} lies in a folder: add --data.root FOLDER, which holds "
-            "{train,val,test}/{images,labels} with an image and a mask (PNG, class indices, 255 = ignore) of each name"
+            f"the data set {config.name} is not in {root}: make it there out of its archives with {prepare}, or add "
+            "--data.root FOLDER, a prepared one or {train,val,test}/{images,labels} with an image and a mask (PNG, "
+            "class indices, 255 = ignore) of each name"
         )
-    return data.FolderSource(config.root, split, find_classes(config))
-
-
-def find_classes(config: ImagesConfig) -> data.Classes:
-    """The classes of the data set: of the file asked for, of the name, or of the file in its folder."""
-    if config.classes is not None:
-        return data.load_classes(config.classes)
-    return data.find_classes(config.root or ".", CLASSES.get(config.name))
+    return root
 
 
 def batches_of(source: data.Source, batch_size: int, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:

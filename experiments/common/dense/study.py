@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
@@ -15,10 +16,11 @@ from smoothjax import data, metrics, training
 from ..network import Network, compute_dtype
 from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
 from ..train import read_examples
+from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig
 from .figures import draw_predictions
 from .scores import majority_scores, scores
-from .sources import batches_of, example_indices, open_source
+from .sources import batches_of, example_indices, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
 
@@ -68,17 +70,20 @@ class DenseStudy(Study[C]):
         model_state: Any,
         images: jax.Array,
         size: tuple[int, int],
+        averaging: Averaging = PLAIN,
     ) -> jax.Array:
         """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
-        logits = resized(self.logits(config, network, params, model_state, images), size)
-        return jnp.argmax(logits, -1).astype(jnp.int32)
+        logits = partial(self.logits, config, network, params, model_state)
+        return jnp.argmax(averaged(logits, images, size, averaging), -1).astype(jnp.int32)
 
     def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
         """Opens the data and builds the network."""
-        source, validation = (open_source(config.data, split) for split in ("train", "val"))
-        if config.data.check and config.data.name != "shapes":
+        source, validation = (open_source(config.data, split) for split in (train_split(config.data), "val"))
+        if config.data.check:
             for split in (source, validation):
-                data.check_source(split, progress=progress)
+                # Drawn images need no check, and prepared ones have been checked.
+                if isinstance(split, data.FolderSource):
+                    data.check_source(split, progress=progress)
         iterator = data.train_iterator(
             self.view(config, source),
             augmentation=self.augmentation(config),
@@ -141,12 +146,21 @@ class DenseStudy(Study[C]):
 class Scorer(Generic[C]):
     """Scores states of a network on a split, compiled over a mesh."""
 
-    def __init__(self, study: DenseStudy[C], config: C, network: Network, source: data.Source, mesh: Mesh):
+    def __init__(
+        self,
+        study: DenseStudy[C],
+        config: C,
+        network: Network,
+        source: data.Source,
+        mesh: Mesh,
+        averaging: Averaging = PLAIN,
+    ):
         self._config, self._source, self._mesh = config, source, mesh
         classes = len(source.classes)
 
         def evaluate(params: Any, model_state: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
-            masks = study.segment(config, network, params, model_state, images, (labels.shape[1], labels.shape[2]))
+            size = (labels.shape[1], labels.shape[2])
+            masks = study.segment(config, network, params, model_state, images, size, averaging)
             return metrics.confusion_matrix(labels, masks, num_classes=classes), masks
 
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
@@ -166,13 +180,6 @@ class Scorer(Generic[C]):
                 if index in keep:
                     kept[str(index)] = np.asarray(masks[row, :height, :width], np.uint8)
         return total, kept
-
-
-def resized(images: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Images `[N, H, W, C]` resampled linearly to a size, or as they are if they have it."""
-    if images.shape[1:3] == tuple(size):
-        return images
-    return jax.image.resize(images, (images.shape[0], *size, images.shape[-1]), "linear")
 
 
 def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:

@@ -1,0 +1,119 @@
+"""Every preset starts training from an archive in the layout of its authors, through two command lines."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from experiments.segmentation.presets import PRESETS
+from tests.data.archives import jpeg, labels, pixels, png, unpack, zipped
+from tests.experiments.command_line import ROOT, run
+
+_SIZE = (40, 48)
+_COUNTS = {"train": 4, "val": 2}
+
+
+def _image(seed):
+    return jpeg(pixels(seed, _SIZE))
+
+
+def _camvid(root):
+    """As SegNet distributes it."""
+    for split, count in _COUNTS.items():
+        for i in range(count):
+            unpack(root, {f"{split}/{i}.png": png(pixels(i, _SIZE)), f"{split}annot/{i}.png": png(_label(i, 12))})
+    return root
+
+
+def _voc2012(root):
+    """The devkit, with augmented masks."""
+    top = "VOCdevkit/VOC2012"
+    names = {split: [f"2007_{split}{i}" for i in range(count)] for split, count in _COUNTS.items()}
+    extra = [f"2008_{i}" for i in range(3)]
+    every = [*names["train"], *names["val"], *extra]
+    files = {f"{top}/JPEGImages/{name}.jpg": _image(i) for i, name in enumerate(every)}
+    for i, name in enumerate(every):
+        mask = png(_label(i, 21), palette=True)
+        files[f"{top}/SegmentationClassAug/{name}.png"] = mask
+        if name not in extra:
+            files[f"{top}/SegmentationClass/{name}.png"] = mask
+    for split, listed in names.items():
+        files[f"{top}/ImageSets/Segmentation/{split}.txt"] = "".join(f"{name}\n" for name in listed).encode()
+    return unpack(root, files)
+
+
+def _cityscapes(root):
+    """Two zip archives."""
+    photographs, masks = {}, {}
+    for split, count in _COUNTS.items():
+        for i in range(count):
+            name = f"{split}/aachen/aachen_{i:06d}_{split}"
+            photographs[f"leftImg8bit/{name}_leftImg8bit.png"] = png(pixels(i, _SIZE))
+            masks[f"gtFine/{name}_gtFine_labelIds.png"] = png(_label(i, 34))
+    zipped(root / "leftImg8bit_trainvaltest.zip", photographs)
+    zipped(root / "gtFine_trainvaltest.zip", masks)
+    return root
+
+
+def _coco2015(root):
+    """The layout of 2014."""
+    files = {}
+    for split, count in _COUNTS.items():
+        images = [
+            {"id": i, "file_name": f"COCO_{split}2014_{i:012d}.jpg", "height": 40, "width": 48} for i in range(count)
+        ]
+        box = [[5, 5, 30, 5, 30, 30, 5, 30]]
+        objects = [
+            {"id": i, "image_id": i, "category_id": 1, "iscrowd": 0, "segmentation": box, "area": 625.0}
+            for i in range(count)
+        ]
+        content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": "person"}]}
+        files[f"annotations/instances_{split}2014.json"] = json.dumps(content).encode()
+        files |= {f"{split}2014/{image['file_name']}": _image(image["id"]) for image in images}
+    return unpack(root, files)
+
+
+def _label(seed, count):
+    return labels(seed, list(range(count)), _SIZE)
+
+
+def _prepare(name, source, folder):
+    command = [sys.executable, "-m", "smoothjax.data", "prepare", name, "--source", str(source)]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+_SHORT = ["--steps", "2", "--batch-size", "2", "--eval-batch-size", "2", "--log-every", "1", "--run", "run"]
+_DEEPLAB = ["--model.encoder", "resnet18", "--model.width", "4", "--model.head-rates", "1", "2"]
+_CASES = [
+    ("segmentation", "camvid", _camvid, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
+    ("segmentation", "voc2012", _voc2012, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
+    ("segmentation", "voc2012-coco", _voc2012, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
+    ("segmentation", "cityscapes", _cityscapes, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
+    ("pixel_dcn", "camvid", _camvid, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
+    ("pixel_dcn", "voc2012-unet", _voc2012, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
+    ("pixel_dcn", "coco-unet", _coco2015, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
+    ("pixel_dcn", "voc2012-deeplab", _voc2012, [*_DEEPLAB, "--data.size", "32", "32"]),
+]
+
+
+def test_every_preset_of_an_archive_is_here():
+    mine = {preset for study, preset, _, _ in _CASES if study == "segmentation"}
+    assert mine == set(PRESETS) - {"demo", "folder"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("study", "preset", "archive", "options"), _CASES)
+def test_a_preset_trains_from_its_archive(study, preset, archive, options, tmp_path):
+    name = archive.__name__.removeprefix("_")
+    _prepare(name, archive(tmp_path / "source"), tmp_path)
+    run("train", preset, *options, *_SHORT, folder=tmp_path, study=study)
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["steps"] == 2
+    # Prepared, it needs no --data.root, and --data.root may name it wherever it lies.
+    out, _ = run("evaluate", "run", "--data-root", f"data/{name}", folder=tmp_path, study=study)
+    assert "2 images of val" in out

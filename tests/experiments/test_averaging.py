@@ -1,0 +1,101 @@
+"""Averaged and tiled predictions."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.common.dense.averaging import Averaging, _starts, averaged
+from smoothjax import ops
+from tests.support import assert_close, random
+
+KERNEL = random(3, 3, 3, 3, 4)
+
+
+def _local(images):
+    """A network that sees one pixel around each: far from borders, a window changes nothing."""
+    return ops.dilated_conv(images, KERNEL)
+
+
+def _pixelwise(images):
+    return jnp.einsum("nhwc,cd->nhwd", images, KERNEL[0, 0])
+
+
+def test_by_default_it_is_the_network_itself():
+    images = random(0, 2, 20, 17, 3)
+    np.testing.assert_array_equal(averaged(_local, images, (20, 17), Averaging()), _local(images))
+    assert averaged(_local, images, (40, 30), Averaging()).shape == (2, 40, 30, 4)
+
+
+@pytest.mark.parametrize("size", [(50, 41), (16, 90), (48, 17)])
+def test_tiles_give_what_the_whole_gives(size):
+    """Of a network that sees single pixels, exactly: the windows cover every pixel, and their weights add to 1."""
+    images = random(0, 2, *size, 3)
+    tiled = jax.jit(lambda images: averaged(_pixelwise, images, size, Averaging(tile=(24, 16))))(images)
+    assert_close(tiled, _pixelwise(images))
+
+
+def test_borders_of_tiles_weigh_little():
+    images = random(0, 1, 64, 64, 3)
+    whole, tiled = _local(images), averaged(_local, images, (64, 64), Averaging(tile=(24, 24)))
+    error = jnp.abs(whole - tiled).max(-1)
+    assert float(error.mean()) < 0.05 * float(jnp.abs(whole).mean())
+
+
+def test_an_image_smaller_than_the_tile_is_looked_at_whole():
+    images = random(0, 1, 18, 20, 3)
+    np.testing.assert_array_equal(averaged(_local, images, (18, 20), Averaging(tile=(32, 32))), _local(images))
+
+
+@pytest.mark.parametrize(("length", "window"), [(100, 33), (64, 24), (25, 24), (1024, 513), (24, 24)])
+def test_tiles_cover_the_image_and_overlap_by_a_third(length, window):
+    starts = _starts(length, window)
+    assert starts[0] == 0
+    assert starts[-1] + window == length
+    assert all(b - a <= 2 * window / 3 + 1 for a, b in itertools.pairwise(starts))
+
+
+def test_mirror_images():
+    """The result of a mirrored image is the mirrored result."""
+    images = random(0, 1, 12, 13, 3)
+    look = lambda images: averaged(_local, images, (12, 13), Averaging(flip=True))
+    assert_close(look(images[:, :, ::-1])[:, :, ::-1], look(images))
+    plain = jnp.log((jax.nn.softmax(_local(images)) + jax.nn.softmax(_local(images[:, :, ::-1]))[:, :, ::-1]) / 2)
+    assert_close(look(images), plain)
+
+
+def test_scales_average_probabilities():
+    images = random(0, 1, 12, 16, 3)
+    half = jax.image.resize(images, (1, 6, 8, 3), "linear")
+    expected = jax.nn.softmax(_local(images)) + jax.image.resize(jax.nn.softmax(_local(half)), (1, 12, 16, 4), "linear")
+    assert_close(averaged(_local, images, (12, 16), Averaging(scales=(1.0, 0.5))), jnp.log(expected / 2))
+
+
+def test_memory_is_that_of_one_window():
+    """Of what lies between image and logits, here 64 channels; the logits themselves are there as a whole."""
+
+    def wide(images):
+        x = ops.dilated_conv(images, jnp.ones((3, 3, 3, 64)))
+        return ops.dilated_conv(jax.nn.relu(x), jnp.ones((3, 3, 64, 2)))
+
+    def memory(averaging):
+        shape = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
+        compiled = jax.jit(lambda x: averaged(wide, x, (512, 512), averaging)).lower(shape).compile()
+        return compiled.memory_analysis().temp_size_in_bytes  # pyright: ignore[reportOptionalMemberAccess]
+
+    assert memory(Averaging(tile=(64, 64))) < memory(Averaging()) / 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tile": (8, 64)}, "--tile must be at least 16 16 pixels, got 8 64"),
+        ({"scales": ()}, "--scales must be positive numbers, at least one"),
+        ({"scales": (1.0, -1.0)}, "--scales must be positive numbers"),
+    ],
+)
+def test_refuses_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        Averaging(**options)
