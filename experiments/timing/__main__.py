@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Annotated, Literal
 import tyro
 
 Part = Literal["ops", "layers", "networks", "data"]
+
+#: By default glibc maps every buffer above 32 MB anew at each call and unmaps it after: 10 to 35 ms a buffer for the
+#: pages alone. A higher MALLOC_MMAP_THRESHOLD_ is ignored; no maps at all, no trimming, and one arena avoid it.
+KEEP_BUFFERS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Options:
     """Interleaved runs of each pair."""
     quick: bool = False
     """Tiny sizes and three runs: to see that it works, not to quote."""
+    keep_buffers: bool = False
+    """Starts anew with settings of glibc's allocator that keep large buffers, see `KEEP_BUFFERS`; for CPU."""
     json: Path | None = None
     """File for the numbers and the environment."""
     out: Path = Path("timing.png")
@@ -50,6 +57,9 @@ def main(arguments: Sequence[str]) -> int:
         if not path.parent.is_dir():
             print(f"error: {path}: its folder does not exist: make it, or name another file", file=sys.stderr)
             return 1
+    if options.keep_buffers and any(os.environ.get(name) != value for name, value in KEEP_BUFFERS.items()):
+        # They are read when a process starts.
+        os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | KEEP_BUFFERS)
     from ..common.run_folder import environment
     from .measure import measure_all
     from .networks import network_cases
@@ -63,7 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     where, content = environment("timing"), {"rows": [dataclasses.asdict(row) for row in rows]}
     versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
     print(f"\n{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
-    print(f"commit {where['commit'] or 'unknown'}: {where['command']}\n")
+    print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
+    print(f"large buffers are {'kept' if options.keep_buffers else 'mapped anew at each call where glibc does so'}\n")
     if rows:
         print(make_table(rows))
         draw_bars(
