@@ -1,5 +1,7 @@
 """Cases of whole networks: a training step, and a prediction."""
 
+import statistics
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +18,7 @@ from ..common.network import Network, build_network, model_state_of
 from ..pixel_dcn.published import published_times
 from .measure import Case, Peer, random_array
 
+_BATCH = 2
 _PARTS = {"train": "training step", "predict": "prediction"}
 
 
@@ -42,21 +45,34 @@ def network_cases(*, quick: bool) -> list[Case]:
     return cases
 
 
+def deeplab_demand(crop: tuple[int, int], width: int) -> float:
+    """Images per second that training a DeepLab with ResNet-18 takes from the pipeline, median of five steps of two."""
+    make = lambda rngs: models.DeepLab(encoder="resnet18", width=width, num_classes=21, rngs=rngs)
+    step = _peer(make, crop, 8).runs["training step"]
+    step()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return _BATCH / statistics.median(seconds)
+
+
 def _unet_peer(side: int, options: dict[str, Any], method: Any) -> Peer:
-    return _peer(lambda rngs: models.UNet(num_classes=21, upsampling=method, rngs=rngs, **options), side, 1)
+    return _peer(lambda rngs: models.UNet(num_classes=21, upsampling=method, rngs=rngs, **options), (side, side), 1)
 
 
 def _deeplab_peer(side: int, encoder: Any, width: int, method: Any) -> Peer:
     make = lambda rngs: models.DeepLab(encoder=encoder, width=width, num_classes=21, smoothing=method, rngs=rngs)
-    return _peer(make, side, 8)
+    return _peer(make, (side, side), 8)
 
 
-def _peer(make: Callable[[nnx.Rngs], nnx.Module], side: int, stride: int) -> Peer:
+def _peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride: int) -> Peer:
     """A network with the step of the studies: cross entropy, SGD with momentum, donated state."""
     network, optimizer = build_network(make, seed=0), optax.sgd(1e-6, momentum=0.9)
-    images = random_array(0, 2, side, side, 3)
-    cells = -(-side // stride)
-    labels = jnp.asarray(np.random.default_rng(0).integers(0, 21, (2, cells, cells)))
+    images = random_array(0, _BATCH, *size, 3)
+    cells = [-(-length // stride) for length in size]
+    labels = jnp.asarray(np.random.default_rng(0).integers(0, 21, (_BATCH, *cells)))
     mesh = training.data_mesh()
     step = training.compile_step(partial(_loss, network), optimizer, mesh)
     state = training.create_state(network.params, network.model_state, optimizer)

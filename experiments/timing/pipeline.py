@@ -11,10 +11,11 @@ from PIL import Image
 from smoothjax import data
 
 from ..common.report import align
+from .networks import deeplab_demand
 
 
 def pipeline_table(*, quick: bool) -> tuple[str, list[dict[str, Any]]]:
-    """Images per second of the training pipeline, in Markdown and as numbers: drawn shapes, and JPEG files."""
+    """Images per second of the training pipeline, and of a training step, in Markdown and as numbers."""
     size, batches = ((64, 64), 5) if quick else ((360, 480), 40)
     crop = (33, 33) if quick else (321, 321)
     rows = []
@@ -24,9 +25,26 @@ def pipeline_table(*, quick: bool) -> tuple[str, list[dict[str, Any]]]:
             ("drawn shapes", data.ShapesSource(length=2048, size=(97, 97)), (97, 97)),
             ("JPEG and PNG files", data.FolderSource(root, "train", data.SHAPES), crop),
         ):
-            rows.append({"source": name, "crop": list(shape), "images_per_second": _speed(source, shape, batches)})
-    cells = [[row["source"], "x".join(map(str, row["crop"])), f"{row['images_per_second']:.0f}"] for row in rows]
-    return align(["source", "crop", "images / s"], cells), rows
+            width = 8 if quick else 64
+            rows.append(
+                {
+                    "source": name,
+                    "crop": list(shape),
+                    "images_per_second": _speed(source, shape, batches),
+                    "demand": deeplab_demand(shape, width),
+                }
+            )
+    header = ["source", "crop", "images / s", "demand of a DeepLab ResNet-18 step, images / s"]
+    cells = [
+        [
+            row["source"],
+            "x".join(map(str, row["crop"])),
+            f"{row['images_per_second']:.0f}",
+            f"{row['demand']:.1f}",
+        ]
+        for row in rows
+    ]
+    return align(header, cells), rows
 
 
 def _speed(source: data.Source, crop: tuple[int, int], batches: int) -> float:
