@@ -73,7 +73,7 @@ def _peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride:
     images = random_array(0, _BATCH, *size, 3)
     cells = [-(-length // stride) for length in size]
     labels = jnp.asarray(np.random.default_rng(0).integers(0, 21, (_BATCH, *cells)))
-    mesh = training.data_mesh()
+    mesh = training.data_mesh(jax.devices()[:1])
     step = training.compile_step(partial(_loss, network), optimizer, mesh)
     state = training.create_state(network.params, network.model_state, optimizer)
     # Donated from step to step, as in training; a copy stays for predictions.
