@@ -26,6 +26,14 @@ from ._resnet import DEGRIDDINGS as DEGRIDDINGS
 from ._resnet import ResNetEncoder as ResNetEncoder
 
 # isort: split
+# Restoration (Chen et al., WACV 2019).
+from ._gcanet import TASKS as TASKS
+from ._gcanet import GCANet as GCANet
+from ._gcanet import edge_map as edge_map
+from ._gcanet import gcanet_image as gcanet_image
+from ._gcanet import gcanet_input as gcanet_input
+
+# isort: split
 # A generative model (Gao et al., 2017, Sec. 3.2).
 from ._likelihood import LIKELIHOODS as LIKELIHOODS
 from ._likelihood import discretized_logistic_log_likelihood as discretized_logistic_log_likelihood

@@ -9,7 +9,7 @@ from flax import nnx
 from .. import nn
 from ._arguments import check_choice, check_count, check_images
 from ._norm import BatchNormMode
-from ._resnet import DEPTHS, Degridding, ResNetEncoder, StrideIn
+from ._resnet import DEPTHS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
 
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Head = Literal["aspp", "large_fov"]
@@ -23,10 +23,10 @@ class DeepLab(nnx.Module):
     """DeepLabv2 with a choice of degridding in the last two stages of its encoder (Wang & Ji, KDD 2018, Sec. 4.1).
 
     `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
-    output stride 8; cell i sits on pixel 8i, and `upsample_logits` brings them back to full size. A new model is in
-    evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All
-    trainables, smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS
-    convolution 354.
+    output stride 8; with the default padding cell i sits on pixel 8i, and `upsample_logits` brings them back to full
+    size. A new model is in evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch
+    statistics. All trainables, smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of
+    them and SS convolution 354.
 
     Args:
       encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`.
@@ -35,7 +35,8 @@ class DeepLab(nnx.Module):
       num_classes: number of classes, at least 2.
       smoothing: `"none"`, `"multigrid"`, `"group_interaction"` or `"ss_conv"`; see `ResNetEncoder`.
       head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones.
-      output_stride, stride_in, batch_norm, momentum, epsilon, width, dtype: see `ResNetEncoder`.
+      output_stride, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width, remat, dtype: see
+        `ResNetEncoder`.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
 
     Raises:
@@ -65,10 +66,13 @@ class DeepLab(nnx.Module):
         head_rates: tuple[int, ...] | None = None,
         output_stride: int = 8,
         stride_in: StrideIn = "1x1",
+        stride_unit: StrideUnit = "first",
+        padding: EncoderPadding = "symmetric",
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         width: int = 64,
+        remat: bool = False,
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
@@ -82,10 +86,13 @@ class DeepLab(nnx.Module):
             output_stride=output_stride,
             smoothing=smoothing,
             stride_in=stride_in,
+            stride_unit=stride_unit,
+            padding=padding,
             batch_norm=batch_norm,
             momentum=momentum,
             epsilon=epsilon,
             width=width,
+            remat=remat,
             dtype=dtype,
             rngs=rngs,
         )

@@ -28,7 +28,8 @@ class DeepLabUpsampled(nnx.Module):
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
       num_classes: number of classes, at least 2.
-      encoder, head, smoothing, head_rates, stride_in, batch_norm, momentum, epsilon, width, dtype: see `DeepLab`.
+      encoder, head, smoothing, head_rates, stride_in, batch_norm, momentum, epsilon, width, remat, dtype: see
+        `DeepLab`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
@@ -61,6 +62,7 @@ class DeepLabUpsampled(nnx.Module):
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         width: int = 64,
+        remat: bool = False,
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
@@ -76,6 +78,7 @@ class DeepLabUpsampled(nnx.Module):
             momentum=momentum,
             epsilon=epsilon,
             width=width,
+            remat=remat,
             dtype=dtype,
             rngs=rngs,
         )

@@ -11,7 +11,7 @@ BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 
 
 class BatchNorm(nnx.BatchNorm):
-    """`flax.nnx.BatchNorm` in float32 whatever the input's dtype, in evaluation mode until `train()` is called.
+    """`flax.nnx.BatchNorm` in float32, float64 for float64 input, in evaluation mode until `train()` is called.
 
     `mode="frozen"` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
     batches: `train()` does not change it, and no gradient reaches scale and bias.
@@ -23,13 +23,14 @@ class BatchNorm(nnx.BatchNorm):
 
     def __call__(self, x: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
         """Normalises `[..., num_features]`, in x's dtype."""
+        # Mean and variance of bfloat16 activations need float32; XLA fuses the casts away.
+        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.mode == "trained":
-            # Mean and variance of bfloat16 activations need float32; XLA fuses the casts away.
-            return super().__call__(x.astype(jnp.float32), *arguments, **options).astype(x.dtype)
+            return super().__call__(wide, *arguments, **options).astype(x.dtype)
         mean, variance, scale, bias = (
             jax.lax.stop_gradient(v[...]).reshape((1,) * (x.ndim - 1) + (-1,))
             for v in (self.mean, self.var, self.scale, self.bias)
             if v is not None
         )
         gain = scale * jax.lax.rsqrt(variance + self.epsilon)
-        return ((x.astype(jnp.float32) - mean) * gain + bias).astype(x.dtype)
+        return ((wide - mean) * gain + bias).astype(x.dtype)

@@ -14,6 +14,8 @@ from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
 DEGRIDDINGS: tuple[Degridding, ...] = get_args(Degridding)
 StrideIn = Literal["1x1", "3x3"]
+StrideUnit = Literal["first", "last"]
+EncoderPadding = Literal["symmetric", "same", "same_pool"]
 
 _BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -27,8 +29,8 @@ class ResNetEncoder(nnx.Module):
 
     As in DeepLabv2, removed strides become dilation rates: at output stride 8 all 3x3 convolutions of the last two
     stages have rates 2 and 4 (in basic blocks both of a block). These are the layers that `smoothing` acts on.
-    Padding is symmetric, so that output cell i sits on input pixel `output_stride * i`. Starts in evaluation mode;
-    `train()` switches batch normalisation to batch statistics.
+    With symmetric padding, output cell i sits on input pixel `output_stride * i`. Starts in evaluation mode; `train()`
+    switches batch normalisation to batch statistics.
 
     Args:
       depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
@@ -37,10 +39,18 @@ class ResNetEncoder(nnx.Module):
         a stage; `"group_interaction"` and `"ss_conv"` smooth each of them.
       stride_in: the convolution of a bottleneck that holds a stage's stride: the first `"1x1"` (v1, Caffe and
         DeepLab) or the `"3x3"` (v1.5). Basic blocks have it in their first 3x3.
+      stride_unit: the block that holds a stride: the `"first"` of the stage that follows, or the `"last"` of the stage
+        before, as in TF-slim.
+      padding: of the first convolution and the pooling, `"symmetric"` or TensorFlow's SAME, which pads even sizes
+        more at their end: `"same"`, both, or `"same_pool"`, the pooling alone, as in TF-slim. SAME moves what cell i
+        sits on towards the end: by 1 pixel in the convolution at even sizes, and by 2 in the pooling at sizes whose
+        half, rounded up, is even.
       batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       width: channels of the first stage; 64 is the published network.
+      remat: whether the backward pass computes the activations within each block anew instead of keeping them: less
+        memory, about a third more time.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
 
@@ -69,10 +79,13 @@ class ResNetEncoder(nnx.Module):
         output_stride: int = 8,
         smoothing: Degridding = "none",
         stride_in: StrideIn = "1x1",
+        stride_unit: StrideUnit = "first",
+        padding: EncoderPadding = "symmetric",
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         width: int = 64,
+        remat: bool = False,
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
@@ -80,6 +93,8 @@ class ResNetEncoder(nnx.Module):
         check_choice("output_stride", output_stride, OUTPUT_STRIDES)
         check_choice("smoothing", smoothing, DEGRIDDINGS)
         check_choice("stride_in", stride_in, get_args(StrideIn))
+        check_choice("stride_unit", stride_unit, get_args(StrideUnit))
+        check_choice("padding", padding, get_args(EncoderPadding))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         check_count("width", width, 1, "64 is the published network")
         if output_stride == 32 and smoothing != "none":
@@ -88,23 +103,28 @@ class ResNetEncoder(nnx.Module):
             )
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
         block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
-        self.dtype = dtype
+        self.depth, self.output_stride, self.dtype, self.remat = depth, output_stride, dtype, remat
+        self.stride_in, self.stride_unit, self.padding, self.epsilon = stride_in, stride_unit, padding, epsilon
+        stem_padding = "SAME" if padding == "same" else 3
         self.conv1 = nnx.Conv(
-            3, width, (7, 7), strides=2, padding=3, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs
+            3, width, (7, 7), strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs
         )
         self.bn1 = norm(width)
         features, stages = width, []
-        for stage, (stride, rates) in enumerate(stage_plan(depth, output_stride, smoothing)):
-            layer_smoothing = "none" if smoothing == "multigrid" else smoothing
+        layer_smoothing = "none" if smoothing == "multigrid" else smoothing
+        conv3x3 = partial(_conv3x3, smoothing=layer_smoothing, dtype=dtype, rngs=rngs)
+        plan = stage_plan(depth, output_stride, smoothing)
+        for stage, (_, rates) in enumerate(plan):
+            strides = _strides(plan, stage, stride_unit)
             blocks = []
             for index, block_rates in enumerate(rates):
                 blocks.append(
                     block(
                         features,
                         width * 2**stage,
-                        stride=stride if index == 0 else 1,
+                        stride=strides[index],
                         rates=block_rates,
-                        conv3x3=partial(_conv3x3, smoothing=layer_smoothing, dtype=dtype, rngs=rngs),
+                        conv3x3=conv3x3,
                         conv1x1=partial(_conv1x1, dtype=dtype, rngs=rngs),
                         norm=norm,
                     )
@@ -117,11 +137,17 @@ class ResNetEncoder(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[N, H, W, 3]` to features `[N, ceil(H / stride), ceil(W / stride), out_features]`."""
         x = nnx.relu(self.bn1(self.conv1(x)))
-        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+        padding: Any = ((1, 1), (1, 1)) if self.padding == "symmetric" else "SAME"
+        x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
+        apply = nnx.remat(_apply) if self.remat else _apply
         for blocks in self.stages:
             for block in blocks:
-                x = block(x)
+                x = apply(block, x)
         return x
+
+
+def _apply(block: Any, x: jax.Array) -> jax.Array:
+    return block(x)
 
 
 def stage_plan(depth: int, output_stride: int, smoothing: Degridding) -> list[tuple[int, list[tuple[int, ...]]]]:
@@ -139,6 +165,16 @@ def stage_plan(depth: int, output_stride: int, smoothing: Degridding) -> list[tu
     return plan
 
 
+def _strides(plan: list[tuple[int, list[tuple[int, ...]]]], stage: int, stride_unit: StrideUnit) -> list[int]:
+    """Stride of each block of a stage."""
+    strides = [1] * len(plan[stage][1])
+    if stride_unit == "first":
+        strides[0] = plan[stage][0]
+    elif stage + 1 < len(plan):
+        strides[-1] = plan[stage + 1][0]
+    return strides
+
+
 def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: Any, rngs: nnx.Rngs) -> nnx.Conv:
     return nnx.Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
 
@@ -153,15 +189,16 @@ def _conv3x3(
 
 
 class _Block(nnx.Module):
-    """What both blocks share: the shortcut, projected where the shape changes."""
+    """What both blocks share: the shortcut, projected where the channels change, else subsampled by the stride."""
 
     def __init__(self, features: int, out: int, *, stride: int, conv1x1: Callable[..., Any], norm: Callable[..., Any]):
-        self.out_features = out
-        projected = stride != 1 or features != out
-        projection = (conv1x1(features, out, stride=stride), norm(out)) if projected else ()
+        self.out_features, self.stride = out, stride
+        projection = (conv1x1(features, out, stride=stride), norm(out)) if features != out else ()
         self.shortcut = nnx.List(projection)
 
     def _shortcut(self, x: jax.Array) -> jax.Array:
+        if not self.shortcut:
+            return x if self.stride == 1 else x[:, :: self.stride, :: self.stride]
         for layer in self.shortcut:
             x = layer(x)
         return x

@@ -1,3 +1,31 @@
 """Published parameters, turned into parameters of our operations and networks."""
 
+# Files.
+from ._read import read as read
+
+# isort: split
+# The authors' code (Wang & Ji, KDD 2018).
+from ._deeplab import deeplab_from_tf as deeplab_from_tf
 from ._official import group_interaction_weight_from_official as group_interaction_weight_from_official
+
+# isort: split
+# Residual networks trained for classification.
+from ._initialize import Initialization as Initialization
+from ._initialize import LoadReport as LoadReport
+from ._initialize import initialize_encoder as initialize_encoder
+from ._resnet import resnet_from_slim as resnet_from_slim
+from ._resnet import resnet_from_torchvision as resnet_from_torchvision
+
+# isort: split
+# Restoration (Chen et al., WACV 2019).
+from ._gcanet import gcanet_from_torch as gcanet_from_torch
+
+# isort: split
+# What the weights expect of an image, and of a network.
+from ._preprocessing import CAFFE_PREPROCESSING as CAFFE_PREPROCESSING
+from ._preprocessing import SLIM_PREPROCESSING as SLIM_PREPROCESSING
+from ._preprocessing import TORCHVISION_PREPROCESSING as TORCHVISION_PREPROCESSING
+from ._preprocessing import Preprocessing as Preprocessing
+from ._sources import SOURCES as SOURCES
+from ._sources import Source as Source
+from ._sources import SourceName as SourceName

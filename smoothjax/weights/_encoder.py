@@ -1,0 +1,91 @@
+"""What the loaders of residual networks share: their entries, smoothing parameters included."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..models._resnet import Degridding
+from ._assign import Entry, Path, kernel_from_torch
+from ._names import STEM, Names, Variables, layers
+from ._official import group_interaction_weight_from_official
+
+
+def width_of(names: Names, variables: Variables) -> int:
+    """Channels of the first layer."""
+    name = names.scopes(STEM)[0] + (".weight" if names.family == "torchvision" else "/weights")
+    if name not in variables or np.ndim(variables[name]) != 4:
+        raise ValueError(f"the checkpoint has no kernel {name!r} of its first layer: is it whole?")
+    return np.shape(variables[name])[0 if names.family == "torchvision" else -1]
+
+
+def encoder_entries(names: Names, prefix: Path = ()) -> list[Entry]:
+    """An entry for each parameter and statistic of the encoder that a classification network has, too."""
+    kernel = kernel_from_torch if names.family == "torchvision" else None
+    return [
+        Entry((*prefix, *path), variable, kernel if path[-1] == "kernel" else None)
+        for layer in layers(names.depth)
+        for path, variable in names.variables(layer).items()
+    ]
+
+
+def smoother_entries(names: Names, shapes: dict[Path, Any], prefix: Path = ()) -> list[Entry]:
+    """An entry for each smoothing parameter of the encoder, from the variables `fix_w` of the authors' code."""
+    paths = {(*prefix, *layer.conv, "smoother"): layer for layer in layers(names.depth)}
+    return [
+        Entry(path, f"{names.scopes(layer)[0]}/fix_w", _smoother_from_official)
+        for path, layer in paths.items()
+        if path in shapes
+    ]
+
+
+def identity_smoothers(smoothing: Degridding, shapes: dict[Path, Any]) -> dict[Path, Any]:
+    """The initial value of each smoothing parameter of a network."""
+
+    def rate(size: int) -> int:
+        return math.isqrt(size) if smoothing == "group_interaction" else (size + 1) // 2
+
+    return {
+        path: nn.identity_smoothing(smoothing, rate(shape[0]), 2)
+        for path, shape in shapes.items()
+        if nn.is_smoother(path)
+    }
+
+
+def trained_smoothing(variables: Variables) -> Degridding:
+    """The smoothing that a checkpoint was trained with."""
+    found = {np.ndim(value) for name, value in variables.items() if name.endswith("/fix_w")}
+    if not found:
+        return "none"
+    kinds: dict[int, Degridding] = {2: "group_interaction", 5: "ss_conv"}
+    if len(found) > 1 or not found <= set(kinds):
+        raise ValueError(
+            f"the variables 'fix_w' have {sorted(found)} axes; all must have 2 (group interaction) or all 5 (SS "
+            "convolution): is the checkpoint of one network?"
+        )
+    return kinds[found.pop()]
+
+
+def check_smoothing(smoothing: Degridding, variables: Variables) -> bool:
+    """Whether the checkpoint holds smoothing parameters; refuses those of another smoothing than that of the network.
+
+    A checkpoint without them fits every network: smoothing then starts as the identity.
+    """
+    trained = trained_smoothing(variables)
+    if trained not in ("none", smoothing):
+        raise ValueError(
+            f"the checkpoint was trained with smoothing {trained!r} (its variables 'fix_w'), the network has "
+            f"{smoothing!r}: build it with smoothing={trained!r}, or delete 'fix_w' from the dict"
+        )
+    return trained != "none"
+
+
+def _smoother_from_official(fix_w: np.ndarray) -> Any:
+    if fix_w.ndim == 2:
+        return group_interaction_weight_from_official(fix_w)
+    if fix_w.shape[2:] != (1, 1, 1):
+        return fix_w  # refused by its shape
+    smoother = fix_w[..., 0, 0, 0].copy()
+    smoother[tuple(size // 2 for size in smoother.shape)] += 1  # the network adds it, so that zeros are the identity
+    return smoother

@@ -1,0 +1,154 @@
+"""Published weights in the encoder of a network that is there already."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import nn
+from ..models import ResNetEncoder
+from ..models._arguments import check_choice
+from ._assign import Path, convert, dotted, shapes_of
+from ._encoder import check_smoothing, encoder_entries, smoother_entries
+from ._names import BASIC_DEPTHS, Variables, recognise
+from ._sources import SOURCES, Source, SourceName
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of the variables of a checkpoint and of the parameters of a network; printed, a few lines.
+
+    Attributes:
+      source: the kind of weights.
+      loaded: parameters and statistics that hold values of the checkpoint, as dotted paths.
+      initial: those left as they were.
+      dropped: known variables that the encoder does not take, such as those of a classifier.
+      deviations: options of the encoder that differ from those of the published network.
+    """
+
+    source: SourceName
+    loaded: tuple[str, ...]
+    initial: tuple[str, ...]
+    dropped: tuple[str, ...]
+    deviations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"loaded from {self.source}: {len(self.loaded)} of {len(self.loaded) + len(self.initial)} arrays"]
+        for title, names in (("left at initialisation", self.initial), ("not used", self.dropped)):
+            lines += [f"{title}: {_grouped(names)}"] * bool(names)
+        lines += [f"other than in the published network: {'; '.join(self.deviations)}"] * bool(self.deviations)
+        return "\n".join(lines)
+
+
+class Initialization(NamedTuple):
+    """Complete trees of a network, and the report on them.
+
+    Attributes:
+      params: parameters as a pure dict.
+      model_state: everything else, batch statistics, as a pure dict.
+      report: what was loaded.
+    """
+
+    params: Any
+    model_state: Any
+    report: LoadReport
+
+
+def initialize_encoder(model: nnx.Module, variables: Variables, *, source: SourceName) -> Initialization:
+    """Puts published weights into the encoder of a network, beside its other parameters.
+
+    The model itself is not changed: `nnx.update(model, result.params, result.model_state)` does that, and the trees
+    are what `nnx.split(model, nnx.Param, ...)` gives as pure dicts. Output layers are never taken from a checkpoint.
+    Smoothing parameters are where it has them; else they stay as they are, the identity in a new model. The options in
+    which the encoder differs from the published network are reported: they are legitimate, but its features are then
+    others than those published (`SOURCES[source].architecture` has the options).
+
+    Args:
+      model: a network with one `models.ResNetEncoder`, such as `models.DeepLab`, or the encoder itself.
+      variables: variables of the checkpoint by name, as `read` gives them.
+      source: `"deeplab"`, `"slim"` or `"torchvision"`, the kind of the checkpoint.
+
+    Returns:
+      The trees, whose loaded values are float32, and the report.
+
+    Raises:
+      ValueError: source is none of the above, the model has no or several encoders, or the variables are of another
+        family, depth, width or smoothing than the encoder, incomplete, or hold what is not known.
+
+    Example:
+      >>> import numpy as np
+      >>> from flax import nnx
+      >>> from smoothjax import models, weights
+      >>> model = nnx.eval_shape(lambda: models.DeepLab(encoder="resnet18", num_classes=5, rngs=nnx.Rngs(0)))
+      >>> weights.initialize_encoder(model, {"fc.weight": np.zeros((1000, 512))}, source="torchvision")
+      Traceback (most recent call last):
+      ...
+      ValueError: the names of the variables must be of the family 'torchvision', got none that is known ...
+    """
+    check_choice("source", source, tuple(SOURCES))
+    kind, (prefix, encoder) = SOURCES[source], _find_encoder(model)
+    names = recognise(variables, kind.families)
+    if names.depth != encoder.depth:
+        raise ValueError(
+            f"the variables are of a resnet{names.depth}, the encoder of the network is a resnet{encoder.depth}: build "
+            "the network with the depth of its weights"
+        )
+    shapes, entries = shapes_of(model), encoder_entries(names, prefix)
+    if check_smoothing(_smoothing(shapes), variables):
+        entries += smoother_entries(names, shapes, prefix)
+    values, dropped = convert(entries, variables, shapes, known=f"{kind.classifier}|{kind.other}")
+    params, model_state = ({}, {})
+    for path, leaf in nnx.to_flat_state(nnx.state(model)):
+        tree = params if isinstance(leaf, nnx.Param) else model_state
+        for key in path[:-1]:
+            tree = tree.setdefault(key, {})
+        tree[path[-1]] = jnp.asarray(values[path]) if path in values else leaf.get_value()
+    report = LoadReport(
+        source=source,
+        loaded=tuple(dotted(path) for path in shapes if path in values),
+        initial=tuple(dotted(path) for path in shapes if path not in values),
+        dropped=tuple(dropped),
+        deviations=_deviations(encoder, kind),
+    )
+    return Initialization(params, model_state, report)
+
+
+def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:
+    found = [(path, module) for path, module in nnx.iter_modules(model) if isinstance(module, ResNetEncoder)]
+    if len(found) != 1:
+        raise ValueError(
+            f"model must have one models.ResNetEncoder, {type(model).__name__} has {len(found)}: pass a DeepLab, or "
+            "the encoder itself"
+        )
+    return found[0]
+
+
+def _smoothing(shapes: dict[Path, Any]) -> Any:
+    """The smoothing of a network, told by its parameters."""
+    smoothers = [shape for path, shape in shapes.items() if nn.is_smoother(path)]
+    if not smoothers:
+        return "none"
+    # (2 * rate - 1) squared is odd at every rate, rate**2 square even at the rates of encoders.
+    return "ss_conv" if smoothers[0][0] % 2 else "group_interaction"
+
+
+def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:
+    def differs(name: str, published: Any) -> bool:
+        # Basic blocks have no 1x1 that could hold a stride.
+        return getattr(encoder, name) != published and (name != "stride_in" or encoder.depth not in BASIC_DEPTHS)
+
+    return tuple(
+        f"{name} {getattr(encoder, name)!r}, published {published!r}"
+        for name, published in source.architecture.items()
+        if differs(name, published)
+    )
+
+
+def _grouped(names: tuple[str, ...]) -> str:
+    """Names that differ in their numbers alone become one, with their count."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"\d+", "*", name), []).append(name)
+    return ", ".join(same[0] if len(same) == 1 else f"{pattern} ({len(same)})" for pattern, same in groups.items())

@@ -1,0 +1,218 @@
+"""Files of weights: what comes back, and what is refused."""
+
+import json
+import sys
+import warnings
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smoothjax import weights
+
+_NAMES = {"bool": "BOOL", "int8": "I8", "int64": "I64", "uint8": "U8", "float16": "F16", "bfloat16": "BF16"}
+_NAMES |= {"float32": "F32", "float64": "F64"}
+_MAGIC = bytes.fromhex("57fb808b247547db")
+
+
+def _header(entries, length=None):
+    header = entries if isinstance(entries, bytes) else json.dumps(entries).encode()
+    return (len(header) if length is None else length).to_bytes(8, "little") + header
+
+
+def _safetensors(arrays):
+    header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "np"}}
+    content = b""
+    for name, array in arrays.items():
+        start, content = len(content), content + array.tobytes()
+        kind = _NAMES[str(array.dtype)]
+        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [start, len(content)]}
+    return _header(header) + content
+
+
+def _import(name):
+    """A module of the extra `convert`, whose own warnings are not ours; the test is skipped without it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pytest.importorskip(name)
+
+
+def _assert_same(actual, expected):
+    assert actual.keys() == expected.keys()
+    for name, array in expected.items():
+        assert actual[name].dtype == array.dtype
+        np.testing.assert_array_equal(actual[name], array)
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "kernel": rng.standard_normal((3, 3, 2, 4)).astype(np.float32),
+        "a.scalar": np.asarray(3, np.int64),
+        "empty": np.zeros((0, 4), np.uint8),
+        "flags": np.array([True, False, True]),  # an odd number of bytes: what follows is not aligned
+        "half": rng.standard_normal(5).astype(np.float16),
+        "double": rng.standard_normal(2),
+    }
+
+
+def test_safetensors(tmp_path, arrays):
+    arrays["brain"] = np.asarray([1.0, -2.5, 3e38], jnp.bfloat16)
+    (path := tmp_path / "model.safetensors").write_bytes(_safetensors(arrays))
+    _assert_same(weights.read(path), arrays)
+    _assert_same(weights.read(str(path)), arrays)
+
+
+def test_npz(tmp_path, arrays):
+    np.savez(tmp_path / "model.npz", **arrays)
+    np.savez_compressed(tmp_path / "compressed.NPZ.npz", **arrays)
+    _assert_same(weights.read(tmp_path / "model.npz"), arrays)
+    _assert_same(weights.read(tmp_path / "compressed.NPZ.npz"), arrays)
+
+
+def test_published_safetensors(shared_data):
+    tensors = weights.read(shared_data("gcanet/wacv_gcanet_dehaze.safetensors"))
+    assert len(tensors) == 75
+    assert tensors["res4.pre_conv1.weight"].shape == (1, 1, 7, 7)
+
+
+def _entry(**changes):
+    return {"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | changes}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "its header ends at byte 8, beyond its 0 bytes; the file is damaged"),
+        (_header({}, length=10**15), "its header ends at byte 1000000000000008, beyond its 10 bytes"),
+        (_header(b"{"), "Expecting property name.*; the file is damaged"),
+        (_header(b"\xff\xff"), "can't decode byte.*; the file is damaged"),
+        (_header(b"[]"), "its header is no JSON object"),
+        (_header({"x": 1}), "'x' has no dtype, shape and two data_offsets"),
+        (_header(_entry(data_offsets=[0])), "'x' has no dtype, shape and two data_offsets"),
+        (_header(_entry(dtype="F4")), "'x' has dtype 'F4', known are BOOL, U8"),
+        (_header(_entry(shape=[-2])) + bytes(8), r"shape \[-2\] at bytes 0 to 8: all must be ints >= 0"),
+        (_header(_entry(shape=[3])) + bytes(8), r"'x', F32\[3\], would take 12 bytes, .* at bytes 0 to 8 of 8"),
+        (_header(_entry()) + bytes(7), "would take 8 bytes, and its header places it at bytes 0 to 8 of 7"),
+        (_header(_entry(data_offsets=[4, 12])) + bytes(8), "places it at bytes 4 to 12 of 8"),
+    ],
+)
+def test_damaged_safetensors(tmp_path, content, message):
+    (path := tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"model.safetensors cannot be read: .*{message}"):
+        weights.read(path)
+
+
+def test_damaged_npz(tmp_path, arrays):
+    np.savez(path := tmp_path / "model.npz", **arrays)
+    content = path.read_bytes()
+    flipped = content.replace(arrays["kernel"].tobytes()[:8], bytes(8))
+    for damaged in (content[:300], content[:-1], content[30:], b"", b"text", b"\x93NUMPY", flipped):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model.npz cannot be read: .+; the file is damaged, get it again"):
+            weights.read(path)
+
+
+def test_npz_of_objects_is_not_unpickled(tmp_path):
+    np.savez(path := tmp_path / "model.npz", x=np.array([{}], object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        weights.read(path)
+
+
+def test_no_such_file(tmp_path):
+    for name in ("model.safetensors", "model.ckpt-7", "model.ckpt-7.data-00000-of-00001"):
+        with pytest.raises(FileNotFoundError, match=rf"{name} does not exist: check the path"):
+            weights.read(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="is a folder: name the file in it"):
+        weights.read(tmp_path)
+
+
+def test_unknown_kinds(tmp_path):
+    (path := tmp_path / "model.h5").write_bytes(b"something")
+    with pytest.raises(ValueError, match=r"of an unknown kind: known are .safetensors, .npz, .pth, .pt and TensorFlow"):
+        weights.read(path)
+    for name in ("model.ckpt", "model.ckpt-7.data-00000-of-00001"):
+        (path := tmp_path / name).write_bytes(b"something")
+        with pytest.raises(ValueError, match=r"no whole TensorFlow checkpoint: it is damaged, or the .index"):
+            weights.read(path)
+
+
+@pytest.mark.parametrize(
+    ("module", "names", "read"),
+    [
+        ("torch", ["model.pth"], "model.pth"),
+        ("torch", ["model.pt"], "model.pt"),
+        ("tensorflow", ["model.ckpt-7.index"], "model.ckpt-7"),
+        ("tensorflow", ["model.ckpt-7.index", "model.ckpt-7.data-00000-of-00001"], "model.ckpt-7.data-00000-of-00001"),
+        ("tensorflow", ["model.ckpt-7.index"], "model.ckpt-7.index"),
+        ("tensorflow", ["version1.ckpt"], "version1.ckpt"),
+    ],
+)
+def test_the_extra_is_named(tmp_path, monkeypatch, module, names, read):
+    for name in names:
+        (tmp_path / name).write_bytes(b"something" + _MAGIC)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"is read by {module}, which is not .*pip install 'smoothjax\[convert\]'"):
+        weights.read(tmp_path / read)
+
+
+# --- with the extra ---
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch(tmp_path, arrays, zipped):
+    torch = _import("torch")
+    path = tmp_path / ("model.pth" if zipped else "model.pt")
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    arrays["brain"] = np.asarray([1.0, -2.5], jnp.bfloat16)
+    tensors["brain"] = torch.tensor([1.0, -2.5], dtype=torch.bfloat16)
+    for content in (tensors, {"state_dict": tensors, "epoch": 3}, {"model": tensors, "lr": 0.1}):
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        _assert_same(weights.read(path), arrays)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"cannot be read: PyTorch says: .*; the file is damaged, get it again"):
+        weights.read(path)
+
+
+class _Executed:
+    """An object whose unpickling would leave a trace."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_torch_files_are_not_executed(tmp_path):
+    torch = _import("torch")
+    path, trace = tmp_path / "model.pth", tmp_path / "trace"
+    torch.save({"kernel": _Executed(str(trace))}, path)
+    with pytest.raises(ValueError, match=r"other objects than tensors, which are not executed, .*state_dict\(\) alone"):
+        weights.read(path)
+    assert not trace.exists()
+    for content, message in (({"lr": 0.1}, "'lr' is a float, no tensor"), ([1], "it holds a list, where a dict")):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=message):
+            weights.read(path)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_tensorflow(tmp_path, version):
+    tf = _import("tensorflow").compat.v1
+    expected = {"a/weights": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.asarray(7, np.int64)}
+    with warnings.catch_warnings(), tf.Graph().as_default(), tf.Session() as session:
+        warnings.simplefilter("ignore")
+        variables = [tf.Variable(value, name=name, use_resource=False) for name, value in expected.items()]
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver(variables, write_version=version)
+        prefix = saver.save(session, str(tmp_path / "model.ckpt"), global_step=7)
+    assert prefix.endswith("model.ckpt-7")
+    for end in (["", ".meta"], ["", ".index", ".data-00000-of-00001", ".meta"])[version - 1]:
+        _assert_same(weights.read(prefix + end), expected)
+    first = tmp_path / ("model.ckpt-7" if version == 1 else "model.ckpt-7.index")
+    first.write_bytes(first.read_bytes()[-48:])  # the end alone, which tells a checkpoint
+    with pytest.raises(ValueError, match=r"cannot be read: TensorFlow says: .*; it is damaged, get it again"):
+        weights.read(prefix)
