@@ -1,0 +1,78 @@
+"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from ..common.config import RunConfig
+from ..common.upsampling import Upsampling
+
+Method = Upsampling
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: a convolutional variational auto-encoder of 64x64 images."""
+
+    upsampling: Method = "dcl"
+    """Up-sampling layers of the decoder; dcl is the baseline, fast_pixel_dcl what the paper calls PixelDCL."""
+    latent_features: int = 128
+    """Size of the latent vector."""
+    width: int = 64
+    """Channels of the first level, doubled at each of the next three."""
+    likelihood: Literal["gaussian", "discretized_logistic"] = "gaussian"
+    """Of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values themselves."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; parameters, batch statistics and loss stay float32."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The images, at 64x64."""
+
+    name: Literal["shapes", "celeba"] = "celeba"
+    """Data set: drawn shapes, or the aligned faces of CelebA."""
+    root: Path | None = None
+    """CelebA: img_align_celeba.zip, or its folder, with list_eval_partition.txt beside it; shapes need none."""
+    mirror: bool = True
+    """Whether training images are mirrored at random."""
+    train_images: int = 4096
+    """Number of drawn training images (shapes)."""
+    val_images: int = 256
+    """Number of drawn images of the other splits (shapes)."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, whose rate falls to 0 along a cosine. The paper tells neither optimiser nor rate; these are ours."""
+
+    learning_rate: float = 0.001
+    """Initial rate."""
+    scale_multiplier: float = 10.0
+    """Factor of the rate for the one scale of the likelihood: a single number, it has a long way to go."""
+    beta: float = 1.0
+    """Weight of the divergence from the prior in the loss; 1 is the ELBO. Results are always scored with 1."""
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """One run."""
+
+    study: ClassVar[str] = "vae"
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 64
+    """Images in an update, over all devices."""
+    eval_batch_size: int = 64
+    """Images evaluated together, over all devices."""
+
+    @property
+    def method(self) -> Method:
+        """The up-sampling layer of this run."""
+        return self.model.upsampling
+
+    def with_method(self, method: Method) -> Self:
+        """The same run with another up-sampling layer."""
+        return replace(self, model=replace(self.model, upsampling=method))

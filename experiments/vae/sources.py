@@ -1,0 +1,144 @@
+"""Where 64x64 images come from, and what they become on the way to the network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from smoothjax import data
+
+from .config import Config, DataConfig
+
+SIZE = 64
+# Of the noise and the dequantisation of evaluations; nothing else uses it, so that no score depends on a run's seed.
+_HELD_OUT = 2017
+# 178 : 218, to within the rounding of small copies.
+_ALIGNED = (0.80, 0.83)
+
+
+class Pictures:
+    """Images alone, as a source for the pipelines: their labels, if any, are replaced by zeros.
+
+    Args:
+      source: anything that gives records with an image.
+      fit: makes an image SIZE x SIZE; by default they are so already.
+    """
+
+    def __init__(self, source: Any, fit: Callable[[np.ndarray], np.ndarray] | None = None):
+        self._source, self._fit = source, fit
+        self.classes = data.Classes(("any",), ((0, 0, 0),))
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __repr__(self) -> str:
+        return repr(self._source)
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        image = self._source[index]["image"]
+        image = image if self._fit is None else self._fit(image)
+        return {"image": image, "label": np.zeros(image.shape[:2], np.uint8)}
+
+    def name(self, index: int, /) -> str:
+        """The name of the image."""
+        return self._source.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """The same for all."""
+        del index
+        return SIZE, SIZE
+
+
+def open_source(config: DataConfig, split: str) -> Pictures:
+    """A split of the data set; says what is missing where it cannot be opened."""
+    if config.name == "shapes":
+        length = config.train_images if split == "train" else config.val_images
+        return Pictures(data.ShapesSource(length=length, size=(SIZE, SIZE), split=split))
+    if config.root is None:
+        raise ValueError(
+            "the data set celeba lies in a folder or a zip file: add --data.root FOLDER_OR_ZIP, img_align_celeba.zip "
+            "or the folder that holds it, with list_eval_partition.txt beside it"
+        )
+    return Pictures(data.CelebASource(config.root, split, size=SIZE))
+
+
+def fit(image: np.ndarray, *, faces: bool) -> np.ndarray:
+    """A user's image at SIZE x SIZE: its central square, or the face of an aligned one where faces are learnt."""
+    height, width = image.shape[:2]
+    if faces and _ALIGNED[0] <= width / height <= _ALIGNED[1]:
+        return data.crop_face(image, SIZE)
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = Image.fromarray(image[top : top + side, left : left + side])
+    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Mirrors an image at random, makes it what the likelihood asks for, and draws the noise of its latents.
+
+    A batch holds all the chance there is, so that a run that is resumed is the run that was never stopped.
+    """
+
+    likelihood: str
+    latent_features: int
+    mirror: bool
+
+    def __call__(self, record: data.Record, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
+        """From an image uint8 `[64, 64, 3]` to `"image"` in 0 .. 1 and `"noise"` `[latent_features]`, float32."""
+        pixels = record["image"]
+        if self.mirror and rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        return {"image": to_unit(pixels, self.likelihood, rng), "noise": _noise(self.latent_features, rng)}
+
+
+def to_unit(pixels: np.ndarray, likelihood: str, rng: np.random.Generator) -> np.ndarray:
+    """8-bit values in 0 .. 1: dequantised for the Gaussian likelihood, as they are for the discretised logistic."""
+    if likelihood == "gaussian":
+        # With 16 bits behind the point, value and dither fit into a float32: none is rounded into the next bin.
+        dither = np.minimum(rng.random(pixels.shape, np.float32), np.float32(1 - 2**-16))
+        return (pixels.astype(np.float32) + dither) / np.float32(256)
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def held_out_batches(
+    source: Pictures, config: Config, limit: int | None = None, batch_size: int | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """This process's share of the batches of a split.
+
+    Dequantisation and noise of an image depend on its place in the split alone: every run is scored on the same ones.
+
+    Returns:
+      Batches of `"pixels"` (8-bit values over 255) and `"image"` (as the likelihood asks), `[B, 64, 64, 3]`, `"noise"`
+      `[B, latent_features]`, all float32; `"valid"` and `"index"` `[B]`, 0 and -1 where a batch is filled up.
+    """
+    for batch in data.evaluation_batches(
+        source,
+        batch_size=batch_size or config.eval_batch_size,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        limit=limit,
+    ):
+        rngs = [np.random.default_rng((_HELD_OUT, 1 + int(index))) for index in batch["index"]]
+        pairs = list(zip(batch["image"], rngs, strict=True))
+        yield {
+            "pixels": batch["image"] / np.float32(255),
+            "image": np.stack([to_unit(image, config.model.likelihood, rng) for image, rng in pairs]),
+            "noise": np.stack([_noise(config.model.latent_features, rng) for rng in rngs]),
+            "valid": (batch["index"] >= 0).astype(np.float32),
+            "index": batch["index"],
+        }
+
+
+def draw_latents(count: int, features: int, seed: int) -> np.ndarray:
+    """Latents from the prior, float32 `[count, features]`: the same for every run of as many latents."""
+    return np.random.default_rng(seed).standard_normal((count, features), np.float32)
+
+
+def _noise(features: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal(features, np.float32)

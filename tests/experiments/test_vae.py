@@ -1,0 +1,387 @@
+"""The auto-encoders from end to end, through the command line, and the parts of their study."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import shlex
+import shutil
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.common.run_folder import describe_run, from_dict, load_config, to_dict
+from experiments.vae.__main__ import PROGRAM, main
+from experiments.vae.config import Config, Method, OptimizerConfig
+from experiments.vae.figures import draw_strips, grid, pairs
+from experiments.vae.presets import PRESETS
+from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_out_batches, open_source
+from experiments.vae.study import STUDY
+from smoothjax import data, models, nn
+from tests.experiments.command_line import run as run_study
+
+METHODS = get_args(Method)
+TINY = shlex.split(
+    "--model.width 2 --model.latent-features 4 --data.train-images 16 --data.val-images 6 --batch-size 4 "
+    "--eval-batch-size 8 --log-every 4"
+)
+OPTIONS = shlex.split("--steps 16 --evaluate-every 8 --optim.learning-rate 0.005")
+
+run = partial(run_study, study="vae")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Every method, one seed."""
+    folder = tmp_path_factory.mktemp("compare")
+    out, _ = run("compare", "demo", *TINY, *OPTIONS, "--methods", *METHODS, folder=folder)
+    return folder, out
+
+
+def test_every_method_trains(compared):
+    folder, _ = compared
+    for method in METHODS:
+        log = (folder / f"runs/vae/demo/{method}-seed0/metrics.jsonl").read_text().splitlines()
+        losses = [line["loss"] for line in map(json.loads, log) if line["split"] == "train"]
+        assert len(losses) == 4
+        assert losses[-1] < losses[0] - 1000, method  # nats per image
+
+
+def test_compare_ends_with_a_table_a_report_and_figures(compared):
+    folder, out = compared
+    report = folder / "runs/vae/demo"
+    text = (report / "report.md").read_text()
+    for row in (*STUDY.labels.values(), "the images themselves"):
+        assert f"\n| {row} " in out
+        assert f"\n| {row} " in text
+    for column in ("ELBO, nats / image", "bits / dim", "PSNR dB", "SSIM", "checkerboard of samples", "s / step"):
+        assert f"| {column} " in out
+    # Channels 16 -> 8 -> 4 -> 2 -> 2: weights of 1x1 convolutions, from the input and within the layer.
+    outward, inward = 16 * 8 + 8 * 4 + 4 * 2 + 2 * 2, 8**2 + 4**2 + 2**2 + 2**2
+    expected = {
+        "dcl": 36 * outward,
+        "ipixel_dcl": 9 * (4 * outward + (1 + 2 * 2) * inward),
+        "pixel_dcl": 9 * (outward + (1 + 2 * 2) * inward),
+        "fast_pixel_dcl": 9 * outward + (9 + 4) * inward,
+        "resize_conv": 9 * outward,
+        "sub_pixel": 9 * 4 * outward,
+    }
+    results = json.loads((report / "report.json").read_text())["results"]
+    assert {method: result["upsampling_parameters"] for method, (result,) in results.items()} == expected
+    for (result,) in results.values():
+        assert result["val"]["bits_per_dimension"] == pytest.approx(-result["val"]["elbo"] / (12288 * math.log(2)))
+        assert 0 < result["val"]["psnr"] < 60
+        assert -1 <= result["val"]["ssim"] <= 1
+    assert results["resize_conv"][0]["checkerboard"] < results["dcl"][0]["checkerboard"]
+    for picture in ("samples.png", "reconstructions.png", "curves.png"):
+        with Image.open(report / picture) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def _main(*arguments):
+    """Runs a command in this process, on its eight devices; training was on one."""
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def test_evaluate(compared, capsys):
+    folder, _ = compared
+    path = folder / "runs/vae/demo/fast_pixel_dcl-seed0"
+    _main("evaluate", path)
+    out = capsys.readouterr().out
+    for name in ("ELBO (nats per image)", "bits per dimension", "PSNR", "SSIM", "checkerboard", "one sample of the"):
+        assert name in out
+    evaluated = json.loads((path / "evaluation-val.json").read_text())
+    assert (evaluated["images"], evaluated["latent_samples_per_image"], evaluated["step"]) == (6, 1, 16)
+    # It finds what training found: noise and dequantisation are the same.
+    trained = json.loads((path / "result.json").read_text())
+    for name, value in trained["val"].items():
+        assert evaluated[name] == pytest.approx(value, rel=1e-4)
+    assert evaluated["checkerboard"] == pytest.approx(trained["checkerboard"], rel=1e-2, abs=1e-3)
+
+
+def test_sample(compared, tmp_path, capsys):
+    folder, _ = compared
+    path = folder / "runs/vae/demo/ipixel_dcl-seed0"
+    for seed in (0, 1):
+        _main("sample", path, "--count", 9, "--out", tmp_path / f"new/{seed}.png", "--seed", seed)
+    first, other = (np.asarray(Image.open(tmp_path / f"new/{seed}.png")) for seed in (0, 1))
+    assert first.shape == (2 * 130 - 2, 8 * 130 - 2, 3)
+    assert (first != other).any()
+    assert (first[130:, 130:] == 255).all()  # nine images, eight in a row
+    assert str(tmp_path / "new/0.png") in capsys.readouterr().out
+
+
+def test_reconstruct_a_split_and_files(compared, tmp_path):
+    folder, _ = compared
+    path = folder / "runs/vae/demo/dcl-seed0"
+    _main("reconstruct", path, "--split", "test", "--count", 3, "--checkpoint", "best", "--out", tmp_path / "split.png")
+    picture = np.asarray(Image.open(tmp_path / "split.png"))
+    assert picture.shape == (2 * 130 - 2, 3 * 130 - 2, 3)
+    source = data.ShapesSource(length=6, size=(64, 64), split="test")
+    for column, index in enumerate((0, 2, 4)):
+        shown = picture[:128:2, column * 130 : column * 130 + 128 : 2]
+        np.testing.assert_array_equal(shown, source[index]["image"])
+    # Files of any size and mode, in the order in which they are named.
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "tall.png")
+    Image.new("L", (70, 100), 90).save(tmp_path / "grey.png")
+    _main("reconstruct", path, tmp_path / "tall.png", tmp_path / "grey.png", "--out", tmp_path / "files.png")
+    picture = np.asarray(Image.open(tmp_path / "files.png"))
+    assert picture.shape == (2 * 130 - 2, 2 * 130 - 2, 3)
+    np.testing.assert_array_equal(picture[:128:2, :128:2], fit(pixels, faces=False))
+    assert (picture[:128, 130:] == 90).all()
+
+
+def test_celeba_from_its_archive(tmp_path):
+    archive = tmp_path / "img_align_celeba.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for number in range(12):
+            pixels = np.random.default_rng(number).integers(0, 256, (27, 22, 3), np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).resize((89, 109)).save(buffer, "JPEG")
+            file.writestr(f"img_align_celeba/{number:06d}.jpg", buffer.getvalue())
+    lines = [f"{number:06d}.jpg {int(number >= 10)}" for number in range(12)]
+    (tmp_path / "list_eval_partition.txt").write_text("\n".join(lines))
+    options = ["--data.root", archive, "--run", tmp_path / "run"]
+    out, _ = run("train", "celeba", *TINY, *OPTIONS, *options, folder=tmp_path)
+    assert "nats per image" in out
+    assert f"sample {tmp_path}/run --out samples.png" in out
+    assert json.loads((tmp_path / "run/result.json").read_text())["method"] == "dcl"
+
+
+def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
+    """From its checkpoint in the middle, bitwise: mirroring, dequantisation and noise are those of the batch."""
+    whole, resumed = compared[0] / "runs/vae/demo/dcl-seed0", tmp_path / "resumed"
+    shutil.copytree(whole, resumed)
+    shutil.rmtree(resumed / "checkpoints/16")
+    (resumed / "result.json").unlink()
+    out, _ = run("train", "demo", *TINY, *OPTIONS, "--run", resumed, folder=tmp_path)
+    assert f"resuming {resumed} from step 8 of 16" in out
+    parameters = _parameters(whole)
+    assert len(parameters) > 40
+    for path, leaf in _parameters(resumed).items():
+        np.testing.assert_array_equal(parameters[path], leaf, err_msg=path)
+
+
+def _parameters(folder):
+    from experiments.vae.runs import read_run
+
+    state = read_run(folder, "latest").state
+    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train celeba --run RUN", "the data set celeba lies in a folder or a zip file: add --data.root FOLDER_OR_ZIP"),
+        ("train celeba --run RUN --data.root nowhere", "nowhere: no such file or folder; give img_align_celeba.zip"),
+        ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
+        ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
+        ("train demo --run RUN --optim.learning-rate 0", "--optim.learning-rate must be positive and finite, got 0"),
+        ("train demo --run RUN --optim.beta -1", "--optim.beta must be finite and not negative, got -1"),
+        ("train demo --run RUN --optim.scale-multiplier 0", "--optim.scale-multiplier must be positive"),
+        ("train demo --run RUN --model.width 0", "width must be an int >= 1, got 0"),
+        ("train demo --run RUN --model.latent-features 0", "latent_features must be an int >= 1, got 0"),
+        ("compare demo --out RUN --seeds", "--methods and --seeds must name at least one each"),
+        ("evaluate RUN", "holds no run (config.yaml is missing)"),
+        ("sample RUN", "holds no run (config.yaml is missing)"),
+        ("sample RUN --count 0", "--count must be at least 1 image, got 0"),
+        ("sample RUN --seed -1", "--seed must not be negative, got -1"),
+        ("sample RUN --out samples.jpg", "--out must be a PNG file, got samples.jpg: name it e.g. samples.png"),
+        ("reconstruct RUN --count 0", "--count must be at least 1 image, got 0"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments.split()) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_images_that_cannot_be_read_are_told_at_once(compared, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = str(compared[0] / "runs/vae/demo/dcl-seed0")
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n")
+    for images, message in ((["missing.jpg"], "missing.jpg: no such file"), (["torn.png"], "torn.png: cannot be read")):
+        assert main(["reconstruct", path, *images, "--out", "out.png"]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["reconstruct", path, "--split", "trian"]) == 1
+    assert "split must be one of train, val, test, got 'trian'" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["torn.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "sample RUN", "reconstruct RUN [IMAGES...]"]),
+        ("train --help", ["presets:", "demo", "celeba"]),
+        ("train celeba --help", ["--data.root", "--model.upsampling", "--model.likelihood", "--optim.beta"]),
+        ("compare demo --help", ["--methods", "(default: dcl ipixel_dcl fast_pixel_dcl)", "--seeds", "--out"]),
+        ("sample --help", ["RUN", "--count", "--seed", "--out", "--checkpoint"]),
+        ("reconstruct --help", ["IMAGES", "--split", "--count", "--out", "--data-root"]),
+    ],
+)
+def test_help(capsys, arguments, expected):
+    with contextlib.suppress(SystemExit):
+        assert main(arguments.split()) == 0
+    out = capsys.readouterr().out
+    for word in expected:
+        assert word in out
+
+
+def test_choices_are_those_of_the_library():
+    assert nn.UPSAMPLINGS == METHODS
+    assert set(STUDY.labels) == set(METHODS)
+    assert set(PROGRAM.methods) <= set(METHODS)
+    for likelihood in models.LIKELIHOODS:
+        model = dataclasses.replace(PRESETS["demo"].config.model, likelihood=likelihood)
+        assert from_dict(type(model), to_dict(model)) == model
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_configurations_survive_their_file(preset, tmp_path):
+    config = PRESETS[preset].config
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
+    describe_run(tmp_path / "run", config)
+    assert load_config(tmp_path / "run", Config) == config
+
+
+def test_a_batch_holds_all_the_chance():
+    """Mirrored or not, dequantised within its bin, with noise: functions of the generator alone."""
+    source = open_source(dataclasses.replace(PRESETS["demo"].config.data, train_images=4), "train")
+    pixels = source[0]["image"]
+    for likelihood in models.LIKELIHOODS:
+        prepare = Prepare(likelihood, 5, mirror=True)
+        drawn = [prepare(source[0], np.random.default_rng(seed)) for seed in range(8)]
+        again = prepare(source[0], np.random.default_rng(3))
+        for name, value in drawn[3].items():
+            np.testing.assert_array_equal(again[name], value)
+        assert {(v["image"].dtype.name, v["noise"].dtype.name, v["noise"].shape) for v in drawn} == {
+            ("float32", "float32", (5,))
+        }
+        scale = 256 if likelihood == "gaussian" else 255
+        values = [np.floor(scale * v["image"] + (0 if likelihood == "gaussian" else 0.5)) for v in drawn]
+        mirrored = [not np.array_equal(value, pixels) for value in values]
+        assert {*mirrored} == {True, False}
+        for value, turned in zip(values, mirrored, strict=True):
+            np.testing.assert_array_equal(value, pixels[:, ::-1] if turned else pixels)
+    plain = Prepare("discretized_logistic", 5, mirror=False)(source[0], np.random.default_rng(1))["image"]
+    np.testing.assert_array_equal(np.rint(255 * plain), pixels)
+
+
+def test_held_out_noise_belongs_to_the_image():
+    """Whatever the batch size and the part of the split that is seen."""
+    config = dataclasses.replace(PRESETS["demo"].config, eval_batch_size=4)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, val_images=6))
+    source = open_source(config.data, "val")
+    whole = _by_index(held_out_batches(source, config))
+    assert sorted(whole) == list(range(6))
+    part = _by_index(held_out_batches(source, config, limit=2, batch_size=3))
+    assert sorted(part) == [0, 3]
+    for index, row in part.items():
+        for name, value in row.items():
+            np.testing.assert_array_equal(value, whole[index][name])
+    assert len({row["noise"].tobytes() for row in whole.values()}) == 6
+
+
+def _by_index(batches):
+    rows = {}
+    for batch in batches:
+        for row in np.flatnonzero(batch["valid"]):
+            assert batch["index"][row] >= 0
+            rows[int(batch["index"][row])] = {name: batch[name][row] for name in ("image", "pixels", "noise")}
+    return rows
+
+
+def test_latents_are_the_same_for_every_run():
+    np.testing.assert_array_equal(draw_latents(8, 5, 0), draw_latents(16, 5, 0)[:8])
+    assert (draw_latents(8, 5, 0) != draw_latents(8, 5, 1)).all()
+
+
+def test_the_loss_weighs_the_divergence():
+    model = dataclasses.replace(PRESETS["demo"].config.model, width=2, latent_features=4, upsampling="resize_conv")
+    batch = {"image": jnp.full((2, 64, 64, 3), 0.4), "noise": jnp.ones((2, 4))}
+    config = Config(model=model)
+    network = STUDY.build_network(config)
+    losses = {}
+    for beta in (0.0, 1.0, 3.0):
+        loss_fn = STUDY.make_loss(dataclasses.replace(config, optim=OptimizerConfig(beta=beta)), network)
+        out = jax.jit(loss_fn)(network.params, network.model_state, batch)
+        losses[beta] = {name: float(value) for name, value in out.metrics.items()} | {"loss": float(out.loss_sum)}
+        assert float(out.valid_count) == 2
+        assert jax.tree.structure(out.model_state) == jax.tree.structure(network.model_state)
+    for beta, out in losses.items():
+        assert out["elbo"] == pytest.approx(losses[1.0]["elbo"])
+        assert out["loss"] == pytest.approx(beta * out["kl"] - out["reconstruction"])
+    assert losses[3.0]["loss"] > losses[1.0]["loss"] > losses[0.0]["loss"]
+
+
+def test_the_rate_falls_to_zero_and_the_scale_has_its_own():
+    config = Config(steps=100, optim=OptimizerConfig(learning_rate=0.01, scale_multiplier=5))
+    params: dict[str, Any] = {"log_scale": jnp.zeros(()), "to_mean": {"kernel": jnp.zeros(2)}}
+    optimizer, schedule = STUDY.make_optimizer(config, params)
+    assert [float(jnp.asarray(schedule(step))) for step in (0, 50, 100)] == pytest.approx([0.01, 0.005, 0])
+    gradient = {"log_scale": jnp.ones(()), "to_mean": {"kernel": jnp.ones(2)}}
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    # Adam's first step is the rate; leaves are in the order of their names.
+    scale, kernel = jax.tree.leaves(updates)
+    assert float(scale) == pytest.approx(-0.05, rel=1e-4)
+    np.testing.assert_allclose(kernel, -0.01, rtol=1e-4)
+
+
+def test_faces_are_cropped_as_in_training():
+    aligned = np.random.default_rng(0).integers(0, 256, (109, 89, 3), np.uint8)
+    np.testing.assert_array_equal(fit(aligned, faces=True), data.crop_face(aligned, 64))
+    square = fit(aligned, faces=False)
+    assert square.shape == (64, 64, 3)
+    np.testing.assert_array_equal(square, fit(aligned[10:99], faces=True))
+    pictures = Pictures([{"image": aligned}], partial(fit, faces=True))
+    assert pictures[0]["image"].shape == (64, 64, 3)
+    assert pictures[0]["label"].shape == pictures.size(0) == (64, 64)
+
+
+def test_grids_repeat_pixels_and_never_mix_them(tmp_path):
+    images = np.random.default_rng(0).integers(0, 250, (5, 6, 4, 3), np.uint8)
+    canvas = grid(images, 3, scale=2)
+    assert canvas.shape == (2 * 14 - 2, 3 * 10 - 2, 3)
+    for index, image in enumerate(images):
+        top, left = index // 3 * 14, index % 3 * 10
+        cell = canvas[top : top + 12, left : left + 8]
+        for offset in (0, 1):
+            np.testing.assert_array_equal(cell[offset::2, offset::2], image)
+    assert grid(images[:2], 3).shape == (12, 2 * 10 - 2, 3)
+
+    both = pairs(images, 255 - images, columns=3)
+    assert both.shape == (4 * 14 - 2, 3 * 10 - 2, 3)
+    np.testing.assert_array_equal(both[28:40:2, 10:18:2], images[4])
+    np.testing.assert_array_equal(both[42:54:2, 10:18:2], 255 - images[4])
+    assert (both[28:, 20:] == 255).all()
+
+    draw_strips({"one": canvas, "another": canvas}, tmp_path / "strips.png", title="Strips")
+    drawn = np.asarray(Image.open(tmp_path / "strips.png").convert("RGB"))
+    np.testing.assert_array_equal(drawn[44 : 44 + canvas.shape[0], 190 : 190 + canvas.shape[1]], canvas)
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path):
+    out, _ = run(folder=tmp_path)
+    report = tmp_path / "runs/vae/demo"
+    results = json.loads((report / "report.json").read_text())["results"]
+    assert list(results) == ["dcl", "ipixel_dcl", "fast_pixel_dcl"]
+    assert "| PixelDCL (fast, Fig. 6) " in out
+    for method, (result,) in results.items():
+        # A code of independent uniform pixels takes 8 bits; the best single colour for all images, 14 dB.
+        assert result["val"]["bits_per_dimension"] < 7.2, method
+        assert result["val"]["psnr"] > 16, method
+        assert result["val"]["kl"] > 10, method
+    for name in ("report.md", "samples.png", "reconstructions.png", "curves.png"):
+        assert (report / name).stat().st_size > 500
