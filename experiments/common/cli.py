@@ -3,12 +3,13 @@
 import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
+from .cluster import Cluster
 from .config import RunConfig, command_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Train(Generic[C]):
     config: Annotated[C, tyro.conf.arg(name="")]
     run: Path | None = None
     """Folder of the run; by default runs/STUDY/PRESET/METHOD-seedSEED."""
+    dry_run: bool = False
+    """Whether to compile the step and tell its cost, without training or writing anything."""
+    cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Compare(Generic[C, M]):
     """Seeds of the runs of each method."""
     out: Path | None = None
     """Folder of the runs and the report; by default runs/STUDY/PRESET."""
+    cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
 @dataclass(frozen=True)
@@ -163,21 +168,35 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
 def _train(program: Program, preset: str, options: Train[Any]) -> None:
     config = options.config
     folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
+    config.validate()
+    options.cluster.join()
     study = program.load()
-    from .train import train
+    from smoothjax.training import say
 
+    from .compare import report_run
+    from .train import dry_run, train
+
+    if options.dry_run:
+        say(dry_run(study, config, folder))
+        return
     result = train(study, config, folder)
+    report_run(study, config, folder, result)
     following = f"{program.name} {program.afterwards.format(run=folder)}"
-    print(f"\n{study.outcome(result)}\n{folder} holds the run. Next:\n  {following}")
+    say(f"\n{study.outcome(result)}\n{folder} holds the run. Next:\n  {following}")
 
 
 def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     if not options.methods or not options.seeds:
         raise ValueError("--methods and --seeds must name at least one each")
+    for method in options.methods:
+        options.config.with_method(method).validate()
+    options.cluster.join()
     study = program.load()
+    from smoothjax.training import say
+
     from .compare import compare
 
-    print(compare(study, options.config, options.methods, options.seeds, options.out or _runs(program, preset)))
+    say(compare(study, options.config, options.methods, options.seeds, options.out or _runs(program, preset)))
 
 
 def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:

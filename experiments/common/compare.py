@@ -1,14 +1,19 @@
 """Trains every method with every seed, and reports them side by side."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import jax
+
+from smoothjax import training
 
 from .config import RunConfig
 from .curves import draw_curves
 from .report import write_report
-from .run_folder import read_log
-from .study import Comparison, Study
+from .run_folder import REPORT_FILE, read_log
+from .study import Comparison, Page, Result, Study
 from .train import train
 
 
@@ -18,11 +23,36 @@ def compare(study: Study[Any], config: RunConfig, methods: Sequence[str], seeds:
     for seed in seeds:
         for method in methods:
             folder = comparison.folder(method, seed)
-            print(f"\n{study.labels[method]}, seed {seed} -> {folder}", flush=True)
+            training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")
             comparison.results[method].append(train(study, comparison.variant(method, seed), folder))
-    page = study.report(comparison)
-    logs = {study.labels[name]: [read_log(comparison.folder(name, seed)) for seed in seeds] for name in methods}
-    draw_curves(logs, study.curves, out / "curves.png", title=comparison.title)
-    write_report(comparison, page)
-    files = ", ".join(["report.md", *page.figures])
+    if jax.process_index() > 0:
+        return ""  # one process reports
+    page = _write(study, comparison)
+    files = ", ".join([REPORT_FILE, *page.figures])
     return "\n" + "\n\n".join([page.table, *page.sections, f"{out}/{files} and curves.png show it."])
+
+
+def report_run(study: Study[Any], config: RunConfig, folder: Path, result: Result) -> None:
+    """Writes the report of one run into its folder: that of a comparison of one."""
+    if jax.process_index() == 0 and not (folder / REPORT_FILE).exists():
+        results = {config.method: [result]}
+        _write(study, _Single(config, results, study.labels, (config.seed,), folder, study.title(config)))
+
+
+@dataclass(frozen=True)
+class _Single(Comparison[Any]):
+    """One run, beside none."""
+
+    def folder(self, method: str, seed: int) -> Path:
+        return self.out
+
+
+def _write(study: Study[Any], comparison: Comparison[Any]) -> Page:
+    page = study.report(comparison)
+    logs = {
+        study.labels[name]: [read_log(comparison.folder(name, seed)) for seed in comparison.seeds]
+        for name in comparison.results
+    }
+    draw_curves(logs, study.curves, comparison.out / "curves.png", title=comparison.title)
+    write_report(comparison, page)
+    return page

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +39,9 @@ def model_state_of(model: nnx.Module) -> Any:
     return nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
 
-def compute_dtype(precision: Literal["float32", "bfloat16"]) -> Any:
+def compute_dtype(precision: str) -> Any:
     """The `dtype` argument of the models; parameters stay float32."""
-    return jnp.bfloat16 if precision == "bfloat16" else None
+    return None if precision == "float32" else jnp.bfloat16
 
 
 def count(params: Any) -> int:

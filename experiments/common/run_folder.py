@@ -15,15 +15,16 @@ from typing import Any, TypeVar
 
 import yaml
 
-from smoothjax.data import Classes
-
 from .config import RunConfig, command_of
 
+if typing.TYPE_CHECKING:
+    from smoothjax.data import Classes
+
 CONFIG_FILE, CLASSES_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "environment.json"
-RESULT_FILE, EXAMPLES_FILE, LOG_FILE = "result.json", "examples.npz", "metrics.jsonl"
+RESULT_FILE, EXAMPLES_FILE, LOG_FILE, REPORT_FILE = "result.json", "examples.npz", "metrics.jsonl", "report.md"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 # Files of the time when there was one study do not name it.
-_FIRST_STUDY = "segmentation"
+FIRST_STUDY = "segmentation"
 
 # What may change when a run is resumed: none of it changes its parameters.
 _FREE = {
@@ -34,6 +35,7 @@ _FREE = {
     "evaluate_every",
     "evaluate_images",
     "checkpoint_every",
+    "wandb",
 }
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -68,7 +70,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
-def describe_run(folder: Path, config: RunConfig, classes: Classes | None = None) -> None:
+def describe_run(folder: Path, config: RunConfig, classes: "Classes | None" = None) -> None:
     """Writes what a run is into its folder: configuration, classes, and the environment of every start."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ENVIRONMENT_FILE
@@ -94,7 +96,7 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
     try:
         values = dict(yaml.safe_load(path.read_text()))
-        study = values.pop("study", _FIRST_STUDY)
+        study = values.pop("study", FIRST_STUDY)
         if study == kind.study:
             return from_dict(kind, values)
     except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
@@ -177,8 +179,13 @@ def _commit() -> str | None:
 
 def write(path: Path, text: str) -> None:
     """Writes a file at once or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file at once or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

@@ -45,6 +45,7 @@ class Job:
       evaluate: from the state, and the number of validation images or None for all, to an evaluation.
       summarize: from the last state and its evaluation over the whole split to further entries of `result.json`, and
         arrays for `examples.npz` (none where several processes share the work).
+      pictures: from an evaluation to what to show of it in TensorBoard, uint8 `[H, W, 3]` by name.
       classes: what predictions mean, if they are classes; kept in the run folder.
     """
 
@@ -56,6 +57,7 @@ class Job:
     evaluate: Callable[[training.TrainState, int | None], Evaluation]
     summarize: Callable[[training.TrainState, Evaluation], tuple[Result, Mapping[str, np.ndarray]]]
     classes: data.Classes | None = None
+    pictures: Callable[[Evaluation], Mapping[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)

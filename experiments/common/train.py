@@ -7,11 +7,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from smoothjax import training
+from smoothjax import nn, training
 
 from .config import RunConfig
+from .cost import describe_step
+from .mirror import check_mirror, open_mirror
 from .network import count
 from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, write
 from .study import Evaluation, Result, Study
@@ -20,37 +23,49 @@ from .study import Evaluation, Result, Study
 def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool = True) -> Result:
     """Trains a run, or continues the one in the folder; returns its result, also written to `result.json`.
 
-    Whatever is wrong with the configuration or the data is found before anything is compiled.
+    Whatever is wrong with the configuration or the data is found before anything is compiled. Several processes (see
+    `cluster`) call it alike and need to see the same folder; process 0 writes all but the checkpoints.
     """
-    mesh = training.data_mesh()
-    _check_batches(config, mesh)
-    check_run(folder, config)
-    if (folder / RESULT_FILE).exists():
-        print(f"{folder} is finished")
+    mesh = _check(config, folder)
+    finished = (folder / RESULT_FILE).exists()
+    # Process 0 is about to write there: the others have looked before.
+    multihost_utils.sync_global_devices(f"looked at {folder}")
+    if finished:
+        training.say(f"{folder} is finished")
         return json.loads((folder / RESULT_FILE).read_text())
     loop = training.LoopConfig(config.steps, config.log_every, config.evaluate_every, config.checkpoint_every)
     job = study.prepare(config, mesh, progress=progress)
-    describe_run(folder, config, job.classes)
+    if jax.process_index() == 0:
+        describe_run(folder, config, job.classes)
     last: list[Evaluation] = []
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
         last[:] = [job.evaluate(state, config.evaluate_images)]
         return last[0].scores
 
-    fitted = training.fit(
-        config=loop,
-        loss_fn=job.loss_fn,
-        optimizer=job.optimizer,
-        state=training.create_state(job.network.params, job.network.model_state, job.optimizer),
-        iterator=job.iterator,
-        folder=folder,
-        mesh=mesh,
-        schedule=job.schedule,
-        evaluate=evaluate,
-        metric=study.metric,
-        mode=study.mode,
-        progress=progress,
-    )
+    def watch(log: training.RunLog, step: int, state: training.TrainState) -> None:
+        log.histograms(step, _smoothers(state.params))
+        if job.pictures is not None:
+            log.pictures(step, job.pictures(last[0]))
+
+    with open_mirror(config, folder) as mirror:
+        fitted = training.fit(
+            config=loop,
+            loss_fn=job.loss_fn,
+            optimizer=job.optimizer,
+            state=training.create_state(job.network.params, job.network.model_state, job.optimizer),
+            iterator=job.iterator,
+            folder=folder,
+            mesh=mesh,
+            schedule=job.schedule,
+            evaluate=evaluate,
+            metric=study.metric,
+            mode=study.mode,
+            watch=watch,
+            mirror=mirror,
+            accumulate=config.accumulate,
+            progress=progress,
+        )
     # The result is that of the last step, over the whole split: what the loop has just found, unless it looked at a
     # part of the split, or had nothing left to do.
     whole = bool(last) and config.evaluate_images is None
@@ -72,6 +87,14 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
     return summary
 
 
+def dry_run(study: Study[Any], config: RunConfig, folder: Path) -> str:
+    """Compiles the step of a run and describes it; trains nothing, writes nothing."""
+    mesh = _check(config, folder)
+    job = study.prepare(config, mesh, progress=False)
+    training.say("compiling the training step")
+    return describe_step(job, config, mesh)
+
+
 def read_examples(folder: Path) -> dict[str, np.ndarray]:
     """The arrays of a run's `examples.npz`."""
     with np.load(folder / EXAMPLES_FILE) as stored:
@@ -84,10 +107,35 @@ def seconds_per_step(folder: Path) -> float:
     return float(1 / np.median(speed[1:] or speed)) if speed else float("nan")
 
 
+def _check(config: RunConfig, folder: Path) -> Mesh:
+    """Refuses what does not fit the devices or the folder; returns the mesh of all devices."""
+    config.validate()
+    check_mirror(config)
+    mesh = training.data_mesh()
+    _check_batches(config, mesh)
+    check_run(folder, config)
+    return mesh
+
+
+def _smoothers(params: Any) -> dict[str, np.ndarray]:
+    """The smoothing parameters by name."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    flags = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
+    return {
+        "smoothing/" + jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        for (path, leaf), smooths in zip(leaves, flags, strict=True)
+        if smooths
+    }
+
+
 def _check_batches(config: RunConfig, mesh: Mesh) -> None:
-    for option, size in (("--batch-size", config.batch_size), ("--eval-batch-size", config.eval_batch_size)):
-        if size < 1 or size % mesh.size:
+    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
+    for option, size, share, words in (
+        ("--batch-size", config.batch_size, mesh.size * config.accumulate, parts),
+        ("--eval-batch-size", config.eval_batch_size, mesh.size, ""),
+    ):
+        if size < 1 or size % share:
             raise ValueError(
-                f"{option} must be a positive multiple of the {mesh.size} devices, got {size}: "
-                f"try {max(1, round(size / mesh.size)) * mesh.size}"
+                f"{option} must be a positive multiple of the {mesh.size} devices{words}, got {size}: "
+                f"try {max(1, round(size / share)) * share}"
             )

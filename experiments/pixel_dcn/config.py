@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
-from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig
+from ..common.config import require, require_positive
+from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
 from ..common.upsampling import Upsampling
 
 Method = Upsampling
@@ -52,6 +53,38 @@ class Config(DenseConfig):
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 2
     """Images in an update, over all devices."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        check_size("--data.size", self.data.size)
+        require_positive(optim__learning_rate=self.optim.learning_rate)
+        if self.optim.power is not None:
+            require_positive(optim__power=self.optim.power)
+        if self.model.network == "deeplab":
+            self.model.validate()
+        else:
+            self._check_unet()
+
+    def _check_unet(self) -> None:
+        """Refuses a size that the U-Net cannot halve, and options that it would ignore."""
+        for name in ("encoder", "head", "head_rates", "smoothing", "stride_in", "remat"):
+            value, option = getattr(self.model, name), name.replace("_", "-")
+            require(
+                value == getattr(DeepLabConfig(), name),
+                f"--model.{option} is an option of DeepLab, got {value} for a U-Net: leave it out, or add "
+                "--model.network deeplab",
+            )
+        require_positive(model__width=self.model.width)
+        depth, size = self.model.depth, self.data.size
+        require(depth >= 2, f"--model.depth must be at least 2, got {depth}: 5 is the published network")
+        step = 2 ** (depth - 1)
+        near = " ".join(str(max(1, round(length / step)) * step) for length in size)
+        require(
+            all(length % step == 0 for length in size),
+            f"--data.size must be a multiple of {step}, 2^(depth - 1), along both axes for a U-Net of depth {depth}, "
+            f"got {size[0]} {size[1]}: try {near}",
+        )
 
     @property
     def method(self) -> Method:

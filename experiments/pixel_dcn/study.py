@@ -1,6 +1,5 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +9,6 @@ from flax import nnx
 
 from smoothjax import data, models, training
 
-from ..common.dense.config import DeepLabConfig
 from ..common.dense.sources import MEAN, STD
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.network import Network, build_network, compute_dtype, count, model_state_of
@@ -36,6 +34,10 @@ class PixelDeconvolution(DenseStudy[Config]):
         """Images and labels of one size."""
         return data.ResizedSource(source, config.data.size)
 
+    def export_size(self, config: Config) -> tuple[int, int]:
+        """That of training: images are resized by who calls it."""
+        return config.data.size
+
     def build_network(self, config: Config, num_classes: int) -> Network:
         """Initialises the network of a configuration."""
         model = config.model
@@ -44,7 +46,6 @@ class PixelDeconvolution(DenseStudy[Config]):
             return build_network(
                 lambda rngs: models.DeepLabUpsampled(upsampling=model.upsampling, **options, rngs=rngs), config.seed
             )
-        _check_options(config)
         return build_network(
             lambda rngs: models.UNet(
                 num_classes=num_classes,
@@ -76,8 +77,6 @@ class PixelDeconvolution(DenseStudy[Config]):
     def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam, at a constant rate unless a power is given."""
         rate, power = config.optim.learning_rate, config.optim.power
-        if not (math.isfinite(rate) and rate > 0):
-            raise ValueError(f"--optim.learning-rate must be positive and finite, got {rate}: the default is 0.001")
         constant = optax.constant_schedule(rate)
         schedule = constant if power is None else training.poly_schedule(rate, config.steps, power)
         return optax.adam(schedule), schedule
@@ -111,25 +110,6 @@ class PixelDeconvolution(DenseStudy[Config]):
         if "fast_pixel_dcl" in comparison.results:
             sections.insert(0, "The masked taps of the fast form are not counted as parameters.")
         return self.page(comparison, align(header, rows), f"at {height}x{width}", tuple(sections))
-
-
-def _check_options(config: Config) -> None:
-    """Refuses a size that the U-Net cannot halve, and options that it would ignore."""
-    for name in ("encoder", "head", "head_rates", "smoothing", "stride_in"):
-        if getattr(config.model, name) != getattr(DeepLabConfig(), name):
-            option = name.replace("_", "-")
-            raise ValueError(
-                f"--model.{option} is an option of DeepLab, got {getattr(config.model, name)} for a U-Net: leave it "
-                "out, or add --model.network deeplab"
-            )
-    depth, size = config.model.depth, config.data.size
-    step = 2 ** (depth - 1)
-    if depth >= 2 and any(length < 1 or length % step for length in size):
-        near = " ".join(str(max(1, round(length / step)) * step) for length in size)
-        raise ValueError(
-            f"--data.size must be a multiple of {step}, 2^(depth - 1), along both axes for a U-Net of depth {depth}, "
-            f"got {size[0]} {size[1]}: try {near}"
-        )
 
 
 STUDY = PixelDeconvolution()

@@ -1,9 +1,11 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
-from ..common.dense.config import DeepLabConfig, Degridding, DenseConfig, ImagesConfig
+from ..common.config import require, require_positive
+from ..common.dense.config import DeepLabConfig, Degridding, DenseConfig, ImagesConfig, check_size
 
 Method = Degridding
 
@@ -23,6 +25,22 @@ class DataConfig(ImagesConfig):
     """Height and width of training crops in pixels, after scaling."""
     scale_range: tuple[float, float] = (0.5, 1.5)
     """Smallest and largest random factor of training images."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        require_positive(data__scale=self.scale)
+        check_size("--data.crop-size", self.crop_size)
+        low, high = self.scale_range
+        require(0 < low <= high, f"--data.scale-range must be 0 < low <= high, got {low} {high}: try 0.5 1.5")
+        if self.name != "shapes":
+            return  # sizes of files are not known yet; what a crop lacks is padded
+        largest = [math.ceil(length * self.scale * high) for length in self.image_size]
+        require(
+            all(crop <= length for crop, length in zip(self.crop_size, largest, strict=True)),
+            f"--data.crop-size {self.crop_size[0]} {self.crop_size[1]} is larger than every scaled image, which has at "
+            f"most {largest[0]}x{largest[1]} pixels: take a smaller crop, or larger --data.scale or --data.image-size",
+        )
 
 
 @dataclass(frozen=True)
@@ -63,6 +81,32 @@ class OptimizerConfig:
     label_smoothing: float = 0.0
     """Share of each target spread evenly over the classes, in [0, 1)."""
 
+    def validate(self) -> None:
+        """Raises ValueError where an option is out of its range."""
+        require_positive(optim__power=self.power)
+        for name, value in (("learning-rate", self.learning_rate), *vars(self.rates).items()):
+            option = name if name == "learning-rate" else f"rates.{name.replace('_', '-')}"
+            require(
+                value is None or 0 < value < math.inf,
+                f"--optim.{option} must be positive and finite, got {value}: the paper has 0.00025 for the baseline",
+            )
+        for name in ("weight_decay", "head_kernel_multiplier", "head_bias_multiplier"):
+            value = getattr(self, name)
+            option = name.replace("_", "-")
+            require(
+                0 <= value < math.inf, f"--optim.{option} must be finite and not negative, got {value}: 0 turns it off"
+            )
+        require(0 <= self.momentum < 1, f"--optim.momentum must be in [0, 1), got {self.momentum}: the paper has 0.9")
+        require(
+            0 <= self.label_smoothing < 1,
+            f"--optim.label-smoothing must be in [0, 1), got {self.label_smoothing}: 0 turns it off",
+        )
+        weights = self.class_weights
+        require(
+            weights is None or (min(weights, default=-1) >= 0 and sum(weights) > 0),
+            f"--optim.class-weights must not be negative, nor all 0, got {weights}: leave them out for equal weights",
+        )
+
 
 @dataclass(frozen=True)
 class Config(DenseConfig):
@@ -73,6 +117,12 @@ class Config(DenseConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        self.model.validate()
+        self.optim.validate()
 
     @property
     def method(self) -> Method:

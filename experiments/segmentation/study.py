@@ -1,6 +1,7 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import jax
@@ -13,7 +14,7 @@ from smoothjax import data, models, nn, training
 
 from ..common.dense.averaging import resized
 from ..common.dense.sources import MEAN, STD
-from ..common.dense.study import DenseStudy, deeplab_options
+from ..common.dense.study import DenseStudy, deeplab_options, scaled
 from ..common.network import Network, build_network, model_state_of
 from ..common.report import align, median_seconds, spread
 from ..common.study import Comparison, Page, Result
@@ -42,6 +43,14 @@ class SmoothedDilation(DenseStudy[Config]):
         options = deeplab_options(config.model, num_classes)
         return build_network(lambda rngs: models.DeepLab(**options, rngs=rngs), config.seed)
 
+    def export_size(self, config: Config) -> int:
+        """Any, but for group interaction multiples of 32 after scaling: its blocks of 4 cells are then complete.
+
+        With incomplete ones, `jax.export` does not come to an end with sizes that are not known.
+        """
+        grouped = config.model.smoothing == "group_interaction"
+        return 4 * STRIDE * Fraction(str(config.data.scale)).denominator if grouped else 1
+
     def augmentation(self, config: Config) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""
         low, high = config.data.scale_range
@@ -61,8 +70,6 @@ class SmoothedDilation(DenseStudy[Config]):
                 f"--optim.class-weights must have one weight for each of the {num_classes} classes, got "
                 f"{len(optim.class_weights)}"
             )
-        if not 0 <= optim.label_smoothing < 1:
-            raise ValueError(f"--optim.label-smoothing must be in [0, 1), got {optim.label_smoothing}: 0 turns it off")
         weights = None if optim.class_weights is None else jnp.asarray(optim.class_weights)
 
         def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
@@ -100,7 +107,7 @@ class SmoothedDilation(DenseStudy[Config]):
     def logits(self, config: Config, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees, `config.data.scale` of the image."""
         model = nnx.merge(network.eval_graph, params, model_state)
-        height, width = (max(1, round(length * config.data.scale)) for length in images.shape[1:3])
+        height, width = (scaled(length, config.data.scale) for length in images.shape[1:3])
         return models.upsample_logits(model(resized(images, (height, width))), (height, width), stride=STRIDE)
 
     def measure(self, config: Config, params: Any, initial: Any) -> Result:

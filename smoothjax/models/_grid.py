@@ -59,7 +59,9 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits must be floating point to be interpolated, got {logits.dtype}: cast them")
     wanted = tuple(-(-size // stride) for size in spatial_shape)
-    if logits.ndim != 4 or len(wanted) != 2 or logits.shape[1:3] != wanted:
+    # A size that is only known when an exported program runs cannot be compared.
+    known = all(isinstance(size, int) for size in (*spatial_shape, *logits.shape[1:3]))
+    if logits.ndim != 4 or len(wanted) != 2 or (known and logits.shape[1:3] != wanted):
         raise ValueError(
             f"logits must be [N, h, w, classes] with (h, w) = ceil({tuple(spatial_shape)} / {stride}) = {wanted}, got "
             f"shape {logits.shape}: pass the size of the image that the logits were computed from"
@@ -67,7 +69,7 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
     # Two small matrix products: on CPU several times faster than gathering four neighbours of every pixel.
     rows, columns = (
         _interpolation(size, cells, stride).astype(logits.dtype)
-        for size, cells in zip(spatial_shape, wanted, strict=True)
+        for size, cells in zip(spatial_shape, logits.shape[1:3], strict=True)
     )
     highest = lax.Precision.HIGHEST
     logits = jnp.einsum("Yy,nyxc->nYxc", rows, logits, precision=highest)

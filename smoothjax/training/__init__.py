@@ -13,6 +13,7 @@ References:
 from ._checkpoint import Checkpoints as Checkpoints
 from ._checkpoint import Restored as Restored
 from ._logging import RunLog as RunLog
+from ._logging import say as say
 from ._loop import FitResult as FitResult
 from ._loop import LoopConfig as LoopConfig
 from ._loop import fit as fit
@@ -33,3 +34,4 @@ from ._step import LossFn as LossFn
 from ._step import LossOutput as LossOutput
 from ._step import compile_step as compile_step
 from ._step import train_step as train_step
+from ._stop import Stopped as Stopped

@@ -1,8 +1,9 @@
 """Checkpoints of a run: the best and the latest two, found again after any kill."""
 
+import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -119,25 +120,26 @@ class Checkpoints:
 
         Raises:
           RuntimeError: The checkpoints were opened with `read_only`.
+          OSError: This checkpoint, or the one before, cannot be written; those of earlier steps are as they were.
         """
         if self._read_only:
             raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
         measured = {name: float(value) for name, value in (metrics or {}).items()}
         self._rank(step, measured)
-        best = self.best_step
-        summary = {"metrics": measured, "best": None if best is None else {"step": best, "value": self.best_value}}
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state),
-                iterator=grain.checkpoint.CheckpointSave(iterator),
-                summary=ocp.args.JsonSave(_without_nan(summary)),
-            ),
+        best = {"metric": self._metric, "step": self.best_step, "value": self.best_value}
+        summary = {"metrics": measured, "best": None if self.best_step is None else best}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            iterator=grain.checkpoint.CheckpointSave(iterator),
+            summary=ocp.args.JsonSave(_without_nan(summary)),
         )
+        with self._writing():
+            self._manager.save(step, args=args)
 
     def wait(self) -> None:
-        """Returns when the last save is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when the last save is on disk; raises OSError where it cannot be written."""
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def restore_latest(self, template: TrainState, iterator: grain.DatasetIterator | None = None) -> Restored | None:
         """Reads the newest checkpoint that can be read.
@@ -200,8 +202,9 @@ class Checkpoints:
         return self._restore(best, template, None)
 
     def close(self) -> None:
-        """Waits for the last save and ends the threads."""
-        self._manager.close()
+        """As `wait`, and ends the threads."""
+        with self._writing():
+            self._manager.close()
 
     def __enter__(self) -> Self:
         return self
@@ -209,7 +212,22 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # What went wrong first is what to tell.
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+            self.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says what a failed save means; TensorStore and Orbax raise errors of many kinds for a full disk."""
+        try:
+            yield
+        except Exception as error:
+            kept = sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit())
+            raise OSError(
+                f"a checkpoint could not be written to {self.folder} ({_first_line(error)}). The checkpoints of the "
+                f"steps {kept} are intact: free space there or make the folder writable, then continue with the same "
+                "command"
+            ) from error
 
     def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator | None) -> Restored:
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(jax.tree.map(_abstract, template))}

@@ -1,20 +1,29 @@
-"""Scalars of a run: on the console, in a JSON-lines file, in TensorBoard."""
+"""What is seen of a run: scalars on the console, in a JSON-lines file and in TensorBoard; pictures there, too."""
 
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import jax
+import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 
 def say(message: str) -> None:
-    """Prints a line on process 0, above a progress bar if there is one."""
+    """Prints a line on process 0, above a progress bar if there is one; the other processes stay silent.
+
+    Args:
+      message: The line.
+
+    Example:
+      >>> say("resuming")
+      resuming
+    """
     if jax.process_index() == 0:
         tqdm.write(message)
 
@@ -33,6 +42,7 @@ class RunLog:
       folder: The run's folder, created where missing.
       resume_step: Lines of later steps are dropped; 0 starts anew.
       console: Whether to print the scalars.
+      mirror: Called with the step and the scalars, named `split/name`, to log them elsewhere as well.
 
     Example:
       >>> import tempfile
@@ -44,8 +54,15 @@ class RunLog:
       {"step": 20, "split": "train", "loss": 1.25, "learning_rate": 0.001}
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, resume_step: int = 0, console: bool = True):
-        self._console = console
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        resume_step: int = 0,
+        console: bool = True,
+        mirror: Callable[[int, Mapping[str, float]], None] | None = None,
+    ):
+        self._console, self._mirror = console, mirror
         self._writes = jax.process_index() == 0
         if self._writes:
             folder = Path(folder)
@@ -71,8 +88,32 @@ class RunLog:
         self._file.flush()  # a killed run keeps its curves
         for name, value in values.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
+        if self._mirror is not None:
+            self._mirror(step, {f"{split}/{name}": value for name, value in values.items()})
         if self._console:
             tqdm.write("  ".join([f"step {step}", split, *(f"{name} {value:.4g}" for name, value in values.items())]))
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Shows pictures in TensorBoard.
+
+        Args:
+          step: Number of updates done.
+          pictures: uint8 `[H, W, 3]` by name.
+        """
+        if self._writes:
+            for name, picture in pictures.items():
+                self._board.add_image(name, picture, step, dataformats="HWC")
+
+    def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
+        """Shows how numbers are distributed, in TensorBoard.
+
+        Args:
+          step: Number of updates done.
+          values: Arrays of any shape by name.
+        """
+        if self._writes:
+            for name, array in values.items():
+                self._board.add_histogram(name, np.asarray(array, np.float32).ravel(), step)
 
     def close(self) -> None:
         """Flushes and closes the files."""

@@ -1,6 +1,7 @@
 """The training loop of every study."""
 
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -22,6 +23,7 @@ from ._logging import RunLog, say
 from ._mesh import replicate, shard_batch
 from ._state import TrainState
 from ._step import LossFn, compile_step
+from ._stop import Stopped, StopSignals
 
 # Steps given to the device before the host reads the metrics of an older one. With two, the device has always work
 # while the host prepares a batch, a NaN is seen two steps late, and no more than three batches wait in its memory.
@@ -83,6 +85,9 @@ def fit(
     evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
     metric: str = "mean_iou",
     mode: str = "max",
+    watch: Callable[[RunLog, int, TrainState], None] | None = None,
+    mirror: Callable[[int, Mapping[str, float]], None] | None = None,
+    accumulate: int = 1,
     progress: bool = True,
 ) -> FitResult:
     """Trains, or continues what `folder` holds, until `config.max_steps`.
@@ -90,6 +95,9 @@ def fit(
     Step n is the n-th update; the checkpoint and the log lines of step n are of the state after it. Killed at any
     moment and started again with the same arguments, a run continues from its latest checkpoint and ends, on CPU, with
     bitwise the same parameters. The first log line after it is the mean over the steps since the checkpoint.
+
+    SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
+    code 143 or 130; an evaluation is cut short, and not made up for. Several processes stop together at SIGTERM.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
     Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.
@@ -106,6 +114,9 @@ def fit(
       evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
       metric: The number of `evaluate` that ranks the checkpoints.
       mode: "max" or "min": which value of it is best.
+      watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
+      mirror: See `RunLog`.
+      accumulate: Parts of a batch whose gradients are added up, see `train_step`.
       progress: Whether to show the bar (on a terminal only) and a line for each log interval.
 
     Returns:
@@ -115,6 +126,8 @@ def fit(
       FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
         the last good checkpoint; none is ever saved after.
       KeyError: `evaluate` does not return `metric`.
+      OSError: A checkpoint cannot be written; earlier ones are intact.
+      Stopped: A signal asked for it.
       ValueError: The iterator ends, or a batch does not divide over the devices.
     """
     folder, total = Path(folder), config.max_steps
@@ -130,13 +143,19 @@ def fit(
         if restored:
             say(f"resuming {folder} from step {start} of {total}")
 
-        step_fn = compile_step(loss_fn, optimizer, mesh)
+        step_fn = compile_step(loss_fn, optimizer, mesh, accumulate=accumulate)
         interval = _Interval(checkpoints)
-        with RunLog(folder, resume_step=start, console=progress) as log, _bar(start, total, progress) as bar:
+        with (
+            RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log,
+            _bar(start, total, progress) as bar,
+            StopSignals() as stop,
+        ):
             for step in range(start + 1, total + 1):
                 # The device is still busy with the steps before: preparing this batch costs it nothing. No batch is
                 # taken ahead, so the iterator stands at the first unseen one whenever a checkpoint is saved.
                 batch = shard_batch(_next(iterator, step, total), mesh)
+                if step == start + 1 and progress:
+                    say("compiling the training step")
                 state, metrics = step_fn(state, batch)
                 interval.push(step, metrics)
                 bar.update()
@@ -146,20 +165,29 @@ def fit(
                     bar.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
                     means["learning_rate"] = float(jnp.asarray(schedule(step - 1)))
                     log.scalars(step, "train", means)
+                stopping = stop.at(step)
                 evaluates = evaluate is not None and (last or step % config.evaluate_every == 0)
-                if evaluates or last or step % config.checkpoint_every == 0:
+                if evaluates or last or stopping or step % config.checkpoint_every == 0:
                     interval.read_all()
                     paused = time.perf_counter()
                     _check_finite(step, state, checkpoints)
+                    found = None
                     if evaluate is not None and evaluates:
-                        measured = {name: float(value) for name, value in evaluate(state).items()}
+                        if progress:
+                            say(f"evaluating after step {step}")
+                        found = stop.interruptible(functools.partial(evaluate, state))
+                        stopping = stopping or found is None
+                    if found is not None:
+                        measured = _measured(found, metric)
                         log.scalars(step, "val", measured)
-                        if metric not in measured:
-                            raise KeyError(
-                                f"fit: evaluate must return the metric {metric!r} that ranks the checkpoints, got "
-                                f"{sorted(measured)}; name one of them with `metric`"
-                            )
-                    checkpoints.save(step, state, iterator, metrics=measured if evaluates else None)
+                        if watch is not None:
+                            watch(log, step, state)
+                    checkpoints.save(step, state, iterator, metrics=None if found is None else measured)
+                    if stopping:
+                        checkpoints.wait()
+                        where = checkpoints.path(step)
+                        say(f"stopped by {stop.signal.name} after step {step} of {total}, which is saved in {where}")
+                        raise Stopped(128 + stop.signal)
                     interval.started += time.perf_counter() - paused
         checkpoints.wait()
         return _result(state, measured, checkpoints)
@@ -204,6 +232,16 @@ class _Interval:
             if not math.isfinite(values[name]):
                 raise _not_finite(step, f"{words} is {values[name]} (loss {values['loss']:.4g})", self._checkpoints)
         self._read.append(values)
+
+
+def _measured(found: Mapping[str, float], metric: str) -> dict[str, float]:
+    measured = {name: float(value) for name, value in found.items()}
+    if metric not in measured:
+        raise KeyError(
+            f"fit: evaluate must return the metric {metric!r} that ranks the checkpoints, got {sorted(measured)}; "
+            "name one of them with `metric`"
+        )
+    return measured
 
 
 def _check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None:

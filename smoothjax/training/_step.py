@@ -44,6 +44,7 @@ def train_step(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     axis_name: str | tuple[str, ...] | None = None,
+    accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of the parameters; pure, nothing is checked or printed inside.
 
@@ -57,6 +58,11 @@ def train_step(
       loss_fn: From `(params, model_state, batch)` to a `LossOutput`.
       optimizer: The optimiser whose state is in `state`.
       axis_name: The mapped axis of `pmap` or `shard_map`; None under plain `jit`.
+      accumulate: Number of parts that the batch is split into, one after the other, to save memory: row i belongs to
+        part `i % accumulate`. Sums and gradients of the parts are added and divided by the count of the whole batch, so
+        the step is that of the whole batch up to rounding. Not so what a forward pass does to the model state, which
+        goes from part to part: batch normalisation normalises each part by itself and updates its running statistics
+        once a part; frozen, it makes no difference.
 
     Returns:
       The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch that has
@@ -64,7 +70,8 @@ def train_step(
 
     Raises:
       AssertionError: The new model state has another structure, shape or dtype than the old one.
-      ValueError: A metric of the loss function is named `loss` or `grad_norm`.
+      ValueError: A metric of the loss function is named `loss` or `grad_norm`, or the batch has a number of rows that
+        `accumulate` does not divide; or `accumulate` is used with `axis_name`.
 
     Example:
       >>> def loss_fn(params, model_state, batch):
@@ -77,21 +84,35 @@ def train_step(
       (1, 0.5, 1.0, 2.0)
     """
 
-    def differentiated(params: Any) -> tuple[jax.Array, LossOutput]:
-        output = LossOutput(*loss_fn(params, state.model_state, batch))
-        return output.loss_sum, output
+    if accumulate > 1 and axis_name is not None:
+        raise ValueError("train_step: accumulate goes with jit over a mesh, not with axis_name; use compile_step")
 
     # Seen as varying over the devices, the parameters get each device's own gradient; `shard_map` would sum the
     # gradient of replicated ones by itself, and the sum below would count it twice.
     params = state.params if axis_name is None else jax.lax.pcast(state.params, axis_name, to="varying")
-    gradients, output = jax.grad(differentiated, has_aux=True)(params)
-    chex.assert_trees_all_equal_shapes_and_dtypes(state.model_state, output.model_state)
-    reserved = {"loss", "grad_norm"} & set(output.metrics)
-    if reserved:
-        raise ValueError(f"train_step: the metrics {sorted(reserved)} of the loss function are reserved; rename them")
 
-    sums = {"loss": output.loss_sum, **output.metrics}
-    count, model_state = output.valid_count, output.model_state
+    def sums_of(model_state: Any, part: Any) -> tuple[Any, tuple[Any, dict[str, jax.Array], jax.Array]]:
+        """The model state after a part of the batch; its gradients, metrics and count."""
+
+        def differentiated(params: Any) -> tuple[jax.Array, LossOutput]:
+            output = LossOutput(*loss_fn(params, model_state, part))
+            return output.loss_sum, output
+
+        gradients, output = jax.grad(differentiated, has_aux=True)(params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(model_state, output.model_state)
+        reserved = {"loss", "grad_norm"} & set(output.metrics)
+        if reserved:
+            raise ValueError(
+                f"train_step: the metrics {sorted(reserved)} of the loss function are reserved; rename them"
+            )
+        sums = {"loss": output.loss_sum, **output.metrics}
+        return output.model_state, (gradients, sums, jnp.asarray(output.valid_count))
+
+    if accumulate == 1:
+        model_state, (gradients, sums, count) = sums_of(state.model_state, batch)
+    else:
+        parts = jax.tree.map(functools.partial(_parts, count=accumulate), batch)
+        (gradients, sums, count), model_state = _add_up(sums_of, state.model_state, parts)
     if axis_name is not None:
         gradients, sums, count = jax.lax.psum((gradients, sums, count), axis_name)
         model_state = jax.tree.map(functools.partial(_mean_if_inexact, axis_name=axis_name), model_state)
@@ -107,7 +128,7 @@ def train_step(
 
 
 def compile_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, mesh: Mesh
+    loss_fn: LossFn, optimizer: optax.GradientTransformation, mesh: Mesh, *, accumulate: int = 1
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """`train_step` jitted over a mesh: state replicated and donated, batch split along its leading axis.
 
@@ -115,17 +136,54 @@ def compile_step(
       loss_fn: See `train_step`.
       optimizer: See `train_step`.
       mesh: From `data_mesh`.
+      accumulate: See `train_step`. Every device takes its share of every part.
 
     Returns:
-      `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards.
+      `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards. It raises
+      ValueError where the devices and parts do not divide the batch.
+
+    Raises:
+      ValueError: `accumulate` is less than 1.
     """
+    if accumulate < 1:
+        raise ValueError(f"compile_step: accumulate must be at least 1, got {accumulate}; 1 takes the batch as a whole")
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+        rows, share = jax.tree.leaves(batch)[0].shape[0], mesh.size * accumulate
+        if rows % share:
+            raise ValueError(
+                f"train_step: the batch has {rows} rows, which {accumulate} parts on {mesh.size} devices do not "
+                f"divide: take {-(-rows // share) * share} rows, or fewer parts"
+            )
+        return train_step(state, batch, loss_fn=loss_fn, optimizer=optimizer, accumulate=accumulate)
+
     return jax.jit(
-        functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer),
+        step,
         in_shardings=(replicated, split),
         out_shardings=replicated,
         donate_argnums=0,
     )
+
+
+def _parts(leaf: jax.Array, count: int) -> jax.Array:
+    # Neighbouring rows lie on one device: taking every n-th row leaves each device its share of every part.
+    return jnp.moveaxis(leaf.reshape(-1, count, *leaf.shape[1:]), 1, 0)
+
+
+def _add_up(function: Callable[[Any, Any], tuple[Any, Any]], model_state: Any, parts: Any) -> tuple[Any, Any]:
+    """The sums over the parts of what the function returns beside the model state, which goes from part to part."""
+
+    def body(carry: Any, part: Any) -> tuple[Any, None]:
+        model_state, totals = carry
+        model_state, sums = function(model_state, part)
+        return (model_state, jax.tree.map(jnp.add, totals, sums)), None
+
+    first = jax.tree.map(lambda leaf: leaf[0], parts)
+    _, shapes = jax.eval_shape(function, model_state, first)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (model_state, totals), _ = jax.lax.scan(body, (model_state, zeros), parts)
+    return totals, model_state
 
 
 def _mean_if_inexact(leaf: jax.Array, axis_name: str | tuple[str, ...]) -> jax.Array:

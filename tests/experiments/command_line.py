@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 
 #: The studies that share the grammar; each is `experiments.NAME`.
 STUDIES = ("segmentation", "pixel_dcn")
@@ -47,3 +48,12 @@ def run(*arguments: object, folder: Path, status: int = 0, study: str = "segment
         out, err = process.communicate(timeout=900)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
     return out, err
+
+
+def parameters(folder: Path) -> dict[str, np.ndarray]:
+    """The latest state of a run of the study segmentation, by path."""
+    from experiments.common.dense.runs import read_run
+    from experiments.segmentation.study import STUDY
+
+    state = read_run(STUDY, folder, "latest").state
+    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.common.compare import compare
+from experiments.common.compare import compare, report_run
 from experiments.common.config import RunConfig
 from experiments.common.network import Network
 from experiments.common.report import align, spread
@@ -20,7 +20,7 @@ from smoothjax import training
 
 
 @dataclass(frozen=True)
-class _Config(RunConfig):
+class MeanConfig(RunConfig):
     study: ClassVar[str] = "mean"
 
     descent: str = "slow"
@@ -33,10 +33,10 @@ class _Config(RunConfig):
         return replace(self, descent=method)
 
 
-class _Mean(Study[_Config]):
+class Mean(Study[MeanConfig]):
     """Finds a number that is as near to 0 .. 7 as possible; the validation split has ten examples."""
 
-    config = _Config
+    config = MeanConfig
     labels: ClassVar[Any] = {"slow": "slow descent", "fast": "fast descent"}
     metric, mode = "error", "min"
     curves = (Curve("train", "loss", "Loss", "squared"), Curve("val", "error", "Error", "none", from_zero=False))
@@ -74,14 +74,14 @@ class _Mean(Study[_Config]):
         return Page(align(["method", "error"], rows), "Ten numbers.", ("More.",))
 
 
-_SHORT = _Config(steps=4, batch_size=8, eval_batch_size=8, evaluate_every=2)
+SHORT = MeanConfig(steps=4, batch_size=8, eval_batch_size=8, evaluate_every=2)
 
 
 @pytest.mark.parametrize(("limit", "passes"), [(None, [None, None]), (3, [3, 3, None])])
 def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
     """The last evaluation of the loop is the result's, unless it saw a part of the split."""
-    study = _Mean()
-    config = replace(_SHORT, evaluate_images=limit)
+    study = Mean()
+    config = replace(SHORT, evaluate_images=limit)
     result = train(study, config, tmp_path / "run", progress=False)
     assert study.passes == passes
     assert result == json.loads((tmp_path / "run/result.json").read_text())
@@ -95,23 +95,38 @@ def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
 
 
 def test_a_finished_run_is_left_alone(tmp_path, capsys):
-    study = _Mean()
-    result = train(study, _SHORT, tmp_path / "run", progress=False)
-    assert train(study, _SHORT, tmp_path / "run", progress=False) == result
+    study = Mean()
+    result = train(study, SHORT, tmp_path / "run", progress=False)
+    assert train(study, SHORT, tmp_path / "run", progress=False) == result
     assert study.passes == [None, None]
     assert f"{tmp_path / 'run'} is finished" in capsys.readouterr().out
     with pytest.raises(ValueError, match="descent: slow there, fast now"):
-        train(study, _SHORT.with_method("fast"), tmp_path / "run")
+        train(study, SHORT.with_method("fast"), tmp_path / "run")
 
 
 def test_any_study_is_compared(tmp_path):
-    text = compare(_Mean(), _SHORT, ("slow", "fast"), (0, 1), tmp_path)
+    text = compare(Mean(), SHORT, ("slow", "fast"), (0, 1), tmp_path)
     assert "| slow   | 3.2 ± 0.0 |" in text
     assert text.splitlines()[-1] == f"{tmp_path}/report.md and curves.png show it."
     report = (tmp_path / "report.md").read_text()
     for words in ("# Means", "\nMore.\n", "Ten numbers. Seeds 0, 1; mean ± standard deviation.", "![Training curves]"):
         assert words in report
     assert (tmp_path / "curves.png").stat().st_size > 500
+
+
+def test_a_single_run_is_reported(tmp_path):
+    result = train(Mean(), SHORT, tmp_path / "run", progress=False)
+    report_run(Mean(), SHORT, tmp_path / "run", result)
+    report = (tmp_path / "run/report.md").read_text()
+    for words in ("# Means", "| slow ", "Seeds 0.", "Command: `", "![Training curves](curves.png)"):
+        assert words in report
+    assert (tmp_path / "run/curves.png").stat().st_size > 500
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path):
+    results = [train(Mean(), SHORT, tmp_path / str(time), progress=False) for time in range(2)]
+    first, second = ({**result, "seconds_per_step": None} for result in results)
+    assert first == second
 
 
 def test_tables_are_aligned():

@@ -162,6 +162,19 @@ def test_help_imports_no_jax(repository, study):
     subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True)
 
 
+def test_impossible_combinations_are_refused_before_devices_and_data(repository):
+    """In a process where JAX cannot even be imported."""
+    code = (
+        "import sys; sys.modules['jax'] = None\n"
+        "from experiments.segmentation.__main__ import main\n"
+        "arguments = ['--model.head', 'large_fov', '--model.head-rates', '1', '2', '--data.root', 'nowhere']\n"
+        "sys.exit(main(['train', 'camvid', *arguments]) + main(['compare', 'camvid', *arguments]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert found.stderr.count("error: --model.head large_fov has one rate, got the 2 of") == 2
+
+
 @pytest.mark.parametrize(
     ("study", "arguments", "expected"),
     [
@@ -213,12 +226,12 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
             for arguments, message in [
                 (
                     f"train camvid --run RUN {_EIGHT}",
-                    "the data set camvid is not in data/camvid: make it there out of its archives with python -m smoothjax.data",
+                    "the data set camvid is not in data/camvid: make it there out of its archives with python -m",
                 ),
                 (f"train camvid --run RUN {_EIGHT} --data.root nowhere", "split 'train' of nowhere is incomplete"),
                 ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
                 ("train demo --run RUN --eval-batch-size 4", "try 8"),
-                ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
+                ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),
                 ("train demo --run RUN --optim.learning-rate -1", "rate"),
                 ("compare demo --out RUN --methods", "--methods and --seeds must name at least one each"),
                 ("evaluate RUN", "holds no run (config.yaml is missing)"),
@@ -226,14 +239,50 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
                 ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
             ]
         ],
-        ("segmentation", "train demo --run RUN --data.crop-size 0 9", "crop_size must be a positive height and width"),
+        *[
+            ("segmentation", f"{command} {options}", message)
+            for command in ("train demo --run RUN", "compare demo --out RUN")
+            for options, message in [
+                ("--coordinator here:1 --processes 2", "go together; missing --process-index"),
+                ("--coordinator here --processes 2 --process-index 0", "--coordinator must be HOST:PORT, got 'here'"),
+                ("--coordinator a:1 --processes 2 --process-index 2", "must be 0 .. processes - 1, got 2 of 2"),
+            ]
+        ],
+        *[
+            ("segmentation", f"train demo --run RUN {options}", message)
+            for options, message in [
+                (
+                    "--model.head large_fov --model.head-rates 6 12",
+                    "one rate, got the 2 of --model.head-rates: give one",
+                ),
+                ("--model.head-rates 0 1", "must be ints from 1 on, got 0 1: try 6 12 18 24"),
+                ("--model.width 0", "--model.width must be at least 1, got 0: 64 is the published"),
+                ("--data.crop-size 97 129", "is larger than every scaled image, which has at most 122x122 pixels"),
+                ("--data.scale 0", "--data.scale must be positive and finite, got 0"),
+                ("--data.scale-range 1 0.5", "--data.scale-range must be 0 < low <= high, got 1.0 0.5"),
+                ("--data.val-images 0", "--data.val-images must be at least 1, got 0"),
+                ("--batch-size 8 --accumulate 3", "multiple of the 3 parts of --accumulate, got 8: try 9"),
+                ("--batch-size 8 --accumulate 2", "multiple of the 8 devices in 2 parts, got 8: try 16"),
+                ("--evaluate-images 0", "--evaluate-images must be at least 1, got 0: leave it out"),
+                ("--seed -1", "--seed must be 0 .. 2^32 - 1, got -1"),
+                ("--optim.rates.none 0", "--optim.rates.none must be positive and finite, got 0"),
+                ("--optim.momentum 1", "--optim.momentum must be in [0, 1), got 1"),
+                ("--optim.weight-decay -1", "--optim.weight-decay must be finite and not negative"),
+                ("--optim.class-weights 0 0", "--optim.class-weights must not be negative, nor all 0"),
+            ]
+        ],
+        (
+            "segmentation",
+            "train demo --run RUN --data.crop-size 0 9",
+            "--data.crop-size must be a positive height and width",
+        ),
         ("segmentation", "train demo --run RUN --optim.label-smoothing 2", "--optim.label-smoothing must be in"),
         ("segmentation", "train demo --run RUN --optim.class-weights 1 2", "one weight for each of the 8 classes"),
         ("pixel_dcn", "train demo --run RUN --data.size 64 100", "got 64 100: try 64 96"),
         ("pixel_dcn", "train demo --run RUN --data.size 0 64", "size must be a positive height and width in pixels"),
-        ("pixel_dcn", "train demo --run RUN --model.depth 1", "depth must be an int >= 2"),
+        ("pixel_dcn", "train demo --run RUN --model.depth 1", "--model.depth must be at least 2, got 1"),
         ("pixel_dcn", "train demo --run RUN --model.head-rates 1 2", "--model.head-rates is an option of DeepLab"),
-        ("pixel_dcn", "train demo --run RUN --optim.power 0", "power must be positive and finite"),
+        ("pixel_dcn", "train demo --run RUN --optim.power 0", "--optim.power must be positive and finite"),
         ("pixel_dcn", "train demo --run RUN --optim.learning-rate nan", "--optim.learning-rate must be positive"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from tests.experiments.command_line import TINY, run, start
+from tests.experiments.command_line import TINY, parameters, run, start
 
 METHODS = ("none", "ss_conv")
 
@@ -139,7 +139,7 @@ def _folder_data_set(root, size=(40, 48)):
 def test_a_users_own_folder(tmp_path):
     _folder_data_set(tmp_path / "mine")
     arguments = ["--data.root", tmp_path / "mine", "--data.scale", "0.75", "--steps", "2", "--run", tmp_path / "run"]
-    arguments += ["--model.precision", "bfloat16", "--optim.loss-at", "full", "--optim.label-smoothing", "0.1"]
+    arguments += ["--precision", "bf16", "--optim.loss-at", "full", "--optim.label-smoothing", "0.1"]
     out, _ = run("train", "folder", *TINY, *arguments, folder=tmp_path)
     assert "mean IoU" in out
     assert "predict" in out
@@ -166,17 +166,28 @@ def test_what_is_wrong_with_a_folder_is_told_at_once(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_killed_between_two_checkpoints_it_ends_with_the_same_parameters(tmp_path):
+def test_stopped_and_killed_it_ends_with_the_same_parameters(tmp_path):
     """In mid-epoch (an epoch has six batches), with random augmentation; bitwise, on CPU."""
     options = ["train", "demo", *TINY, "--steps", "20", "--checkpoint-every", "4", "--evaluate-every", "10"]
     options += ["--log-every", "1"]
-    process = start(*options, "--run", tmp_path / "killed", folder=tmp_path)
-    log, deadline = tmp_path / "killed/metrics.jsonl", time.monotonic() + 240
+    log = tmp_path / "killed/metrics.jsonl"
+
+    def start_until(step):
+        process, deadline = start(*options, "--run", tmp_path / "killed", folder=tmp_path), time.monotonic() + 240
+        while not (log.exists() and f'"step": {step}, "split": "train"' in log.read_text()):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        return process
+
+    process = start_until(2)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate()
+    assert process.returncode == 143, err
+    assert "stopped by SIGTERM after step" in out
+
     # Step 10 has been taken, step 12 with its checkpoint has not been waited for.
-    while not (log.exists() and '"step": 10, "split": "train"' in log.read_text()):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    process = start_until(10)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     steps = [int(path.name) for path in (tmp_path / "killed/checkpoints").iterdir() if path.name.isdigit()]
@@ -186,19 +197,9 @@ def test_killed_between_two_checkpoints_it_ends_with_the_same_parameters(tmp_pat
     out, _ = run(*options, "--run", tmp_path / "killed", folder=tmp_path)
     assert f"resuming {tmp_path / 'killed'} from step" in out
     run(*options, "--run", tmp_path / "whole", folder=tmp_path)
-    killed, whole = (_parameters(tmp_path / name) for name in ("killed", "whole"))
+    killed, whole = (parameters(tmp_path / name) for name in ("killed", "whole"))
     assert killed.keys() == whole.keys()
     for path, leaf in whole.items():
         np.testing.assert_array_equal(killed[path], leaf, err_msg=path)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["step"] for line in lines if line["split"] == "train"] == list(range(1, 21))
-
-
-def _parameters(folder):
-    import jax
-
-    from experiments.common.dense.runs import read_run
-    from experiments.segmentation.study import STUDY
-
-    state = read_run(STUDY, folder, "latest").state
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}

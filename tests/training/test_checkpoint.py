@@ -63,7 +63,7 @@ def test_keeps_the_best_and_the_latest_two(tmp_path: Path, toy: ModuleType) -> N
         restored = checkpoints.restore_best(toy.make_state())
     assert (restored.step, int(restored.state.step), restored.metrics) == (2, 2, {"mean_iou": 0.9})
     summary = json.loads((tmp_path / "7" / "summary" / "metadata").read_text())
-    assert summary == {"metrics": {}, "best": {"step": 2, "value": 0.9}}
+    assert summary == {"metrics": {}, "best": {"metric": "mean_iou", "step": 2, "value": 0.9}}
 
 
 def test_the_best_survives_a_restart_and_is_replaced(tmp_path: Path, toy: ModuleType) -> None:
@@ -152,6 +152,29 @@ def test_a_damaged_newest_falls_back_to_the_one_before(damage: str, tmp_path: Pa
         again = checkpoints.restore_latest(toy.make_state())
     assert again is not None
     assert again.step == 2
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied"])
+def test_no_file_is_missed_unseen(damage: str, tmp_path: Path, toy: ModuleType) -> None:
+    """Whichever file of the newest is damaged, what is restored is right: the newest where the file is no loss."""
+    _save(tmp_path / "whole", toy, {1: None, 2: None})
+    files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole" / "2").rglob("*") if path.is_file()]
+    found = {}
+    for index, path in enumerate(files):
+        folder = tmp_path / str(index)
+        shutil.copytree(tmp_path / "whole", folder)
+        (folder / path).unlink() if damage == "deleted" else (folder / path).write_bytes(b"")
+        iterator, expected = toy.make_iterator(), toy.make_iterator()
+        with Checkpoints(folder, read_only=True, report=lambda _: None) as checkpoints:
+            restored = checkpoints.restore_latest(toy.make_state(), iterator)
+        assert restored is not None
+        found[str(path.relative_to("2"))] = restored.step
+        chex.assert_trees_all_equal(restored.state, _at(toy.make_state(), restored.step))
+        for _ in range(restored.step):
+            next(expected)
+        chex.assert_trees_all_equal(next(iterator), next(expected))
+    assert {1, 2} == set(found.values())
+    assert found["state/_METADATA"] == found["state/manifest.ocdbt"] == 1
 
 
 def test_a_damaged_summary_costs_only_the_rank(tmp_path: Path, toy: ModuleType) -> None:

@@ -2,18 +2,21 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import chex
 import jax
 import pytest
 
-from smoothjax.training import Checkpoints
+from smoothjax.training import Checkpoints, Stopped, TrainState
 
 _TOY = Path(__file__).with_name("toy.py")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -33,11 +36,11 @@ def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _arrays(folder: Path, toy: ModuleType) -> dict[str, bytes]:
+def _arrays(folder: Path, toy: ModuleType, step: int = 20) -> dict[str, bytes]:
     with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         restored = checkpoints.restore_latest(toy.make_state())
     assert restored is not None
-    assert restored.step == 20
+    assert restored.step == step
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(restored.state))
     return {jax.tree_util.keystr(path): leaf.tobytes() for path, leaf in leaves}
 
@@ -83,6 +86,100 @@ def test_a_damaged_newest_checkpoint_costs_only_its_steps(
     assert "from step 10 of 14" in said
     whole = toy.fit(tmp_path / "whole", max_steps=14)
     chex.assert_trees_all_equal(jax.device_get(split.state), jax.device_get(whole.state))
+
+
+def _signal_at(batch_index: int, number: signal.Signals, toy: ModuleType) -> Any:
+    def change(index: int, batch: Any) -> Any:
+        if index == batch_index:
+            os.kill(os.getpid(), number)
+        return batch
+
+    return toy.Wrapped(toy.make_iterator(), change)
+
+
+def _checkpoint_steps(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in (folder / "checkpoints").iterdir() if path.name.isdigit())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_after_the_running_step(
+    number: signal.Signals, code: int, toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped:
+        toy.fit(tmp_path / "split", max_steps=14, iterator=_signal_at(7, number, toy))
+    assert stopped.value.code == code
+    assert signal.getsignal(number) is before
+    where = tmp_path / "split" / "checkpoints" / "8"
+    assert f"stopped by {number.name} after step 8 of 14, which is saved in {where}" in capsys.readouterr().out
+    assert _checkpoint_steps(tmp_path / "split") == [5, 8]
+    split = toy.fit(tmp_path / "split", max_steps=14, iterator=_signal_at(-1, number, toy))
+    whole = toy.fit(tmp_path / "whole", max_steps=14)
+    chex.assert_trees_all_equal(jax.device_get(split.state), jax.device_get(whole.state))
+
+
+def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> None:
+    def evaluate(state: TrainState) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+        return {"mean_iou": 0.5}
+
+    with pytest.raises(Stopped):
+        toy.fit(tmp_path, max_steps=14, evaluate=evaluate, evaluate_every=6)
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
+
+
+def test_a_second_signal_acts_at_once(toy: ModuleType, tmp_path: Path) -> None:
+    def twice(index: int, batch: Any) -> Any:
+        if index == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch
+
+    with pytest.raises(KeyboardInterrupt):
+        toy.fit(tmp_path, iterator=toy.Wrapped(toy.make_iterator(), twice))
+    assert _checkpoint_steps(tmp_path) == [5]
+
+
+def test_a_full_disk_leaves_the_checkpoints_before(toy: ModuleType, tmp_path: Path) -> None:
+    full = _run(tmp_path / "run", "--full-at", "7")
+    assert full.returncode == 1
+    message = full.stderr[full.stderr.rindex("\nOSError: a checkpoint") :]
+    assert f"could not be written to {tmp_path / 'run' / 'checkpoints'} (" in message
+    assert "The checkpoints of the steps [5] are intact: free space there or make the folder writable" in message
+    assert _checkpoint_steps(tmp_path / "run") == [5]
+    run = toy.fit(tmp_path / "run", devices=2, iterator=toy.Wrapped(toy.make_iterator(), lambda _, batch: batch))
+    whole = toy.fit(tmp_path / "whole", devices=2)
+    chex.assert_trees_all_equal(jax.device_get(run.state), jax.device_get(whole.state))
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(toy: ModuleType, tmp_path: Path) -> None:
+    """With a checkpoint every second step, a save is nearly always running: most kills fall into one."""
+    rng, steps = random.Random(0), 400
+    options = ("--max-steps", str(steps), "--checkpoint-every", "2")
+    torn = 0
+    for kill in range(1, 21):
+        # A little further each time, so that every start gets somewhere.
+        target = kill * steps // 21 + rng.randrange(8)
+        with _start(tmp_path / "killed", *options) as process:
+            while process.poll() is None and max(_saved(tmp_path / "killed"), default=0) < target:
+                time.sleep(0.001)
+            time.sleep(rng.random() * 0.3)
+            process.kill()
+            _, err = process.communicate()
+        assert process.returncode == -signal.SIGKILL, err
+        torn += any((tmp_path / "killed" / "checkpoints").glob("*tmp*"))
+    assert torn >= 3, torn
+    for name in ("killed", "whole"):
+        finished = _run(tmp_path / name, *options)
+        assert finished.returncode == 0, finished.stderr
+    assert _arrays(tmp_path / "killed", toy, steps) == _arrays(tmp_path / "whole", toy, steps)
+
+
+def _saved(folder: Path) -> list[int]:
+    return _checkpoint_steps(folder) if (folder / "checkpoints").is_dir() else []
 
 
 @pytest.mark.slow

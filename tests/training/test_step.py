@@ -50,6 +50,7 @@ def _shard_map_step(toy: ModuleType, *, check_vma: bool) -> Step:
 
 _WAYS: dict[str, Callable[[ModuleType], Step]] = {
     "mesh": lambda toy: _mesh_step(toy, 8),
+    "mesh of two": lambda toy: _mesh_step(toy, 2),
     "pmap": _pmap_step,
     "shard_map": lambda toy: _shard_map_step(toy, check_vma=True),
     "shard_map unchecked": lambda toy: _shard_map_step(toy, check_vma=False),
@@ -66,23 +67,49 @@ def _train(step: Step, state: TrainState, batch: Any, steps: int) -> tuple[Train
 
 
 @pytest.mark.parametrize("way", _WAYS)
-def test_eight_devices_equal_one_after_twenty_steps(way: str, toy: ModuleType, x64: None) -> None:
+def test_several_devices_equal_one_after_twenty_steps(way: str, toy: ModuleType, x64: None) -> None:
     batch = toy.fixed_batch(16, np.float64)
     valid = (batch["label"] != 255).reshape(8, -1).sum(-1)
     assert len(set(valid.tolist())) > 1  # else the mean of the devices' means would be right as well
     state = toy.make_state(jnp.float64)
     one = _train(_mesh_step(toy, 1), state, batch, 20)
-    eight = _train(_WAYS[way](toy), state, batch, 20)
-    chex.assert_trees_all_close(eight, one, atol=1e-8, rtol=1e-8)
+    several = _train(_WAYS[way](toy), state, batch, 20)
+    chex.assert_trees_all_close(several, one, atol=1e-8, rtol=1e-8)
     assert one[1][-1]["loss"] < 0.8 * one[1][0]["loss"]
 
 
 @pytest.mark.parametrize("way", _WAYS)
-def test_eight_devices_equal_one_in_float32(way: str, toy: ModuleType) -> None:
+def test_several_devices_equal_one_in_float32(way: str, toy: ModuleType) -> None:
     batch, state = toy.fixed_batch(16), toy.make_state()
     chex.assert_trees_all_close(
         _train(_WAYS[way](toy), state, batch, 1), _train(_mesh_step(toy, 1), state, batch, 1), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulated_gradients_are_those_of_the_whole_batch(
+    parts: int, devices: int, toy: ModuleType, x64: None
+) -> None:
+    """With uneven numbers of valid pixels in the parts; the running mean of the toy sees each part by itself."""
+    batch, state = toy.fixed_batch(8, np.float64), toy.make_state(jnp.float64)
+    batch["label"][:3] = 255
+    mesh = data_mesh(jax.devices()[:devices])
+    step = compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=parts)
+    accumulated = _train(lambda s, b: step(replicate(s, mesh), shard_batch(b, mesh)), state, batch, 20)
+    whole = _train(_mesh_step(toy, 1), state, batch, 20)
+    chex.assert_trees_all_close(accumulated[0].params, whole[0].params, atol=1e-12, rtol=1e-12)
+    chex.assert_trees_all_close(accumulated[1], whole[1], atol=1e-12, rtol=1e-12)
+    assert int(accumulated[0].model_state["count"]) == 20 * parts
+
+
+def test_a_batch_that_the_parts_do_not_divide(toy: ModuleType) -> None:
+    mesh = data_mesh(jax.devices()[:1])
+    step = compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=3)
+    with pytest.raises(ValueError, match="batch has 8 rows, which 3 parts on 1 devices do not divide: take 9 rows"):
+        step(replicate(toy.make_state(), mesh), shard_batch(toy.fixed_batch(8), mesh))
+    with pytest.raises(ValueError, match="accumulate must be at least 1, got 0; 1 takes the batch as a whole"):
+        compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=0)
 
 
 def test_the_gradient_is_of_the_mean_over_the_valid_pixels(toy: ModuleType, x64: None) -> None:

@@ -1,13 +1,16 @@
 """A segmentation problem of one convolution, small enough to train in a second; as a script, a run that can be killed.
 
 `python toy.py FOLDER` trains into FOLDER and prints what the loop says. With `--kill-at N` it kills itself, without any
-chance to clean up, when it asks for batch N. With `--process I --port P` it is one of two processes that train as one.
+chance to clean up, when it asks for batch N; with `--full-at N` the disk is full from then on. With `--process I --port
+P` it is one of two processes that train as one.
 """
 
 import argparse
 import os
+import resource
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,26 +112,40 @@ def fit(folder: Path, *, max_steps: int = 20, iterator: Any = None, devices: int
     return training.fit(config=config, folder=folder, **(defaults | options))
 
 
-def _kill(folder: Path, batch_index: int) -> Any:
+def _at(folder: Path, batch_index: int, action: Callable[[], object]) -> Any:
     def change(index: int, batch: Any) -> Any:
         if index == batch_index:
-            # The save of step 10 runs in the background; the test wants it finished, not lucky.
-            while not (folder / "checkpoints" / "10").exists():
+            # The save before runs in the background; the test wants it finished, not lucky.
+            while not (folder / "checkpoints" / str((index - 1) // 5 * 5)).exists():
                 time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGKILL)
+            action()
         return batch
 
     return change
 
 
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _fill_disk() -> None:
+    # No file can grow beyond this: writing fails as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    for option in ("--kill-at", "--process", "--port"):
+    for option in ("--kill-at", "--full-at", "--process", "--port"):
         parser.add_argument(option, type=int, default=-1)
+    parser.add_argument("--max-steps", type=int, default=20)
+    parser.add_argument("--checkpoint-every", type=int, default=5)
     args = parser.parse_args()
     if args.process < 0:
-        fit(args.folder, iterator=Wrapped(make_iterator(), _kill(args.folder, args.kill_at)))
+        index, action = (args.full_at, _fill_disk) if args.full_at >= 0 else (args.kill_at, _kill)
+        iterator = Wrapped(make_iterator(), _at(args.folder, index, action))
+        every = {"max_steps": args.max_steps, "checkpoint_every": args.checkpoint_every}
+        fit(args.folder, iterator=iterator, log_every=4 if args.full_at < 0 else 1000, **every)
     else:
         jax.distributed.initialize(f"localhost:{args.port}", num_processes=2, process_id=args.process)
         for steps in (12, 20):  # the second run resumes the first one

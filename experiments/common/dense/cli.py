@@ -1,4 +1,4 @@
-"""The commands `evaluate` and `predict`; imports JAX only once it is needed."""
+"""The commands `evaluate`, `predict` and `export`; imports JAX only once it is needed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,20 @@ class PredictAveraged(Looks, Predict):
     """Segments images of any size and mode: coloured masks and overlays."""
 
 
+@dataclass(frozen=True)
+class Export:
+    """Writes the network of a run as one StableHLO file, which JAX alone runs: masks of uint8 images."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    out: Path = field(default=Path("model.stablehlo"))
+    """File to write."""
+    size: tuple[int, int] | None = None
+    """Height and width of the images in pixels, where one size is enough; by default any."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Best on the validation split, or latest."""
+
+
 def commands(scored: str, *, any_size: bool) -> dict[str, Command]:
     """The commands of a study of semantic segmentation.
 
@@ -56,6 +70,7 @@ def commands(scored: str, *, any_size: bool) -> dict[str, Command]:
     return {
         "evaluate": Command(evaluate, "RUN", _evaluate, f"Scores a run on a split {scored}, class by class."),
         "predict": Command(predict, "RUN IMAGES...", _predict),
+        "export": Command(Export, "RUN", _export),
     }
 
 
@@ -88,3 +103,10 @@ def _predict(program: Program, options: Predict) -> None:
     averaging, study = _averaging(options), cast(Any, program.load())
     for path in predict(study, options.run, options.images, options.out, options.checkpoint, averaging):
         print(path)
+
+
+def _export(program: Program, options: Export) -> None:
+    from .export import export
+
+    study = cast(Any, program.load())
+    print(export(study, options.run, options.out, options.checkpoint, options.size))

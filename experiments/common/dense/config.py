@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..config import RunConfig
+from ..config import Precision, RunConfig, require
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
@@ -28,8 +28,26 @@ class DeepLabConfig:
     """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
     batch_norm: Literal["trained", "frozen"] = "trained"
     """Whether batch normalisation learns, or keeps its statistics, scale and bias."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; parameters, batch statistics and loss stay float32."""
+    precision: Precision = "float32"
+    """Of the convolutions; parameters and their gradients, batch statistics and loss stay float32."""
+    remat: bool = False
+    """Whether activations within the blocks of the encoder are computed twice, not kept: less memory, more time."""
+
+    def validate(self) -> None:
+        """Raises ValueError where the options do not fit together."""
+        require(self.width >= 1, f"--model.width must be at least 1, got {self.width}: 64 is the published network")
+        rates = self.head_rates
+        if rates is None:
+            return
+        require(
+            len(rates) > 0 and min(rates) >= 1,
+            f"--model.head-rates must be ints from 1 on, got {' '.join(map(str, rates)) or 'none'}: try 6 12 18 24",
+        )
+        require(
+            self.head == "aspp" or len(rates) == 1,
+            f"--model.head large_fov has one rate, got the {len(rates)} of --model.head-rates: give one, or add "
+            "--model.head aspp",
+        )
 
 
 @dataclass(frozen=True)
@@ -55,9 +73,32 @@ class ImagesConfig:
     image_size: tuple[int, int] = (97, 97)
     """Height and width of drawn images in pixels (shapes)."""
 
+    def validate(self) -> None:
+        """Raises ValueError where an option is out of its range."""
+        for name in ("train_images", "val_images"):
+            option, value = name.replace("_", "-"), getattr(self, name)
+            require(value >= 1, f"--data.{option} must be at least 1, got {value}: leave it out for the preset's")
+        height, width = self.image_size
+        require(
+            min(height, width) >= 32,
+            f"--data.image-size must be at least 32 32, to show the shapes, got {height} {width}: try 97 97",
+        )
+
+
+def check_size(option: str, size: tuple[int, int]) -> None:
+    """Raises ValueError unless this is a size in pixels."""
+    require(
+        min(size) >= 1, f"{option} must be a positive height and width in pixels, got {size[0]} {size[1]}: try 97 97"
+    )
+
 
 @dataclass(frozen=True)
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
     data: ImagesConfig = field(default_factory=ImagesConfig)
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        self.data.validate()

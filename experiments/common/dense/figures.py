@@ -51,3 +51,10 @@ def draw_predictions(
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def side_by_side(source: data.Source, index: int, mask: np.ndarray) -> np.ndarray:
+    """An image, its labels and a mask in one picture, uint8 `[H, 3 W, 3]`."""
+    record = source[index]
+    labels = data.colorize(record["label"], source.classes, (255, 255, 255))
+    return np.concatenate([record["image"], labels, data.colorize(mask, source.classes)], axis=1)

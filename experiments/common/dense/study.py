@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -18,7 +19,7 @@ from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
 from ..train import read_examples
 from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig
-from .figures import draw_predictions
+from .figures import draw_predictions, side_by_side
 from .scores import majority_scores, scores
 from .sources import batches_of, example_indices, open_source, train_split
 
@@ -62,6 +63,10 @@ class DenseStudy(Study[C]):
         """The images as the network sees them and is scored on."""
         return source
 
+    def export_size(self, config: C) -> tuple[int, int] | int:
+        """The only size of images that an exported network takes, or what their sizes are multiples of."""
+        return 1
+
     def segment(
         self,
         config: C,
@@ -95,10 +100,11 @@ class DenseStudy(Study[C]):
         network = self.build_network(config, len(source.classes))
         loss_fn = self.make_loss(config, network, len(source.classes))
         optimizer, schedule = self.make_optimizer(config, network.params)
-        scorer = Scorer(self, config, network, self.view(config, validation), mesh)
+        examples, seen = example_indices(len(validation)), self.view(config, validation)
+        scorer = Scorer(self, config, network, seen, mesh)
 
         def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            confusion, masks = scorer.score(state, limit=limit, keep=() if limit else example_indices(len(validation)))
+            confusion, masks = scorer.score(state, limit=limit, keep=examples)
             return Evaluation(scores(confusion), (confusion, masks))
 
         def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
@@ -106,7 +112,11 @@ class DenseStudy(Study[C]):
             majority = {"majority": majority_scores(confusion)}
             return majority | self.measure(config, state.params, network.params), masks
 
-        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize, source.classes)
+        def pictures(found: Evaluation) -> Mapping[str, np.ndarray]:
+            _, masks = found.details
+            return {f"predictions/{index}": side_by_side(seen, int(index), mask) for index, mask in masks.items()}
+
+        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize, source.classes, pictures)
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
@@ -140,7 +150,9 @@ class DenseStudy(Study[C]):
             f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
             f"{config.steps:,} steps of\n{config.batch_size} images."
         )
-        return Page(table, setting, sections, {"predictions.png": "Predictions"})
+        # Where several processes share the work, none has seen a whole mask.
+        figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
+        return Page(table, setting, sections, figures)
 
 
 class Scorer(Generic[C]):
@@ -182,6 +194,13 @@ class Scorer(Generic[C]):
         return total, kept
 
 
+def scaled(length: Any, factor: float) -> Any:
+    """A length times a factor, rounded; also for a length that is only known when an exported program runs."""
+    ratio = Fraction(str(factor))
+    rounded = (2 * length * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
+    return max(1, rounded) if isinstance(length, int) else rounded
+
+
 def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:
     """The arguments of `models.DeepLab`, but for the source of randomness."""
     return {
@@ -193,5 +212,6 @@ def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:
         "stride_in": config.stride_in,
         "batch_norm": config.batch_norm,
         "width": config.width,
+        "remat": config.remat,
         "dtype": compute_dtype(config.precision),
     }

@@ -1,0 +1,85 @@
+"""Signals that ask a run to stop: it saves first."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+import jax
+from jax.experimental import multihost_utils
+
+T = TypeVar("T")
+
+
+class Stopped(SystemExit):
+    """A signal stopped the run, and its checkpoint is saved.
+
+    A `SystemExit`: where nobody catches it, the process ends with `code`, 128 + the number of the signal, which is 143
+    for SIGTERM and 130 for SIGINT.
+    """
+
+
+class StopSignals:
+    """While it is entered, SIGTERM and the first SIGINT only ask for a stop; a second one acts as without it.
+
+    Several processes must stop at the same step, whichever of them was told to: there JAX's coordination service
+    takes SIGTERM and finds the step; SIGINT is left alone. Signals reach the main thread only: in another one nothing
+    is changed.
+    """
+
+    def __init__(self) -> None:
+        self._received: signal.Signals | None = None
+        self._previous: dict[signal.Signals, Any] = {}
+        self._interruptible = False
+
+    def at(self, step: int) -> bool:
+        """Whether the run stops after this step; to be asked once for every step."""
+        if jax.process_count() > 1 and self._received is None and multihost_utils.reached_preemption_sync_point(step):
+            self._received = signal.SIGTERM
+        return self._received is not None
+
+    def interruptible(self, function: Callable[[], T]) -> T | None:
+        """Calls a function that may take long; a signal ends it, and None is returned."""
+        if self._received is not None:
+            return None
+        self._interruptible = True
+        try:
+            return function()
+        except _Interrupted:
+            return None
+        finally:
+            self._interruptible = False
+
+    @property
+    def signal(self) -> signal.Signals:
+        """The signal that came."""
+        return self._received or signal.SIGTERM
+
+    def __enter__(self) -> Self:
+        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._restore()
+        self._received = signal.Signals(number)
+        if self._interruptible:
+            raise _Interrupted
+
+    def _restore(self) -> None:
+        while self._previous:
+            number, handler = self._previous.popitem()
+            # None: it was not installed from Python, and cannot be again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class _Interrupted(BaseException):
+    """Ends a long function; no `Exception`, lest something on the way takes it for its own."""
