@@ -30,6 +30,7 @@ FIRST_STUDY = "segmentation"
 _FREE = {
     "data.root",
     "data.check",
+    "init.checkpoint",
     "eval_batch_size",
     "log_every",
     "evaluate_every",

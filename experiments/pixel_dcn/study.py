@@ -9,7 +9,7 @@ from flax import nnx
 
 from smoothjax import data, models, training
 
-from ..common.dense.sources import MEAN, STD
+from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.network import Network, build_network, compute_dtype, count, model_state_of
 from ..common.report import align, median_seconds, spread
@@ -42,7 +42,7 @@ class PixelDeconvolution(DenseStudy[Config]):
         """Initialises the network of a configuration."""
         model = config.model
         if model.network == "deeplab":
-            options = deeplab_options(model, num_classes)
+            options = deeplab_options(model, config.init, num_classes)
             return build_network(
                 lambda rngs: models.DeepLabUpsampled(upsampling=model.upsampling, **options, rngs=rngs), config.seed
             )
@@ -61,8 +61,8 @@ class PixelDeconvolution(DenseStudy[Config]):
 
     def augmentation(self, config: Config) -> data.Augmentation:
         """The whole image, mirrored at most."""
-        size = config.data.size
-        return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=MEAN, std=STD)
+        size, (mean, std) = config.data.size, normalization(config.init)
+        return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=mean, std=std)
 
     def make_loss(self, config: Config, network: Network, num_classes: int) -> training.LossFn:
         """Cross entropy over the valid pixels at full resolution."""

@@ -13,7 +13,7 @@ from flax import nnx
 from smoothjax import data, models, nn, training
 
 from ..common.dense.averaging import resized
-from ..common.dense.sources import MEAN, STD
+from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
 from ..common.network import Network, build_network, model_state_of
 from ..common.report import align, median_seconds, spread
@@ -40,7 +40,7 @@ class SmoothedDilation(DenseStudy[Config]):
 
     def build_network(self, config: Config, num_classes: int) -> Network:
         """Initialises the network of a configuration."""
-        options = deeplab_options(config.model, num_classes)
+        options = deeplab_options(config.model, config.init, num_classes)
         return build_network(lambda rngs: models.DeepLab(**options, rngs=rngs), config.seed)
 
     def export_size(self, config: Config) -> int:
@@ -53,13 +53,13 @@ class SmoothedDilation(DenseStudy[Config]):
 
     def augmentation(self, config: Config) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""
-        low, high = config.data.scale_range
+        (low, high), (mean, std) = config.data.scale_range, normalization(config.init)
         return data.Augmentation(
             crop_size=config.data.crop_size,
             scale_range=(low * config.data.scale, high * config.data.scale),
             mirror=config.data.mirror,
-            mean=MEAN,
-            std=STD,
+            mean=mean,
+            std=std,
         )
 
     def make_loss(self, config: Config, network: Network, num_classes: int) -> training.LossFn:

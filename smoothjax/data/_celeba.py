@@ -125,8 +125,8 @@ def crop_face(image: np.ndarray, size: int = 64, *, name: str = "image") -> np.n
     side, middle, centre = _SIDE * width, width / 2, _CENTRE * width
     if centre + side / 2 > height:
         raise ValueError(
-            f"{name}: is {width} x {height} pixels wide and high, too low for an aligned face; these have 178 x 218, or "
-            "are scaled in proportion"
+            f"{name}: is {width} x {height} pixels wide and high, too low for an aligned face; these have 178 x 218, "
+            "or are scaled in proportion"
         )
     box = (middle - side / 2, centre - side / 2, middle + side / 2, centre + side / 2)
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))

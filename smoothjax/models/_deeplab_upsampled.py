@@ -10,7 +10,7 @@ from .. import nn
 from ._arguments import check_choice
 from ._deeplab import DeepLab, Encoder, Head
 from ._norm import BatchNormMode
-from ._resnet import Degridding, StrideIn
+from ._resnet import Degridding, EncoderPadding, StrideIn, StrideUnit
 
 _BLOCKS = 3
 
@@ -28,8 +28,8 @@ class DeepLabUpsampled(nnx.Module):
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
       num_classes: number of classes, at least 2.
-      encoder, head, smoothing, head_rates, stride_in, batch_norm, momentum, epsilon, width, remat, dtype: see
-        `DeepLab`.
+      encoder, head, smoothing, head_rates, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width,
+        remat, dtype: see `DeepLab`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
@@ -58,6 +58,8 @@ class DeepLabUpsampled(nnx.Module):
         smoothing: Degridding = "none",
         head_rates: tuple[int, ...] | None = None,
         stride_in: StrideIn = "1x1",
+        stride_unit: StrideUnit = "first",
+        padding: EncoderPadding = "symmetric",
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
@@ -74,6 +76,8 @@ class DeepLabUpsampled(nnx.Module):
             smoothing=smoothing,
             head_rates=head_rates,
             stride_in=stride_in,
+            stride_unit=stride_unit,
+            padding=padding,
             batch_norm=batch_norm,
             momentum=momentum,
             epsilon=epsilon,

@@ -93,12 +93,32 @@ def check_size(option: str, size: tuple[int, int]) -> None:
 
 
 @dataclass(frozen=True)
+class InitConfig:
+    """Published weights for the encoder; without them it starts from random ones."""
+
+    source: Literal["deeplab", "slim", "torchvision"] | None = None
+    """Their kind. It decides padding, strides and epsilon of the encoder and the preprocessing of images, too."""
+    checkpoint: Path | None = None
+    """Their file: .safetensors, .npz, or, with the extra convert, .pth or a TensorFlow checkpoint."""
+
+    def validate(self) -> None:
+        """Raises ValueError where one option lacks the other."""
+        require(
+            (self.source is None) == (self.checkpoint is None),
+            "--init.source and --init.checkpoint go together: name the kind of the weights (deeplab, slim or "
+            "torchvision) and their file, or leave both out",
+        )
+
+
+@dataclass(frozen=True)
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
     data: ImagesConfig = field(default_factory=ImagesConfig)
+    init: InitConfig = field(default_factory=InitConfig)
 
     def validate(self) -> None:
         """See `RunConfig`."""
         super().validate()
         self.data.validate()
+        self.init.validate()

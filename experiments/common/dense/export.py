@@ -9,8 +9,8 @@ from jax import export as jax_export
 
 from ..restore import Checkpoint
 from ..run_folder import write_bytes
+from .init import normalization
 from .runs import read_run
-from .sources import MEAN, STD
 from .study import DenseStudy
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -36,7 +36,7 @@ def export(
     params, model_state = jax.device_get((trained.state.params, trained.state.model_state))
 
     def segment(images: jax.Array) -> jax.Array:
-        mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in (MEAN, STD))
+        mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in normalization(config.init))
         pixels = (images.astype(jnp.float32) - mean) / std
         masks = study.segment(config, trained.network, params, model_state, pixels, (images.shape[1], images.shape[2]))
         return masks.astype(jnp.uint8)

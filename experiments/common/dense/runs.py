@@ -18,6 +18,7 @@ from ..restore import Checkpoint, restore
 from ..run_folder import CLASSES_FILE, load_config, write
 from ..study import Result
 from .averaging import PLAIN, Averaging
+from .init import normalization
 from .scores import majority_scores, scores
 from .sources import Images, batches_of, open_source
 from .study import C, DenseStudy, Scorer
@@ -102,7 +103,7 @@ def predict(
     compiled = jax.jit(apply, static_argnames="size")
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for batch in batches_of(study.view(trained.config, source), batch_size=1):
+    for batch in batches_of(study.view(trained.config, source), 1, normalization(trained.config.init)):
         index, seen = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
         height, width = source.size(index)
         # What is seen at its own size may be padded, to make few shapes; its mask then has the padding, too.

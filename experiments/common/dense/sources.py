@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from smoothjax import data
 
 from .config import ImagesConfig
+from .init import RGB
 
 CLASSES = {
     "shapes": data.SHAPES,
@@ -18,7 +19,6 @@ CLASSES = {
     "coco2015": data.COCO,
     "cityscapes": data.CITYSCAPES,
 }
-MEAN, STD = data.IMAGENET_MEAN, data.IMAGENET_STD
 _EXAMPLES = 4
 
 
@@ -53,13 +53,16 @@ def _root(config: ImagesConfig) -> Path:
     return root
 
 
-def batches_of(source: data.Source, batch_size: int, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:
-    """This process's share of the batches of a split, normalised as in training."""
+def batches_of(
+    source: data.Source, batch_size: int, statistics: tuple[RGB, RGB], limit: int | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """This process's share of the batches of a split, normalised with mean and standard deviation as in training."""
+    mean, std = statistics
     return data.evaluation_batches(
         source,
         batch_size=batch_size,
-        mean=MEAN,
-        std=STD,
+        mean=mean,
+        std=std,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         limit=limit,

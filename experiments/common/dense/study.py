@@ -18,8 +18,9 @@ from ..network import Network, compute_dtype
 from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
 from ..train import read_examples
 from .averaging import PLAIN, Averaging, averaged
-from .config import DeepLabConfig, DenseConfig
+from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
+from .init import architecture, initialized, normalization
 from .scores import majority_scores, scores
 from .sources import batches_of, example_indices, open_source, train_split
 
@@ -97,7 +98,7 @@ class DenseStudy(Study[C]):
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        network = self.build_network(config, len(source.classes))
+        network = initialized(self.build_network(config, len(source.classes)), config.init)
         loss_fn = self.make_loss(config, network, len(source.classes))
         optimizer, schedule = self.make_optimizer(config, network.params)
         examples, seen = example_indices(len(validation)), self.view(config, validation)
@@ -183,7 +184,7 @@ class Scorer(Generic[C]):
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """One confusion matrix over the split, int64 `[K, K]`, and the masks of the images to keep, by their index."""
         total, kept = np.zeros((len(self._source.classes),) * 2, np.int64), {}
-        for batch in batches_of(self._source, self._config.eval_batch_size, limit):
+        for batch in batches_of(self._source, self._config.eval_batch_size, normalization(self._config.init), limit):
             arrays = training.shard_batch({"image": batch["image"], "label": batch["label"]}, self._mesh)
             confusion, masks = self._evaluate(state.params, state.model_state, arrays["image"], arrays["label"])
             # Counted on the devices in int32, summed over the split in int64: a large split has more than 2^31 pixels.
@@ -201,8 +202,8 @@ def scaled(length: Any, factor: float) -> Any:
     return max(1, rounded) if isinstance(length, int) else rounded
 
 
-def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:
-    """The arguments of `models.DeepLab`, but for the source of randomness."""
+def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int) -> dict[str, Any]:
+    """The arguments of `models.DeepLab`, but for the source of randomness; published weights decide some of them."""
     return {
         "encoder": config.encoder,
         "head": config.head,
@@ -214,4 +215,5 @@ def deeplab_options(config: DeepLabConfig, num_classes: int) -> dict[str, Any]:
         "width": config.width,
         "remat": config.remat,
         "dtype": compute_dtype(config.precision),
+        **architecture(init),
     }

@@ -1,0 +1,53 @@
+"""Published weights in the encoder of a study's network, with the architecture and the preprocessing they expect."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+
+from smoothjax import data, weights
+
+from ..network import Network
+from .config import InitConfig
+
+RGB = tuple[float, float, float]
+
+
+def architecture(init: InitConfig) -> dict[str, Any]:
+    """Options of the encoder that the weights were trained with; none where there are no weights."""
+    return {} if init.source is None else weights.SOURCES[init.source].architecture
+
+
+def normalization(init: InitConfig) -> tuple[RGB, RGB]:
+    """Mean and standard deviation of red, green and blue: those of the weights, or of ImageNet."""
+    if init.source is None:
+        return data.IMAGENET_MEAN, data.IMAGENET_STD
+    expected = weights.SOURCES[init.source].preprocessing
+    if expected.channel_order == "RGB":
+        return expected.mean, expected.std
+    (blue, green, red), (blue_std, green_std, red_std) = expected.mean, expected.std
+    return (red, green, blue), (red_std, green_std, blue_std)
+
+
+def initialized(network: Network, init: InitConfig) -> Network:
+    """The network with the published weights in its encoder; prints what was loaded and what was not.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file cannot be read, or is of another network.
+    """
+    if init.checkpoint is None or init.source is None:
+        return network
+    model = nnx.merge(network.eval_graph, network.params, network.model_state)
+    result = weights.initialize_encoder(model, weights.read(init.checkpoint), source=init.source)
+    if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":
+        # Images are RGB in all studies; the first kernel is turned instead.
+        _flip_first_kernel(result.params)
+    print(f"{init.checkpoint}, {result.report}", flush=True)
+    return replace(network, params=result.params, model_state=result.model_state)
+
+
+def _flip_first_kernel(params: Any) -> None:
+    encoder = params["deeplab"]["encoder"] if "deeplab" in params else params["encoder"]
+    encoder["conv1"]["kernel"] = jnp.flip(encoder["conv1"]["kernel"], 2)
