@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-STUDIES = ("segmentation", "pixel_dcn", "vae")
+STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration")
 TEXT = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
 

@@ -2,14 +2,13 @@
 
 import functools
 import itertools
-import operator
-from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+from ._arguments import check_int, check_maps
 
 # In DFT bins along an axis. A periodic Hann window spreads a tone over the bins at distance 0 and 1, exactly, so that
 # the bins at distance 2 and 3 see nothing of it.
@@ -71,9 +70,9 @@ def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None 
       Odena, Dumoulin & Olah, Deconvolution and Checkerboard Artifacts, Distill, 2016; Gao et al., Pixel Deconvolutional
       Networks, 2017, Sec. 1 and Fig. 9.
     """
-    maps = _check_maps(maps)
-    factor = _check_int("factor", factor, 2)
-    border = 2 * factor if border is None else _check_int("border", border, 0)
+    maps = check_maps("maps", maps)
+    factor = check_int("factor", factor, 2)
+    border = 2 * factor if border is None else check_int("border", border, 0)
     sizes = tuple((size - 2 * border) // factor * factor for size in maps.shape[1:-1])
     if min(sizes) < _PERIODS * factor:
         raise ValueError(
@@ -116,33 +115,3 @@ def _bins(centre: tuple[int, ...], factor: int, sizes: tuple[int, ...], along: i
         for axis, (multiple, size) in enumerate(zip(centre, sizes, strict=True))
     ]
     return np.ravel_multi_index(np.meshgrid(*bins, indexing="ij"), sizes).ravel()
-
-
-def _check_maps(maps: Any) -> jax.Array:
-    maps = jnp.asarray(maps)
-    chex.assert_rank(
-        maps,
-        {3, 4, 5},
-        custom_message=f"maps must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes",
-    )
-    chex.assert_equal(
-        bool(jnp.issubdtype(maps.dtype, jnp.floating)),
-        True,
-        custom_message=f"maps must be floating point, got {maps.dtype}: cast them, e.g. maps / 255.0",
-    )
-    if not maps.size:
-        raise ValueError(f"maps must hold something, got shape {maps.shape}: give at least one example and one channel")
-    return maps
-
-
-def _check_int(name: str, value: Any, minimum: int) -> int:
-    rule = f"{name} must be an int >= {minimum}, got {value!r}: give a number of pixels"
-    if isinstance(value, (bool, jax.Array)):
-        raise ValueError(rule)
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise ValueError(rule) from None
-    if value < minimum:
-        raise ValueError(rule)
-    return value

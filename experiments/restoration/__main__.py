@@ -1,0 +1,163 @@
+"""The command line of the study; imports JAX only once it is needed."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import tyro
+
+from ..common import cli
+from .config import Config, Method, Task
+from .presets import PRESETS
+
+# Of `tuple[int, int] | None` tyro would take the images that follow for further numbers.
+_TWO_NUMBERS = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=2,
+    metavar="H W",
+    instance_from_str=lambda words: (int(words[0]), int(words[1])),
+    is_instance=lambda value: value is None or isinstance(value, tuple),
+    str_from_instance=lambda value: ["none"] if value is None else [str(number) for number in value],
+)
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Restores images of any size and mode, with a run or with published weights."""
+
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
+    """Folder of the run; with --weights there is none, and the images come first."""
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
+    """Image files; at least one."""
+    weights: Path | None = None
+    """File of the published weights of GCANet (.safetensors, .npz; .pth with the extra "convert"), with --task."""
+    task: Task | None = None
+    """What the weights were trained for, which their file does not say; a run knows it."""
+    out: Path = field(default=Path("predictions"))
+    """Folder for NAME_restored.png, and NAME_compare.png."""
+    compare: bool = False
+    """Whether to draw the image before and after, side by side."""
+    tile: Annotated[tuple[int, int] | None, _TWO_NUMBERS] = None
+    """Height and width of overlapping tiles in pixels, even, for photographs that do not fit into memory as a whole;
+    try 512 512. GCANet normalises by statistics of the whole image, of which tiles know a sample of their size only,
+    so tiles change the result: the larger, the less."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Of a run: best on the validation split, or latest."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Draws what the smoothing of a run or of published weights has learnt, layer by layer, in one PNG."""
+
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
+    """Folder of the run, unless --weights names a file."""
+    weights: Path | None = None
+    """File of the published weights of GCANet."""
+    out: Path = field(default=Path("filters.png"))
+    """File to write."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Of a run: best on the validation split, or latest."""
+
+
+def _load() -> Any:
+    from .study import STUDY
+
+    return STUDY
+
+
+def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
+    from .runs import evaluate
+
+    result = evaluate(options.run, options.split, options.checkpoint, options.data_root)
+    print(f"{'':>8}{'restored':>10}{'degraded':>10}")
+    for name, key, digits in (("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3)):
+        print(f"{name:>8}{result[key]:>10.{digits}f}{result[f'degraded_{key}']:>10.{digits}f}")
+    print(
+        f"{result['images']} images of {options.split}, step {result['step']}; written to "
+        f"{options.run}/evaluation-{options.split}.json"
+    )
+
+
+def _predict(program: cli.Program, options: Predict) -> None:
+    run, images = options.run, options.images
+    if options.weights is not None and run is not None:
+        if run.is_dir():
+            raise ValueError(f"name either a run or --weights: {run} is a folder, {options.weights} a file of weights")
+        # What comes first is an image then.
+        run, images = None, (run, *images)
+    if not images:
+        raise ValueError(
+            f"name the images: {program.name} predict RUN IMAGES... --out DIR, or {program.name} predict --weights "
+            "FILE --task dehaze IMAGES... --out DIR"
+        )
+    if options.weights is not None and options.task is None:
+        raise ValueError("--weights needs --task dehaze or --task derain: the file does not say what it is for")
+    if run is not None and options.task is not None:
+        raise ValueError("--task goes with --weights: a run knows what it has been trained for")
+    if run is not None and run.is_file():
+        raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
+    if options.out.is_file():
+        raise ValueError(f"--out must be a folder, got the file {options.out}: name another")
+    from .runs import Restorer, check_images, predict
+    from .tiles import check_tile
+
+    if options.tile is not None:
+        check_tile(options.tile)
+    check_images(images)
+    if run is not None:
+        restorer = Restorer.of_run(run, options.checkpoint)
+    else:
+        restorer = Restorer.of_weights(cast(Path, options.weights), cast(Task, options.task))
+    for path in predict(restorer, images, options.out, options.tile, options.compare):
+        print(path)
+
+
+def _filters(program: cli.Program, options: Filters) -> None:
+    if (options.run is None) == (options.weights is None):
+        raise ValueError(f"name either a run or weights: {program.name} filters RUN, or filters --weights FILE")
+    if options.out.suffix.lower() != ".png" or options.out.is_dir():
+        raise ValueError(f"--out must be a PNG file, got {options.out}: name it e.g. filters.png")
+    from smoothjax import analysis
+
+    from .runs import read_filters
+
+    found = read_filters(options.run, options.weights, options.checkpoint)
+    print(analysis.describe_smoothing(found))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    analysis.draw_smoothing(found, title=str(options.weights or options.run)).savefig(options.out)
+    print(options.out)
+
+
+PROGRAM = cli.Program(
+    config=Config,
+    load=_load,
+    summary="Smoothed dilated convolutions in GCANet, a network that takes haze or rain out of images.",
+    presets=PRESETS,
+    method=Method,
+    methods=("none", "group_interaction", "ss_conv"),
+    commands={
+        "evaluate": cli.Command(cli.Evaluate, "RUN", cast(Any, _evaluate), "Scores a run on a split: PSNR and SSIM."),
+        "predict": cli.Command(Predict, "[RUN] IMAGES...", cast(Any, _predict)),
+        "filters": cli.Command(Filters, "[RUN]", cast(Any, _filters)),
+    },
+    examples=(
+        "",
+        "compare haze --data.root FOLDER --methods none ss_conv --seeds 0 1 2",
+        "train folder --data.root FOLDER --model.smoothing ss_conv",
+        "evaluate runs/restoration/haze/ss_conv-seed0 --split test",
+        "predict runs/restoration/haze/ss_conv-seed0 photo.jpg --out restored --compare",
+        "predict --weights wacv_gcanet_dehaze.pth --task dehaze photo.jpg --out restored --tile 512 512",
+        "filters --weights wacv_gcanet_dehaze.pth --out filters.png",
+    ),
+    afterwards="predict {run} IMAGES... --out restored --compare",
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status."""
+    return cli.main(PROGRAM, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from ..common.config import Precision, RunConfig
+
+Method = Literal["none", "group_interaction", "ss_conv"]
+Task = Literal["dehaze", "derain"]
+DataName = Literal["shapes", "folder", "haze"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: GCANet."""
+
+    smoothing: Method = "none"
+    """Smoothing of the twelve dilated convolutions; none is the baseline, ss_conv the published network."""
+    task: Task = "dehaze"
+    """What is learnt: what has to be added to the image (dehaze), or the restored image itself (derain)."""
+    width: int = 64
+    """Channels of all layers; 64 is the published network."""
+    precision: Precision = "float32"
+    """Of the convolutions; parameters, instance normalisation and loss stay float32."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The images."""
+
+    name: DataName = "folder"
+    """Data set: drawn shapes in haze, a folder {train,val,test}/{degraded,clean} of pairs, or haze on clean images."""
+    root: Path | None = None
+    """Folder of the images. For haze: {train,val,test} with images in them (or in their clean or images), or images
+    alone, of which the first of every ten is validated on, and the second tested; shapes need none."""
+    crop_size: tuple[int, int] = (256, 256)
+    """Height and width of training images in pixels."""
+    mirror: bool = True
+    """Whether training images are mirrored at random."""
+    check: bool = True
+    """Whether all files of train and val are read once before training."""
+    train_images: int = 2048
+    """Number of drawn training images (shapes)."""
+    val_images: int = 64
+    """Number of drawn images of the other splits (shapes)."""
+    image_size: tuple[int, int] = (64, 64)
+    """Height and width of drawn images in pixels (shapes)."""
+
+
+@dataclass(frozen=True)
+class HazeConfig:
+    """Synthetic haze: I = J t + A (1 - t), t = exp(-beta d), of a smooth random depth d; ranges of each image."""
+
+    airlight: tuple[float, float] = (0.7, 1.0)
+    """Smallest and largest A, the grey of infinitely thick haze; 1 is white."""
+    beta: tuple[float, float] = (0.6, 1.8)
+    """Smallest and largest beta, the thickness of the haze, in 1 / (unit of depth)."""
+    depth: tuple[float, float] = (0.2, 1.2)
+    """Depth of the nearest and the farthest point of every image, in any unit."""
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, whose rate falls to 0 along a cosine; our choice."""
+
+    learning_rate: float = 0.01
+    """Initial rate."""
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """One run."""
+
+    study: ClassVar[str] = "restoration"
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    haze: HazeConfig = field(default_factory=HazeConfig)
+    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch_size: int = 16
+    """Images in an update, over all devices."""
+    eval_batch_size: int = 1
+    """Images evaluated together, over all devices; they are evaluated whole, those of one size together."""
+
+    @property
+    def method(self) -> Method:
+        """The smoothing of this run."""
+        return self.model.smoothing
+
+    def with_method(self, method: Method) -> Self:
+        """The same run with another smoothing."""
+        return replace(self, model=replace(self.model, smoothing=method))

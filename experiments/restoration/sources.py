@@ -1,0 +1,189 @@
+"""Where pairs of degraded and clean images come from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from PIL import ExifTags, Image
+
+from smoothjax import data
+
+from .config import DataConfig
+
+SPLITS = ("train", "val", "test")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_PERIOD = 10
+_LISTED = 10
+_ON_ITS_SIDE = (5, 6, 7, 8)
+
+
+class Restorable(Protocol):
+    """A split: records of `"clean"`, and of `"image"`, the degraded one, unless haze is to be added; uint8."""
+
+    problems: tuple[str, ...]
+    """What is wrong with the names of its files."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> data.Record: ...
+
+    def name(self, index: int, /) -> str:
+        """A name for people."""
+        ...
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Height and width in pixels, without decoding the image."""
+        ...
+
+
+class Shapes:
+    """Drawn shapes, to be hazed."""
+
+    problems: tuple[str, ...] = ()
+
+    def __init__(self, config: DataConfig, split: str):
+        length = config.train_images if split == "train" else config.val_images
+        self._source = data.ShapesSource(length=length, size=config.image_size, split=split)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        return {"clean": self._source[index]["image"]}
+
+    def name(self, index: int, /) -> str:
+        """Split, seed and index."""
+        return self._source.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """The same for all."""
+        return self._source.size(index)
+
+
+class Files:
+    """Image files: clean ones alone, or degraded ones and, of the same names, clean ones.
+
+    Args:
+      files: by the name of the record's entry, the files of all examples.
+      problems: what is wrong with their names.
+    """
+
+    def __init__(self, files: dict[str, Sequence[Path]], problems: tuple[str, ...] = ()):
+        self._files, self.problems = files, problems
+
+    def __len__(self) -> int:
+        return len(self._files["clean"])
+
+    def __repr__(self) -> str:
+        return f"{len(self)} images of {self._files['clean'][0].parent}"
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        """Reads the files of an example. Raises InvalidDataError with everything wrong with them."""
+        record, problems = {}, []
+        for entry, paths in self._files.items():
+            try:
+                record[entry] = data.read_image(paths[index])
+            except (ValueError, FileNotFoundError) as error:
+                problems.append(str(error))
+        if len({image.shape for image in record.values()}) > 1:
+            degraded, clean = (f"{record[entry].shape[0]} x {record[entry].shape[1]}" for entry in ("image", "clean"))
+            problems.append(
+                f"{self._files['image'][index]}: the degraded image is {degraded} pixels high and wide, the clean one "
+                f"{clean}; make them the same"
+            )
+        if problems:
+            raise data.InvalidDataError(tuple(problems))
+        return record
+
+    def name(self, index: int, /) -> str:
+        """The name of the file, without its ending."""
+        return self._files["clean"][index].stem
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """Height and width of the upright image, from the header."""
+        with Image.open(self._files["clean"][index]) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def open_source(config: DataConfig, split: str) -> Restorable:
+    """A split of the data set; says what is missing where it cannot be opened.
+
+    Raises:
+      FileNotFoundError: a folder is missing.
+      ValueError: there is no such split, no folder is given, or nothing is in it.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+    if config.name == "shapes":
+        return Shapes(config, split)
+    if config.root is None:
+        what = {
+            "folder": "{train,val,test}/{degraded,clean} with images of the same names",
+            "haze": "clean images, in {train,val,test} or all together",
+        }
+        raise ValueError(f"name the images: --data.root FOLDER, a folder of {what[config.name]}")
+    return _paired(config.root, split) if config.name == "folder" else _clean(config.root, split)
+
+
+def _paired(root: Path, split: str) -> Files:
+    folders = {"degraded": root / split / "degraded", "clean": root / split / "clean"}
+    missing = [str(folder) for folder in folders.values() if not folder.is_dir()]
+    if missing:
+        there = sorted(path.parent.name for path in root.glob("*/degraded"))
+        raise FileNotFoundError(
+            f"split {split!r} of {root} is incomplete: no folder {' and no folder '.join(missing)}; expected are "
+            "{train,val,test}/{degraded,clean} with images of the same names"
+            + (f" (splits there: {', '.join(there)})" if there else "")
+        )
+    (degraded, ambiguous), (clean, others) = (_by_stem(folder) for folder in folders.values())
+    problems = [*ambiguous, *others]
+    for kind, other, lonely in (
+        ("degraded", "clean", sorted(degraded.keys() - clean.keys())),
+        ("clean", "degraded", sorted(clean.keys() - degraded.keys())),
+    ):
+        if lonely:
+            names = ", ".join(lonely[:_LISTED]) + (", ..." if len(lonely) > _LISTED else "")
+            problems.append(
+                f"{root / split}: {len(lonely)} of {kind}/ without an image of that name in {other}/ ({names}); add or "
+                "remove files until the names agree"
+            )
+    both = sorted(degraded.keys() & clean.keys())
+    if not both and not problems:
+        raise ValueError(f"{root / split}: the split is empty; put images into degraded/ and clean/")
+    return Files({"image": [degraded[s] for s in both], "clean": [clean[s] for s in both]}, tuple(problems))
+
+
+def _clean(root: Path, split: str) -> Files:
+    if not root.is_dir():
+        raise FileNotFoundError(f"--data.root {root}: no such folder")
+    place = next((p for p in (root / split / "clean", root / split / "images", root / split) if p.is_dir()), None)
+    if place is None and any((root / other).is_dir() for other in SPLITS):
+        raise FileNotFoundError(f"split {split!r} of {root} is missing: make the folder {root / split}")
+    paths = _images(root if place is None else place)
+    if place is None:
+        # A name's place in the list decides, so that the same folder always gives the same splits.
+        kept = {"val": (0,), "test": (1,), "train": range(2, _PERIOD)}[split]
+        paths = [path for position, path in enumerate(paths) if position % _PERIOD in kept]
+    if not paths:
+        raise ValueError(
+            f"split {split!r} of {root} has no images: put some ({', '.join(s[1:] for s in _SUFFIXES)}) into "
+            f"{place or f'it, {_PERIOD} or more, or into {root / split}'}"
+        )
+    return Files({"clean": paths})
+
+
+def _images(folder: Path) -> list[Path]:
+    # File managers leave hidden files behind, such as ._street.jpg.
+    return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".")]
+
+
+def _by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Images by name, and a line for every name that several files share."""
+    found: dict[str, Path] = {}
+    problems = []
+    for path in _images(folder):
+        if path.stem in found:
+            problems.append(f"{folder}: {found[path.stem].name} and {path.name} share a name; rename or remove one")
+        found[path.stem] = path
+    return found, problems

@@ -1,0 +1,73 @@
+"""Instance normalisation of tiles by statistics that are, nearly, those of the whole image.
+
+Each tile by its own would be another network: in a tile of nothing but sky, noise is as strong as everything else.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from smoothjax import models
+
+Statistics = list[tuple[jax.Array, jax.Array]]
+
+_PATCH = 64
+
+
+def sample(x: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+    """Patches spread evenly over `x`, `[1, H, W, C]`, put together to at most the size of a tile.
+
+    They are at full size: the statistics of a reduced image are those of a sharper one.
+    """
+    for axis, wanted in zip((1, 2), tile, strict=True):
+        size = x.shape[axis]
+        if size > wanted:
+            patch = min(_PATCH, wanted)
+            # On the grid of the network's features, as tiles are.
+            starts = np.linspace(0, size - patch, wanted // patch).astype(int) // 2 * 2
+            x = np.concatenate([x.take(np.arange(start, start + patch), axis) for start in starts], axis)
+    return x
+
+
+def measure(model: models.GCANet, x: jax.Array) -> Statistics:
+    """Means and variances of the input of every normalisation, in the order of the layers; changes the model."""
+    found: Statistics = []
+
+    def recorded(norm: Any) -> Callable[[jax.Array], jax.Array]:
+        def apply(y: jax.Array) -> jax.Array:
+            wide = y.astype(jnp.float32)
+            found.append((wide.mean((1, 2), keepdims=True), wide.var((1, 2), keepdims=True)))
+            return norm(y)
+
+        return apply
+
+    _replace_norms(model, recorded)
+    model(x)
+    return found
+
+
+def apply_with(model: models.GCANet, statistics: Statistics, x: jax.Array) -> jax.Array:
+    """The output of the model where these statistics take the place of those of `x`; changes the model."""
+    following: Iterator[tuple[jax.Array, jax.Array]] = iter(statistics)
+
+    def held(norm: Any) -> Callable[[jax.Array], jax.Array]:
+        def apply(y: jax.Array) -> jax.Array:
+            mean, variance = next(following)
+            scale, bias = (leaf[...].reshape(1, 1, 1, -1) for leaf in (norm.scale, norm.bias))
+            return ((y.astype(jnp.float32) - mean) * lax.rsqrt(variance + norm.epsilon) * scale + bias).astype(y.dtype)
+
+        return apply
+
+    _replace_norms(model, held)
+    return model(x)
+
+
+def _replace_norms(model: models.GCANet, make: Callable[[Any], Callable[[jax.Array], jax.Array]]) -> None:
+    blocks: Any = model.blocks
+    for module in (model, *blocks):
+        for name in [name for name in vars(module) if name.startswith("norm")]:
+            setattr(module, name, make(getattr(module, name)))

@@ -1,0 +1,70 @@
+"""An image looked at tile by tile, where the network needs too much memory for the whole of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+_SMALLEST = 32
+
+
+def check_tile(tile: tuple[int, int]) -> None:
+    """Raises ValueError unless tiles can have this height and width."""
+    if min(tile) < _SMALLEST or any(length % 2 for length in tile):
+        raise ValueError(
+            f"--tile must be two even numbers of pixels, at least {_SMALLEST}, got {tile[0]} {tile[1]}: try 512 512"
+        )
+
+
+def windows(size: tuple[int, int], tile: tuple[int, int]) -> list[tuple[list[int], int]]:
+    """Along each axis, where the tiles of an image of even size begin, and how long they are.
+
+    Tiles begin at even pixels, on the grid of the network's features, and two neighbours share a third or more.
+    """
+    return [
+        (_starts(length, min(length, wanted)), min(length, wanted)) for length, wanted in zip(size, tile, strict=True)
+    ]
+
+
+def tiled(network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+    """What a network makes of the tiles of `x`, blended where they overlap.
+
+    The network sees one tile at a time, all of one shape, so that its memory is that of a tile. Weights fall linearly
+    from the middle of a tile to its borders, and add up to 1 at every pixel.
+
+    Args:
+      network: maps `[1, h, w, C]` to `[1, h, w, K]`.
+      x: `[1, H, W, C]`, of even size.
+      tile: height and width of the tiles, even; an axis that is shorter is looked at whole.
+
+    Returns:
+      float32 `[1, H, W, K]`.
+    """
+    (tops, height), (lefts, width) = windows((x.shape[1], x.shape[2]), tile)
+    down, across = _weights(tops, height, x.shape[1]), _weights(lefts, width, x.shape[2])
+    blended: np.ndarray | None = None
+    for top, vertical in zip(tops, down, strict=True):
+        for left, horizontal in zip(lefts, across, strict=True):
+            window = np.s_[:, top : top + height, left : left + width]
+            part = np.asarray(network(x[window]), np.float32)
+            if blended is None:
+                blended = np.zeros((*x.shape[:3], part.shape[-1]), np.float32)
+            blended[window] += part * (vertical[:, None] * horizontal)[None, :, :, None]
+    assert blended is not None  # an axis has at least one tile
+    return blended
+
+
+def _starts(length: int, window: int) -> list[int]:
+    """Evenly spread, the last tile ends with the image."""
+    count = 1 + -(-(length - window) * 3 // (2 * window)) if length > window else 1
+    # Of even lengths, the last one is even as it is. Rounding down moves two tiles apart by a pixel at most.
+    return [i * (length - window) // max(1, count - 1) // 2 * 2 for i in range(count)]
+
+
+def _weights(starts: list[int], window: int, length: int) -> list[np.ndarray]:
+    """The weights of each tile along an axis; those of all tiles add up to 1."""
+    position = (np.arange(window) + 0.5) / window
+    tent = np.minimum(position, 1 - position)
+    total = np.zeros(length)
+    for start in starts:
+        total[start : start + window] += tent
+    return [(tent / total[start : start + window]).astype(np.float32) for start in starts]

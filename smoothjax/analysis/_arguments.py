@@ -1,0 +1,42 @@
+"""Checks of arguments that the measures share."""
+
+import operator
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def check_maps(name: str, maps: Any) -> jax.Array:
+    """Returns maps `[N, *S, C]` as an array."""
+    maps = jnp.asarray(maps)
+    chex.assert_rank(
+        maps,
+        {3, 4, 5},
+        custom_message=f"{name} must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes",
+    )
+    chex.assert_equal(
+        bool(jnp.issubdtype(maps.dtype, jnp.floating)),
+        True,
+        custom_message=f"{name} must be floating point, got {maps.dtype}: cast them, e.g. maps / 255.0",
+    )
+    if not maps.size:
+        raise ValueError(
+            f"{name} must hold something, got shape {maps.shape}: give at least one example and one channel"
+        )
+    return maps
+
+
+def check_int(name: str, value: Any, minimum: int) -> int:
+    """Returns `value` as a Python int of at least `minimum`."""
+    rule = f"{name} must be an int >= {minimum}, got {value!r}: give a number of pixels"
+    if isinstance(value, (bool, jax.Array)):
+        raise ValueError(rule)
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise ValueError(rule) from None
+    if value < minimum:
+        raise ValueError(rule)
+    return value

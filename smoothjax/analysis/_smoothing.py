@@ -1,0 +1,265 @@
+"""What the smoothing of a trained network has become."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from flax import nnx
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Path = tuple[str | int, ...]
+Kind = Literal["ss_conv", "group_interaction"]
+
+_SMOOTHER = "smoother"  # as `smoothjax.nn` calls it
+_LABELS: dict[Kind, str] = {"ss_conv": "SS filter", "group_interaction": "group interaction"}
+_CELL, _DPI = 2.3, 120
+
+
+class SmoothingParameter(NamedTuple):
+    """A smoothing parameter of a network.
+
+    Attributes:
+      path: keys from the model down to the layer.
+      kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis, or `"group_interaction"`, a square matrix of
+        weights of groups, row i for output group i.
+      value: the weights, float64.
+      distance: how far they are from the identity, from which training starts: the Frobenius norm of the difference
+        relative to that of the identity. 0 is the identity; an SS filter of zeros, or a group interaction of zeros, is
+        at 1. A pure number, as are the weights.
+    """
+
+    path: Path
+    kind: Kind
+    value: np.ndarray
+    distance: float
+
+
+def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]:
+    """Finds the SS filters and group-interaction matrices of a network, and how far each is from the identity.
+
+    Args:
+      model_or_params: a model, or its parameters as `nnx.State` or nested dicts: every array called `smoother` counts.
+        A filter and a matrix of the same shape, such as 9x9, are told apart by their layer in a model; in parameters
+        alone by which identity they are nearer to.
+
+    Returns:
+      One entry a layer, in the natural order of their paths: `conv2` before `conv10`.
+
+    Raises:
+      ValueError: a smoother is no array of one to three axes that an SS filter or a group interaction can have.
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, nn
+      >>> layer = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0))
+      >>> layer.smoother[...] = 0.75 * layer.smoother[...]
+      >>> for path, kind, value, distance in analysis.smoothing_parameters({"conv": nnx.state(layer)}):
+      ...     print(path, kind, value.shape, distance)
+      ('conv',) ss_conv (3, 3) 0.25
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Eqs. 3, 6 and 7.
+    """
+    if isinstance(model_or_params, nnx.Module):
+        kinds = dict(_declared(model_or_params))
+        leaves = _leaves(nnx.to_pure_dict(nnx.state(model_or_params)))
+    else:
+        tree = model_or_params
+        kinds, leaves = {}, _leaves(nnx.to_pure_dict(tree) if isinstance(tree, nnx.State) else _pure(tree))
+    found = []
+    for path, value in leaves:
+        if not path or path[-1] != _SMOOTHER:
+            continue
+        value = np.asarray(value).astype(np.float64)
+        kind, identity = _nearest(path[:-1], value, kinds.get(path[:-1]))
+        distance = float(np.linalg.norm(value - identity) / np.linalg.norm(identity))
+        found.append(SmoothingParameter(path[:-1], kind, value, distance))
+    return tuple(sorted(found, key=lambda parameter: _natural(parameter.path)))
+
+
+def describe_smoothing(parameters: Sequence[SmoothingParameter]) -> str:
+    """A table of smoothing parameters: path, kind, shape, distance from the identity and largest weight off it.
+
+    Args:
+      parameters: see `smoothing_parameters`.
+
+    Returns:
+      Lines of text.
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, nn
+      >>> layer = nn.GroupInteraction(2, 2, rngs=nnx.Rngs(0))
+      >>> print(analysis.describe_smoothing(analysis.smoothing_parameters({"gi": nnx.state(layer)})))
+      layer  kind               shape    distance from the identity  largest change
+      gi     group interaction  4x4                           0.000           0.000
+    """
+    rows = [("layer", "kind", "shape", "distance from the identity", "largest change")]
+    for path, kind, value, distance in parameters:
+        largest = float(np.abs(value - _identity(kind, value.shape)).max())
+        shape = "x".join(map(str, value.shape))
+        rows.append((_dotted(path), _LABELS[kind], shape, f"{distance:.3f}", f"{largest:.3f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    # Numbers stand on the right, below the heads of their columns.
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column > 2 else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def draw_smoothing(
+    parameters: Sequence[SmoothingParameter], *, title: str = "Smoothing parameters", columns: int = 4
+) -> "Figure":
+    """Draws smoothing parameters layer by layer, all in one colour scale that is symmetric about 0.
+
+    An SS filter is drawn over the offset of its taps in pixels; of a filter with three axes the slices along the first
+    stand side by side. A group interaction is drawn as a matrix, from input group to output group.
+
+    Args:
+      parameters: see `smoothing_parameters`; at least one.
+      title: heading of the figure.
+      columns: panels in a row.
+
+    Returns:
+      The figure; its `savefig` writes it.
+
+    Raises:
+      ValueError: there are no parameters, or columns is less than 1.
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, nn
+      >>> layer = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing="group_interaction", rngs=nnx.Rngs(0))
+      >>> figure = analysis.draw_smoothing(analysis.smoothing_parameters(nnx.List([layer])))
+      >>> figure.axes[0].get_title()
+      '0: 4x4\\n0.000 from the identity'
+    """
+    # Drawing is rare, and importing matplotlib is slow.
+    from matplotlib.figure import Figure
+
+    if not parameters:
+        raise ValueError("parameters must name at least one layer to draw: smooth the network first, see nn.smooth")
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}: give the number of panels in a row")
+    columns = min(columns, len(parameters))
+    rows = -(-len(parameters) // columns)
+    limit = max(float(np.abs(parameter.value).max()) for parameter in parameters)
+    limit = limit if math.isfinite(limit) and limit > 0 else 1.0
+    figure = Figure(figsize=(_CELL * columns + 1, (_CELL + 0.45) * rows + 0.6), dpi=_DPI, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    image: Any = None
+    for axes, parameter in zip(grid.flat, parameters, strict=False):
+        image = _draw(axes, parameter, limit)
+    for axes in grid.flat[len(parameters) :]:
+        axes.set_axis_off()
+    figure.colorbar(image, ax=grid, label="weight (output / input, no unit)", shrink=0.8)
+    figure.suptitle(title)
+    return figure
+
+
+def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> Any:
+    path, kind, value, distance = parameter
+    pixels = value.reshape(1, -1) if value.ndim == 1 else value
+    if value.ndim == 3:
+        # Slices side by side, nothing between them.
+        framed = np.concatenate([value, np.full((*value.shape[:2], 1), np.nan)], 2)
+        pixels = np.concatenate(list(framed), 1)[:, :-1]
+    extent = None
+    if kind == "ss_conv" and value.ndim < 3:
+        bottom, right = pixels.shape[0] / 2, pixels.shape[1] / 2
+        extent = (-right, right, bottom, -bottom)
+    image = axes.imshow(pixels, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+    horizontal, vertical = ("offset, pixels",) * 2 if kind == "ss_conv" else ("from group", "to group")
+    axes.set_xlabel(horizontal, fontsize=7)
+    axes.set_ylabel(vertical, fontsize=7)
+    for axis, length in ((axes.xaxis, pixels.shape[1]), (axes.yaxis, pixels.shape[0])):
+        axis.set_tick_params(labelsize=6)
+        axis.set_major_locator(_integers(length))
+    shape = "x".join(map(str, value.shape))
+    axes.set_title(f"{_dotted(path)}: {shape}\n{distance:.3f} from the identity", fontsize=7)
+    return image
+
+
+def _integers(length: int) -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(nbins=min(length, 8), integer=True)
+
+
+def _pure(tree: Any) -> Any:
+    """Nested dicts, whatever of Flax is in them."""
+    if isinstance(tree, nnx.State):
+        return nnx.to_pure_dict(tree)
+    if isinstance(tree, dict):
+        return {key: _pure(value) for key, value in tree.items()}
+    return tree[...] if isinstance(tree, nnx.Variable) else tree
+
+
+def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if not isinstance(tree, dict):
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, (*path, key))
+
+
+def _declared(model: nnx.Module) -> Iterator[tuple[Path, Kind]]:
+    """What the layers themselves say: this package looks at their attributes, and need not know their classes."""
+    found: Any = nnx.iter_graph(model)
+    for path, layer in found:
+        if not isinstance(layer, nnx.Module) or not hasattr(layer, _SMOOTHER):
+            continue
+        kind = getattr(layer, "smoothing", None)
+        if kind in _LABELS:
+            yield path, kind
+        elif hasattr(layer, "kernel_size") and not hasattr(layer, "kernel"):
+            yield path, "ss_conv"
+        elif hasattr(layer, "ndim"):
+            yield path, "group_interaction"
+
+
+def _nearest(path: Path, value: np.ndarray, kind: Kind | None) -> tuple[Kind, np.ndarray]:
+    """The kind of a smoother, and its identity."""
+    fitting: dict[Kind, np.ndarray] = {
+        k: _identity(k, value.shape) for k in _LABELS if kind in (None, k) and _fits(k, value.shape)
+    }
+    if not fitting:
+        raise ValueError(
+            f"{_dotted(path)}.{_SMOOTHER} has the shape {list(value.shape)}, which is neither an SS filter (odd, the "
+            "same along one to three axes) nor a group interaction (a square matrix): give the parameters of a network "
+            "of smoothjax.nn"
+        )
+    best = min(fitting, key=lambda k: float(np.linalg.norm(value - fitting[k])))
+    return best, fitting[best]
+
+
+def _fits(kind: Kind, shape: tuple[int, ...]) -> bool:
+    if kind == "group_interaction":
+        return len(shape) == 2 and shape[0] == shape[1] > 0
+    return 1 <= len(shape) <= 3 and all(length % 2 for length in shape)
+
+
+def _identity(kind: Kind, shape: tuple[int, ...]) -> np.ndarray:
+    if kind == "group_interaction":
+        return np.eye(shape[0])
+    identity = np.zeros(shape)
+    identity[tuple(length // 2 for length in shape)] = 1
+    return identity
+
+
+def _natural(path: Path) -> tuple[Any, ...]:
+    """Numbers within names count as numbers."""
+    parts = [part for key in path for part in (*re.split(r"(\d+)", str(key)), "")]
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))

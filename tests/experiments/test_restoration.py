@@ -1,0 +1,358 @@
+"""The restoration study from end to end, through the command line, and its parts."""
+
+import contextlib
+import dataclasses
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.common.run_folder import describe_run, load_config
+from experiments.restoration.__main__ import PROGRAM, main
+from experiments.restoration.config import Config, Method, Task
+from experiments.restoration.presets import PRESETS
+from experiments.restoration.sources import open_source
+from experiments.restoration.study import STUDY
+from smoothjax import models, nn
+from tests.experiments.command_line import run as run_study
+
+METHODS = get_args(Method)
+TINY = shlex.split(
+    "--model.width 2 --data.image-size 32 32 --data.crop-size 24 24 --data.train-images 16 --data.val-images 6 "
+    "--batch-size 4 --eval-batch-size 4 --log-every 8 --checkpoint-every 24"
+)
+OPTIONS = shlex.split("--steps 48 --evaluate-every 24 --optim.learning-rate 0.1")
+
+run = partial(run_study, study="restoration")
+
+
+def _main(*arguments):
+    """Runs a command in this process."""
+    assert main([str(argument) for argument in arguments]) == 0
+
+
+def _pixels(*shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def _save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Every method, one seed."""
+    folder = tmp_path_factory.mktemp("compare")
+    out, _ = run("compare", "demo", *TINY, *OPTIONS, folder=folder)
+    return folder, out
+
+
+def test_every_method_trains(compared):
+    folder, _ = compared
+    for method in METHODS:
+        log = (folder / f"runs/restoration/demo/{method}-seed0/metrics.jsonl").read_text().splitlines()
+        losses = [line["loss"] for line in map(json.loads, log) if line["split"] == "train"]
+        assert len(losses) == 6
+        assert losses[-1] < 0.8 * losses[0], method
+
+
+def test_compare_ends_with_a_table_a_report_and_figures(compared):
+    folder, out = compared
+    report = folder / "runs/restoration/demo"
+    text = (report / "report.md").read_text()
+    lines = [line for line in out.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == ["the degraded images", *STUDY.labels.values()]
+    assert all(line in text for line in lines)
+    for column in ("PSNR dB", "SSIM", "extra parameters", "s / step"):
+        assert f"| {column} " in lines[0]
+    assert "Haze of each image: airlight 0.7 .. 1, beta 0.6 .. 1.8, depth 0.2 .. 1.2" in text
+    results = json.loads((report / "report.json").read_text())["results"]
+    # Two convolutions in each of three blocks of rate 2 and three of rate 4.
+    extra = {"none": 0, "group_interaction": 6 * (4**2 + 16**2), "ss_conv": 6 * (3**2 + 7**2)}
+    assert {method: result["extra_parameters"] for method, (result,) in results.items()} == extra
+    plain = results["none"][0]["parameters"]
+    for method, (result,) in results.items():
+        assert result["parameters"] == plain + extra[method]
+        assert (result["largest_move"] > 0) == (method != "none")
+        assert result["val"]["degraded_psnr"] == results["none"][0]["val"]["degraded_psnr"]
+    for picture in ("restored.png", "curves.png"):
+        with Image.open(report / picture) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
+    """From its checkpoint in the middle, bitwise: crops, mirroring and haze are those of the batch."""
+    whole, resumed = compared[0] / "runs/restoration/demo/none-seed0", tmp_path / "resumed"
+    shutil.copytree(whole, resumed)
+    shutil.rmtree(resumed / "checkpoints/48")
+    (resumed / "result.json").unlink()
+    out, _ = run("train", "demo", *TINY, *OPTIONS, "--run", resumed, folder=tmp_path)
+    assert f"resuming {resumed} from step 24 of 48" in out
+    parameters = _parameters(whole)
+    assert len(parameters) > 40
+    for path, leaf in _parameters(resumed).items():
+        np.testing.assert_array_equal(parameters[path], leaf, err_msg=path)
+
+
+def _parameters(folder):
+    from experiments.restoration.runs import read_run
+
+    state = read_run(folder, "latest").state
+    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def test_evaluate_finds_what_training_found(compared, capsys):
+    path = compared[0] / "runs/restoration/demo/ss_conv-seed0"
+    shutil.copytree(path, path.with_name("eight"), dirs_exist_ok=True)
+    config = path.with_name("eight") / "config.yaml"
+    # This process has eight devices; training had one.
+    config.write_text(config.read_text().replace("eval_batch_size: 4", "eval_batch_size: 8"))
+    _main("evaluate", path.with_name("eight"))
+    out = capsys.readouterr().out
+    assert "PSNR dB" in out
+    assert "6 images of val, step 48" in out
+    evaluated = json.loads((path.with_name("eight") / "evaluation-val.json").read_text())
+    for name, value in json.loads((path / "result.json").read_text())["val"].items():
+        assert evaluated[name] == pytest.approx(value, rel=1e-3)
+
+
+def test_predict_by_a_run_and_by_tiles(compared, tmp_path, capsys):
+    """Odd sizes come back as they are; the line about tiles appears where there are several."""
+    path = compared[0] / "runs/restoration/demo/none-seed0"
+    _save(tmp_path / "odd.png", _pixels(45, 39))
+    Image.new("L", (34, 30), 90).save(tmp_path / "grey.png")
+    images = [tmp_path / "odd.png", tmp_path / "grey.png"]
+    _main("predict", path, *images, "--out", tmp_path / "whole", "--compare")
+    assert "tiles" not in capsys.readouterr().out
+    _main("predict", path, "--tile", 34, 36, *images, "--out", tmp_path / "tiled")
+    out = capsys.readouterr().out
+    assert "odd.png: 2 x 2 overlapping tiles of 34 x 36 pixels, normalised by statistics of a sample" in out
+    assert "grey.png: " not in out
+    written = {str(p.relative_to(tmp_path)) for p in tmp_path.glob("*/*")}
+    assert written == {
+        *(f"{folder}/{name}_restored.png" for folder in ("whole", "tiled") for name in ("odd", "grey")),
+        *(f"whole/{name}_compare.png" for name in ("odd", "grey")),
+    }
+    whole, tiles = (np.asarray(Image.open(tmp_path / f"{kind}/odd_restored.png")) for kind in ("whole", "tiled"))
+    assert whole.shape == tiles.shape == (45, 39, 3)
+    assert (whole != tiles).any()
+    grey = [(tmp_path / f"{kind}/grey_restored.png").read_bytes() for kind in ("whole", "tiled")]
+    assert grey[0] == grey[1]
+
+
+def test_filters_of_a_run(compared, tmp_path, capsys):
+    folder = compared[0] / "runs/restoration/demo"
+    _main("filters", folder / "group_interaction-seed0", "--out", tmp_path / "new/filters.png")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 14
+    assert lines[1].split()[:4] == ["blocks.0.conv1", "group", "interaction", "4x4"]
+    assert lines[12].split()[:4] == ["blocks.5.conv2", "group", "interaction", "16x16"]
+    assert min(float(line.split()[-2]) for line in lines[1:13]) > 0
+    with Image.open(tmp_path / "new/filters.png") as image:
+        assert min(image.size) > 600
+    assert main(["filters", str(folder / "none-seed0"), "--out", str(tmp_path / "none.png")]) == 1
+    assert "has no smoothing parameters: its dilated convolutions are not smoothed" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_the_published_images_and_filters(shared_data, tmp_path, capsys):
+    name, file = "0051_0.8_0.2", shared_data("gcanet/wacv_gcanet_dehaze.safetensors")
+    image = shared_data(f"gcanet/{name}_input.png")
+    _main("predict", "--weights", file, "--task", "dehaze", image, "--out", tmp_path, "--compare")
+    restored = np.asarray(Image.open(tmp_path / f"{name}_input_restored.png")).astype(int)
+    expected = np.asarray(Image.open(shared_data(f"gcanet/{name}_dehaze_expected.png"))).astype(int)
+    difference = np.abs(restored - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).any(-1).mean() < 1e-3
+    with Image.open(tmp_path / f"{name}_input_compare.png") as figure:
+        assert figure.size[0] > 1000
+    _main("filters", "--weights", file, "--out", tmp_path / "filters.png")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("blocks.")]
+    assert [row[3] for row in rows] == ["3x3"] * 6 + ["7x7"] * 6
+    assert all(0.3 < float(row[4]) < 1.6 for row in rows)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder of pairs, with two sizes and a file of another ending."""
+    for split, count in (("train", 4), ("val", 3)):
+        for i in range(count):
+            size = (26 + 2 * (i % 2), 31)
+            for kind, seed in (("degraded", i), ("clean", 100 + i)):
+                _save(
+                    tmp_path / f"pairs/{split}/{kind}/{i}.{'bmp' if kind == 'clean' else 'png'}",
+                    _pixels(*size, seed=seed),
+                )
+    return tmp_path / "pairs"
+
+
+def test_a_folder_of_pairs_and_rain(pairs, tmp_path, capsys):
+    (pairs / "train/clean/._0.png").write_bytes(b"of a file manager")
+    sizes = ["--batch-size", 8, "--eval-batch-size", 8, "--steps", 2]
+    _main("train", "folder", *TINY, *sizes, "--model.task", "derain", "--data.root", pairs, "--run", tmp_path / "run")
+    assert "(the degraded images: " in capsys.readouterr().out
+    config = load_config(tmp_path / "run", Config)
+    assert (config.model.task, config.data.name) == ("derain", "folder")
+    source = open_source(config.data, "val")
+    assert [source.size(i) for i in range(3)] == [(26, 31), (28, 31), (26, 31)]
+    np.testing.assert_array_equal(source[1]["image"], _pixels(28, 31, seed=1))
+    np.testing.assert_array_equal(source[1]["clean"], _pixels(28, 31, seed=101))
+    with np.load(tmp_path / "run/examples.npz") as kept:
+        np.testing.assert_array_equal(kept["degraded-1"], _pixels(28, 31, seed=1))
+        assert kept["restored-1"].shape == (28, 31, 3)
+
+
+def test_everything_wrong_with_pairs_in_one_report(pairs, tmp_path, capsys):
+    (pairs / "train/clean/0.bmp").unlink()
+    (pairs / "val/degraded/2.png").unlink()
+    _save(pairs / "train/clean/1.bmp", _pixels(28, 30))
+    whole = (pairs / "train/degraded/2.png").read_bytes()
+    (pairs / "train/degraded/2.png").write_bytes(whole[: len(whole) // 2])
+    for kind in ("degraded", "clean"):
+        _save(pairs / f"train/{kind}/small.png", _pixels(20, 40))
+    _save(pairs / "val/clean/1.png", _pixels(28, 31))
+    options = [*TINY, "--batch-size", 8, "--eval-batch-size", 8, "--data.root", pairs, "--run", tmp_path / "run"]
+    assert main(["train", "folder", *map(str, options)]) == 1
+    error = capsys.readouterr().err
+    for message in (
+        "6 problems with the images of",
+        "train: 1 of degraded/ without an image of that name in clean/ (0)",
+        "val: 1 of clean/ without an image of that name in degraded/ (2)",
+        "val/clean: 1.bmp and 1.png share a name",
+        "1.png: the degraded image is 28 x 31 pixels high and wide, the clean one 28 x 30; make them the same",
+        "2.png: cannot be read as an image",
+        "small: the image is 20 x 40 pixels high and wide, less than the 24 x 24 that are needed",
+    ):
+        assert message in error
+    assert not (tmp_path / "run").exists()
+    # Names are compared where files are not read.
+    assert main(["train", "folder", *map(str, options), "--data.no-check"]) == 1
+    assert "3 problems with the images" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "train folder --run RUN",
+            "name the images: --data.root FOLDER, a folder of {train,val,test}/{degraded,clean}",
+        ),
+        ("train haze --run RUN", "name the images: --data.root FOLDER, a folder of clean images"),
+        ("train folder --run RUN --data.root nowhere", "split 'train' of nowhere is incomplete: no folder"),
+        ("train haze --run RUN --data.root nowhere", "nowhere: no such folder"),
+        ("train haze --run RUN --data.root .", "split 'train' of . has no images: put some (jpg"),
+        ("train demo --run RUN --data.crop-size 65 64", "64 x 64 pixels high and wide, less than the 65 x 64"),
+        ("train demo --run RUN --data.crop-size 8 64", "--data.crop-size must be at least 11 11 pixels, got 8 64"),
+        ("train demo --run RUN --haze.beta 2 1", "--haze.beta must be two numbers 0 <= low <= high, got 2 1"),
+        ("train demo --run RUN --haze.airlight 0 2", "--haze.airlight must be two numbers 0 <= low <= high <= 1, got"),
+        ("train demo --run RUN --optim.learning-rate 0", "--optim.learning-rate must be positive and finite, got 0"),
+        ("train demo --run RUN --model.width 0", "width must be an int >= 1, got 0"),
+        ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
+        ("evaluate RUN", "holds no run (config.yaml is missing)"),
+        ("predict RUN", "name the images: python -m experiments.restoration predict RUN IMAGES... --out DIR, or"),
+        ("predict --weights w.npz --task dehaze", "name the images: "),
+        ("predict --weights w.npz a.png", "--weights needs --task dehaze or --task derain"),
+        ("predict --weights w.npz --task dehaze a.png b.png", "a.png: no such file\nb.png: no such file"),
+        ("predict RUN --task dehaze a.png", "--task goes with --weights"),
+        ("predict RUN a.png --tile 33 64", "--tile must be two even numbers of pixels, at least 32, got 33 64: try"),
+        ("filters", "name either a run or weights"),
+        ("filters RUN --weights w.npz", "name either a run or weights"),
+        ("filters RUN --out filters.svg", "--out must be a PNG file, got filters.svg: name it e.g. filters.png"),
+        ("filters --weights w.npz", "w.npz does not exist: check the path"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--batch-size", "8", "--eval-batch-size", "8"] if arguments.startswith("train") else []
+    words = arguments.split()
+    assert main([*words[:2], *sizes, *words[2:]]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_image_in_the_place_of_a_run_and_images_of_one_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "other/a.png"):
+        _save(Path(name), _pixels(4, 4))
+    Path("torn.png").write_bytes(b"\x89PNG\r\n")
+    weights = ["--weights", "w.npz", "--task", "dehaze"]
+    for arguments, message in (
+        (["a.png", "other/a.png"], "a.png is a file: name the folder of a run first, or --weights FILE"),
+        ([*weights, "a.png", "other/a.png", "torn.png"], "torn.png: cannot be read as an image"),
+        ([*weights, "a.png", "other/a.png"], "several images are called a: restore them into different folders"),
+        ([*weights, "other", "a.png"], "name either a run or --weights: other is a folder, w.npz a file of weights"),
+        ([*weights, "a.png", "--out", "torn.png"], "--out must be a folder, got the file torn.png: name another"),
+    ):
+        assert main(["predict", *arguments]) == 1
+        assert message in capsys.readouterr().err
+    assert not Path("predictions").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict [RUN] IMAGES...", "filters [RUN]"]),
+        ("train --help", ["presets:", "demo", "folder", "haze"]),
+        ("train haze --help", ["--data.root", "--model.smoothing", "--haze.beta", "--haze.airlight", "--precision"]),
+        ("compare demo --help", ["--methods", "(default: none group_interaction ss_conv)", "--seeds", "--out"]),
+        ("predict --help", ["[RUN] IMAGES...", "--weights", "--task", "--tile H W", "tiles change the result"]),
+        ("filters --help", ["RUN", "--weights", "--out"]),
+    ],
+)
+def test_help(capsys, arguments, expected):
+    with contextlib.suppress(SystemExit):
+        assert main(arguments.split()) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for word in expected:
+        assert word in out
+
+
+def test_help_imports_no_jax(repository):
+    code = (
+        "import sys; from experiments.restoration.__main__ import main\n"
+        "for arguments in (['train', 'demo', '--help'], ['predict', '--help']):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit: pass\n"
+        "assert not {'jax', 'flax', 'numpy', 'matplotlib', 'grain'} & set(sys.modules), 'imported too early'"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True)
+
+
+def test_choices_are_those_of_the_library():
+    assert METHODS == nn.SMOOTHINGS
+    assert get_args(Task) == models.TASKS
+    assert set(STUDY.labels) == set(METHODS) == set(PROGRAM.methods)
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_configurations_survive_their_file(preset, tmp_path):
+    config = PRESETS[preset].config
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
+    describe_run(tmp_path / "run", config)
+    assert load_config(tmp_path / "run", Config) == config
+    assert [config.with_method(method).method for method in METHODS] == list(METHODS)
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path):
+    out, _ = run(folder=tmp_path)
+    report = tmp_path / "runs/restoration/demo"
+    results = json.loads((report / "report.json").read_text())["results"]
+    assert list(results) == ["none", "group_interaction", "ss_conv"]
+    assert "| SS convolution " in out
+    for method, (result,) in results.items():
+        assert result["val"]["psnr"] > result["val"]["degraded_psnr"] + 5, method
+        assert result["val"]["ssim"] > result["val"]["degraded_ssim"] + 0.05, method
+    for name in ("report.md", "restored.png", "curves.png"):
+        assert (report / name).stat().st_size > 500
