@@ -16,9 +16,9 @@ class ModelConfig:
 
     upsampling: Method = "dcl"
     """Up-sampling layers of the decoder; dcl is the baseline, fast_pixel_dcl what the paper calls PixelDCL."""
-    latent_features: int = 128
+    latent_features: int = 64
     """Size of the latent vector."""
-    width: int = 64
+    width: int = 32
     """Channels of the first level, doubled at each of the next three."""
     likelihood: Literal["gaussian", "discretized_logistic"] = "gaussian"
     """Of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values themselves."""
@@ -46,7 +46,7 @@ class DataConfig:
 class OptimizerConfig:
     """Adam, whose rate falls to 0 along a cosine. The paper tells neither optimiser nor rate; these are ours."""
 
-    learning_rate: float = 0.001
+    learning_rate: float = 0.003
     """Initial rate."""
     scale_multiplier: float = 10.0
     """Factor of the rate for the one scale of the likelihood: a single number, it has a long way to go."""
