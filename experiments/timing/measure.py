@@ -68,7 +68,10 @@ def random_array(seed: int, *shape: int, scale: float = 1.0) -> jax.Array:
 
 
 def jax_peer(function: Callable[..., jax.Array], *arguments: jax.Array) -> Peer:
-    """A function of JAX arrays: its value, and the gradients of all arguments for a random cotangent, nothing else."""
+    """A function of JAX arrays: its value; and the gradients of all arguments for a random cotangent, nothing else.
+
+    What the gradients do not need is not computed: of a linear layer, the value.
+    """
     forward = jax.jit(function)
     cotangent = random_array(99, *jax.eval_shape(function, *arguments).shape)
     backward = jax.jit(lambda cotangent, *arguments: jax.vjp(function, *arguments)[1](cotangent))

@@ -1,5 +1,7 @@
 """Method 1: group interaction, in its two views, and the smoothed dilated convolution built on it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -82,6 +84,13 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     """
     x, rate = check_maps("x", x), check_int("rate", rate)
     weight = _check_weight(weight, rate ** (x.ndim - 2), x.dtype)
+    return _mixed(x, weight, rate)
+
+
+# Compiled here, so that calls outside jit do not compile its loop anew.
+@partial(jax.jit, static_argnums=2)
+def _mixed(x: jax.Array, weight: jax.Array, rate: int) -> jax.Array:
+    """The block-wise map on checked arguments."""
     dtype = accumulation_dtype(x.dtype)
     mixed = mix_phases(split_blocks(x, rate).astype(dtype), weight.astype(dtype))
     return merge_blocks(mixed.astype(x.dtype), rate, x.shape[1:-1])

@@ -49,19 +49,29 @@ def broadcast_sum(blocks: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def row_product(blocks: jax.Array, weight: jax.Array) -> jax.Array:
-    """The same by matrix products, a row of blocks at a time, whose transpose for the matrix is one of rows by rows."""
-    ndim = blocks.ndim // 2 - 1
-    rows = blocks if ndim == 1 else blocks.reshape(-1, *blocks.shape[2:])
-    shape = rows.shape[1:]  # without the number of rows: [r, B2, r, ..., C], in one dimension [B1, r, C]
-    first = [axis for axis in range(len(shape)) if axis % 2 == (1 if ndim == 1 else 0)][:ndim]
-    order = (*first, *(axis for axis in range(len(shape)) if axis not in first))
-    back = [order.index(axis) for axis in range(len(shape))]
+    """The same by matrix products, a row of blocks at a time, whose transpose for the matrix is one of rows by rows.
+
+    The loop runs over rows, never over examples, which may be on different devices. In one dimension there are no rows.
+    """
+    ndim, count = blocks.ndim // 2 - 1, blocks.shape[1]
+    if not isinstance(count, int):  # symbolic, under jax.export
+        return broadcast_sum(blocks, weight)
+    if ndim == 1:
+        return _product(blocks, weight, phases=(2,))
 
     # Keeping the transposed rows for the backward pass would copy the map.
     @jax.checkpoint
-    def mix(row: jax.Array) -> jax.Array:
-        apart = row.transpose(order)
-        mixed = jnp.dot(weight, apart.reshape(math.prod(apart.shape[:ndim]), -1), precision=lax.Precision.HIGHEST)
-        return mixed.reshape(apart.shape).transpose(back)
+    def mix(index: jax.Array) -> jax.Array:
+        row = lax.dynamic_index_in_dim(blocks, index, 1, keepdims=False)  # [N, r, B2, r, ..., C]
+        return _product(row, weight, phases=tuple(range(1, 2 * ndim, 2)))
 
-    return lax.map(mix, rows).reshape(blocks.shape)
+    return jnp.moveaxis(lax.map(mix, jnp.arange(count)), 0, 1)
+
+
+def _product(x: jax.Array, weight: jax.Array, phases: tuple[int, ...]) -> jax.Array:
+    """The matrix over the axes of the phases, taken together."""
+    order = (*phases, *(axis for axis in range(x.ndim) if axis not in phases))
+    apart = x.transpose(order)
+    rest = math.prod(apart.shape[len(phases) :])
+    mixed = jnp.dot(weight, apart.reshape(weight.shape[0], rest), precision=lax.Precision.HIGHEST)
+    return mixed.reshape(apart.shape).transpose([order.index(axis) for axis in range(x.ndim)])

@@ -19,9 +19,10 @@ from ._transpose import as_transpose_of
 
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps.
 _MAX_SHIFTED_TAPS = 49
-# On CPU, a sum of more taps is taken image by image: a loop keeps XLA from fusing it with the transposition that the
+# On CPU, a sum of more taps is taken strip by strip: a loop keeps XLA from fusing it with the transposition that the
 # gradient of the next convolution begins with, which then strides through memory at every tap (40 instead of 16 ms).
 _MAX_FUSED_TAPS = 9
+_STRIPS = 4
 # Output positions a block, by number of axes: a block and its surroundings should fill the matrix units, no more.
 _BLOCK = {1: 64, 2: 8, 3: 4}
 # With fewer channels than this, blocks are twice as long, lest the products become too small.
@@ -35,7 +36,7 @@ def filter_maps(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     if taps > _MAX_SHIFTED_TAPS:
         return blocked_product(x, kernel, rate)
     if taps > _MAX_FUSED_TAPS and jax.default_backend() == "cpu":
-        return lax.map(lambda image: shifted_sum(image[None], kernel, rate)[0], x)
+        return strip_by_strip(x, kernel, rate)
     return shifted_sum(x, kernel, rate)
 
 
@@ -67,39 +68,69 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     return total
 
 
+def strip_by_strip(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """The plain form in a loop over strips of the first spatial axis."""
+    length = _out_size(x, kernel, rate)[0]
+    # A symbolic size (jax.export) cannot be cut; and a loop of one is none.
+    if not isinstance(length, int) or length < 2:
+        return shifted_sum(x, kernel, rate)
+    strip = -(-length // _STRIPS)
+    count, reach = -(-length // strip), (kernel.shape[0] - 1) * rate
+    x = _pad_end(x, [count * strip - length])
+
+    def one(start: jax.Array) -> jax.Array:
+        return shifted_sum(lax.dynamic_slice_in_dim(x, start, strip + reach, 1), kernel, rate)
+
+    y = jnp.moveaxis(lax.map(one, strip * jnp.arange(count)), 0, 1)
+    return y.reshape(y.shape[0], count * strip, *y.shape[3:])[:, :length]
+
+
 def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     """The same by products, block by block: a banded matrix times a block of the output and what surrounds it.
 
-    The transpose with respect to the kernel multiplies blocks by blocks, over the channels, and adds the diagonals.
+    The transpose with respect to the kernel multiplies blocks by blocks, over the channels, and adds the diagonals. The
+    loop runs over places, never over examples, which may be on different devices.
     """
     ndim, zero = x.ndim - 2, x.dtype.type(0)
+    size, batch, channels = _out_size(x, kernel, rate), x.shape[0], x.shape[-1]
+    if not all(isinstance(length, int) for length in size):  # symbolic, under jax.export
+        return shifted_sum(x, kernel, rate)
     if rate > 1:
         kernel = lax.pad(kernel, zero, [(0, 0, rate - 1)] * ndim)
-    size, channels = _out_size(x, kernel, 1), x.shape[-1]
-    largest = _BLOCK[ndim] if channels >= _MIN_CHANNELS else 2 * _BLOCK[ndim]
+    narrow = isinstance(channels, int) and channels < _MIN_CHANNELS
+    largest = 2 * _BLOCK[ndim] if narrow else _BLOCK[ndim]
     counts = [-(-length // largest) for length in size]
     blocks = [-(-length // count) for length, count in zip(size, counts, strict=True)]
-    missing = [count * block - length for count, block, length in zip(counts, blocks, size, strict=True)]
-    x = lax.pad(x, zero, [(0, 0, 0), *((0, more, 0) for more in missing), (0, 0, 0)])
+    full = [count * block for count, block in zip(counts, blocks, strict=True)]
+    x = _pad_end(x, [whole - length for whole, length in zip(full, size, strict=True)])
     window = [block + taps - 1 for block, taps in zip(blocks, kernel.shape, strict=True)]
     for block in blocks:
         kernel = _banded(kernel, block)
     # From [block, window] of each axis to one matrix.
-    matrix = kernel.transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2)).reshape(math.prod(blocks), -1)
+    matrix = kernel.transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
+    matrix = matrix.reshape(math.prod(blocks), math.prod(window))
 
     # Keeping the blocks for the backward pass would copy the map several times over.
     @jax.checkpoint
-    def block_at(start: jax.Array) -> jax.Array:
-        part = lax.dynamic_slice(x, (*start, 0), (1, *window, channels))
-        return jnp.dot(matrix, part.reshape(-1, channels), precision=lax.Precision.HIGHEST)
+    def block_at(corner: jax.Array) -> jax.Array:
+        part = x
+        for axis, length in enumerate(window):
+            part = lax.dynamic_slice_in_dim(part, corner[axis], length, axis + 1)
+        part = part.reshape(batch, math.prod(window), channels)
+        return jax.vmap(lambda image: jnp.dot(matrix, image, precision=lax.Precision.HIGHEST))(part)
 
-    corners = [range(x.shape[0]), *(range(0, n * block, block) for n, block in zip(counts, blocks, strict=True))]
-    y = lax.map(block_at, jnp.array(list(itertools.product(*corners))))
-    y = y.reshape(x.shape[0], *counts, *blocks, channels)
-    order = [1 + axis + shift for axis in range(ndim) for shift in (0, ndim)]
-    y = y.transpose(0, *order, 2 * ndim + 1)
-    y = y.reshape(x.shape[0], *(n * block for n, block in zip(counts, blocks, strict=True)), channels)
+    corners = itertools.product(*(range(0, whole, block) for whole, block in zip(full, blocks, strict=True)))
+    y = lax.map(block_at, jnp.array(list(corners), jnp.int32))  # [places, N, block, C]
+    y = y.reshape(*counts, batch, *blocks, channels)
+    order = [ndim, *(axis + shift for axis in range(ndim) for shift in (0, ndim + 1)), 2 * ndim + 1]
+    y = y.transpose(order).reshape(batch, *full, channels)
     return y[(slice(None), *(slice(length) for length in size))]
+
+
+def _pad_end(x: jax.Array, missing: list[int]) -> jax.Array:
+    """Zeros at the end of the first spatial axes."""
+    rest = x.ndim - 1 - len(missing)
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((0, more, 0) for more in missing), *[(0, 0, 0)] * rest])
 
 
 def _banded(kernel: jax.Array, block: int) -> jax.Array:
@@ -109,7 +140,7 @@ def _banded(kernel: jax.Array, block: int) -> jax.Array:
     """
     taps, rest = kernel.shape[0], kernel.shape[1:]
     padded = jnp.pad(jnp.moveaxis(kernel, 0, -1), [(0, 0)] * len(rest) + [(0, block)])
-    rows = jnp.broadcast_to(padded[..., None, :], (*rest, block, taps + block)).reshape(*rest, -1)
+    rows = jnp.broadcast_to(padded[..., None, :], (*rest, block, taps + block)).reshape(*rest, block * (taps + block))
     return rows[..., : block * (taps + block - 1)].reshape(*rest, block, taps + block - 1)
 
 

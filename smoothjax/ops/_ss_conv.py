@@ -1,5 +1,7 @@
 """Method 2: separable and shared (SS) convolution, and the smoothed dilated convolution built on it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -45,10 +47,18 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
     x, rate = check_maps("x", x), check_int("rate", rate)
     kernel = _check_filter("kernel", kernel, (None,) * (x.ndim - 2), x.dtype)
     pairs = resolve_padding(padding, kernel.shape, rate, x.shape[1:-1])
+    return _filtered(x, kernel, pairs, rate)
+
+
+# Compiled here, so that calls outside jit do not compile its loops anew.
+@partial(jax.jit, static_argnums=(2, 3))
+def _filtered(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:
+    """The filter on checked arguments."""
     dtype, channels = accumulation_dtype(x.dtype), x.shape[-1]
     # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
     # channels 7x7 takes twice as long, at 1024 three times. Some channels more keep them apart.
-    apart = 16 if jax.default_backend() == "cpu" and channels % 512 == 0 and max(kernel.shape) > 3 else 0
+    aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
+    apart = 16 if aliases and jax.default_backend() == "cpu" else 0
     padded = jnp.pad(pad_zeros(x, pairs).astype(dtype), [(0, 0)] * (x.ndim - 1) + [(0, apart)])
     # The barrier has the padded maps written once; without it their borders are tested at every tap.
     y = filter_maps(lax.optimization_barrier(padded), kernel.astype(dtype), rate)

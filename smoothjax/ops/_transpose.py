@@ -12,7 +12,7 @@ def as_transpose_of(function: Callable[[jax.Array], jax.Array], like: jax.Array)
 
     Args:
       function: the linear map of cotangents, written for speed.
-      like: an array of the shape and dtype of these cotangents.
+      like: an array of the type of these cotangents; under `shard_map` that says over which axes they vary, too.
     """
-    transposed = jax.linear_transpose(function, jax.ShapeDtypeStruct(like.shape, like.dtype))
+    transposed = jax.linear_transpose(function, like)
     return lambda tangent: transposed(tangent)[0]

@@ -46,8 +46,15 @@ def test_white_noise_keeps_its_variance(method):
     """A network starts alike with every method; away from the border, where zeros enter."""
     layer = build(lambda rngs: nn.UpConv(64, 256, method=method, rngs=rngs))
     y = np.asarray(layer(random(0, 1, 16, 16, 64)))[:, 4:-4, 4:-4]
-    # Interpolation and ICNR repeat pixels; the noise they see is less than white, or the same in all phases.
-    assert np.mean([phase.var() for phase in ops.periodic_subsample(y, rate=2)]) == pytest.approx(1.0, rel=0.35)
+    variances = [float(phase.var()) for phase in ops.periodic_subsample(y, rate=2)]
+    # Pixels of a sample are few and their neighbours alike; a gain that is missing is a factor of 2 or more.
+    assert variances == pytest.approx([1.0] * 4, rel=0.3)
+
+
+def test_empty_batches():
+    for method in nn.UPSAMPLINGS:
+        layer = build(lambda rngs, method=method: nn.UpConv(3, 2, method=method, rngs=rngs))
+        assert layer(jnp.zeros((0, 4, 5, 3))).shape == (0, 8, 10, 2)
 
 
 @pytest.mark.parametrize(
