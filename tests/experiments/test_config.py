@@ -84,7 +84,7 @@ def test_configurations_survive_their_file(study, preset, tmp_path):
         assert load_classes(tmp_path / "run/classes.yaml") == Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
         environments = json.loads((tmp_path / "run/environment.json").read_text())
         assert len(environments) == starts
-        assert environments[-1]["command"].startswith(f"python -m experiments.{study} ")
+        assert environments[-1]["command"].startswith(f"python -m experiments.{study}")
     check_run(tmp_path / "run", config)
 
 

@@ -185,7 +185,7 @@ def _parameters(folder):
         ("train celeba --run RUN", "the data set celeba lies in a folder or a zip file: add --data.root FOLDER_OR_ZIP"),
         ("train celeba --run RUN --data.root nowhere", "nowhere: no such file or folder; give img_align_celeba.zip"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
-        ("train demo --run RUN --steps 0", "max_steps must be at least 1 step, got 0"),
+        ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),
         ("train demo --run RUN --optim.learning-rate 0", "--optim.learning-rate must be positive and finite, got 0"),
         ("train demo --run RUN --optim.beta -1", "--optim.beta must be finite and not negative, got -1"),
         ("train demo --run RUN --optim.scale-multiplier 0", "--optim.scale-multiplier must be positive"),
