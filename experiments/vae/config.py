@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from ..common.config import RunConfig
+from ..common.config import Precision, RunConfig
 from ..common.upsampling import Upsampling
 
 Method = Upsampling
@@ -22,7 +22,7 @@ class ModelConfig:
     """Channels of the first level, doubled at each of the next three."""
     likelihood: Literal["gaussian", "discretized_logistic"] = "gaussian"
     """Of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values themselves."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     """Of the convolutions; parameters, batch statistics and loss stay float32."""
 
 

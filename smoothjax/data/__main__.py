@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def _prepare(arguments: list[str]) -> None:
     out = options.out or Path(DATA_DIR, name)
     built = prepare(options.builder, options.source, out, overwrite=options.overwrite, progress=True)
     counts = ", ".join(f"{split} {info.num_examples:,}" for split, info in built.info.splits.items())
-    where = "" if out == Path(DATA_DIR, name) else f" --data {out}"
+    where = "" if out == Path(DATA_DIR, name) else f" --data {shlex.quote(str(out))}"
     print(f"{out} holds {kind().name}: {counts}. Next:\n  {PROGRAM} info {name}{where}\n  {PROGRAM} show {name}{where}")
 
 
@@ -147,6 +148,8 @@ def _open(name: str, data: Path, classes: str | None) -> tuple[Path, dict[str, S
     there = [path.name for path in data.iterdir() if is_prepared(path)] if data.is_dir() else []
     if folder.name not in BUILDERS and (hint := _close(folder.name, [*there, *BUILDERS])):
         raise FileNotFoundError(f"there is no prepared data set in {folder}{hint}")
+    if there and folder.name not in BUILDERS:
+        raise FileNotFoundError(f"there is no prepared data set in {folder}; {data} holds {', '.join(sorted(there))}")
     return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
 
 

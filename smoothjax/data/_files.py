@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
@@ -44,14 +44,15 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Reads a mask as class indices, never as colours.
 
     Args:
-      path: an 8-bit grey or palette image; the numbers stored are the labels, a palette is ignored.
+      path: a grey or palette image of at most 8 bits; the numbers stored are the labels, a palette is ignored.
 
     Returns:
       uint8 `[H, W]`.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no image, is truncated, or is of another mode, such as a coloured mask.
+      ValueError: the file is no image, is truncated, has more than 8 bits, or is of another mode, such as a coloured
+        mask.
 
     Example:
       >>> import pathlib, tempfile
@@ -80,13 +81,40 @@ def decode_image(file: Path | bytes, name: str, at_least: tuple[int, int] | None
 
 def decode_mask(file: Path | bytes, name: str) -> np.ndarray:
     """`read_mask` of a file or of its content; `name` stands in the errors."""
+    return decode_mask_and_palette(file, name)[0]
+
+
+def decode_mask_and_palette(file: Path | bytes, name: str) -> tuple[np.ndarray, list[int] | None]:
+    """`decode_mask`, and the colours of a palette image, red, green and blue of each label in turn."""
     image = open_image(file, name, upright=False)
-    if image.mode not in ("L", "P"):
+    if image.mode in _SIXTEEN_BITS:
+        raise ValueError(
+            f"{name}: a mask must have 8 bits a pixel, this one has 16 or more (mode {image.mode}); its labels must be "
+            "0 .. 255: store them as an 8-bit grey PNG"
+        )
+    if image.mode not in ("1", "L", "P"):
         raise ValueError(
             f"{name}: a mask must be an 8-bit grey (L) or palette (P) image whose pixels are class indices, "
             f"this one has mode {image.mode}; convert its colours to indices and store it as PNG"
         )
-    return np.array(image)
+    label = np.array(image, np.uint8)
+    if image.mode == "L" and (bits := _bits(file, image)) in (2, 4):
+        # Pillow stretches grey to 0 .. 255.
+        label //= 255 // (2**bits - 1)
+    return label, image.getpalette()
+
+
+def _bits(file: Path | bytes, image: Image.Image) -> int:
+    """How many bits a grey pixel has in the file."""
+    if image.format == "PNG":
+        # Pillow does not tell; the header comes first in every PNG, with the bits at this place.
+        if isinstance(file, Path):
+            with file.open("rb") as opened:
+                file = opened.read(25)
+        return file[24]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))[0]
+    return 8
 
 
 def is_plain(image: Image.Image) -> bool:

@@ -30,8 +30,8 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     place = out.with_name(out.name + SUFFIX)
     first = not place.parent.exists()
     lock = _lock(place)
+    old = place / "old"
     try:
-        old = place / "old"
         if old.exists() and not out.exists():
             # A run was killed between the two renamings below: the old data set is the only whole one.
             old.rename(out)
@@ -43,7 +43,9 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         yield place
         _replace(out, place / "data", old)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if out.exists() or not old.exists():
+            shutil.rmtree(place, ignore_errors=True)
+        # Else the old data set could not be put back: it is the only whole one, and the next run puts it back.
         os.close(lock)
         if first:
             # Made for nothing, unless something is in it.
@@ -55,11 +57,13 @@ def _replace(out: Path, new: Path, old: Path) -> None:
     if not out.exists():
         new.rename(out)
         return
-    out.rename(old)
     try:
+        out.rename(old)
         new.rename(out)
-    except OSError:
-        old.rename(out)
+    # Also when a person interrupts it: between the two there is no data set.
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
         raise
 
 

@@ -1,5 +1,6 @@
 """From the archives of a data set to records that are read quickly and known to be right."""
 
+import dataclasses
 import difflib
 import os
 import re
@@ -10,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -58,7 +59,7 @@ def prepare(
     Args:
       data_set: name of the data set, one of `builders.BUILDERS`, or a builder.
       source: folder of the archives or of what was in them, or one archive; None downloads what may be downloaded.
-      out: folder of the result; None is `data/NAME`.
+      out: folder of the result; None is `data/NAME`. A link stays, and the folder that it names is made.
       overwrite: whether to replace a data set that `out` holds already.
       progress: whether to show a progress bar, on a terminal.
       **options: fields of the builder, where `data_set` is a name.
@@ -70,7 +71,7 @@ def prepare(
       InvalidDataError: files cannot be used; `problems` holds a line for each, the message the first 50.
       FileNotFoundError: `source` is missing, or not this data set; the message shows what was expected.
       FileExistsError: `out` is there already.
-      ValueError: the data set or an option is unknown, or an archive is damaged.
+      ValueError: the data set or an option is unknown, `out` is no folder that can be made, or an archive is damaged.
 
     Example:
       >>> import pathlib, tempfile
@@ -86,7 +87,7 @@ def prepare(
       (1, 'street', (3, 4))
     """
     builder = _builder(data_set, options)
-    out = Path(DATA_DIR, builder.name) if out is None else Path(out).expanduser()
+    out = _resolved(Path(DATA_DIR, builder.name) if out is None else out)
     problems_file = out.with_name(f"{out.name}.problems.txt")
     with whole_folder(out, overwrite=overwrite) as place:
         if source is None:
@@ -116,7 +117,28 @@ def _builder(data_set: str | Builder, options: dict[str, Any]) -> Builder:
         close = difflib.get_close_matches(data_set, BUILDERS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"choose one of {', '.join(BUILDERS)}"
         raise ValueError(f"unknown data set {data_set!r}: {hint}")
+    known = [field.name for field in dataclasses.fields(cast(Any, BUILDERS[data_set]))]
+    if unknown := [option for option in options if option not in known]:
+        close = difflib.get_close_matches(unknown[0], known, 1)
+        choices = f"its options are {', '.join(known)}" if known else "it has none"
+        hint = f"did you mean {close[0]!r}?" if close else choices
+        raise ValueError(f"unknown option {unknown[0]!r} of {data_set}: {hint}")
     return BUILDERS[data_set](**options)
+
+
+def _resolved(out: str | Path) -> Path:
+    """The folder itself, not a link to it: what is renamed at the end would replace the link."""
+    try:
+        path = Path(out).expanduser().resolve()
+    except RuntimeError as error:  # no home folder, or links in a circle
+        raise ValueError(f"{out}: no folder can be made there ({error}); name another one (--out)") from error
+    # The folder is made anew, which takes it away from everything that runs in it, such as the user's shell.
+    if path in (Path(path.anchor), Path.cwd()):
+        what = "the root of the file system" if path == Path(path.anchor) else "the folder that this runs in"
+        raise ValueError(
+            f"the folder of the result is {str(out)!r}, {what}; name a new folder, such as data/NAME (--out)"
+        )
+    return path
 
 
 def _download(builder: Builder, folder: Path, progress: bool) -> Path:

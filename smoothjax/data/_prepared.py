@@ -1,5 +1,6 @@
 """Reading prepared data sets."""
 
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from ._incomplete import SUFFIX
 from ._metadata import LabelCounts, Metadata, read_metadata
 from ._prepare import DATA_DIR
 from ._source import InvalidDataError, Record, Source, checked_index
+from .builders import BUILDERS
 
 
 class PreparedSource:
@@ -185,10 +187,13 @@ def require_metadata(folder: Path) -> Metadata:
     state = ""
     if folder.with_name(folder.name + SUFFIX).exists():
         state = " (its preparation still runs, or was interrupted: start it again)"
+    known = folder.name in BUILDERS
+    names = "" if known else f"NAME is one of {', '.join(BUILDERS)}; "
     raise FileNotFoundError(
         f"there is no prepared data set in {folder}{state}; prepare it:\n"
-        f"  python -m smoothjax.data prepare {folder.name} --source DIR --out {folder}\n"
-        "python -m smoothjax.data lists the data sets"
+        f"  python -m smoothjax.data prepare {folder.name if known else 'NAME'} --source DIR "
+        f"--out {shlex.quote(str(folder))}\n"
+        f"{names}python -m smoothjax.data lists the data sets"
     )
 
 

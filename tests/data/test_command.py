@@ -105,10 +105,16 @@ def test_another_place(streets, capsys):
     assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets") == (
         1,
         "",
-        "error: fast/streets holds a prepared data set already; use it, or prepare it again with --overwrite "
-        "(overwrite=True in Python), or choose another folder (--out)\n",
+        f"error: {streets}/fast/streets holds a prepared data set already; use it, or prepare it again with "
+        "--overwrite (overwrite=True in Python), or choose another folder (--out)\n",
     )
     assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets", "--overwrite")[0] == 0
+
+
+def test_a_place_with_a_space_can_be_pasted(streets, capsys):
+    _, out, _ = _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "my streets")
+    assert out.endswith("info camvid --data 'my streets'\n  python -m smoothjax.data show camvid --data 'my streets'\n")
+    assert "--source DIR --out 'no streets'\n" in _run(capsys, "info", "./no streets")[2]
 
 
 def test_options_of_a_data_set(streets, capsys):
@@ -164,6 +170,12 @@ def test_faces_have_attributes_and_no_labels(streets, capsys):
         (["info"], 2, "name the data set or its folder: python -m smoothjax.data info NAME"),
         (["info", "camvi"], 1, "no prepared data set in data/camvi: did you mean camvid?"),
         (["info", "camvid"], 1, "prepare camvid --source DIR --out data/camvid"),
+        (["info", "nosuch"], 1, "prepare NAME --source DIR --out data/nosuch\nNAME is one of voc2012, cityscapes"),
+        (
+            ["prepare", "camvid", "--source", "CamVid", "--out", ""],
+            1,
+            "the folder of the result is '.', the folder that",
+        ),
         (["show", "camvid", "--split", "train"], 1, "prepare camvid --source DIR --out data/camvid"),
     ],
 )
@@ -178,6 +190,7 @@ def test_mistakes_about_what_is_there(streets, capsys):
     _run(capsys, "prepare", "camvid", "--source", "CamVid")
     assert "has no split 'vall': did you mean val?" in _run(capsys, "show", "camvid", "--split", "vall")[2]
     assert "images must be at least 1, got 0" in _run(capsys, "show", "camvid", "--images", "0")[2]
+    assert "no prepared data set in data/nosuch; data holds camvid\n" in _run(capsys, "info", "nosuch")[2]
     assert _run(capsys, "prepare")[0] == 2
 
 

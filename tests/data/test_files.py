@@ -1,10 +1,14 @@
-"""Reading images at a fraction of their size."""
+"""Reading images at a fraction of their size, and masks of few bits."""
+
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from smoothjax import data
+from smoothjax.data._files import decode_mask
 from tests.data.archives import jpeg, png
 
 
@@ -67,3 +71,34 @@ def test_refuses(tmp_path, at_least):
     (tmp_path / "a.png").write_bytes(png(_gradient((8, 8))))
     with pytest.raises(ValueError, match="at_least must be a positive height and width in pixels"):
         data.read_image(tmp_path / "a.png", at_least=at_least)
+
+
+def _grey_png(label, bits):
+    """Grey of any depth, of which Pillow writes 1, 8 and 16 alone."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    digits = (label[..., None] >> np.arange(bits)[::-1] & 1).reshape(len(label), -1)
+    rows = b"".join(b"\0" + np.packbits(row).tobytes() for row in digits.astype(np.uint8))
+    header = struct.pack(">IIBBBBB", label.shape[1], label.shape[0], bits, 0, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + content
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_masks_of_few_bits_hold_the_numbers_stored(tmp_path, bits):
+    label = np.arange(2**bits, dtype=np.uint8).reshape(2, -1)
+    (tmp_path / "a.png").write_bytes(_grey_png(label, bits))
+    read = data.read_mask(tmp_path / "a.png")
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, label)
+    assert decode_mask((tmp_path / "a.png").read_bytes(), "a").tolist() == label.tolist()
+
+
+def test_masks_of_many_bits(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(np.arange(6, dtype=np.uint16).reshape(2, 3)))
+    with pytest.raises(
+        ValueError, match=r"a\.png: a mask must have 8 bits a pixel, this one has 16 or more .*; its labels"
+    ):
+        data.read_mask(tmp_path / "a.png")

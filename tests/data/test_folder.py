@@ -168,8 +168,8 @@ def test_two_images_of_one_name(tmp_path):
         ),
         (np.zeros((8, 6), np.uint8), "the mask is 8 x 6 pixels high and wide, its image 6 x 8"),
         (Image.new("RGB", (8, 6)), "this one has mode RGB; convert its colours to indices"),
-        (Image.new("1", (8, 6)), "this one has mode 1"),
-        (Image.fromarray(np.zeros((6, 8), np.uint16)), "this one has mode I;16"),
+        (Image.new("LA", (8, 6)), "this one has mode LA"),
+        (Image.fromarray(np.zeros((6, 8), np.uint16)), "must have 8 bits a pixel, this one has 16 or more"),
     ],
 )
 def test_a_bad_mask_raises_when_read(tmp_path, mask, message):

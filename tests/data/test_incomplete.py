@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +106,59 @@ def test_killed_between_the_two_renamings(tmp_path):
         data.prepare("camvid", root, out)
     assert len(data.PreparedSource(out, "train")) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+@pytest.mark.parametrize("often", [1, 2])
+def test_interrupted_between_the_two_renamings(tmp_path, monkeypatch, often):
+    """The old data set is put back: at once, or by the next run if that is interrupted as well."""
+    root, out = _streets(tmp_path / "in"), tmp_path / "out"
+    data.prepare("camvid", root, out)
+    rename, calls = Path.rename, []
+
+    def interrupt(path, target):
+        calls.append(path.name)
+        if 1 < len(calls) < 2 + often:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            data.prepare("camvid", root, out, overwrite=True)
+    assert calls == ["out", "data", "old"]
+    assert out.exists() == (often == 1)
+    with pytest.raises(FileExistsError, match="holds a prepared data set already"):
+        data.prepare("camvid", root, out)
+    assert len(data.PreparedSource(out, "train")) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
+
+
+def test_a_link_stays(tmp_path):
+    """Whether the folder that it names is there or not."""
+    root, link, target = _streets(tmp_path / "in"), tmp_path / "link", tmp_path / "far/away"
+    link.symlink_to(target)
+    for overwrite in (False, True):
+        data.prepare("camvid", root, link, overwrite=overwrite)
+        assert link.is_symlink()
+        assert not target.is_symlink()
+        assert len(data.PreparedSource(target, "train")) == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["far", "in", "link"]
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", "../here"])
+def test_places_that_cannot_be_made_anew(tmp_path, monkeypatch, out):
+    root = _streets(tmp_path / "in")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match=rf"the folder of the result is '{out}', the .*; name a new folder"):
+        data.prepare("camvid", root, out)
+
+
+def test_links_in_a_circle(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises((ValueError, OSError), match="a"):
+        data.prepare("camvid", _streets(tmp_path / "in"), tmp_path / "a")
 
 
 def test_interrupted_by_hand(tmp_path):

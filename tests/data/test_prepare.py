@@ -187,6 +187,10 @@ def test_unknown_names_and_options(tmp_path):
         data.prepare("cityscape", tmp_path)
     with pytest.raises(ValueError, match=r"unknown data set 'xyz': choose one of voc2012, cityscapes"):
         data.prepare("xyz", tmp_path)
+    with pytest.raises(ValueError, match="unknown option 'mask' of folder: did you mean 'masks'"):
+        data.prepare("folder", tmp_path, mask="masks")
+    with pytest.raises(ValueError, match="unknown option 'seed' of camvid: it has none"):
+        data.prepare("camvid", tmp_path, seed=1)
     with pytest.raises(ValueError, match="options masks go into the builder"):
         data.prepare(builders.Folder(), tmp_path, masks="masks")
 

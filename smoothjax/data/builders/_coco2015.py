@@ -40,6 +40,10 @@ class Coco2015(Builder):
     archives: ClassVar[tuple[str, ...]] = ("train20*.zip", "val20*.zip", "annotations_trainval20*.zip")
     bases: ClassVar[tuple[str, ...]] = ("", "coco", "COCO")
 
+    def __post_init__(self):
+        if self.year not in (None, *_YEARS):
+            raise ValueError(f"year must be one of {', '.join(map(str, _YEARS))}, got {self.year!r}")
+
     def expected(self) -> tuple[Expected, ...]:
         """What a source should hold."""
         return (
@@ -54,7 +58,12 @@ class Coco2015(Builder):
     def plan(self, tree: SourceTree) -> Plan:
         """Finds the examples, in the order of their file names."""
         years = {year: found for year in _YEARS if (found := self._found(tree, year))}
-        if self.year is not None:
+        if self.year is not None and years:
+            if self.year not in years:
+                raise FileNotFoundError(
+                    f"{tree.root} holds MS-COCO of {', '.join(map(str, years))}, not of {self.year}; choose another "
+                    "--year (year= in Python), or another source"
+                )
             years = {year: found for year, found in years.items() if year == self.year}
         if not years:
             raise wrong_folder(self, tree)

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from .._classes import IGNORE_LABEL, Classes, default_colors, load_classes
-from .._files import open_image
+from .._files import decode_mask_and_palette
 from ._plan import (
     IMAGE_SUFFIXES,
     MASK_SUFFIXES,
@@ -29,16 +27,18 @@ from ._split import divide
 from ._tree import File, SourceTree, join
 
 _CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
+_SPLIT = re.compile(r"(train|training|trainval|val|valid|validation|dev|test|testing)([\W\d_].*)?", re.IGNORECASE)
+"""How folders of splits are usually named."""
 
 
 @dataclass(frozen=True)
 class Folder(Builder):
     """Your own images and masks, paired by name: one folder of each, or one of each for every split.
 
-    A mask is an 8-bit grey or palette image (PNG, BMP, TIFF or GIF): the numbers stored are the labels, 255 is ignored.
-    The classes are those of `classes`, or of `classes.yaml`, `.yml` or `.json` in the folder; without, they are the
-    numbers found in the masks, in the colours of a palette mask. Images that do not come in splits are divided by the
-    file `splits`, or else by chance.
+    All of it may lie in one folder of any name. A mask is a grey or palette image of at most 8 bits (PNG, BMP, TIFF or
+    GIF): the numbers stored are the labels, 255 is ignored. The classes are those of `classes`, or of `classes.yaml`,
+    `.yml` or `.json` in the folder; without, they are the numbers found in the masks, in the colours of a palette mask.
+    Images that do not come in splits are divided by the file `splits`, or else by chance.
 
     Args:
       images: name of the folder of images.
@@ -83,19 +83,79 @@ class Folder(Builder):
         problems: list[str] = []
         warnings: list[str] = []
         masks: list[File] = []
-        folders = [f for f in tree.folders("") if tree.is_folder(join(f, self.images)) and re.fullmatch(r"\w+", f)]
-        if tree.is_folder(self.images) and tree.is_folder(self.masks):
-            examples = self._pairs(tree, "", masks, problems)
+        base = self._base(tree)
+        if all(self._parts(tree, base)):
+            problems += self._beside_images(tree, base)
+            examples = self._pairs(tree, base, masks, problems)
             if self.splits is not None:
-                splits = _listed(self.splits, examples, problems, warnings)
+                splits = _listed(Path(self.splits).expanduser(), examples, problems, warnings)
             else:
                 fractions = {"val": self.val_fraction, "test": self.test_fraction}
                 splits = divide(examples, fractions, self.seed) if examples else {"train": []}
-        elif folders and self.splits is None:
-            splits = {folder: self._pairs(tree, folder, masks, problems) for folder in folders}
+                absent = [split for split, fraction in fractions.items() if fraction and split not in splits]
+                warnings += [f"too few images to divide: without split {split}" for split in absent if examples]
         else:
-            raise wrong_folder(self, tree)
-        return Plan(self._classes(tree, masks, warnings), splits, problems, warnings)
+            folders, unmatched = self._split_folders(tree, base)
+            if not folders or self.splits is not None:
+                raise FileNotFoundError("\n".join([str(wrong_folder(self, tree)), *unmatched]))
+            problems += unmatched
+            splits = {folder: self._pairs(tree, join(base, folder), masks, problems) for folder in folders}
+            if "train" not in splits:
+                warnings.append(f"no split train: the splits are named like the folders, {', '.join(splits)}")
+        return Plan(self._classes(tree, base, masks, warnings), splits, problems, warnings)
+
+    def _base(self, tree: SourceTree) -> str:
+        """Where the data set begins: an archive often holds everything in one folder, named like the archive."""
+        base = ""
+        while not any(self._parts(tree, base)):
+            folders = tree.folders(base)
+            if len(folders) != 1 or _SPLIT.fullmatch(folders[0]):
+                break
+            base = join(base, folders[0])
+        return base
+
+    def _parts(self, tree: SourceTree, folder: str) -> tuple[bool, bool]:
+        """Whether a folder of images and one of masks lie in a folder."""
+        return tree.is_folder(join(folder, self.images)), tree.is_folder(join(folder, self.masks))
+
+    def _own(self) -> set[str]:
+        """The folders of images and masks, which are none of splits."""
+        return {self.images.partition("/")[0], self.masks.partition("/")[0]}
+
+    def _beside_images(self, tree: SourceTree, base: str) -> list[str]:
+        """A line for each folder of a split that lies beside the images that come in none."""
+        folders = [folder for folder in tree.folders(base) if folder not in self._own()]
+        return [
+            f"{tree.root / base / folder}: not used, it lies beside {tree.root / base / self.images}; keep either the "
+            "folders of the splits or the one that is to be divided, and move the other elsewhere"
+            for folder in folders
+            if any(self._parts(tree, join(base, folder)))
+        ]
+
+    def _split_folders(self, tree: SourceTree, base: str) -> tuple[list[str], list[str]]:
+        """The folders of splits, and a line for each folder that seems to be one and cannot be used."""
+        folders: list[str] = []
+        unmatched: list[str] = []
+        beside: list[str] = []
+        for folder in tree.folders(base):
+            where = tree.root / base / folder
+            images, masks = self._parts(tree, join(base, folder))
+            if folder in self._own():
+                beside.append(f"{where}: not used, it lies beside the folders of the splits; move it elsewhere")
+            elif images and masks and re.fullmatch(r"\w+", folder):
+                folders.append(folder)
+            elif images and masks:
+                name = re.sub(r"\W+", "_", folder)
+                unmatched.append(f"{where}: the name of a split is letters, digits and _; rename it, such as {name}")
+            elif images or masks:
+                there, absent = (self.images, self.masks) if images else (self.masks, self.images)
+                unmatched.append(f"{where}: holds {there}/ without {absent}/; add it, or move the folder elsewhere")
+            elif _SPLIT.fullmatch(folder):
+                unmatched.append(
+                    f"{where}: holds neither {self.images}/ nor {self.masks}/; put the images and masks into these, or "
+                    "move the folder elsewhere"
+                )
+        return folders, unmatched + beside if folders else unmatched
 
     def _pairs(self, tree: SourceTree, base: str, masks: list[File], problems: list[str]) -> list[Example]:
         """The examples of one folder of images; their masks are added to `masks`."""
@@ -105,12 +165,13 @@ class Folder(Builder):
         images = stems(tree.walk(join(base, self.images), IMAGE_SUFFIXES), problems)
         return pair(images, found, str(tree.root / where), problems)
 
-    def _classes(self, tree: SourceTree, masks: Sequence[File], warnings: list[str]) -> Classes:
+    def _classes(self, tree: SourceTree, base: str, masks: Sequence[File], warnings: list[str]) -> Classes:
         if self.classes is not None:
-            return load_classes(self.classes)
-        for name in _CLASS_FILES:
-            if file := tree.file(name):
-                return _load(name, file)
+            return load_classes(Path(self.classes).expanduser())
+        for folder in dict.fromkeys((base, "")):
+            for name in _CLASS_FILES:
+                if file := tree.file(join(folder, name)):
+                    return _load(name, file)
         classes = _found_in(masks)
         warnings.append(
             f"no {_CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
@@ -135,11 +196,10 @@ def _found_in(masks: Sequence[File]) -> Classes:
 
     def look(file: File) -> tuple[int, list[int] | None]:
         try:
-            image = open_image(file.read(), file.path, upright=False)
+            label, palette = decode_mask_and_palette(file.read(), file.path)
         except ValueError:
             return 0, None  # told in the report, with everything else
-        label = np.asarray(image) if image.mode in ("L", "P") else np.zeros(1, np.uint8)
-        return int(label[label != IGNORE_LABEL].max(initial=0)), image.getpalette()
+        return int(label[label != IGNORE_LABEL].max(initial=0)), palette
 
     with ThreadPoolExecutor() as pool:
         seen = list(pool.map(look, masks))

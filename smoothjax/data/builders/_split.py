@@ -14,11 +14,12 @@ def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: in
 
     Args:
       examples: examples of different names.
-      fractions: the share of each part, 0 .. 1; a share above 0 is at least one example.
+      fractions: the share of each part, 0 .. 1; a share above 0 is at least one example, as long as one is left to
+        train.
       seed: another one gives another choice.
 
     Returns:
-      `train` and each part of a share above 0, in the order of the examples.
+      `train` and each part that has examples, in the order of the examples.
 
     Raises:
       ValueError: the shares are negative, or leave nothing to train.
@@ -37,7 +38,8 @@ def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: in
     part_of = dict.fromkeys(names, "train")
     for split, fraction in fractions.items():
         count = max(1, round(fraction * len(names))) if fraction else 0
+        count = min(count, max(0, len(ranked) - 1))
         part_of.update(dict.fromkeys(ranked[:count], split))
         ranked = ranked[count:]
-    splits = ["train", *(split for split, fraction in fractions.items() if fraction)]
+    splits = ["train", *(split for split in fractions if split in part_of.values())]
     return {split: [example for example in examples if part_of[example.name] == split] for split in splits}

@@ -21,7 +21,8 @@ class Voc2012(Builder):
 
     `train_aug` is the set of 10,582 images that most papers train on: those of the Semantic Boundaries Dataset (SBD)
     and of VOC's own train set, without VOC's val. It comes from the masks in `SegmentationClassAug` or from SBD's
-    `cls/*.mat`; an image that VOC itself has labelled keeps VOC's mask. In `test` no pixel is labelled.
+    `cls/*.mat`; an image that VOC itself has labelled keeps VOC's mask. Without the list of val there is no
+    `train_aug`: val would be in it. In `test` no pixel is labelled.
 
     Example:
       >>> Voc2012().name
@@ -41,7 +42,7 @@ class Voc2012(Builder):
         return (
             Expected("VOCdevkit/VOC2012/", ("JPEGImages", "ImageSets", "SegmentationClass")),
             Expected("  JPEGImages/NAME.jpg", ("JPEGImages",)),
-            Expected("  ImageSets/Segmentation/train.txt, val.txt", (_LISTS,)),
+            Expected("  ImageSets/Segmentation/train.txt, val.txt", (f"{_LISTS}/train.txt", f"{_LISTS}/val.txt")),
             Expected("  ImageSets/Segmentation/test.txt", (f"{_LISTS}/test.txt",), optional=True),
             Expected("  SegmentationClass/NAME.png", ("SegmentationClass", "SegmentationClassAug")),
             Expected("SegmentationClassAug/NAME.png, augmented masks", ("SegmentationClassAug",), optional=True),
@@ -66,12 +67,14 @@ class Voc2012(Builder):
             raise wrong_folder(self, tree)
 
         warnings = [f"no {_LISTS}/{split}.txt: without split {split}" for split in ("train", "val") if not lists[split]]
+        if more and not lists["val"]:
+            warnings.append(f"no {_LISTS}/val.txt: without split train_aug, which could not be kept free of val")
         images = stems(tree.files(join(base, "JPEGImages"), (".jpg", ".jpeg")), problems)
         find = _Finder(str(tree.root / base), images, problems)
         splits = {split: find.examples(split, lists[split], labelled) for split in ("train", "val") if lists[split]}
         if any(name in images for name in lists["test"]):
             splits["test"] = find.examples("test", lists["test"], None)
-        if more:
+        if more and lists["val"]:
             names = lists["train_aug"] or sorted({*more, *lists["train"]})
             held_out = set(lists["val"])
             names = [name for name in names if name not in held_out]

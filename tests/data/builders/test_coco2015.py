@@ -194,3 +194,11 @@ def test_another_folder(tmp_path):
     files = below(_files(2017, _Instances(), {"1": b""}), "train2017")
     with pytest.raises(FileNotFoundError, match=r"annotations/instances_train2014\.json.* MISSING\n"):
         data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+
+
+def test_years(tmp_path):
+    with pytest.raises(ValueError, match="year must be one of 2014, 2015, 2017, got 2016"):
+        data.prepare("coco2015", tmp_path, year=2016)
+    unpack(tmp_path / "in", {"annotations/instances_val2017.json": b"{}", "val2017/1.jpg": b""})
+    with pytest.raises(FileNotFoundError, match=r"in holds MS-COCO of 2017, not of 2014; choose another --year"):
+        data.prepare("coco2015", tmp_path / "in", tmp_path / "out", year=2014)

@@ -177,3 +177,79 @@ def test_empty_folders(tmp_path):
         (tmp_path / "in" / name).mkdir(parents=True)
     with pytest.raises(data.InvalidDataError, match="split train is empty"):
         data.prepare("folder", tmp_path / "in", tmp_path / "out")
+
+
+def test_too_few_images_to_divide(tmp_path, capsys):
+    root = unpack(tmp_path / "in", _files(names=_NAMES[:2]))
+    data.prepare("folder", root, tmp_path / "out", val_fraction=0.5, test_fraction=0.4)
+    assert {split: len(_names(tmp_path / "out", split)) for split in ("train", "val")} == {"train": 1, "val": 1}
+    assert "too few images to divide: without split test\n" in capsys.readouterr().err
+    data.prepare("folder", unpack(tmp_path / "one", _files(names=_NAMES[:1])), tmp_path / "of one")
+    assert data.prepared_splits(tmp_path / "of one") == ("train",)
+
+
+def test_paths_as_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    files = {f"in/{path}": content for path, content in _files().items()}
+    unpack(tmp_path, {**files, "splits.txt": b"street 01 train\n", "names.json": b'["a", "b", "c"]'})
+    data.prepare("folder", "~/in", "~/out", splits="~/splits.txt", classes="~/names.json")
+    assert _names(tmp_path / "out", "train") == ["street 01"]
+    assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_everything_in_one_folder(tmp_path, archive):
+    """As a folder is packed by most programs: it is the data set, and no split."""
+    files = {f"download/photos/{path}": content for path, content in _files().items()}
+    files["download/photos/classes.yaml"] = _CLASSES
+    root = zipped(tmp_path / "in.zip", files) if archive else unpack(tmp_path / "in", files)
+    data.prepare("folder", root, tmp_path / "out")
+    assert data.prepared_splits(tmp_path / "out") == ("train", "val")
+    assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("road", "car", "sky")
+
+
+def test_folders_of_splits_in_one_folder(tmp_path):
+    files = {"classes.yaml": _CLASSES, **_files("x/train/images", "x/train/labels")}
+    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out")
+    assert_holds(tmp_path / "out", "train", _IMAGES, _LABELS)
+    assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("road", "car", "sky")
+    # Only that of a split is left: it stays one.
+    data.prepare("folder", tmp_path / "in/x", tmp_path / "other")
+    assert data.prepared_splits(tmp_path / "other") == ("train",)
+
+
+def test_folders_that_match_nothing(tmp_path):
+    files = {"notes/readme.txt": b"none of them", "images/a.png": b"", "test/pictures/a.png": b""}
+    for split in ("train", "val-2020", "my split"):
+        files |= _files(f"{split}/images", f"{split}/labels", names=_NAMES[:1])
+    root = unpack(tmp_path / "in", {**files, "val/labels/a.png": b"", "extra/images/a.png": b""})
+    with pytest.raises(data.InvalidDataError) as caught:
+        data.prepare("folder", root, tmp_path / "out")
+    assert sorted(caught.value.problems) == [
+        f"{root}/extra: holds images/ without labels/; add it, or move the folder elsewhere",
+        f"{root}/images: not used, it lies beside the folders of the splits; move it elsewhere",
+        f"{root}/my split: the name of a split is letters, digits and _; rename it, such as my_split",
+        f"{root}/test: holds neither images/ nor labels/; put the images and masks into these, or move the folder "
+        "elsewhere",
+        f"{root}/val-2020: the name of a split is letters, digits and _; rename it, such as val_2020",
+        f"{root}/val: holds labels/ without images/; add it, or move the folder elsewhere",
+    ]
+    (root / "images").rename(tmp_path / "elsewhere")
+    (root / "train").rename(root / "train-2020")
+    with pytest.raises(FileNotFoundError, match=r"train-2020: the name of a split is .*, such as train_2020"):
+        data.prepare("folder", root, tmp_path / "out")
+
+
+def test_splits_beside_images(tmp_path):
+    root = unpack(tmp_path / "in", {**_files(), **_files("train/images", "train/labels"), "test/code.py": b""})
+    with pytest.raises(data.InvalidDataError) as caught:
+        data.prepare("folder", root, tmp_path / "out")
+    assert [problem.partition(";")[0] for problem in caught.value.problems] == [
+        f"{root}/train: not used, it lies beside {root}/images"
+    ]
+
+
+def test_no_split_to_train_with(tmp_path, capsys):
+    files = {**_files("a/images", "a/labels"), **_files("b/images", "b/labels")}
+    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out")
+    assert "no split train: the splits are named like the folders, a, b\n" in capsys.readouterr().err

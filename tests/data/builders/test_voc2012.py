@@ -104,6 +104,19 @@ def test_a_list_says_the_order(tmp_path, devkit):
     assert_holds(tmp_path / "out", "train_aug", _IMAGES, expected)
 
 
+def test_without_the_list_of_val(tmp_path, devkit, capsys):
+    """Nothing would keep val out of train_aug."""
+    del devkit[f"{_ROOT}/ImageSets/Segmentation/val.txt"]
+    root = unpack(tmp_path / "in", {**devkit, **_SBD})
+    data.prepare("voc2012", root, tmp_path / "out")
+    assert data.prepared_splits(tmp_path / "out") == ("train",)
+    err = capsys.readouterr().err
+    assert "no ImageSets/Segmentation/val.txt: without split train_aug, which could not be kept free of val\n" in err
+    (root / _ROOT / "ImageSets/Segmentation/train.txt").rename(root / _ROOT / "ImageSets/Segmentation/train_aug.txt")
+    with pytest.raises(FileNotFoundError, match=r"train\.txt, val\.txt +MISSING\n"):
+        data.prepare("voc2012", root, tmp_path / "other")
+
+
 def test_everything_wrong_in_one_report(tmp_path, devkit):
     folder = unpack(tmp_path / "in", {**devkit, **_SBD}) / _ROOT
     (folder / "JPEGImages/2007_a.jpg").unlink()
