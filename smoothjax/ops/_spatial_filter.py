@@ -44,7 +44,7 @@ def filter_maps(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
 def _filter_maps_jvp(rate: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y = filter_maps(x, kernel, rate)
+    y: Any = filter_maps(x, kernel, rate)
     of_maps = as_transpose_of(partial(_flipped, kernel, rate), y)(dx)
     return y, of_maps + blocked_product(x, dkernel, rate)
 

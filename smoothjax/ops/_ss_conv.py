@@ -1,6 +1,7 @@
 """Method 2: separable and shared (SS) convolution, and the smoothed dilated convolution built on it."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +62,7 @@ def _filtered(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...
     apart = 16 if aliases and jax.default_backend() == "cpu" else 0
     padded = jnp.pad(pad_zeros(x, pairs).astype(dtype), [(0, 0)] * (x.ndim - 1) + [(0, apart)])
     # The barrier has the padded maps written once; without it their borders are tested at every tap.
-    y = filter_maps(lax.optimization_barrier(padded), kernel.astype(dtype), rate)
+    y: Any = filter_maps(lax.optimization_barrier(padded), kernel.astype(dtype), rate)
     return y[..., :channels].astype(x.dtype)
 
 
