@@ -60,6 +60,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.keep_buffers and any(os.environ.get(name) != value for name, value in KEEP_BUFFERS.items()):
         # They are read when a process starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | KEEP_BUFFERS)
+    if options.out.suffix not in (".png", ".pdf", ".svg"):
+        print(f"error: --out must end in .png, .pdf or .svg, got {options.out}", file=sys.stderr)
+        return 1
     from ..common.run_folder import environment
     from .measure import measure_all
     from .networks import network_cases

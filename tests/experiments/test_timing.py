@@ -87,7 +87,11 @@ def test_from_the_command_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--repeats", "0"], "--repeats must be at least 1, got 0"), (["--out", "no/where.png"], "folder does not exist")],
+    [
+        (["--repeats", "0"], "--repeats must be at least 1, got 0"),
+        (["--out", "no/where.png"], "folder does not exist"),
+        (["--out", "bars.pgn"], "--out must end in .png, .pdf or .svg, got bars.pgn"),
+    ],
 )
 def test_refuses_before_it_measures(capsys, arguments, message):
     assert main(arguments) == 1
