@@ -1,4 +1,4 @@
-"""Lists runs, and what their configurations differ in: `python -m experiments.runs [FOLDER]`; imports no JAX."""
+"""Lists runs, and what their configurations differ in; imports no JAX."""
 
 import importlib
 import json

@@ -17,7 +17,7 @@ LAYERS = {
     },
     "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl"},
     "metrics": {"jax", "chex", "numpy"},
-    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops"},
+    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops"},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 

@@ -26,10 +26,12 @@ class Preset(Generic[C]):
     Attributes:
       config: the configuration.
       note: one line: what it is, and how long it takes.
+      recipe: of a paper, tells table rows, command, time and published scores; for the help of the preset alone.
     """
 
     config: C
     note: str
+    recipe: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Compare(Generic[C, M]):
     """Seeds of the runs of each method."""
     out: Path | None = None
     """Folder of the runs and the report; by default runs/STUDY/PRESET."""
+    dry_run: bool = False
+    """Whether to compile the step of each method and compare their costs, without training or writing anything."""
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
@@ -162,6 +166,8 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     else:
         options, default = generic[program.config, program.method], Compare(preset.config, program.methods)
     description = f"{kind.__doc__} Preset: {preset.note}."
+    if preset.recipe is not None and {"-h", "--help"} & set(arguments):
+        description += f"\n\n{preset.recipe()}"
     run(program, name, _parse(options, arguments[1:], f"{program.name} {command} {name}", default, description))
 
 
@@ -195,8 +201,13 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     from smoothjax.training import say
 
     from .compare import compare
+    from .train import dry_compare
 
-    say(compare(study, options.config, options.methods, options.seeds, options.out or _runs(program, preset)))
+    out = options.out or _runs(program, preset)
+    if options.dry_run:
+        say(dry_compare(study, options.config, options.methods, out))
+        return
+    say(compare(study, options.config, options.methods, options.seeds, out))
 
 
 def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:

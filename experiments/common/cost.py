@@ -1,5 +1,6 @@
 """What a training step costs, as the compiler sees it."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,28 +16,47 @@ from .study import Job
 
 def describe_step(job: Job, config: RunConfig, mesh: Mesh) -> str:
     """Parameters by group, FLOPs and bytes of a step, and its memory, in Markdown; compiles, and runs nothing."""
+    costs = [[name, value] for name, value in step_costs(job, config, mesh).items()]
+    return "\n\n".join([parameter_table(job.network.params), _title(config, mesh), align(["", ""], costs)])
+
+
+def compare_steps(jobs: Mapping[str, Callable[[], Job]], config: RunConfig, mesh: Mesh) -> str:
+    """The same of several networks, a row for each, made one after the other."""
+    rows, header = [], []
+    for name, make in jobs.items():
+        job = make()
+        params, costs = job.network.params, step_costs(job, config, mesh)
+        header = ["", "parameters", "of them smoothing", *costs]
+        rows.append([name, f"{count(params):,}", f"{count(_smoothers(params)):,}", *costs.values()])
+    return f"{_title(config, mesh)}\n\n{align(header, rows)}"
+
+
+def step_costs(job: Job, config: RunConfig, mesh: Mesh) -> dict[str, str]:
+    """FLOPs, bytes and memory of a step by name, with their units; compiles, and runs nothing."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
     batch = training.shard_batch(next(job.iterator), mesh)
     step: Any = training.compile_step(job.loss_fn, job.optimizer, mesh, accumulate=config.accumulate)
-    compiled = step.lower(abstract, batch).compile()
-    return "\n\n".join([parameter_table(job.network.params), _cost(compiled, config, mesh)])
+    return _costs(step.lower(abstract, batch).compile())
 
 
 def parameter_table(params: Any) -> str:
     """Parameters of each part of a network, and how many of them smooth."""
-    smoothing = training.label_parameters(params, nn.is_smoother)
 
-    def row(name: str, tree: Any, flags: Any) -> list[str]:
-        smoothers = [leaf for leaf, flag in zip(*map(jax.tree.leaves, (tree, flags)), strict=True) if flag]
-        return [name, f"{count(tree):,}", f"{count(smoothers):,}"]
+    def row(name: str, tree: Any) -> list[str]:
+        return [name, f"{count(tree):,}", f"{count(_smoothers(tree)):,}"]
 
-    rows = [row(str(name), params[name], smoothing[name]) for name in params]
-    return align(["parameters of", "number", "of them smoothing"], [*rows, row("all", params, smoothing)])
+    rows = [row(str(name), {name: params[name]}) for name in params]
+    return align(["parameters of", "number", "of them smoothing"], [*rows, row("all", params)])
 
 
-def _cost(compiled: Any, config: RunConfig, mesh: Mesh) -> str:
+def _smoothers(params: Any) -> list[Any]:
+    flags = training.label_parameters(params, nn.is_smoother)
+    return [leaf for leaf, smooths in zip(*map(jax.tree.leaves, (params, flags)), strict=True) if smooths]
+
+
+def _costs(compiled: Any) -> dict[str, str]:
     cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     # The state is donated: what goes out lies where it came in.
     peak = memory and (
@@ -53,9 +73,12 @@ def _cost(compiled: Any, config: RunConfig, mesh: Mesh) -> str:
     if memory:
         lines["of which state and batch"] = _number(memory.argument_size_in_bytes, 2**20, "MiB")
         lines["of which activations and other temporaries"] = _number(memory.temp_size_in_bytes, 2**20, "MiB")
+    return lines
+
+
+def _title(config: RunConfig, mesh: Mesh) -> str:
     parts = f" in {config.accumulate} parts, of which the compiler counts one" if config.accumulate > 1 else ""
-    title = f"A step of {config.batch_size} images{parts}, on each of {mesh.size} x {jax.devices()[0].device_kind}:"
-    return f"{title}\n\n{align(['', ''], [[name, value] for name, value in lines.items()])}"
+    return f"A step of {config.batch_size} images{parts}, on each of {mesh.size} x {jax.devices()[0].device_kind}:"
 
 
 def _number(value: float | None, unit: float, name: str) -> str:

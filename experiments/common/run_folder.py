@@ -27,7 +27,7 @@ _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "
 FIRST_STUDY = "segmentation"
 
 # What may change when a run is resumed: none of it changes its parameters.
-_FREE = {
+FREE = {
     "data.root",
     "data.check",
     "init.checkpoint",
@@ -146,7 +146,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         then, now = old.get(name), new.get(name)
         if isinstance(then, dict) and isinstance(now, dict):
             lines += _differences(then, now, f"{prefix}{name}.")
-        elif then != now and prefix + name not in _FREE:
+        elif then != now and prefix + name not in FREE:
             lines.append(f"{prefix}{name}: {then} there, {now} now")
     return lines
 

@@ -1,7 +1,8 @@
 """Trains one run, from its configuration to its result."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from jax.sharding import Mesh
 from smoothjax import nn, training
 
 from .config import RunConfig
-from .cost import describe_step
+from .cost import compare_steps, describe_step
 from .mirror import check_mirror, open_mirror
 from .network import count
 from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, write
-from .study import Evaluation, Result, Study
+from .study import Evaluation, Job, Result, Study
 
 
 def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool = True) -> Result:
@@ -40,7 +41,9 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
     last: list[Evaluation] = []
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
-        last[:] = [job.evaluate(state, config.evaluate_images)]
+        # The last evaluation is the result: it takes the whole split.
+        ends = int(state.step) == config.steps
+        last[:] = [job.evaluate(state, None if ends else config.evaluate_images)]
         return last[0].scores
 
     def watch(log: training.RunLog, step: int, state: training.TrainState) -> None:
@@ -66,10 +69,8 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
             accumulate=config.accumulate,
             progress=progress,
         )
-    # The result is that of the last step, over the whole split: what the loop has just found, unless it looked at a
-    # part of the split, or had nothing left to do.
-    whole = bool(last) and config.evaluate_images is None
-    evaluation = last[0] if whole else job.evaluate(fitted.state, None)
+    # What the loop has just found, unless it had nothing left to do.
+    evaluation = last[0] if last else job.evaluate(fitted.state, None)
     results, examples = job.summarize(fitted.state, evaluation)
     summary = {
         "method": config.method,
@@ -93,6 +94,21 @@ def dry_run(study: Study[Any], config: RunConfig, folder: Path) -> str:
     job = study.prepare(config, mesh, progress=False)
     training.say("compiling the training step")
     return describe_step(job, config, mesh)
+
+
+def dry_compare(study: Study[Any], config: RunConfig, methods: Sequence[str], folder: Path) -> str:
+    """Compiles the step of each method, and sets their costs side by side; trains nothing, writes nothing."""
+
+    def prepare(variant: RunConfig, label: str, mesh: Mesh) -> Job:
+        training.say(f"compiling the training step of {label}")
+        return study.prepare(variant, mesh, progress=False)
+
+    jobs, mesh = {}, training.data_mesh()
+    for method in methods:
+        variant, label = config.with_method(method), study.labels[method]
+        mesh = _check(variant, folder / f"{method}-seed{variant.seed}")
+        jobs[label] = partial(prepare, variant, label, mesh)
+    return compare_steps(jobs, config, mesh)
 
 
 def read_examples(folder: Path) -> dict[str, np.ndarray]:

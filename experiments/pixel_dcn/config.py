@@ -63,6 +63,11 @@ class Config(DenseConfig):
             require_positive(optim__power=self.optim.power)
         if self.model.network == "deeplab":
             self.model.validate()
+            require(
+                self.model.head != "duc",
+                "--model.head duc leaves nothing to up-sample, which is what this study compares: take aspp or "
+                "large_fov, or see `python -m experiments.segmentation compare --help`",
+            )
         else:
             self._check_unet()
 

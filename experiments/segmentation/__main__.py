@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from ..common import cli
 from ..common.dense.cli import commands
@@ -19,14 +19,16 @@ def _load() -> Any:
 PROGRAM = cli.Program(
     config=Config,
     load=_load,
-    summary="Smoothed dilated convolutions against the baseline and multigrid, in semantic segmentation.",
+    summary="Smoothed dilated convolutions against the baseline, multigrid and other remedies, in semantic "
+    "segmentation.",
     presets=PRESETS,
     method=Method,
-    methods=get_args(Method),
+    methods=("none", "multigrid", "group_interaction", "ss_conv"),
     commands=commands("at full image size", any_size=True),
     examples=(
         "",
         "compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2",
+        "compare demo --methods none drn lfe average_filter gaussian_filter aggregated_filters duc",
         "train camvid --data.root FOLDER --model.smoothing ss_conv --data.scale 0.5",
         "evaluate runs/segmentation/camvid/ss_conv-seed0 --split test",
         "predict runs/segmentation/camvid/ss_conv-seed0 street.jpg --out predictions",

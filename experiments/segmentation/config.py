@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 from ..common.config import require, require_positive
 from ..common.dense.config import DeepLabConfig, Degridding, DenseConfig, ImagesConfig, check_size
 
-Method = Degridding
+Method = Literal[Degridding, "duc"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class DataConfig(ImagesConfig):
 
 @dataclass(frozen=True)
 class Rates:
-    """Initial learning rate of each method; the paper calls its change an important step."""
+    """Initial learning rate of each method; the paper calls its change an important step. None is the baseline's."""
 
     none: float = 0.00025
     """Baseline."""
@@ -55,6 +55,18 @@ class Rates:
     """Group interaction."""
     ss_conv: float = 0.00075
     """SS convolution."""
+    average_filter: float | None = None
+    """Average filter."""
+    gaussian_filter: float | None = None
+    """Gaussian filter."""
+    aggregated_filters: float | None = None
+    """Aggregated filters."""
+    drn: float | None = None
+    """DRN."""
+    lfe: float | None = None
+    """Local feature extraction."""
+    duc: float | None = None
+    """Dense up-sampling convolution."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +83,11 @@ class OptimizerConfig:
     weight_decay: float = 0.0005
     """Factor of the L2 term, on kernels only; smoothing parameters are exempt."""
     head_kernel_multiplier: float = 10.0
-    """Factor of the rate for the head's kernels."""
+    """Factor of the rate for the head's kernels; 64 times that with the head duc, where each sees one pixel in 64."""
     head_bias_multiplier: float = 20.0
-    """Factor of the rate for the head's biases."""
+    """Factor of the rate for the head's biases; 64 times that with the head duc."""
     loss_at: Literal["grid", "full"] = "grid"
-    """Where the loss is taken: on the 1/8 grid with labels to match, or at full size."""
+    """Where the loss is taken: on the 1/8 grid with labels to match, or at full size, as the head duc needs it."""
     class_weights: tuple[float, ...] | None = None
     """Weight of each class in the loss."""
     label_smoothing: float = 0.0
@@ -123,19 +135,29 @@ class Config(DenseConfig):
         super().validate()
         self.model.validate()
         self.optim.validate()
+        require(
+            self.model.head != "duc" or self.optim.loss_at == "full",
+            "--model.head duc gives every pixel a logit of its own, which a loss on the 1/8 grid would leave untrained "
+            "but for one in 64: add --optim.loss-at full",
+        )
 
     @property
     def method(self) -> Method:
-        """The degridding of this run."""
-        return self.model.smoothing
+        """The degridding of this run; that of a DUC is the method "duc" where nothing else is smoothed."""
+        model = self.model
+        return "duc" if model.head == "duc" and model.smoothing == "none" else model.smoothing
 
     def with_method(self, method: Method) -> Self:
-        """The same run with another degridding."""
-        return replace(self, model=replace(self.model, smoothing=method))
+        """The same run with another degridding; "duc" is the baseline with another head, and the loss that it needs."""
+        if method != "duc":
+            return replace(self, model=replace(self.model, smoothing=method))
+        model = replace(self.model, smoothing="none", head="duc", head_rates=None)
+        return replace(self, model=model, optim=replace(self.optim, loss_at="full"))
 
 
 def learning_rate(config: Config) -> float:
     """The initial rate of a run: the one asked for, or that of its method."""
     if config.optim.learning_rate is not None:
         return config.optim.learning_rate
-    return getattr(config.optim.rates, config.model.smoothing)
+    rate = getattr(config.optim.rates, config.method)
+    return config.optim.rates.none if rate is None else rate

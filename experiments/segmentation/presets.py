@@ -1,6 +1,7 @@
 """Recipes by name: each is a difference from the defaults, and a lab note."""
 
 from ..common.cli import Preset
+from ..tables.recipes import recipe
 from .config import Config, DataConfig, ModelConfig, OptimizerConfig, Rates
 
 
@@ -18,11 +19,12 @@ DEMO = Preset(
         model=ModelConfig(encoder="resnet18", width=16, head_rates=(1, 2, 4, 6)),
         data=DataConfig(name="shapes", crop_size=(97, 97), scale_range=(0.8, 1.25)),
         optim=_FROM_SCRATCH,
-        steps=200,
+        steps=400,
         batch_size=8,
         eval_batch_size=8,
-        evaluate_every=50,
-        checkpoint_every=100,
+        evaluate_every=200,
+        evaluate_images=32,
+        checkpoint_every=200,
     ),
     "a small DeepLab on drawn shapes; about a minute a method on two cores",
 )
@@ -52,12 +54,17 @@ FOLDER = Preset(
 VOC2012 = Preset(
     Config(data=DataConfig(name="voc2012")),
     "PASCAL VOC 2012 as in Tables 2 and 4 (no MS-COCO), --data.root FOLDER",
+    recipe("segmentation", "voc2012"),
 )
+"""Tables 2 (ASPP) and 4 (--model.head large_fov), from weights of a classification network: --init.source slim or
+torchvision. `train voc2012 --help` has commands, times and published scores, and so for the other recipes."""
 
 VOC2012_COCO = Preset(
     Config(data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),
     "PASCAL VOC 2012 as in Tables 1 and 3 (rates for MS-COCO initialisation), --data.root FOLDER",
+    recipe("segmentation", "voc2012-coco"),
 )
+"""Tables 1 (ASPP) and 3 (--model.head large_fov), from DeepLab's weights, trained on MS-COCO: --init.source deeplab."""
 
 # Sec. 4.3.
 CITYSCAPES = Preset(
@@ -68,7 +75,9 @@ CITYSCAPES = Preset(
         eval_batch_size=1,
     ),
     "Cityscapes as in Tables 5 and 6, --data.root FOLDER",
+    recipe("segmentation", "cityscapes"),
 )
+"""Tables 5 (--init.source deeplab, trained on MS-COCO) and 6 (slim or torchvision), both with ASPP."""
 
 PRESETS = {
     "demo": DEMO,

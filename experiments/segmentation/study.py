@@ -1,7 +1,7 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
 from collections.abc import Mapping
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import jax
@@ -15,7 +15,7 @@ from smoothjax import data, models, nn, training
 from ..common.dense.averaging import resized
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
-from ..common.network import Network, build_network, model_state_of
+from ..common.network import Network, build_network, count, model_state_of
 from ..common.report import align, median_seconds, spread
 from ..common.study import Comparison, Page, Result
 from .config import Config, learning_rate
@@ -32,6 +32,12 @@ class SmoothedDilation(DenseStudy[Config]):
         "multigrid": "multigrid",
         "group_interaction": "group interaction",
         "ss_conv": "SS convolution",
+        "average_filter": "average filter",
+        "gaussian_filter": "Gaussian filter",
+        "aggregated_filters": "aggregated filters",
+        "drn": "DRN",
+        "lfe": "LFE",
+        "duc": "DUC",
     }
 
     def title(self, config: Config) -> str:
@@ -42,14 +48,6 @@ class SmoothedDilation(DenseStudy[Config]):
         """Initialises the network of a configuration."""
         options = deeplab_options(config.model, config.init, num_classes)
         return build_network(lambda rngs: models.DeepLab(**options, rngs=rngs), config.seed)
-
-    def export_size(self, config: Config) -> int:
-        """Any, but for group interaction multiples of 32 after scaling: its blocks of 4 cells are then complete.
-
-        With incomplete ones, `jax.export` does not come to an end with sizes that are not known.
-        """
-        grouped = config.model.smoothing == "group_interaction"
-        return 4 * STRIDE * Fraction(str(config.data.scale)).denominator if grouped else 1
 
     def augmentation(self, config: Config) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""
@@ -75,21 +73,23 @@ class SmoothedDilation(DenseStudy[Config]):
         def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
             model = nnx.merge(network.train_graph, params, model_state)
             logits, labels = model(batch["image"]), batch["label"]
-            if optim.loss_at == "full":
-                logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE)
-            else:
+            if optim.loss_at == "grid":
                 labels = models.downsample_labels(labels, stride=STRIDE)
-            loss_sum, count = training.cross_entropy(
+            elif config.model.head != "duc":  # whose logits are at full size already
+                logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE)
+            loss_sum, pixels = training.cross_entropy(
                 logits, labels, class_weights=weights, label_smoothing=optim.label_smoothing
             )
-            return training.LossOutput(loss_sum, count, model_state_of(model))
+            return training.LossOutput(loss_sum, pixels, model_state_of(model))
 
         return loss_fn
 
     def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """SGD of the paper: L2 on kernels alone, larger rates in the head; smoothing goes with the encoder."""
+        """SGD of the paper: L2 on kernels alone, larger rates in the head; degridding goes with the encoder."""
         optim = config.optim
-        factors = {"kernel": optim.head_kernel_multiplier, "bias": optim.head_bias_multiplier}
+        # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
+        pixels = STRIDE**2 if config.model.head == "duc" else 1
+        factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
         def multiplier(path: tuple[Any, ...]) -> float:
             return factors[path[-1]] if path[0] == "head" else 1.0
@@ -108,15 +108,18 @@ class SmoothedDilation(DenseStudy[Config]):
         """Logits at the size that the network sees, `config.data.scale` of the image."""
         model = nnx.merge(network.eval_graph, params, model_state)
         height, width = (scaled(length, config.data.scale) for length in images.shape[1:3])
-        return models.upsample_logits(model(resized(images, (height, width))), (height, width), stride=STRIDE)
+        logits = model(resized(images, (height, width)))
+        if config.model.head == "duc":
+            return logits
+        return models.upsample_logits(logits, (height, width), stride=STRIDE)
 
     def measure(self, config: Config, params: Any, initial: Any) -> Result:
-        """Number of smoothing parameters, and the largest change of one since it was the identity."""
+        """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training."""
         smoothers = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
         pairs = zip(smoothers, jax.tree.leaves(params), jax.tree.leaves(initial), strict=True)
         moved = [np.abs(np.asarray(now) - np.asarray(then)) for is_smoother, now, then in pairs if is_smoother]
         return {
-            "extra_parameters": int(sum(leaf.size for leaf in moved)),
+            "extra_parameters": count(params) - _baseline_parameters(config, _num_classes(config, params)),
             "largest_move": float(max((leaf.max() for leaf in moved), default=0.0)),
         }
 
@@ -131,21 +134,39 @@ class SmoothedDilation(DenseStudy[Config]):
             "initial rate",
             "s / step",
         ]
-        rows = []
+        rows, baseline = [], comparison.results.get("none")
         for method, runs in comparison.results.items():
-            moved = f"{max(run['largest_move'] for run in runs):.3f}" if runs[0]["extra_parameters"] else "-"
+            extra = runs[0]["extra_parameters"]
+            if baseline is not None:
+                extra = runs[0]["parameters"] - baseline[0]["parameters"]
+            move = max(run["largest_move"] for run in runs)
             rows.append(
                 [
                     self.labels[method],
                     spread([100 * run["val"]["mean_iou"] for run in runs]),
                     spread([100 * run["val"]["pixel_accuracy"] for run in runs]),
-                    f"{runs[0]['extra_parameters']:,}",
-                    moved,
+                    f"{extra:,}",
+                    f"{move:.3f}" if move else "-",
                     f"{learning_rate(comparison.variant(method, 0)):g}",
                     median_seconds(runs),
                 ]
             )
         return self.page(comparison, align(header, [*rows, self.majority_row(comparison, len(header))]), "at full size")
+
+
+def _baseline_parameters(config: Config, num_classes: int) -> int:
+    """Parameters of the network without degridding; that of a DUC has ASPP. Computes none of them."""
+    model = replace(config.model, smoothing="none", head="aspp" if config.model.head == "duc" else config.model.head)
+    options = deeplab_options(model, config.init, num_classes)
+    abstract = nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nnx.Rngs(0)))
+    return count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+
+
+def _num_classes(config: Config, params: Any) -> int:
+    """As many as the head has biases, for every pixel of a cell in a DUC."""
+    if config.model.head == "duc":
+        return params["head"]["conv"]["bias"].size // STRIDE**2
+    return params["head"]["branches"][0]["bias"].size
 
 
 STUDY = SmoothedDilation()

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-Part = Literal["ops", "layers", "networks", "data"]
+Part = Literal["ops", "layers", "networks", "data", "training"]
 
 #: By default glibc maps every buffer above 32 MB anew at each call and unmaps it after: 10 to 35 ms a buffer for the
 #: pages alone. A higher MALLOC_MMAP_THRESHOLD_ is ignored; no maps at all, no trimming, and one arena avoid it.
@@ -25,22 +25,23 @@ class Options:
 
       python -m experiments.timing ops layers
       python -m experiments.timing networks --repeats 5
+      python -m experiments.timing data --data-root FOLDER
+      python -m experiments.timing training --repeats 5
       python -m experiments.timing --quick
     """
 
-    parts: Annotated[tyro.conf.Positional[tuple[Part, ...]], tyro.conf.arg(metavar="{ops,layers,networks,data}")] = (
-        "ops",
-        "layers",
-        "networks",
-        "data",
-    )
-    """What to measure; by default everything, which takes some ten minutes on two cores."""
+    parts: Annotated[
+        tyro.conf.Positional[tuple[Part, ...]], tyro.conf.arg(metavar="{ops,layers,networks,data,training}")
+    ] = ("ops", "layers", "networks", "data")
+    """What to measure; by default all but training, which takes some ten minutes on two cores."""
     repeats: int = 15
-    """Interleaved runs of each pair."""
+    """Interleaved runs of each pair, or of the demo."""
     quick: bool = False
     """Tiny sizes and three runs: to see that it works, not to quote."""
     keep_buffers: bool = False
     """Starts anew with settings of glibc's allocator that keep large buffers, see `KEEP_BUFFERS`; for CPU."""
+    data_root: Path | None = None
+    """Data set for the part data, prepared or {split}/{images,labels}; by default files are made for it."""
     json: Path | None = None
     """File for the numbers and the environment."""
     out: Path = Path("timing.png")
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.keep_buffers and any(os.environ.get(name) != value for name, value in KEEP_BUFFERS.items()):
         # They are read when a process starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | KEEP_BUFFERS)
+    if options.data_root is not None and not options.data_root.is_dir():
+        print(f"error: --data-root {options.data_root}: no such folder", file=sys.stderr)
+        return 1
     if options.out.suffix not in (".png", ".pdf", ".svg"):
         print(f"error: --out must end in .png, .pdf or .svg, got {options.out}", file=sys.stderr)
         return 1
@@ -71,9 +75,9 @@ def main(arguments: Sequence[str]) -> int:
     from .report import draw_bars, make_table
 
     makers = {"ops": operation_cases, "layers": layer_cases, "networks": network_cases}
-    cases = [case for part in options.parts if part != "data" for case in makers[part](quick=options.quick)]
+    cases = [case for part in options.parts if part in makers for case in makers[part](quick=options.quick)]
     rows = measure_all(cases, 3 if options.quick else options.repeats, say=lambda line: print(line, flush=True))
-    where, content = environment("timing"), {"rows": [dataclasses.asdict(row) for row in rows]}
+    where, content = environment("timing"), dict[str, Any](rows=[dataclasses.asdict(row) for row in rows])
     versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
     print(f"\n{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
     print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
@@ -87,8 +91,13 @@ def main(arguments: Sequence[str]) -> int:
         )
         print(f"\n{options.out} shows it.")
     if "data" in options.parts:
-        table, content["data"] = pipeline_table(quick=options.quick)
+        table, content["data"] = pipeline_table(quick=options.quick, root=options.data_root)
         print(f"\nThe input pipeline, two threads, batches of 8:\n\n{table}")
+    if "training" in options.parts:
+        from .training import training_table
+
+        table, content["training"] = training_table(quick=options.quick, repeats=options.repeats)
+        print(f"\nA run of the segmentation demo:\n\n{table}")
     if options.json:
         options.json.write_text(json.dumps({"environment": where, **content}, indent=2) + "\n")
     return 0

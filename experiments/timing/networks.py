@@ -15,7 +15,7 @@ from flax import nnx
 from smoothjax import models, training
 
 from ..common.network import Network, build_network, model_state_of
-from ..pixel_dcn.published import published_times
+from ..common.published import upsampling_times
 from .measure import Case, Peer, random_array
 
 _BATCH = 2
@@ -25,7 +25,7 @@ _PARTS = {"train": "training step", "predict": "prediction"}
 def network_cases(*, quick: bool) -> list[Case]:
     """Table 2 of the pixel paper, and DeepLab with smoothing against the baseline."""
     side, options = (32, {"depth": 3, "width": 8}) if quick else (256, {})
-    published = published_times()
+    published = upsampling_times()
     unet = partial(_unet_peer, side, options)
     cases = [
         Case(

@@ -14,30 +14,58 @@ from ..common.report import align
 from .networks import deeplab_demand
 
 
-def pipeline_table(*, quick: bool) -> tuple[str, list[dict[str, Any]]]:
-    """Images per second of the training pipeline, and of a training step, in Markdown and as numbers."""
+class Whole:
+    """A source whose images are always decoded at full size."""
+
+    def __init__(self, source: data.Source):
+        self._source, self.classes = source, source.classes
+        self.name, self.size = source.name, source.size
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        return self._source[index]
+
+
+def pipeline_table(*, quick: bool, root: Path | None = None) -> tuple[str, list[dict[str, Any]]]:
+    """Images per second of the training pipeline, and of a training step, in Markdown and as numbers.
+
+    Args:
+      quick: small images and few batches.
+      root: a folder of images and masks, prepared or {split}/{images,labels}, in place of drawn ones; its split train.
+    """
     size, batches = ((64, 64), 5) if quick else ((360, 480), 40)
-    crop = (33, 33) if quick else (321, 321)
-    rows = []
-    with tempfile.TemporaryDirectory() as root:
-        _write_files(Path(root), size, count=8 if quick else 64)
-        for name, source, shape in (
-            ("drawn shapes", data.ShapesSource(length=2048, size=(97, 97)), (97, 97)),
-            ("JPEG and PNG files", data.FolderSource(root, "train", data.SHAPES), crop),
-        ):
-            width = 8 if quick else 64
-            rows.append(
-                {
-                    "source": name,
-                    "crop": list(shape),
-                    "images_per_second": _speed(source, shape, batches),
-                    "demand": deeplab_demand(shape, width),
-                }
-            )
-    header = ["source", "crop", "images / s", "demand of a DeepLab ResNet-18 step, images / s"]
+    with tempfile.TemporaryDirectory() as folder:
+        files, title = _open(root), f"images of {root}"
+        if files is None:
+            _write_files(Path(folder), size, count=8 if quick else 64)
+            files, title = data.FolderSource(folder, "train", data.SHAPES), "JPEG and PNG files"
+        small, large = ((17, 17), (33, 33)) if quick else ((161, 161), (321, 321))
+        cases = [
+            ("drawn shapes", data.ShapesSource(length=2048, size=(97, 97)), 1.0, (97, 97)),
+            (title, files, 1.0, large),
+            (f"{title}, decoded whole", Whole(files), 0.5, small),
+            (f"{title}, decoded smaller", files, 0.5, small),
+            (f"{title}, decoded whole", Whole(files), 0.25, small),
+            (f"{title}, decoded smaller", files, 0.25, small),
+        ]
+        demand = {crop: deeplab_demand(crop, 8 if quick else 64) for crop in {crop for *_, crop in cases}}
+        rows = [
+            {
+                "source": name,
+                "scale": scale,
+                "crop": list(crop),
+                "images_per_second": _speed(source, scale, crop, batches),
+                "demand": demand[crop],
+            }
+            for name, source, scale, crop in cases
+        ]
+    header = ["source", "scale", "crop", "images / s", "demand of a DeepLab ResNet-18 step, images / s"]
     cells = [
         [
             row["source"],
+            f"{row['scale']:g}",
             "x".join(map(str, row["crop"])),
             f"{row['images_per_second']:.0f}",
             f"{row['demand']:.1f}",
@@ -47,9 +75,20 @@ def pipeline_table(*, quick: bool) -> tuple[str, list[dict[str, Any]]]:
     return align(header, cells), rows
 
 
-def _speed(source: data.Source, crop: tuple[int, int], batches: int) -> float:
-    """Median over single batches of 8, with two threads, after warm-up."""
-    iterator = data.train_iterator(source, augmentation=data.Augmentation(crop), batch_size=8, seed=0)
+def _open(root: Path | None) -> data.Source | None:
+    if root is None:
+        return None
+    if data.is_prepared(root):
+        return data.PreparedSource(root, "train")
+    # Speed does not depend on what the classes are.
+    every = data.Classes(tuple(f"class {label}" for label in range(255)), data.default_colors(255))
+    return data.FolderSource(root, "train", every)
+
+
+def _speed(source: data.Source, scale: float, crop: tuple[int, int], batches: int) -> float:
+    """Median over bunches of batches of 8, two threads, after warm-up; factors of 0.5 to 1.5 times the scale."""
+    augmentation = data.Augmentation(crop, scale_range=(0.5 * scale, 1.5 * scale))
+    iterator = data.train_iterator(source, augmentation=augmentation, batch_size=8, seed=0)
     for _ in range(4):
         next(iterator)
     seconds = []

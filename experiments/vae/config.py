@@ -33,7 +33,7 @@ class DataConfig:
     name: Literal["shapes", "celeba"] = "celeba"
     """Data set: drawn shapes, or the aligned faces of CelebA."""
     root: Path | None = None
-    """CelebA: img_align_celeba.zip, or its folder, with list_eval_partition.txt beside it; shapes need none."""
+    """CelebA prepared, or img_align_celeba.zip or its folder with the partition; by default data/celeba, prepared."""
     mirror: bool = True
     """Whether training images are mirrored at random."""
     train_images: int = 4096

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from .config import Config, DataConfig
 SIZE = 64
 # Of the noise and the dequantisation of evaluations; nothing else uses it, so that no score depends on a run's seed.
 _HELD_OUT = 2017
+_FACES = ("face",)
 # 178 : 218, to within the rounding of small copies.
 _ALIGNED = (0.80, 0.83)
 
@@ -53,16 +56,25 @@ class Pictures:
 
 
 def open_source(config: DataConfig, split: str) -> Pictures:
-    """A split of the data set; says what is missing where it cannot be opened."""
+    """A split of the data set, prepared or as it is distributed; says what is missing where it cannot be opened."""
     if config.name == "shapes":
         length = config.train_images if split == "train" else config.val_images
         return Pictures(data.ShapesSource(length=length, size=(SIZE, SIZE), split=split))
-    if config.root is None:
+    prepared = Path(data.DATA_DIR, "celeba")
+    if config.root is None and not data.is_prepared(prepared):
         raise ValueError(
-            "the data set celeba lies in a folder or a zip file: add --data.root FOLDER_OR_ZIP, img_align_celeba.zip "
-            "or the folder that holds it, with list_eval_partition.txt beside it"
+            f"the data set celeba is not in {prepared}: make it there out of its archives with "
+            "python -m smoothjax.data prepare celeba --source DIR, or add --data.root FOLDER_OR_ZIP, a prepared one, "
+            "img_align_celeba.zip or the folder that holds it, with list_eval_partition.txt beside it"
         )
-    return Pictures(data.CelebASource(config.root, split, size=SIZE))
+    root = prepared if config.root is None else config.root
+    if not data.is_prepared(root):
+        return Pictures(data.CelebASource(root, split, size=SIZE))
+    source = data.PreparedSource(root, split)
+    if source.classes.names != _FACES:
+        raise ValueError(f"{root} is a prepared data set, but not celeba: name another one with --data.root")
+    # Nothing would be gained by decoding a published image at half its size: the face would be 53 pixels wide.
+    return Pictures(source, partial(data.crop_face, size=SIZE))
 
 
 def fit(image: np.ndarray, *, faces: bool) -> np.ndarray:

@@ -1,12 +1,26 @@
 """Measures of the artifacts that the networks are about: on arrays, whatever made them."""
 
+# Checkerboard: what up-sampling leaves in maps, and what it makes of a constant.
 from ._checkerboard import checkerboard_energy as checkerboard_energy
+from ._phase_variance import phase_variance as phase_variance
+
+# isort: split
+# Gridding: which inputs neighbours depend on (Wang & Ji, KDD 2018, Sec. 3.1).
+from ._dependence import dependence as dependence
+from ._dependence import receptive_sets as receptive_sets
+from ._draw_decomposition import draw_decomposition as draw_decomposition
+from ._draw_sets import draw_receptive_sets as draw_receptive_sets
 
 # isort: split
 # What an output unit sees (Wang & Ji, KDD 2018, Sec. 4.4).
+from ._layers import Block as Block
+from ._layers import Layer as Layer
+from ._layers import between as between
+from ._layers import layers as layers
 from ._receptive_field import contribution_area as contribution_area
 from ._receptive_field import effective_receptive_field as effective_receptive_field
 from ._receptive_field import phase_imbalance as phase_imbalance
+from ._theoretical import theoretical_receptive_field as theoretical_receptive_field
 
 # isort: split
 # What smoothing has learnt.

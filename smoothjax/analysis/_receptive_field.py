@@ -1,18 +1,27 @@
 """What an output unit sees: the effective receptive field, and numbers about its grid."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from tqdm import tqdm
 
 from ._arguments import check_int, check_maps
 
+#: The error at the centre. A power of two changes no digit of a gradient; one this large keeps the far ends of deep
+#: blocks, products of many small weights, above the smallest float32, so that 0 means that nothing comes through.
+_ERROR = 2.0**64
+
 
 def effective_receptive_field(
-    function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *, batch_size: int = 8
+    function: Callable[[jax.Array], jax.Array],
+    inputs: ArrayLike | Iterable[ArrayLike],
+    *,
+    batch_size: int = 8,
+    progress: bool = False,
 ) -> np.ndarray:
     r"""How much each input unit moves the output unit at the centre (Wang & Ji, KDD 2018, Sec. 4.4).
 
@@ -20,19 +29,25 @@ def effective_receptive_field(
 
     The error at the output's centre (unit $\lfloor S'/2 \rfloor$ of each axis) is 1 in every channel, 0 elsewhere; it
     is propagated back to the input, the absolute values are averaged over the examples and summed over the channels.
+    The paper writes y for a feature map and sets "the error gradient with respect to $y_{0,0}$ to 1", so that all of
+    its channels have it.
 
     Args:
       function: a block of a network, from maps `[N, *S, C]` to `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes;
-        any callable that JAX can differentiate, whose examples do not depend on each other.
-      inputs: what the block is given, `[N, *S, C]`; for a trained network the features of a split's images.
-      batch_size: examples differentiated together.
+        any callable that JAX can differentiate, whose examples do not depend on each other. `between` makes one of any
+        layer or range of layers.
+      inputs: what the block is given, `[N, *S, C]`, or an iterable of such arrays with the same S and C, so that not
+        all of them are in memory at once; for a trained network the features of a split's images.
+      batch_size: examples of an array differentiated together; the arrays of an iterable are taken as they are.
+      progress: whether to show a progress bar, counted in batches.
 
     Returns:
       float64 `[*S]`, not negative.
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: batch_size is no int >= 1, or the function's result is no map of as many axes.
+      ValueError: batch_size is no int >= 1, the iterable has nothing or different sizes in it, or the function's result
+        is no map of as many axes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -45,25 +60,47 @@ def effective_receptive_field(
       Wang & Ji, KDD 2018, Sec. 4.4, Figs. 8 and 9; Luo et al., Understanding the Effective Receptive Field in Deep
       Convolutional Neural Networks, 2016.
     """
-    maps, batch_size = check_maps("inputs", inputs), check_int("batch_size", batch_size, 1)
-    shape = jax.eval_shape(function, maps[:1]).shape
-    if len(shape) != maps.ndim:
-        raise ValueError(
-            f"function must return maps of {maps.ndim - 2} spatial axes as its inputs, [N, *S, C], got shape "
-            f"{shape}: pass a block of the network before its axes are pooled away"
-        )
-    centre = tuple(size // 2 for size in shape[1:-1])
+    batch_size = check_int("batch_size", batch_size, 1)
+    batches: Any = inputs
+    if hasattr(inputs, "shape") or not isinstance(inputs, Iterable):
+        whole = check_maps("inputs", inputs)
+        batches = [whole[start : start + batch_size] for start in range(0, len(whole), batch_size)]
 
+    # The error is an argument: without it the gradient of a linear block is a constant, which the compiler computes
+    # itself, slowly.
     @jax.jit
-    def gradients(batch: jax.Array) -> jax.Array:
-        out, pull = jax.vjp(function, batch)
-        (gradient,) = pull(jnp.zeros_like(out).at[(slice(None), *centre)].set(1))
+    def gradients(batch: jax.Array, error: jax.Array) -> jax.Array:
+        (gradient,) = jax.vjp(function, batch)[1](error)
         return jnp.abs(gradient).sum((0, -1))
 
-    total = np.zeros(maps.shape[1:-1])
-    for start in range(0, len(maps), batch_size):
-        total += np.asarray(gradients(maps[start : start + batch_size]), np.float64)
-    return total / len(maps)
+    total, count = np.zeros(0), 0
+    # The bar asks for the length where there is one.
+    for batch in tqdm(cast(Any, batches), "receptive field", unit="batch", disable=None if progress else True):
+        maps = check_maps("inputs", batch)
+        if not count:
+            total = np.zeros(maps.shape[1:-1])
+        if maps.shape[1:-1] != total.shape:
+            raise ValueError(
+                f"inputs must be of one size, got {total.shape} and {maps.shape[1:-1]}: the centre of each is looked "
+                "at, so cut or pad them to one size"
+            )
+        error = _error(jax.eval_shape(function, maps), maps.ndim)
+        total += np.asarray(gradients(maps, error), np.float64) / float(error.max())
+        count += len(maps)
+    if not count:
+        raise ValueError("inputs must hold something, got an empty iterable: give at least one batch")
+    return total / count
+
+
+def _error(out: Any, ndim: int) -> jax.Array:
+    """The error behind a block: not 0 at the centre."""
+    if len(out.shape) != ndim:
+        raise ValueError(
+            f"function must return maps of {ndim - 2} spatial axes as its inputs, [N, *S, C], got shape {out.shape}: "
+            "pass a block of the network before its axes are pooled away"
+        )
+    centre = (slice(None), *(size // 2 for size in out.shape[1:-1]))
+    return jnp.zeros(out.shape, out.dtype).at[centre].set(_ERROR if jnp.finfo(out.dtype).maxexp > 64 else 1.0)
 
 
 def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
@@ -109,12 +146,17 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
     return float(((share - 1 / share.size) ** 2).sum() / (1 - 1 / share.size))
 
 
-def contribution_area(field: ArrayLike, *, share: float) -> int:
-    """The smallest number of input units that hold a share of the field.
+def contribution_area(field: ArrayLike, *, share: float, square: bool = False) -> int:
+    """The number of input units that hold a share of the field: the fewest, or those of a square about the centre.
+
+    The fewest are few where a field is gridded, even if it is wide, for they need not be neighbours; the square tells
+    how far the field reaches. Ding et al. give its area at 20, 30, 50 and 99 %, relative to that of the input.
 
     Args:
       field: not negative, `[*S]`, as `effective_receptive_field` gives it.
       share: in (0, 1]; 0.2, 0.3, 0.5 and 0.99 are usual.
+      square: whether to count the units of the smallest square, `2 n + 1` units along every axis, about unit
+        `S // 2` of each axis. Where it reaches over the field, it has the units that are there.
 
     Returns:
       The number of units.
@@ -125,19 +167,27 @@ def contribution_area(field: ArrayLike, *, share: float) -> int:
     Example:
       >>> import numpy as np
       >>> from smoothjax import analysis
-      >>> analysis.contribution_area(np.array([4.0, 3.0, 2.0, 1.0]), share=0.5)
-      2
+      >>> field = np.array([0.0, 3.0, 0.0, 4.0, 0.0, 3.0, 0.0])
+      >>> [analysis.contribution_area(field, share=0.7, square=square) for square in (False, True)]
+      [2, 5]
 
     References:
-      Ding et al., Scaling Up Your Kernels to 31x31, 2022 (the measure at 20, 30, 50 and 99 %).
+      Ding et al., Scaling Up Your Kernels to 31x31, 2022 (with `square`).
     """
     values = _check_field(field)
     if not 0 < share <= 1:
         raise ValueError(f"share must be in (0, 1], got {share}: 0.5 is half of the field")
-    ordered = np.sort(values.ravel())[::-1].cumsum()
-    if not ordered[-1] > 0:
+    if not values.sum() > 0:
         raise ValueError("field must be above 0 somewhere: is the block connected to its input?")
-    return int(np.searchsorted(ordered, share * ordered[-1] * (1 - 1e-12)) + 1)
+    if square:
+        offsets = np.meshgrid(*(np.abs(np.arange(size) - size // 2) for size in values.shape), indexing="ij")
+        rings = np.max(offsets, 0).ravel()
+        held, counts = np.bincount(rings, values.ravel()).cumsum(), np.bincount(rings).cumsum()
+    else:
+        held = np.sort(values.ravel())[::-1].cumsum()
+        counts = np.arange(1, values.size + 1)
+    # Sums are rounded: without the margin, units of rounding errors would be asked for.
+    return int(counts[np.searchsorted(held, share * held[-1] * (1 - 1e-12))])
 
 
 def _check_field(field: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ Path = tuple[str | int, ...]
 Kind = Literal["ss_conv", "group_interaction"]
 
 _SMOOTHER = "smoother"  # as `smoothjax.nn` calls it
+_FILTERS = ("ss_conv", "aggregated_filters")  # smoothings whose smoother is an SS filter
 _LABELS: dict[Kind, str] = {"ss_conv": "SS filter", "group_interaction": "group interaction"}
 _CELL, _DPI = 2.3, 120
 
@@ -43,7 +44,8 @@ def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]
     """Finds the SS filters and group-interaction matrices of a network, and how far each is from the identity.
 
     Args:
-      model_or_params: a model, or its parameters as `nnx.State` or nested dicts: every array called `smoother` counts.
+      model_or_params: a model, or its parameters as `nnx.State` or nested dicts: every array called `smoother` counts,
+        also the SS filter among aggregated filters; fixed filters have no parameters and are not listed.
         A filter and a matrix of the same shape, such as 9x9, are told apart by their layer in a model; in parameters
         alone by which identity they are nearer to.
 
@@ -217,9 +219,11 @@ def _declared(model: nnx.Module) -> Iterator[tuple[Path, Kind]]:
     for path, layer in found:
         if not isinstance(layer, nnx.Module) or not hasattr(layer, _SMOOTHER):
             continue
-        kind = getattr(layer, "smoothing", None)
-        if kind in _LABELS:
-            yield path, kind
+        smoothing = getattr(layer, "smoothing", None)
+        if smoothing in _FILTERS:
+            yield path, "ss_conv"
+        elif smoothing == "group_interaction":
+            yield path, smoothing
         elif hasattr(layer, "kernel_size") and not hasattr(layer, "kernel"):
             yield path, "ss_conv"
         elif hasattr(layer, "ndim"):

@@ -1,9 +1,10 @@
 """A whole split once, at full image size, in batches of few shapes."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import grain
@@ -16,6 +17,8 @@ from ._transforms import RGB, normalize, pad_to
 
 _EXACT_SIZES = 4
 _STEP = 128
+# Each shape is compiled once. The candidates are limited since all pairs of them are compared.
+_MOST_SHAPES, _MOST_CANDIDATES = 8, 48
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,9 @@ def evaluation_batches(
     """Every example of a split once, unscaled, in batches that are all full.
 
     Examples of one size go together. A split of more than four sizes is padded to multiples of 128 pixels, at the
-    bottom and on the right, so that a network is compiled for a handful of shapes; padding has the mean colour, which
-    is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label 255 everywhere.
+    bottom and on the right, and to eight shapes at most, so that a network is compiled a handful of times; padding has
+    the mean colour, which is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label
+    255 everywhere. Images are always decoded whole, whatever the size at which a network looks at them.
 
     Every process gets the same number of batches in the same sequence of shapes: process i of n reads the i-th n-th of
     the rows of each batch.
@@ -96,15 +100,46 @@ def _plan(source: Source, batch_size: int, limit: int | None) -> list[_Batch]:
     # Neighbours in a split are often frames of one film: a prefix would show one street.
     indices = [i * len(source) // count for i in range(count)]
     sizes = [source.size(index) for index in indices]
-    step = 1 if len(set(sizes)) <= _EXACT_SIZES else _STEP
+    shape_of = _shapes(Counter(sizes))
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for index, (height, width) in zip(indices, sizes, strict=True):
-        groups[-(-height // step) * step, -(-width // step) * step].append(index)
+    for index, size in zip(indices, sizes, strict=True):
+        groups[shape_of[size]].append(index)
     batches = []
     for shape, members in sorted(groups.items()):
         members += [-1] * (-len(members) % batch_size)
         batches += [_Batch(tuple(members[i : i + batch_size]), shape) for i in range(0, len(members), batch_size)]
     return batches
+
+
+def _shapes(sizes: Counter[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
+    """The shape that each size is padded to: few of them, with little padding."""
+    if len(sizes) <= _EXACT_SIZES:
+        return {size: size for size in sizes}
+    step, shape_of = _STEP, {}
+    while not shape_of or len(set(shape_of.values())) > _MOST_CANDIDATES:
+        shape_of = {(h, w): (-(-h // step) * step, -(-w // step) * step) for h, w in sizes}
+        step *= 2
+    counts: Counter[tuple[int, int]] = Counter()
+    for size, shape in shape_of.items():
+        counts[shape] += sizes[size]
+    while len(counts) > _MOST_SHAPES:
+        # The two whose common shape adds the fewest pixels to the split.
+        pair = min(combinations(sorted(counts), 2), key=lambda pair: _added(pair, counts))
+        common = _common(pair)
+        shape_of = {size: common if shape in pair else shape for size, shape in shape_of.items()}
+        counts[common] = sum(counts.pop(shape) for shape in {*pair, common} if shape in counts)
+    return shape_of
+
+
+def _common(pair: tuple[tuple[int, int], ...]) -> tuple[int, int]:
+    """The smallest shape that holds both."""
+    return max(height for height, _ in pair), max(width for _, width in pair)
+
+
+def _added(pair: tuple[tuple[int, int], ...], counts: Counter[tuple[int, int]]) -> int:
+    """How many pixels a common shape adds."""
+    height, width = _common(pair)
+    return sum((height * width - shape[0] * shape[1]) * counts[shape] for shape in pair)
 
 
 def _load(batch: _Batch, *, source: Source, mean: RGB, std: RGB) -> dict[str, np.ndarray]:

@@ -37,7 +37,7 @@ def read_image(path: str | Path, at_least: tuple[int, int] | None = None) -> np.
       ...     read_image(path).shape
       (3, 4, 3)
     """
-    return decode_image(_existing(path), str(path), at_least)
+    return decode_image(existing(path), str(path), at_least)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -63,7 +63,7 @@ def read_mask(path: str | Path) -> np.ndarray:
       ...     read_mask(path).tolist()
       [[5, 5]]
     """
-    return decode_mask(_existing(path), str(path))
+    return decode_mask(existing(path), str(path))
 
 
 def read_mask_size(path: str | Path) -> tuple[int, int]:
@@ -74,9 +74,17 @@ def read_mask_size(path: str | Path) -> tuple[int, int]:
 
 def decode_image(file: Path | bytes, name: str, at_least: tuple[int, int] | None = None) -> np.ndarray:
     """`read_image` of a file or of its content; `name` stands in the errors."""
+    return decode_image_and_size(file, name, at_least)[0]
+
+
+def decode_image_and_size(
+    file: Path | bytes, name: str, at_least: tuple[int, int] | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """`decode_image`, and the height and width that the upright image has in the file."""
     if at_least is not None and (len(at_least) != 2 or min(at_least) < 1):
         raise ValueError(f"at_least must be a positive height and width in pixels, got {tuple(at_least)}")
-    return np.array(to_rgb(open_image(file, name, at_least), name))
+    image, size = _open(file, name, at_least, upright=True)
+    return np.array(to_rgb(image, name)), size
 
 
 def decode_mask(file: Path | bytes, name: str) -> np.ndarray:
@@ -123,27 +131,37 @@ def is_plain(image: Image.Image) -> bool:
     return image.format in ("JPEG", "MPO", "PNG") and image.mode == "RGB" and _orientation(image) == 1
 
 
-def open_image(
-    file: Path | bytes, name: str, at_least: tuple[int, int] | None = None, *, upright: bool = True
-) -> Image.Image:
+def open_image(file: Path | bytes, name: str, *, upright: bool = True) -> Image.Image:
     """The decoded image, turned as its EXIF data say if it is to be upright.
 
     An image that need not be turned is the file's own, with its `format`.
     """
+    return _open(file, name, None, upright=upright)[0]
+
+
+def _open(
+    file: Path | bytes, name: str, at_least: tuple[int, int] | None, *, upright: bool
+) -> tuple[Image.Image, tuple[int, int]]:
+    """`open_image`, perhaps smaller, and height and width at full size."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            stored, drafted = image.size, None
+            on_its_side = upright and _orientation(image) in _ON_ITS_SIDE
             if at_least is not None:
-                height, width = at_least
-                image.draft(None, (height, width) if _orientation(image) in _ON_ITS_SIDE else (width, height))
+                drafted = image.draft(None, (at_least[0], at_least[1]) if on_its_side else (at_least[1], at_least[0]))
             image.load()
-            return ImageOps.exif_transpose(image) if upright and _orientation(image) != 1 else image
+            turned = ImageOps.exif_transpose(image) if upright and _orientation(image) != 1 else image
+            # The header is asked only where it must be: Pillow turns a TIFF on its own.
+            width, height = turned.size if drafted is None else stored[::-1] if on_its_side else stored
+            return turned, (height, width)
     # Pillow's decoders raise OSError, SyntaxError, ValueError, zlib and struct errors for a damaged file.
     except Exception as error:
         reason = "not of a kind that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
+    """The path of a file that is there."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -1,9 +1,10 @@
 """A user's own images and masks: `{root}/{split}/{images,labels}`."""
 
+import shlex
 from pathlib import Path
 
 from ._classes import CLASSES_EXAMPLE, Classes, load_classes
-from ._files import read_image, read_mask, read_mask_size
+from ._files import decode_image_and_size, existing, read_mask, read_mask_size
 from ._source import InvalidDataError, Record, checked_index, label_problems
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -66,20 +67,31 @@ class FolderSource:
 
     def __getitem__(self, index: int) -> Record:
         """Reads image and mask. Raises InvalidDataError with the name of the file and everything wrong with it."""
+        return self.read(index)
+
+    def read(self, index: int, at_least: tuple[int, int] | None = None) -> Record:
+        """Reads image and mask, the image perhaps smaller: see `at_least` of `read_image`. The mask is always whole.
+
+        Raises InvalidDataError with the name of the file and everything wrong with it.
+        """
         image_path, mask_path = self._pairs[checked_index(index, len(self))]
-        arrays, problems = [], []
-        for read, path in ((read_image, image_path), (read_mask, mask_path)):
-            try:
-                arrays.append(read(path))
-            except (ValueError, FileNotFoundError) as error:
-                problems.append(str(error))
-        if problems:
+        problems: list[str] = []
+        image = label = None
+        size = (0, 0)
+        try:
+            image, size = decode_image_and_size(existing(image_path), str(image_path), at_least)
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+        try:
+            label = read_mask(mask_path)
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+        if image is None or label is None:
             raise InvalidDataError(tuple(problems))
-        image, label = arrays
-        if image.shape[:2] != label.shape:
+        if size != label.shape:
             problems.append(
                 f"{mask_path}: the mask is {label.shape[0]} x {label.shape[1]} pixels high and wide, its image "
-                f"{image.shape[0]} x {image.shape[1]}; make them the same"
+                f"{size[0]} x {size[1]}; make them the same"
             )
         problems.extend(label_problems(label, self._classes, str(mask_path)))
         if problems:
@@ -142,6 +154,11 @@ def _check_folders(root: Path, split: str) -> None:
     splits = sorted(path.parent.name for path in root.glob("*/images") if path.parent.name != split)
     if splits:
         message += f"\nother splits there: {', '.join(splits)}"
+    if (root / "images" / split).is_dir():
+        message += (
+            f"\nthere is images/{split}: such folders are read once they are prepared, with "
+            f"python -m smoothjax.data prepare folder --source {shlex.quote(str(root))}"
+        )
     raise FileNotFoundError(message)
 
 

@@ -73,13 +73,17 @@ class PreparedSource:
 
     def __getitem__(self, index: int, /) -> Record:
         """Decodes an example; label 255 everywhere where the data set has no label maps."""
+        return self.read(index)
+
+    def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> Record:
+        """Decodes an example, its image perhaps smaller: see `at_least` of `read_image`. The label is always whole."""
         record, name = self._record(index)
         try:
-            image = decode_image(record["image"], name)
+            image = decode_image(record["image"], name, at_least)
             if "label" in record:
                 label = decode_mask(record["label"], name)
             else:
-                label = np.full(image.shape[:2], IGNORE_LABEL, np.uint8)
+                label = np.full(self.size(index), IGNORE_LABEL, np.uint8)
         except ValueError as error:
             problem = f"{error}; it was in order when the data set was prepared: prepare it again"
             raise InvalidDataError((problem,)) from error

@@ -1,7 +1,7 @@
 """A source at one size."""
 
 from ._classes import Classes
-from ._source import Record, Source
+from ._source import Record, Source, read_at_least
 from ._transforms import resize
 
 
@@ -10,7 +10,8 @@ class ResizedSource:
 
     For networks of a fixed input size, such as the U-Net of Gao et al. (2017), which is trained and scored on images
     and labels of 256x256. The ratio of height to width changes with it. Images are resampled linearly, labels to the
-    nearest, see `resize`.
+    nearest, see `resize`. A JPEG of at least twice the size is not decoded whole, where the source offers that, which
+    gives slightly other pixels, see `Augmentation`.
 
     Args:
       source: any source.
@@ -40,7 +41,7 @@ class ResizedSource:
         return len(self._source)
 
     def __getitem__(self, index: int, /) -> Record:
-        return resize(self._source[index], self._size)
+        return resize(read_at_least(self._source, index, self._size), self._size)
 
     def __repr__(self) -> str:
         return f"ResizedSource({self._source!r}, {self._size})"

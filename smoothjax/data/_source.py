@@ -15,6 +15,10 @@ class Source(Protocol):
     """A split of a data set: examples by their index, in a fixed order.
 
     Anything with these members works, a user's own class included. Reading must be safe from several threads.
+
+    A source may also have the method `read(index, at_least)`, which the pipelines then call where they make an image
+    smaller: it gives the example with a label at full size, and an image that may be any smaller one of the same view,
+    but not below the height and width `at_least`, for which a JPEG need not be decoded whole. See `FolderSource.read`.
     """
 
     @property
@@ -37,6 +41,15 @@ class Source(Protocol):
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width in pixels, without decoding the example."""
         ...
+
+
+def read_at_least(source: Source, index: int, size: tuple[int, int]) -> Record:
+    """The example, its image perhaps smaller than its label but no smaller than `size`, if the source can read it so.
+
+    What is resized to `size` afterwards is the same view at the same size either way, from slightly other pixels.
+    """
+    read = getattr(source, "read", None)
+    return source[index] if read is None else read(index, size)
 
 
 class InvalidDataError(ValueError):

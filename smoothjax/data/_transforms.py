@@ -23,7 +23,7 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
     """Resamples image and label to a size: the image linearly, antialiased when it shrinks, the label by nearest.
 
     Args:
-      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`; either may have another size, of the same view.
       size: new height and width in pixels.
 
     Returns:
@@ -44,7 +44,7 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
             "normalize afterwards"
         )
     _check_size(size)
-    if tuple(size) == record["label"].shape:
+    if record["image"].shape[:2] == record["label"].shape == tuple(size):
         return record
     across = (size[1], size[0])
     image = Image.fromarray(record["image"]).resize(across, Image.Resampling.BILINEAR)
@@ -75,9 +75,13 @@ def random_scale(record: Record, rng: np.random.Generator, *, low: float = 0.5, 
     """
     if not 0 < low <= high:
         raise ValueError(f"the range of scales must have 0 < low <= high, got low={low}, high={high}")
-    factor = rng.uniform(low, high)
-    height, width = record["label"].shape
-    return resize(record, (max(1, round(height * factor)), max(1, round(width * factor))))
+    return resize(record, scaled_size(record["label"].shape, rng.uniform(low, high)))
+
+
+def scaled_size(size: tuple[int, ...], factor: float) -> tuple[int, int]:
+    """Height and width times a factor, rounded to whole pixels, at least 1."""
+    height, width = size
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def random_mirror(record: Record, rng: np.random.Generator) -> Record:

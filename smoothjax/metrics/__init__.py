@@ -7,10 +7,16 @@ the host's part, in 64-bit integers:
     for batch in batches:
         total += np.asarray(confusion_matrix(batch["label"], predict(batch["image"]), num_classes=num_classes))
     print(mean_iou(total), pixel_accuracy(total))
+
+Near contours, where gridding hurts, `boundary_confusion_matrix` and `trimap_confusion_matrix` count in its place.
 """
 
+from ._boundary import boundary_confusion_matrix as boundary_confusion_matrix
+from ._boundary import trimap_confusion_matrix as trimap_confusion_matrix
 from ._confusion import confusion_matrix as confusion_matrix
+from ._scores import boundary_iou_per_class as boundary_iou_per_class
 from ._scores import iou_per_class as iou_per_class
+from ._scores import mean_boundary_iou as mean_boundary_iou
 from ._scores import mean_class_accuracy as mean_class_accuracy
 from ._scores import mean_iou as mean_iou
 from ._scores import pixel_accuracy as pixel_accuracy

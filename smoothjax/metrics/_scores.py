@@ -89,6 +89,52 @@ def mean_class_accuracy(confusion: npt.ArrayLike) -> np.float64:
     return _mean_of_defined(_ratio(np.diag(counts), counts.sum(axis=1)))
 
 
+def boundary_iou_per_class(counts: npt.ArrayLike) -> np.ndarray:
+    r"""Boundary IoU of every class: intersection over union of the pixels near the contours.
+
+    $$\text{BIoU}_c = \frac{|G_c^d \cap P_c^d|}{|G_c^d \cup P_c^d|}$$
+
+    with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction, 0 where no
+    pixel is near both contours; with a distance beyond the size of the masks it is the IoU.
+
+    Args:
+      counts: `[K + 1, K + 1]`, the sum of what `boundary_confusion_matrix` returns, NumPy or JAX.
+
+    Returns:
+      float64 `[K]` in 0 .. 1; NaN for a class that neither the labels nor the predictions contain.
+
+    Raises:
+      ValueError: `counts` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(boundary_iou_per_class([[3, 0, 1], [0, 4, 0], [2, 0, 9]]))
+      [0.5 1. ]
+
+    References:
+      Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021, Sec. 4.
+    """
+    return iou_per_class(counts)[:-1]
+
+
+def mean_boundary_iou(counts: npt.ArrayLike) -> np.float64:
+    """Mean of the boundary IoU, over the classes that occur.
+
+    Args:
+      counts: `[K + 1, K + 1]`, the sum of what `boundary_confusion_matrix` returns, NumPy or JAX.
+
+    Returns:
+      The mean of `boundary_iou_per_class` without its NaNs, 0 .. 1; NaN for an empty matrix.
+
+    Raises:
+      ValueError: `counts` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(mean_boundary_iou([[3, 0, 1], [0, 4, 0], [2, 0, 9]]))
+      0.75
+    """
+    return _mean_of_defined(boundary_iou_per_class(counts))
+
+
 def _counts(confusion: npt.ArrayLike) -> np.ndarray:
     """The matrix in float64, which holds sums of pixels exactly up to 2^53."""
     counts = np.asarray(confusion).astype(np.float64)

@@ -8,6 +8,13 @@ from ._deeplab import DeepLab as DeepLab
 from ._deeplab import SummedHead as SummedHead
 
 # isort: split
+# Remedies for gridding that change the network (Yu et al., 2017; Hamaguchi et al., 2018; Wang et al., 2018).
+from ._degridding import DEGRIDDING_LAYERS as DEGRIDDING_LAYERS
+from ._degridding import DEGRIDDING_RATES as DEGRIDDING_RATES
+from ._degridding import DegriddingLayers as DegriddingLayers
+from ._duc import DenseUpsamplingHead as DenseUpsamplingHead
+
+# isort: split
 # Learnt up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3).
 from ._deeplab_upsampled import DeepLabUpsampled as DeepLabUpsampled
 from ._unet import UPSAMPLINGS as UPSAMPLINGS
@@ -42,3 +49,7 @@ from ._likelihood import kl_to_standard_normal as kl_to_standard_normal
 from ._vae import ConvVAE as ConvVAE
 from ._vae import Elbo as Elbo
 from ._vae import ImageDistribution as ImageDistribution
+
+# isort: split
+# Over time (the future work of Wang & Ji, KDD 2018).
+from ._temporal import TemporalConvNet as TemporalConvNet

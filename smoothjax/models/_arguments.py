@@ -18,6 +18,12 @@ def check_count(name: str, value: Any, minimum: int, remedy: str) -> None:
         raise ValueError(f"{name} must be an int >= {minimum}, got {value!r}: {remedy}")
 
 
+def check_rates(name: str, rates: Any, remedy: str) -> None:
+    """Refuses what are no dilation rates of one or several layers."""
+    if not isinstance(rates, tuple) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+        raise ValueError(f"{name} must be a tuple of ints >= 1, got {rates!r}: {remedy}")
+
+
 def check_images(images: jax.Array) -> None:
     """Refuses what is no batch of colour images."""
     if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):

@@ -1,4 +1,4 @@
-"""DeepLabv2: a dilated residual encoder and one of two output layers."""
+"""DeepLabv2: a dilated residual encoder, its degridding, and a choice of output layers."""
 
 from typing import Any, Literal, get_args
 
@@ -7,16 +7,19 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count, check_images
+from ._arguments import check_choice, check_count, check_images, check_rates
+from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers, DegriddingLayersName
+from ._duc import DenseUpsamplingHead
 from ._norm import BatchNormMode
-from ._resnet import DEPTHS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
+from ._resnet import DEGRIDDINGS, DEPTHS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
 
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-Head = Literal["aspp", "large_fov"]
+Head = Literal["aspp", "large_fov", "duc"]
 ENCODERS = tuple(f"resnet{depth}" for depth in DEPTHS)
 HEADS: tuple[Head, ...] = get_args(Head)
 #: Dilation rates of the 3x3 convolutions of each output layer, in cells of the 1/8 grid.
 HEAD_RATES: dict[str, tuple[int, ...]] = {"aspp": (6, 12, 18, 24), "large_fov": (12,)}
+_RATES_REMEDY = "use e.g. (6, 12, 18, 24)"
 
 
 class DeepLab(nnx.Module):
@@ -24,23 +27,33 @@ class DeepLab(nnx.Module):
 
     `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
     output stride 8; with the default padding cell i sits on pixel 8i, and `upsample_logits` brings them back to full
-    size. A new model is in evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch
-    statistics. All trainables, smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of
-    them and SS convolution 354.
+    size. With the head `"duc"` they are of full size at once, `[N, H, W, num_classes]`. A new model is in evaluation
+    mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All trainables,
+    smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS convolution 354.
 
     Args:
       encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`.
       head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
-        `"large_fov"`, one of rate 12.
+        `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.
-      smoothing: `"none"`, `"multigrid"`, `"group_interaction"` or `"ss_conv"`; see `ResNetEncoder`.
-      head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones.
+      smoothing: `"none"`; `"multigrid"`, `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or
+        `"aggregated_filters"` in the encoder, see `ResNetEncoder`; `"drn"` or `"lfe"`, layers between encoder and head,
+        see `DegriddingLayers`, of which those are left out whose rate is above the encoder's.
+      head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones. DUC has
+        none.
       output_stride, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width, remat, dtype: see
         `ResNetEncoder`.
-      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
+      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
+        a head with other inputs.
+
+    Attributes:
+      encoder: the `ResNetEncoder`.
+      degridding: the `DegriddingLayers`, or None.
+      head: a `SummedHead` or a `DenseUpsamplingHead`.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype.
+      ValueError: an option is none of the above, or does not fit another; when called, images are not `[N, H, W, 3]`
+        of a float dtype.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,7 +66,8 @@ class DeepLab(nnx.Module):
 
     References:
       Chen et al., DeepLab: Semantic Image Segmentation with Deep Convolutional Nets, Atrous Convolution, and Fully
-      Connected CRFs, 2017; Wang & Ji, KDD 2018, Sec. 4.
+      Connected CRFs, 2017; Wang & Ji, KDD 2018, Sec. 4; Wang et al., Understanding Convolution for Semantic
+      Segmentation, 2018.
     """
 
     def __init__(
@@ -62,7 +76,7 @@ class DeepLab(nnx.Module):
         encoder: Encoder = "resnet101",
         head: Head = "aspp",
         num_classes: int,
-        smoothing: Degridding = "none",
+        smoothing: Degridding | DegriddingLayersName = "none",
         head_rates: tuple[int, ...] | None = None,
         output_stride: int = 8,
         stride_in: StrideIn = "1x1",
@@ -79,12 +93,21 @@ class DeepLab(nnx.Module):
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
         check_count("num_classes", num_classes, 2, "count the background as a class")
-        rates = HEAD_RATES[head] if head_rates is None else head_rates
-        _check_rates(rates)
+        check_choice("smoothing", smoothing, (*DEGRIDDINGS, *DEGRIDDING_LAYERS))
+        if head_rates is not None:
+            check_rates("head_rates", head_rates, _RATES_REMEDY)
+            if head == "duc":
+                raise ValueError(f"head 'duc' has no dilation rates, got head_rates {head_rates}: leave them out")
+        layers: Any = smoothing if smoothing in DEGRIDDING_LAYERS else None
+        in_encoder: Any = "none" if layers else smoothing
+        if layers and output_stride == 32:
+            raise ValueError(
+                f"smoothing {smoothing!r} has nothing to degrid at output_stride 32: use 8 or 16, or 'none'"
+            )
         self.encoder = ResNetEncoder(
             int(encoder.removeprefix("resnet")),
             output_stride=output_stride,
-            smoothing=smoothing,
+            smoothing=in_encoder,
             stride_in=stride_in,
             stride_unit=stride_unit,
             padding=padding,
@@ -96,13 +119,30 @@ class DeepLab(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
-        self.head = SummedHead(self.encoder.out_features, num_classes, rates=rates, dtype=dtype, rngs=rngs)
+        features = 8 * width if layers else self.encoder.out_features
+        common = {"dtype": dtype, "rngs": rngs}
+        if head == "duc":
+            self.head = DenseUpsamplingHead(features, num_classes, factor=output_stride, **common)
+        else:
+            self.head = SummedHead(features, num_classes, rates=head_rates or HEAD_RATES[head], **common)
+        # Last, so that all the rest is the same for every choice.
+        self.degridding = nnx.data(None)
+        if layers:
+            rates = tuple(rate for rate in DEGRIDDING_RATES[layers] if rate <= 32 // output_stride)
+            norm = {"batch_norm": batch_norm, "momentum": momentum, "epsilon": epsilon}
+            self.degridding = DegriddingLayers(self.encoder.out_features, features, rates=rates, **norm, **common)
         self.num_classes, self.output_stride = num_classes, output_stride
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`."""
+        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`.
+
+        With the head `"duc"` to `[N, H, W, num_classes]`.
+        """
         check_images(images)
-        return self.head(self.encoder(images)).astype(jnp.promote_types(jnp.float32, images.dtype))
+        x = self.encoder(images)
+        x = x if self.degridding is None else self.degridding(x)
+        dense = {"spatial_shape": images.shape[1:3]} if isinstance(self.head, DenseUpsamplingHead) else {}
+        return self.head(x, **dense).astype(jnp.promote_types(jnp.float32, images.dtype))
 
 
 class SummedHead(nnx.Module):
@@ -130,7 +170,7 @@ class SummedHead(nnx.Module):
     def __init__(
         self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
     ):
-        _check_rates(rates)
+        check_rates("head_rates", rates, _RATES_REMEDY)
         init = nnx.initializers.normal(0.01)
         self.branches = nnx.List(
             nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)
@@ -141,8 +181,3 @@ class SummedHead(nnx.Module):
         """Maps features `[N, H, W, in_features]` to logits `[N, H, W, num_classes]`."""
         first, *others = (branch(x) for branch in self.branches)
         return sum(others, first)
-
-
-def _check_rates(rates: Any) -> None:
-    if not isinstance(rates, tuple) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
-        raise ValueError(f"head_rates must be a tuple of ints >= 1, got {rates!r}: use e.g. (6, 12, 18, 24)")

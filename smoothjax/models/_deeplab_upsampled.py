@@ -8,7 +8,8 @@ from flax import nnx
 
 from .. import nn
 from ._arguments import check_choice
-from ._deeplab import DeepLab, Encoder, Head
+from ._deeplab import HEAD_RATES, DeepLab, Encoder, Head
+from ._degridding import DegriddingLayersName
 from ._norm import BatchNormMode
 from ._resnet import Degridding, EncoderPadding, StrideIn, StrideUnit
 
@@ -28,12 +29,13 @@ class DeepLabUpsampled(nnx.Module):
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
       num_classes: number of classes, at least 2.
-      encoder, head, smoothing, head_rates, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width,
-        remat, dtype: see `DeepLab`.
+      encoder, head, smoothing, head_rates, stride_in, stride_unit, padding, batch_norm: see `DeepLab`.
+      momentum, epsilon, width, remat, dtype: see `DeepLab`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype.
+      ValueError: an option is none of the above, or the head is `"duc"`, which up-samples by itself; when called,
+        images are not `[N, H, W, 3]` of a float dtype.
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,7 +57,7 @@ class DeepLabUpsampled(nnx.Module):
         num_classes: int,
         encoder: Encoder = "resnet101",
         head: Head = "aspp",
-        smoothing: Degridding = "none",
+        smoothing: Degridding | DegriddingLayersName = "none",
         head_rates: tuple[int, ...] | None = None,
         stride_in: StrideIn = "1x1",
         stride_unit: StrideUnit = "first",
@@ -69,6 +71,7 @@ class DeepLabUpsampled(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
+        check_choice("head", head, tuple(HEAD_RATES))  # DUC would have nothing left to up-sample
         self.deeplab = DeepLab(
             encoder=encoder,
             head=head,

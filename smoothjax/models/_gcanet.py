@@ -34,7 +34,7 @@ class GCANet(nnx.Module):
 
     Args:
       task: `"dehaze"`, or `"derain"`, which has a ReLU at the end.
-      smoothing: `"ss_conv"`, as published; `"none"` or `"group_interaction"`, of the twelve dilated convolutions.
+      smoothing: `"ss_conv"`, as published, or another of `nn.DilatedConv`, of the twelve dilated convolutions.
       width: channels of all layers; 64 is the published network.
       dtype: dtype of the convolutions; instance normalisation is computed in float32.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.

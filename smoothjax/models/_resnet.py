@@ -11,7 +11,9 @@ from .. import nn, ops
 from ._arguments import check_choice, check_count
 from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 
-Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
+Degridding = Literal[
+    "none", "multigrid", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"
+]
 DEGRIDDINGS: tuple[Degridding, ...] = get_args(Degridding)
 StrideIn = Literal["1x1", "3x3"]
 StrideUnit = Literal["first", "last"]
@@ -36,7 +38,7 @@ class ResNetEncoder(nnx.Module):
       depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
       output_stride: input pixels a cell of the output, 8, 16 or 32.
       smoothing: degridding of the dilated stages. `"multigrid"` changes rates, counted over the 3x3 convolutions of
-        a stage; `"group_interaction"` and `"ss_conv"` smooth each of them.
+        a stage; all others smooth each of them, see `nn.DilatedConv`.
       stride_in: the convolution of a bottleneck that holds a stage's stride: the first `"1x1"` (v1, Caffe and
         DeepLab) or the `"3x3"` (v1.5). Basic blocks have it in their first 3x3.
       stride_unit: the block that holds a stride: the `"first"` of the stage that follows, or the `"last"` of the stage

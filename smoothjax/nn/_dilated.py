@@ -10,19 +10,22 @@ from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
 from ._arguments import Padding, check_convolution, check_kernel_size, with_one_batch_axis
+from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
 
-Smoothing = Literal["none", "group_interaction", "ss_conv"]
+Smoothing = Literal["none", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"]
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 
-_SMOOTHER = "smoother"
+_SMOOTHERS = ("smoother", "aggregation")  # attributes of a layer
+_FIXED_FILTERS = {"average_filter": average_filter, "gaussian_filter": gaussian_filter}
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
 class DilatedConv(nnx.Module):
     """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
 
-    A smoothed layer starts as the exact identity of the unsmoothed one, so a published network can be smoothed and
-    fine-tuned. The bias is added last, after the smoothing.
+    A layer smoothed by group interaction or SS convolution starts as the exact identity of the unsmoothed one, so a
+    published network can be smoothed and fine-tuned; with the filters of Ziegler et al. it is another one at once. The
+    bias is added last, after the smoothing.
 
     Args:
       in_features: number of input channels.
@@ -31,7 +34,9 @@ class DilatedConv(nnx.Module):
       rate: dilation rate in pixels.
       smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution
         (method 1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d`
-        parameters).
+        parameters); `"average_filter"` or `"gaussian_filter"`, a fixed filter before it, with no parameters;
+        `"aggregated_filters"`, a learned weighted sum of no filter, these two and an SS filter
+        (`(2 * rate - 1)**d + 4` parameters), see `aggregated_filter`.
       padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels, of the convolution itself.
       use_bias: whether a bias is added.
       before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
@@ -48,6 +53,7 @@ class DilatedConv(nnx.Module):
       kernel: `nnx.Param` of shape `[*kernel_size, in_features, out_features]`.
       bias: `nnx.Param` of shape `[out_features]`, or None.
       smoother: `nnx.Param`: `[rate**d, rate**d]` or `(2 * rate - 1,) * d` by method, or None.
+      aggregation: `nnx.Param` of shape `[4]`, the logits of the weights of aggregated filters, or None.
 
     Raises:
       ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is none of the above.
@@ -59,6 +65,10 @@ class DilatedConv(nnx.Module):
       >>> layer = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0))
       >>> layer(jnp.ones((1, 9, 9, 3))).shape, layer.smoother.shape
       ((1, 9, 9, 8), (3, 3))
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3; Ziegler et al.,
+      Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019.
     """
 
     def __init__(
@@ -81,10 +91,10 @@ class DilatedConv(nnx.Module):
     ):
         kernel_size = check_kernel_size(kernel_size)
         check_convolution(kernel_size, rate, padding)
-        smoother = identity_smoothing(smoothing, rate, len(kernel_size))
+        smoother, aggregation = _initial(smoothing, rate, len(kernel_size), param_dtype)
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*kernel_size, in_features, out_features), param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
-        self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
+        self.smoother, self.aggregation = smoother, aggregation
         # Modules among these are found by Flax; functions are static.
         self.before, self.after = before, after
         self.in_features, self.out_features, self.kernel_size = in_features, out_features, kernel_size
@@ -106,21 +116,54 @@ class DilatedConv(nnx.Module):
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         if self.smoothing == "group_interaction":
             return ops.group_interaction_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
-        if self.smoothing == "ss_conv":
+        smoother = self._filter(smoother)
+        if smoother is not None:
             return ops.ss_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
         return ops.dilated_conv(x, kernel, rate=self.rate, padding=self.padding)
+
+    def _filter(self, smoother: Any) -> Any:
+        """The filter before the convolution, or None."""
+        if self.smoothing == "aggregated_filters":
+            # Of the parameters themselves: rounded to bfloat16 once, as a sum.
+            return aggregated_filter(self.smoother[...], self.aggregation[...], self.rate)
+        if self.smoothing in _FIXED_FILTERS:
+            return _FIXED_FILTERS[self.smoothing](self.rate, len(self.kernel_size))
+        return smoother
+
+
+def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
+    """Gives a layer a smoothing, whose parameters start anew; all others stay."""
+    layer.smoothing = smoothing
+    layer.smoother, layer.aggregation = _initial(smoothing, layer.rate, len(layer.kernel_size), layer.param_dtype)
+
+
+def _initial(smoothing: str, rate: int, ndim: int, dtype: Any) -> tuple[Any, Any]:
+    """The attributes `smoother` and `aggregation`."""
+    logits = jnp.zeros(AGGREGATED) if smoothing == "aggregated_filters" else None
+    smoother, aggregation = (
+        nnx.data(None if value is None else nnx.Param(value.astype(dtype)))
+        for value in (identity_smoothing(smoothing, rate, ndim), logits)
+    )
+    return smoother, aggregation
+
+
+def check_smoothing(smoothing: Any) -> None:
+    """Refuses what is no smoothing of a dilated convolution."""
+    if smoothing not in SMOOTHINGS:
+        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
 
 
 def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None:
     """The initial smoothing parameter of a dilated convolution: the identity of its method (Eqs. 6 and 7).
 
     Args:
-      smoothing: `"none"`, `"group_interaction"` or `"ss_conv"`.
+      smoothing: one of those of `DilatedConv`.
       rate: dilation rate in pixels.
       ndim: number of spatial axes.
 
     Returns:
-      `[rate**ndim, rate**ndim]` or `(2 * rate - 1,) * ndim` by method, None without smoothing.
+      `[rate**ndim, rate**ndim]` for group interaction, `(2 * rate - 1,) * ndim` for SS convolution and the SS filter of
+      aggregated filters, None for the rest.
 
     Raises:
       ValueError: smoothing is none of the above, rate is no int >= 1, or ndim is not 1, 2 or 3.
@@ -130,27 +173,26 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
       >>> nn.identity_smoothing("ss_conv", 2, 1).tolist()
       [0.0, 1.0, 0.0]
     """
-    if smoothing not in SMOOTHINGS:
-        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    check_smoothing(smoothing)
     if smoothing == "group_interaction":
         return ops.identity_group_interaction(rate, ndim)
-    return ops.identity_smoother(rate, ndim) if smoothing == "ss_conv" else None
+    return ops.identity_smoother(rate, ndim) if smoothing in ("ss_conv", "aggregated_filters") else None
 
 
 def is_smoother(path: Sequence[Any]) -> bool:
     """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
 
-    Smoothing parameters start as the identity; weight decay would pull them to zero, so optimizers exempt them.
+    Smoothing filters start as the identity; weight decay would pull them to zero, so optimizers exempt them.
 
     Args:
       path: keys from the model down to the parameter.
 
     Returns:
-      True for the `smoother` of any layer of this package.
+      True for the `smoother` and the `aggregation` of any layer of this package.
 
     Example:
       >>> from smoothjax import nn
       >>> nn.is_smoother(("encoder", "conv", "smoother")), nn.is_smoother(("encoder", "conv", "kernel"))
       (True, False)
     """
-    return len(path) > 0 and path[-1] == _SMOOTHER
+    return len(path) > 0 and path[-1] in _SMOOTHERS

@@ -9,7 +9,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from ._arguments import Padding
-from ._dilated import SMOOTHINGS, DilatedConv, Smoothing, identity_smoothing
+from ._dilated import DilatedConv, Smoothing, check_smoothing, set_smoothing
 from ._surgery import Path, common_value, find_modules, replace_modules, where
 
 Model = TypeVar("Model")
@@ -18,14 +18,17 @@ Model = TypeVar("Model")
 def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
     """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed `DilatedConv` of the same weights.
 
-    The model is changed in place. Its outputs stay the same until the smoothing parameters, which start as the
-    identity, are trained; only they are new. Unsmoothed `DilatedConv` layers are smoothed too, and so are those of
-    the output layers of `smoothjax.models.DeepLab`, whose own option smooths the encoder alone, as the paper does.
+    The model is changed in place. With group interaction and SS convolution its outputs stay the same until the
+    smoothing parameters, which start as the identity, are trained; only they are new. The filters of Ziegler et al. are
+    low-pass from the start: outputs change at once, and the network is to be fine-tuned. Unsmoothed `DilatedConv`
+    layers are smoothed too, and so are those of the output layers of `smoothjax.models.DeepLab`, whose own option
+    smooths the encoder alone, as the paper does.
     Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
-      smoothing: `"group_interaction"` or `"ss_conv"`; `"none"` turns the layers into plain DilatedConv.
+      smoothing: `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"`,
+        see `DilatedConv`; `"none"` turns the layers into plain DilatedConv.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
     Returns:
@@ -43,14 +46,13 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
       >>> paths
       [('layers', 1), ('layers', 2)]
     """
-    if smoothing not in SMOOTHINGS:
-        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    check_smoothing(smoothing)
     found = find_modules(model, _is_to_smooth)
     arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items()}
     new: dict[int, Any] = {}
     for key, (layer, _) in found.items():
         if isinstance(layer, DilatedConv):
-            _smooth_in_place(layer, smoothing)
+            set_smoothing(layer, smoothing)
         else:
             new[key] = _replacement(layer, smoothing, arguments[key], rngs)
     return replace_modules(model, new), [path for _, path in found.values()]
@@ -131,9 +133,3 @@ def _replacement(conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rng
     # The very same variables: whoever else refers to them still does.
     layer.kernel, layer.bias = conv.kernel, conv.bias
     return layer
-
-
-def _smooth_in_place(layer: DilatedConv, smoothing: Smoothing) -> None:
-    smoother = identity_smoothing(smoothing, layer.rate, len(layer.kernel_size))
-    layer.smoothing = smoothing
-    layer.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(layer.param_dtype)))

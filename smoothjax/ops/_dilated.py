@@ -6,7 +6,7 @@ import jax
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import check_int, check_maps, check_parameter
+from ._checks import check_int, check_maps, check_parameter, is_int
 from ._padding import Padding, resolve_padding
 from ._reinterlace import periodic_subsample, reinterlace
 
@@ -78,6 +78,9 @@ def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def convolve(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     spatial = "DHW"[-(x.ndim - 2) :]
+    if not all(is_int(side) for pair in pairs for side in pair):
+        # Symbolic, under jax.export: such sides cannot be compared below.
+        x, pairs = pad_zeros(x, pairs), ((0, 0),) * len(pairs)
     # XLA's CPU gradient of an unevenly padded convolution leaves the fast path: 2257 instead of 146 ms at 2x41x41x256,
     # rate 4. So the excess of one side is padded before, behind a barrier that keeps XLA from folding it back.
     common = tuple((min(pair), min(pair)) for pair in pairs)

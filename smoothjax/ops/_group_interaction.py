@@ -11,7 +11,7 @@ from ._checks import accumulation_dtype, check_groups, check_int, check_maps, ch
 from ._dilated import check_kernel, convolve
 from ._padding import Padding, resolve_padding
 from ._phase_mixing import mix_phases
-from ._reinterlace import merge_blocks, split_blocks
+from ._reinterlace import crop_end, merge_blocks, split_blocks
 
 
 def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
@@ -139,9 +139,12 @@ def group_interaction_dilated_conv(
         size + low + high - (taps - 1) * rate
         for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
     ]
-    completed = tuple((low, high + -size % rate) for (low, high), size in zip(pairs, out_shape, strict=True))
+    # Written without a remainder, so that symbolic sizes (jax.export) cancel out.
+    completed = tuple(
+        (low, high - size + -(-size // rate) * rate) for (low, high), size in zip(pairs, out_shape, strict=True)
+    )
     out = ss_block_fc(convolve(x, kernel, completed, rate), weight, rate=rate)
-    return out[(slice(None), *(slice(size) for size in out_shape))]
+    return crop_end(out, out_shape)
 
 
 def identity_group_interaction(rate: int, ndim: int) -> jax.Array:

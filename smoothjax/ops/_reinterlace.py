@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.export
-import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
 
 from ._checks import check_groups, check_int, check_maps, is_int
@@ -92,10 +92,11 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
 
 def split_blocks(x: jax.Array, rate: int) -> jax.Array:
     """Views `[N, *S, C]` as whole `rate**d` blocks `[N, B1, rate, ..., Bd, rate, C]`, the last completed by 0."""
-    spatial = x.shape[1:-1]
-    # jnp.pad also where nothing is missing: no Python branch on a size, which may be symbolic under jax.export.
-    x = jnp.pad(x, [(0, 0), *((0, -size % rate) for size in spatial), (0, 0)])
-    interleaved = [part for size in x.shape[1:-1] for part in (size // rate, rate)]
+    # Sizes may be symbolic under jax.export: no Python branch on one, no remainder, and none is read from the result.
+    counts = [-(-size // rate) for size in x.shape[1:-1]]
+    missing = [(0, count * rate - size, 0) for count, size in zip(counts, x.shape[1:-1], strict=True)]
+    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *missing, (0, 0, 0)])
+    interleaved = [part for count in counts for part in (count, rate)]
     return x.reshape(x.shape[0], *interleaved, x.shape[-1])
 
 
@@ -103,7 +104,16 @@ def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int]) -> 
     """The inverse of `split_blocks`, cropped to `spatial_shape`."""
     full = tuple(size * rate for size in blocks.shape[1:-1:2])
     x = blocks.reshape(blocks.shape[0], *full, blocks.shape[-1])
-    return x[(slice(None), *(slice(size) for size in spatial_shape))]
+    return crop_end(x, spatial_shape)
+
+
+def crop_end(x: jax.Array, spatial_shape: Sequence[int]) -> jax.Array:
+    """The beginning of maps `[N, *S, C]`."""
+    if all(map(is_int, (*spatial_shape, *x.shape[1:-1]))):
+        return x[(slice(None), *(slice(size) for size in spatial_shape))]
+    # A slice of a symbolic size (jax.export) is a nest of minima, growing with every layer; negative padding is not.
+    surplus = [(0, size - whole, 0) for size, whole in zip(spatial_shape, x.shape[1:-1], strict=True)]
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *surplus, (0, 0, 0)])
 
 
 def _check_crop(spatial_shape: Sequence[int], full: tuple[int, ...]) -> tuple[int, ...]:

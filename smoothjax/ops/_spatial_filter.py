@@ -112,18 +112,23 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
 
     # Keeping the blocks for the backward pass would copy the map several times over.
     @jax.checkpoint
-    def block_at(corner: jax.Array) -> jax.Array:
-        part = x
-        for axis, length in enumerate(window):
-            part = lax.dynamic_slice_in_dim(part, corner[axis], length, axis + 1)
-        part = part.reshape(batch, math.prod(window), channels)
-        return jax.vmap(lambda image: jnp.dot(matrix, image, precision=lax.Precision.HIGHEST))(part)
+    def strip_at(start: jax.Array) -> jax.Array:
+        parts = lax.dynamic_slice_in_dim(x, start, window[0], 1)[:, None]  # [N, places, *S, C]
+        for axis in range(1, ndim):
+            starts = range(0, full[axis], blocks[axis])
+            parts = jnp.concatenate([lax.slice_in_dim(parts, at, at + window[axis], axis=axis + 2) for at in starts], 1)
+        parts = parts.reshape(*parts.shape[:2], math.prod(window), channels)
+        # Spread over examples and places, so that the gradient is a product for each of them, and then a sum. One
+        # product over all of them at once would copy everything to bring the channels outside (4 instead of 2 ms).
+        spread = jnp.broadcast_to(matrix, (*parts.shape[:2], *matrix.shape))
+        return jnp.matmul(spread, parts, precision=lax.Precision.HIGHEST)
 
-    corners = itertools.product(*(range(0, whole, block) for whole, block in zip(full, blocks, strict=True)))
-    y = lax.map(block_at, jnp.array(list(corners), jnp.int32))  # [places, N, block, C]
-    y = y.reshape(*counts, batch, *blocks, channels)
-    order = [ndim, *(axis + shift for axis in range(ndim) for shift in (0, ndim + 1)), 2 * ndim + 1]
-    y = y.transpose(order).reshape(batch, *full, channels)
+    y = lax.map(strip_at, blocks[0] * jnp.arange(counts[0]))  # [strips, N, places, block, C]
+    y = y.reshape(counts[0], batch, *reversed(counts[1:]), *blocks, channels)
+    order = [1, 0, ndim + 1]
+    for axis in range(1, ndim):
+        order += [ndim + 1 - axis, ndim + 1 + axis]
+    y = y.transpose(*order, 2 * ndim + 1).reshape(batch, *full, channels)
     return y[(slice(None), *(slice(length) for length in size))]
 
 

@@ -16,7 +16,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from ._logging import say
-from ._state import TrainState
+from ._state import TrainState, to_save
 
 
 class Restored(NamedTuple):
@@ -129,7 +129,7 @@ class Checkpoints:
         best = {"metric": self._metric, "step": self.best_step, "value": self.best_value}
         summary = {"metrics": measured, "best": None if self.best_step is None else best}
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
+            state=ocp.args.StandardSave(to_save(state)),
             iterator=grain.checkpoint.CheckpointSave(iterator),
             summary=ocp.args.JsonSave(_without_nan(summary)),
         )
@@ -244,8 +244,7 @@ class Checkpoints:
             return {}
 
     def _rank(self, step: int, metrics: Mapping[str, float]) -> None:
-        value = metrics.get(self._metric, math.nan)
-        if math.isfinite(value):
+        if math.isfinite(value := metrics.get(self._metric, math.nan)):
             self._scores[step] = self._sign * value
 
     def _set_aside(self, steps: Iterable[int]) -> None:

@@ -97,7 +97,8 @@ def fit(
     bitwise the same parameters. The first log line after it is the mean over the steps since the checkpoint.
 
     SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
-    code 143 or 130; an evaluation is cut short, and not made up for. Several processes stop together at SIGTERM.
+    code 143 or 130; an evaluation is cut short, and not made up for. Several processes stop together, whichever of them
+    got the signal; they finish an evaluation first.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
     Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -43,3 +44,9 @@ def create_state(params: Any, model_state: Any, optimizer: optax.GradientTransfo
       (0, ['w'])
     """
     return TrainState(jnp.zeros((), jnp.int32), params, model_state, optimizer.init(params))
+
+
+def to_save(state: TrainState) -> TrainState:
+    """Host copies where one process has everything: Orbax takes half as long for them as for arrays on devices."""
+    # `device_get` may give views of buffers that the next step overwrites.
+    return state if jax.process_count() > 1 else jax.tree.map(np.array, jax.device_get(state))

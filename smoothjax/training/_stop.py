@@ -24,19 +24,20 @@ class StopSignals:
     """While it is entered, SIGTERM and the first SIGINT only ask for a stop; a second one acts as without it.
 
     Several processes must stop at the same step, whichever of them was told to: there JAX's coordination service
-    takes SIGTERM and finds the step; SIGINT is left alone. Signals reach the main thread only: in another one nothing
-    is changed.
+    takes SIGTERM and finds the step, and SIGINT is passed on to it as SIGTERM. Signals reach the main thread only: in
+    another one nothing is changed.
     """
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
+        self._passed_on = signal.SIGTERM
         self._previous: dict[signal.Signals, Any] = {}
         self._interruptible = False
 
     def at(self, step: int) -> bool:
         """Whether the run stops after this step; to be asked once for every step."""
         if jax.process_count() > 1 and self._received is None and multihost_utils.reached_preemption_sync_point(step):
-            self._received = signal.SIGTERM
+            self._received = self._passed_on
         return self._received is not None
 
     def interruptible(self, function: Callable[[], T]) -> T | None:
@@ -57,9 +58,11 @@ class StopSignals:
         return self._received or signal.SIGTERM
 
     def __enter__(self) -> Self:
-        if jax.process_count() == 1 and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._receive)
+        if threading.current_thread() is threading.main_thread():
+            alone = jax.process_count() == 1
+            handlers = {signal.SIGTERM: self._receive, signal.SIGINT: self._receive}
+            for number, handler in (handlers if alone else {signal.SIGINT: self._pass_on}).items():
+                self._previous[number] = signal.signal(number, handler)
         return self
 
     def __exit__(
@@ -73,6 +76,12 @@ class StopSignals:
         self._received = signal.Signals(number)
         if self._interruptible:
             raise _Interrupted
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self._restore()
+        self._passed_on = signal.Signals(number)
+        signal.raise_signal(signal.SIGTERM)
 
     def _restore(self) -> None:
         while self._previous:

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from ..models import HEAD_RATES, DeepLab
+from ..models import DEGRIDDINGS, HEAD_RATES, DeepLab
+from ..models._arguments import check_choice
 from ..models._norm import BatchNormMode
 from ..models._resnet import Degridding
 from ._assign import Entry, convert, shapes_of, with_values
@@ -34,7 +35,8 @@ def deeplab_from_tf(
     Args:
       variables: variables of the checkpoint by name, as `read` gives them.
       smoothing: degridding of the network, see `models.DeepLab`. A checkpoint trained with one (its variables `fix_w`)
-        is loaded with the same one alone; any other starts from it as the identity, multigrid with its own rates.
+        is loaded with the same one alone; any other starts from it at its initial value, multigrid with its own rates.
+        The layers of `"drn"` and `"lfe"` are in no checkpoint: see `initialize_encoder`.
       batch_norm, dtype: see `models.DeepLab`.
 
     Returns:
@@ -54,6 +56,7 @@ def deeplab_from_tf(
     References:
       Chen et al., DeepLab, 2017; Wang & Ji, KDD 2018, and the authors' repository, divelab/dilated.
     """
+    check_choice("smoothing", smoothing, DEGRIDDINGS)
     source = SOURCES["deeplab"]
     names = recognise(variables, source.families)
     trained = check_smoothing(smoothing, variables)

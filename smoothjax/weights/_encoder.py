@@ -43,14 +43,13 @@ def smoother_entries(names: Names, shapes: dict[Path, Any], prefix: Path = ()) -
 def identity_smoothers(smoothing: Degridding, shapes: dict[Path, Any]) -> dict[Path, Any]:
     """The initial value of each smoothing parameter of a network."""
 
-    def rate(size: int) -> int:
-        return math.isqrt(size) if smoothing == "group_interaction" else (size + 1) // 2
+    def initial(name: Any, shape: Any) -> Any:
+        if name == "aggregation":
+            return np.zeros(shape, np.float32)
+        rate = math.isqrt(shape[0]) if smoothing == "group_interaction" else (shape[0] + 1) // 2
+        return nn.identity_smoothing(smoothing, rate, 2)
 
-    return {
-        path: nn.identity_smoothing(smoothing, rate(shape[0]), 2)
-        for path, shape in shapes.items()
-        if nn.is_smoother(path)
-    }
+    return {path: initial(path[-1], shape) for path, shape in shapes.items() if nn.is_smoother(path)}
 
 
 def trained_smoothing(variables: Variables) -> Degridding:

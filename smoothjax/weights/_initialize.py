@@ -127,11 +127,13 @@ def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:
 
 def _smoothing(shapes: dict[Path, Any]) -> Any:
     """The smoothing of a network, told by its parameters."""
-    smoothers = [shape for path, shape in shapes.items() if nn.is_smoother(path)]
+    smoothers = {path: shape for path, shape in shapes.items() if nn.is_smoother(path)}
     if not smoothers:
         return "none"
+    if any(path[-1] == "aggregation" for path in smoothers):
+        return "aggregated_filters"
     # (2 * rate - 1) squared is odd at every rate, rate**2 square even at the rates of encoders.
-    return "ss_conv" if smoothers[0][0] % 2 else "group_interaction"
+    return "ss_conv" if next(iter(smoothers.values()))[0] % 2 else "group_interaction"
 
 
 def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:

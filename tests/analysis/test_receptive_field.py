@@ -30,6 +30,45 @@ def test_it_is_the_papers_definition(shape):
         assert_close(analysis.effective_receptive_field(block, x, batch_size=batch_size), expected, 1e-5)
 
 
+def test_batches_may_come_one_by_one(monkeypatch):
+    """Of features that do not fit into memory; the bar is there where it is asked for, and there is a terminal."""
+    shown = []
+
+    def bar(batches, *_, disable, **options):
+        shown.append(disable)
+        return batches
+
+    monkeypatch.setattr("smoothjax.analysis._receptive_field.tqdm", bar)
+    kernel, x = random(0, 3, 3, 2, 2), random(1, 5, 7, 8, 2)
+
+    def block(x):
+        return jnp.tanh(ops.dilated_conv(x, kernel, rate=2))
+
+    whole = analysis.effective_receptive_field(block, x, batch_size=2)
+    batches = [x[:3], x[3:]]
+    for given in (batches, iter(batches)):
+        assert_close(analysis.effective_receptive_field(block, given, progress=True), whole, 1e-6)
+    assert shown == [True, None, None]
+    with pytest.raises(ValueError, match=r"inputs must be of one size, got \(7, 8\) and \(7, 7\)"):
+        analysis.effective_receptive_field(block, [x, x[:, :, :7]])
+    with pytest.raises(ValueError, match="inputs must hold something, got an empty iterable"):
+        analysis.effective_receptive_field(block, [])
+
+
+def test_small_products_are_not_zero():
+    """Ten layers of weights of 1e-5: the ends of the field are below the smallest float32."""
+    kernel = jnp.asarray([1e-5, 1.0, 1e-5]).reshape(3, 1, 1)
+
+    def block(x):
+        for _ in range(10):
+            x = ops.dilated_conv(x, kernel)
+        return x
+
+    field = analysis.effective_receptive_field(block, jnp.ones((1, 23, 1)))
+    assert field[1] == pytest.approx(1e-50, rel=1e-4)
+    np.testing.assert_array_equal(field > 0, analysis.theoretical_receptive_field(block, jnp.ones((1, 23, 1))))
+
+
 def _cascade(smoothing):
     """Two dilated convolutions of rate 2, and smoothing parameters away from the identity."""
     kernels = [jnp.abs(random(seed, 3, 3, 1, 1)) for seed in (0, 1)]
@@ -99,6 +138,23 @@ def test_phases_are_counted_on_a_cropped_field():
 def test_contribution_area():
     field = np.array([[5.0, 1.0], [3.0, 1.0]])
     assert [analysis.contribution_area(field, share=share) for share in (0.2, 0.5, 0.8, 0.9, 1.0)] == [1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((9,), [1, 3, 9]), ((9, 7), [1, 9, 63]), ((5, 5, 5), [1, 27, 125])])
+def test_contribution_area_of_a_square(shape, expected):
+    """All of it at the centre, in a ring around it, and in a corner; a square ends where the field does."""
+    for reach, units in zip((0, 1, None), expected, strict=True):
+        field = np.zeros(shape)
+        field[tuple(size // 2 + reach if reach is not None else 0 for size in shape)] = 2.0
+        assert analysis.contribution_area(field, share=0.99, square=True) == units
+        assert analysis.contribution_area(field, share=0.99) == 1
+
+
+def test_gridding_shows_between_the_two_areas():
+    """Few cells, far apart."""
+    field = np.zeros((9, 9))
+    field[::4, ::4] = 1.0
+    assert [analysis.contribution_area(field, share=0.99, square=square) for square in (False, True)] == [9, 81]
 
 
 @pytest.mark.parametrize(

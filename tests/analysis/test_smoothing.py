@@ -166,3 +166,16 @@ def test_a_result_is_plain_numpy():
         assert isinstance(parameter.value, np.ndarray)
         assert not isinstance(parameter.value, jax.Array)
         assert parameter.value.dtype == np.float64
+
+
+def test_filters_of_ziegler_et_al():
+    """The SS filter of aggregated ones is shown, also where a matrix has its size; fixed ones have no parameters."""
+    make = functools.partial(nn.DilatedConv, 3, 4, (3, 3), rate=5, rngs=nnx.Rngs(0))
+    found = smoothing_parameters(nnx.List([make(smoothing="average_filter"), make(smoothing="aggregated_filters")]))
+    assert [(entry.path, entry.kind, entry.value.shape) for entry in found] == [((1,), "ss_conv", (9, 9))]
+    assert len(describe_smoothing(found).splitlines()) == 2
+    fixed = smoothing_parameters(make(smoothing="gaussian_filter"))
+    assert fixed == ()
+    assert len(describe_smoothing(fixed).splitlines()) == 1
+    with pytest.raises(ValueError, match="at least one layer to draw"):
+        draw_smoothing(fixed)

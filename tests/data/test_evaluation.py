@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothjax.data import SHAPES, ShapesSource, evaluation_batches
+from smoothjax.data._evaluation import _shapes
 
 _PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -93,6 +94,40 @@ def test_many_sizes_are_rounded_up():
     sizes = [(100, 90), (128, 128), (129, 20), (7, 8), (9, 10), (11, 12)]
     shapes = Counter(batch["image"].shape[1:3] for batch in _job(_Sized(sizes), 1, batch_size=1)[0])
     assert shapes == {(128, 128): 5, (256, 128): 1}
+
+
+def _seen(shape_of, counts):
+    """How many pixels a network sees."""
+    return sum(shape[0] * shape[1] * counts[size] for size, shape in shape_of.items())
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=5, max_size=300))
+def test_a_handful_of_shapes_for_any_sizes(sizes):
+    counts = Counter(sizes)
+    shape_of = _shapes(counts)
+    assert set(shape_of) == set(sizes)
+    assert len(set(shape_of.values())) <= 8
+    assert all(shape[0] >= size[0] and shape[1] >= size[1] for size, shape in shape_of.items())
+    assert shape_of == _shapes(Counter(dict(reversed(counts.items()))))
+
+
+def test_photographs_of_many_sizes_are_padded_little():
+    """Long side 500 or 640, all ratios from 1 to 2, either way up: fewer pixels than one shape for all would have."""
+    for side in (500, 640):
+        sizes = [size for short in range(side // 2, side) for size in ((short, side), (side, short))]
+        counts = Counter(sizes)
+        assert len(set(_shapes(counts).values())) <= 8
+        largest = -(-side // 128) * 128
+        assert _seen(_shapes(counts), counts) < 0.9 * len(sizes) * largest**2
+
+
+def test_a_split_of_many_sizes_is_whole():
+    """Merged shapes hold every pixel, too."""
+    sizes = [(1 + 129 * i, 1 + 129 * j) for i in range(4) for j in range(3)]
+    job = _job(_Sized(sizes), 1, batch_size=2)
+    _assert_covers_once(_Sized(sizes), job)
+    assert len({batch["image"].shape for batch in job[0]}) == 8
 
 
 def test_types_and_order():

@@ -125,6 +125,13 @@ def test_missing_folder_shows_the_tree(tmp_path):
         FolderSource(tmp_path / "nowhere", "val", _CLASSES)
 
 
+def test_folders_of_splits_inside_are_to_be_prepared(tmp_path):
+    for kind in ("images", "labels"):
+        (tmp_path / kind / "train").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"there is images/train: .* prepare folder --source "):
+        FolderSource(tmp_path, "train", data.CAMVID)
+
+
 def test_files_without_a_partner_are_named(tmp_path):
     for i in range(12):
         _save(tmp_path, f"x{i:02d}.png")

@@ -92,7 +92,7 @@ def _valid(config: segmentation.Config | pixel_dcn.Config) -> bool:
 def test_what_validates_trains(study, configs):
     # A failing example is told as it is: each costs a compilation.
     @settings(
-        max_examples=3,
+        max_examples=20,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from experiments.segmentation.presets import PRESETS
+from experiments.pixel_dcn import presets as pixel_dcn
+from experiments.segmentation import presets as segmentation
+from experiments.vae import presets as vae
 from tests.data.archives import jpeg, labels, pixels, png, unpack, zipped
 from tests.experiments.command_line import ROOT, run
 
@@ -75,6 +78,14 @@ def _coco2015(root):
     return unpack(root, files)
 
 
+def _celeba(root):
+    """The aligned faces packed, with their partition."""
+    zipped(root / "img_align_celeba.zip", {f"img_align_celeba/{i}.jpg": jpeg(pixels(i, (218, 178))) for i in range(7)})
+    return unpack(
+        root, {"list_eval_partition.txt": b"".join(b"%d.jpg %d\n" % (i, (i > 3) + (i > 5)) for i in range(7))}
+    )
+
+
 def _label(seed, count):
     return labels(seed, list(range(count)), _SIZE)
 
@@ -88,6 +99,7 @@ def _prepare(name, source, folder):
 
 
 _SHORT = ["--steps", "2", "--batch-size", "2", "--eval-batch-size", "2", "--log-every", "1", "--run", "run"]
+_SHORT += ["--checkpoint-every", "1"]
 _DEEPLAB = ["--model.encoder", "resnet18", "--model.width", "4", "--model.head-rates", "1", "2"]
 _CASES = [
     ("segmentation", "camvid", _camvid, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
@@ -98,22 +110,30 @@ _CASES = [
     ("pixel_dcn", "voc2012-unet", _voc2012, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
     ("pixel_dcn", "coco-unet", _coco2015, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
     ("pixel_dcn", "voc2012-deeplab", _voc2012, [*_DEEPLAB, "--data.size", "32", "32"]),
+    ("vae", "celeba", _celeba, ["--model.width", "2", "--model.latent-features", "4"]),
 ]
 
 
 def test_every_preset_of_an_archive_is_here():
-    mine = {preset for study, preset, _, _ in _CASES if study == "segmentation"}
-    assert mine == set(PRESETS) - {"demo", "folder"}
+    for study, presets in (("segmentation", segmentation), ("pixel_dcn", pixel_dcn), ("vae", vae)):
+        mine = {preset for other, preset, _, _ in _CASES if other == study}
+        assert mine == set(presets.PRESETS) - {"demo", "folder"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("study", "preset", "archive", "options"), _CASES)
-def test_a_preset_trains_from_its_archive(study, preset, archive, options, tmp_path):
+def test_a_preset_trains_from_its_archive_and_resumes(study, preset, archive, options, tmp_path):
     name = archive.__name__.removeprefix("_")
     _prepare(name, archive(tmp_path / "source"), tmp_path)
     run("train", preset, *options, *_SHORT, folder=tmp_path, study=study)
     result = json.loads((tmp_path / "run/result.json").read_text())
     assert result["steps"] == 2
+    # As if it had been stopped after the first step.
+    shutil.rmtree(tmp_path / "run/checkpoints/2")
+    (tmp_path / "run/result.json").unlink()
+    out, _ = run("train", preset, *options, *_SHORT, folder=tmp_path, study=study)
+    assert "resuming run from step 1 of 2" in out
+    assert json.loads((tmp_path / "run/result.json").read_text())["val"] == result["val"]
     # Prepared, it needs no --data.root, and --data.root may name it wherever it lies.
     out, _ = run("evaluate", "run", "--data-root", f"data/{name}", folder=tmp_path, study=study)
     assert "2 images of val" in out

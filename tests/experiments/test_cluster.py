@@ -42,7 +42,7 @@ def test_without_options_there_is_one_process_and_without_a_cluster_an_error(mon
 
 @pytest.mark.slow
 def test_two_processes_one_killed_both_resumed(tmp_path):
-    for name in ("killed", "stopped", "whole"):
+    for name in ("killed", "stopped", "interrupted", "whole"):
         (tmp_path / name).mkdir()
     processes = _start_both(tmp_path / "killed")
     _wait_for_step(6, tmp_path / "killed", processes)
@@ -54,23 +54,24 @@ def test_two_processes_one_killed_both_resumed(tmp_path):
         process.communicate()
     assert not (tmp_path / "killed/run/result.json").exists()
 
-    # SIGTERM to either stops both, at the same step.
-    processes = _start_both(tmp_path / "stopped")
-    _wait_for_step(4, tmp_path / "stopped", processes)
-    os.kill(processes[1].pid, signal.SIGTERM)
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [143, 143], outputs
-    assert "stopped by SIGTERM after step" in outputs[0][0]
+    # A signal to either stops both, at the same step.
+    for name, number, codes in (("stopped", signal.SIGTERM, [143, 143]), ("interrupted", signal.SIGINT, [143, 130])):
+        processes = _start_both(tmp_path / name)
+        _wait_for_step(4, tmp_path / name, processes)
+        os.kill(processes[1].pid, number)
+        outputs = [process.communicate(timeout=120) for process in processes]
+        assert [process.returncode for process in processes] == codes, outputs
+        assert "stopped by SIGTERM after step" in outputs[0][0]
 
-    outputs = {name: _finish(_start_both(tmp_path / name)) for name in ("killed", "stopped", "whole")}
-    for name in ("killed", "stopped"):
+    outputs = {name: _finish(_start_both(tmp_path / name)) for name in ("killed", "stopped", "interrupted", "whole")}
+    for name in ("killed", "stopped", "interrupted"):
         assert f"resuming {tmp_path / name / 'run'} from step" in outputs[name][0]
     for first, second in outputs.values():
         assert "mean IoU" in first
         assert "step" not in second  # one process speaks for both
     assert len(json.loads((tmp_path / "whole/run/environment.json").read_text())) == 1
     whole = parameters(tmp_path / "whole/run")
-    for name in ("killed", "stopped"):
+    for name in ("killed", "stopped", "interrupted"):
         for path, leaf in parameters(tmp_path / name / "run").items():
             np.testing.assert_array_equal(leaf, whole[path], err_msg=path)
         lines = [json.loads(line) for line in (tmp_path / name / "run/metrics.jsonl").read_text().splitlines()]

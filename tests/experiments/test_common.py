@@ -77,9 +77,9 @@ class Mean(Study[MeanConfig]):
 SHORT = MeanConfig(steps=4, batch_size=8, eval_batch_size=8, evaluate_every=2)
 
 
-@pytest.mark.parametrize(("limit", "passes"), [(None, [None, None]), (3, [3, 3, None])])
+@pytest.mark.parametrize(("limit", "passes"), [(None, [None, None]), (3, [3, None])])
 def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
-    """The last evaluation of the loop is the result's, unless it saw a part of the split."""
+    """The last evaluation of the loop is the result's and sees the whole split, whatever those before it see."""
     study = Mean()
     config = replace(SHORT, evaluate_images=limit)
     result = train(study, config, tmp_path / "run", progress=False)

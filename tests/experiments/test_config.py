@@ -12,8 +12,17 @@ from typing import get_args, get_type_hints
 import pytest
 
 from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
-from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig, OptimizerConfig, learning_rate
+from experiments.segmentation.config import (
+    Config,
+    DataConfig,
+    Method,
+    ModelConfig,
+    OptimizerConfig,
+    Rates,
+    learning_rate,
+)
 from experiments.segmentation.presets import PRESETS
+from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
 from tests.experiments.command_line import STUDIES
@@ -32,18 +41,16 @@ def _main(study, arguments):
 def test_choices_are_those_of_the_library():
     assert get_args(_module("pixel_dcn", "config").Method) == models.UPSAMPLINGS
     hints = get_type_hints(ModelConfig)
-    assert METHODS == models.DEGRIDDINGS
+    assert (*models.DEGRIDDINGS, *models.DEGRIDDING_LAYERS, "duc") == METHODS
+    assert get_args(hints["smoothing"]) == METHODS[:-1]
+    assert set(STUDY.labels) == {field.name for field in dataclasses.fields(Rates)} == set(METHODS)
     assert get_args(hints["encoder"]) == models.ENCODERS
     assert get_args(hints["head"]) == models.HEADS
     assert get_args(hints["batch_norm"]) == models.BATCH_NORM_MODES
 
 
 def _rates(preset: str) -> dict[str, float]:
-    config = PRESETS[preset].config
-    return {
-        method: learning_rate(dataclasses.replace(config, model=dataclasses.replace(config.model, smoothing=method)))
-        for method in METHODS
-    }
+    return {method: learning_rate(PRESETS[preset].config.with_method(method)) for method in METHODS}
 
 
 @pytest.mark.parametrize(("preset", "ss_conv"), [("voc2012", 0.00075), ("voc2012-coco", 0.001)])
@@ -51,9 +58,8 @@ def test_the_papers_voc_recipe(preset, ss_conv):
     config = PRESETS[preset].config
     assert (config.steps, config.batch_size, config.data.crop_size) == (20000, 10, (321, 321))
     assert (config.model.encoder, config.model.head, config.model.head_rates) == ("resnet101", "aspp", None)
-    assert _rates(preset) == {
-        "none": 0.00025, "multigrid": 0.00025, "group_interaction": 0.001, "ss_conv": ss_conv
-    }  # fmt: skip
+    # What the paper does not have learns at the baseline's rate.
+    assert _rates(preset) == dict.fromkeys(METHODS, 0.00025) | {"group_interaction": 0.001, "ss_conv": ss_conv}
     optim = config.optim
     assert (optim.momentum, optim.weight_decay, optim.power) == (0.9, 0.0005, 0.9)
     assert (optim.head_kernel_multiplier, optim.head_bias_multiplier) == (10, 20)
@@ -69,6 +75,18 @@ def test_the_papers_cityscapes_recipe():
 def test_an_asked_for_rate_holds_for_every_method():
     config = Config(optim=OptimizerConfig(learning_rate=0.5), model=ModelConfig(smoothing="ss_conv"))
     assert learning_rate(config) == 0.5
+    own = Config(optim=OptimizerConfig(rates=Rates(drn=0.1)))
+    assert [learning_rate(own.with_method(method)) for method in ("drn", "lfe")] == [0.1, 0.00025]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_method_can_be_compared_from_every_preset(preset):
+    config = PRESETS[preset].config
+    for method in METHODS:
+        other = config.with_method(method)
+        assert other.method == method
+        other.validate()
+    assert config.with_method("duc").with_method("ss_conv").method == "ss_conv"  # of the network with that head
 
 
 @pytest.mark.parametrize(
@@ -255,6 +273,9 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
                     "--model.head large_fov --model.head-rates 6 12",
                     "one rate, got the 2 of --model.head-rates: give one",
                 ),
+                ("--model.head duc --optim.loss-at full", "--model.head duc has no dilation rates, got 1 2 4 6 of"),
+                ("--model.head duc --model.head-rates None", "one in 64: add --optim.loss-at full"),
+                ("--optim.rates.drn 0", "--optim.rates.drn must be positive and finite, got 0"),
                 ("--model.head-rates 0 1", "must be ints from 1 on, got 0 1: try 6 12 18 24"),
                 ("--model.width 0", "--model.width must be at least 1, got 0: 64 is the published"),
                 ("--data.crop-size 97 129", "is larger than every scaled image, which has at most 122x122 pixels"),
@@ -282,6 +303,11 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
         ("pixel_dcn", "train demo --run RUN --data.size 0 64", "size must be a positive height and width in pixels"),
         ("pixel_dcn", "train demo --run RUN --model.depth 1", "--model.depth must be at least 2, got 1"),
         ("pixel_dcn", "train demo --run RUN --model.head-rates 1 2", "--model.head-rates is an option of DeepLab"),
+        (
+            "pixel_dcn",
+            "train demo --run RUN --model.network deeplab --model.head duc",
+            "--model.head duc leaves nothing to up-sample",
+        ),
         ("pixel_dcn", "train demo --run RUN --optim.power 0", "--optim.power must be positive and finite"),
         ("pixel_dcn", "train demo --run RUN --optim.learning-rate nan", "--optim.learning-rate must be positive"),
     ],

@@ -74,6 +74,33 @@ def test_the_step_with_recomputed_activations(frozen: Any) -> None:
     _assert_close(_train(_config(batch_norm="frozen", remat=True)), frozen, 1e-5)
 
 
+def test_recomputed_activations_are_not_kept() -> None:
+    """What the backward pass holds of the forward pass shrinks to less than half."""
+    kept = {}
+    for remat in (False, True):
+        config = _config(remat=remat)
+        network, batch = STUDY.build_network(config, 8), jax.eval_shape(lambda: _batch(np.float32))
+        loss_fn = STUDY.make_loss(config, network, 8)
+        loss = lambda params, batch, f=loss_fn, state=network.model_state: f(params, state, batch).loss_sum
+        backward = jax.eval_shape(lambda p, batch, f=loss: jax.vjp(lambda p: f(p, batch), p)[1], network.params, batch)
+        kept[remat] = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward))
+    assert kept[True] < 0.5 * kept[False]
+
+
+@pytest.mark.slow
+def test_recomputed_activations_save_memory() -> None:
+    """As the compiler counts it: 47 to 28 MiB of temporaries in a step of the demo on CPU, 141 to 51 with ResNet-50."""
+    memory = {}
+    for remat in (False, True):
+        config = _config(remat=remat, width=16)
+        network, optimizer, mesh = STUDY.build_network(config, 8), optax.sgd(0.1), training.data_mesh(jax.devices()[:1])
+        state = training.create_state(network.params, network.model_state, optimizer)
+        step: Any = training.compile_step(STUDY.make_loss(config, network, 8), optimizer, mesh)
+        batch = training.shard_batch(_batch(np.float32), mesh)
+        memory[remat] = step.lower(state, batch).compile().memory_analysis().temp_size_in_bytes
+    assert memory[True] < 0.75 * memory[False]
+
+
 @pytest.mark.slow
 def test_batch_statistics_are_updated_once_though_computed_twice() -> None:
     _assert_close(_train(_config(remat=True)), _train(_config()), 1e-5)

@@ -12,7 +12,7 @@ from tensorboardX.proto import event_pb2
 
 from experiments import runs
 from experiments.common.run_folder import describe_run
-from experiments.common.train import dry_run, train
+from experiments.common.train import dry_compare, dry_run, train
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
 from smoothjax.training import RunLog
@@ -61,13 +61,28 @@ def test_a_dry_run_tells_the_cost_and_leaves_nothing(tmp_path):
         dry_run(Mean(), replace(SHORT, accumulate=2), tmp_path / "run")
 
 
+def test_the_costs_of_methods_side_by_side(tmp_path):
+    text = dry_compare(Mean(), SHORT, ("slow", "fast"), tmp_path / "runs")
+    header, _, *rows = text.splitlines()[-4:]
+    cells = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows]
+    assert cells == [["slow descent", "1", "0"], ["fast descent", "1", "0"]]
+    assert all(header.count(words) == 1 for words in ("FLOPs", "bytes read", "peak memory", "temporaries"))
+    assert "not told" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_line_runs_dry(tmp_path, monkeypatch, capsys):
     def cost(study, config, folder):
         return f"{study.metric} {config.steps} {folder.name}"
 
     monkeypatch.setattr("experiments.common.train.dry_run", cost)
     assert main(["train", "demo", "--dry-run", "--run", str(tmp_path / "run")]) == 0
-    assert capsys.readouterr().out == "mean_iou 200 run\n"
+    assert capsys.readouterr().out == "mean_iou 400 run\n"
+
+    monkeypatch.setattr("experiments.common.train.dry_compare", lambda *arguments: " ".join(arguments[2]))
+    arguments = ["compare", "demo", "--dry-run", "--methods", "none", "ss_conv", "--out", str(tmp_path / "runs")]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "none ss_conv\n"
     assert list(tmp_path.iterdir()) == []
 
 

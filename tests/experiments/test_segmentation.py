@@ -5,15 +5,31 @@ import os
 import shutil
 import signal
 import time
+from functools import partial
+from typing import Any, get_args
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.network import Network
+from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig
+from experiments.segmentation.study import STUDY
 from smoothjax import data
 from tests.experiments.command_line import TINY, parameters, run, start
 
 METHODS = ("none", "ss_conv")
+
+
+def _shape(*shape, dtype: Any = jnp.float32):
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _zeros(tree):
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +61,60 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
             assert np.asarray(image.convert("L")).std() > 5
 
 
+@pytest.mark.parametrize("method", [method for method in get_args(Method) if method not in METHODS])
+def test_every_method_has_a_step_and_logits_of_every_pixel(method):
+    """Shapes alone, which costs no compilation: the gradient of the loss, logits in evaluation, and the counts."""
+    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
+    config = Config(model=model, data=DataConfig(name="shapes")).with_method(method)
+    graphs: list[Network] = []
+
+    def build():
+        graphs.append(STUDY.build_network(config, 8))
+        return graphs[0].params, graphs[0].model_state
+
+    params, state = jax.eval_shape(build)
+    loss_fn = STUDY.make_loss(config, graphs[0], 8)
+    batch = {"image": _shape(4, 33, 33, 3), "label": _shape(4, 33, 33, dtype=jnp.int32)}
+    gradient = jax.eval_shape(jax.grad(lambda *arguments: loss_fn(*arguments).loss_sum), params, state, batch)
+    chex.assert_trees_all_equal_shapes_and_dtypes(gradient, params)
+    logits = jax.eval_shape(partial(STUDY.logits, config, graphs[0]), params, state, _shape(2, 40, 37, 3))
+    assert logits.shape == (2, 40, 37, 8)
+    extra = STUDY.measure(config, _zeros(params), _zeros(params))["extra_parameters"]
+    assert (
+        extra
+        == {
+            "multigrid": 0,
+            "group_interaction": 4 * 16 + 4 * 256,
+            "average_filter": 0,
+            "gaussian_filter": 0,
+            "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),
+            "drn": 4 * (9 * 32 * 32 + 2 * 32),
+            "lfe": 3 * (9 * 32 * 32 + 2 * 32),
+            "duc": (32 + 1) * 64 * 8 - 4 * (9 * 32 + 1) * 8,  # instead of ASPP
+        }[method]
+    )
+
+
+@pytest.mark.slow
+def test_every_method_trains(tmp_path):
+    methods = get_args(Method)
+    options = ["--steps", "2", "--evaluate-every", "2", "--checkpoint-every", "2", "--methods", *methods]
+    out, _ = run("compare", "demo", *TINY, *options, folder=tmp_path)
+    table = out[out.index("| method") :].splitlines()[2 : 2 + len(methods)]
+    assert [row.split("|")[1].strip() for row in table] == [STUDY.labels[method] for method in methods]
+    for row in table:
+        *_, extra, _, rate, seconds = (cell.strip() for cell in row.strip("|").split("|"))
+        assert int(extra.replace(",", "")) >= 0
+        assert float(rate) == 0.05
+        assert float(seconds) > 0
+    image = tmp_path / "image.png"
+    Image.fromarray(np.zeros((37, 50, 3), np.uint8)).save(image)
+    duc = tmp_path / "runs/segmentation/demo/duc-seed0"
+    run("predict", duc, image, "--out", tmp_path / "out", folder=tmp_path)
+    with Image.open(tmp_path / "out/image_mask.png") as mask:
+        assert mask.size == (50, 37)
+
+
 def test_a_finished_comparison_is_not_trained_again(compared):
     folder, first = compared
     options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
@@ -62,9 +132,22 @@ def test_evaluate(compared):
     assert list(result["iou"]) == list(data.SHAPES.names)
     for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 6"):
         assert name in out
-    averaged, _ = run("evaluate", path, "--tile", "24", "24", "--scales", "0.75", "1", "--flip", folder=folder)
+    assert "boundary" not in result
+    looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary"]
+    averaged, _ = run("evaluate", path, *looks, folder=folder)
     assert "mean IoU %" in averaged
     written = json.loads((path / "evaluation-val.json").read_text())
+    near = written["boundary"]
+    assert near["distance"] == 0.02
+    for key in ("mean_boundary_iou", "trimap_mean_iou"):
+        assert 0 <= near[key] < 1
+        assert f"{100 * near[key]:.1f}" in next(line for line in averaged.splitlines() if "mean IoU %" in line)
+    assert list(near["boundary_iou"]) == list(near["trimap_iou"]) == list(data.SHAPES.names)
+    assert "boundary IoU %  trimap IoU %" in averaged
+    assert "within 2 % of the image's diagonal" in averaged
+    wide = ("--boundary", "--boundary-distance", "2")
+    _, err = run("evaluate", path, *wide, folder=folder, status=1)
+    assert "--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got 2" in err
     assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
     # On the validation split it finds what training found.
     run("evaluate", path, folder=folder)

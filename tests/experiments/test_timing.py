@@ -79,10 +79,24 @@ def test_from_the_command_line(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "| ss_conv 3x3 / depthwise convolution of JAX" in out
     assert "| drawn shapes" in out
+    assert "| JPEG and PNG files, decoded smaller | 0.25  | 17x17" in out
     content = json.loads((tmp_path / "t.json").read_text())
     assert {row["part"] for row in content["rows"]} == {"forward", "forward + backward"}
     assert content["environment"]["command"].startswith("python -m experiments.timing")
     assert (tmp_path / "t.png").stat().st_size > 5000
+
+
+@pytest.mark.slow
+def test_what_checkpoints_logs_and_evaluations_cost(tmp_path, capsys):
+    assert main(["training", "--quick", "--json", str(tmp_path / "t.json"), "--out", str(tmp_path / "t.png")]) == 0
+    out = capsys.readouterr().out
+    assert out.count("from step 15 of 30") == 2
+    assert "| seconds to resume: data, network, checkpoint, compilation, first update | " in out
+    found = json.loads((tmp_path / "t.json").read_text())["training"]
+    assert len(found["costs"]) == 2
+    assert 0 < found["seconds_to_restore"] < found["seconds_to_resume"]
+    assert min(found["steps_per_second_without"], found["steps_per_second_with"]) > 0
+    assert not (tmp_path / "t.png").exists()  # there is no ratio to draw
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,7 @@ def test_from_the_command_line(tmp_path, capsys):
     [
         (["--repeats", "0"], "--repeats must be at least 1, got 0"),
         (["--out", "no/where.png"], "folder does not exist"),
+        (["data", "--data-root", "nowhere"], "--data-root nowhere: no such folder"),
         (["--out", "bars.pgn"], "--out must end in .png, .pdf or .svg, got bars.pgn"),
     ],
 )

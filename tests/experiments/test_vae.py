@@ -20,12 +20,13 @@ from PIL import Image
 
 from experiments.common.run_folder import describe_run, from_dict, load_config, to_dict
 from experiments.vae.__main__ import PROGRAM, main
-from experiments.vae.config import Config, Method, OptimizerConfig
+from experiments.vae.config import Config, DataConfig, Method, OptimizerConfig
 from experiments.vae.figures import draw_strips, grid, pairs
 from experiments.vae.presets import PRESETS
 from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_out_batches, open_source
 from experiments.vae.study import STUDY
 from smoothjax import data, models, nn
+from tests.data.archives import jpeg, pixels, png, unpack, zipped
 from tests.experiments.command_line import run as run_study
 
 METHODS = get_args(Method)
@@ -166,6 +167,34 @@ def test_celeba_from_its_archive(tmp_path):
     assert json.loads((tmp_path / "run/result.json").read_text())["method"] == "dcl"
 
 
+def test_a_prepared_celeba_gives_the_same_faces(tmp_path, monkeypatch):
+    """As the archive that it was made of, and it is found where it is prepared."""
+    monkeypatch.chdir(tmp_path)
+    files = {f"img_align_celeba/{i:06d}.jpg": jpeg(pixels(i, (218, 178))) for i in range(6)}
+    zipped(tmp_path / "in/img_align_celeba.zip", files)
+    lines = "\n".join(f"{i:06d}.jpg {i // 2}" for i in range(6))
+    (tmp_path / "in/list_eval_partition.txt").write_text(lines)
+    data.prepare("celeba", tmp_path / "in")
+    for split in ("train", "val", "test"):
+        sources = [
+            open_source(DataConfig(name="celeba", root=root), split)
+            for root in (tmp_path / "in", None, Path("data/celeba"))
+        ]
+        for source in sources:
+            assert (len(source), source.name(1), source.size(1)) == (2, sources[0].name(1), (64, 64))
+            for index in range(2):
+                np.testing.assert_array_equal(source[index]["image"], sources[0][index]["image"])
+    with pytest.raises(ValueError, match="has no split 'valid'; it has train, val, test"):
+        open_source(DataConfig(name="celeba"), "valid")
+
+
+def test_another_prepared_data_set_is_refused(tmp_path):
+    unpack(tmp_path / "in", {"images/a.png": png(pixels(0)), "labels/a.png": png(pixels(0)[..., 0] // 128)})
+    data.prepare("folder", tmp_path / "in", tmp_path / "out", val_fraction=0)
+    with pytest.raises(ValueError, match="out is a prepared data set, but not celeba"):
+        open_source(DataConfig(name="celeba", root=tmp_path / "out"), "train")
+
+
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: mirroring, dequantisation and noise are those of the batch."""
     whole, resumed = compared[0] / "runs/vae/demo/dcl-seed0", tmp_path / "resumed"
@@ -190,7 +219,7 @@ def _parameters(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train celeba --run RUN", "the data set celeba lies in a folder or a zip file: add --data.root FOLDER_OR_ZIP"),
+        ("train celeba --run RUN", "celeba is not in data/celeba: make it there out of its archives with python"),
         ("train celeba --run RUN --data.root nowhere", "nowhere: no such file or folder; give img_align_celeba.zip"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
         ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),

@@ -14,6 +14,9 @@ from flax import nnx
 from smoothjax import models, nn
 from tests.support import assert_close, build, random
 
+#: Networks that differ at their start, or in what they learn.
+STARTS = ("none", "multigrid", "group_interaction", "ss_conv", "aggregated_filters")
+
 
 @cache
 def _count(make, **options):
@@ -22,7 +25,7 @@ def _count(make, **options):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
-def _small(smoothing: Any = "none", **options):
+def _small(smoothing: Any = "none", **options) -> Any:
     options = {"encoder": "resnet18", "num_classes": 5, "width": 8} | options
     return build(lambda rngs: models.DeepLab(smoothing=smoothing, rngs=rngs, **options))
 
@@ -36,11 +39,14 @@ def _run(model, x):
     return _apply(*nnx.split(model), x)
 
 
-@pytest.mark.parametrize("head", models.HEADS)
+@pytest.mark.parametrize("head", models.HEAD_RATES)
 def test_the_papers_counts(head):
     counts = {s: _count(models.DeepLab, num_classes=21, head=head, smoothing=s) for s in models.DEGRIDDINGS}
     extra = {smoothing: count - counts["none"] for smoothing, count in counts.items()}
-    assert extra == {"none": 0, "multigrid": 0, "group_interaction": 1136, "ss_conv": 354}
+    published = {"none": 0, "multigrid": 0, "group_interaction": 1136, "ss_conv": 354}
+    # An SS filter and four weights in each of the 26 dilated layers.
+    filters = {"average_filter": 0, "gaussian_filter": 0, "aggregated_filters": 354 + 26 * 4}
+    assert extra == published | filters
 
 
 @pytest.mark.parametrize(
@@ -52,7 +58,7 @@ def test_encoders_have_the_published_size(depth, parameters):
     assert _count(models.ResNetEncoder, depth=depth) == parameters
 
 
-@pytest.mark.parametrize("head", models.HEADS)
+@pytest.mark.parametrize("head", models.HEAD_RATES)
 def test_logits_at_one_eighth(head):
     model = _small(head=head)
     chex.assert_shape(jax.jit(lambda x: model(x))(jnp.zeros((2, 65, 80, 3))), (2, 9, 10, 5))
@@ -61,18 +67,20 @@ def test_logits_at_one_eighth(head):
 def test_every_method_starts_from_the_same_parameters():
     states = {
         s: {path: leaf[...] for path, leaf in nnx.to_flat_state(nnx.state(_small(s), nnx.Param))}
-        for s in models.DEGRIDDINGS
+        for s in (*STARTS, "drn")
     }
     for state in states.values():
-        chex.assert_trees_all_equal({p: v for p, v in state.items() if not nn.is_smoother(p)}, states["none"])
+        rest = {p: v for p, v in state.items() if not nn.is_smoother(p) and p[0] != "degridding"}
+        chex.assert_trees_all_equal(rest, states["none"])
 
 
 def test_smoothed_networks_start_as_the_baseline_and_multigrid_does_not():
     x = random(0, 1, 64, 72, 3)
-    outputs = {s: _run(_small(s), x) for s in models.DEGRIDDINGS}
+    outputs = {s: _run(_small(s), x) for s in STARTS}
     for smoothing in ("group_interaction", "ss_conv"):
         assert_close(outputs[smoothing], outputs["none"])
-    assert float(jnp.abs(outputs["multigrid"] - outputs["none"]).max()) > 1e-3
+    for other in ("multigrid", "aggregated_filters"):
+        assert float(jnp.abs(outputs[other] - outputs["none"]).max()) > 1e-3
 
 
 @pytest.mark.parametrize("smoothing", ["group_interaction", "ss_conv"])
@@ -109,7 +117,7 @@ def test_large_fov_and_aspp_rates():
     ("options", "message"),
     [
         ({"encoder": "vgg16"}, "encoder must be one of resnet18, .*, resnet152, got 'vgg16'"),
-        ({"head": "psp"}, "head must be one of aspp, large_fov, got 'psp'"),
+        ({"head": "psp"}, "head must be one of aspp, large_fov, duc, got 'psp'"),
         ({"num_classes": 1}, "num_classes must be an int >= 2, got 1"),
         ({"num_classes": 2.5}, "num_classes must be an int >= 2, got 2.5"),
         ({"width": 0}, "width must be an int >= 1, got 0"),

@@ -4,6 +4,7 @@ from functools import partial
 
 import chex
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -150,3 +151,16 @@ def test_its_own_derivatives_are_those_of_the_plain_form(shape, rate):
 def test_both_forms_agree(ndim):
     blocks, weight = random(0, 2, *(3, 2, 1, 2, 4, 2)[: 2 * ndim], 3), random(1, 2**ndim, 2**ndim)
     assert_close(_phase_mixing.row_product(blocks, weight), _phase_mixing.broadcast_sum(blocks, weight))
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 4), (3, 0))])
+def test_symbolic_sizes_of_the_smoothed_convolution(padding):
+    """Blocks need not be complete; what is exported has no minimum or maximum, nests of which grow without end."""
+    kernel, weight = random(0, 3, 3, 2, 3), _weight(3, 2)
+    operation = jax.jit(partial(ops.group_interaction_dilated_conv, rate=3, padding=padding))
+    shape = jax.export.symbolic_shape("b, h, w, 2", constraints=["h >= 8", "w >= 8"])
+    exported = jax.export.export(operation)(jax.ShapeDtypeStruct(shape, jnp.float32), kernel, weight)
+    assert "min" not in str(exported.out_avals)
+    for sizes in ((2, 9, 12), (1, 13, 8)):
+        x = random(1, *sizes, 2)
+        assert_close(exported.call(x, kernel, weight), operation(x, kernel, weight))

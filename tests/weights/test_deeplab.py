@@ -70,7 +70,12 @@ def test_a_plain_checkpoint_starts_every_smoothing_as_the_identity(plain):
     conv = ("encoder", "stages", 3, 0, "conv2", "smoother")
     np.testing.assert_array_equal(flat["ss_conv"][conv][...], ops.identity_smoother(4, 2))
     np.testing.assert_array_equal(flat["group_interaction"][conv][...], ops.identity_group_interaction(4, 2))
-    assert len(flat["multigrid"]) == len(flat["none"])
+    np.testing.assert_array_equal(flat["aggregated_filters"][conv][...], ops.identity_smoother(4, 2))
+    np.testing.assert_array_equal(flat["aggregated_filters"][(*conv[:-1], "aggregation")][...], np.zeros(4))
+    for without in ("multigrid", "average_filter", "gaussian_filter"):
+        assert len(flat[without]) == len(flat["none"])
+    with pytest.raises(ValueError, match=r"smoothing must be one of none, .*, aggregated_filters, got 'drn'"):
+        weights.deeplab_from_tf(plain, smoothing="drn")  # pyright: ignore[reportArgumentType]
 
 
 def test_options_and_mode(plain):

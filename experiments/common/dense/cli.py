@@ -36,7 +36,17 @@ class Looks:
 
 
 @dataclass(frozen=True)
-class EvaluateAveraged(Looks, Evaluate):
+class EvaluateDense(Evaluate):
+    """Scores a run on a split."""
+
+    boundary: bool = False
+    """Whether to score the pixels near contours, too: boundary IoU, and IoU in a trimap."""
+    boundary_distance: float = 0.02
+    """How near, as a fraction of the image's diagonal; 0.02 is the published distance of boundary IoU."""
+
+
+@dataclass(frozen=True)
+class EvaluateAveraged(Looks, EvaluateDense):
     """Scores a run on a split."""
 
 
@@ -66,7 +76,7 @@ def commands(scored: str, *, any_size: bool) -> dict[str, Command]:
       scored: says at what size it compares with the labels.
       any_size: whether the network takes images of any size, so that it can look at tiles and at several scales.
     """
-    evaluate, predict = (EvaluateAveraged, PredictAveraged) if any_size else (Evaluate, Predict)
+    evaluate, predict = (EvaluateAveraged, PredictAveraged) if any_size else (EvaluateDense, Predict)
     return {
         "evaluate": Command(evaluate, "RUN", _evaluate, f"Scores a run on a split {scored}, class by class."),
         "predict": Command(predict, "RUN IMAGES...", _predict),
@@ -81,18 +91,45 @@ def _averaging(options: Any) -> Any:
     return Averaging(looks.tile, looks.scales, looks.flip)
 
 
-def _evaluate(program: Program, options: Evaluate) -> None:
+def _evaluate(program: Program, options: EvaluateDense) -> None:
+    distance = options.boundary_distance if options.boundary else None
+    if distance is not None and not 0 < distance < 1:
+        raise ValueError(
+            f"--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got {distance:g}: 0.02 "
+            "is the published one"
+        )
     from .runs import evaluate
 
     averaging, study = _averaging(options), cast(Any, program.load())
-    result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging)
-    for name, iou in result["iou"].items():
-        print(f"{name:>20}  {'absent' if iou is None else f'{100 * iou:5.1f}'}")
+    result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging, distance)
     print(
-        f"{'mean IoU %':>20}  {100 * result['mean_iou']:5.1f}\n{'pixel accuracy %':>20}  "
-        f"{100 * result['pixel_accuracy']:5.1f}\n{result['images']} images of {options.split}, step {result['step']}; "
+        f"{_table(result)}\n{result['images']} images of {options.split}, step {result['step']}; "
         f"written to {options.run}/evaluation-{options.split}.json"
     )
+
+
+def _table(result: dict[str, Any]) -> str:
+    """The scores of each class and their means, and where they are there, beside them those near contours."""
+    columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"]}
+    means: dict[str, list[float | None]] = {
+        "mean IoU %": [result["mean_iou"]],
+        "pixel accuracy %": [result["pixel_accuracy"]],
+    }
+    near, lines = result.get("boundary"), []
+    if near is not None:
+        columns |= {"boundary IoU %": near["boundary_iou"], "trimap IoU %": near["trimap_iou"]}
+        means["mean IoU %"] += [near["mean_boundary_iou"], near["trimap_mean_iou"]]
+        lines.append("  ".join([" " * 20, *columns]))
+    rows = {name: [column[name] for column in columns.values()] for name in result["iou"]} | means
+    for name, values in rows.items():
+        cells = ["absent" if value is None else f"{100 * value:.1f}" for value in values]
+        padded = (cell.rjust(len(head)) for cell, head in zip(cells, columns, strict=False))
+        lines.append("  ".join([name.rjust(20), *padded]))
+    if near is not None:
+        lines.append(
+            f"boundary and trimap: pixels within {100 * near['distance']:g} % of the image's diagonal of a contour"
+        )
+    return "\n".join(lines)
 
 
 def _predict(program: Program, options: Predict) -> None:

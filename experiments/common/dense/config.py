@@ -7,7 +7,17 @@ from typing import Literal
 from ..config import Precision, RunConfig, require
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
-Degridding = Literal["none", "multigrid", "group_interaction", "ss_conv"]
+Degridding = Literal[
+    "none",
+    "multigrid",
+    "group_interaction",
+    "ss_conv",
+    "average_filter",
+    "gaussian_filter",
+    "aggregated_filters",
+    "drn",
+    "lfe",
+]
 
 
 @dataclass(frozen=True)
@@ -18,12 +28,13 @@ class DeepLabConfig:
     """Residual network that the features come from."""
     width: int = 64
     """Channels of the network's first stage; 64 is the published network."""
-    head: Literal["aspp", "large_fov"] = "aspp"
-    """Output layer: ASPP (rates 6, 12, 18, 24) or LargeFOV (rate 12)."""
+    head: Literal["aspp", "large_fov", "duc"] = "aspp"
+    """Output layer: ASPP (rates 6, 12, 18, 24), LargeFOV (rate 12) or dense up-sampling convolution (no rate)."""
     head_rates: tuple[int, ...] | None = None
     """Other dilation rates for the head, in cells of 8 pixels."""
     smoothing: Degridding = "none"
-    """Degridding of the dilated convolutions in the last two stages; none is the baseline."""
+    """Degridding: of the dilated convolutions in the last two stages, or by layers after them (drn: rates 2, 2, 1, 1
+    without shortcuts; lfe: falling rates 4, 2, 1); none is the baseline."""
     stride_in: Literal["1x1", "3x3"] = "1x1"
     """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
     batch_norm: Literal["trained", "frozen"] = "trained"
@@ -42,6 +53,11 @@ class DeepLabConfig:
         require(
             len(rates) > 0 and min(rates) >= 1,
             f"--model.head-rates must be ints from 1 on, got {' '.join(map(str, rates)) or 'none'}: try 6 12 18 24",
+        )
+        require(
+            self.head != "duc",
+            f"--model.head duc has no dilation rates, got {' '.join(map(str, rates))} of --model.head-rates: add "
+            "--model.head-rates None, or --model.head aspp",
         )
         require(
             self.head == "aspp" or len(rates) == 1,

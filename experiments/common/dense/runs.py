@@ -19,7 +19,7 @@ from ..run_folder import CLASSES_FILE, load_config, write
 from ..study import Result
 from .averaging import PLAIN, Averaging
 from .init import normalization
-from .scores import majority_scores, scores
+from .scores import boundary_scores, by_class, majority_scores, scores
 from .sources import Images, batches_of, open_source
 from .study import C, DenseStudy, Scorer
 
@@ -58,8 +58,12 @@ def evaluate(
     checkpoint: Checkpoint,
     data_root: Path | None = None,
     averaging: Averaging = PLAIN,
+    boundary: float | None = None,
 ) -> Result:
-    """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json`."""
+    """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json`.
+
+    With `boundary`, a fraction of the image's diagonal, those of the pixels within this distance of contours, too.
+    """
     trained = read_run(study, folder, checkpoint, data_root)
     config = trained.config
     source = open_source(config.data, split)
@@ -68,19 +72,21 @@ def evaluate(
             f"the data set has the classes {', '.join(source.classes.names)}, {folder} was trained on "
             f"{', '.join(trained.classes.names)}: name the data set of the run with --data-root"
         )
-    scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh, averaging)
-    confusion, _ = scorer.score(trained.state)
-    iou = [None if np.isnan(value) else float(value) for value in metrics.iou_per_class(confusion)]
+    scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh, averaging, boundary)
+    counts, _ = scorer.score(trained.state)
+    names = source.classes.names
     result = {
         "split": split,
         "images": len(source),
         "checkpoint": checkpoint,
         "step": trained.step,
         "averaging": dataclasses.asdict(averaging),
-        **scores(confusion),
-        "majority": majority_scores(confusion),
-        "iou": dict(zip(source.classes.names, iou, strict=True)),
+        **scores(counts.pixels),
+        "majority": majority_scores(counts.pixels),
+        "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
     }
+    if boundary is not None:
+        result["boundary"] = boundary_scores(counts, boundary, names)
     write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
     return result
 

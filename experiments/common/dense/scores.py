@@ -1,8 +1,61 @@
-"""Scores of a split, from one confusion matrix."""
+"""Scores of a split, from confusion matrices."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
 import numpy as np
 
 from smoothjax import metrics
+
+
+class Counts(NamedTuple):
+    """Matrices that add up over the batches of a split.
+
+    Attributes:
+      pixels: of all pixels, `[K, K]`.
+      boundary, trimap: of those near contours, see `metrics.boundary_confusion_matrix` and
+        `metrics.trimap_confusion_matrix`; None where they are not asked for.
+    """
+
+    pixels: Any
+    boundary: Any = None
+    trimap: Any = None
+
+
+def count(
+    labels: jax.Array, masks: jax.Array, sizes: jax.Array, *, num_classes: int, boundary: float | None = None
+) -> Counts:
+    """Counts a batch `[N, H, W]`; `boundary` is the distance from contours, as a fraction of an image's diagonal."""
+    pixels = metrics.confusion_matrix(labels, masks, num_classes=num_classes)
+    if boundary is None:
+        return Counts(pixels)
+    near = {"num_classes": num_classes, "distance": boundary, "sizes": sizes}
+    return Counts(
+        pixels,
+        metrics.boundary_confusion_matrix(labels, masks, **near),
+        metrics.trimap_confusion_matrix(labels, masks, **near),
+    )
+
+
+def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> dict[str, Any]:
+    """The scores of a split near contours, in all and by class; None where there is nothing to score."""
+    return {
+        "distance": distance,
+        "mean_boundary_iou": _defined(metrics.mean_boundary_iou(counts.boundary)),
+        "trimap_mean_iou": _defined(metrics.mean_iou(counts.trimap)),
+        "boundary_iou": by_class(names, metrics.boundary_iou_per_class(counts.boundary)),
+        "trimap_iou": by_class(names, metrics.iou_per_class(counts.trimap)),
+    }
+
+
+def by_class(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
+    """A number for each class; None for a class that does not occur."""
+    return {name: _defined(value) for name, value in zip(names, values, strict=True)}
+
+
+def _defined(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def scores(confusion: np.ndarray) -> dict[str, float]:

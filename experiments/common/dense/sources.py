@@ -96,8 +96,12 @@ class Images:
         return len(self._paths)
 
     def __getitem__(self, index: int, /) -> data.Record:
-        image = data.read_image(self._paths[index])
-        return {"image": image, "label": np.full(image.shape[:2], data.IGNORE_LABEL, np.uint8)}
+        return self.read(index)
+
+    def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
+        """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
+        image = data.read_image(self._paths[index], at_least)
+        return {"image": image, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def name(self, index: int, /) -> str:
         """The name of the file, without its ending."""

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import data, metrics, training
+from smoothjax import data, training
 
 from ..network import Network, compute_dtype
 from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
@@ -21,7 +21,7 @@ from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
-from .scores import majority_scores, scores
+from .scores import Counts, count, majority_scores, scores
 from .sources import batches_of, example_indices, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
@@ -64,9 +64,9 @@ class DenseStudy(Study[C]):
         """The images as the network sees them and is scored on."""
         return source
 
-    def export_size(self, config: C) -> tuple[int, int] | int:
-        """The only size of images that an exported network takes, or what their sizes are multiples of."""
-        return 1
+    def export_size(self, config: C) -> tuple[int, int] | None:
+        """The only size of images that an exported network takes; None where it takes any."""
+        return None
 
     def segment(
         self,
@@ -105,8 +105,8 @@ class DenseStudy(Study[C]):
         scorer = Scorer(self, config, network, seen, mesh)
 
         def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            confusion, masks = scorer.score(state, limit=limit, keep=examples)
-            return Evaluation(scores(confusion), (confusion, masks))
+            counts, masks = scorer.score(state, limit=limit, keep=examples)
+            return Evaluation(scores(counts.pixels), (counts.pixels, masks))
 
         def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
             confusion, masks = last.details
@@ -167,31 +167,35 @@ class Scorer(Generic[C]):
         source: data.Source,
         mesh: Mesh,
         averaging: Averaging = PLAIN,
+        boundary: float | None = None,
     ):
         self._config, self._source, self._mesh = config, source, mesh
-        classes = len(source.classes)
+        counted = partial(count, num_classes=len(source.classes), boundary=boundary)
 
-        def evaluate(params: Any, model_state: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, ...]:
+        def evaluate(params: Any, model_state: Any, batch: dict[str, jax.Array]) -> tuple[Counts, jax.Array]:
+            labels = batch["label"]
             size = (labels.shape[1], labels.shape[2])
-            masks = study.segment(config, network, params, model_state, images, size, averaging)
-            return metrics.confusion_matrix(labels, masks, num_classes=classes), masks
+            masks = study.segment(config, network, params, model_state, batch["image"], size, averaging)
+            return counted(labels, masks, batch["size"]), masks
 
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
         self._evaluate = jax.jit(evaluate, out_shardings=(everywhere, split))
 
     def score(
         self, state: training.TrainState, *, limit: int | None = None, keep: Collection[int] = ()
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """One confusion matrix over the split, int64 `[K, K]`, and the masks of the images to keep, by their index."""
-        total, kept = np.zeros((len(self._source.classes),) * 2, np.int64), {}
+    ) -> tuple[Counts, dict[str, np.ndarray]]:
+        """Confusion matrices over the split, int64, and the masks of the images to keep, by their index."""
+        total, kept = None, {}
         for batch in batches_of(self._source, self._config.eval_batch_size, normalization(self._config.init), limit):
-            arrays = training.shard_batch({"image": batch["image"], "label": batch["label"]}, self._mesh)
-            confusion, masks = self._evaluate(state.params, state.model_state, arrays["image"], arrays["label"])
+            arrays = training.shard_batch({key: batch[key] for key in ("image", "label", "size")}, self._mesh)
+            counts, masks = self._evaluate(state.params, state.model_state, arrays)
             # Counted on the devices in int32, summed over the split in int64: a large split has more than 2^31 pixels.
-            total += np.asarray(confusion, np.int64)
+            counts = jax.tree.map(lambda matrix: np.asarray(matrix, np.int64), counts)
+            total = counts if total is None else jax.tree.map(np.add, total, counts)
             for row, (index, (height, width)) in enumerate(zip(batch["index"], batch["size"], strict=True)):
                 if index in keep:
                     kept[str(index)] = np.asarray(masks[row, :height, :width], np.uint8)
+        assert total is not None, "a split has at least one batch"
         return total, kept
 
 

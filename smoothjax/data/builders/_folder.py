@@ -35,6 +35,9 @@ _SPLIT = re.compile(r"(train|training|trainval|val|valid|validation|dev|test|tes
 class Folder(Builder):
     """Your own images and masks, paired by name: one folder of each, or one of each for every split.
 
+    The folders of the splits hold those of images and masks (train/images, train/labels), or lie in them (images/train,
+    labels/train).
+
     All of it may lie in one folder of any name. A mask is a grey or palette image of at most 8 bits (PNG, BMP, TIFF or
     GIF): the numbers stored are the labels, 255 is ignored. The classes are those of `classes`, or of `classes.yaml`,
     `.yml` or `.json` in the folder; without, they are the numbers found in the masks, in the colours of a palette mask.
@@ -76,6 +79,9 @@ class Folder(Builder):
             Expected(f"or train/{self.images}/NAME.jpg", (f"train/{self.images}",)),
             Expected(f"   train/{self.masks}/NAME.png", (f"train/{self.masks}",)),
             Expected(f"   val/{self.images}, val/{self.masks}, ... alike", (f"val/{self.images}",)),
+            Expected(f"or {self.images}/train/NAME.jpg", (f"{self.images}/train",)),
+            Expected(f"   {self.masks}/train/NAME.png", (f"{self.masks}/train",)),
+            Expected(f"   {self.images}/val, {self.masks}/val, ... alike", (f"{self.images}/val",)),
         )
 
     def plan(self, tree: SourceTree) -> Plan:
@@ -84,7 +90,10 @@ class Folder(Builder):
         warnings: list[str] = []
         masks: list[File] = []
         base = self._base(tree)
-        if all(self._parts(tree, base)):
+        if self.splits is None and (inner := self._inner_splits(tree, base)):
+            problems += self._beside_images(tree, base) + self._beside_inner(tree, base, inner)
+            splits = {name: self._pairs(tree, base, masks, problems, name) for name in inner}
+        elif all(self._parts(tree, base)):
             problems += self._beside_images(tree, base)
             examples = self._pairs(tree, base, masks, problems)
             if self.splits is not None:
@@ -100,8 +109,8 @@ class Folder(Builder):
                 raise FileNotFoundError("\n".join([str(wrong_folder(self, tree)), *unmatched]))
             problems += unmatched
             splits = {folder: self._pairs(tree, join(base, folder), masks, problems) for folder in folders}
-            if "train" not in splits:
-                warnings.append(f"no split train: the splits are named like the folders, {', '.join(splits)}")
+        if "train" not in splits and self.splits is None:
+            warnings.append(f"no split train: the splits are named like the folders, {', '.join(splits)}")
         return Plan(self._classes(tree, base, masks, warnings), splits, problems, warnings)
 
     def _base(self, tree: SourceTree) -> str:
@@ -132,6 +141,34 @@ class Folder(Builder):
             if any(self._parts(tree, join(base, folder)))
         ]
 
+    def _inner_splits(self, tree: SourceTree, base: str) -> list[str]:
+        """The folders of splits inside those of images and masks, none if the folders there are of another kind."""
+        images, masks = (set(tree.folders(join(base, part))) for part in (self.images, self.masks))
+        both = sorted(images & masks)
+        named = [folder for folder in both if _SPLIT.fullmatch(folder)]
+        # One alone, among others, may be a class: pictures of trains.
+        return both if named and (len(named) == len(both) or len(named) > 1) else []
+
+    def _beside_inner(self, tree: SourceTree, base: str, splits: Sequence[str]) -> list[str]:
+        """A line for everything in the folders of images and masks that is in no split."""
+        lines = []
+        for part, other, suffixes in (
+            (self.images, self.masks, IMAGE_SUFFIXES),
+            (self.masks, self.images, MASK_SUFFIXES),
+        ):
+            where = tree.root / base / part
+            lines += [
+                f"{where / folder}: there is no {other}/{folder}; add it, or move the folder elsewhere"
+                for folder in tree.folders(join(base, part))
+                if folder not in splits
+            ]
+            if loose := list(tree.files(join(base, part), suffixes)):
+                lines.append(
+                    f"{where}: {loose[0]}{f' and {len(loose) - 1} more' if len(loose) > 1 else ''} lie beside the "
+                    f"folders of the splits ({', '.join(splits)}); move them into one"
+                )
+        return lines
+
     def _split_folders(self, tree: SourceTree, base: str) -> tuple[list[str], list[str]]:
         """The folders of splits, and a line for each folder that seems to be one and cannot be used."""
         folders: list[str] = []
@@ -157,12 +194,14 @@ class Folder(Builder):
                 )
         return folders, unmatched + beside if folders else unmatched
 
-    def _pairs(self, tree: SourceTree, base: str, masks: list[File], problems: list[str]) -> list[Example]:
+    def _pairs(
+        self, tree: SourceTree, base: str, masks: list[File], problems: list[str], split: str = ""
+    ) -> list[Example]:
         """The examples of one folder of images; their masks are added to `masks`."""
-        where = join(base, self.masks)
+        where = join(base, self.masks, split)
         found = stems(tree.walk(where, MASK_SUFFIXES), problems)
         masks += found.values()
-        images = stems(tree.walk(join(base, self.images), IMAGE_SUFFIXES), problems)
+        images = stems(tree.walk(join(base, self.images, split), IMAGE_SUFFIXES), problems)
         return pair(images, found, str(tree.root / where), problems)
 
     def _classes(self, tree: SourceTree, base: str, masks: Sequence[File], warnings: list[str]) -> Classes:

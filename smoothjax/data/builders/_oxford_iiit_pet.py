@@ -93,6 +93,11 @@ class OxfordIIITPet(Builder):
         published = {"train": 3680, "test": 3669}
         if self.val_fraction:
             parts = divide(splits["train"], {"val": self.val_fraction}, self.seed)
+            if splits["train"] and "val" not in parts:
+                problems.append(
+                    f"split val is empty: {tree.root / base / 'annotations/trainval.txt'} names {len(splits['train'])} "
+                    "example, too few to divide; complete the data set, or leave val_fraction out"
+                )
             splits = {**parts, "test": splits["test"]}
             held_out = round(self.val_fraction * published["train"])
             published = {"train": published["train"] - held_out, "val": held_out, "test": published["test"]}

@@ -74,6 +74,19 @@ def test_what_is_wrong(tmp_path):
     assert "beagle_1.png: label 0 is none of the labels of this data set (1-3)" in report
 
 
+def test_too_few_images_for_a_split(tmp_path):
+    """What was asked for is made, or refused by name."""
+    root = unpack(tmp_path / "in", _FILES)
+    (root / "annotations/trainval.txt").write_text("beagle_1 1 1 1\n")
+    with pytest.raises(data.InvalidDataError, match=r"split val is empty: .*trainval\.txt names 1 example, too few"):
+        data.prepare("oxford_iiit_pet", root, tmp_path / "out", val_fraction=0.5)
+    data.prepare("oxford_iiit_pet", root, tmp_path / "out")
+    assert data.prepared_splits(tmp_path / "out") == ("train", "test")
+    (root / "annotations/test.txt").write_text("# nothing\n")
+    with pytest.raises(data.InvalidDataError, match="split test is empty"):
+        data.prepare("oxford_iiit_pet", root, tmp_path / "none")
+
+
 def test_another_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"images/NAME\.jpg +found\n +annotations/trimaps/NAME\.png +MISSING\n"):
         data.prepare("oxford_iiit_pet", unpack(tmp_path / "in", below(_FILES, "images/")), tmp_path / "out")

@@ -1,0 +1,82 @@
+"""The command line of the study; imports JAX only once it is needed."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from ..common.config import require
+from ..common.run_folder import load_config
+from ..segmentation.config import Config
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draws the effective receptive fields of trained networks (Wang & Ji, KDD 2018, Sec. 4.4, Figs. 8 and 9).
+
+    Figure 8 is that of the last 3x3 convolution of rate 4, Figure 9 that of all dilated layers, the last two stages of
+    the encoder; zero weights are black. A table says how large and how even they are. Examples:
+
+      python -m experiments.erf
+      python -m experiments.erf --runs runs/segmentation/voc2012/{none,group_interaction,ss_conv}-seed0 --images 100
+    """
+
+    runs: tuple[Path, ...] = ()
+    """Folders of runs of experiments.segmentation, one a panel; by default those of its demo, trained where missing."""
+    images: int | None = None
+    """Validation images, spread evenly over the split; by default all."""
+    size: tuple[int, int] = (704, 704)
+    """Height and width in pixels that images are cropped or mirrored to about their centre: a field may be wider than
+    an image. The default shows the whole fields of ResNet-18."""
+    batch_size: int = 4
+    """Images looked at together."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Best on the validation split, or latest."""
+    out: Path = Path("runs/erf")
+    """Folder for fig8.png, fig9.png, the arrays fig8.npz and fig9.npz, and erf.json."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures, prints a table, and draws the figures; returns the exit status."""
+    options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.erf")
+    try:
+        _check(options)
+        from .study import study
+
+        print(study(options.runs, options.out, options.images, options.size, options.batch_size, options.checkpoint))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        # What a user can mend is told in a sentence; the rest keeps its traceback.
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check(options: Options) -> None:
+    """Refuses what cannot be measured, before JAX is imported."""
+    for name in ("images", "batch_size"):
+        value = getattr(options, name)
+        option = name.replace("_", "-")
+        require(
+            value is None or value >= 1, f"--{option} must be at least 1, got {value}: leave it out for the default"
+        )
+    height, width = options.size
+    require(
+        min(options.size) >= 136,
+        f"--size must be at least 136 136, to show the field of one layer, got {height} {width}: try 704 704",
+    )
+    repeated = sorted({str(run) for run in options.runs if options.runs.count(run) > 1})
+    require(not repeated, f"--runs names {', '.join(repeated)} more than once: a run has one panel")
+    for run in options.runs:
+        load_config(run, Config)
+    out = options.out
+    require(not out.exists() or out.is_dir(), f"--out must be a folder, {out} is a file: name another one")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

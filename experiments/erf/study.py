@@ -1,0 +1,136 @@
+"""From runs to the table, the figures and the files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from smoothjax.training import say
+
+from ..common.dense.runs import read_run
+from ..common.dense.sources import open_source
+from ..common.restore import Checkpoint
+from ..common.run_folder import environment, write
+from ..common.table import align
+from ..common.train import train
+from ..segmentation.config import Method
+from ..segmentation.presets import DEMO
+from ..segmentation.study import STUDY
+from .fields import FIGURES, SHARES, Field, Images, measure, numbers
+from .figures import draw
+
+#: The panels of Figures 8 and 9.
+METHODS: tuple[Method, ...] = ("none", "group_interaction", "ss_conv")
+DEMO_RUNS = Path("runs/segmentation/demo")
+
+
+def study(
+    runs: Sequence[Path],
+    out: Path,
+    limit: int | None,
+    size: tuple[int, int],
+    batch_size: int,
+    checkpoint: Checkpoint,
+) -> str:
+    """Measures runs, or those of the demo, and writes what comes of it; returns what to print."""
+    runs = list(runs) or demo_runs()
+    methods = [read_run(STUDY, run, checkpoint) for run in runs]
+    labels = [STUDY.labels[trained.config.method] for trained in methods]
+    names = [
+        f"{label}\n{run.name}" if labels.count(label) > 1 else label for run, label in zip(runs, labels, strict=True)
+    ]
+    fields: dict[str, list[Field]] = {figure: [] for figure in FIGURES}
+    described = []
+    for run, trained, name in zip(runs, methods, names, strict=True):
+        images = Images(open_source(trained.config.data, "val"), trained.config, size, limit, batch_size)
+        say(f"{run}: {len(images.indices)} images of {size[0]}x{size[1]} pixels")
+        state = jax.tree.map(jnp.asarray, jax.device_get((trained.state.params, trained.state.model_state)))
+        try:
+            found = measure(nnx.merge(trained.network.eval_graph, *state), images, size, name)
+        except ValueError as error:
+            raise ValueError(f"{run}: {error}") from error
+        for figure, field in found.items():
+            fields[figure].append(field)
+        data = trained.config.data.name
+        described.append({"run": str(run), "step": trained.step, "data": data, "images": len(images.indices)})
+    return report(fields, described, size, out)
+
+
+def demo_runs() -> list[Path]:
+    """The runs of `python -m experiments.segmentation compare demo` that the figures need, trained where missing."""
+    folders = []
+    for method in METHODS:
+        folder = DEMO_RUNS / f"{method}-seed0"
+        say(f"\n{STUDY.labels[method]} -> {folder}")
+        try:
+            train(STUDY, replace(DEMO.config.with_method(method), seed=0), folder)
+        except ValueError as error:
+            raise ValueError(f"{error}\n(or name runs that are there with --runs)") from error
+        folders.append(folder)
+    return folders
+
+
+def report(
+    fields: dict[str, list[Field]], described: Sequence[dict[str, Any]], size: tuple[int, int], out: Path
+) -> str:
+    """Writes figures, arrays and numbers; returns the tables."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows = {figure: [numbers(field) for field in panels] for figure, panels in fields.items()}
+    counts = sorted({entry["images"] for entry in described})
+    data = ", ".join(dict.fromkeys(entry["data"] for entry in described))
+    over = f"{' or '.join(map(str, counts))} validation images of the data set {data}"
+    tables = []
+    for number, (figure, (what, rate)) in enumerate(FIGURES.items(), 8):
+        arrays: dict[str, Any] = {}
+        for index, field in enumerate(fields[figure]):
+            arrays |= {
+                f"label_{index}": field.label,
+                f"erf_{index}": field.values,
+                f"connected_{index}": field.connected,
+            }
+        np.savez_compressed(out / f"{figure}.npz", **arrays)
+        title = f"Effective receptive field of {what}"
+        draw(fields[figure], rows[figure], out / f"{figure}.png", title=title, note=f"mean over {over}")
+        tables.append(f"Figure {number}: {what}, phases of rate {rate}\n\n{_table(rows[figure])}")
+    content = {"environment": environment("erf"), "size": list(size), "runs": list(described), "shares": SHARES, **rows}
+    write(out / "erf.json", json.dumps(content, indent=2) + "\n")
+    cut = any(row["cut"] for panel in rows.values() for row in panel)
+    notes = ["* reaches the border of the map: a larger --size may show more of it"] if cut else []
+    files = ", ".join(f"{figure}.png" for figure in FIGURES)
+    return "\n" + "\n\n".join([*tables, *notes, f"{out}/{files} show it; erf.json and .npz files have the numbers."])
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    shares = "/".join(f"{100 * share:g}" for share in SHARES)
+    header = [
+        "network",
+        "theoretical field",
+        "support, cells",
+        "zeros inside %",
+        "phase imbalance",
+        "whole blocks %",
+        f"fewest cells with {shares} %",
+        f"centred square with {shares} %, cells",
+    ]
+    return align(
+        header,
+        [
+            [
+                row["label"].replace("\n", " "),
+                "x".join(map(str, row["theoretical"])) + ("*" if row["cut"] else ""),
+                f"{row['support']:,}",
+                f"{100 * row['zero_share']:.1f}",
+                f"{row['phase_imbalance']:.3f}",
+                f"{100 * row['whole_blocks']:.0f}",
+                "/".join(map(str, row["fewest"])),
+                "/".join(map(str, row["square"])),
+            ]
+            for row in rows
+        ],
+    )

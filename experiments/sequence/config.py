@@ -1,0 +1,114 @@
+"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from ..common.config import Precision, RunConfig, require, require_positive
+
+Method = Literal["none", "group_interaction", "ss_conv"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: residual blocks of causal dilated convolutions of rates 1, 2, 4, ..."""
+
+    smoothing: Method = "none"
+    """How the dilated convolutions are smoothed; none is the baseline."""
+    width: int = 32
+    """Channels of all blocks."""
+    depth: int = 6
+    """Number of blocks; the last one has the rate 2^(depth - 1)."""
+    kernel_size: Literal[2, 3] = 2
+    """Taps of the dilated convolutions."""
+    precision: Precision = "float32"
+    """Of convolutions and linear layers; parameters, normalisation and loss stay float32."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        require(self.width >= 1, f"--model.width must be at least 1 channel, got {self.width}: try 32")
+        require(
+            2 <= self.depth <= 16,
+            f"--model.depth must be 2 .. 16 blocks, got {self.depth}: with 2 taps, 2^depth steps are seen",
+        )
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The task."""
+
+    name: Literal["copy", "adding", "text"] = "copy"
+    """copy: repeat symbols after a delay; adding: add two marked numbers; text: predict the next character of a file.
+    The first two are drawn on the fly."""
+    file: Path | None = None
+    """text: a file in UTF-8."""
+    symbols: int = 10
+    """copy: number of symbols to repeat."""
+    alphabet: int = 8
+    """copy: number of different symbols."""
+    delay: int = 44
+    """copy: steps between the last symbol and its first repetition; the last of them says that it is time."""
+    length: int = 64
+    """adding, text: steps of a training example."""
+    val_examples: int = 512
+    """copy, adding: examples of the validation and of the test split."""
+    val_share: float = 0.1
+    """text: share of the file that is not trained on, its end."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        require(self.symbols >= 1, f"--data.symbols must be at least 1, got {self.symbols}: try 10")
+        require(self.alphabet >= 2, f"--data.alphabet must be at least 2 different symbols, got {self.alphabet}: try 8")
+        require(self.delay >= 1, f"--data.delay must be at least 1 step, that of the signal, got {self.delay}: try 44")
+        require(self.length >= 4, f"--data.length must be at least 4 steps, got {self.length}: try 64")
+        require(self.val_examples >= 1, f"--data.val-examples must be at least 1, got {self.val_examples}: try 512")
+        require(
+            0 < self.val_share < 1, f"--data.val-share must be between 0 and 1, got {self.val_share}: 0.1 is a tenth"
+        )
+        require(
+            self.name != "text" or self.file is not None,
+            "--data.file must name the text to learn from, got none: add --data.file FILE, any text in UTF-8",
+        )
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, whose rate falls to 0 along a cosine; the gradient's norm is clipped to 1."""
+
+    learning_rate: float = 0.003
+    """Initial rate."""
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """One run."""
+
+    study: ClassVar[str] = "sequence"
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    steps: int = 2000
+    """Length of the run in updates."""
+    batch_size: int = 32
+    """Sequences in an update, over all devices."""
+    eval_batch_size: int = 64
+    """Sequences evaluated together, over all devices."""
+    evaluate_images: int | None = None
+    """Validation sequences of the evaluations during training; by default all."""
+
+    @property
+    def method(self) -> Method:
+        """The smoothing of this run."""
+        return self.model.smoothing
+
+    def with_method(self, method: Method) -> Self:
+        """The same run with another smoothing."""
+        return replace(self, model=replace(self.model, smoothing=method))
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        self.model.validate()
+        self.data.validate()
+        require_positive(optim__learning_rate=self.optim.learning_rate)

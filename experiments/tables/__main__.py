@@ -1,0 +1,93 @@
+"""The command line of the tables; imports no JAX."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from .formats import Format
+
+Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
+_NAMES: tuple[Name, ...] = ("1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Prints the papers' tables beside our runs, or tables of our own.
+
+    Rows of the papers' tables are filled by runs of their recipe; a row without a run tells the command that fills it.
+    For example:
+
+    python -m experiments.tables runs --table 2 4 --format latex --out tables.tex
+
+    python -m experiments.tables --table pixel-2 --timing timing.json
+
+    python -m experiments.tables runs --own --split test --json experiments/results/camvid.json
+
+    python -m experiments.tables experiments/results/camvid.json --own --split test
+    """
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[RUNS...]")] = ()
+    """Folders that hold runs, at any depth, and files of results (--json); by default runs, where it exists."""
+    table: tuple[Name, ...] = _NAMES
+    """Tables: 1 to 6 of Wang & Ji (KDD 2018), pixel-1 and pixel-2 of Gao et al. (2017)."""
+    own: bool = False
+    """Whether to put any runs side by side instead: methods, means over seeds, paired differences to the baseline."""
+    split: str = "val"
+    """With --own, the split that is shown: val, or test where `evaluate RUN --split test` has scored it."""
+    timing: Path | None = None
+    """Measurements for pixel-2: what `python -m experiments.timing networks --json FILE` writes."""
+    format: Format = field(default="markdown")
+    """Of what is printed."""
+    out: Path | None = None
+    """File for the tables, instead of printing them."""
+    json: Path | None = None
+    """File for the results of all runs with seeds, commands, commits and machines; small enough to be committed."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prints tables; returns the exit status."""
+    options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.tables")
+    try:
+        text, remarks = _tables(options)
+        if options.out is None:
+            print(text)
+        else:
+            options.out.write_text(text + "\n")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for remark in remarks:
+        print(f"note: {remark}", file=sys.stderr)
+    return 0
+
+
+def _tables(options: Options) -> tuple[str, list[str]]:
+    from .cells import TIMING
+    from .formats import render
+    from .own import own_tables
+    from .paper import paper_tables
+    from .runs import find, save
+    from .timing import timing_table
+
+    default = Path("runs")
+    found = find(options.runs or ((default,) if default.is_dir() else ()))
+    if options.own:
+        if not found.runs:
+            left_out = f" ({'; '.join(found.remarks)})" if found.remarks else ""
+            raise ValueError(f"no finished run{left_out}: name the folders that hold them")
+        tables, remarks = own_tables(found.runs, options.split)
+    else:
+        tables, remarks = paper_tables([name for name in options.table if name != TIMING], found.runs)
+        if TIMING in options.table:
+            tables.append(timing_table(options.timing))
+    if options.json is not None:
+        save(found.runs, options.json)
+    return render(tables, options.format), [*found.remarks, *remarks]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""What makes two runs the same but for their seed, and what a run's method and initial rate are.
+
+Facts are the options of a configuration by name, without those that do not change what is learnt: where files lie, how
+often something is logged or evaluated, recomputed activations, and options that the data set does not have. The
+initial rates of the methods give way to the one that the run has.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from ..common.config import RunConfig
+from ..common.run_folder import FREE, from_dict, to_dict
+from .cells import Cell
+
+Facts = dict[str, Any]
+RATE = "initial rate"
+
+_SAME = FREE | {"seed", "model.remat"}
+_OF_SHAPES = {"data.train_images", "data.val_images", "data.image_size"}
+_BASELINES = {"segmentation": "none", "pixel_dcn": "dcl", "vae": "dcl", "restoration": "none", "sequence": "none"}
+_OF_DUC = {"model.head", "model.head_rates", "optim.loss_at"}
+
+
+def baseline_of(study: str) -> str:
+    """The method that others are compared with."""
+    return _BASELINES.get(study, "none")
+
+
+def rate_of(config: Any) -> float:
+    """The initial rate of a run."""
+    if config.study == "segmentation":
+        return importlib.import_module("experiments.segmentation.config").learning_rate(config)
+    return config.optim.learning_rate
+
+
+def facts(config: RunConfig) -> Facts:
+    """What a run is, but for its seed; see above."""
+    options: Facts = {"study": config.study, **flat(to_dict(config)), RATE: rate_of(config)}
+    gone = _SAME | (_OF_SHAPES if options.get("data.name") != "shapes" else set())
+    return {
+        name: value
+        for name, value in options.items()
+        if name not in gone and name != "optim.learning_rate" and not name.startswith("optim.rates.")
+    }
+
+
+def setting(config: RunConfig) -> Facts:
+    """What methods that are compared have in common: the facts of the baseline in place of this run, without rate.
+
+    A DUC is a head with the loss that it needs: it has neither of the baseline's.
+    """
+    shared = facts(config.with_method(baseline_of(config.study)))
+    gone = {RATE} | (_OF_DUC if config.method == "duc" else set())
+    return {name: value for name, value in shared.items() if name not in gone}
+
+
+def expected(cell: Cell) -> Facts:
+    """The facts of the runs that belong to a row; where several kinds of weights are taken, a tuple of them."""
+    presets = importlib.import_module(f"experiments.{cell.setting.study}.presets").PRESETS
+    preset = presets[cell.setting.preset].config
+    config = with_options(preset, cell.setting.options).with_method(cell.method)
+    return facts(config) | ({"init.source": cell.setting.weights} if cell.setting.weights else {})
+
+
+def differences(run: Facts, wanted: Facts) -> list[str]:
+    """Where a run is not what a row asks for; empty where it belongs there."""
+    lines = []
+    for name in {**wanted, **run}:
+        has, asked = run.get(name), wanted.get(name)
+        choices = asked if isinstance(asked, tuple) else (asked,)
+        if has not in choices:
+            lines.append(f"{name} {has}, not {' or '.join(map(str, choices))}")
+    return lines
+
+
+def with_options(config: Any, options: Mapping[str, Any]) -> Any:
+    """A configuration with other values of some options, by their dotted names."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for name, value in options.items():
+        first, _, rest = name.partition(".")
+        values[first] = with_options(values[first], {rest: value}) if rest else value
+    return dataclasses.replace(config, **values)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Facts:
+    """Nested options by dotted names."""
+    found: Facts = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
+
+
+def restored(study: str, values: Mapping[str, Any]) -> RunConfig:
+    """A configuration from its plain form.
+
+    Raises:
+      ModuleNotFoundError: there is no such study.
+      ValueError, TypeError: this version has other options.
+    """
+    return from_dict(importlib.import_module(f"experiments.{study}.config").Config, dict(values))

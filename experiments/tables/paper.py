@@ -1,0 +1,132 @@
+"""Tables of the papers beside ours: of every row the published scores, ours, and the command behind them."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from .cells import TITLES, Cell, cells
+from .facts import differences, expected, facts
+from .formats import Table
+from .runs import Run
+from .scores import SCORES, by_class, value
+from .statistics import deviation, listed
+
+_SPLIT = "val"
+# So many differences to a row at most are told of a run that belongs to none.
+_TOLD = 4
+
+#: What is told of the runs behind a number.
+SUMMARY = ("seeds", "steps", "initial rate", "s / step", "device", "commit")
+
+Rows = Sequence[tuple[Cell, list[Run]]]
+
+
+def paper_tables(names: Iterable[str], runs: Sequence[Run]) -> tuple[list[Table], list[str]]:
+    """The scores of each table and, below them, its runs or the commands that would make them; and remarks."""
+    tables = []
+    for name in names:
+        mine = [(cell, belonging(cell, runs)) for cell in cells() if cell.setting.table == name]
+        tables += [_scores(name, mine), _runs(name, mine)]
+    return tables, _strangers(runs)
+
+
+def belonging(cell: Cell, runs: Sequence[Run]) -> list[Run]:
+    """The runs of a row, by seed."""
+    wanted = expected(cell)
+    mine = [
+        run for run in runs if run.config.study == cell.setting.study and not differences(facts(run.config), wanted)
+    ]
+    return sorted(mine, key=lambda run: run.config.seed)
+
+
+def run_scores(run: Run) -> dict[str, float]:
+    """Scores of a run in percent by the columns of the papers, as far as they are known."""
+    columns = {score.title: value(run, _SPLIT, score) for score in SCORES[run.config.study]}
+    return by_class(run, _SPLIT) | {title: found for title, found in columns.items() if found is not None}
+
+
+def _scores(name: str, mine: Rows) -> Table:
+    """Four lines a row: published, ours as a mean over seeds, its standard deviation, and the difference."""
+    columns = list(mine[0][0].scores)
+    rows = []
+    for cell, runs in mine:
+        ours = [run_scores(run) for run in runs]
+        values = {column: [scores[column] for scores in ours if column in scores] for column in columns}
+        digits = cell.setting.digits
+        rows.append((cell.row, "published", *(f"{cell.scores[column]:.{digits}f}" for column in columns)))
+        rows.append(("", "ours", *(_mean(values[column], digits) for column in columns)))
+        if len(runs) > 1:
+            rows.append(("", "± over seeds", *(deviation(values[column], digits) for column in columns)))
+        if runs:
+            rows.append(("", "difference", *(_difference(values[x], cell.scores[x], digits) for x in columns)))
+    parts = dict.fromkeys(cell.setting.title for cell, _ in mine)
+    notes = (f"{'; '.join(parts)}. In percent, on val, once per image.",)
+    return Table(f"{TITLES[name]}", ("model", "", *columns), tuple(rows), notes)
+
+
+def _runs(name: str, mine: Rows) -> Table:
+    """What is behind each row."""
+    rows, notes = [], []
+    for cell, runs in mine:
+        if not runs:
+            rate = f"{expected(cell)['initial rate']:g}"
+            rows.append((cell.row, "none", "-", rate, "-", "-", "-"))
+            notes.append(f"{cell.row}, no run yet; fill it with `{cell.command()}`")
+            continue
+        rows.append((cell.row, *summary(runs)))
+        notes.append(made_by(cell.row, runs))
+        missing = [run for run in runs if set(cell.scores) - set(run_scores(run))]
+        notes += [f"{run.name} lacks scores of each class; add them with `{run.evaluate(_SPLIT)}`" for run in missing]
+    return Table(f"Runs of {TITLES[name]}", ("model", *SUMMARY), tuple(rows), tuple(notes))
+
+
+def summary(runs: Sequence[Run]) -> tuple[str, ...]:
+    """What `SUMMARY` heads, of runs that differ in their seeds alone."""
+    device = "; ".join(
+        dict.fromkeys(f"{run.start.get('device', 'unknown')}, {run.start.get('processor', 'unknown')}" for run in runs)
+    )
+    config = runs[0].config
+    return (
+        listed([run.config.seed for run in runs]),
+        f"{config.steps:,}",
+        f"{facts(config)['initial rate']:g}",
+        f"{np.median([run.seconds_per_step for run in runs]):.3f}",
+        device,
+        "; ".join(dict.fromkeys(_commit(run) for run in runs)),
+    )
+
+
+def made_by(name: str, runs: Sequence[Run]) -> str:
+    """The commands behind runs."""
+    commands = dict.fromkeys(run.start.get("command", "unknown command") for run in runs)
+    return f"{name}, made by {', '.join(f'`{command}`' for command in commands)}"
+
+
+def _commit(run: Run) -> str:
+    commit, *changed = (run.start.get("commit") or "unknown").split(" ", 1)
+    return " ".join([commit[:7] if commit != "unknown" else commit, *changed])
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    return f"{np.mean(values):.{digits}f}" if values else "-"
+
+
+def _difference(values: Sequence[float], reference: float, digits: int) -> str:
+    return f"{np.mean(values) - reference:+.{digits}f}" if values else "-"
+
+
+def _strangers(runs: Sequence[Run]) -> list[str]:
+    """Of the runs with a recipe's data set and method that belong to no row, in what they differ from the nearest."""
+    rows, remarks = [(cell, expected(cell)) for cell in cells()], []
+    for run in runs:
+        mine = facts(run.config)
+        near = [
+            (differences(mine, wanted), cell)
+            for cell, wanted in rows
+            if all(mine.get(key) == wanted[key] for key in ("study", "data.name")) and run.config.method == cell.method
+        ]
+        if near and all(lines for lines, _ in near):
+            lines, cell = min(near, key=lambda pair: len(pair[0]))
+            more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+            remarks.append(f"{run.name} fills no row; from {cell.name} it differs in {'; '.join(lines[:_TOLD])}{more}")
+    return remarks

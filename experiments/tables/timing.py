@@ -1,0 +1,65 @@
+"""Table 2 of Gao et al.: what up-sampling costs in a U-Net, beside our benchmark."""
+
+import json
+from pathlib import Path
+
+from ..common.published import PIXEL, published, upsampling_times
+from .formats import Table
+
+TITLE = "Table 2 of Gao et al. (2017)"
+COMMAND = "python -m experiments.timing networks --json timing.json"
+_PARTS = {"train": "training step", "predict": "prediction"}
+_SIZE = "2x256x256x3"
+
+
+def timing_table(path: Path | None) -> Table:
+    """Published seconds and our milliseconds, which only ratios to DCL make comparable.
+
+    Raises:
+      ValueError: the file is none that `experiments.timing --json` writes.
+    """
+    content = {"rows": []} if path is None else _read(path)
+    measured = {(row["title"], row["part"]): row for row in content["rows"]}
+    times, rows, sizes = upsampling_times(), [], set()
+    for layer, seconds in times.items():
+        for key, part in _PARTS.items():
+            row = measured.get((title(layer if layer != "DCL" else "PixelDCL"), part))
+            ratio = seconds[key] / times["DCL"][key]
+            if row is None:
+                ours = ("-", "-", "-")
+            else:
+                own = 1.0 if layer == "DCL" else row["ratio"]
+                milliseconds = row["reference" if layer == "DCL" else "ours"]
+                ours = (f"{milliseconds:.1f}", f"{own:.2f}", f"{own - ratio:+.2f}")
+                sizes.add(row["size"])
+            rows.append((f"U-Net + {layer}", part, f"{seconds[key]:,}", f"{ratio:.2f}", *ours))
+    header = ("model", "part", "published, s", "ratio to DCL", "ours, ms", "ratio to DCL", "difference of ratios")
+    notes = [f"Published: {published()[PIXEL]['table2']['what']}.", *_source(content, sizes)]
+    return Table(TITLE, header, tuple(rows), tuple(notes))
+
+
+def title(layer: str) -> str:
+    """What the benchmark calls a layer beside DCL."""
+    return f"U-Net with {layer} / with DCL"
+
+
+def _source(content: dict, sizes: set[str]) -> list[str]:
+    if not sizes:
+        return [f"Not measured: `{COMMAND}`, then add --timing timing.json"]
+    where = content.get("environment", {})
+    lines = [
+        f"Ours: medians of a step and of a prediction, {', '.join(sorted(sizes))}, random data; "
+        f"{where.get('device', 'unknown device')}, {where.get('processor', 'unknown processor')}; commit "
+        f"{where.get('commit') or 'unknown'}; made by `{where.get('command', 'unknown command')}`"
+    ]
+    return lines + [f"Another size than {_SIZE}: the ratios are not the paper's."] * (sizes != {_SIZE})
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+        if all({"title", "part", "size", "ours", "reference", "ratio"} <= set(row) for row in content["rows"]):
+            return content
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"--timing {path} holds no measurements ({error!r}): make it with {COMMAND}") from error
+    raise ValueError(f"--timing {path} holds no measurements: make it with {COMMAND}")

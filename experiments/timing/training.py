@@ -1,0 +1,152 @@
+"""What checkpoints, logs and evaluations cost beside training steps, and how long a run takes to go on."""
+
+import statistics
+import tempfile
+import time
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grain
+import jax
+from jax.sharding import Mesh
+
+from smoothjax import training
+
+from ..common.report import align
+from ..common.run_folder import RESULT_FILE
+from ..common.study import Job
+from ..common.train import train
+from ..segmentation.config import Config
+from ..segmentation.presets import DEMO
+from ..segmentation.study import SmoothedDilation
+
+# Compilation and the first steps, which find cold caches, are not counted.
+_WARM = 10
+# As many as the loop of the studies has in flight before it reads the metrics of a step.
+_IN_FLIGHT = 2
+_FEW = replace(DEMO.config.data, train_images=64, val_images=16)
+
+
+def training_table(*, quick: bool, repeats: int) -> tuple[str, dict[str, Any]]:
+    """Steps per second of the segmentation demo with and without all else, and its resume time: Markdown, numbers.
+
+    Without: nothing but batches and updates. With: the whole run from its eleventh step until `result.json` is written,
+    evaluation over the whole split included; only compilation is left out, of the evaluation, too. The two alternate.
+    """
+    short = replace(DEMO.config, steps=30, evaluate_every=15, checkpoint_every=15, data=_FEW)
+    config = short if quick else DEMO.config
+    without, measured = _Bare(config), []
+    for _ in range(2 if quick else repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            measured.append((without.speed(), _speed(config, run), *_resume(config, run)))
+    bare, full, restore, resume = (statistics.median(column) for column in zip(*measured, strict=True))
+    costs = [before / after - 1 for before, after, *_ in measured]
+    numbers = {
+        "steps": config.steps,
+        "steps_per_second_without": bare,
+        "steps_per_second_with": full,
+        "costs": costs,
+        "seconds_to_restore": restore,
+        "seconds_to_resume": resume,
+    }
+    rows = [
+        ["steps a second, batches and updates alone", f"{bare:.2f}"],
+        ["steps a second with checkpoints, logs and evaluations", f"{full:.2f}"],
+        ["what these add to the time", f"{100 * statistics.median(costs):.1f} %"],
+        ["seconds to restore the checkpoint alone", f"{restore:.2f}"],
+        ["seconds to resume: data, network, checkpoint, compilation, first update", f"{resume:.2f}"],
+    ]
+    return align([f"{config.steps} steps of {config.batch_size} images, medians of {len(measured)}", ""], rows), numbers
+
+
+class _Clock(grain.DatasetIterator):
+    """An iterator that notes when it is asked."""
+
+    def __init__(self, inner: grain.DatasetIterator):
+        super().__init__()
+        self._inner = inner
+        self.asked: list[float] = []
+
+    def __next__(self) -> Any:
+        self.asked.append(time.perf_counter())
+        return next(self._inner)
+
+    def get_state(self) -> Any:
+        return self._inner.get_state()
+
+    def set_state(self, state: Any) -> None:
+        self._inner.set_state(state)
+
+
+class _Clocked(SmoothedDilation):
+    """The study with a clock in its data, and its evaluation compiled before it begins."""
+
+    def __init__(self) -> None:
+        self.clock: _Clock | None = None
+        self.compiling = 0.0
+
+    def prepare(self, config: Config, mesh: Mesh, *, progress: bool) -> Job:
+        """As the study does, and compiles the evaluation."""
+        job = super().prepare(config, mesh, progress=progress)
+        self.clock = _Clock(job.iterator)
+        start = time.perf_counter()
+        state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
+        job.evaluate(training.replicate(state, mesh), config.eval_batch_size)
+        self.compiling = time.perf_counter() - start
+        return replace(job, iterator=self.clock)
+
+
+class _Bare:
+    """Batches and updates alone, compiled once."""
+
+    def __init__(self, config: Config):
+        self._config, self._mesh = config, training.data_mesh()
+        job = SmoothedDilation().prepare(config, self._mesh, progress=False)
+        self._state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
+        self._step = training.compile_step(job.loss_fn, job.optimizer, self._mesh, accumulate=config.accumulate)
+
+    def speed(self) -> float:
+        """Steps per second of one run."""
+        job = SmoothedDilation().prepare(self._config, self._mesh, progress=False)
+        state, unread = training.replicate(self._state, self._mesh), deque()
+        start = 0.0
+        for step in range(self._config.steps):
+            if step == _WARM:
+                start = time.perf_counter()
+            state, metrics = self._step(state, training.shard_batch(next(job.iterator), self._mesh))
+            unread.append(metrics)
+            if len(unread) > _IN_FLIGHT:
+                jax.device_get(unread.popleft())
+        jax.block_until_ready(state)
+        return (self._config.steps - _WARM) / (time.perf_counter() - start)
+
+
+def _speed(config: Config, folder: Path) -> float:
+    """Steps per second of one run with everything."""
+    study = _Clocked()
+    train(study, config, folder, progress=False)
+    assert study.clock is not None
+    return (config.steps - _WARM) / (time.perf_counter() - study.clock.asked[_WARM])
+
+
+def _resume(config: Config, folder: Path) -> tuple[float, float]:
+    """Seconds to restore the latest checkpoint, and to resume a run until its first update is dispatched."""
+    (folder / RESULT_FILE).unlink()
+    mesh, study = training.data_mesh(), SmoothedDilation()
+    job = study.prepare(config, mesh, progress=False)
+    state = training.replicate(training.create_state(job.network.params, job.network.model_state, job.optimizer), mesh)
+    start = time.perf_counter()
+    with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
+        restored = checkpoints.restore_latest(state, job.iterator)
+        jax.block_until_ready(restored)
+        last = checkpoints.path(checkpoints.steps[-1])
+    restore = time.perf_counter() - start
+    last.rename(folder / "last")
+    clocked = _Clocked()
+    start = time.perf_counter()
+    train(clocked, config, folder, progress=False)
+    assert clocked.clock is not None
+    return restore, clocked.clock.asked[1] - start - clocked.compiling

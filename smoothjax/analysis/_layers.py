@@ -1,0 +1,273 @@
+"""Layers of a network by name, and the block from one of them to another as a function."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+_Watch = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+_WATCH: ContextVar[_Watch] = ContextVar("_WATCH")
+
+
+class Layer(NamedTuple):
+    """A call of a layer, as `layers` lists them.
+
+    Attributes:
+      name: keys from the model down to the layer, joined by dots, as in `describe_smoothing`.
+      module: the layer of the model itself.
+      input_shape: of its first argument, None where that is no array.
+      output_shape: of its result, None where that is no array.
+    """
+
+    name: str
+    module: Any
+    input_shape: tuple[int, ...] | None
+    output_shape: tuple[int, ...] | None
+
+
+class Block:
+    """A part of a network as a function; `between` makes it.
+
+    `block(features)` maps what the first layer is given, `[N, *S, C]`, to what the last one returns, and
+    `block.features(inputs)` computes the former from inputs of the network. Both are in evaluation mode, can be
+    differentiated, and are meant to be compiled by the caller.
+
+    Attributes:
+      start, stop: names of its first and last layer.
+    """
+
+    def __init__(self, model: Any, shape: tuple[int, ...], dtype: Any, first: tuple[int, str], last: tuple[int, str]):
+        self._model, self._shape, self._dtype = model, shape, dtype
+        (self._first, self.start), (self._last, self.stop) = first, last
+
+    def features(self, inputs: Any) -> jax.Array:
+        """What the first layer is given, for inputs of the network."""
+
+        def watch(number: int, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+            if number == self._first:
+                raise _Reached(arguments[0])
+            return call(*arguments, **options)
+
+        return _run(self._model, inputs, watch)
+
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """What the last layer returns, where the first one is given the features."""
+        # Nothing but the features matters, so that the compiler leaves out all that comes before.
+        return self._apply(features, jnp.zeros((features.shape[0], *self._shape[1:]), self._dtype))
+
+    def _apply(self, features: jax.Array, inputs: Any) -> Any:
+        def watch(number: int, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+            given = (features, *arguments[1:]) if number == self._first else arguments
+            out = call(*given, **options)
+            if number == self._last:
+                raise _Reached(out)
+            return out
+
+        return _run(self._model, inputs, watch)
+
+
+def layers(model: nnx.Module, inputs: Any) -> tuple[Layer, ...]:
+    """Lists the layers of a network, in the order in which it calls them; computes shapes alone.
+
+    Args:
+      model: any Flax NNX module that maps an array; it is left as it is.
+      inputs: what it is given, an array or a `jax.ShapeDtypeStruct`.
+
+    Returns:
+      A `Layer` for each call; a layer stands before those within it, and the model itself is left out.
+
+    Raises:
+      ValueError: model is no Flax NNX module.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, models
+      >>> model = models.ResNetEncoder(18, width=2, rngs=nnx.Rngs(0))
+      >>> found = analysis.layers(model, jnp.ones((1, 33, 33, 3)))
+      >>> print(found[-2].name, found[-2].input_shape, found[-2].module.rate)
+      stages.3.1.conv2 (1, 5, 5, 16) 4
+    """
+    calls, _ = _trace(model, inputs)
+    return tuple(calls)
+
+
+def between(model: nnx.Module, inputs: Any, start: str, stop: str | None = None) -> Block:
+    """The block of a network from one layer to another: from what `start` is given to what `stop` returns.
+
+    The derivatives of a block are those of the network with respect to an inner map, e.g. for its effective receptive
+    field. The single layer of rate 4 of Fig. 8 is `between(model, images, "encoder.stages.3.2.conv2")` and the dilated
+    stages of Fig. 9 are `between(model, images, "encoder.stages.2", "encoder.stages.3")` of a DeepLab with ResNet-101.
+
+    Args:
+      model: any Flax NNX module that maps an array; it is left as it is. The block is in evaluation mode.
+      inputs: what the model is given, an array or a `jax.ShapeDtypeStruct`; its shape counts.
+      start: name of a layer as `layers` lists it, or of what holds several, as "encoder.stages.2": then the first one.
+      stop: the same, by default `start`; of several, the last one.
+
+    Returns:
+      The block.
+
+    Raises:
+      ValueError: there is no such layer, stop does not depend on what start is given, or it also depends on something
+        that goes round start, such as a shortcut.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, models
+      >>> model = models.ResNetEncoder(18, width=2, rngs=nnx.Rngs(0))
+      >>> images = jnp.ones((1, 33, 33, 3))
+      >>> block = analysis.between(model, images, "stages.2", "stages.3")
+      >>> block.features(images).shape, block(block.features(images)).shape
+      ((1, 5, 5, 4), (1, 5, 5, 16))
+
+    References:
+      Wang & Ji, KDD 2018, Sec. 4.4.
+    """
+    stop = start if stop is None else stop
+    calls, finished = _trace(model, inputs)
+    first = _numbers(calls, start, "start")[0]
+    ending = set(_numbers(calls, stop, "stop"))
+    last = next(number for number in reversed(finished) if number in ending)
+    for role, number in (("start", first), ("stop", last)):
+        shape = calls[number].input_shape if role == "start" else calls[number].output_shape
+        if shape is None:
+            raise ValueError(f"{role} must be a layer of one array, {calls[number].name} is not: name another one")
+    block = Block(_copy(model), tuple(inputs.shape), inputs.dtype, (first, calls[first].name), (last, calls[last].name))
+    _check(block, inputs)
+    return block
+
+
+def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
+    found = [i for i, call in enumerate(calls) if call.name == name or call.name.startswith(f"{name}.")]
+    if not found:
+        examples = ", ".join(call.name for call in calls[-3:]) or "nothing: give the model itself to the measures"
+        raise ValueError(
+            f"{role} must name a layer that the model calls, got {name!r}: analysis.layers lists {examples}"
+        )
+    return found
+
+
+def _check(block: Block, inputs: Any) -> None:
+    """Refuses a block that depends on something else than its features, or not on them."""
+    given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+    features = jax.eval_shape(block.features, given)
+    jaxpr = jax.make_jaxpr(block._apply)(features, given).jaxpr
+    needed = set(filter(_is_variable, jaxpr.outvars))
+    for equation in reversed(jaxpr.eqns):
+        if needed.intersection(equation.outvars):
+            needed.update(filter(_is_variable, equation.invars))
+    features_variable, inputs_variable = jaxpr.invars
+    if features_variable not in needed:
+        raise ValueError(
+            f"stop must depend on what start is given, but {block.stop} does not depend on {block.start}: turn them "
+            "round, or name a later stop"
+        )
+    if inputs_variable in needed:
+        raise ValueError(
+            f"start must be passed by everything that stop depends on, but something goes round {block.start} to "
+            f"{block.stop}, such as a shortcut: start at the layer that holds both branches"
+        )
+
+
+def _is_variable(atom: Any) -> bool:
+    return not hasattr(atom, "val")  # literals have a value, and no hash
+
+
+def _trace(model: Any, inputs: Any) -> tuple[list[Layer], list[int]]:
+    """The calls, and their numbers in the order in which they return."""
+    watched = _copy(model)
+    names = {id(module): ".".join(map(str, path)) for path, module in _modules(watched)}
+    originals = {".".join(map(str, path)): module for path, module in _modules(model)}
+    calls: list[Layer] = []
+    finished: list[int] = []
+
+    def watch(module: Any, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        name = names[id(module)]
+        if not name:
+            return call(*arguments, **options)
+        number = len(calls)
+        shape = getattr(arguments[0], "shape", None) if arguments else None
+        calls.append(Layer(name, originals[name], shape, None))
+        out = call(*arguments, **options)
+        calls[number] = calls[number]._replace(output_shape=getattr(out, "shape", None))
+        finished.append(number)
+        return out
+
+    with _watching(watch):
+        jax.eval_shape(watched, jax.ShapeDtypeStruct(inputs.shape, inputs.dtype))
+    return calls, finished
+
+
+def _run(model: Any, inputs: Any, watch: Callable[..., Any]) -> Any:
+    """Calls a watched model until something is reached."""
+    count = 0
+
+    def numbered(module: Any, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        nonlocal count
+        if module is model:
+            return call(*arguments, **options)
+        count += 1
+        return watch(count - 1, call, arguments, options)
+
+    try:
+        with _watching(numbered):
+            model(inputs)
+    except _Reached as reached:
+        return reached.value
+    raise AssertionError("the model calls its layers in another order than before")
+
+
+class _Reached(Exception):  # noqa: N818 (no error)
+    """Ends a pass through the model early, with what was wanted."""
+
+    def __init__(self, value: Any):
+        super().__init__()
+        self.value = value
+
+
+class _watching:  # noqa: N801 (a function to its users)
+    """Has every call of a watched layer go through a function."""
+
+    def __init__(self, watch: _Watch):
+        self._watch = watch
+
+    def __enter__(self) -> None:
+        self._token = _WATCH.set(self._watch)
+
+    def __exit__(self, *_: object) -> None:
+        _WATCH.reset(self._token)
+
+
+def _copy(model: Any) -> Any:
+    """A copy in evaluation mode whose layers are watched; it shares the model's arrays."""
+    if not isinstance(model, nnx.Module):
+        raise ValueError(f"model must be a Flax NNX module, got {type(model).__name__}: functions have no layers")
+    copy = nnx.merge(*nnx.split(model))
+    copy.eval()
+    for _, module in _modules(copy):
+        # Rematerialised layers are called out of reach; it changes no result.
+        if getattr(module, "remat", False):
+            module.remat = False
+        if callable(module):
+            module.__class__ = _watched(type(module))
+    return copy
+
+
+def _modules(model: Any) -> list[tuple[tuple[Any, ...], Any]]:
+    return [(path, node) for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Module)]
+
+
+@cache
+def _watched(kind: Any) -> Any:
+    """The same class, whose instances are called through the watch; one for each, since JAX keeps every class."""
+
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        return _WATCH.get()(self, partial(kind.__call__, self), arguments, options)
+
+    return type(kind)(kind.__name__, (kind,), {"__call__": call})

@@ -1,0 +1,253 @@
+"""The theoretical receptive field: what an output unit is connected to, whatever the weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+# Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
+_SUMS = {
+    "abs", "add", "add_any", "cbrt", "ceil", "clamp", "copy", "cos", "cosh", "div", "erf", "exp", "exp2", "expm1",
+    "floor", "integer_pow", "log", "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round",
+    "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh",
+}  # fmt: skip
+#: Linear, and made of moves and sums alone.
+_MOVES = {
+    "broadcast_in_dim", "concatenate", "convert_element_type", "copy_p", "cumsum", "dynamic_slice",
+    "dynamic_update_slice", "expand_dims", "gather", "pad", "reduce_sum", "reduce_window_sum", "reshape", "rev",
+    "slice", "split", "squeeze", "transpose",
+}  # fmt: skip
+#: Options that hold the program of a call, and operations that do something else with it than to call it once.
+_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+_LOOPS = {"scan", "while", "cond", "reduce", "reduce_window"}
+
+
+class _Data:
+    """A value that depends on the input."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+
+class _Decision:
+    """A value without gradient that depends on the input, such as where a rectifier is open."""
+
+
+_DECISION = _Decision()
+
+
+def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inputs: Any) -> np.ndarray:
+    """The input units that the output unit at the centre is connected to, whatever the weights and the images.
+
+    Read from the operations that the function consists of: weights count as not 0, rectifiers as open, and a maximum
+    as passing all of its arguments on. It holds the support of `effective_receptive_field` at all weights. Of a dilated
+    convolution these are the taps alone; the rectangle around them is `(taps - 1) * rate + 1` units long.
+
+    Args:
+      function: a block of a network as in `effective_receptive_field`; constant float arrays in it are weights.
+      inputs: what it is given, `[N, *S, C]`, an array or a `jax.ShapeDtypeStruct`; the shape counts.
+
+    Returns:
+      bool `[*S]`.
+
+    Raises:
+      ValueError: the function's result is no map of as many axes, or it contains an operation that mixes units in a way
+        that is not known here, such as sorting or a Fourier transform.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import analysis, ops
+      >>> kernel = jnp.zeros((3, 1, 1))
+      >>> block = lambda x: ops.dilated_conv(x, kernel, rate=2)
+      >>> analysis.theoretical_receptive_field(block, jnp.ones((1, 7, 1))).astype(int).tolist()
+      [0, 1, 0, 1, 0, 1, 0]
+
+    References:
+      Luo et al., Understanding the Effective Receptive Field in Deep Convolutional Neural Networks, 2016.
+    """
+    given = jax.ShapeDtypeStruct((1, *inputs.shape[1:]), inputs.dtype)
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(given)
+    if len(shape.shape) != len(given.shape):
+        raise ValueError(
+            f"function must return maps of {len(given.shape) - 2} spatial axes as its inputs, [N, *S, C], got shape "
+            f"{shape.shape}: pass a block of the network before its axes are pooled away"
+        )
+    centre = (slice(None), *(size // 2 for size in shape.shape[1:-1]))
+
+    # Arrays are arguments: of constants alone, the compiler would compute all of it itself, slowly.
+    @jax.jit
+    def pulled(constants: Any, x: jax.Array, error: jax.Array) -> jax.Array:
+        def connected(x: jax.Array) -> jax.Array:
+            (out,) = _evaluate(closed.jaxpr, constants, [_Data(x)])
+            return out.value if isinstance(out, _Data) else jnp.zeros_like(error)
+
+        (gradient,) = jax.vjp(connected, x)[1](error)
+        return (gradient > 0).any((0, -1))
+
+    error = jnp.zeros(shape.shape, shape.dtype).at[centre].set(1)
+    constants = [_weight(value) for value in closed.consts]
+    return np.asarray(pulled(constants, jnp.zeros(given.shape, given.dtype), error))
+
+
+def _evaluate(jaxpr: Any, constants: Any, arguments: Any) -> list[Any]:
+    """Evaluates a program on data and constants."""
+    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True))
+
+    def read(atom: Any) -> Any:
+        if not hasattr(atom, "val"):
+            return values[atom]
+        return _weight(atom.val) if np.ndim(atom.val) else atom.val  # scalars belong to the operations
+
+    for equation in jaxpr.eqns:
+        outs = _apply(equation, [read(atom) for atom in equation.invars])
+        values.update(zip(equation.outvars, outs, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(equation: Any, arguments: list[Any]) -> list[Any]:
+    """The results of one operation."""
+    name, options = equation.primitive.name, equation.params
+    data = [argument for argument in arguments if isinstance(argument, _Data)]
+    depends = bool(data) or any(argument is _DECISION for argument in arguments)
+    inner = next((options[key] for key in _CALLS if key in options), None)
+    if inner is not None and name not in _LOOPS:
+        return _evaluate(getattr(inner, "jaxpr", inner), _constants(inner), arguments)
+    if not depends:
+        out = equation.primitive.bind(*arguments, **options)
+        return list(out) if equation.primitive.multiple_results else [out]
+    if name == "scan":
+        return _scan(equation, arguments)
+    if name == "optimization_barrier":
+        return arguments
+    shapes = [variable.aval for variable in equation.outvars]
+    if not all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in shapes):
+        return [_DECISION] * len(shapes)
+    if not data:
+        return [jnp.ones(aval.shape, aval.dtype) for aval in shapes]  # a mask as numbers, open everywhere
+    if name in _MOVES and not any(argument is _DECISION for argument in arguments):
+        moved = [_constant(argument) for argument in arguments]
+        out = equation.primitive.bind(*moved, **options)
+        return [_Data(part) for part in (out if equation.primitive.multiple_results else [out])]
+    return [_Data(_mixed(name, arguments, options, shapes[0]))]
+
+
+def _mixed(name: str, arguments: list[Any], options: dict[str, Any], aval: Any) -> Any:
+    """What takes the place of an operation that is more than a move."""
+    data = [argument.value for argument in arguments if isinstance(argument, _Data)]
+    if name in _SUMS or (name == "select_n" and arguments[0] is _DECISION):
+        return _total([jnp.broadcast_to(value, aval.shape).astype(aval.dtype) for value in data])
+    if name == "select_n":
+        return lax.select_n(arguments[0], *(_constant(argument) for argument in arguments[1:]))
+    if name == "mul":
+        return _total([jnp.broadcast_to(value, aval.shape) for value in _products(arguments, jnp.multiply)])
+    if name == "dot_general":
+        options = {key: options[key] for key in ("dimension_numbers", "preferred_element_type")}
+        return _reset(_total(_products(arguments, lambda a, b: lax.dot_general(a, b, **options))))
+    if name == "conv_general_dilated" and isinstance(arguments[0], _Data) and not isinstance(arguments[1], _Data):
+        names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers",
+                 "feature_group_count", "batch_group_count", "preferred_element_type")  # fmt: skip
+        kept = {key: options[key] for key in names}
+        return _reset(lax.conv_general_dilated(data[0], _pattern(arguments[1]), **kept))
+    if name in ("reduce_max", "reduce_min"):
+        return data[0].sum(options["axes"])
+    if name in ("reduce_window_max", "reduce_window_min"):
+        names = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation")
+        zero = np.zeros((), data[0].dtype)
+        return lax.reduce_window(data[0], zero, lax.add, **{key: options[key] for key in names})
+    raise ValueError(
+        f"function contains the operation {name}, whose receptive field is not known here: take a smaller block of the "
+        "network, or the support of effective_receptive_field"
+    )
+
+
+def _scan(equation: Any, arguments: list[Any]) -> list[Any]:
+    """A loop, turn by turn."""
+    options, inner = equation.params, equation.params["jaxpr"]
+    # What the turns share out, or stack, has an axis more outside than inside; names of options change with JAX.
+    fed = sum(len(o.aval.shape) > len(i.aval.shape) for o, i in zip(equation.invars, inner.jaxpr.invars, strict=True))
+    stacked = sum(
+        len(o.aval.shape) > len(i.aval.shape) for o, i in zip(equation.outvars, inner.jaxpr.outvars, strict=True)
+    )
+    carried, count = len(arguments) - fed, len(equation.outvars) - stacked
+    constants, carry, lists = arguments[: carried - count], arguments[carried - count : carried], arguments[carried:]
+    turns = range(options["length"])
+    made: dict[int, list[Any]] = {}
+    for turn in reversed(turns) if options["reverse"] else turns:
+        items = [_item(values, turn) for values in lists]
+        outs = _evaluate(inner.jaxpr, _constants(inner), [*constants, *carry, *items])
+        carry, made[turn] = outs[: len(carry)], outs[len(carry) :]
+    return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in turns), strict=True))]
+
+
+def _item(values: Any, turn: int) -> Any:
+    if values is _DECISION:
+        return values
+    return _Data(values.value[turn]) if isinstance(values, _Data) else values[turn]
+
+
+def _stacked(column: tuple[Any, ...]) -> Any:
+    if any(item is _DECISION for item in column):
+        return _DECISION
+    stacked = jnp.stack([item.value if isinstance(item, _Data) else item for item in column])
+    return _Data(stacked) if any(isinstance(item, _Data) for item in column) else stacked
+
+
+def _products(arguments: list[Any], product: Callable[[Any, Any], Any]) -> list[Any]:
+    """A product of two arguments, linear in the data of each."""
+    left, right = arguments
+    products = []
+    if isinstance(left, _Data):
+        products.append(product(left.value, _pattern(right)))
+    if isinstance(right, _Data):
+        products.append(product(_pattern(left), right.value))
+    return products
+
+
+def _pattern(argument: Any) -> Any:
+    """Ones where an argument is not 0, or may be so."""
+    if isinstance(argument, _Data):
+        return jnp.ones_like(argument.value)
+    return jnp.asarray(argument != 0, jnp.result_type(argument))
+
+
+def _constant(argument: Any) -> Any:
+    if isinstance(argument, _Data):
+        return argument.value
+    return jnp.zeros_like(argument) if jnp.issubdtype(jnp.result_type(argument), jnp.inexact) else argument
+
+
+def _total(values: list[Any]) -> Any:
+    return sum(values[1:], values[0])
+
+
+def _constants(program: Any) -> list[Any]:
+    return [_weight(value) for value in getattr(program, "consts", ())]
+
+
+def _weight(value: Any) -> Any:
+    """Some positive numbers in place of weights; integers and masks are part of the structure."""
+    if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
+        return value
+    # All different, so that a standardised kernel does not vanish.
+    positive = np.random.default_rng(0).uniform(0.5, 1.5, np.shape(value))
+    return jnp.asarray(positive, jnp.result_type(value))
+
+
+@jax.custom_vjp
+def _reset(x: jax.Array) -> jax.Array:
+    """The identity, behind which gradients are 0 or 1: counts of paths would leave the range of floats."""
+    return x
+
+
+def _reset_fwd(x: jax.Array) -> tuple[jax.Array, None]:
+    return x, None
+
+
+def _reset_bwd(_: None, cotangent: jax.Array) -> tuple[jax.Array]:
+    return ((cotangent > 0).astype(cotangent.dtype),)
+
+
+_reset.defvjp(_reset_fwd, _reset_bwd)

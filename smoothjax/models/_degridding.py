@@ -1,0 +1,87 @@
+"""Layers after the encoder that remove gridding: the remedies that change the network, not the convolution."""
+
+from functools import partial
+from typing import Any, Literal, get_args
+
+import jax
+from flax import nnx
+
+from .. import nn
+from ._arguments import check_rates
+from ._norm import BatchNorm, BatchNormMode
+
+DegriddingLayersName = Literal["drn", "lfe"]
+DEGRIDDING_LAYERS: tuple[DegriddingLayersName, ...] = get_args(DegriddingLayersName)
+#: Dilation rates of the 3x3 convolutions that follow the encoder, in cells of its output.
+DEGRIDDING_RATES: dict[str, tuple[int, ...]] = {"drn": (2, 2, 1, 1), "lfe": (4, 2, 1)}
+
+_HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class DegriddingLayers(nnx.Module):
+    """3x3 convolutions of rates that fall to 1, each with batch normalisation and ReLU, and no residual connection.
+
+    A shortcut would carry the gridding of the features past the layers that are to remove it (Yu et al., Sec. 4).
+    `DEGRIDDING_RATES` has the rates of two published remedies, both after an encoder of rates up to 4:
+
+    - `"drn"`, the last two levels of DRN-C: a block of two convolutions of rate 2, then one of rate 1, their shortcuts
+      removed;
+    - `"lfe"`, after the local feature extraction of Hamaguchi et al.: rates that rise through the encoder fall again,
+      which reconnects the neighbours that were torn apart. Here they are halved from layer to layer, 4, 2, 1, as they
+      were doubled; the authors' network for aerial images, of VGG's kind, has numbers of layers of its own.
+
+    Args:
+      in_features: channels of the features.
+      features: channels of each layer; DRN has those of the last stage of a basic ResNet, 512.
+      rates: dilation rate of each layer, in cells.
+      batch_norm, momentum, epsilon: see `ResNetEncoder`.
+      dtype: dtype of the convolutions; batch normalisation is computed in float32.
+      rngs: source of randomness.
+
+    Attributes:
+      out_features: channels of the output.
+
+    Raises:
+      ValueError: rates is no tuple of ints >= 1, or empty.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> layers = models.DegriddingLayers(16, 8, rates=models.DEGRIDDING_RATES["drn"], rngs=nnx.Rngs(0))
+      >>> layers(jnp.ones((1, 9, 9, 16))).shape
+      (1, 9, 9, 8)
+
+    References:
+      Yu, Koltun & Funkhouser, Dilated Residual Networks, 2017, Sec. 4 (DRN-C); Hamaguchi et al., Effective Use of
+      Dilated Convolutions for Segmenting Small Object Instances in Remote Sensing Imagery, 2018, Sec. 3.3.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        features: int,
+        *,
+        rates: tuple[int, ...],
+        batch_norm: BatchNormMode = "trained",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        dtype: Any = None,
+        rngs: nnx.Rngs,
+    ):
+        check_rates("rates", rates, "use those of DEGRIDDING_RATES")
+        conv = partial(nn.DilatedConv, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+        sources = (in_features, *(features for _ in rates[1:]))
+        self.convs = nnx.List(
+            conv(source, features, (3, 3), rate=rate) for source, rate in zip(sources, rates, strict=True)
+        )
+        self.norms = nnx.List(
+            BatchNorm(features, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs) for _ in rates
+        )
+        self.out_features = features
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps features `[N, H, W, in_features]` to `[N, H, W, features]`."""
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = nnx.relu(norm(conv(x)))
+        return x

@@ -1,0 +1,60 @@
+"""Dense up-sampling convolution, an output layer with a logit of its own for every pixel."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from .. import ops
+from ._arguments import check_count
+
+_INIT = nnx.initializers.normal(0.01)  # as in the other heads
+
+
+class DenseUpsamplingHead(nnx.Module):
+    """Dense up-sampling convolution (DUC): a 1x1 convolution to all pixels of a cell, and their reinterlacing.
+
+    Where bilinear interpolation invents the logits between cells, DUC learns them: the convolution gives
+    `factor**2 * num_classes` channels, one set of logits for each pixel of a cell, and `ops.reinterlace` puts them in
+    their places. Cell i holds the pixels from `factor * i` on. As in every sub-pixel convolution nothing connects the
+    phases: each is a 1x1 convolution of its own, which is the checkerboard of `nn.UpConv`'s baseline.
+
+    Args:
+      in_features: channels of the features.
+      num_classes: channels of the logits.
+      factor: pixels a cell along each axis, the output stride of the encoder.
+      dtype: dtype of the computation.
+      rngs: source of randomness.
+
+    Attributes:
+      conv: the 1x1 convolution; its output channel `p * num_classes + k` is class k at phase p, row-major.
+
+    Raises:
+      ValueError: num_classes is no int >= 2, or factor no int >= 1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> head = models.DenseUpsamplingHead(16, 5, factor=8, rngs=nnx.Rngs(0))
+      >>> head(jnp.ones((1, 9, 11, 16)), spatial_shape=(65, 81)).shape
+      (1, 65, 81, 5)
+
+    References:
+      Wang et al., Understanding Convolution for Semantic Segmentation, 2018, Sec. 3.1.
+    """
+
+    def __init__(self, in_features: int, num_classes: int, *, factor: int = 8, dtype: Any = None, rngs: nnx.Rngs):
+        check_count("num_classes", num_classes, 2, "count the background as a class")
+        check_count("factor", factor, 1, "pass the output stride of the encoder")
+        channels = factor**2 * num_classes
+        self.conv = nnx.Conv(in_features, channels, (1, 1), dtype=dtype, kernel_init=_INIT, rngs=rngs)
+        self.num_classes, self.factor = num_classes, factor
+
+    def __call__(self, x: jax.Array, *, spatial_shape: Sequence[int] | None = None) -> jax.Array:
+        """Maps features `[N, h, w, in_features]` to logits `[N, *spatial_shape, num_classes]`, by default whole."""
+        phases = self.conv(x)
+        phases = jnp.moveaxis(phases.reshape(*phases.shape[:-1], self.factor**2, self.num_classes), -2, 0)
+        return ops.reinterlace(phases, rate=self.factor, spatial_shape=spatial_shape)

@@ -1,0 +1,130 @@
+"""The causal dilated convolutional layer over time, with a choice of smoothing that keeps it causal."""
+
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+
+from .. import ops
+from ._arguments import check_convolution, check_kernel_size, with_one_batch_axis
+
+CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
+CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
+
+_KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
+
+
+class CausalDilatedConv(nnx.Module):
+    r"""Causal dilated convolution over time, smoothed or not: an output sees its own step and earlier ones, none later.
+
+    $$y[t] = \sum_{s=0}^{K-1} \hat x[t - (K - 1 - s)\,r]\,w[s] + b$$
+
+    Time before the first step is zero. WaveNet and ByteNet stack such layers with rates 1, 2, 4, ...; their smoothing
+    is the future work of the paper (Wang & Ji, KDD 2018, Sec. 5), whose two methods look ahead: the filter has its
+    centre at the current step, and a block is mixed as a whole. Here
+
+    - `"ss_conv"` (method 2) takes all its taps from the current step and the `2 * rate - 2` before it, $\hat x[t] =
+      \sum_s x[t - (2r - 2 - s)]\,v[s]$, so that the identity is the last tap and not the middle one;
+    - `"group_interaction"` (method 1) lets phase i of a block of `rate` steps take from the phases $j \le i$ alone:
+      $y[kr + i] = \sum_{j \le i} W_{ij}\,y'[kr + j]$. Blocks begin at multiples of the rate, counted from the first
+      step, so these are the steps of the block that have passed. The weight is a whole matrix, of which the part above
+      the diagonal is masked: it changes nothing and gets no gradient. As in the paper the map depends on where in its
+      block a step stands: cut the past off by multiples of the rate only.
+
+    A smoothed layer starts as the unsmoothed one. The bias is added last.
+
+    Args:
+      in_features: number of input channels.
+      out_features: number of output channels.
+      kernel_size: taps K of the kernel; WaveNet has 2, ByteNet 3.
+      rate: dilation rate r in steps.
+      smoothing: `"none"`, `"group_interaction"` (`rate * (rate + 1) / 2` parameters that count) or `"ss_conv"`
+        (`2 * rate - 1` parameters).
+      use_bias: whether a bias is added.
+      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and
+        parameters, as in `flax.nnx.Conv`.
+      param_dtype: dtype of the parameters.
+      kernel_init: initializer of the kernel.
+      bias_init: initializer of the bias.
+      rngs: source of randomness; the smoothing draws nothing, so every choice starts from the same kernel.
+
+    Attributes:
+      kernel: `nnx.Param` of shape `[kernel_size, in_features, out_features]`.
+      bias: `nnx.Param` of shape `[out_features]`, or None.
+      smoother: `nnx.Param`: `[rate, rate]` or `[2 * rate - 1]` by method, or None.
+
+    Raises:
+      ValueError: kernel_size or rate is no int >= 1, or smoothing is none of the above.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer = nn.CausalDilatedConv(1, 1, 2, rate=4, smoothing="ss_conv", rngs=nnx.Rngs(0))
+      >>> layer.kernel[...], layer.smoother[...] = jnp.ones((2, 1, 1)), jnp.ones(7)
+      >>> impulse = jnp.zeros((1, 16, 1)).at[0, 3].set(1.0)  # at step 3
+      >>> layer(impulse).ravel().tolist()
+      [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.2, 3.3 and 5; van den
+      Oord et al., WaveNet, 2016; Kalchbrenner et al., Neural Machine Translation in Linear Time, 2016 (ByteNet).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        kernel_size: int,
+        *,
+        rate: int,
+        smoothing: CausalSmoothing = "none",
+        use_bias: bool = True,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        kernel_init: nnx.Initializer = _KERNEL_INIT,
+        bias_init: nnx.Initializer = nnx.initializers.zeros,
+        rngs: nnx.Rngs,
+    ):
+        (taps,) = check_kernel_size((kernel_size,))
+        check_convolution((taps,), rate, "SAME")
+        smoother = _identity(smoothing, rate)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (taps, in_features, out_features), param_dtype))
+        self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
+        self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
+        self.in_features, self.out_features, self.kernel_size = in_features, out_features, taps
+        self.rate, self.smoothing = rate, smoothing
+        self.dtype, self.param_dtype = dtype, param_dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[..., T, in_features]` to `[..., T, out_features]`; leading axes are batch axes."""
+        parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
+        x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
+
+        def layer(x: jax.Array) -> jax.Array:
+            y = self._convolve(x, kernel, smoother)
+            return y if bias is None else y + bias.reshape(1, 1, -1)
+
+        return with_one_batch_axis(layer, x, 1)
+
+    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
+        past = (((self.kernel_size - 1) * self.rate, 0),)
+        if self.smoothing == "group_interaction":
+            passed = jnp.tril(smoother)
+            return ops.group_interaction_dilated_conv(x, kernel, passed, rate=self.rate, padding=past)
+        if self.smoothing == "ss_conv":
+            x = ops.ss_conv(x, smoother, padding=((2 * self.rate - 2, 0),))
+        return ops.dilated_conv(x, kernel, rate=self.rate, padding=past)
+
+
+def _identity(smoothing: str, rate: int) -> jax.Array | None:
+    """The smoothing parameter that changes nothing; of the filter, the tap of the current step."""
+    if smoothing not in CAUSAL_SMOOTHINGS:
+        raise ValueError(
+            f"smoothing must be one of {', '.join(CAUSAL_SMOOTHINGS)}, got {smoothing!r}: pick one of them"
+        )
+    if smoothing == "group_interaction":
+        return ops.identity_group_interaction(rate, 1)
+    return jnp.zeros(2 * rate - 1).at[-1].set(1.0) if smoothing == "ss_conv" else None

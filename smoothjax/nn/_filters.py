@@ -1,0 +1,108 @@
+"""Filters before a dilated convolution: fixed low-pass ones, and their learned aggregation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import ops
+
+#: Number of filters that are aggregated: none, average, Gaussian and SS filter.
+AGGREGATED = 4
+
+_SIGMA = 1.0  # pixels, in the authors' code
+
+
+def average_filter(rate: int, ndim: int) -> jax.Array:
+    """The average filter before a dilated convolution, `smoothing="average_filter"` of `DilatedConv`.
+
+    It has the `2 * rate - 1` taps of an SS filter along each axis, so that the neighbours of an output share inputs at
+    every rate. The authors' code takes `rate - 1` taps, which at rate 2 is one: no filter at all.
+
+    Args:
+      rate: dilation rate in pixels, an int >= 1.
+      ndim: number of spatial axes d, 1, 2 or 3.
+
+    Returns:
+      `(2 * rate - 1,) * ndim` equal taps whose sum is 1.
+
+    Raises:
+      ValueError: rate or ndim is none of the above.
+
+    Example:
+      >>> from smoothjax import nn
+      >>> nn.average_filter(2, 2).shape, float(nn.average_filter(2, 2).sum().round(6))
+      ((3, 3), 1.0)
+
+    References:
+      Ziegler et al., Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019.
+    """
+    identity = ops.identity_smoother(rate, ndim)
+    return jnp.full_like(identity, 1 / identity.size)
+
+
+def gaussian_filter(rate: int, ndim: int) -> jax.Array:
+    """The Gaussian filter before a dilated convolution, `smoothing="gaussian_filter"` of `DilatedConv`.
+
+    Its standard deviation is 1 pixel at every rate, as the authors set it. The number of taps is ours, see
+    `average_filter`.
+
+    Args:
+      rate: dilation rate in pixels, an int >= 1.
+      ndim: number of spatial axes d, 1, 2 or 3.
+
+    Returns:
+      `(2 * rate - 1,) * ndim` taps in proportion to `exp(-|offset|**2 / 2)`, whose sum is 1.
+
+    Raises:
+      ValueError: rate or ndim is none of the above.
+
+    Example:
+      >>> from smoothjax import nn
+      >>> [round(float(tap), 3) for tap in nn.gaussian_filter(2, 1)]
+      [0.274, 0.452, 0.274]
+
+    References:
+      Ziegler et al., Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019.
+    """
+    shape = ops.identity_smoother(rate, ndim).shape
+    offset = jnp.stack(jnp.meshgrid(*(jnp.arange(1 - rate, rate) for _ in shape), indexing="ij"))
+    taps: Any = jnp.exp(-jnp.sum(offset**2, 0) / (2 * _SIGMA**2))
+    return taps / taps.sum()
+
+
+def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: int) -> jax.Array:
+    r"""The learned aggregation of filters, `smoothing="aggregated_filters"` of `DilatedConv`, as one filter.
+
+    $$c_1 \delta + c_2 a + c_3 g + c_4 s, \qquad c = \mathrm{softmax}(\text{aggregation})$$
+
+    with the unfiltered map ($\delta$, one tap in the middle), the average filter, the Gaussian filter and an SS filter
+    (`smoother`, Eq. 7 of Wang & Ji at the start). Filters are linear, so their weighted outputs are the output of this
+    one filter. All four weights start at 1/4, as the authors' do: the layer smooths from the first step, and is not the
+    identity. The authors share one vector of weights over the network and mean to keep it within [0, 1] by a softmax,
+    which their graph never runs; here each layer has its own, and the softmax holds.
+
+    Args:
+      smoother: the SS filter, `2 * rate - 1` taps along each axis.
+      aggregation: `[4]` logits of the weights, in the order above.
+      rate: dilation rate in pixels.
+
+    Returns:
+      `2 * rate - 1` taps along each axis, of the smoother's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import nn, ops
+      >>> taps = nn.aggregated_filter(ops.identity_smoother(2, 1), jnp.zeros(4), 2)
+      >>> [round(float(tap), 3) for tap in taps]
+      [0.152, 0.696, 0.152]
+
+    References:
+      Ziegler et al., Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019, and
+      the function `_combinational_layer_learned` of their code.
+    """
+    fixed = [make(rate, smoother.ndim) for make in (ops.identity_smoother, average_filter, gaussian_filter)]
+    filters = jnp.stack([*fixed, smoother])
+    # A softmax of four numbers costs nothing; in bfloat16 it would lose half its digits.
+    weights = jax.nn.softmax(aggregation.astype(jnp.promote_types(aggregation.dtype, jnp.float32)))
+    return jnp.tensordot(weights, filters, 1, precision=jax.lax.Precision.HIGHEST).astype(smoother.dtype)

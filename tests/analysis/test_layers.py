@@ -1,0 +1,102 @@
+"""Layers by name, and the blocks between them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from smoothjax import analysis, models
+from tests.support import assert_close, build, random
+
+_IMAGES = (2, 33, 41, 3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    make = lambda rngs: models.DeepLab(
+        encoder="resnet18", num_classes=3, width=4, head_rates=(1, 2), smoothing="ss_conv", remat=True, rngs=rngs
+    )
+    return build(make)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random(0, *_IMAGES)
+
+
+def test_layers_are_listed_in_the_order_of_calls(model, images):
+    found = analysis.layers(model, images)
+    names = [layer.name for layer in found]
+    assert names[:3] == ["encoder", "encoder.conv1", "encoder.bn1"]
+    assert names[-3:] == ["head", "head.branches.0", "head.branches.1"]
+    assert len(set(names)) == len(names)
+    layer = found[names.index("encoder.stages.3.1.conv2")]
+    assert layer.module is model.encoder.stages[3][1].conv2
+    assert (layer.input_shape, layer.output_shape) == ((2, 5, 6, 32), (2, 5, 6, 32))
+    assert [found[0].input_shape, found[0].output_shape] == [_IMAGES, (2, 5, 6, 32)]
+
+
+def test_a_block_is_the_rest_of_the_network(model, images):
+    """What comes before a block, then the block, is the network up to there."""
+    block = analysis.between(model, images, "encoder.stages.2", "encoder.stages.3")
+    assert (block.start, block.stop) == ("encoder.stages.2.0", "encoder.stages.3.1")
+    assert_close(block(block.features(images)), model.encoder(images))
+    everything = analysis.between(model, images, "encoder", "head")
+    np.testing.assert_array_equal(everything.features(images), images)
+    assert_close(everything(images), model(images))
+
+
+def test_a_single_layer_is_that_layer(model, images):
+    block = analysis.between(model, images, "encoder.stages.3.1.conv2")
+    features = block.features(images)
+    assert_close(block(features), model.encoder.stages[3][1].conv2(features))
+    gradient, expected = (
+        jax.grad(lambda x, f=f: (f(x)[0] ** 2).sum())(features) for f in (block, model.encoder.stages[3][1].conv2)
+    )
+    assert_close(gradient, expected)
+
+
+def test_the_model_stays_as_it_is_and_blocks_are_in_evaluation_mode(model, images):
+    model.train()
+    try:
+        before = nnx.to_pure_dict(nnx.state(model))
+        block = analysis.between(model, images, "encoder.stages.3")
+        features = block.features(images)
+        # Examples do not depend on each other.
+        assert_close(block(features)[:1], block(features[:1]))
+        assert model.encoder.remat
+        assert type(model.encoder) is models.ResNetEncoder
+        assert not model.encoder.bn1.use_running_average
+        jax.tree.map(np.testing.assert_array_equal, before, nnx.to_pure_dict(nnx.state(model)))
+    finally:
+        model.eval()
+
+
+def test_any_model_has_layers():
+    model = build(lambda rngs: models.UNet(num_classes=3, width=2, depth=2, rngs=rngs))
+    x = random(1, 1, 16, 16, 3)
+    assert "down.0.conv1" in [layer.name for layer in analysis.layers(model, x)]
+    block = analysis.between(model, x, "down.0", "head")
+    assert_close(block(x), model(x))
+    with pytest.raises(ValueError, match=r"something goes round down\.1 to head"):
+        analysis.between(model, x, "down.1", "head")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("encoder.stages.7",), r"start must name a layer that the model calls, got 'encoder\.stages\.7'"),
+        (("encoder", "tail"), "stop must name a layer that the model calls, got 'tail'"),
+        (("encoder.stages.3", "encoder.stages.2"), r"stop must depend on what start is given, but encoder\.stages\.2"),
+        (("encoder.stages.3.1.conv2", "head"), r"something goes round encoder\.stages\.3\.1\.conv2 to head"),
+    ],
+)
+def test_refuses(model, images, names, message):
+    with pytest.raises(ValueError, match=message):
+        analysis.between(model, images, *names)
+
+
+def test_functions_have_no_layers():
+    with pytest.raises(ValueError, match="model must be a Flax NNX module, got function"):
+        analysis.layers(lambda x: x, jnp.ones((1, 4, 1)))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,223 @@
+"""The tables of the papers beside ours: which runs fill which rows, and what is printed of them."""
+
+import csv
+import dataclasses
+import importlib
+import io
+import json
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+import tyro
+
+from experiments.common.cli import Compare
+from experiments.common.published import FILE, published
+from experiments.pixel_dcn.presets import PRESETS as PIXEL
+from experiments.tables.__main__ import main
+from experiments.tables.cells import SETTINGS, cells, command, published_rows
+from experiments.tables.facts import differences, expected, facts, with_options
+from experiments.tables.formats import Table, render
+from experiments.tables.timing import timing_table, title
+from tests.experiments.made_runs import START, evaluate, write
+
+
+def _recipe(cell: Any, options: Any = MappingProxyType({}), seed: int = 0) -> Any:
+    """The configuration of a run of a row, as its command makes it."""
+    setting = cell.setting
+    presets = importlib.import_module(f"experiments.{setting.study}.presets").PRESETS
+    weights = {"init.source": setting.weights[0]} if setting.weights else {}
+    return with_options(
+        presets[setting.preset].config, {**setting.options, **weights, "seed": seed, **options}
+    ).with_method(cell.method)
+
+
+def _cell(table: str, row: str) -> Any:
+    return next(cell for cell in cells() if (cell.setting.table, cell.row) == (table, row))
+
+
+@pytest.mark.parametrize("paper", ["smoothed_dilated_convolutions", "pixel_deconvolutional_networks"])
+def test_published_numbers_are_the_papers(shared_data, paper):
+    assert published()[paper] == json.loads(shared_data(f"published/{paper}.json").read_text())
+
+
+def test_published_means_are_those_of_the_classes():
+    """Printed to a digit each: a mistyped number shows."""
+    for table in published()["smoothed_dilated_convolutions"]["tables"]:
+        for row in table["rows"].values():
+            assert np.mean(row["iou"]) == pytest.approx(row["miou"], abs=0.1)
+
+
+def test_published_classes_are_those_of_the_data_sets():
+    from smoothjax import data
+
+    classes = published()["smoothed_dilated_convolutions"]["classes"]
+    assert {name: tuple(names) for name, names in classes.items()} == {
+        "voc2012": tuple(data.VOC2012.names),
+        "cityscapes": tuple(data.CITYSCAPES.names),
+    }
+
+
+def test_every_published_row_has_a_recipe():
+    rows = [len(table["rows"]) for table in published()["smoothed_dilated_convolutions"]["tables"]]
+    assert len(cells()) == sum(rows) + len(published()["pixel_deconvolutional_networks"]["table1"])
+    assert len({(cell.setting.table, cell.row) for cell in cells()}) == len(cells())
+
+
+def test_the_initial_rates_are_the_papers():
+    rates = {
+        number: [expected(cell)["initial rate"] for cell in cells() if cell.setting.table == number]
+        for number in "123456"
+    }
+    assert rates["1"] == [0.00025, 0.00025, 0.001, 0.001]
+    assert rates["2"] == [0.00025, 0.00025, 0.001, 0.00075]
+    assert rates["3"] == [0.00025, 0.001, 0.001]
+    assert rates["4"] == [0.00025, 0.001, 0.00075]
+    assert rates["5"] == rates["6"] == [0.0005] * 3
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.table}-{setting.preset}")
+def test_a_command_makes_the_runs_of_its_rows_and_of_no_other(setting):
+    words = command(setting).split()
+    assert words[:5] == ["python", "-m", f"experiments.{setting.study}", "compare", setting.preset]
+    program = importlib.import_module(f"experiments.{setting.study}.__main__").PROGRAM
+    kind: Any = Compare
+    default = Compare(program.presets[setting.preset].config, program.methods)
+    options = tyro.cli(kind[program.config, program.method], args=words[5:], default=default)
+    assert len(options.methods) == len(published_rows(setting))
+    for method in options.methods:
+        run = facts(options.config.with_method(method))
+        filled = [cell for cell in cells() if not differences(run, expected(cell))]
+        assert [(cell.setting, cell.method) for cell in filled] == [(setting, method)]
+
+
+def test_commands_keep_tables_apart():
+    """A folder of runs refuses another configuration: two tables of one preset need two."""
+    folders = [command(setting).split()[-1] for setting in SETTINGS]
+    assert len(set(folders)) == len(folders)
+
+
+@pytest.mark.parametrize(
+    ("study", "preset"), sorted({(setting.study, setting.preset) for setting in SETTINGS} | {("vae", "celeba")})
+)
+def test_the_help_of_a_recipe_tells_rows_command_time_and_scores(study, preset, capsys):
+    program = importlib.import_module(f"experiments.{study}.__main__")
+    with pytest.raises(SystemExit, match="0"):
+        program.main(["train", preset, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Time of a run on one GPU: not measured by us" in text
+    assert f"python -m experiments.{study} compare {preset} " in text
+    for setting in SETTINGS:
+        if (setting.study, setting.preset) == (study, preset):
+            for row, scores in published_rows(setting).items():
+                assert f"{row} {scores['mean IoU']:.1f}" in text
+
+
+def test_a_row_shows_mean_spread_and_difference(tmp_path, capsys):
+    cell = _cell("2", "SS Conv")
+    for seed, miou in ((0, 0.72), (1, 0.74)):
+        write(tmp_path / f"runs/{seed}", _recipe(cell, seed=seed), miou)
+        evaluate(tmp_path / f"runs/{seed}", "val", miou, {name: miou for name in cell.scores if name != "mean IoU"})
+    (printed, *lines) = _lines(tmp_path, capsys, cell.row)
+    assert (printed[1], printed[-1]) == ("published", "72.1")
+    assert [line[1:3] + line[-1:] for line in lines] == [
+        ["ours", "73.0", "73.0"],
+        ["± over seeds", "1.4", "1.4"],
+        ["difference", "-20.0", "+0.9"],
+    ]
+
+
+def _lines(folder: Any, capsys: Any, row: str) -> list[list[str]]:
+    """Those of a row of Table 2, from the published one on."""
+    assert main([str(folder), "--table", "2", "--format", "csv"]) == 0
+    lines = [line for line in csv.reader(io.StringIO(capsys.readouterr().out)) if len(line) == 24]
+    first = next(index for index, line in enumerate(lines) if line[0] == row)
+    return [lines[first], *(line for line in lines[first + 1 :] if not line[0])]
+
+
+def test_other_recipes_fill_no_row(tmp_path, capsys):
+    """From scratch, or of another length, a run is not the paper's; what tells so names the difference."""
+    cell = _cell("2", "SS Conv")
+    write(tmp_path / "short", _recipe(cell, {"steps": 100}), 0.5)
+    write(tmp_path / "scratch", _recipe(cell, {"init.source": None}), 0.5)
+    write(tmp_path / "torchvision", _recipe(cell, {"init.source": "torchvision"}, seed=3), 0.7)
+    main([str(tmp_path), "--table", "2"])
+    out, err = capsys.readouterr()
+    assert f"{tmp_path}/short fills no row; from Table 2, SS Conv it differs in steps 100, not 20000" in err
+    assert "scratch fills no row; from Table 2, SS Conv it differs in init.source None, not slim or torchvision" in err
+    assert "| SS Conv    | 3 " in out
+    assert "SS Conv, no run yet" not in out
+    assert f"`python -m experiments.segmentation evaluate {tmp_path}/torchvision --split val`" in out
+
+
+def test_a_row_without_a_run_tells_the_command(capsys, tmp_path):
+    assert main([str(tmp_path), "--table", "4"]) == 0
+    out = capsys.readouterr().out
+    for row in ("DeepLabv2", "G Interact", "SS Conv"):
+        assert f"{row}, no run yet; fill it with `{_cell('4', row).command()}`" in out
+
+
+def test_what_does_not_change_the_network_does_not_change_the_row():
+    cell = _cell("1", "G Interact")
+    for option in ("evaluate_every", "log_every", "seed", "eval_batch_size"):
+        assert not differences(facts(_recipe(cell, {option: 9})), expected(cell))
+    other = dataclasses.replace(_recipe(cell).optim.rates, ss_conv=9.0)  # of a method that this run does not have
+    assert not differences(facts(_recipe(cell, {"optim.rates": other})), expected(cell))
+    assert differences(facts(_recipe(cell, {"optim.learning_rate": 0.002})), expected(cell)) == [
+        "initial rate 0.002, not 0.001"
+    ]
+
+
+def test_pixel_rows_are_told_apart():
+    """The presets share a data set; the network decides."""
+    for name in ("voc2012-unet", "voc2012-deeplab"):
+        assert PIXEL[name].config.data.name == "voc2012"
+    rows = [cell.row for cell in cells() if not differences(facts(PIXEL["voc2012-unet"].config), expected(cell))]
+    assert rows == ["PASCAL 2012, U-Net + DCL"]
+
+
+def test_errors_say_what_to_do(tmp_path, capsys):
+    for arguments, message in (
+        ([tmp_path / "none"], "none does not exist: name folders of runs"),
+        ([tmp_path, "--own"], "no finished run: name the folders that hold them"),
+        ([tmp_path, "--table", "pixel-2", "--timing", FILE], "holds no measurements"),
+        ([FILE], "holds no results: name a file that --json has written"),
+    ):
+        assert main(list(map(str, arguments))) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_timing_compares_ratios(tmp_path):
+    case = {"size": "2x256x256x3", "reference": 10.0}
+    rows = [
+        case | {"title": title(layer), "part": part, "ours": 10 * ratio, "ratio": ratio}
+        for layer, ratio in (("PixelDCL", 1.5), ("iPixelDCL", 2.0))
+        for part in ("training step", "prediction")
+    ]
+    path = tmp_path / "timing.json"
+    path.write_text(json.dumps({"environment": START, "rows": rows}))
+    table = timing_table(path)
+    assert table.rows[2] == ("U-Net + iPixelDCL", "training step", "30,679", "1.40", "20.0", "2.00", "+0.60")
+    assert table.rows[0][4:] == ("10.0", "1.00", "+0.00")
+    assert "1 x NVIDIA H100" in table.notes[1]
+    assert len(table.notes) == 2
+    path.write_text(json.dumps({"rows": [row | {"size": "2x32x32x3"} for row in rows]}))
+    assert "Another size than 2x256x256x3" in timing_table(path).notes[-1]
+
+
+def test_the_benchmark_calls_its_cases_so():
+    from experiments.timing.networks import network_cases
+
+    assert {title("PixelDCL"), title("iPixelDCL")} <= {case.title for case in network_cases(quick=True)}
+
+
+def test_formats():
+    table = Table("A & B", ("x_1", "%"), (("a|b", "1.0 ± 0.5"),), ("See `run --a_b`.",))
+    assert render([table], "markdown").splitlines()[4] == r"| a\|b | 1.0 ± 0.5 |"
+    assert render([table], "csv") == "# A & B\nx_1,%\na|b,1.0 ± 0.5\n# See `run --a_b`."
+    latex = render([table], "latex")
+    assert r"\subsection*{A \& B}" in latex
+    assert r"x\_1 & \% \\" in latex
+    assert r"a|b & 1.0 $\pm$ 0.5 \\" in latex
+    assert latex.endswith(r"See \texttt{run --a\_b}.\par")
