@@ -14,6 +14,8 @@ from .study import Curve
 
 # Okabe & Ito: distinct to colour-blind eyes.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
+# Where methods are more than colours.
+_LINES = ("-", "--", ":")
 
 
 def draw_curves(
@@ -22,13 +24,15 @@ def draw_curves(
     """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed."""
     figure, row = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False, layout="constrained")
     for axes, panel in zip(row[0], panels, strict=True):
-        for (label, runs), color in zip(logs.items(), _COLORS * len(logs), strict=False):
+        for number, (label, runs) in enumerate(logs.items()):
+            repeats, color = divmod(number, len(_COLORS))
             for index, log in enumerate(runs):
                 lines = [line for line in log if line["split"] == panel.split and panel.key in line]
                 axes.plot(
                     [line["step"] for line in lines],
                     [panel.factor * line[panel.key] for line in lines],
-                    color=color,
+                    color=_COLORS[color],
+                    linestyle=_LINES[repeats % len(_LINES)],
                     label=label if index == 0 else None,
                     linewidth=1.5,
                     # Evaluations are few: a mark shows where they are.

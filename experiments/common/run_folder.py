@@ -29,6 +29,7 @@ FIRST_STUDY = "segmentation"
 # What may change when a run is resumed: none of it changes its parameters.
 FREE = {
     "data.root",
+    "data.file",
     "data.check",
     "init.checkpoint",
     "eval_batch_size",

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Path = tuple[str | int, ...]
-Kind = Literal["ss_conv", "group_interaction"]
+Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction"]
 
 _SMOOTHER = "smoother"  # as `smoothjax.nn` calls it
 _FILTERS = ("ss_conv", "aggregated_filters")  # smoothings whose smoother is an SS filter
-_LABELS: dict[Kind, str] = {"ss_conv": "SS filter", "group_interaction": "group interaction"}
+_LABELS: dict[Kind, str] = {
+    "ss_conv": "SS filter",
+    "causal_ss_conv": "causal SS filter",
+    "group_interaction": "group interaction",
+}
 _CELL, _DPI = 2.3, 120
 
 
@@ -26,8 +30,8 @@ class SmoothingParameter(NamedTuple):
 
     Attributes:
       path: keys from the model down to the layer.
-      kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis, or `"group_interaction"`, a square matrix of
-        weights of groups, row i for output group i.
+      kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, one over time whose last
+        tap is the current step; or `"group_interaction"`, a square matrix of weights of groups, row i for output group i.
       value: the weights, float64.
       distance: how far they are from the identity, from which training starts: the Frobenius norm of the difference
         relative to that of the identity. 0 is the identity; an SS filter of zeros, or a group interaction of zeros, is
@@ -46,8 +50,8 @@ def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]
     Args:
       model_or_params: a model, or its parameters as `nnx.State` or nested dicts: every array called `smoother` counts,
         also the SS filter among aggregated filters; fixed filters have no parameters and are not listed.
-        A filter and a matrix of the same shape, such as 9x9, are told apart by their layer in a model; in parameters
-        alone by which identity they are nearer to.
+        A filter and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are told apart by
+        their layer in a model; in parameters alone by which identity they are nearer to.
 
     Returns:
       One entry a layer, in the natural order of their paths: `conv2` before `conv10`.
@@ -175,11 +179,16 @@ def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> Any:
         framed = np.concatenate([value, np.full((*value.shape[:2], 1), np.nan)], 2)
         pixels = np.concatenate(list(framed), 1)[:, :-1]
     extent = None
-    if kind == "ss_conv" and value.ndim < 3:
+    if kind != "group_interaction" and value.ndim < 3:
         bottom, right = pixels.shape[0] / 2, pixels.shape[1] / 2
-        extent = (-right, right, bottom, -bottom)
+        last = 0.5 if kind == "causal_ss_conv" else right
+        extent = (last - pixels.shape[1], last, bottom, -bottom)
     image = axes.imshow(pixels, cmap="RdBu_r", vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
-    horizontal, vertical = ("offset, pixels",) * 2 if kind == "ss_conv" else ("from group", "to group")
+    horizontal, vertical = {
+        "ss_conv": ("offset, pixels", "offset, pixels"),
+        "causal_ss_conv": ("offset, steps", ""),
+        "group_interaction": ("from group", "to group"),
+    }[kind]
     axes.set_xlabel(horizontal, fontsize=7)
     axes.set_ylabel(vertical, fontsize=7)
     for axis, length in ((axes.xaxis, pixels.shape[1]), (axes.yaxis, pixels.shape[0])):
@@ -221,7 +230,7 @@ def _declared(model: nnx.Module) -> Iterator[tuple[Path, Kind]]:
             continue
         smoothing = getattr(layer, "smoothing", None)
         if smoothing in _FILTERS:
-            yield path, "ss_conv"
+            yield path, "causal_ss_conv" if getattr(layer, "causal", False) else "ss_conv"
         elif smoothing == "group_interaction":
             yield path, smoothing
         elif hasattr(layer, "kernel_size") and not hasattr(layer, "kernel"):
@@ -248,14 +257,14 @@ def _nearest(path: Path, value: np.ndarray, kind: Kind | None) -> tuple[Kind, np
 def _fits(kind: Kind, shape: tuple[int, ...]) -> bool:
     if kind == "group_interaction":
         return len(shape) == 2 and shape[0] == shape[1] > 0
-    return 1 <= len(shape) <= 3 and all(length % 2 for length in shape)
+    return 1 <= len(shape) <= (1 if kind == "causal_ss_conv" else 3) and all(length % 2 for length in shape)
 
 
 def _identity(kind: Kind, shape: tuple[int, ...]) -> np.ndarray:
     if kind == "group_interaction":
         return np.eye(shape[0])
     identity = np.zeros(shape)
-    identity[tuple(length // 2 for length in shape)] = 1
+    identity[-1 if kind == "causal_ss_conv" else tuple(length // 2 for length in shape)] = 1
     return identity
 
 

@@ -73,6 +73,9 @@ class CausalDilatedConv(nnx.Module):
       Oord et al., WaveNet, 2016; Kalchbrenner et al., Neural Machine Translation in Linear Time, 2016 (ByteNet).
     """
 
+    #: Tells a causal smoother from a centred one.
+    causal = True
+
     def __init__(
         self,
         in_features: int,

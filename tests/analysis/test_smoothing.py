@@ -179,3 +179,16 @@ def test_filters_of_ziegler_et_al():
     assert len(describe_smoothing(fixed).splitlines()) == 1
     with pytest.raises(ValueError, match="at least one layer to draw"):
         draw_smoothing(fixed)
+
+
+def test_a_causal_filter_starts_from_its_last_tap():
+    layer = nn.CausalDilatedConv(2, 2, 2, rate=4, smoothing="ss_conv", rngs=nnx.Rngs(0))
+    for what in (nnx.List([layer]), {"a": nnx.state(layer)}):
+        (found,) = smoothing_parameters(what)
+        assert (found.kind, found.distance) == ("causal_ss_conv", 0.0)
+    axes = draw_smoothing([found]).axes[0]
+    assert axes.get_xlim() == (-6.5, 0.5)
+    # Moved further than to the centred identity, the layer still says what it is.
+    layer.smoother[...] = jnp.zeros(7).at[3].set(1.0)
+    (found,) = smoothing_parameters(nnx.List([layer]))
+    assert (found.kind, round(found.distance, 3)) == ("causal_ss_conv", 1.414)
