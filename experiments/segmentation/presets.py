@@ -22,7 +22,7 @@ DEMO = Preset(
         steps=400,
         batch_size=8,
         eval_batch_size=8,
-        evaluate_every=100,
+        evaluate_every=200,
         evaluate_images=32,
         checkpoint_every=200,
     ),
