@@ -28,7 +28,8 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     width = max(map(len, found)) + 2
     lines = [f"  python -m experiments.{name:<{width}}{summary}" for name, summary in found.items()]
-    print("\n".join(["The studies, and what goes with them; each has --help, and studies run a demonstration without arguments:", "", *lines]))
+    print("The studies, and what goes with them; each has --help, and the studies begin with a demonstration:\n")
+    print("\n".join(lines))
     return 0
 
 

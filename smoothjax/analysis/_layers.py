@@ -40,6 +40,9 @@ class Block:
       start, stop: names of its first and last layer.
     """
 
+    start: str
+    stop: str
+
     def __init__(self, model: Any, shape: tuple[int, ...], dtype: Any, first: tuple[int, str], last: tuple[int, str]):
         self._model, self._shape, self._dtype = model, shape, dtype
         (self._first, self.start), (self._last, self.stop) = first, last

@@ -31,7 +31,7 @@ class SmoothingParameter(NamedTuple):
     Attributes:
       path: keys from the model down to the layer.
       kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, one over time whose last
-        tap is the current step; or `"group_interaction"`, a square matrix of weights of groups, row i for output group i.
+        tap is the current step; or `"group_interaction"`, a square matrix of groups' weights, row i for output group i.
       value: the weights, float64.
       distance: how far they are from the identity, from which training starts: the Frobenius norm of the difference
         relative to that of the identity. 0 is the identity; an SS filter of zeros, or a group interaction of zeros, is

@@ -37,7 +37,7 @@ class Classes:
     names: tuple[str, ...]
     colors: tuple[Color, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE_LABEL:
             raise ValueError(
                 f"a data set has 1 to {IGNORE_LABEL} classes, got {len(self.names)}; label {IGNORE_LABEL} is ignored"

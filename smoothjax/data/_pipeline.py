@@ -56,7 +56,7 @@ class Augmentation:
     mean: RGB = IMAGENET_MEAN
     std: RGB = IMAGENET_STD
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.crop_size) != 2 or min(self.crop_size) < 1:
             raise ValueError(f"crop_size must be a positive height and width in pixels, got {self.crop_size}")
         if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:

@@ -67,7 +67,7 @@ class PreparedSource:
     def __repr__(self) -> str:
         return f"PreparedSource({str(self._folder)!r}, {self._split_name!r})"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the files itself.
         return PreparedSource, (self._folder.absolute(), self._split_name)
 

@@ -11,14 +11,19 @@ from ._arguments import check_choice, check_count, check_images, check_rates
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers, DegriddingLayersName
 from ._duc import DenseUpsamplingHead
 from ._norm import BatchNormMode
-from ._resnet import DEGRIDDINGS, DEPTHS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
+from ._resnet import DEGRIDDINGS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
 
 Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Head = Literal["aspp", "large_fov", "duc"]
-ENCODERS = tuple(f"resnet{depth}" for depth in DEPTHS)
+ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
+"""The encoders of `DeepLab`, from the shallowest."""
+
 HEADS: tuple[Head, ...] = get_args(Head)
-#: Dilation rates of the 3x3 convolutions of each output layer, in cells of the 1/8 grid.
+"""The output layers of `DeepLab`, by name."""
+
 HEAD_RATES: dict[str, tuple[int, ...]] = {"aspp": (6, 12, 18, 24), "large_fov": (12,)}
+"""Dilation rates of the 3x3 convolutions of each output layer, in cells of the 1/8 grid."""
+
 _RATES_REMEDY = "use e.g. (6, 12, 18, 24)"
 
 
@@ -69,6 +74,12 @@ class DeepLab(nnx.Module):
       Connected CRFs, 2017; Wang & Ji, KDD 2018, Sec. 4; Wang et al., Understanding Convolution for Semantic
       Segmentation, 2018.
     """
+
+    encoder: ResNetEncoder
+    degridding: DegriddingLayers | None
+    head: "SummedHead | DenseUpsamplingHead"
+    num_classes: int
+    output_stride: int
 
     def __init__(
         self,
@@ -166,6 +177,8 @@ class SummedHead(nnx.Module):
       >>> head(jnp.ones((1, 9, 9, 16))).shape
       (1, 9, 9, 5)
     """
+
+    branches: nnx.List[nn.DilatedConv]
 
     def __init__(
         self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs

@@ -50,6 +50,11 @@ class DeepLabUpsampled(nnx.Module):
       Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3.1 and Table 1.
     """
 
+    deeplab: DeepLab
+    convs: nnx.List[nnx.Conv]
+    upsampling: nnx.List[nn.UpConv]
+    num_classes: int
+
     def __init__(
         self,
         *,

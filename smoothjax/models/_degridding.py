@@ -12,8 +12,10 @@ from ._norm import BatchNorm, BatchNormMode
 
 DegriddingLayersName = Literal["drn", "lfe"]
 DEGRIDDING_LAYERS: tuple[DegriddingLayersName, ...] = get_args(DegriddingLayersName)
-#: Dilation rates of the 3x3 convolutions that follow the encoder, in cells of its output.
+"""The remedies of `DegriddingLayers`, by name."""
+
 DEGRIDDING_RATES: dict[str, tuple[int, ...]] = {"drn": (2, 2, 1, 1), "lfe": (4, 2, 1)}
+"""Dilation rates of the 3x3 convolutions that follow the encoder, in cells of its output."""
 
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -56,6 +58,10 @@ class DegriddingLayers(nnx.Module):
       Yu, Koltun & Funkhouser, Dilated Residual Networks, 2017, Sec. 4 (DRN-C); Hamaguchi et al., Effective Use of
       Dilated Convolutions for Segmenting Small Object Instances in Remote Sensing Imagery, 2018, Sec. 3.3.
     """
+
+    convs: nnx.List[nn.DilatedConv]
+    norms: nnx.List[BatchNorm]
+    out_features: int
 
     def __init__(
         self,

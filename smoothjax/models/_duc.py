@@ -46,6 +46,10 @@ class DenseUpsamplingHead(nnx.Module):
       Wang et al., Understanding Convolution for Semantic Segmentation, 2018, Sec. 3.1.
     """
 
+    conv: nnx.Conv
+    num_classes: int
+    factor: int
+
     def __init__(self, in_features: int, num_classes: int, *, factor: int = 8, dtype: Any = None, rngs: nnx.Rngs):
         check_count("num_classes", num_classes, 2, "count the background as a class")
         check_count("factor", factor, 1, "pass the output stride of the encoder")

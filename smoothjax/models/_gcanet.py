@@ -12,6 +12,8 @@ from ._arguments import check_choice, check_count, check_images
 
 Task = Literal["dehaze", "derain"]
 TASKS: tuple[Task, ...] = get_args(Task)
+"""What `GCANet` has been trained for."""
+
 
 _RATES = (2, 2, 2, 4, 4, 4, 1)
 _GATED = (3, 6)  # the blocks after which the features are gated, beside those before the first
@@ -55,6 +57,22 @@ class GCANet(nnx.Module):
     References:
       Chen et al., Gated Context Aggregation Network for Image Dehazing and Deraining, WACV 2019.
     """
+
+    conv1: nnx.Conv
+    norm1: "InstanceNorm"
+    conv2: nnx.Conv
+    norm2: "InstanceNorm"
+    conv3: nnx.Conv
+    norm3: "InstanceNorm"
+    blocks: "nnx.List[_Block]"
+    gate: nnx.Conv
+    deconv3: nn.UpConv
+    norm4: "InstanceNorm"
+    deconv2: nnx.Conv
+    norm5: "InstanceNorm"
+    deconv1: nnx.Conv
+    task: Task
+    smoothing: nn.Smoothing
 
     def __init__(
         self,
@@ -113,6 +131,12 @@ class InstanceNorm(nnx.InstanceNorm):
 
 class _Block(nnx.Module):
     """Two dilated convolutions, smoothed where there is a rate, and the input added."""
+
+    # Plain where the rate is 1, else dilated.
+    conv1: Any
+    norm1: InstanceNorm
+    conv2: Any
+    norm2: InstanceNorm
 
     def __init__(self, width: int, rate: int, smoothing: nn.Smoothing, *, dtype: Any, rngs: nnx.Rngs):
         def conv() -> nnx.Module:

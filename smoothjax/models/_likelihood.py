@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 Likelihood = Literal["gaussian", "discretized_logistic"]
 LIKELIHOODS: tuple[Likelihood, ...] = get_args(Likelihood)
+"""The likelihoods of `ConvVAE`."""
 
 
 def gaussian_log_likelihood(images: jax.Array, mean: jax.Array, log_scale: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ from flax import nnx
 
 BatchNormMode = Literal["trained", "frozen"]
 BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
+"""The modes of `BatchNorm`."""
 
 
 class BatchNorm(nnx.BatchNorm):
@@ -16,6 +17,8 @@ class BatchNorm(nnx.BatchNorm):
     `mode="frozen"` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
     batches: `train()` does not change it, and no gradient reaches scale and bias.
     """
+
+    mode: BatchNormMode
 
     def __init__(self, num_features: int, *, mode: BatchNormMode, momentum: float, epsilon: float, rngs: nnx.Rngs):
         super().__init__(num_features, use_running_average=True, momentum=momentum, epsilon=epsilon, rngs=rngs)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 from flax import nnx
@@ -15,6 +15,8 @@ Degridding = Literal[
     "none", "multigrid", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"
 ]
 DEGRIDDINGS: tuple[Degridding, ...] = get_args(Degridding)
+"""The smoothings of `ResNetEncoder`: those of `nn.DilatedConv`, and `"multigrid"`, which changes the rates."""
+
 StrideIn = Literal["1x1", "3x3"]
 StrideUnit = Literal["first", "last"]
 EncoderPadding = Literal["symmetric", "same", "same_pool"]
@@ -24,6 +26,8 @@ _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 DEPTHS = (*_BASIC, *_BOTTLENECK)
 OUTPUT_STRIDES = (8, 16, 32)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+# A plain convolution where the rate is 1, else a dilated one: no type tells which.
+_Conv3x3: TypeAlias = Any
 
 
 class ResNetEncoder(nnx.Module):
@@ -74,6 +78,19 @@ class ResNetEncoder(nnx.Module):
       2018, Sec. 4.1 and 4.2.
     """
 
+    conv1: nnx.Conv
+    bn1: BatchNorm
+    stages: "nnx.List[nnx.List[_BasicBlock | _Bottleneck]]"
+    depth: int
+    output_stride: int
+    stride_in: StrideIn
+    stride_unit: StrideUnit
+    padding: EncoderPadding
+    epsilon: float
+    remat: bool
+    dtype: Any
+    out_features: int
+
     def __init__(
         self,
         depth: int,
@@ -118,7 +135,7 @@ class ResNetEncoder(nnx.Module):
         plan = stage_plan(depth, output_stride, smoothing)
         for stage, (_, rates) in enumerate(plan):
             strides = _strides(plan, stage, stride_unit)
-            blocks = []
+            blocks: list[_BasicBlock | _Bottleneck] = []
             for index, block_rates in enumerate(rates):
                 blocks.append(
                     block(
@@ -193,6 +210,10 @@ def _conv3x3(
 class _Block(nnx.Module):
     """What both blocks share: the shortcut, projected where the channels change, else subsampled by the stride."""
 
+    shortcut: nnx.List[nnx.Conv | BatchNorm]
+    out_features: int
+    stride: int
+
     def __init__(self, features: int, out: int, *, stride: int, conv1x1: Callable[..., Any], norm: Callable[..., Any]):
         self.out_features, self.stride = out, stride
         projection = (conv1x1(features, out, stride=stride), norm(out)) if features != out else ()
@@ -207,6 +228,11 @@ class _Block(nnx.Module):
 
 
 class _BasicBlock(_Block):
+    conv1: _Conv3x3
+    bn1: BatchNorm
+    conv2: _Conv3x3
+    bn2: BatchNorm
+
     def __init__(
         self,
         features: int,
@@ -228,6 +254,13 @@ class _BasicBlock(_Block):
 
 
 class _Bottleneck(_Block):
+    conv1: nnx.Conv
+    bn1: BatchNorm
+    conv2: _Conv3x3
+    bn2: BatchNorm
+    conv3: nnx.Conv
+    bn3: BatchNorm
+
     def __init__(
         self,
         features: int,

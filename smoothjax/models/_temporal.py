@@ -56,6 +56,19 @@ class TemporalConvNet(nnx.Module):
       Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling, 2018.
     """
 
+    first: nnx.Linear | nnx.Embed
+    blocks: "nnx.List[_TemporalBlock]"
+    norm: nnx.LayerNorm
+    head: nnx.Linear
+    rates: tuple[int, ...]
+    smoothing: nn.CausalSmoothing
+    out_features: int
+    vocabulary: int | None
+    in_features: int | None
+    width: int
+    kernel_size: int
+    dtype: Any
+
     def __init__(
         self,
         out_features: int,
@@ -139,6 +152,10 @@ class TemporalConvNet(nnx.Module):
 
 class _TemporalBlock(nnx.Module):
     """One residual block, `[N, T, width]` to the same."""
+
+    norm: nnx.LayerNorm
+    conv: nn.CausalDilatedConv
+    linear: nnx.Linear
 
     def __init__(
         self, width: int, kernel_size: int, rate: int, *, smoothing: nn.CausalSmoothing, dtype: Any, rngs: nnx.Rngs

@@ -12,6 +12,8 @@ from ._arguments import check_choice, check_count, check_images
 from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 
 UPSAMPLINGS = nn.UPSAMPLINGS
+"""The up-sampling methods of `UNet` and `ConvVAE`: those of `nn.UpConv`."""
+
 _HE = nnx.initializers.he_normal()
 
 
@@ -52,6 +54,13 @@ class UNet(nnx.Module):
     References:
       Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3.1 and the authors' code; Ronneberger et al., U-Net, 2015.
     """
+
+    down: "nnx.List[ConvBlock]"
+    up: "nnx.List[ConvBlock]"
+    head: nnx.Conv
+    upsampling: nnx.List[nn.UpConv]
+    num_classes: int
+    depth: int
 
     def __init__(
         self,
@@ -105,6 +114,11 @@ class UNet(nnx.Module):
 
 class ConvBlock(nnx.Module):
     """Two 3x3 convolutions, each with batch normalisation and ReLU."""
+
+    conv1: nnx.Conv
+    bn1: BatchNorm
+    conv2: nnx.Conv
+    bn2: BatchNorm
 
     def __init__(self, features: int, out: int, *, norm: Any, dtype: Any, rngs: nnx.Rngs):
         conv = partial(nnx.Conv, kernel_size=(3, 3), use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)

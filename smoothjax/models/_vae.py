@@ -101,6 +101,21 @@ class ConvVAE(nnx.Module):
       Zhu et al., A Batch Normalized Inference Network Keeps the KL Vanishing Away, 2020 (normalised means).
     """
 
+    down: nnx.List[nnx.Conv]
+    down_norms: nnx.List[BatchNorm]
+    to_latents: nnx.Linear
+    latent_norm: nnx.BatchNorm
+    from_latents: nnx.Linear
+    up: nnx.List[nn.UpConv]
+    up_norms: nnx.List[BatchNorm]
+    to_mean: nnx.Conv
+    log_scale: nnx.Param[jax.Array]
+    upsampling: nn.Upsampling
+    likelihood: Likelihood
+    latent_features: int
+    width: int
+    dtype: Any
+
     def __init__(
         self,
         *,

@@ -1,31 +1,37 @@
 """Flax NNX layers: each allocates parameters and calls one function of `smoothjax.ops`."""
 
-# Over time, causal (the future work of the same paper).
-from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
-from ._causal import CausalDilatedConv as CausalDilatedConv
-from ._causal import CausalSmoothing as CausalSmoothing
-
-# isort: split
-# Dilated convolution, and the replacement of those of an existing model (Wang & Ji, KDD 2018).
+# Dilated convolution (Wang & Ji, KDD 2018).
 from ._dilated import SMOOTHINGS as SMOOTHINGS
 from ._dilated import DilatedConv as DilatedConv
 from ._dilated import Smoothing as Smoothing
 from ._dilated import identity_smoothing as identity_smoothing
 from ._dilated import is_smoother as is_smoother
 
+# isort: split
+# The SS operations alone (Sec. 3.2 to 3.4).
+from ._smoothing import GroupInteraction as GroupInteraction
+from ._smoothing import SSBlockFC as SSBlockFC
+from ._smoothing import SSConv as SSConv
+
+# isort: split
+# Over time, causal (the future work of the same paper).
+from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
+from ._causal import CausalDilatedConv as CausalDilatedConv
+from ._causal import CausalSmoothing as CausalSmoothing
+
+# isort: split
 # Filters before a dilated convolution (Ziegler et al., 2019).
 from ._filters import aggregated_filter as aggregated_filter
 from ._filters import average_filter as average_filter
 from ._filters import gaussian_filter as gaussian_filter
 
-# Up-sampling, and the replacement of that of an existing model (Gao et al., Pixel Deconvolutional Networks, 2017).
-from ._replace_upsampling import replace_upsampling as replace_upsampling
-from ._smooth import smooth as smooth
-
-# The SS operations alone (Sec. 3.2 to 3.4).
-from ._smoothing import GroupInteraction as GroupInteraction
-from ._smoothing import SSBlockFC as SSBlockFC
-from ._smoothing import SSConv as SSConv
+# isort: split
+# Up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017).
 from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
 from ._up_conv import Upsampling as Upsampling
+
+# isort: split
+# The cures in an existing model, in place.
+from ._replace_upsampling import replace_upsampling as replace_upsampling
+from ._smooth import smooth as smooth

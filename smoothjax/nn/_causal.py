@@ -11,7 +11,11 @@ from .. import ops
 from ._arguments import check_convolution, check_kernel_size, with_one_batch_axis
 
 CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
+"""How the layers of `CausalDilatedConv` are smoothed, by name."""
+
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
+"""All values of `CausalSmoothing`, the plain convolution first."""
+
 
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
@@ -72,6 +76,18 @@ class CausalDilatedConv(nnx.Module):
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.2, 3.3 and 5; van den
       Oord et al., WaveNet, 2016; Kalchbrenner et al., Neural Machine Translation in Linear Time, 2016 (ByteNet).
     """
+
+    kernel: nnx.Param[jax.Array]
+    # Or None, as in `DilatedConv`.
+    bias: nnx.Param[jax.Array] | Any
+    smoother: nnx.Param[jax.Array] | Any
+    in_features: int
+    out_features: int
+    kernel_size: int
+    rate: int
+    smoothing: CausalSmoothing
+    dtype: Any
+    param_dtype: Any
 
     #: Tells a causal smoother from a centred one.
     causal = True

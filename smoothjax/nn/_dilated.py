@@ -13,7 +13,11 @@ from ._arguments import Padding, check_convolution, check_kernel_size, with_one_
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
 
 Smoothing = Literal["none", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"]
+"""How the layers of `DilatedConv` are smoothed, by name."""
+
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
+"""All values of `Smoothing`, the plain convolution first."""
+
 
 _SMOOTHERS = ("smoother", "aggregation")  # attributes of a layer
 _FIXED_FILTERS = {"average_filter": average_filter, "gaussian_filter": gaussian_filter}
@@ -70,6 +74,22 @@ class DilatedConv(nnx.Module):
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3; Ziegler et al.,
       Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019.
     """
+
+    kernel: nnx.Param[jax.Array]
+    # These are None where the options leave them out; `| Any` spares those who know theirs a check for types alone.
+    bias: nnx.Param[jax.Array] | Any
+    smoother: nnx.Param[jax.Array] | Any
+    aggregation: nnx.Param[jax.Array] | Any
+    before: Callable[[jax.Array], jax.Array] | None
+    after: Callable[[jax.Array], jax.Array] | None
+    in_features: int
+    out_features: int
+    kernel_size: tuple[int, ...]
+    rate: int
+    smoothing: Smoothing
+    padding: Padding
+    dtype: Any
+    param_dtype: Any
 
     def __init__(
         self,

@@ -38,6 +38,11 @@ class SSConv(nnx.Module):
       True
     """
 
+    smoother: nnx.Param[jax.Array]
+    kernel_size: tuple[int, ...]
+    rate: int
+    padding: Padding
+
     def __init__(
         self,
         kernel_size: Sequence[int],
@@ -61,6 +66,10 @@ class SSConv(nnx.Module):
 
 class _Interaction(nnx.Module):
     """The parameter of group interaction, the same in both of its views."""
+
+    smoother: nnx.Param[jax.Array]
+    rate: int
+    ndim: int
 
     def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
         del rngs

@@ -14,7 +14,11 @@ from ..ops._pixel_deconv import check_order
 from ._arguments import check_kernel_size, with_one_batch_axis
 
 Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
+"""How the layers of `UpConv` up-sample, by name."""
+
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
+"""All values of `Upsampling`, the transposed convolution first."""
+
 Interpolation = Literal["nearest", "bilinear"]
 
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
@@ -69,6 +73,20 @@ class UpConv(nnx.Module):
       (resize convolution); Shi et al., 2016 (sub-pixel convolution); Aitken et al., 2017 (ICNR).
     """
 
+    # Or None, as in `DilatedConv`.
+    kernel: nnx.Param[jax.Array] | Any
+    bias: nnx.Param[jax.Array] | Any
+    kernels: nnx.List[nnx.Param[jax.Array]]
+    method: Upsampling
+    factor: int
+    order: Sequence[Any] | None
+    kernel_size: tuple[int, ...]
+    interpolation: Interpolation
+    in_features: int
+    out_features: int
+    dtype: Any
+    param_dtype: Any
+
     def __init__(
         self,
         in_features: int,
@@ -118,11 +136,9 @@ class UpConv(nnx.Module):
         elif method == "sub_pixel":
             kernels = [jnp.tile(kernels[0], factor**ndim)]
         parameters = [nnx.Param(kernel) for kernel in kernels]
-        self.kernel: Any = nnx.data(parameters[0] if len(parameters) == 1 else None)
+        self.kernel = nnx.data(parameters[0] if len(parameters) == 1 else None)
         self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
-        self.bias: Any = nnx.data(
-            nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None
-        )
+        self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes."""

@@ -8,7 +8,28 @@ References:
   (the optimiser).
 """
 
-# The loss and the optimiser of the paper.
+# The loss and the optimiser (Wang & Ji, KDD 2018, Sec. 4.1).
+from ._loss import cross_entropy as cross_entropy
+from ._optimizer import label_parameters as label_parameters
+from ._optimizer import sgd as sgd
+from ._schedule import poly_schedule as poly_schedule
+
+# isort: split
+# State and step.
+from ._state import TrainState as TrainState
+from ._state import create_state as create_state
+from ._step import LossFn as LossFn
+from ._step import LossOutput as LossOutput
+from ._step import compile_step as compile_step
+from ._step import train_step as train_step
+
+# isort: split
+# Devices.
+from ._mesh import data_mesh as data_mesh
+from ._mesh import replicate as replicate
+from ._mesh import shard_batch as shard_batch
+
+# isort: split
 # The loop, its memory and its voice.
 from ._checkpoint import Checkpoints as Checkpoints
 from ._checkpoint import Restored as Restored
@@ -17,21 +38,4 @@ from ._logging import say as say
 from ._loop import FitResult as FitResult
 from ._loop import LoopConfig as LoopConfig
 from ._loop import fit as fit
-from ._loss import cross_entropy as cross_entropy
-
-# Devices.
-from ._mesh import data_mesh as data_mesh
-from ._mesh import replicate as replicate
-from ._mesh import shard_batch as shard_batch
-from ._optimizer import label_parameters as label_parameters
-from ._optimizer import sgd as sgd
-from ._schedule import poly_schedule as poly_schedule
-
-# State and step.
-from ._state import TrainState as TrainState
-from ._state import create_state as create_state
-from ._step import LossFn as LossFn
-from ._step import LossOutput as LossOutput
-from ._step import compile_step as compile_step
-from ._step import train_step as train_step
 from ._stop import Stopped as Stopped

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import grain
 import grain.checkpoint
 import jax
 import orbax.checkpoint as ocp
@@ -63,7 +62,7 @@ class Checkpoints:
     ):
         if mode not in ("max", "min"):
             raise ValueError(f"Checkpoints: mode must be 'max' or 'min', got {mode!r}")
-        self.folder = Path(folder).absolute()
+        self.folder: Path = Path(folder).absolute()
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"Checkpoints: no checkpoints in {self.folder}, the folder is missing; train first")
         self._metric, self._sign, self._report, self._read_only = metric, 1 if mode == "max" else -1, report, read_only
@@ -106,7 +105,7 @@ class Checkpoints:
         self,
         step: int,
         state: TrainState,
-        iterator: grain.DatasetIterator,
+        iterator: grain.DatasetIterator[Any],
         *,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
@@ -141,7 +140,9 @@ class Checkpoints:
         with self._writing():
             self._manager.wait_until_finished()
 
-    def restore_latest(self, template: TrainState, iterator: grain.DatasetIterator | None = None) -> Restored | None:
+    def restore_latest(
+        self, template: TrainState, iterator: grain.DatasetIterator[Any] | None = None
+    ) -> Restored | None:
         """Reads the newest checkpoint that can be read.
 
         Where the newest is damaged, it says so, reads the one before, and sets the damaged one aside as
@@ -229,7 +230,7 @@ class Checkpoints:
                 "command"
             ) from error
 
-    def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator | None) -> Restored:
+    def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator[Any] | None) -> Restored:
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(jax.tree.map(_abstract, template))}
         if iterator is not None:
             items["iterator"] = grain.checkpoint.CheckpointRestore(iterator)

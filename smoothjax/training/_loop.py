@@ -78,7 +78,7 @@ def fit(
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     state: TrainState,
-    iterator: grain.DatasetIterator,
+    iterator: grain.DatasetIterator[Any],
     folder: str | os.PathLike[str],
     mesh: Mesh,
     schedule: optax.Schedule,
@@ -268,7 +268,7 @@ def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPoint
     )
 
 
-def _next(iterator: grain.DatasetIterator, step: int, total: int) -> Any:
+def _next(iterator: grain.DatasetIterator[Any], step: int, total: int) -> Any:
     try:
         return next(iterator)
     except StopIteration:

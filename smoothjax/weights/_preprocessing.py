@@ -49,9 +49,11 @@ class Preprocessing:
         return (ordered.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 
 
-#: DeepLab converted from Caffe, and all networks that the authors of smoothed dilated convolutions trained.
 CAFFE_PREPROCESSING = Preprocessing(mean=(104.00698793, 116.66876762, 122.67891434), channel_order="BGR")
-#: TF-slim's `resnet_v1`.
+"""DeepLab converted from Caffe, and all networks that the authors of smoothed dilated convolutions trained."""
+
 SLIM_PREPROCESSING = Preprocessing(mean=(123.68, 116.78, 103.94))
-#: torchvision, whose mean and standard deviation are of images in 0 .. 1; these are of images in 0 .. 255.
+"""TF-slim's `resnet_v1`."""
+
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+"""torchvision, whose mean and standard deviation are of images in 0 .. 1; these are of images in 0 .. 255."""

@@ -10,6 +10,7 @@ from ._names import Family
 from ._preprocessing import CAFFE_PREPROCESSING, SLIM_PREPROCESSING, TORCHVISION_PREPROCESSING, Preprocessing
 
 SourceName = Literal["deeplab", "slim", "torchvision"]
+"""The kinds of published residual networks, by name; see `SOURCES`."""
 
 _TF_SLOTS = r"global_step|beta[12]_power(_\d+)?|.+/(Momentum|Adam|RMSProp)(_\d+)?"
 
@@ -42,7 +43,6 @@ class Source:
         return {name: getattr(self, name) for name in ("stride_in", "stride_unit", "padding", "epsilon")}
 
 
-#: The kinds by name: DeepLab with Caffe's or the authors' own names, TF-slim's `resnet_v1`, torchvision's `resnet`.
 SOURCES: Mapping[SourceName, Source] = MappingProxyType(
     {
         "deeplab": Source(
@@ -77,3 +77,4 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
         ),
     }
 )
+"""The kinds by name: DeepLab with Caffe's or the authors' own names, TF-slim's `resnet_v1`, torchvision's `resnet`."""

@@ -40,7 +40,7 @@ class Coco2015(Builder):
     archives: ClassVar[tuple[str, ...]] = ("train20*.zip", "val20*.zip", "annotations_trainval20*.zip")
     bases: ClassVar[tuple[str, ...]] = ("", "coco", "COCO")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.year not in (None, *_YEARS):
             raise ValueError(f"year must be one of {', '.join(map(str, _YEARS))}, got {self.year!r}")
 

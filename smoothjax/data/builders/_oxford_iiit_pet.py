@@ -54,7 +54,7 @@ class OxfordIIITPet(Builder):
         ),
     }
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"val_fraction must be in [0, 1), got {self.val_fraction}: 0 makes no split val")
 
