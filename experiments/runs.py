@@ -81,7 +81,7 @@ def _step(run: Path, steps: int) -> str:
 
 
 def _best(run: Path) -> str:
-    """The best score so far, as the newest checkpoint tells it."""
+    """The best score so far on the whole split, as the newest checkpoint tells it."""
     for path in sorted(run.glob("checkpoints/*/summary/metadata"), key=_number, reverse=True):
         try:
             best = json.loads(path.read_text())["best"]

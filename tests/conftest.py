@@ -11,6 +11,9 @@ import pytest
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED_DATA = Path(os.environ.get("SMOOTHJAX_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
 
+# On a busy machine eight virtual devices may wait for each other longer than the 40 s after which XLA aborts. Read when
+# the devices are made, which importing JAX does not do.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_collective_call_terminate_timeout_seconds=600"
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), "smoothjax-test-cache"))

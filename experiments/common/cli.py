@@ -71,7 +71,7 @@ class Evaluate:
     split: str = "val"
     """Split of the data set: train, val or test."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
     data_root: Path | None = None
     """Folder of the data set, where it has moved since."""
 
@@ -135,18 +135,26 @@ def main(program: Program, arguments: Sequence[str]) -> int:
         return 0
     name = arguments.pop(0)
     command = _choose("command", name, {"train": None, "compare": None, **program.commands})
-    try:
+
+    def run() -> None:
         if command is None:
             _with_preset(program, name, arguments)
         else:
             prog = f"{program.name} {name}"
             options = _parse(command.options, arguments, prog, description=_summary(command))
             command.run(program, options)
+
+    return status_of(run)
+
+
+def status_of(run: Callable[[], None]) -> int:
+    """Runs a command; returns its exit status. What a user can mend is told in a sentence, the rest by a traceback."""
+    try:
+        run()
     except KeyboardInterrupt:
         print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
         return 130
     except (ValueError, OSError, FloatingPointError) as error:
-        # What a user can mend is told in a sentence; the rest keeps its traceback.
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -195,7 +203,14 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     if not options.methods or not options.seeds:
         raise ValueError("--methods and --seeds must name at least one each")
     for method in options.methods:
-        options.config.with_method(method).validate()
+        variant = options.config.with_method(method)
+        if variant.method != method:
+            raise ValueError(
+                f"--methods {method} would be the method {variant.method}, which other options ask for: name "
+                f"{variant.method} in its place, or leave out the option that makes it so (such as --model.head "
+                f"{variant.method})"
+            )
+        variant.validate()
     options.cluster.join()
     study = program.load()
     from smoothjax.training import say

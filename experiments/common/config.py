@@ -33,7 +33,8 @@ class RunConfig(ABC):
     evaluate_every: int = 1000
     """Updates between evaluations; there is one at the end, too."""
     evaluate_images: int | None = None
-    """Validation images of the evaluations during training; by default all, which the last one always takes."""
+    """Validation images of the evaluations during training; by default all, which the last one always takes. Only
+    evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
     checkpoint_every: int = 500
     """Updates between checkpoints; there is one at each evaluation, too."""
     seed: int = 0

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,7 @@ from .config import RunConfig, command_of
 if typing.TYPE_CHECKING:
     from smoothjax.data import Classes
 
-CONFIG_FILE, CLASSES_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "environment.json"
+CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
 RESULT_FILE, EXAMPLES_FILE, LOG_FILE, REPORT_FILE = "result.json", "examples.npz", "metrics.jsonl", "report.md"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 # Files of the time when there was one study do not name it.
@@ -72,8 +73,25 @@ def check_run(folder: Path, config: RunConfig) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
-def describe_run(folder: Path, config: RunConfig, classes: "Classes | None" = None) -> None:
-    """Writes what a run is into its folder: configuration, classes, and the environment of every start."""
+def check_data(folder: Path, described: Mapping[str, Any]) -> None:
+    """Refuses to continue a run on other data; `described` is what `describe_run` writes about them, if anything.
+
+    Raises:
+      ValueError: the folder holds a run on other data; the message names both.
+    """
+    before = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
+    if before and described and any(before.get(key) != described[key] for key in described if key != "name"):
+        raise ValueError(
+            f"{folder} holds a run on other data: it has learnt {before.get('name')} with the SHA-256 "
+            f"{before.get('sha256')}, and {described['name']} has {described.get('sha256')}: name the first one, or "
+            "another folder with --run (or --out)"
+        )
+
+
+def describe_run(
+    folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, Any] | None = None
+) -> None:
+    """Writes what a run is into its folder: configuration, classes, data, and the environment of every start."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ENVIRONMENT_FILE
     starts = json.loads(path.read_text()) if path.exists() else []
@@ -81,6 +99,8 @@ def describe_run(folder: Path, config: RunConfig, classes: "Classes | None" = No
     if classes is not None:
         colors = {name: list(color) for name, color in zip(classes.names, classes.colors, strict=True)}
         write(folder / CLASSES_FILE, yaml.safe_dump(colors, sort_keys=False, default_flow_style=None))
+    if described:
+        write(folder / DATA_FILE, json.dumps(described, indent=2) + "\n")
     write(folder / CONFIG_FILE, yaml.safe_dump({"study": config.study, **to_dict(config)}, sort_keys=False))
 
 
@@ -189,6 +209,24 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON file of a run that holds one object, such as its result.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # those of JSON and UTF-8, too
+        content = error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} is damaged, it must hold a JSON object ({content}): restore it, or delete it and train the run "
+            "again, which goes on from the last checkpoint and writes it anew"
+        )
+    return content
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

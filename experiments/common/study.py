@@ -146,6 +146,13 @@ class Study(ABC, Generic[C]):
     def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
         """Opens the data and builds the network; whatever is wrong is found here, before anything is written."""
 
+    def describe_data(self, config: C) -> Mapping[str, Any]:
+        """What the run folder keeps of the data, where the configuration leaves open what they are.
+
+        A run is continued on the same alone; `"name"`, what messages call the data, may change.
+        """
+        return {}
+
     @abstractmethod
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""

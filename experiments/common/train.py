@@ -17,7 +17,7 @@ from .config import RunConfig
 from .cost import compare_steps, describe_step
 from .mirror import check_mirror, open_mirror
 from .network import count
-from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, write
+from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_data, check_run, describe_run, read_log, read_object, write
 from .study import Evaluation, Job, Result, Study
 
 
@@ -28,22 +28,27 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
     `cluster`) call it alike and need to see the same folder; process 0 writes all but the checkpoints.
     """
     mesh = _check(config, folder)
+    described = study.describe_data(config)
+    check_data(folder, described)
     finished = (folder / RESULT_FILE).exists()
     # Process 0 is about to write there: the others have looked before.
     multihost_utils.sync_global_devices(f"looked at {folder}")
     if finished:
+        result = read_object(folder / RESULT_FILE)
         training.say(f"{folder} is finished")
-        return json.loads((folder / RESULT_FILE).read_text())
+        return result
     loop = training.LoopConfig(config.steps, config.log_every, config.evaluate_every, config.checkpoint_every)
     job = study.prepare(config, mesh, progress=progress)
     if jax.process_index() == 0:
-        describe_run(folder, config, job.classes)
+        describe_run(folder, config, job.classes, described)
     last: list[Evaluation] = []
+
+    def whole(step: int) -> bool:
+        return config.evaluate_images is None or step == config.steps
 
     def evaluate(state: training.TrainState) -> Mapping[str, float]:
         # The last evaluation is the result: it takes the whole split.
-        ends = int(state.step) == config.steps
-        last[:] = [job.evaluate(state, None if ends else config.evaluate_images)]
+        last[:] = [job.evaluate(state, None if whole(int(state.step)) else config.evaluate_images)]
         return last[0].scores
 
     def watch(log: training.RunLog, step: int, state: training.TrainState) -> None:
@@ -64,6 +69,7 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
             evaluate=evaluate,
             metric=study.metric,
             mode=study.mode,
+            ranks=whole,
             watch=watch,
             mirror=mirror,
             accumulate=config.accumulate,

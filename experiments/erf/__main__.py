@@ -8,6 +8,7 @@ from typing import Literal
 
 import tyro
 
+from ..common.cli import status_of
 from ..common.config import require
 from ..common.run_folder import load_config
 from ..segmentation.config import Config
@@ -34,7 +35,9 @@ class Options:
     batch_size: int = 4
     """Images looked at together."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
+    data_root: Path | None = None
+    """Folder of the data set, where it has moved since."""
     out: Path = Path("runs/erf")
     """Folder for fig8.png, fig9.png, the arrays fig8.npz and fig9.npz, and erf.json."""
 
@@ -42,19 +45,15 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints a table, and draws the figures; returns the exit status."""
     options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.erf")
-    try:
-        _check(options)
-        from .study import study
+    return status_of(lambda: _run(options))
 
-        print(study(options.runs, options.out, options.images, options.size, options.batch_size, options.checkpoint))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
-        return 130
-    except (ValueError, OSError, FloatingPointError) as error:
-        # What a user can mend is told in a sentence; the rest keeps its traceback.
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+def _run(options: Options) -> None:
+    _check(options)
+    from .study import study
+
+    chosen = (options.images, options.size, options.batch_size, options.checkpoint, options.data_root)
+    print(study(options.runs, options.out, *chosen))
 
 
 def _check(options: Options) -> None:

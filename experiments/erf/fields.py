@@ -11,7 +11,6 @@ from flax import nnx
 
 from smoothjax import analysis, data
 
-from ..common.dense.averaging import resized
 from ..common.dense.init import normalization
 from ..common.dense.study import scaled
 from ..segmentation.config import Config
@@ -58,10 +57,12 @@ class Images:
             yield np.stack([self._read(index) for index in self.indices[start : start + self._batch_size]])
 
     def _read(self, index: int) -> np.ndarray:
-        mean, std = (np.asarray(values, np.float32) for values in normalization(self._config.init))
-        image = (np.asarray(self._source[index]["image"], np.float32) - mean) / std
-        height, width = (scaled(length, self._config.data.scale) for length in image.shape[:2])
-        return fit(np.asarray(resized(jnp.asarray(image)[None], (height, width))[0]), self._size)
+        mean, std = normalization(self._config.init)
+        record = self._source[index]
+        height, width = (scaled(length, self._config.data.scale) for length in record["label"].shape)
+        # By the data package: JAX would compile it for every size of images.
+        image = data.normalize(data.resize(record, (height, width)), mean=mean, std=std)["image"]
+        return fit(image, self._size)
 
 
 class _Features:

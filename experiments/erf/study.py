@@ -37,10 +37,11 @@ def study(
     size: tuple[int, int],
     batch_size: int,
     checkpoint: Checkpoint,
+    data_root: Path | None = None,
 ) -> str:
     """Measures runs, or those of the demo, and writes what comes of it; returns what to print."""
     runs = list(runs) or demo_runs()
-    methods = [read_run(STUDY, run, checkpoint) for run in runs]
+    methods = [read_run(STUDY, run, checkpoint, data_root) for run in runs]
     labels = [STUDY.labels[trained.config.method] for trained in methods]
     names = [
         f"{label}\n{run.name}" if labels.count(label) > 1 else label for run, label in zip(runs, labels, strict=True)

@@ -43,7 +43,7 @@ class Predict:
     try 512 512. GCANet normalises by statistics of the whole image, of which tiles know a sample of their size only,
     so tiles change the result: the larger, the less."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Of a run: best on the validation split, or latest."""
+    """Of a run: best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Filters:
     out: Path = field(default=Path("filters.png"))
     """File to write."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Of a run: best on the validation split, or latest."""
+    """Of a run: best on the whole validation split, or latest."""
 
 
 def _load() -> Any:

@@ -114,12 +114,15 @@ class SmoothedDilation(DenseStudy[Config]):
         return models.upsample_logits(logits, (height, width), stride=STRIDE)
 
     def measure(self, config: Config, params: Any, initial: Any) -> Result:
-        """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training."""
+        """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training.
+
+        The former is None for a DUC, whose run does not tell which head it stands for.
+        """
         smoothers = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
         pairs = zip(smoothers, jax.tree.leaves(params), jax.tree.leaves(initial), strict=True)
         moved = [np.abs(np.asarray(now) - np.asarray(then)) for is_smoother, now, then in pairs if is_smoother]
         return {
-            "extra_parameters": count(params) - _baseline_parameters(config, _num_classes(config, params)),
+            "extra_parameters": _extra_parameters(config, params),
             "largest_move": float(max((leaf.max() for leaf in moved), default=0.0)),
         }
 
@@ -145,7 +148,7 @@ class SmoothedDilation(DenseStudy[Config]):
                     self.labels[method],
                     spread([100 * run["val"]["mean_iou"] for run in runs]),
                     spread([100 * run["val"]["pixel_accuracy"] for run in runs]),
-                    f"{extra:,}",
+                    "-" if extra is None else f"{extra:,}",
                     f"{move:.3f}" if move else "-",
                     f"{learning_rate(comparison.variant(method, 0)):g}",
                     median_seconds(runs),
@@ -154,12 +157,13 @@ class SmoothedDilation(DenseStudy[Config]):
         return self.page(comparison, align(header, [*rows, self.majority_row(comparison, len(header))]), "at full size")
 
 
-def _baseline_parameters(config: Config, num_classes: int) -> int:
-    """Parameters of the network without degridding; that of a DUC has ASPP. Computes none of them."""
-    model = replace(config.model, smoothing="none", head="aspp" if config.model.head == "duc" else config.model.head)
-    options = deeplab_options(model, config.init, num_classes)
+def _extra_parameters(config: Config, params: Any) -> int | None:
+    """Parameters beyond those of the network without degridding, of which it computes none."""
+    if config.method == "duc":
+        return None
+    options = deeplab_options(replace(config.model, smoothing="none"), config.init, _num_classes(config, params))
     abstract = nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nnx.Rngs(0)))
-    return count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
+    return count(params) - count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
 
 
 def _num_classes(config: Config, params: Any) -> int:

@@ -22,9 +22,10 @@ class Evaluate:
     split: str = "val"
     """Split: train, val or test; a text has train and val."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
     data_file: Path | None = None
-    """Text to score instead of the one that was learnt, or where that has moved since."""
+    """Where the text lies since it has moved; or another text, of which the part of --split is scored: for val the last
+    tenth (the run's --data.val-share), for train what is before it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sample:
     seed: int = 0
     """Of the choice."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
 
 
 def _load() -> Any:

@@ -95,7 +95,8 @@ class Config(RunConfig):
     eval_batch_size: int = 64
     """Sequences evaluated together, over all devices."""
     evaluate_images: int | None = None
-    """Validation sequences of the evaluations during training; by default all."""
+    """Validation sequences of the evaluations during training; by default all, which the last one always takes. Only
+    evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
 
     @property
     def method(self) -> Method:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +15,12 @@ from smoothjax import training
 
 from ..common.network import Network
 from ..common.restore import Checkpoint, restore
-from ..common.run_folder import RESULT_FILE, load_config, write
+from ..common.run_folder import DATA_FILE, RESULT_FILE, load_config, read_object, write
 from ..common.study import Result
 from .config import Config
 from .scores import Scorer
 from .study import STUDY, describe
-from .tasks import Task, TextTask, encode, open_task
+from .tasks import Sizes, Symbols, describe_text, encode, open_task
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,10 @@ class Trained:
     step: int
 
 
-def read_run(folder: Path, task: Task, checkpoint: Checkpoint) -> Trained:
+def read_run(folder: Path, sizes: Sizes, checkpoint: Checkpoint) -> Trained:
     """Reads a run's best or latest checkpoint."""
     config = load_config(folder, Config)
-    network = STUDY.build_network(config, task)
+    network = STUDY.build_network(config, sizes)
     optimizer, _ = STUDY.make_optimizer(config)
     mesh = training.data_mesh()
     restored = restore(folder, network, optimizer, mesh, checkpoint, metric=STUDY.metric, mode=STUDY.mode)
@@ -43,8 +44,19 @@ def read_run(folder: Path, task: Task, checkpoint: Checkpoint) -> Trained:
 
 
 def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path | None = None) -> Result:
-    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`."""
-    task = _open(folder, data_file)
+    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`.
+
+    With `data_file`, on this split of another text, in the characters that the run has learnt.
+    """
+    config, scored = load_config(folder, Config).data, {}
+    if data_file is not None:
+        if config.name != "text":
+            raise ValueError(f"--data-file is for texts, and {folder} has learnt {config.name}: leave it out")
+        config = dataclasses.replace(config, file=data_file)
+    if config.name == "text":
+        described = _describe(config.file)
+        scored = {"text": str(config.file), "sha256": described["sha256"]}
+    task = open_task(config, _alphabet(folder))
     examples = task.split(split)
     run = read_run(folder, task, checkpoint)
     mesh = training.data_mesh()
@@ -52,7 +64,7 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path |
     size = -(-run.config.eval_batch_size // mesh.size) * mesh.size
     scores = Scorer(task, run.network, size, mesh).score(run.state, examples)
     results, _ = describe(run.network, run.state, task, split)
-    result = {"split": split, "checkpoint": checkpoint, "step": run.step, **scores, **results}
+    result = {"split": split, "checkpoint": checkpoint, "step": run.step, **scored, **scores, **results}
     write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
     return result
 
@@ -67,18 +79,22 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
         raise ValueError(f"--temperature must be finite and not negative, got {temperature}: 1 is what was learnt")
     if seed < 0:
         raise ValueError(f"--seed must not be negative, got {seed}: try 0")
-    task = _open(folder, None)
-    if not isinstance(task, TextTask):
-        raise ValueError(f"{folder} has learnt {task.title}, and only a text can be written on: train the preset text")
-    symbols = [int(symbol) for symbol in encode(prompt, task.alphabet, "--prompt")]
-    run = read_run(folder, task, checkpoint)
+    config = load_config(folder, Config).data
+    if config.name != "text":
+        title = open_task(config).title
+        raise ValueError(f"{folder} has learnt {title}, and only a text can be written on: train the preset text")
+    alphabet = _alphabet(folder)
+    if alphabet is None:
+        alphabet = _describe(config.file)["alphabet"]
+    symbols = [int(symbol) for symbol in encode(prompt, alphabet, "--prompt")]
+    run = read_run(folder, Symbols(len(alphabet)), checkpoint)
     predict, rng = Predictor(run), np.random.default_rng(seed)
     for _ in range(length):
         logits = predict(np.asarray(symbols, np.int32))
         # Gumbel's trick: the largest of the noisy logits is a draw from the distribution.
         noise = temperature * rng.gumbel(size=logits.shape)
         symbols.append(int(np.argmax(logits + noise)))
-    return "".join(task.alphabet[symbol] for symbol in symbols)
+    return "".join(alphabet[symbol] for symbol in symbols)
 
 
 class Predictor:
@@ -110,13 +126,19 @@ class Predictor:
         return np.asarray(self._predict(padded, len(kept) - 1))
 
 
-def _open(folder: Path, data_file: Path | None) -> Task:
-    """The task of a run; the symbols of a finished run of a text are those that it has learnt."""
-    config = load_config(folder, Config).data
-    path = folder / RESULT_FILE
-    learnt = json.loads(path.read_text()).get("alphabet") if path.exists() else None
-    if data_file is not None:
-        if config.name != "text":
-            raise ValueError(f"--data-file is for texts, and {folder} has learnt {config.name}: leave it out")
-        config = dataclasses.replace(config, file=data_file)
-    return open_task(config, learnt)
+def _describe(file: Path | None) -> dict[str, Any]:
+    """See `describe_text`; says how to name a text that is not where it was."""
+    assert file is not None  # see DataConfig.validate
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}, the text, is not there: name it with evaluate RUN --data-file FILE")
+    return describe_text(file)
+
+
+def _alphabet(folder: Path) -> str | None:
+    """What the symbols of a run mean that has learnt a text; None where its folder does not say it."""
+    # Runs of earlier versions have it in their result, once they are finished.
+    for path in (folder / DATA_FILE, folder / RESULT_FILE):
+        found = read_object(path).get("alphabet") if path.exists() else None
+        if found is not None:
+            return found
+    return None

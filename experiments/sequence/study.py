@@ -20,7 +20,7 @@ from .config import Config
 from .figures import draw_fields
 from .gridding import measure, smoothing_parameters
 from .scores import Scorer, sums
-from .tasks import CopyTask, Task, TextTask, open_task
+from .tasks import CopyTask, Sizes, Task, describe_text, open_task
 
 _UNIT = "bits (adding: squared error)"
 
@@ -45,14 +45,18 @@ class Sequences(Study[Config]):
         """The heading of a comparison."""
         return f"Causal dilated convolutions: {open_task(config.data).title}"
 
-    def build_network(self, config: Config, task: Task) -> Network:
+    def describe_data(self, config: Config) -> Mapping[str, Any]:
+        """What a text is: `--data.file` says no more than where."""
+        return describe_text(config.data.file) if config.data.name == "text" and config.data.file is not None else {}
+
+    def build_network(self, config: Config, sizes: Sizes) -> Network:
         """Initialises the network of a configuration."""
         model = config.model
         return build_network(
             lambda rngs: models.TemporalConvNet(
-                task.out_features,
-                vocabulary=task.vocabulary,
-                in_features=task.in_features,
+                sizes.out_features,
+                vocabulary=sizes.vocabulary,
+                in_features=sizes.in_features,
                 width=model.width,
                 depth=model.depth,
                 kernel_size=model.kernel_size,
@@ -102,9 +106,7 @@ class Sequences(Study[Config]):
 
         def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
             del last
-            results, fields = describe(network, state, task, "val")
-            # What a text's symbols mean: the run can be sampled from without the text.
-            return results | ({"alphabet": task.alphabet} if isinstance(task, TextTask) else {}), fields
+            return describe(network, state, task, "val")
 
         loss_fn = self.make_loss(task, network)
         return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize)

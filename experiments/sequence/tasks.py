@@ -3,11 +3,12 @@
 An example is a dict of `"input"`, `"target"` and `"weight"`, each over T steps; only steps of weight 1 are scored.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,25 +35,40 @@ class Trivial:
     accuracy: float | None = None
 
 
-class Task(ABC):
+class Sizes:
+    """What a network takes and gives at each step.
+
+    Attributes:
+      vocabulary: number of input symbols; None for real inputs.
+      in_features: channels of real inputs; None for symbols.
+      out_features: size of the output.
+    """
+
+    vocabulary: int | None = None
+    in_features: int | None = None
+    out_features: int
+
+
+class Symbols(Sizes):
+    """The next one of so many symbols."""
+
+    def __init__(self, count: int):
+        self.vocabulary = self.out_features = count
+
+
+class Task(Sizes, ABC):
     """A task.
 
     Attributes:
       title: what it is, for headings.
       unit: of the score, of which less is better: bits of cross-entropy, or the squared error of real outputs.
       length: steps T of an example.
-      vocabulary: number of input symbols; None for real inputs.
-      in_features: channels of real inputs; None for symbols.
-      out_features: size of the output at each step.
       trivial: see `Trivial`.
     """
 
     title: str
     unit: ClassVar[str] = "bits per symbol"
     length: int
-    vocabulary: int | None = None
-    in_features: int | None = None
-    out_features: int
     trivial: Trivial
 
     @abstractmethod
@@ -162,7 +178,7 @@ class TextTask(Task):
         self, text: str, length: int, val_share: float, *, alphabet: str | None = None, source: str = "the text"
     ):
         self.title = "the characters of a text"
-        self.alphabet = "".join(sorted(set(text))) if alphabet is None else alphabet
+        self.alphabet = alphabet_of(text) if alphabet is None else alphabet
         if len(self.alphabet) < 2:
             raise ValueError(f"{source} must have at least 2 different characters, got {self.alphabet!r}: take another")
         symbols = encode(text, self.alphabet, source)
@@ -213,6 +229,23 @@ def open_task(config: DataConfig, alphabet: str | None = None) -> Task:
     assert config.file is not None  # see DataConfig.validate
     source = f"--data.file {config.file}"
     return TextTask(_read(config.file), config.length, config.val_share, alphabet=alphabet, source=source)
+
+
+def describe_text(path: Path) -> dict[str, Any]:
+    """What the folder of a run keeps of its text: its name, its SHA-256 (of the characters) and its alphabet.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no text in UTF-8.
+    """
+    text = _read(path)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"name": f"--data.file {path}", "sha256": digest, "alphabet": alphabet_of(text)}
+
+
+def alphabet_of(text: str) -> str:
+    """The characters of a text in their order; each has its place as symbol."""
+    return "".join(sorted(set(text)))
 
 
 def encode(text: str, alphabet: str, source: str) -> np.ndarray:

@@ -1,13 +1,15 @@
 """What makes two runs the same but for their seed, and what a run's method and initial rate are.
 
-Facts are the options of a configuration by name, without those that do not change what is learnt: where files lie, how
-often something is logged or evaluated, recomputed activations, and options that the data set does not have. The
-initial rates of the methods give way to the one that the run has.
+Facts are the options of a configuration by name, without those that do not change what is learnt: where a named data
+set lies, how often something is logged or evaluated, recomputed activations, and options that the data set does not
+have. Data of one's own and published weights are known by the last part of their path: they may have moved. The initial
+rates of the methods give way to the one that the run has.
 """
 
 import dataclasses
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..common.config import RunConfig
@@ -17,7 +19,12 @@ from .cells import Cell
 Facts = dict[str, Any]
 RATE = "initial rate"
 
-_SAME = FREE | {"seed", "model.remat"}
+#: Options that are paths.
+PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
+
+_SAME = (FREE | {"seed", "model.remat"}) - set(PATHS)
+# By data.name: what the data are, only their path tells.
+_OWN_DATA = {"folder", "haze", "text"}
 _OF_SHAPES = {"data.train_images", "data.val_images", "data.image_size"}
 _BASELINES = {"segmentation": "none", "pixel_dcn": "dcl", "vae": "dcl", "restoration": "none", "sequence": "none"}
 _OF_DUC = {"model.head", "model.head_rates", "optim.loss_at"}
@@ -39,8 +46,10 @@ def facts(config: RunConfig) -> Facts:
     """What a run is, but for its seed; see above."""
     options: Facts = {"study": config.study, **flat(to_dict(config)), RATE: rate_of(config)}
     gone = _SAME | (_OF_SHAPES if options.get("data.name") != "shapes" else set())
+    if options.get("data.name") not in _OWN_DATA:
+        gone |= {"data.root", "data.file"}
     return {
-        name: value
+        name: last_part(value) if name in PATHS and value is not None else value
         for name, value in options.items()
         if name not in gone and name != "optim.learning_rate" and not name.startswith("optim.rates.")
     }
@@ -65,9 +74,12 @@ def expected(cell: Cell) -> Facts:
 
 
 def differences(run: Facts, wanted: Facts) -> list[str]:
-    """Where a run is not what a row asks for; empty where it belongs there."""
+    """Where a run is not what a row asks for; empty where it belongs there.
+
+    A row asks for a kind of weights, whatever the name of their file.
+    """
     lines = []
-    for name in {**wanted, **run}:
+    for name in dict.fromkeys(name for name in (*wanted, *run) if name != "init.checkpoint"):
         has, asked = run.get(name), wanted.get(name)
         choices = asked if isinstance(asked, tuple) else (asked,)
         if has not in choices:
@@ -82,6 +94,11 @@ def with_options(config: Any, options: Mapping[str, Any]) -> Any:
         first, _, rest = name.partition(".")
         values[first] = with_options(values[first], {rest: value}) if rest else value
     return dataclasses.replace(config, **values)
+
+
+def last_part(path: str) -> str:
+    """What a path names, wherever it lies."""
+    return Path(path).name or path
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Facts:

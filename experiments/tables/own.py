@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .checked import is_number
 from .facts import RATE, Facts, baseline_of, rate_of, setting
 from .formats import Table
 from .paper import SUMMARY, made_by, summary
@@ -145,10 +146,11 @@ def chosen_rate(group: Group, method: str) -> float:
             "train one seed with each, or name the folders of one rate"
         )
     score = SCORES[group.study][0]
+    sign = -1 if score.lower else 1
 
     def on_val(rate: float) -> float:
         values = [value(tried[rate][seed], "val", score) for seed in seeds]
-        return float(np.mean([-np.inf if found is None or np.isnan(found) else found for found in values]))
+        return float(np.mean([-np.inf if found is None else sign * found for found in values]))
 
     return max(tried, key=on_val)
 
@@ -177,11 +179,13 @@ def _scores(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score
     rows = []
     for arm in arms:
         runs = group.arms[arm]
-        sizes = dict.fromkeys(f"{run.result[entry]:,}" if entry in run.result else "-" for run in runs.values())
+        sizes = dict.fromkeys(
+            f"{run.result[entry]:,}" if is_number(run.result.get(entry)) else "-" for run in runs.values()
+        )
         cells = [spread(list(_values(runs, split, score).values()), score.digits) for score in shown]
         seconds = np.median([run.seconds_per_step for run in runs.values()])
         rows.append((arm[0], f"{arm[1]:g}", listed(list(runs)), *cells, "; ".join(sizes), f"{seconds:.3f}"))
-    chosen = " Rates are chosen on val, too: for the winner of a choice these scores are too high." * (
+    chosen = " Rates are chosen on val, too: for the winner of a choice these scores are too good." * (
         split == "val" and "best" in title
     )
     percent = "In percent. " * all(score.factor == 100 for score in shown)

@@ -1,8 +1,6 @@
 """Finished runs: read from their folders, or from the small JSON files that keep their results."""
 
 import json
-import re
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,12 @@ import yaml
 
 from ..common.config import RunConfig, command_of
 from ..common.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, FIRST_STUDY, RESULT_FILE, to_dict, write
-from .facts import facts, restored
+from .checked import evaluation_of, is_number, loaded, result_of, start_of
+from .facts import RATE, facts, restored
+from .neutral import neutral, neutral_config, neutral_start, short
 
-_PATHS = {"--data.root": "FOLDER", "--data-root": "FOLDER", "--init.checkpoint": "FILE", "--data.classes": "FILE"}
+# Whatever a configuration that was changed by hand, or is of another version, makes of reading it.
+_UNREADABLE = (ModuleNotFoundError, AttributeError, ValueError, TypeError, KeyError, OSError)
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Run:
       name: its folder, as it was found.
       config: its configuration.
       result: `result.json`.
-      evaluations: by split, `evaluation-SPLIT.json`, of the last step and of images seen once.
+      evaluations: by split, `evaluation-SPLIT.json`, of the last step and of whole images seen once.
       start: command, commit, versions and machine of its last start.
     """
 
@@ -89,81 +90,84 @@ def _add(folder: Path, runs: list[Run], remarks: list[str]) -> None:
         remarks.append(f"{folder} is not finished")
         return
     try:
-        values = dict(yaml.safe_load((folder / CONFIG_FILE).read_text()))
-        config = restored(values.pop("study", FIRST_STUDY), values)
-        result = json.loads((folder / RESULT_FILE).read_text())
-        starts = folder / ENVIRONMENT_FILE
-        start = json.loads(starts.read_text())[-1] if starts.exists() else {}
-    except (ModuleNotFoundError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        remarks.append(f"{folder} cannot be read by this version: {error}")
+        config = _config(yaml.safe_load((folder / CONFIG_FILE).read_text()))
+    except (*_UNREADABLE, yaml.YAMLError) as error:
+        remarks.append(f"{folder} is left out: {CONFIG_FILE} cannot be read by this version: {error}")
+        return
+    try:
+        result = result_of(loaded(folder / RESULT_FILE), str(folder / RESULT_FILE), remarks)
+    except ValueError as error:
+        remarks.append(f"{folder} is left out: {error}")
         return
     evaluations = {}
     for path in sorted(folder.glob("evaluation-*.json")):
-        found = json.loads(path.read_text())
-        reason = _special(found)
-        if reason:
-            remarks.append(f"{path} is left out: {reason}; evaluate again without it")
-        else:
+        found = evaluation_of(_loaded(path), result.get("steps", config.steps), str(path), remarks)
+        if found is not None:
             evaluations[found["split"]] = found
-    runs.append(Run(str(folder), config, result, evaluations, _neutral(start)))
+    starts = folder / ENVIRONMENT_FILE
+    start = start_of(_last(_loaded(starts)), str(starts), remarks) if starts.exists() else {}
+    runs.append(Run(str(folder), config, result, evaluations, neutral_start(start)))
 
 
-def _special(evaluation: dict[str, Any]) -> str | None:
-    """Why scores are not comparable with those of other runs."""
-    looks = evaluation.get("averaging", {})
-    if looks.get("flip") or list(looks.get("scales", [1.0])) != [1.0]:
-        return "it averages over scales or mirror images"
-    if evaluation.get("checkpoint", "latest") != "latest":
-        return f"it is of the checkpoint --checkpoint {evaluation['checkpoint']}, chosen on val"
-    return None
+def _config(content: Any) -> RunConfig:
+    """A configuration of which the tables can tell what it is."""
+    values = dict(content)
+    config = restored(values.pop("study", FIRST_STUDY), values)
+    if not all(isinstance(number, int) for number in (config.steps, config.batch_size, config.seed)):
+        raise ValueError("steps, batch_size and seed must be whole numbers")
+    if not is_number(facts(config)[RATE]):
+        raise ValueError(f"the {RATE} must be a number")
+    return config
+
+
+def _loaded(path: Path) -> Any:
+    """None for a damaged file."""
+    try:
+        return loaded(path)
+    except ValueError:
+        return None
+
+
+def _last(content: Any) -> Any:
+    return content[-1] if isinstance(content, list) and content else None
 
 
 def _stored(path: Path, remarks: list[str]) -> list[Run]:
     try:
-        entries = json.loads(path.read_text())["runs"]
+        entries = list(json.loads(path.read_text())["runs"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no results: name a file that --json has written ({error!r})") from error
     runs = []
-    for entry in entries:
+    for index, entry in enumerate(entries):
+        where = f"run {index} of {path}"
         try:
-            config = restored(entry["study"], entry["config"])
-        except (ModuleNotFoundError, ValueError, TypeError) as error:
-            remarks.append(f"{entry['name']} in {path} cannot be read by this version: {error}")
-            continue
-        runs.append(Run(entry["name"], config, entry["result"], entry["evaluations"], entry["start"]))
+            where = f"{entry['name']} in {path}"
+            config = _config({**entry["config"], "study": entry["study"]})
+            result = result_of(entry["result"], where, remarks)
+            evaluations = {
+                split: evaluation_of(found, result.get("steps", config.steps), f"{split} of {where}", remarks)
+                for split, found in entry["evaluations"].items()
+            }
+            kept = {split: found for split, found in evaluations.items() if found is not None}
+            start = start_of(entry["start"], where, remarks)
+        except KeyError as error:
+            remarks.append(f"{where} is left out: it lacks {error}")
+        except _UNREADABLE as error:
+            remarks.append(f"{where} is left out: it cannot be read by this version: {error}")
+        else:
+            runs.append(Run(str(entry["name"]), config, result, kept, neutral_start(start)))
     return runs
 
 
 def _plain(run: Run) -> dict[str, Any]:
-    config = to_dict(run.config)
-    for section, name in (("data", "root"), ("data", "classes"), ("init", "checkpoint")):
-        if config.get(section, {}).get(name) is not None:
-            config[section] = config[section] | {name: Path(config[section][name]).name}
     return {
-        "name": _short(run.name),
+        "name": short(run.name),
         "study": run.config.study,
-        "config": config,
-        "result": run.result,
-        "evaluations": run.evaluations,
+        "config": neutral_config(to_dict(run.config)),
+        "result": neutral(run.result),
+        "evaluations": neutral(run.evaluations),
         "start": run.start,
     }
-
-
-def _neutral(start: dict[str, Any]) -> dict[str, Any]:
-    """A start without the paths of its machine."""
-    words = shlex.split(start.get("command", ""))
-    for index, word in enumerate(words):
-        before = words[index - 1] if index else ""
-        words[index] = _PATHS.get(before, _short(word))
-    return start | {"command": " ".join(words)} if words else start
-
-
-def _short(path: str) -> str:
-    """An absolute path from its folder `runs` on, or its last part."""
-    if not path.startswith("/"):
-        return path
-    inside = re.search(r"/(runs/.+)$", path)
-    return inside.group(1) if inside else Path(path).name
 
 
 def _unique(runs: Iterable[Run], remarks: list[str]) -> tuple[tuple[Run, ...], tuple[str, ...]]:

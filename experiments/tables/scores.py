@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .checked import is_number
 from .runs import Run
 
 
@@ -16,7 +17,7 @@ class Score:
       path: where an evaluation holds it.
       factor: by which it is multiplied.
       digits: after the decimal point.
-      lower: whether a lower value is better.
+      lower: whether a lower value is better, where values choose an initial rate.
     """
 
     title: str
@@ -39,6 +40,10 @@ _VAE = (
     Score("SSIM", ("ssim",), digits=3),
     Score("checkerboard of samples", ("checkerboard",), digits=2, lower=True),
 )
+_SEQUENCE = (
+    Score("bits or squared error", ("score",), digits=4, lower=True),
+    Score("accuracy %", ("accuracy",), 100),
+)
 _RESTORATION = (Score("PSNR dB", ("psnr",), digits=2), Score("SSIM", ("ssim",), digits=3))
 
 #: By study, its columns; the first one is compared and chooses rates.
@@ -47,6 +52,7 @@ SCORES: Mapping[str, tuple[Score, ...]] = {
     "pixel_dcn": _DENSE,
     "vae": _VAE,
     "restoration": _RESTORATION,
+    "sequence": _SEQUENCE,
 }
 #: By study, an entry of `result.json` about the size of what is compared, and its heading.
 PARAMETERS = {
@@ -54,6 +60,7 @@ PARAMETERS = {
     "pixel_dcn": ("upsampling_parameters", "up-sampling parameters"),
     "vae": ("upsampling_parameters", "up-sampling parameters"),
     "restoration": ("extra_parameters", "extra parameters"),
+    "sequence": ("smoothing_parameters", "smoothing parameters"),
 }
 
 
@@ -67,11 +74,11 @@ def value(run: Run, split: str, score: Score) -> float | None:
     """A score of a run, None where it is not known."""
     found: Any = evaluation(run, split)
     for key in score.path:
-        found = found.get(key) if found is not None else None
-    return None if found is None else score.factor * float(found)
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return score.factor * found if is_number(found) else None
 
 
 def by_class(run: Run, split: str) -> dict[str, float]:
     """IoU of each class in percent; empty where it is not known. A class that does not occur is left out."""
-    found = evaluation(run, split) or {}
-    return {name: 100 * iou for name, iou in found.get("iou", {}).items() if iou is not None}
+    found = (evaluation(run, split) or {}).get("iou")
+    return {name: 100 * iou for name, iou in found.items() if is_number(iou)} if isinstance(found, Mapping) else {}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from ..common.published import PIXEL, published, upsampling_times
+from .checked import is_number
 from .formats import Table
 
 TITLE = "Table 2 of Gao et al. (2017)"
@@ -35,6 +36,8 @@ def timing_table(path: Path | None) -> Table:
             rows.append((f"U-Net + {layer}", part, f"{seconds[key]:,}", f"{ratio:.2f}", *ours))
     header = ("model", "part", "published, s", "ratio to DCL", "ours, ms", "ratio to DCL", "difference of ratios")
     notes = [f"Published: {published()[PIXEL]['table2']['what']}.", *_source(content, sizes)]
+    if path is not None and not sizes:
+        notes[-1] = f"Not measured: {path} has no rows of these networks; make it with `{COMMAND}`"
     return Table(TITLE, header, tuple(rows), tuple(notes))
 
 
@@ -58,8 +61,11 @@ def _source(content: dict, sizes: set[str]) -> list[str]:
 def _read(path: Path) -> dict:
     try:
         content = json.loads(path.read_text())
-        if all({"title", "part", "size", "ours", "reference", "ratio"} <= set(row) for row in content["rows"]):
+        rows, environment = content["rows"], content.get("environment", {})
+        texts = all(isinstance(row[name], str) for row in rows for name in ("title", "part", "size"))
+        numbers = all(is_number(row[name]) for row in rows for name in ("ours", "reference", "ratio"))
+        if texts and numbers and isinstance(environment, dict):
             return content
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"--timing {path} holds no measurements ({error!r}): make it with {COMMAND}") from error
     raise ValueError(f"--timing {path} holds no measurements: make it with {COMMAND}")

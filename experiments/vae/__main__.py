@@ -26,7 +26,7 @@ class Sample:
     out: Path = field(default=Path("samples.png"))
     """File to write."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Reconstruct:
     out: Path = field(default=Path("reconstructions.png"))
     """File to write."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
     data_root: Path | None = None
     """Folder of the data set, where it has moved since."""
 

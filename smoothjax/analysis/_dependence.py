@@ -9,6 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from ._arguments import check_int, check_maps
+from ._receptive_field import check_finite, error_size
 
 
 def receptive_sets(
@@ -33,7 +34,7 @@ def receptive_sets(
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: the function's result is no map of as many axes, or a unit is outside of it.
+      ValueError: the function's result is no map of as many axes, a unit is outside of it, or gradients are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -58,18 +59,20 @@ def receptive_sets(
     weights = np.random.default_rng(0).uniform(0.5, 1.5, shape[-1])
 
     @jax.jit
-    def sets(maps: jax.Array, units: jax.Array) -> jax.Array:
+    def largest(maps: jax.Array, units: jax.Array) -> jax.Array:
         out, pull = jax.vjp(function, maps)
+        error = error_size(out.dtype) * jnp.asarray(weights, out.dtype)
 
         def seen(unit: jax.Array) -> jax.Array:
             at = (slice(None), *(unit[axis] for axis in range(unit.size)))
-            (gradient,) = pull(jnp.zeros_like(out).at[at].set(jnp.asarray(weights, out.dtype)[None]))
-            return (gradient != 0).any((0, -1))
+            (gradient,) = pull(jnp.zeros_like(out).at[at].set(error[None]))
+            return jnp.abs(gradient).max((0, -1))
 
         # One after the other: memory is that of one unit.
         return jax.lax.map(seen, units)
 
-    return np.asarray(sets(maps, jnp.asarray(chosen, jnp.int32)))
+    gradients = np.asarray(largest(maps, jnp.asarray(chosen, jnp.int32)))
+    return check_finite(gradients) != 0
 
 
 def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *, rate: int) -> float:

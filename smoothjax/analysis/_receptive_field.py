@@ -46,8 +46,8 @@ def effective_receptive_field(
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: batch_size is no int >= 1, the iterable has nothing or different sizes in it, or the function's result
-        is no map of as many axes.
+      ValueError: batch_size is no int >= 1, the iterable has nothing or different sizes in it, the function's result is
+        no map of as many axes, or gradients are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -85,7 +85,7 @@ def effective_receptive_field(
                 "at, so cut or pad them to one size"
             )
         error = _error(jax.eval_shape(function, maps), maps.ndim)
-        total += np.asarray(gradients(maps, error), np.float64) / float(error.max())
+        total += check_finite(np.asarray(gradients(maps, error), np.float64)) / float(error.max())
         count += len(maps)
     if not count:
         raise ValueError("inputs must hold something, got an empty iterable: give at least one batch")
@@ -100,7 +100,23 @@ def _error(out: Any, ndim: int) -> jax.Array:
             "pass a block of the network before its axes are pooled away"
         )
     centre = (slice(None), *(size // 2 for size in out.shape[1:-1]))
-    return jnp.zeros(out.shape, out.dtype).at[centre].set(_ERROR if jnp.finfo(out.dtype).maxexp > 64 else 1.0)
+    return jnp.zeros(out.shape, out.dtype).at[centre].set(error_size(out.dtype))
+
+
+def error_size(dtype: Any) -> float:
+    """How large the error behind a block is; float16 has no room for a larger one."""
+    return _ERROR if jnp.finfo(dtype).maxexp > 64 else 1.0
+
+
+def check_finite(gradient: np.ndarray) -> np.ndarray:
+    """Returns what came back through a block, if it stayed in the range of its numbers."""
+    if not np.isfinite(gradient).all():
+        raise ValueError(
+            "function must pass finite gradients back, got infinite ones or NaN: where it computes in float16, have "
+            "it compute in bfloat16 or float32, or return float16, behind which a smaller error is taken; otherwise "
+            "look for NaN in inputs and weights"
+        )
+    return gradient
 
 
 def phase_imbalance(field: ArrayLike, *, rate: int) -> float:

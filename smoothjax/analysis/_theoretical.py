@@ -10,15 +10,16 @@ from jax import lax
 
 # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
 _SUMS = {
-    "abs", "add", "add_any", "cbrt", "ceil", "clamp", "copy", "cos", "cosh", "div", "erf", "exp", "exp2", "expm1",
-    "floor", "integer_pow", "log", "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round",
-    "rsqrt", "sign", "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh",
+    "abs", "acos", "acosh", "add", "add_any", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp",
+    "copy", "cos", "cosh", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "integer_pow", "log",
+    "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round", "rsqrt", "sign", "sin", "sinh",
+    "sqrt", "square", "stop_gradient", "sub", "tan", "tanh",
 }  # fmt: skip
 #: Linear, and made of moves and sums alone.
 _MOVES = {
     "broadcast_in_dim", "concatenate", "convert_element_type", "copy_p", "cumsum", "dynamic_slice",
     "dynamic_update_slice", "expand_dims", "gather", "pad", "reduce_sum", "reduce_window_sum", "reshape", "rev",
-    "slice", "split", "squeeze", "transpose",
+    "slice", "split", "squeeze", "stack", "transpose",
 }  # fmt: skip
 #: Options that hold the program of a call, and operations that do something else with it than to call it once.
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -120,13 +121,13 @@ def _apply(equation: Any, arguments: list[Any]) -> list[Any]:
         return list(out) if equation.primitive.multiple_results else [out]
     if name == "scan":
         return _scan(equation, arguments)
+    if name == "cond":
+        return _cond(equation, arguments)
     if name == "optimization_barrier":
         return arguments
     shapes = [variable.aval for variable in equation.outvars]
-    if not all(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in shapes):
-        return [_DECISION] * len(shapes)
-    if not data:
-        return [jnp.ones(aval.shape, aval.dtype) for aval in shapes]  # a mask as numbers, open everywhere
+    if not data or not any(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in shapes):
+        return [_decided(aval) for aval in shapes]
     if name in _MOVES and not any(argument is _DECISION for argument in arguments):
         moved = [_constant(argument) for argument in arguments]
         out = equation.primitive.bind(*moved, **options)
@@ -151,12 +152,19 @@ def _mixed(name: str, arguments: list[Any], options: dict[str, Any], aval: Any) 
                  "feature_group_count", "batch_group_count", "preferred_element_type")  # fmt: skip
         kept = {key: options[key] for key in names}
         return _reset(lax.conv_general_dilated(data[0], _pattern(arguments[1]), **kept))
-    if name in ("reduce_max", "reduce_min"):
+    if name in ("reduce_max", "reduce_min", "reduce_prod"):
         return data[0].sum(options["axes"])
+    if name in ("cumlogsumexp", "cummax", "cummin", "cumprod"):
+        return lax.cumsum(data[0], options["axis"], options["reverse"])
     if name in ("reduce_window_max", "reduce_window_min"):
         names = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation")
         zero = np.zeros((), data[0].dtype)
         return lax.reduce_window(data[0], zero, lax.add, **{key: options[key] for key in names})
+    if name == "while":
+        raise ValueError(
+            "function contains a loop of an unknown number of turns (while), which has no gradient either: write it "
+            "with lax.scan, or with lax.fori_loop over a number of turns that is known when it is traced"
+        )
     raise ValueError(
         f"function contains the operation {name}, whose receptive field is not known here: take a smaller block of the "
         "network, or the support of effective_receptive_field"
@@ -182,6 +190,23 @@ def _scan(equation: Any, arguments: list[Any]) -> list[Any]:
     return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in turns), strict=True))]
 
 
+def _cond(equation: Any, arguments: list[Any]) -> list[Any]:
+    """Any of the branches."""
+    index, *operands = arguments
+    branches = [_evaluate(branch.jaxpr, _constants(branch), operands) for branch in equation.params["branches"]]
+    columns = zip(equation.outvars, zip(*branches, strict=True), strict=True)
+    return [_one_of(index, column, variable.aval) for variable, column in columns]
+
+
+def _one_of(index: Any, column: tuple[Any, ...], aval: Any) -> Any:
+    data = [item.value for item in column if isinstance(item, _Data)]
+    if data:
+        return _Data(_total(data))
+    if index is _DECISION or any(item is _DECISION for item in column):
+        return _decided(aval)
+    return lax.select_n(jnp.asarray(index, jnp.int32), *column)
+
+
 def _item(values: Any, turn: int) -> Any:
     if values is _DECISION:
         return values
@@ -193,6 +218,11 @@ def _stacked(column: tuple[Any, ...]) -> Any:
         return _DECISION
     stacked = jnp.stack([item.value if isinstance(item, _Data) else item for item in column])
     return _Data(stacked) if any(isinstance(item, _Data) for item in column) else stacked
+
+
+def _decided(aval: Any) -> Any:
+    """What has no gradient; a mask as numbers is open everywhere."""
+    return jnp.ones(aval.shape, aval.dtype) if jnp.issubdtype(aval.dtype, jnp.inexact) else _DECISION
 
 
 def _products(arguments: list[Any], product: Callable[[Any, Any], Any]) -> list[Any]:

@@ -60,6 +60,7 @@ from ._statistics import median_frequency_weights as median_frequency_weights
 # Files.
 from ._files import read_image as read_image
 from ._files import read_mask as read_mask
+from ._files import read_view as read_view
 
 # isort: split
 # Transforms.

@@ -1,7 +1,7 @@
 """A whole split once, at full image size, in batches of few shapes."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -15,10 +15,10 @@ from ._pipeline import check_shares, check_statistics
 from ._source import Source
 from ._transforms import RGB, normalize, pad_to
 
-_EXACT_SIZES = 4
-_STEP = 128
-# Each shape is compiled once. The candidates are limited since all pairs of them are compared.
-_MOST_SHAPES, _MOST_CANDIDATES = 8, 48
+# Each shape is compiled once.
+_MOST_SHAPES = 8
+# Limited since all pairs of them are compared: the most frequent sizes as they are, the others in groups.
+_MOST_CANDIDATES, _FREQUENT = 64, 24
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,17 @@ def evaluation_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Every example of a split once, unscaled, in batches that are all full.
 
-    Examples of one size go together. A split of more than four sizes is padded to multiples of 128 pixels, at the
-    bottom and on the right, and to eight shapes at most, so that a network is compiled a handful of times; padding has
-    the mean colour, which is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label
-    255 everywhere. Images are always decoded whole, whatever the size at which a network looks at them.
+    Examples of one size go together. In a split of up to eight sizes every image keeps its own. One of more sizes is
+    padded to eight shapes at the bottom and on the right, so that a network is compiled a handful of times; they are
+    chosen for little padding over the split, so that frequent sizes mostly stay exact. Padding has the mean colour,
+    which is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label 255 everywhere.
+    Images are always decoded whole, whatever the size at which a network looks at them.
+
+    Padding is not counted, but a network sees it: behind its first layer it is no longer 0, and what averages over the
+    whole image, such as image pooling, averages over it, too. The mask of a padded image can hence differ a little near
+    the bottom and right border, and for an image that is small beside its shape or its field of view, elsewhere. So the
+    scores of a split of more than eight sizes depend on the shapes, which follow from its sizes: compare methods on the
+    same images. `size` tells which examples are padded.
 
     Every process gets the same number of batches in the same sequence of shapes: process i of n reads the i-th n-th of
     the rows of each batch.
@@ -113,12 +120,11 @@ def _plan(source: Source, batch_size: int, limit: int | None) -> list[_Batch]:
 
 def _shapes(sizes: Counter[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
     """The shape that each size is padded to: few of them, with little padding."""
-    if len(sizes) <= _EXACT_SIZES:
-        return {size: size for size in sizes}
-    step, shape_of = _STEP, {}
-    while not shape_of or len(set(shape_of.values())) > _MOST_CANDIDATES:
-        shape_of = {(h, w): (-(-h // step) * step, -(-w // step) * step) for h, w in sizes}
+    frequent = set(sorted(sizes, key=lambda size: (-sizes[size], size))[:_FREQUENT])
+    shape_of, step = {size: size for size in sizes}, 1
+    while len(set(shape_of.values())) > _MOST_CANDIDATES:
         step *= 2
+        shape_of = {size: size for size in frequent} | _together(sizes.keys() - frequent, step)
     counts: Counter[tuple[int, int]] = Counter()
     for size, shape in shape_of.items():
         counts[shape] += sizes[size]
@@ -131,9 +137,17 @@ def _shapes(sizes: Counter[tuple[int, int]]) -> dict[tuple[int, int], tuple[int,
     return shape_of
 
 
-def _common(pair: tuple[tuple[int, int], ...]) -> tuple[int, int]:
-    """The smallest shape that holds both."""
-    return max(height for height, _ in pair), max(width for _, width in pair)
+def _together(sizes: Iterable[tuple[int, int]], step: int) -> dict[tuple[int, int], tuple[int, int]]:
+    """A common shape for the sizes between the same multiples of a step, no larger than they need."""
+    groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for height, width in sizes:
+        groups[-(-height // step), -(-width // step)].append((height, width))
+    return {size: _common(members) for members in groups.values() for size in members}
+
+
+def _common(shapes: Collection[tuple[int, int]]) -> tuple[int, int]:
+    """The smallest shape that holds all."""
+    return max(height for height, _ in shapes), max(width for _, width in shapes)
 
 
 def _added(pair: tuple[tuple[int, int], ...], counts: Counter[tuple[int, int]]) -> int:

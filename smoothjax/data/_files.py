@@ -2,12 +2,34 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
+# Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
+_FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
+
+
+class Decoded(NamedTuple):
+    """An image as a decoder gave it.
+
+    Attributes:
+      pixels: uint8 `[H, W, 3]`.
+      size: height and width that the upright image has in the file.
+      box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them: a decoder that
+        makes an image smaller rounds its size up, so that up to 7/8 of the last pixels is not of the picture.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    box: tuple[float, float, float, float] | None = None
+
+    def entries(self) -> dict[str, np.ndarray]:
+        """The entries of a record: `"image"`, and `"box"` float64 `[4]` where there is one."""
+        return {"image": self.pixels} | ({} if self.box is None else {"box": np.array(self.box)})
 
 
 def read_image(path: str | Path, at_least: tuple[int, int] | None = None) -> np.ndarray:
@@ -22,7 +44,8 @@ def read_image(path: str | Path, at_least: tuple[int, int] | None = None) -> np.
         of its size where that keeps both, which takes a fraction of the time; any other file is read at full size.
 
     Returns:
-      uint8 `[H, W, 3]`; with `at_least`, H and W are the smallest that the decoder offers.
+      uint8 `[H, W, 3]`; with `at_least`, H and W are the smallest that the decoder offers, rounded up where 2, 4 or 8
+      does not divide the size: `read_view` tells where the picture lies in them.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -38,6 +61,34 @@ def read_image(path: str | Path, at_least: tuple[int, int] | None = None) -> np.
       (3, 4, 3)
     """
     return decode_image(existing(path), str(path), at_least)
+
+
+def read_view(path: str | Path, at_least: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+    """`read_image` as entries of a record, from which `resize` makes the very view of the whole image.
+
+    Args:
+      path: a file that Pillow reads.
+      at_least: height and width that suffice, see `read_image`.
+
+    Returns:
+      `"image"` uint8 `[H, W, 3]`, and `"box"` float64 `[4]` where the picture does not fill it: its left, upper, right
+      and lower border in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, the picture 9/8 of them.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: as from `read_image`.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder, "grey.jpg")
+      ...     Image.new("L", (9, 16), 7).save(path)
+      ...     view = read_view(path, at_least=(2, 1))
+      >>> view["image"].shape, view["box"].tolist()
+      ((2, 2, 3), [0.0, 0.0, 1.125, 2.0])
+    """
+    return decode_view(existing(path), str(path), at_least).entries()
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -74,17 +125,15 @@ def read_mask_size(path: str | Path) -> tuple[int, int]:
 
 def decode_image(file: Path | bytes, name: str, at_least: tuple[int, int] | None = None) -> np.ndarray:
     """`read_image` of a file or of its content; `name` stands in the errors."""
-    return decode_image_and_size(file, name, at_least)[0]
+    return decode_view(file, name, at_least).pixels
 
 
-def decode_image_and_size(
-    file: Path | bytes, name: str, at_least: tuple[int, int] | None = None
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """`decode_image`, and the height and width that the upright image has in the file."""
+def decode_view(file: Path | bytes, name: str, at_least: tuple[int, int] | None = None) -> Decoded:
+    """`decode_image`, its full size, and where the picture lies in it."""
     if at_least is not None and (len(at_least) != 2 or min(at_least) < 1):
         raise ValueError(f"at_least must be a positive height and width in pixels, got {tuple(at_least)}")
-    image, size = _open(file, name, at_least, upright=True)
-    return np.array(to_rgb(image, name)), size
+    image, size, box = _open(file, name, at_least, upright=True)
+    return Decoded(np.array(to_rgb(image, name)), size, box)
 
 
 def decode_mask(file: Path | bytes, name: str) -> np.ndarray:
@@ -141,23 +190,37 @@ def open_image(file: Path | bytes, name: str, *, upright: bool = True) -> Image.
 
 def _open(
     file: Path | bytes, name: str, at_least: tuple[int, int] | None, *, upright: bool
-) -> tuple[Image.Image, tuple[int, int]]:
-    """`open_image`, perhaps smaller, and height and width at full size."""
+) -> tuple[Image.Image, tuple[int, int], tuple[float, float, float, float] | None]:
+    """`open_image`, perhaps smaller, height and width at full size, and the box of the picture, see `Decoded`."""
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             stored, drafted = image.size, None
-            on_its_side = upright and _orientation(image) in _ON_ITS_SIDE
+            orientation = _orientation(image) if upright else 1
+            on_its_side = orientation in _ON_ITS_SIDE
             if at_least is not None:
                 drafted = image.draft(None, (at_least[0], at_least[1]) if on_its_side else (at_least[1], at_least[0]))
             image.load()
-            turned = ImageOps.exif_transpose(image) if upright and _orientation(image) != 1 else image
+            turned = ImageOps.exif_transpose(image) if orientation != 1 else image
             # The header is asked only where it must be: Pillow turns a TIFF on its own.
             width, height = turned.size if drafted is None else stored[::-1] if on_its_side else stored
-            return turned, (height, width)
+            box = None if drafted is None else _box(drafted[1][2:], turned.size, orientation)
+            return turned, (height, width), box
     # Pillow's decoders raise OSError, SyntaxError, ValueError, zlib and struct errors for a damaged file.
     except Exception as error:
         reason = "not of a kind that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
+
+
+def _box(
+    picture: tuple[float, float], size: tuple[int, int], orientation: int
+) -> tuple[float, float, float, float] | None:
+    """Where a picture of this width and height, as stored, lies in the upright image; None where it fills it."""
+    across, down = picture[::-1] if orientation in _ON_ITS_SIDE else picture
+    if (across, down) == size:
+        return None
+    left = size[0] - across if orientation in _FROM_THE_RIGHT else 0.0
+    upper = size[1] - down if orientation in _FROM_BELOW else 0.0
+    return left, upper, left + across, upper + down
 
 
 def existing(path: str | Path) -> Path:

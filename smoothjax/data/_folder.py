@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from ._classes import CLASSES_EXAMPLE, Classes, load_classes
-from ._files import decode_image_and_size, existing, read_mask, read_mask_size
+from ._files import decode_view, existing, read_mask, read_mask_size
 from ._source import InvalidDataError, Record, checked_index, label_problems
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -70,33 +70,32 @@ class FolderSource:
         return self.read(index)
 
     def read(self, index: int, at_least: tuple[int, int] | None = None) -> Record:
-        """Reads image and mask, the image perhaps smaller: see `at_least` of `read_image`. The mask is always whole.
+        """Reads image and mask, the image perhaps smaller: see `at_least` of `read_view`. The mask is always whole.
 
         Raises InvalidDataError with the name of the file and everything wrong with it.
         """
         image_path, mask_path = self._pairs[checked_index(index, len(self))]
         problems: list[str] = []
-        image = label = None
-        size = (0, 0)
+        view = label = None
         try:
-            image, size = decode_image_and_size(existing(image_path), str(image_path), at_least)
+            view = decode_view(existing(image_path), str(image_path), at_least)
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
         try:
             label = read_mask(mask_path)
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
-        if image is None or label is None:
+        if view is None or label is None:
             raise InvalidDataError(tuple(problems))
-        if size != label.shape:
+        if view.size != label.shape:
             problems.append(
                 f"{mask_path}: the mask is {label.shape[0]} x {label.shape[1]} pixels high and wide, its image "
-                f"{size[0]} x {size[1]}; make them the same"
+                f"{view.size[0]} x {view.size[1]}; make them the same"
             )
         problems.extend(label_problems(label, self._classes, str(mask_path)))
         if problems:
             raise InvalidDataError(tuple(problems))
-        return {"image": image, "label": label}
+        return {**view.entries(), "label": label}
 
     def name(self, index: int) -> str:
         """The common name of image and mask, without the suffix."""

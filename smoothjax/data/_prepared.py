@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from ._classes import IGNORE_LABEL, Classes
-from ._files import decode_image, decode_mask
+from ._files import decode_image, decode_mask, decode_view
 from ._folder import FolderSource
 from ._incomplete import SUFFIX
 from ._metadata import LabelCounts, Metadata, read_metadata
@@ -76,10 +76,10 @@ class PreparedSource:
         return self.read(index)
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> Record:
-        """Decodes an example, its image perhaps smaller: see `at_least` of `read_image`. The label is always whole."""
+        """Decodes an example, its image perhaps smaller: see `at_least` of `read_view`. The label is always whole."""
         record, name = self._record(index)
         try:
-            image = decode_image(record["image"], name, at_least)
+            view = decode_view(record["image"], name, at_least)
             if "label" in record:
                 label = decode_mask(record["label"], name)
             else:
@@ -88,7 +88,7 @@ class PreparedSource:
             problem = f"{error}; it was in order when the data set was prepared: prepare it again"
             raise InvalidDataError((problem,)) from error
         attributes = {"attributes": record["attributes"]} if "attributes" in record else {}
-        return {"image": image, "label": label, **attributes}
+        return {**view.entries(), "label": label, **attributes}
 
     def image(self, index: int, /, at_least: tuple[int, int] | None = None) -> np.ndarray:
         """The image alone, uint8 `[H, W, 3]`, perhaps smaller: see `at_least` of `read_image`."""

@@ -18,7 +18,8 @@ class Source(Protocol):
 
     A source may also have the method `read(index, at_least)`, which the pipelines then call where they make an image
     smaller: it gives the example with a label at full size, and an image that may be any smaller one of the same view,
-    but not below the height and width `at_least`, for which a JPEG need not be decoded whole. See `FolderSource.read`.
+    but not below the height and width `at_least`, for which a JPEG need not be decoded whole. An entry `"box"` tells
+    where the view lies in the image if it does not fill it, see `read_view` and `FolderSource.read`.
     """
 
     @property
@@ -46,7 +47,7 @@ class Source(Protocol):
 def read_at_least(source: Source, index: int, size: tuple[int, int]) -> Record:
     """The example, its image perhaps smaller than its label but no smaller than `size`, if the source can read it so.
 
-    What is resized to `size` afterwards is the same view at the same size either way, from slightly other pixels.
+    What `resize` makes of it is the same view at the same size either way, from slightly other pixels.
     """
     read = getattr(source, "read", None)
     return source[index] if read is None else read(index, size)

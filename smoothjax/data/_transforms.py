@@ -23,7 +23,9 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
     """Resamples image and label to a size: the image linearly, antialiased when it shrinks, the label by nearest.
 
     Args:
-      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`; either may have another size, of the same view.
+      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`; either may have another size, of the same view. An
+        entry `"box"` `[4]` tells the left, upper, right and lower border of this view in the image, in its pixels,
+        where it does not fill it, see `read_view`.
       size: new height and width in pixels.
 
     Returns:
@@ -44,10 +46,12 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
             "normalize afterwards"
         )
     _check_size(size)
-    if record["image"].shape[:2] == record["label"].shape == tuple(size):
+    box = record.get("box")
+    if box is None and record["image"].shape[:2] == record["label"].shape == tuple(size):
         return record
     across = (size[1], size[0])
-    image = Image.fromarray(record["image"]).resize(across, Image.Resampling.BILINEAR)
+    borders = None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    image = Image.fromarray(record["image"]).resize(across, Image.Resampling.BILINEAR, borders)
     label = Image.fromarray(record["label"]).resize(across, Image.Resampling.NEAREST)
     return {"image": np.asarray(image), "label": np.asarray(label)}
 

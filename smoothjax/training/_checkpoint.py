@@ -3,7 +3,7 @@
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -16,6 +16,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from ._logging import say
 from ._state import TrainState, to_save
+from ._summary import KeepBest, best_of, rewrite, without_nan
 
 
 class Restored(NamedTuple):
@@ -68,7 +69,7 @@ class Checkpoints:
         self._metric, self._sign, self._report, self._read_only = metric, 1 if mode == "max" else -1, report, read_only
         self._scores: dict[int, float] = {}
         # Orbax can rank checkpoints by itself, but then a damaged metrics file keeps the folder from opening at all.
-        policies = [checkpoint_managers.LatestN(2), _KeepBest(self._scores)]
+        policies = [checkpoint_managers.LatestN(2), KeepBest(self._scores)]
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -89,7 +90,7 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """The step with the best metric, the later one of equals; None where none has the metric."""
-        return _best(self._scores)
+        return best_of(self._scores)
 
     @property
     def best_value(self) -> float | None:
@@ -121,19 +122,35 @@ class Checkpoints:
           RuntimeError: The checkpoints were opened with `read_only`.
           OSError: This checkpoint, or the one before, cannot be written; those of earlier steps are as they were.
         """
-        if self._read_only:
-            raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
-        measured = {name: float(value) for name, value in (metrics or {}).items()}
-        self._rank(step, measured)
-        best = {"metric": self._metric, "step": self.best_step, "value": self.best_value}
-        summary = {"metrics": measured, "best": None if self.best_step is None else best}
+        self._check_writable(step)
+        summary = self._summary(step, metrics or {})
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(to_save(state)),
             iterator=grain.checkpoint.CheckpointSave(iterator),
-            summary=ocp.args.JsonSave(_without_nan(summary)),
+            summary=ocp.args.JsonSave(without_nan(summary)),
         )
         with self._writing():
             self._manager.save(step, args=args)
+
+    def measure(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Gives a saved checkpoint the metrics that were measured only afterwards, and with them its rank.
+
+        Args:
+          step: Of a kept checkpoint.
+          metrics: What was measured there, in place of what it has.
+
+        Raises:
+          RuntimeError, OSError, ValueError: As `save`, or there is no such checkpoint; nothing has changed.
+        """
+        self._check_writable(step)
+        self.wait()
+        if step not in self.steps:
+            raise ValueError(f"Checkpoints: step must be one of those saved, {self.steps}, got {step}: save it first")
+        summary = self._summary(step, metrics)
+        if jax.process_index() == 0:
+            with self._writing():
+                rewrite(self.path(step), summary)
+        multihost_utils.sync_global_devices("wrote metrics")
 
     def wait(self) -> None:
         """Returns when the last save is on disk; raises OSError where it cannot be written."""
@@ -198,7 +215,7 @@ class Checkpoints:
         if best is None:
             raise FileNotFoundError(
                 f"Checkpoints: none of the checkpoints {self.steps} in {self.folder} has the metric {self._metric!r}; "
-                "train until the first evaluation, or use restore_latest"
+                "train until the first evaluation that ranks, or use restore_latest"
             )
         return self._restore(best, template, None)
 
@@ -244,6 +261,17 @@ class Checkpoints:
         except Exception:  # a damaged summary costs the rank of the checkpoint, not the checkpoint
             return {}
 
+    def _summary(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
+        """Ranks a checkpoint; what was measured there, and the best so far."""
+        measured = {name: float(value) for name, value in metrics.items()}
+        self._rank(step, measured)
+        best = {"metric": self._metric, "step": self.best_step, "value": self.best_value}
+        return {"metrics": measured, "best": None if self.best_step is None else best}
+
+    def _check_writable(self, step: int) -> None:
+        if self._read_only:
+            raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
+
     def _rank(self, step: int, metrics: Mapping[str, float]) -> None:
         if math.isfinite(value := metrics.get(self._metric, math.nan)):
             self._scores[step] = self._sign * value
@@ -263,37 +291,9 @@ class Checkpoints:
         self._manager.reload()
 
 
-class _KeepBest(checkpoint_managers.PreservationPolicy):
-    """Keeps the checkpoint with the highest score; `scores` is filled from outside.
-
-    Deleted checkpoints may stay in it: what is deleted was not the best, and never will be.
-    """
-
-    def __init__(self, scores: dict[int, float]):
-        self._scores = scores
-
-    def should_preserve(
-        self,
-        checkpoints: Sequence[checkpoint_managers.PolicyCheckpointInfo],
-        *,
-        context: checkpoint_managers.PreservationContext,
-    ) -> Sequence[bool]:
-        best = _best(self._scores)
-        return [checkpoint.step == best for checkpoint in checkpoints]
-
-
-def _best(scores: Mapping[int, float]) -> int | None:
-    return max(scores, key=lambda step: (scores[step], step), default=None)
-
-
 def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
     sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-
-def _without_nan(tree: Any) -> Any:
-    """JSON has no NaN: null instead."""
-    return jax.tree.map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, tree)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,10 +2,8 @@
 
 import dataclasses
 import functools
-import math
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,21 +11,17 @@ from typing import Any
 import grain
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from ._checkpoint import Checkpoints
+from ._interval import Interval, check_finite
 from ._logging import RunLog, say
 from ._mesh import replicate, shard_batch
 from ._state import TrainState
 from ._step import LossFn, compile_step
 from ._stop import Stopped, StopSignals
-
-# Steps given to the device before the host reads the metrics of an older one. With two, the device has always work
-# while the host prepares a batch, a NaN is seen two steps late, and no more than three batches wait in its memory.
-_IN_FLIGHT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +79,7 @@ def fit(
     evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
     metric: str = "mean_iou",
     mode: str = "max",
+    ranks: Callable[[int], bool] = lambda step: True,
     watch: Callable[[RunLog, int, TrainState], None] | None = None,
     mirror: Callable[[int, Mapping[str, float]], None] | None = None,
     accumulate: int = 1,
@@ -97,8 +92,8 @@ def fit(
     bitwise the same parameters. The first log line after it is the mean over the steps since the checkpoint.
 
     SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
-    code 143 or 130; an evaluation is cut short, and not made up for. Several processes stop together, whichever of them
-    got the signal; they finish an evaluation first.
+    code 143 or 130; an evaluation is cut short, and only the last one is made up for, when the run is started again.
+    Several processes stop together, whichever of them got the signal; they finish an evaluation first.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
     Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.
@@ -115,6 +110,8 @@ def fit(
       evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
       metric: The number of `evaluate` that ranks the checkpoints.
       mode: "max" or "min": which value of it is best.
+      ranks: From the step to whether the evaluation there counts for the best checkpoint: evaluations of different
+        examples cannot be compared. The others are logged and not kept.
       watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
       mirror: See `RunLog`.
       accumulate: Parts of a batch whose gradients are added up, see `train_step`.
@@ -132,6 +129,9 @@ def fit(
       ValueError: The iterator ends, or a batch does not divide over the devices.
     """
     folder, total = Path(folder), config.max_steps
+    evaluation = evaluate and functools.partial(
+        _evaluation, evaluate=evaluate, metric=metric, watch=watch, progress=progress
+    )
     everywhere = NamedSharding(mesh, PartitionSpec())
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
     with Checkpoints(folder / "checkpoints", metric=metric, mode=mode) as checkpoints:
@@ -140,12 +140,19 @@ def fit(
         state = restored.state if restored else replicate(state, mesh)
         if start >= total:
             say(f"{folder} is finished: it holds step {start} of {total}")
+            if evaluation is not None and metric not in measured and ranks(start):
+                with RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log, StopSignals() as stop:
+                    found = evaluation(start, state, log=log, stop=stop)
+                    if found is None:
+                        raise Stopped(128 + stop.signal)
+                    checkpoints.measure(start, found)
+                    measured = found
             return _result(state, measured, checkpoints)
         if restored:
             say(f"resuming {folder} from step {start} of {total}")
 
         step_fn = compile_step(loss_fn, optimizer, mesh, accumulate=accumulate)
-        interval = _Interval(checkpoints)
+        interval = Interval(checkpoints)
         with (
             RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log,
             _bar(start, total, progress) as bar,
@@ -171,19 +178,13 @@ def fit(
                 if evaluates or last or stopping or step % config.checkpoint_every == 0:
                     interval.read_all()
                     paused = time.perf_counter()
-                    _check_finite(step, state, checkpoints)
+                    check_finite(step, state, checkpoints)
                     found = None
-                    if evaluate is not None and evaluates:
-                        if progress:
-                            say(f"evaluating after step {step}")
-                        found = stop.interruptible(functools.partial(evaluate, state))
-                        stopping = stopping or found is None
-                    if found is not None:
-                        measured = _measured(found, metric)
-                        log.scalars(step, "val", measured)
-                        if watch is not None:
-                            watch(log, step, state)
-                    checkpoints.save(step, state, iterator, metrics=None if found is None else measured)
+                    if evaluation is not None and evaluates:
+                        found = evaluation(step, state, log=log, stop=stop)
+                        stopping, measured = stopping or found is None, found or measured
+                    kept = found if ranks(step) else None
+                    checkpoints.save(step, state, iterator, metrics=kept)
                     if stopping:
                         checkpoints.wait()
                         where = checkpoints.path(step)
@@ -194,45 +195,28 @@ def fit(
         return _result(state, measured, checkpoints)
 
 
-class _Interval:
-    """The metrics of the steps since the last log line, read two steps late."""
-
-    def __init__(self, checkpoints: Checkpoints):
-        self._checkpoints = checkpoints
-        self._unread: deque[tuple[int, dict[str, jax.Array]]] = deque()
-        self._read: list[dict[str, float]] = []
-        self.started = time.perf_counter()
-
-    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes the metrics of a step just dispatched and reads those of an older one."""
-        for value in metrics.values():
-            value.copy_to_host_async()
-        self._unread.append((step, metrics))
-        while len(self._unread) > _IN_FLIGHT:
-            self._read_one()
-
-    def read_all(self) -> None:
-        """Waits for the steps in flight."""
-        while self._unread:
-            self._read_one()
-
-    def means(self) -> dict[str, float]:
-        """The means over the interval, and its speed without evaluations and checkpoints; starts a new interval."""
-        self.read_all()
-        now, count = time.perf_counter(), len(self._read)
-        names = ["loss", *(name for name in self._read[0] if name != "loss")]  # jit sorts dicts; the loss comes first
-        means = {name: float(np.mean([values[name] for values in self._read])) for name in names}
-        means["steps_per_second"] = count / max(now - self.started, 1e-9)
-        self._read, self.started = [], now
-        return means
-
-    def _read_one(self) -> None:
-        step, metrics = self._unread.popleft()
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        for name, words in (("loss", "the loss"), ("grad_norm", "the norm of the gradient")):
-            if not math.isfinite(values[name]):
-                raise _not_finite(step, f"{words} is {values[name]} (loss {values['loss']:.4g})", self._checkpoints)
-        self._read.append(values)
+def _evaluation(
+    step: int,
+    state: TrainState,
+    *,
+    evaluate: Callable[[TrainState], Mapping[str, float]],
+    metric: str,
+    watch: Callable[[RunLog, int, TrainState], None] | None,
+    progress: bool,
+    log: RunLog,
+    stop: StopSignals,
+) -> dict[str, float] | None:
+    """Evaluates and logs; None where a signal came."""
+    if progress:
+        say(f"evaluating after step {step}")
+    found = stop.interruptible(functools.partial(evaluate, state))
+    if found is None:
+        return None
+    measured = _measured(found, metric)
+    log.scalars(step, "val", measured)
+    if watch is not None:
+        watch(log, step, state)
+    return measured
 
 
 def _measured(found: Mapping[str, float], metric: str) -> dict[str, float]:
@@ -243,29 +227,6 @@ def _measured(found: Mapping[str, float], metric: str) -> dict[str, float]:
             "name one of them with `metric`"
         )
     return measured
-
-
-def _check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
-    """Loss and gradient were finite; the update itself or a batch statistic may not be."""
-    for path, finite in jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(state))):
-        if not finite:
-            what = f"state{jax.tree_util.keystr(path)} is no longer finite"
-            raise _not_finite(step, what, checkpoints)
-
-
-@jax.jit
-def _finite(state: TrainState) -> Any:
-    return jax.tree.map(lambda x: jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True, state)
-
-
-def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPointError:
-    checkpoints.wait()
-    saved = checkpoints.steps
-    good = f"step {saved[-1]}, {checkpoints.path(saved[-1])}" if saved else "none was saved before"
-    return FloatingPointError(
-        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate, look for "
-        "labels that are no class, or compute in float32; the same command then continues from that checkpoint"
-    )
 
 
 def _next(iterator: grain.DatasetIterator[Any], step: int, total: int) -> Any:

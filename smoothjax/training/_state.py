@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 
@@ -48,5 +47,6 @@ def create_state(params: Any, model_state: Any, optimizer: optax.GradientTransfo
 
 def to_save(state: TrainState) -> TrainState:
     """Host copies where one process has everything: Orbax takes half as long for them as for arrays on devices."""
-    # `device_get` may give views of buffers that the next step overwrites.
-    return state if jax.process_count() > 1 else jax.tree.map(np.array, jax.device_get(state))
+    # On CPU these are views: JAX does not overwrite a buffer that a view refers to, even where it is donated. Typed
+    # keys of random streams have no NumPy form; they stay on the device.
+    return state if jax.process_count() > 1 else jax.device_get(state)

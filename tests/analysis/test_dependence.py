@@ -110,6 +110,14 @@ def test_channels_do_not_cancel():
     np.testing.assert_array_equal(sets, [[False, True, True, True, False]])
 
 
+def test_small_products_are_seen():
+    """Ten layers of weights of 1e-5: what comes through from the ends is below the smallest float32."""
+    kernel = jnp.asarray([1e-5, 1.0, 1e-5]).reshape(3, 1, 1)
+    block = _stack([lambda x: ops.dilated_conv(x, kernel)] * 10)
+    (seen,) = analysis.receptive_sets(block, _ones(1, 23), [(11,)])
+    assert np.nonzero(seen)[0].tolist() == list(range(1, 22))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -69,6 +69,22 @@ def test_small_products_are_not_zero():
     np.testing.assert_array_equal(field > 0, analysis.theoretical_receptive_field(block, jnp.ones((1, 23, 1))))
 
 
+def test_a_field_out_of_range_is_refused():
+    """float16 ends at 65504, far below the error behind a float32 result."""
+
+    def half(x):
+        narrow = x.astype(jnp.float16)
+        return jnp.roll(narrow, 2, 1) + jnp.roll(narrow, -2, 1)
+
+    maps = jnp.ones((1, 7, 1))
+    for function, given in ((lambda x: half(x).astype(jnp.float32), maps), (lambda x: x * jnp.nan, maps)):
+        with pytest.raises(ValueError, match="or return float16, behind which a smaller error is taken"):
+            analysis.effective_receptive_field(function, given)
+        with pytest.raises(ValueError, match="function must pass finite gradients back"):
+            analysis.receptive_sets(function, given, [(3,)])
+    assert analysis.effective_receptive_field(half, maps).tolist() == [0, 1, 0, 0, 0, 1, 0]
+
+
 def _cascade(smoothing):
     """Two dilated convolutions of rate 2, and smoothing parameters away from the identity."""
     kernels = [jnp.abs(random(seed, 3, 3, 1, 1)) for seed in (0, 1)]

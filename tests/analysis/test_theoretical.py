@@ -64,6 +64,30 @@ def test_weights_do_not_count_and_structure_does():
     assert support(lambda x: x / (1 + x.mean((1, 2), keepdims=True))) == list(range(9))
     assert support(lambda x: jax.lax.scan(lambda c, _: (jnp.roll(c, 1, 1), None), x, None, 3)[0]) == [1]
     assert support(lambda x: jnp.ones_like(x)) == []
+    # A softmax may hold a `stop_gradient`, whose argument counts: the value depends on it.
+    assert support(lambda x: jax.nn.softmax(jnp.roll(x, 1, 1))) == [3]
+    assert support(lambda x: jax.nn.softmax(x, 1)) == list(range(9))
+    assert support(lambda x: jax.scipy.special.logsumexp(x[:, :7], 1, keepdims=True)) == list(range(7))
+    assert support(lambda x: jax.lax.stop_gradient(jnp.roll(x, 2, 1))) == [2]
+    assert support(lambda x: jax.lax.cummax(x, 1)) == list(range(5))
+    assert support(lambda x: jax.lax.cumprod(x, 1, reverse=True)) == list(range(4, 9))
+    assert support(lambda x: x[:, 1:4].prod(1, keepdims=True)) == [1, 2, 3]
+    # Any branch may be taken, whether the input decides or something else.
+    for turn in (lambda x: x.sum() > 0, lambda x: zeros.sum() > 0):
+        assert support(lambda x, turn=turn: jax.lax.cond(turn(x), lambda x: jnp.roll(x, 1, 1), jnp.abs, x)) == [3, 4]
+    assert support(lambda x: x * jax.lax.cond(x.sum() > 0, lambda: 1.0, lambda: 0.0)) == [4]
+
+
+@pytest.mark.parametrize("method", nn.UPSAMPLINGS)
+def test_of_an_upsampling_it_holds_the_gradient(method):
+    """Of all layers that this package has; smaller than everything that there is."""
+    layer = build(lambda rngs: nn.UpConv(2, 2, method=method, rngs=rngs))
+    maps = random(0, 4, 9, 9, 2)
+    theory = analysis.theoretical_receptive_field(layer, maps)
+    found = analysis.effective_receptive_field(layer, maps) > 0
+    assert found.any()
+    np.testing.assert_array_equal(theory | found, theory)
+    assert max(_sides(theory)) < 9
 
 
 def test_deep_blocks_stay_in_range():
@@ -83,6 +107,12 @@ def test_deep_blocks_stay_in_range():
     ("function", "message"),
     [
         (lambda x: jnp.sort(x, 1), "function contains the operation sort"),
+        (lambda x: jax.lax.top_k(x, 2)[0], "function contains the operation top_k"),
+        (lambda x: jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: x + 1, x), "write it with lax.scan"),
+        (
+            lambda x: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, jnp.roll(c[1], 1, 1)), (0, x))[1],
+            r"a loop of an unknown number of turns \(while\)",
+        ),
         (lambda x: x.sum(1), "function must return maps of 1 spatial axes"),
     ],
 )

@@ -118,6 +118,57 @@ def test_one_size_for_all(source, size):
         assert _error(a["image"], b["image"]) < _error(a["image"][1:], b["image"][:-1]) / 2
 
 
+def _ramp(size):
+    """Rises to the right and downwards: what is shifted is brighter or darker."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.stack([255 * y / size[0], 255 * x / size[1], np.full(size, 90)], -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_the_picture_stays_in_its_place_at_any_size(tmp_path, factor, orientation):
+    """One pixel more than the decoder's squares: it decodes all of the last square, which is not of the picture."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (tmp_path / "a.jpg").write_bytes(jpeg(_ramp((8 * factor + 1, 6 * factor + 1)), exif=exif, quality=100))
+    whole = data.read_image(tmp_path / "a.jpg")
+    label = np.zeros(whole.shape[:2], np.uint8)
+    size = (whole.shape[0] // factor, whole.shape[1] // factor)
+    smaller = data.read_view(tmp_path / "a.jpg", size)
+    assert smaller["image"].shape == (size[0] + 1, size[1] + 1, 3)
+    views = [{"image": whole}, smaller, {"image": smaller["image"]}]
+    expected, aligned, stretched = (data.resize({**view, "label": label}, size)["image"].astype(int) for view in views)
+    # A pixel is some 30 and 40 levels darker or brighter than the next one.
+    assert np.abs(aligned - expected).max() <= 7
+    assert np.abs(stretched - expected).max() > 12
+
+
+def test_what_fills_its_pixels_has_no_box(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg(_ramp((16, 24))))
+    for at_least in (None, (16, 24), (2, 3)):
+        assert set(data.read_view(tmp_path / "a.jpg", at_least)) == {"image"}
+
+
+@pytest.mark.parametrize("kind", ["files", "prepared"])
+def test_image_and_mask_of_an_odd_size_stay_aligned(tmp_path, kind):
+    """In training and at one size for all, from files and records: the mask has the right half of the ramp."""
+    size = (65, 65)
+    mask = np.zeros(size, np.uint8)
+    mask[:, 33:] = 1
+    files = {"train/images/a.jpg": jpeg(_ramp(size), quality=100), "train/labels/a.png": png(mask)}
+    source = data.FolderSource(unpack(tmp_path / "in", files), "train", _CLASSES)
+    if kind == "prepared":
+        data.prepare("folder", tmp_path / "in", tmp_path / "out")
+        source = data.PreparedSource(tmp_path / "out", "train")
+    vary = data.Augmentation((8, 8), (0.125, 0.125), mirror=False, mean=(0, 0, 0), std=(1, 1, 1))
+    rng = np.random.default_rng(0)
+    pairs = [(vary.read(source, 0, rng), vary(source[0], rng))]
+    pairs += [tuple(data.ResizedSource(s, (8, 8))[0] for s in (source, _Whole(source)))]
+    for smaller, whole in pairs:
+        np.testing.assert_array_equal(smaller["label"], whole["label"])
+        assert np.abs(smaller["image"].astype(float) - whole["image"]).max() <= 5
+
+
 def test_a_photograph_on_its_side(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -149,7 +200,7 @@ def test_photographs_keep_their_statistics(shared_data, factor):
     smaller, whole = (data.ResizedSource(s, size) for s in (source, _Whole(source)))
     for index in range(0, len(source), 25):
         a, b = (view[index]["image"].astype(float) for view in (smaller, whole))
-        assert 0 < _error(a, b) < 4
+        assert 0 < _error(a, b) < 3.9
         assert np.abs(a.mean((0, 1)) - b.mean((0, 1))).max() < 1
-        assert a.std() / b.std() == pytest.approx(1, abs=0.02)
+        assert a.std() / b.std() == pytest.approx(1, abs=0.025)
         np.testing.assert_array_equal(smaller[index]["label"], whole[index]["label"])

@@ -1,11 +1,13 @@
-"""Folders of finished runs, made by hand."""
+"""Folders of runs, made by hand."""
 
 import json
 from typing import Any
 
+import grain
 import yaml
 
-from experiments.common.run_folder import to_dict
+from experiments.common.run_folder import describe_run, to_dict
+from smoothjax import data, training
 
 START = {
     "command": "python -m experiments.segmentation compare camvid --data.root /home/me/camvid --out /home/me/runs/x",
@@ -27,6 +29,17 @@ def write(folder: Any, config: Any, val: float, test: float | None = None, **res
 
 
 def evaluate(folder: Any, split: str, mean: float, iou: dict[str, float | None], **more: Any) -> None:
-    scores = {"split": split, "mean_iou": mean, "pixel_accuracy": 0.9, "iou": iou}
-    scores["boundary"] = {"mean_boundary_iou": mean / 2, "trimap_mean_iou": mean / 3}
+    steps = yaml.safe_load((folder / "config.yaml").read_text())["steps"]
+    scores = {"split": split, "step": steps, "mean_iou": mean, "pixel_accuracy": 0.9, "iou": iou}
+    scores["boundary"] = {"distance": 0.02, "mean_boundary_iou": mean / 2, "trimap_mean_iou": mean / 3}
     (folder / f"evaluation-{split}.json").write_text(json.dumps(scores | more))
+
+
+def save_untrained(study: Any, folder: Any, config: Any) -> None:
+    """A run of no step, of eight classes, whose masks have several of them."""
+    network = study.build_network(config, len(data.SHAPES))
+    optimizer, _ = study.make_optimizer(config, network.params)
+    describe_run(folder, config, data.SHAPES)
+    with training.Checkpoints(folder / "checkpoints") as checkpoints:
+        state = training.create_state(network.params, network.model_state, optimizer)
+        checkpoints.save(0, state, iter(grain.MapDataset.range(1).to_iter_dataset()))

@@ -1,6 +1,7 @@
 """What all studies share, on a study of one number."""
 
 import json
+import signal
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,8 +15,10 @@ from experiments.common.compare import compare, report_run
 from experiments.common.config import RunConfig
 from experiments.common.network import Network
 from experiments.common.report import align, spread
+from experiments.common.run_folder import read_log
 from experiments.common.study import Curve, Evaluation, Job, Page, Study
 from experiments.common.train import read_examples, train
+from experiments.runs import _best
 from smoothjax import training
 
 
@@ -92,6 +95,52 @@ def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
     (tmp_path / "run/result.json").unlink()
     assert train(study, config, tmp_path / "run", progress=False)["val"] == result["val"]
     assert study.passes == [*passes, None]
+
+
+def test_only_evaluations_of_the_whole_split_rank(tmp_path):
+    """Of three examples the error looks smaller: ranked beside those of all ten, the part would win."""
+
+    class Flattered(Mean):
+        def prepare(self, config, mesh, *, progress):
+            job = super().prepare(config, mesh, progress=progress)
+            score = lambda limit: 0.1 if limit else 2.0
+            return replace(job, evaluate=lambda state, limit: Evaluation({"error": score(limit)}, details=limit or 10))
+
+    for limit in (3, None):
+        folder = tmp_path / str(limit)
+        train(Flattered(), replace(SHORT, evaluate_images=limit), folder, progress=False)
+        with training.Checkpoints(folder / "checkpoints", metric="error", mode="min", read_only=True) as checkpoints:
+            assert (checkpoints.best_step, checkpoints.best_value) == (4, 2.0)
+        logged = [line["error"] for line in read_log(folder) if line["split"] == "val"]
+        assert logged == ([0.1, 2.0] if limit else [2.0, 2.0])
+        assert _best(folder) == "error 2 at 4"
+
+
+def test_a_stop_in_the_last_evaluation_costs_no_score(tmp_path, monkeypatch):
+    """Of the same command again come the result, its line in the log, and the rank of its checkpoint."""
+    study, whole = Mean(), Mean()
+    prepare = study.prepare
+
+    def stopped(config, mesh, *, progress):
+        job = prepare(config, mesh, progress=progress)
+
+        def evaluate(state, limit):
+            if int(state.step) == config.steps:
+                signal.raise_signal(signal.SIGTERM)
+            return job.evaluate(state, limit)
+
+        return replace(job, evaluate=evaluate)
+
+    monkeypatch.setattr(study, "prepare", stopped)
+    with pytest.raises(training.Stopped):
+        train(study, SHORT, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    result = train(study, SHORT, tmp_path / "run", progress=False)
+    assert result["val"] == train(whole, SHORT, tmp_path / "whole", progress=False)["val"]
+    assert study.passes == [None, None]
+    logged = [[line for line in read_log(tmp_path / name) if line["split"] == "val"] for name in ("run", "whole")]
+    assert logged[0] == logged[1]
+    assert _best(tmp_path / "run") == _best(tmp_path / "whole") != "-"
 
 
 def test_a_finished_run_is_left_alone(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,15 +10,17 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from experiments.common.dense.init import normalization
+from experiments.common.dense.study import scaled
 from experiments.common.run_folder import describe_run
 from experiments.erf import study
 from experiments.erf.__main__ import main
-from experiments.erf.fields import blocks, fit, whole_blocks
+from experiments.erf.fields import Images, blocks, fit, whole_blocks
 from experiments.erf.figures import ENLARGEMENT
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import Config as VaeConfig
-from smoothjax import models, nn, training
+from smoothjax import data, models, nn, training
 from tests.experiments.command_line import run
 from tests.support import build, random
 
@@ -45,7 +48,7 @@ def measured(tmp_path_factory):
         runs[folder / method] = _network(config)
         describe_run(folder / method, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "read_run", lambda study, folder, checkpoint: runs[folder])
+        patch.setattr(study, "read_run", lambda study, folder, checkpoint, data_root: runs[folder])
         assert main(["--runs", *map(str, runs), "--images", "1", "--out", str(folder / "out")]) == 0
     return folder / "out"
 
@@ -132,6 +135,41 @@ def test_images_are_cropped_or_mirrored_about_their_centre(length, expected):
     assert fit(image, (5, 1)).ravel().tolist() == expected
     assert fit(image.swapaxes(0, 1), (1, 5)).ravel().tolist() == expected
     assert fit(image, (64, 3)).shape == (64, 3, 1)
+
+
+def test_images_of_many_sizes_are_resized_without_compiling(monkeypatch):
+    """As a network sees them in evaluation: linearly, and smoothed where they shrink."""
+    sizes = [(40, 56), (57, 41), (64, 64)]
+    source: Any = [data.ShapesSource(length=1, size=size)[0] for size in sizes]
+    config = Config(data=DataConfig(name="shapes", scale=0.5))
+    mean, std = (np.asarray(values) for values in normalization(config.init))
+    expected = []
+    for record in source:
+        height, width = (scaled(length, 0.5) for length in record["label"].shape)
+        resized = jax.image.resize((record["image"] - mean) / std, (height, width, 3), "linear")
+        expected.append(fit(np.asarray(resized), (48, 48)))
+
+    def refuse(*_, **__):
+        raise AssertionError("compiled for every size")
+
+    monkeypatch.setattr(jax.image, "resize", refuse)
+    (found,) = Images(source, config, (48, 48), None, 3)
+    # Pillow rounds to whole levels, in each of the two directions.
+    np.testing.assert_allclose(found * std, np.stack(expected) * std, atol=1.01)
+
+
+def test_the_data_set_may_have_moved(tmp_path, monkeypatch):
+    """`--data-root` goes where `evaluate` has it go; what then fails is that nothing has been trained."""
+    describe_run(tmp_path / "run", Config())
+    asked = []
+
+    def read_run(study, folder, checkpoint, data_root):
+        asked.append((folder, data_root))
+        raise ValueError("no checkpoint")
+
+    monkeypatch.setattr(study, "read_run", read_run)
+    assert main(["--runs", str(tmp_path / "run"), "--data-root", str(tmp_path)]) == 1
+    assert asked == [(tmp_path / "run", tmp_path)]
 
 
 def test_runs_of_other_studies_and_networks_are_refused(tmp_path, capsys):

@@ -3,20 +3,18 @@
 import subprocess
 import sys
 
-import grain
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments.common.dense.export import export
 from experiments.common.dense.runs import predict
-from experiments.common.run_folder import describe_run
 from experiments.pixel_dcn import config as pixel_dcn
 from experiments.pixel_dcn.study import STUDY as PIXEL_DCN
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY as SEGMENTATION
-from smoothjax import data, training
 from tests.experiments.command_line import run
+from tests.experiments.made_runs import save_untrained
 
 # Hides all but what an exported program may need.
 _RELOAD = """
@@ -43,16 +41,6 @@ def _random(*shape):
     return np.random.default_rng(sum(shape)).integers(0, 256, (*shape, 3), np.uint8)
 
 
-def _save_untrained(study, folder, config):
-    """A run of no step, whose masks have several classes."""
-    network = study.build_network(config, len(data.SHAPES))
-    optimizer, _ = study.make_optimizer(config, network.params)
-    describe_run(folder, config, data.SHAPES)
-    with training.Checkpoints(folder / "checkpoints") as checkpoints:
-        state = training.create_state(network.params, network.model_state, optimizer)
-        checkpoints.save(0, state, iter(grain.MapDataset.range(1).to_iter_dataset()))
-
-
 def _predicted(study, folder, image):
     """The mask of the command `predict`."""
     Image.fromarray(image).save(folder / "image.png")
@@ -66,7 +54,7 @@ def _predicted(study, folder, image):
 @pytest.mark.parametrize("smoothing", [pytest.param("ss_conv", marks=pytest.mark.slow), "group_interaction"])
 def test_any_number_of_images_of_any_size(tmp_path, smoothing):
     model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2), smoothing=smoothing)
-    _save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes", scale=0.5)))
+    save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes", scale=0.5)))
     out = export(SEGMENTATION, tmp_path / "run", tmp_path / "model.stablehlo", "latest")
     assert "images of any size from 16 pixels on, for cpu, cuda, tpu" in out
     images = [_random(3, 64, 128), _random(1, 37, 51)]
@@ -80,7 +68,7 @@ def test_the_command(tmp_path):
     """Of a network that sees one size."""
     model = pixel_dcn.ModelConfig(width=4, depth=2, upsampling="fast_pixel_dcl")
     config = pixel_dcn.Config(model=model, data=pixel_dcn.DataConfig(name="shapes", size=(16, 24)))
-    _save_untrained(PIXEL_DCN, tmp_path / "run", config)
+    save_untrained(PIXEL_DCN, tmp_path / "run", config)
     options = {"folder": tmp_path, "study": "pixel_dcn"}
     out, _ = run("export", tmp_path / "run", **options)
     assert "model.stablehlo: step 0, images of 16x24 pixels" in out
@@ -92,7 +80,7 @@ def test_the_command(tmp_path):
 def test_sizes_that_do_not_go(tmp_path):
     model = pixel_dcn.ModelConfig(width=4, depth=2)
     config = pixel_dcn.Config(model=model, data=pixel_dcn.DataConfig(name="shapes", size=(16, 24)))
-    _save_untrained(PIXEL_DCN, tmp_path / "run", config)
+    save_untrained(PIXEL_DCN, tmp_path / "run", config)
     for size, message in (((32, 32), "must be 16 24, which the network sees, got 32 32"), ((8, 8), "at least 16 16")):
         with pytest.raises(ValueError, match=f"--size {message}" if "16 24" in message else f"must be {message}"):
             export(PIXEL_DCN, tmp_path / "run", tmp_path / "model", "latest", size)

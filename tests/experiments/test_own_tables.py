@@ -1,5 +1,7 @@
 """Tables of any runs: methods side by side, and against their baseline seed by seed."""
 
+import json
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 import scipy.stats
 
 from experiments.segmentation.presets import PRESETS
+from experiments.sequence.presets import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.facts import with_options
 from experiments.tables.own import chosen_rate, groups
@@ -148,3 +151,134 @@ def test_what_cannot_be_compared_is_left_out_and_told(tmp_path, capsys):
     assert f"{tmp_path}/c is not finished" in err
     assert main([str(tmp_path), "--own", "--split", "test"]) == 0
     assert "a has no scores on test: python -m experiments.segmentation evaluate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"step": 100}, "it is of step 100, the run has 20000; evaluate again"),
+        ({"averaging": {"tile": [65, 65], "scales": [1.0], "flip": False}}, "it sees images in tiles"),
+        ({"averaging": {"tile": None, "scales": [0.5, 1.0], "flip": False}}, "it averages over scales"),
+        ({"step": None}, "it is of step None"),
+    ],
+)
+def test_another_evaluation_does_not_replace_the_result(tmp_path, capsys, more, reason):
+    write(tmp_path / "a", _camvid("none", 0), 0.5)
+    evaluate(tmp_path / "a", "val", 0.8, {}, **more)
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert "| 50.0 " in out
+    assert "| 80.0 " not in out
+    assert f"{tmp_path}/a/evaluation-val.json is left out: {reason}" in err
+
+
+def test_boundary_scores_of_another_distance_are_left_out(tmp_path, capsys):
+    write(tmp_path / "a", _camvid("none", 0), 0.5)
+    evaluate(tmp_path / "a", "val", 0.8, {}, boundary={"distance": 0.05, "mean_boundary_iou": 0.33})
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert "| 80.0 " in out
+    assert "33.0" not in out
+    assert "evaluation-val.json: its boundary scores are left out: they are of the distance 0.05, not 0.02" in err
+
+
+def test_nan_is_left_out_and_told(tmp_path, capsys):
+    """One diverged run does not take the mean of the others away."""
+    for seed, mean in ((0, 0.5), (1, 0.7), (2, float("nan"))):
+        write(tmp_path / str(seed), _camvid("none", seed), mean, seconds_per_step=float("nan"))
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert "60.0 ± 14.1" in out
+    assert f"{tmp_path}/2/result.json: val.mean_iou is NaN and left out" in err
+    assert "seconds_per_step" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("environment.json", "[]", "b/environment.json is damaged: command, commit and machine of the run are unknown"),
+        ("environment.json", '[{"comm', "b/environment.json is damaged"),
+        ("evaluation-val.json", '{"split": "va', "b/evaluation-val.json is left out: it is damaged"),
+        ("evaluation-val.json", '{"mean_iou": 0.1}', "b/evaluation-val.json is left out: it is damaged"),
+        ("result.json", '{"method": "none"}', "b is left out: {b}/result.json is damaged: it must hold an object"),
+        ("result.json", "[]", "b/result.json is damaged"),
+        ("result.json", '{"val"', "b is left out: {b}/result.json is damaged"),
+        ("result.json", '{"val": {"mean_iou": "good", "iou": 3}, "extra_parameters": null}', "b has no scores on val"),
+        ("config.yaml", "", "b is left out: config.yaml cannot be read by this version"),
+        ("config.yaml", "study: common", "b is left out: config.yaml cannot be read by this version"),
+        ("config.yaml", "study: [", "b is left out: config.yaml cannot be read by this version"),
+        ("config.yaml", "steps: many", "b is left out: config.yaml cannot be read by this version: steps, batch_size"),
+        ("config.yaml", "model: 3", "b is left out: config.yaml cannot be read by this version"),
+    ],
+)
+def test_damaged_files_cost_no_other_run(tmp_path, capsys, name, text, told):
+    write(tmp_path / "a", _camvid("none", 0), 0.5)
+    write(tmp_path / "b", _camvid("ss_conv", 0), 0.6)
+    (tmp_path / "b" / name).write_text(text)
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert "| 50.0 " in out
+    assert f"{tmp_path}/{told.format(b=tmp_path / 'b')}" in err
+
+
+def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
+    kept = tmp_path / "results.json"
+    main([str(compared / "none-0.05-0"), str(compared / "ss_conv-0.05-0"), "--own", "--json", str(kept)])
+    entries = json.loads(kept.read_text())["runs"]
+    for damaged, told in (
+        (3, "run 1 of {kept} is left out"),
+        ({"name": "x"}, "x in {kept} is left out: it lacks 'config'"),
+        ({name: value for name, value in entries[1].items() if name != "result"}, "is left out: it lacks 'result'"),
+        (entries[1] | {"result": []}, "in {kept} is damaged"),
+        (entries[1] | {"evaluations": {"val": 3}}, "val of ss_conv-0.05-0 in {kept} is left out: it is damaged"),
+    ):
+        kept.write_text(json.dumps({"runs": [entries[0], damaged]}))
+        capsys.readouterr()
+        assert main([str(kept), "--own"]) == 0
+        out, err = capsys.readouterr()
+        assert "| 60.0 " in out
+        assert told.format(kept=kept) in err
+
+
+def test_no_path_of_the_machine_is_kept(tmp_path, capsys):
+    """Neither of the configuration, nor of the command, however its options are written; and the run stays the same."""
+    paths = {"data.name": "folder", "data.root": Path("/home/me/mine"), "data.classes": Path("/home/me/c.yaml")}
+    paths |= {"init.source": "slim", "init.checkpoint": Path("../me/w.npz")}
+    write(tmp_path / "a", _camvid("none", 0, options=paths), 0.5)
+    evaluate(tmp_path / "a", "val", 0.5, {}, data_root="/home/me/mine")
+    text = with_options(SEQUENCES["text"].config, {"data.file": Path("/home/me/book.txt")})
+    write(tmp_path / "b", text, 0.5)
+    command = (
+        "train camvid --data.root=/home/me/x --data_root ../me/x --data.classes=../me/c.yaml --run=/home/me/runs/r"
+    )
+    for name in "ab":
+        more = " --data.file /home/me/book.txt --init.checkpoint=w/me.npz 'unmatched"
+        (tmp_path / name / "environment.json").write_text(json.dumps([{"command": command + more * (name == "b")}]))
+    kept = tmp_path / "results.json"
+    assert main([str(tmp_path), "--own", "--json", str(kept)]) == 0
+    assert "home" not in kept.read_text()
+    assert "me/" not in kept.read_text()
+    assert str(tmp_path) not in kept.read_text()
+    first, second = json.loads(kept.read_text())["runs"]
+    assert (first["config"]["data"]["root"], first["config"]["init"]["checkpoint"]) == ("mine", "w.npz")
+    assert second["config"]["data"]["file"] == "book.txt"
+    options = "--data.root=FOLDER --data_root FOLDER --data.classes=FILE --run=runs/r"
+    assert first["start"]["command"] == f"train camvid {options}"
+    capsys.readouterr()
+    assert main([str(tmp_path / "a"), str(kept), "--own"]) == 0
+    assert f"a is left out: {tmp_path}/a is the same run" in capsys.readouterr().err
+
+
+def test_rates_are_chosen_where_low_is_good(tmp_path, capsys):
+    """A sequence is scored in bits: the rate with fewer of them wins."""
+    for rate, bits in ((0.01, 1.5), (0.001, 1.25), (0.1, 2.5)):
+        config = with_options(SEQUENCES["demo"].config, {"optim.learning_rate": rate}).with_method("none")
+        write(tmp_path / str(rate), config, 0.0)
+        content = {"val": {"score": bits, "accuracy": 0.5}, "smoothing_parameters": 3}
+        (tmp_path / str(rate) / "result.json").write_text(json.dumps(content))
+    (group,) = groups(find([tmp_path]).runs)
+    assert chosen_rate(group, "none") == 0.001
+    assert main([str(tmp_path), "--own"]) == 0
+    out = capsys.readouterr().out
+    assert "one initial rate, the best of the baseline on val" in out
+    assert "| none   | 0.001        | 0     | 1.2500                | 50.0 " in out

@@ -16,6 +16,8 @@ import pytest
 from PIL import Image
 
 from experiments.common.network import Network
+from experiments.common.study import Comparison, Page
+from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig
 from experiments.segmentation.study import STUDY
 from smoothjax import data
@@ -90,9 +92,45 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
             "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),
             "drn": 4 * (9 * 32 * 32 + 2 * 32),
             "lfe": 3 * (9 * 32 * 32 + 2 * 32),
-            "duc": (32 + 1) * 64 * 8 - 4 * (9 * 32 + 1) * 8,  # instead of ASPP
+            "duc": None,  # its run does not tell whether it stands for ASPP or LargeFOV
         }[method]
     )
+
+
+@pytest.mark.parametrize("head", ["aspp", "large_fov"])
+def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch, tmp_path):
+    """Which one that is, a comparison alone knows; smoothing is counted against the same head without it."""
+    model = ModelConfig(encoder="resnet18", width=4, head=head)
+    config = Config(model=model, data=DataConfig(name="shapes"))
+
+    def measured(variant):
+        params = jax.eval_shape(lambda: STUDY.build_network(variant, 8).params)
+        size = sum(leaf.size for leaf in jax.tree.leaves(params))
+        val = {"mean_iou": 0.5, "pixel_accuracy": 0.5}
+        return {**STUDY.measure(variant, _zeros(params), _zeros(params)), "parameters": size, "val": val,
+                "seconds_per_step": 1.0, "majority": val}  # fmt: skip
+
+    def extra(results):
+        comparison = Comparison(config, results, STUDY.labels, (0,), tmp_path, "")
+        rows = STUDY.report(comparison).table.splitlines()[2:-1]
+        return [row.split("|")[4].strip() for row in rows]
+
+    monkeypatch.setattr(STUDY, "page", lambda comparison, table, scored: Page(table, scored))
+    none, duc, both = (
+        measured(variant)
+        for variant in (config, config.with_method("duc"), config.with_method("duc").with_method("ss_conv"))
+    )
+    assert duc["parameters"] != none["parameters"]
+    assert extra({"none": [none], "duc": [duc]}) == ["0", f"{duc['parameters'] - none['parameters']:,}"]
+    assert extra({"duc": [duc]}) == ["-"]
+    assert both["extra_parameters"] == both["parameters"] - duc["parameters"] == 4 * 9 + 4 * 49
+
+
+def test_a_comparison_from_a_duc_trains_nothing_twice(tmp_path, capsys):
+    options = ["--model.head", "duc", "--model.head-rates", "None", "--optim.loss-at", "full", "--out"]
+    assert main(["compare", "demo", *options, str(tmp_path / "out"), "--methods", "none", "duc"]) == 1
+    assert "--methods none would be the method duc, which other options ask for" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
@@ -148,9 +186,19 @@ def test_evaluate(compared):
     wide = ("--boundary", "--boundary-distance", "2")
     _, err = run("evaluate", path, *wide, folder=folder, status=1)
     assert "--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got 2" in err
+    _, err = run("evaluate", path, "--boundary-distance", "0.1", folder=folder, status=1)
+    assert "--boundary-distance 0.1 is used with --boundary alone: add --boundary, or leave it out" in err
     assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
+    assert (written["step"], written["checkpoint"], written["data_root"]) == (6, "latest", None)
+    assert f"written to {path}/evaluation-val.json" in averaged
+    assert "it replaces" not in averaged
     # On the validation split it finds what training found.
-    run("evaluate", path, folder=folder)
+    out, _ = run("evaluate", path, folder=folder)
+    looked = (
+        "step 6, checkpoint latest, tiles of 24 x 24, scales 0.75 1, mirrored, too, with scores within 2 % of contours"
+    )
+    assert looked in averaged
+    assert f"it replaces the scores of {looked}" in out
     evaluated = json.loads((path / "evaluation-val.json").read_text())
     assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
 
@@ -229,6 +277,8 @@ def test_a_users_own_folder(tmp_path):
     # The data set may move: nothing of the run depends on where it lies.
     shutil.move(tmp_path / "mine", tmp_path / "moved")
     run("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
+    evaluated = json.loads((tmp_path / "run/evaluation-val.json").read_text())
+    assert evaluated["data_root"] == str(tmp_path / "moved")
     # To predict it need not be there at all.
     run("predict", tmp_path / "run", tmp_path / "moved/val/images/0.png", folder=tmp_path)
     (tmp_path / "moved/classes.yaml").write_text("\n".join(f"other{i}: [0, 0, {i}]" for i in range(8)))

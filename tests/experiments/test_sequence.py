@@ -1,6 +1,7 @@
 """The study of causal networks over time, through the command line, and its parts."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import shlex
@@ -18,13 +19,13 @@ from PIL import Image
 from experiments.common.run_folder import from_dict, to_dict
 from experiments.sequence.__main__ import PROGRAM, main
 from experiments.sequence.config import Config, DataConfig, Method, ModelConfig
-from experiments.sequence.gridding import smoothing_parameters
+from experiments.sequence.gridding import measure, smoothing_parameters
 from experiments.sequence.presets import PRESETS
 from experiments.sequence.runs import Predictor, Trained
 from experiments.sequence.scores import sums
 from experiments.sequence.study import STUDY
 from experiments.sequence.tasks import AddingTask, CopyTask, TextTask, open_task
-from smoothjax import training
+from smoothjax import analysis, training
 from tests.experiments.command_line import run as run_study
 from tests.support import assert_close, random
 
@@ -196,6 +197,23 @@ def test_smoothing_parameters_are_those_that_count():
         assert smoothing_parameters(nnx.merge(network.eval_graph, network.params, network.model_state)) == expected
 
 
+def test_gridding_is_that_of_a_block_at_what_enters_it():
+    """Which rectifiers are open depends on the features: those before the block, not behind it."""
+    config = Config(model=ModelConfig(smoothing="ss_conv", width=4, depth=3))
+    task = CopyTask(4, 5, 5, 6)
+    network = STUDY.build_network(config, task)
+    optimizer, _ = STUDY.make_optimizer(config)
+    state = training.create_state(network.params, network.model_state, optimizer)
+    examples = task.split("val")
+    found = measure(network, state, examples)
+    inputs = np.stack([example["input"][:12] for example in examples])
+    model = nnx.merge(network.eval_graph, network.params, network.model_state)
+    block = analysis.between(model, inputs, "blocks.2")
+    expected = analysis.effective_receptive_field(lambda x: block(x)[:, -1:], block.features(inputs))
+    assert found.rate == 4
+    assert_close(found.fields["block"], expected, 1e-5)
+
+
 # From end to end.
 
 
@@ -293,7 +311,9 @@ def test_a_text_is_learnt_and_written_on(learnt, monkeypatch, capsys):
     folder, path = learnt
     monkeypatch.chdir(folder)
     result = json.loads((path / "result.json").read_text())
-    assert result["alphabet"] == "".join(sorted(set(TEXT)))
+    kept = json.loads((path / "data.json").read_text())
+    assert kept["alphabet"] == "".join(sorted(set(TEXT)))
+    assert kept["sha256"] == hashlib.sha256(TEXT.encode()).hexdigest()  # without the byte order mark
     assert result["unit"] == "bits per character"
     _main("sample", path, "--prompt", "the cat", "--length", 30)
     first = capsys.readouterr().out.removesuffix("\n")
@@ -313,6 +333,53 @@ def test_a_text_is_learnt_and_written_on(learnt, monkeypatch, capsys):
         assert message in capsys.readouterr().err
 
 
+def test_writing_on_needs_no_text(learnt, tmp_path, monkeypatch, capsys):
+    """Neither the text nor a result, and the characters of a run of an earlier version."""
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    shutil.copytree(learnt[1], run)
+    result = (run / "result.json").read_text()
+    (run / "result.json").unlink()
+    options = ("--prompt", "the cat", "--length", 3)
+    _main("sample", run, *options)
+    first = capsys.readouterr().out
+    assert first.startswith("the cat")
+    _main("evaluate", run, status=1)
+    assert "text.txt, the text, is not there: name it with evaluate RUN --data-file" in capsys.readouterr().err
+    # Damage is told by name; what is not needed is not read.
+    for content in ("[1]", "{"):
+        (run / "result.json").write_text(content)
+        _main("sample", run, *options)
+        assert capsys.readouterr().out == first
+    (run / "data.json").unlink()
+    _main("sample", run, *options, status=1)
+    assert f"error: {run}/result.json is damaged, it must hold a JSON object" in capsys.readouterr().err
+    (run / "result.json").write_text(json.dumps(json.loads(result) | {"alphabet": "".join(sorted(set(TEXT)))}))
+    _main("sample", run, *options)
+    assert capsys.readouterr().out == first
+
+
+def test_a_run_goes_on_with_its_own_text(learnt, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run, moved, other = tmp_path / "run", tmp_path / "moved.txt", tmp_path / "other.txt"
+    shutil.copytree(learnt[1], run)
+    moved.write_text(TEXT)
+    options = (*TINY, "--steps", 2, "--model.smoothing", "group_interaction", "--run", run)
+    _main("train", "text", "--data.file", moved, *options)
+    assert "is finished" in capsys.readouterr().out
+    (run / "result.json").unlink()
+    # Other characters, and the same ones in another sequence, which no shape would tell.
+    for text in (TEXT.replace("cat", "fox"), TEXT[::-1]):
+        other.write_text(text)
+        _main("train", "text", "--data.file", other, *options, status=1)
+        err = capsys.readouterr().err
+        assert f"{run} holds a run on other data: it has learnt --data.file text.txt with the SHA-256 " in err
+        assert f"--data.file {other} has {hashlib.sha256(text.encode()).hexdigest()}: name the first one" in err
+    (run / "result.json").write_text("[1]")
+    _main("train", "text", "--data.file", moved, *options, status=1)
+    assert f"error: {run}/result.json is damaged" in capsys.readouterr().err
+
+
 def test_another_text_is_scored_with_the_learnt_characters(learnt, tmp_path, monkeypatch, capsys):
     folder, path = learnt
     monkeypatch.chdir(folder)
@@ -320,6 +387,9 @@ def test_another_text_is_scored_with_the_learnt_characters(learnt, tmp_path, mon
     other.write_text("a cat and a dog sat on the mat. " * 4)  # fewer characters than were learnt
     _main("evaluate", path, "--data-file", other)
     assert "bits per character" in capsys.readouterr().out
+    scored = json.loads((path / "evaluation-val.json").read_text())
+    assert scored["text"] == str(other)
+    assert scored["sha256"] == hashlib.sha256(other.read_bytes()).hexdigest()
     other.write_text("ein Hund und eine Katze. " * 4)
     _main("evaluate", path, "--data-file", other, status=1)
     assert f"--data.file {other} has characters that the training text lacks" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import io
 import json
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -169,6 +170,36 @@ def test_what_does_not_change_the_network_does_not_change_the_row():
     ]
 
 
+def test_a_row_takes_weights_of_any_name():
+    cell = _cell("2", "SS Conv")
+    for name in ("/a/resnet.npz", "/b/resnet101.npz"):
+        assert not differences(facts(_recipe(cell, {"init.checkpoint": Path(name)})), expected(cell))
+
+
+@pytest.mark.parametrize(
+    ("study", "preset", "option"),
+    [
+        ("segmentation", "folder", "data.root"),
+        ("restoration", "folder", "data.root"),
+        ("sequence", "text", "data.file"),
+        ("segmentation", "voc2012", "init.checkpoint"),
+    ],
+)
+def test_other_data_and_weights_make_another_run(study, preset, option):
+    """They are known by their names: the same may lie elsewhere."""
+    config = importlib.import_module(f"experiments.{study}.presets").PRESETS[preset].config
+    first, moved, other = (
+        facts(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
+    )
+    assert first == moved
+    assert first != other
+
+
+def test_named_data_are_the_same_anywhere():
+    config = importlib.import_module("experiments.segmentation.presets").PRESETS["camvid"].config
+    assert facts(config) == facts(with_options(config, {"data.root": Path("/a/mine")}))
+
+
 def test_pixel_rows_are_told_apart():
     """The presets share a data set; the network decides."""
     for name in ("voc2012-unet", "voc2012-deeplab"):
@@ -202,6 +233,14 @@ def test_timing_compares_ratios(tmp_path):
     assert table.rows[0][4:] == ("10.0", "1.00", "+0.00")
     assert "1 x NVIDIA H100" in table.notes[1]
     assert len(table.notes) == 2
+    for others in ([], [case | {"title": "a layer", "part": "forward", "ours": 1.0, "ratio": 1.0}]):
+        path.write_text(json.dumps({"rows": others}))
+        note = timing_table(path).notes[-1]
+        assert note.startswith(f"Not measured: {path} has no rows of these networks; make it with `python -m")
+    for damaged in ([3], [rows[0] | {"ours": "fast"}], [{}]):
+        path.write_text(json.dumps({"rows": damaged}))
+        with pytest.raises(ValueError, match=r"timing\.json holds no measurements.*make it with"):
+            timing_table(path)
     path.write_text(json.dumps({"rows": [row | {"size": "2x32x32x3"} for row in rows]}))
     assert "Another size than 2x256x256x3" in timing_table(path).notes[-1]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from smoothjax.training import Checkpoints, TrainState, data_mesh, replicate
+from smoothjax.training._state import to_save
 
 # After the first error of a damaged checkpoint, TensorStore's other reads end in threads whose event loop is gone.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -81,13 +82,47 @@ def test_a_donated_state_is_saved_as_it_was(tmp_path: Path, toy: ModuleType) -> 
     iterator = toy.make_iterator()
     with Checkpoints(tmp_path) as checkpoints:
         for step in (1, 2):
+            held, before = to_save(state), 5 * (step - 1)
             checkpoints.save(step, state, iterator)
             for _ in range(5):  # overwrites the buffers while the save is running
                 state = add(state)
+            jax.block_until_ready(state)
+            np.testing.assert_array_equal(held.params["w"], before)  # nor are the host's views
     with Checkpoints(tmp_path) as checkpoints:
         restored = checkpoints.restore_latest(state)
     assert restored is not None
     np.testing.assert_array_equal(restored.state.params["w"], 5)
+
+
+def test_a_typed_key_is_saved_and_restored(tmp_path: Path, toy: ModuleType) -> None:
+    """The streams of Flax's dropout hold such keys."""
+    draw = lambda key: jax.random.normal(key, (4,))
+    key = jax.random.key(7)
+    state = TrainState(jnp.int32(0), {"w": jnp.ones(3)}, {"dropout": {"key": key, "count": jnp.uint32(2)}}, ())
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, toy.make_iterator())
+    other = {"dropout": {"key": jax.random.key(0), "count": jnp.uint32(0)}}
+    with Checkpoints(tmp_path) as checkpoints:
+        restored = checkpoints.restore_latest(TrainState(state.step, state.params, other, ()))
+    assert restored is not None
+    found = restored.state.model_state["dropout"]
+    assert found["key"].dtype == key.dtype
+    np.testing.assert_array_equal(draw(found["key"]), draw(key))
+    assert int(found["count"]) == 2
+
+
+def test_what_is_measured_later_ranks(tmp_path: Path, toy: ModuleType) -> None:
+    _save(tmp_path, toy, {1: {"mean_iou": 0.5}, 2: {"mean_iou": 0.4}, 3: None})
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.measure(3, {"mean_iou": 0.7, "iou_sky": math.nan})
+        assert checkpoints.best_step == 3
+        with pytest.raises(ValueError, match=r"step must be one of those saved, \[1, 2, 3\], got 4"):
+            checkpoints.measure(4, {"mean_iou": 0.9})
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert (checkpoints.best_step, checkpoints.best_value) == (3, 0.7)
+        assert checkpoints.restore_best(toy.make_state()).metrics["mean_iou"] == 0.7
+        with pytest.raises(RuntimeError, match="read_only"):
+            checkpoints.measure(3, {"mean_iou": 0.9})
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8)])

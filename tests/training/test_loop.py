@@ -53,6 +53,22 @@ def test_trains_logs_and_evaluates(toy: ModuleType, tmp_path: Path, capsys: pyte
     np.testing.assert_array_equal(given.step, 0)  # the given state is alive
 
 
+def test_evaluations_that_do_not_rank_are_logged(toy: ModuleType, tmp_path: Path) -> None:
+    """A part of the examples happens to look better than all of them."""
+    scores = {2: 0.9, 4: 0.5, 6: 0.4}
+    result = toy.fit(
+        tmp_path,
+        max_steps=6,
+        evaluate=lambda state: {"mean_iou": scores[int(state.step)]},
+        evaluate_every=2,
+        ranks=lambda step: step > 2,
+    )
+    assert (result.best_step, result.best_value) == (4, 0.5)
+    assert {step: line["mean_iou"] for step, line in _lines(tmp_path, "val").items()} == scores
+    with Checkpoints(result.checkpoints, read_only=True) as checkpoints:
+        assert checkpoints.best_step == 4
+
+
 def test_a_log_line_is_the_mean_over_its_interval(toy: ModuleType, tmp_path: Path) -> None:
     toy.fit(tmp_path / "single", max_steps=8, log_every=1)
     toy.fit(tmp_path / "four", max_steps=8, log_every=4)

@@ -130,6 +130,29 @@ def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> N
         assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
 
 
+def test_the_last_evaluation_is_made_up_for(toy: ModuleType, tmp_path: Path) -> None:
+    """Cut short, it leaves the last checkpoint without rank: the same command evaluates, logs and ranks it."""
+    seen: list[int] = []
+
+    def cut(state: TrainState) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal has not come")
+
+    def whole(state: TrainState) -> dict[str, float]:
+        seen.append(int(state.step))
+        return {"mean_iou": 0.5}
+
+    for _ in range(2):  # a signal may come again
+        with pytest.raises(Stopped):
+            toy.fit(tmp_path, max_steps=4, evaluate=cut)
+    for _ in range(2):  # once is enough
+        result = toy.fit(tmp_path, max_steps=4, evaluate=whole)
+        assert (result.metrics, result.best_step, result.best_value) == ({"mean_iou": 0.5}, 4, 0.5)
+    assert seen == [4]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line for line in lines if line["split"] == "val"] == [{"step": 4, "split": "val", "mean_iou": 0.5}]
+
+
 def test_a_second_signal_acts_at_once(toy: ModuleType, tmp_path: Path) -> None:
     def twice(index: int, batch: Any) -> Any:
         if index == 7:

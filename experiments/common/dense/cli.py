@@ -1,5 +1,6 @@
 """The commands `evaluate`, `predict` and `export`; imports JAX only once it is needed."""
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -7,6 +8,9 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from ..cli import Command, Evaluate, Program
+
+#: Of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
+PUBLISHED_DISTANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Predict:
     out: Path = field(default=Path("predictions"))
     """Folder for NAME_mask.png (class indices, with a palette) and NAME_overlay.png."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,8 @@ class EvaluateDense(Evaluate):
 
     boundary: bool = False
     """Whether to score the pixels near contours, too: boundary IoU, and IoU in a trimap."""
-    boundary_distance: float = 0.02
-    """How near, as a fraction of the image's diagonal; 0.02 is the published distance of boundary IoU."""
+    boundary_distance: float | None = None
+    """How near, as a fraction of the image's diagonal; by default 0.02, as published for boundary IoU."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Export:
     size: tuple[int, int] | None = None
     """Height and width of the images in pixels, where one size is enough; by default any."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the validation split, or latest."""
+    """Best on the whole validation split, or latest."""
 
 
 def commands(scored: str, *, any_size: bool) -> dict[str, Command]:
@@ -92,20 +96,30 @@ def _averaging(options: Any) -> Any:
 
 
 def _evaluate(program: Program, options: EvaluateDense) -> None:
-    distance = options.boundary_distance if options.boundary else None
-    if distance is not None and not 0 < distance < 1:
-        raise ValueError(
-            f"--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got {distance:g}: 0.02 "
-            "is the published one"
-        )
-    from .runs import evaluate
+    distance = _boundary_distance(options)
+    from .runs import evaluate, read_evaluation, setting
 
     averaging, study = _averaging(options), cast(Any, program.load())
+    path, before = read_evaluation(options.run, options.split)
     result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging, distance)
-    print(
-        f"{_table(result)}\n{result['images']} images of {options.split}, step {result['step']}; "
-        f"written to {options.run}/evaluation-{options.split}.json"
-    )
+    print(f"{_table(result)}\n{result['images']} images of {options.split}; {setting(result)}\nwritten to {path}")
+    if before is not None and setting(before) != setting(result):
+        print(f"it replaces the scores of {setting(before)}")
+
+
+def _boundary_distance(options: EvaluateDense) -> float | None:
+    """How near to contours the pixels are that are scored separately; None where none are."""
+    distance = options.boundary_distance
+    if distance is not None and not options.boundary:
+        raise ValueError(
+            f"--boundary-distance {distance:g} is used with --boundary alone: add --boundary, or leave it out"
+        )
+    if distance is not None and not 0 < distance < 1:
+        raise ValueError(
+            f"--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got {distance:g}: "
+            f"{PUBLISHED_DISTANCE:g} is the published one"
+        )
+    return (PUBLISHED_DISTANCE if distance is None else distance) if options.boundary else None
 
 
 def _table(result: dict[str, Any]) -> str:
@@ -138,8 +152,16 @@ def _predict(program: Program, options: Predict) -> None:
     from .runs import predict
 
     averaging, study = _averaging(options), cast(Any, program.load())
-    for path in predict(study, options.run, options.images, options.out, options.checkpoint, averaging):
+    predicted = predict(study, options.run, options.images, options.out, options.checkpoint, averaging)
+    for path in predicted.written:
         print(path)
+    if predicted.padded:
+        print(
+            f"note: {predicted.padded} of {len(options.images)} images were padded, since the images have more sizes "
+            "than the network is compiled for: their masks can differ a little from those of each image alone; name "
+            "images of at most eight sizes at once to avoid it",
+            file=sys.stderr,
+        )
 
 
 def _export(program: Program, options: Export) -> None:

@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 import jax
 import numpy as np
@@ -22,6 +22,13 @@ from .init import normalization
 from .scores import boundary_scores, by_class, majority_scores, scores
 from .sources import Images, batches_of, open_source
 from .study import C, DenseStudy, Scorer
+
+
+class Predicted(NamedTuple):
+    """The files written, and how many images were padded, to compile the network for few shapes."""
+
+    written: list[Path]
+    padded: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +67,7 @@ def evaluate(
     averaging: Averaging = PLAIN,
     boundary: float | None = None,
 ) -> Result:
-    """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json`.
+    """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json` with all that they depend on.
 
     With `boundary`, a fraction of the image's diagonal, those of the pixels within this distance of contours, too.
     """
@@ -80,6 +87,8 @@ def evaluate(
         "images": len(source),
         "checkpoint": checkpoint,
         "step": trained.step,
+        # None: the folder of the run's configuration.
+        "data_root": None if data_root is None else str(data_root),
         "averaging": dataclasses.asdict(averaging),
         **scores(counts.pixels),
         "majority": majority_scores(counts.pixels),
@@ -87,8 +96,38 @@ def evaluate(
     }
     if boundary is not None:
         result["boundary"] = boundary_scores(counts, boundary, names)
-    write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
+    write(_evaluation_file(folder, split), json.dumps(result, indent=2) + "\n")
     return result
+
+
+def read_evaluation(folder: Path, split: str) -> tuple[Path, dict[str, Any] | None]:
+    """Where the scores of a split are written, and those that are there; None for none, or for no readable ones."""
+    path = _evaluation_file(folder, split)
+    try:
+        return path, dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return path, None
+
+
+def setting(evaluation: Mapping[str, Any]) -> str:
+    """What the scores of a split depend on, in words."""
+    looks = evaluation.get("averaging", {})
+    words = [f"step {evaluation.get('step', 'unknown')}, checkpoint {evaluation.get('checkpoint', 'unknown')}"]
+    if looks.get("tile") is not None:
+        words.append("tiles of {} x {}".format(*looks["tile"]))
+    if list(looks.get("scales", [1.0])) != [1.0]:
+        words.append(f"scales {' '.join(f'{scale:g}' for scale in looks['scales'])}")
+    if looks.get("flip"):
+        words.append("mirrored, too")
+    if evaluation.get("boundary"):
+        words.append(f"with scores within {100 * evaluation['boundary']['distance']:g} % of contours")
+    if evaluation.get("data_root") is not None:
+        words.append(f"images in {evaluation['data_root']}")
+    return ", ".join(words)
+
+
+def _evaluation_file(folder: Path, split: str) -> Path:
+    return folder / f"evaluation-{split}.json"
 
 
 def predict(
@@ -98,8 +137,12 @@ def predict(
     out: Path,
     checkpoint: Checkpoint,
     averaging: Averaging = PLAIN,
-) -> list[Path]:
-    """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image."""
+) -> Predicted:
+    """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image.
+
+    An image is seen at its own size, whatever else is predicted with it, unless the images have more sizes than
+    `data.evaluation_batches` keeps.
+    """
     source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
     trained = read_run(study, folder, checkpoint)
 
@@ -108,12 +151,13 @@ def predict(
 
     compiled = jax.jit(apply, static_argnames="size")
     out.mkdir(parents=True, exist_ok=True)
-    written = []
+    written, padded = [], 0
     for batch in batches_of(study.view(trained.config, source), 1, normalization(trained.config.init)):
         index, seen = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
         height, width = source.size(index)
         # What is seen at its own size may be padded, to make few shapes; its mask then has the padding, too.
         size = batch["image"].shape[1:3] if seen == (height, width) else (height, width)
+        padded += size != (height, width)
         masks = compiled(trained.state.params, trained.state.model_state, batch["image"], size=size)
         mask = np.asarray(masks[0], np.uint8)[:height, :width]
         indexed = Image.fromarray(mask)
@@ -122,4 +166,4 @@ def predict(
         for picture, suffix in ((indexed, "mask"), (overlay, "overlay")):
             written.append(out / f"{source.name(index)}_{suffix}.png")
             picture.save(written[-1])
-    return written
+    return Predicted(written, padded)

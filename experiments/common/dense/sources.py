@@ -100,8 +100,8 @@ class Images:
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
         """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
-        image = data.read_image(self._paths[index], at_least)
-        return {"image": image, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
+        view = data.read_view(self._paths[index], at_least)
+        return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def name(self, index: int, /) -> str:
         """The name of the file, without its ending."""

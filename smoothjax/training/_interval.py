@@ -1,0 +1,81 @@
+"""The metrics of the running steps, and the guard against what is not finite."""
+
+import math
+import time
+from collections import deque
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._checkpoint import Checkpoints
+from ._state import TrainState
+
+# Steps given to the device before the host reads the metrics of an older one. With two, the device has always work
+# while the host prepares a batch, a NaN is seen two steps late, and no more than three batches wait in its memory.
+_IN_FLIGHT = 2
+
+
+class Interval:
+    """The metrics of the steps since the last log line, read two steps late."""
+
+    def __init__(self, checkpoints: Checkpoints):
+        self._checkpoints = checkpoints
+        self._unread: deque[tuple[int, dict[str, jax.Array]]] = deque()
+        self._read: list[dict[str, float]] = []
+        self.started = time.perf_counter()
+
+    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Takes the metrics of a step just dispatched and reads those of an older one."""
+        for value in metrics.values():
+            value.copy_to_host_async()
+        self._unread.append((step, metrics))
+        while len(self._unread) > _IN_FLIGHT:
+            self._read_one()
+
+    def read_all(self) -> None:
+        """Waits for the steps in flight."""
+        while self._unread:
+            self._read_one()
+
+    def means(self) -> dict[str, float]:
+        """The means over the interval, and its speed without evaluations and checkpoints; starts a new interval."""
+        self.read_all()
+        now, count = time.perf_counter(), len(self._read)
+        names = ["loss", *(name for name in self._read[0] if name != "loss")]  # jit sorts dicts; the loss comes first
+        means = {name: float(np.mean([values[name] for values in self._read])) for name in names}
+        means["steps_per_second"] = count / max(now - self.started, 1e-9)
+        self._read, self.started = [], now
+        return means
+
+    def _read_one(self) -> None:
+        step, metrics = self._unread.popleft()
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        for name, words in (("loss", "the loss"), ("grad_norm", "the norm of the gradient")):
+            if not math.isfinite(values[name]):
+                raise _not_finite(step, f"{words} is {values[name]} (loss {values['loss']:.4g})", self._checkpoints)
+        self._read.append(values)
+
+
+def check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Loss and gradient were finite; the update itself or a batch statistic may not be."""
+    for path, finite in jax.tree_util.tree_leaves_with_path(jax.device_get(_finite(state))):
+        if not finite:
+            what = f"state{jax.tree_util.keystr(path)} is no longer finite"
+            raise _not_finite(step, what, checkpoints)
+
+
+@jax.jit
+def _finite(state: TrainState) -> Any:
+    return jax.tree.map(lambda x: jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True, state)
+
+
+def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPointError:
+    checkpoints.wait()
+    saved = checkpoints.steps
+    good = f"step {saved[-1]}, {checkpoints.path(saved[-1])}" if saved else "none was saved before"
+    return FloatingPointError(
+        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate, look for "
+        "labels that are no class, or compute in float32; the same command then continues from that checkpoint"
+    )

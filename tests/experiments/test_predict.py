@@ -1,0 +1,56 @@
+"""A mask does not depend on what else is predicted, and the command tells where it may."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.common.dense.sources import Images
+from experiments.segmentation.__main__ import main
+from experiments.segmentation.config import Config, DataConfig, ModelConfig
+from experiments.segmentation.study import STUDY
+from smoothjax import data
+from smoothjax.data import _evaluation
+from tests.experiments.made_runs import save_untrained
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of no step, and images of three sizes."""
+    folder = tmp_path_factory.mktemp("predict")
+    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
+    save_untrained(STUDY, folder / "run", Config(model=model, data=DataConfig(name="shapes")))
+    for index, size in enumerate([(33, 40), (35, 40), (64, 48)]):
+        Image.fromarray(data.ShapesSource(length=1, size=size)[0]["image"]).save(folder / f"{index}.png")
+    return folder
+
+
+def _predicted(folder, indices, name):
+    """The mask of the first image when these are predicted together."""
+    images = [str(folder / f"{index}.png") for index in indices]
+    assert main(["predict", str(folder / "run"), *images, "--out", str(folder / name)]) == 0
+    with Image.open(folder / name / "0_mask.png") as mask:
+        assert mask.size == (40, 33)
+        return np.asarray(mask)
+
+
+def test_alone_and_among_others(folder, capsys, monkeypatch):
+    # The network is compiled for two sizes, so that the test need not compile it for eight.
+    monkeypatch.setattr(_evaluation, "_MOST_SHAPES", 2)
+    alone = _predicted(folder, [0], "alone")
+    np.testing.assert_array_equal(alone, _predicted(folder, [2, 0], "two"))
+    assert "padded" not in "".join(capsys.readouterr())
+    _predicted(folder, [0, 1, 2], "three")
+    captured = capsys.readouterr()
+    assert "note: 1 of 3 images were padded, since the images have more sizes than" in captured.err
+    assert len(captured.out.splitlines()) == 6
+
+
+def test_images_made_smaller_stay_in_their_place(tmp_path):
+    """As a network of one size sees them: a JPEG of one pixel more than the decoder's squares is not stretched."""
+    ramp = np.broadcast_to(np.linspace(0, 255, 65)[None, :, None], (65, 65, 3)).astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "a.jpg", quality=100)
+    source = Images([tmp_path / "a.jpg"], data.SHAPES)
+    assert source.read(0, (8, 8))["image"].shape == (9, 9, 3)
+    seen = data.ResizedSource(source, (8, 8))[0]["image"]
+    whole = data.resize({"image": data.read_image(tmp_path / "a.jpg"), "label": source[0]["label"]}, (8, 8))["image"]
+    assert np.abs(seen.astype(int) - whole).max() <= 5
