@@ -222,7 +222,10 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     if options.dry_run:
         say(dry_compare(study, options.config, options.methods, out))
         return
-    say(compare(study, options.config, options.methods, options.seeds, out))
+    text = compare(study, options.config, options.methods, options.seeds, out)
+    if text:  # only one process reports
+        run = out / f"{options.methods[-1]}-seed{options.seeds[0]}"
+        say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=run)}")
 
 
 def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:
@@ -256,13 +259,14 @@ def _presets(program: Program, command: str) -> str:
 def _usage(program: Program) -> str:
     own = [(f"{name} {command.arguments}", _summary(command)) for name, command in program.commands.items()]
     commands = [("train PRESET", Train.__doc__), ("compare PRESET", Compare.__doc__), *own]
+    width = max(24, *(len(call) + 2 for call, _ in commands))
     return f"""usage: {program.name} [COMMAND ...]
 
 {program.summary}
 Without a command: {" ".join(program.default)}, which takes a few minutes on two cores.
 
 commands:
-{chr(10).join(f"  {call:<24}{summary}" for call, summary in commands)}
+{chr(10).join(f"  {call:<{width}}{summary}" for call, summary in commands)}
 
 {_presets(program, "train")}
 

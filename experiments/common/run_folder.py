@@ -104,16 +104,25 @@ def describe_run(
     write(folder / CONFIG_FILE, yaml.safe_dump({"study": config.study, **to_dict(config)}, sort_keys=False))
 
 
+def _runs_in(folder: Path) -> list[str]:
+    return sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG_FILE}")) if folder.is_dir() else []
+
+
 def load_config(folder: Path, kind: type[Config]) -> Config:
     """Reads the configuration of a run.
 
     Raises:
-      FileNotFoundError: the folder holds no run; the message lists the runs beside it.
+      FileNotFoundError: the folder holds no run; the message lists the runs in it, or those beside it.
       ValueError: the file cannot be read as a configuration, or the run belongs to another study.
     """
     path = folder / CONFIG_FILE
     if not path.is_file():
-        runs = sorted(str(p.parent) for p in folder.parent.glob(f"*/{CONFIG_FILE}")) if folder.parent.is_dir() else []
+        if inside := _runs_in(folder):
+            raise FileNotFoundError(
+                f"{folder} is the folder of several runs, and itself holds no run ({CONFIG_FILE} is missing): name one "
+                f"of {', '.join(inside)}"
+            )
+        runs = _runs_in(folder.parent)
         beside = f"; runs beside it: {', '.join(runs)}" if runs else ""
         raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
     try:

@@ -119,6 +119,12 @@ def load_classes(path: str | Path) -> Classes:
         content = _parse(path)
         names, colors = _names_and_colors(content)
         return Classes(names, colors)
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
+        reason = error.problem or error.context
+        raise ValueError(
+            f"{path}{line}: cannot be read as YAML ({reason}); write one class a line, for example\n{CLASSES_EXAMPLE}"
+        ) from error
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -188,7 +188,8 @@ def fit(
                     if stopping:
                         checkpoints.wait()
                         where = checkpoints.path(step)
-                        say(f"stopped by {stop.signal.name} after step {step} of {total}, which is saved in {where}")
+                        saved = f"stopped by {stop.signal.name} after step {step} of {total}, which is saved in {where}"
+                        say(f"{saved}; the same command continues from there")
                         raise Stopped(128 + stop.signal)
                     interval.started += time.perf_counter() - paused
         checkpoints.wait()

@@ -74,7 +74,12 @@ def test_load_classes(tmp_path, name, text, expected):
         ("a.yaml", "", "expected a mapping or a list of classes, got NoneType"),
         ("a.yaml", "[]", "1 to 255 classes, got 0"),
         ("a.yaml", str(list("ab" * 128)), "1 to 255 classes, got 256"),
-        ("a.yaml", "{road: [1,", r"a\.yaml: while parsing"),
+        (
+            "a.yaml",
+            "road: [1, 2, 3]\ncar\n",
+            r"(?s)a\.yaml, line \d: cannot be read as YAML .*could not.*road: \[128, 64",
+        ),
+        ("a.yaml", "{road: [1,", r"a\.yaml, line 1: cannot be read as YAML"),
         ("a.json", "{", r"a\.json: Expecting property name"),
         ("a.txt", "road", r"read from \.yaml, \.yml or \.json, not from \.txt"),
     ],

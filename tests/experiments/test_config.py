@@ -151,6 +151,12 @@ def test_refuses_a_damaged_configuration(tmp_path, content, message):
         load_config(tmp_path, Config)
 
 
+def test_the_folder_of_a_comparison_names_its_runs(tmp_path):
+    describe_run(tmp_path / "none-seed0", Config())
+    with pytest.raises(FileNotFoundError, match=r"is the folder of several runs.*: name one of .*none-seed0"):
+        load_config(tmp_path, Config)
+
+
 def test_refuses_a_folder_that_holds_something_else(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(ValueError, match=r"is not empty and holds no run \(config.yaml is missing\)"):
@@ -254,6 +260,7 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
                 ("compare demo --out RUN --methods", "--methods and --seeds must name at least one each"),
                 ("evaluate RUN", "holds no run (config.yaml is missing)"),
                 ("predict RUN missing.jpg", "no such image: missing.jpg"),
+                ("predict RUN .", ".: a folder; name the images in it, such as ./*.jpg"),
                 ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
             ]
         ],

@@ -295,6 +295,8 @@ def test_adding_trains(tmp_path, capsys):
     assert "| mean squared error " in out
     assert "\n| always 1 " in out
     assert "accuracy" not in out.split("| method")[1]
+    following = f"python -m experiments.sequence evaluate {tmp_path / 'out'}/group_interaction-seed0"
+    assert out.endswith(f"show it. Next, for example:\n  {following}\n")
 
 
 @pytest.fixture(scope="module")

@@ -259,7 +259,7 @@ def test_images_that_cannot_be_read_are_told_at_once(compared, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "sample RUN", "reconstruct RUN [IMAGES...]"]),
+        ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "sample RUN", "reconstruct RUN [IMAGES...]  E"]),
         ("train --help", ["presets:", "demo", "celeba"]),
         ("train celeba --help", ["--data.root", "--model.upsampling", "--model.likelihood", "--optim.beta"]),
         ("compare demo --help", ["--methods", "(default: dcl ipixel_dcl fast_pixel_dcl)", "--seeds", "--out"]),

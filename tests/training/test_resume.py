@@ -111,7 +111,10 @@ def test_a_signal_saves_after_the_running_step(
     assert stopped.value.code == code
     assert signal.getsignal(number) is before
     where = tmp_path / "split" / "checkpoints" / "8"
-    assert f"stopped by {number.name} after step 8 of 14, which is saved in {where}" in capsys.readouterr().out
+    assert (
+        f"stopped by {number.name} after step 8 of 14, which is saved in {where}; the same command"
+        in capsys.readouterr().out
+    )
     assert _checkpoint_steps(tmp_path / "split") == [5, 8]
     split = toy.fit(tmp_path / "split", max_steps=14, iterator=_signal_at(-1, number, toy))
     whole = toy.fit(tmp_path / "whole", max_steps=14)

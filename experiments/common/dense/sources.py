@@ -81,6 +81,10 @@ class Images:
     """Images without labels, as a source for the pipeline of evaluation."""
 
     def __init__(self, paths: Sequence[Path], classes: data.Classes):
+        if folders := [str(path) for path in paths if path.is_dir()]:
+            raise IsADirectoryError(
+                f"{', '.join(folders)}: a folder; name the images in it, such as {folders[0]}/*.jpg"
+            )
         missing = [str(path) for path in paths if not path.is_file()]
         if missing:
             raise FileNotFoundError(f"no such image: {', '.join(missing)}")
