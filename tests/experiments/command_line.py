@@ -24,6 +24,12 @@ TINY = shlex.split(
     "--data.train-images 24 --data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
 )
 
+#: The methods of the study segmentation that are compared from end to end.
+TRAINED = ("none", "ss_conv")
+
+#: What the study sequence learns to write.
+TEXT = "the cat sat on the mat. a dog sat by the cat. they sat and sat, the dog and the cat. " * 3
+
 
 def start(*arguments: object, folder: Path, study: str = "segmentation") -> "subprocess.Popen[str]":
     """Starts ``python -m experiments.STUDY`` in a folder."""

@@ -1,11 +1,8 @@
 """Configurations: the paper's recipes, round trips, and choices that agree with the library."""
 
-import contextlib
 import dataclasses
 import importlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -32,10 +29,6 @@ METHODS = get_args(Method)
 
 def _module(study, name):
     return importlib.import_module(f"experiments.{study}.{name}")
-
-
-def _main(study, arguments):
-    return _module(study, "__main__").main(arguments)
 
 
 def test_choices_are_those_of_the_library():
@@ -117,20 +110,6 @@ def test_methods_and_labels_agree(study):
     assert [config.with_method(method).method for method in methods] == list(methods)
 
 
-def test_a_run_belongs_to_its_study(tmp_path, capsys):
-    """Files of the first study did not always say so."""
-    describe_run(tmp_path / "run", Config())
-    path = tmp_path / "run/config.yaml"
-    for text in (path.read_text(), path.read_text().replace("study: segmentation\n", "")):
-        path.write_text(text)
-        assert load_config(tmp_path / "run", Config) == Config()
-        assert _main("pixel_dcn", ["evaluate", str(tmp_path / "run")]) == 1
-        expected = "holds a run of the study segmentation: use python -m experiments.segmentation"
-        assert expected in capsys.readouterr().err
-        assert _main("pixel_dcn", ["train", "demo", "--run", str(tmp_path / "run"), "--batch-size", "8"]) == 1
-        assert expected in capsys.readouterr().err
-
-
 def test_a_folder_keeps_its_configuration(tmp_path):
     describe_run(tmp_path / "run", Config())
     other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
@@ -172,155 +151,3 @@ def test_refuses_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     with pytest.raises(PermissionError, match="is no folder that you may write to: name another with --run"):
         check_run(tmp_path / "new" / "run", Config())
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_help_imports_no_jax(repository, study):
-    """What makes ``--help`` answer at once."""
-    code = (
-        f"import sys; from experiments.{study}.__main__ import main\n"
-        "try: main(['train', 'demo', '--help'])\n"
-        "except SystemExit: pass\n"
-        "assert not {'jax', 'flax', 'numpy', 'matplotlib', 'grain'} & set(sys.modules), 'imported too early'"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True)
-
-
-def test_impossible_combinations_are_refused_before_devices_and_data(repository):
-    """In a process where JAX cannot even be imported."""
-    code = (
-        "import sys; sys.modules['jax'] = None\n"
-        "from experiments.segmentation.__main__ import main\n"
-        "arguments = ['--model.head', 'large_fov', '--model.head-rates', '1', '2', '--data.root', 'nowhere']\n"
-        "sys.exit(main(['train', 'camvid', *arguments]) + main(['compare', 'camvid', *arguments]))"
-    )
-    found = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
-    assert found.returncode == 2
-    assert found.stderr.count("error: --model.head large_fov has one rate, got the 2 of") == 2
-
-
-@pytest.mark.parametrize(
-    ("study", "arguments", "expected"),
-    [
-        ("segmentation", "--help", ["train PRESET", "evaluate RUN", "predict RUN IMAGES...", "examples:"]),
-        ("segmentation", "train --help", ["presets:", "demo", "camvid", "voc2012", "cityscapes"]),
-        ("segmentation", "train camvid --help", ["--data.root", "--model.smoothing", "--optim.rates.ss-conv"]),
-        ("segmentation", "compare demo --help", ["--methods", "--seeds", "--out", "in pixels"]),
-        ("segmentation", "predict --help", ["IMAGES", "--out", "--checkpoint"]),
-        ("pixel_dcn", "--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict RUN IMAGES..."]),
-        ("pixel_dcn", "compare --help", ["demo", "camvid", "voc2012-unet", "coco-unet", "voc2012-deeplab"]),
-        ("pixel_dcn", "train coco-unet --help", ["--data.size", "--model.upsampling", "--optim.power"]),
-        ("pixel_dcn", "compare demo --help", ["--methods", "(default: dcl ipixel_dcl", "--seeds", "--out"]),
-    ],
-)
-def test_help(capsys, study, arguments, expected):
-    with contextlib.suppress(SystemExit):
-        assert _main(study, arguments.split()) == 0
-    out = capsys.readouterr().out
-    for word in expected:
-        assert word in out
-
-
-@pytest.mark.parametrize(
-    ("study", "arguments", "message"),
-    [
-        ("segmentation", "trian demo", "unknown command 'trian': did you mean train?"),
-        ("segmentation", "train camvd", "unknown preset 'camvd': did you mean camvid?"),
-        ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of demo, camvid"),
-        ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
-        ("pixel_dcn", "compare demo --methods pixeldcl", "invalid choice 'pixeldcl'"),
-    ],
-)
-def test_suggests_what_was_meant(capsys, study, arguments, message):
-    with pytest.raises(SystemExit) as stop:
-        _main(study, arguments.split())
-    assert stop.value.code == 2
-    assert message in " ".join("".join(capsys.readouterr()).split())
-
-
-_EIGHT = "--batch-size 8 --eval-batch-size 8"
-
-
-@pytest.mark.parametrize(
-    ("study", "arguments", "message"),
-    [
-        *[
-            (study, arguments, message)
-            for study in STUDIES
-            for arguments, message in [
-                (
-                    f"train camvid --run RUN {_EIGHT}",
-                    "the data set camvid is not in data/camvid: make it there out of its archives with python -m",
-                ),
-                (f"train camvid --run RUN {_EIGHT} --data.root nowhere", "split 'train' of nowhere is incomplete"),
-                ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
-                ("train demo --run RUN --eval-batch-size 4", "try 8"),
-                ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),
-                ("train demo --run RUN --optim.learning-rate -1", "rate"),
-                ("compare demo --out RUN --methods", "--methods and --seeds must name at least one each"),
-                ("evaluate RUN", "holds no run (config.yaml is missing)"),
-                ("predict RUN missing.jpg", "no such image: missing.jpg"),
-                ("predict RUN .", ".: a folder; name the images in it, such as ./*.jpg"),
-                ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
-            ]
-        ],
-        *[
-            ("segmentation", f"{command} {options}", message)
-            for command in ("train demo --run RUN", "compare demo --out RUN")
-            for options, message in [
-                ("--coordinator here:1 --processes 2", "go together; missing --process-index"),
-                ("--coordinator here --processes 2 --process-index 0", "--coordinator must be HOST:PORT, got 'here'"),
-                ("--coordinator a:1 --processes 2 --process-index 2", "must be 0 .. processes - 1, got 2 of 2"),
-            ]
-        ],
-        *[
-            ("segmentation", f"train demo --run RUN {options}", message)
-            for options, message in [
-                (
-                    "--model.head large_fov --model.head-rates 6 12",
-                    "one rate, got the 2 of --model.head-rates: give one",
-                ),
-                ("--model.head duc --optim.loss-at full", "--model.head duc has no dilation rates, got 1 2 4 6 of"),
-                ("--model.head duc --model.head-rates None", "one in 64: add --optim.loss-at full"),
-                ("--optim.rates.drn 0", "--optim.rates.drn must be positive and finite, got 0"),
-                ("--model.head-rates 0 1", "must be ints from 1 on, got 0 1: try 6 12 18 24"),
-                ("--model.width 0", "--model.width must be at least 1, got 0: 64 is the published"),
-                ("--data.crop-size 97 129", "is larger than every scaled image, which has at most 122x122 pixels"),
-                ("--data.scale 0", "--data.scale must be positive and finite, got 0"),
-                ("--data.scale-range 1 0.5", "--data.scale-range must be 0 < low <= high, got 1.0 0.5"),
-                ("--data.val-images 0", "--data.val-images must be at least 1, got 0"),
-                ("--batch-size 8 --accumulate 3", "multiple of the 3 parts of --accumulate, got 8: try 9"),
-                ("--batch-size 8 --accumulate 2", "multiple of the 8 devices in 2 parts, got 8: try 16"),
-                ("--evaluate-images 0", "--evaluate-images must be at least 1, got 0: leave it out"),
-                ("--seed -1", "--seed must be 0 .. 2^32 - 1, got -1"),
-                ("--optim.rates.none 0", "--optim.rates.none must be positive and finite, got 0"),
-                ("--optim.momentum 1", "--optim.momentum must be in [0, 1), got 1"),
-                ("--optim.weight-decay -1", "--optim.weight-decay must be finite and not negative"),
-                ("--optim.class-weights 0 0", "--optim.class-weights must not be negative, nor all 0"),
-            ]
-        ],
-        (
-            "segmentation",
-            "train demo --run RUN --data.crop-size 0 9",
-            "--data.crop-size must be a positive height and width",
-        ),
-        ("segmentation", "train demo --run RUN --optim.label-smoothing 2", "--optim.label-smoothing must be in"),
-        ("segmentation", "train demo --run RUN --optim.class-weights 1 2", "one weight for each of the 8 classes"),
-        ("pixel_dcn", "train demo --run RUN --data.size 64 100", "got 64 100: try 64 96"),
-        ("pixel_dcn", "train demo --run RUN --data.size 0 64", "size must be a positive height and width in pixels"),
-        ("pixel_dcn", "train demo --run RUN --model.depth 1", "--model.depth must be at least 2, got 1"),
-        ("pixel_dcn", "train demo --run RUN --model.head-rates 1 2", "--model.head-rates is an option of DeepLab"),
-        (
-            "pixel_dcn",
-            "train demo --run RUN --model.network deeplab --model.head duc",
-            "--model.head duc leaves nothing to up-sample",
-        ),
-        ("pixel_dcn", "train demo --run RUN --optim.power 0", "--optim.power must be positive and finite"),
-        ("pixel_dcn", "train demo --run RUN --optim.learning-rate nan", "--optim.learning-rate must be positive"),
-    ],
-)
-def test_refuses_before_anything_is_written(capsys, tmp_path, study, arguments, message):
-    run = tmp_path / "run"
-    assert _main(study, [str(run) if word == "RUN" else word for word in arguments.split()]) == 1
-    assert message in capsys.readouterr().err
-    assert not run.exists()

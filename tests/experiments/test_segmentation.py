@@ -5,33 +5,14 @@ import os
 import shutil
 import signal
 import time
-from functools import partial
-from typing import Any, get_args
 
-import chex
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.network import Network
-from experiments.common.study import Comparison, Page
-from experiments.segmentation.__main__ import main
-from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig
-from experiments.segmentation.study import STUDY
 from smoothjax import data
 from tests.experiments.command_line import TINY, parameters, run, start
-
-METHODS = ("none", "ss_conv")
-
-
-def _shape(*shape, dtype: Any = jnp.float32):
-    return jax.ShapeDtypeStruct(shape, dtype)
-
-
-def _zeros(tree):
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+from tests.experiments.command_line import TRAINED as METHODS
 
 
 @pytest.fixture(scope="module")
@@ -61,96 +42,6 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
         with Image.open(report / picture) as image:
             assert min(image.size) > 300
             assert np.asarray(image.convert("L")).std() > 5
-
-
-@pytest.mark.parametrize("method", [method for method in get_args(Method) if method not in METHODS])
-def test_every_method_has_a_step_and_logits_of_every_pixel(method):
-    """Shapes alone, which costs no compilation: the gradient of the loss, logits in evaluation, and the counts."""
-    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
-    config = Config(model=model, data=DataConfig(name="shapes")).with_method(method)
-    graphs: list[Network] = []
-
-    def build():
-        graphs.append(STUDY.build_network(config, 8))
-        return graphs[0].params, graphs[0].model_state
-
-    params, state = jax.eval_shape(build)
-    loss_fn = STUDY.make_loss(config, graphs[0], 8)
-    batch = {"image": _shape(4, 33, 33, 3), "label": _shape(4, 33, 33, dtype=jnp.int32)}
-    gradient = jax.eval_shape(jax.grad(lambda *arguments: loss_fn(*arguments).loss_sum), params, state, batch)
-    chex.assert_trees_all_equal_shapes_and_dtypes(gradient, params)
-    logits = jax.eval_shape(partial(STUDY.logits, config, graphs[0]), params, state, _shape(2, 40, 37, 3))
-    assert logits.shape == (2, 40, 37, 8)
-    extra = STUDY.measure(config, _zeros(params), _zeros(params))["extra_parameters"]
-    assert (
-        extra
-        == {
-            "multigrid": 0,
-            "group_interaction": 4 * 16 + 4 * 256,
-            "average_filter": 0,
-            "gaussian_filter": 0,
-            "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),
-            "drn": 4 * (9 * 32 * 32 + 2 * 32),
-            "lfe": 3 * (9 * 32 * 32 + 2 * 32),
-            "duc": None,  # its run does not tell whether it stands for ASPP or LargeFOV
-        }[method]
-    )
-
-
-@pytest.mark.parametrize("head", ["aspp", "large_fov"])
-def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch, tmp_path):
-    """Which one that is, a comparison alone knows; smoothing is counted against the same head without it."""
-    model = ModelConfig(encoder="resnet18", width=4, head=head)
-    config = Config(model=model, data=DataConfig(name="shapes"))
-
-    def measured(variant):
-        params = jax.eval_shape(lambda: STUDY.build_network(variant, 8).params)
-        size = sum(leaf.size for leaf in jax.tree.leaves(params))
-        val = {"mean_iou": 0.5, "pixel_accuracy": 0.5}
-        return {**STUDY.measure(variant, _zeros(params), _zeros(params)), "parameters": size, "val": val,
-                "seconds_per_step": 1.0, "majority": val}  # fmt: skip
-
-    def extra(results):
-        comparison = Comparison(config, results, STUDY.labels, (0,), tmp_path, "")
-        rows = STUDY.report(comparison).table.splitlines()[2:-1]
-        return [row.split("|")[4].strip() for row in rows]
-
-    monkeypatch.setattr(STUDY, "page", lambda comparison, table, scored: Page(table, scored))
-    none, duc, both = (
-        measured(variant)
-        for variant in (config, config.with_method("duc"), config.with_method("duc").with_method("ss_conv"))
-    )
-    assert duc["parameters"] != none["parameters"]
-    assert extra({"none": [none], "duc": [duc]}) == ["0", f"{duc['parameters'] - none['parameters']:,}"]
-    assert extra({"duc": [duc]}) == ["-"]
-    assert both["extra_parameters"] == both["parameters"] - duc["parameters"] == 4 * 9 + 4 * 49
-
-
-def test_a_comparison_from_a_duc_trains_nothing_twice(tmp_path, capsys):
-    options = ["--model.head", "duc", "--model.head-rates", "None", "--optim.loss-at", "full", "--out"]
-    assert main(["compare", "demo", *options, str(tmp_path / "out"), "--methods", "none", "duc"]) == 1
-    assert "--methods none would be the method duc, which other options ask for" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_every_method_trains(tmp_path):
-    methods = get_args(Method)
-    options = ["--steps", "2", "--evaluate-every", "2", "--checkpoint-every", "2", "--methods", *methods]
-    out, _ = run("compare", "demo", *TINY, *options, folder=tmp_path)
-    table = out[out.index("| method") :].splitlines()[2 : 2 + len(methods)]
-    assert [row.split("|")[1].strip() for row in table] == [STUDY.labels[method] for method in methods]
-    for row in table:
-        *_, extra, _, rate, seconds = (cell.strip() for cell in row.strip("|").split("|"))
-        assert int(extra.replace(",", "")) >= 0
-        assert float(rate) == 0.05
-        assert float(seconds) > 0
-    image = tmp_path / "image.png"
-    Image.fromarray(np.zeros((37, 50, 3), np.uint8)).save(image)
-    duc = tmp_path / "runs/segmentation/demo/duc-seed0"
-    run("predict", duc, image, "--out", tmp_path / "out", folder=tmp_path)
-    with Image.open(tmp_path / "out/image_mask.png") as mask:
-        assert mask.size == (50, 37)
 
 
 def test_a_finished_comparison_is_not_trained_again(compared):
