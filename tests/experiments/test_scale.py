@@ -88,6 +88,9 @@ def test_recomputed_activations_are_not_kept() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    jax.__version_info__ < (0, 11), reason="XLA of jax 0.10 merges equal computations on CPU, the recomputed ones too"
+)
 def test_recomputed_activations_save_memory() -> None:
     """As the compiler counts it: 47 to 28 MiB of temporaries in a step of the demo on CPU, 141 to 51 with ResNet-50."""
     memory = {}
