@@ -26,6 +26,7 @@ Arms = dict[Arm, dict[int, Run]]
 _TITLE = ("study", "data.name", "init.source", "model.network", "model.encoder", "model.head", "steps", "batch_size")
 # Told wherever it is not so: what makes a run another experiment than its data set and network say.
 _USUAL = {"data.scale": 1.0, "model.precision": "float32", "model.width": 64}
+_EVERY = "every initial rate, differences at the same one"
 _INTERVALS = (
     "Differences are means over pairs of runs of the same seed, in brackets their 95 % confidence interval (Student's "
     "t). It covers seeds, not data sets; of many such intervals some miss the truth by chance."
@@ -62,8 +63,13 @@ def own_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], list[str]]
         if value(run, split, SCORES[run.config.study][0]) is None:
             remarks.append(f"{run.name} has no scores on {split}: {run.evaluate(split)}")
     for group in groups(known):
+        score = SCORES[group.study][0]
+        seen: set[Arm] = set()
         for protocol, arms in protocols(group).items():
-            tables += _tables(group, protocol, arms, split)
+            scored = [arm for arm in arms if _any(group, [arm], functools.partial(value, split=split, score=score))]
+            if set(scored) - seen or protocol != _EVERY:
+                tables += _tables(group, protocol, scored, split)
+            seen.update(scored)
         tables.append(_runs(group))
     return tables, remarks
 
@@ -125,7 +131,7 @@ def protocols(group: Group) -> dict[str, list[Arm]]:
         if len(shared) < 2:
             found.pop(next(iter(found)))
     if set(group.arms) - {arm for arms in found.values() for arm in arms}:
-        found["every initial rate, differences at the same one"] = list(group.arms)
+        found[_EVERY] = list(group.arms)
     return found
 
 

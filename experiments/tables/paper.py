@@ -1,6 +1,7 @@
 """Tables of the papers beside ours: of every row the published scores, ours, and the command behind them."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -97,9 +98,20 @@ def summary(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def made_by(name: str, runs: Sequence[Run]) -> str:
-    """The commands behind runs."""
-    commands = dict.fromkeys(run.start.get("command", "unknown command") for run in runs)
-    return f"{name}, made by {', '.join(f'`{command}`' for command in commands)}"
+    """The commands behind runs; those that differ in the seed alone are one loop."""
+    alike: dict[str, dict[int, str]] = {}
+    for run in runs:
+        command, seed = run.start.get("command", "unknown command"), run.config.seed
+        pattern = re.sub(rf"(--seed[ =]|seed){seed}\b", r"\1$seed", command)
+        alike.setdefault(pattern, {})[seed] = command
+    told = dict.fromkeys(_loop(pattern, commands) for pattern, commands in alike.items())
+    return f"{name}, made by {', '.join(f'`{command}`' for command in told)}"
+
+
+def _loop(pattern: str, commands: Mapping[int, str]) -> str:
+    if len(set(commands.values())) == 1:
+        return next(iter(commands.values()))
+    return f"for seed in {' '.join(map(str, sorted(commands)))}; do {pattern}; done"
 
 
 def _commit(run: Run) -> str:

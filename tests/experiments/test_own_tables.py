@@ -1,13 +1,12 @@
 """Tables of any runs: methods side by side, and against their baseline seed by seed."""
 
 import json
+import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import pytest
-import scipy.stats
 
 from experiments.segmentation.presets import PRESETS
 from experiments.sequence.presets import PRESETS as SEQUENCES
@@ -15,38 +14,12 @@ from experiments.tables.__main__ import main
 from experiments.tables.facts import with_options
 from experiments.tables.own import chosen_rate, groups
 from experiments.tables.runs import find
-from experiments.tables.statistics import paired_difference
 from tests.experiments.made_runs import evaluate, write
 
 
 def _camvid(method: str, seed: int, rate: float = 0.05, options: Any = MappingProxyType({})) -> Any:
     config = with_options(PRESETS["camvid"].config, {"optim.learning_rate": rate, "seed": seed, **options})
     return config.with_method(method)
-
-
-def test_paired_differences_find_what_spreads_hide():
-    """Seeds that are good or bad for all methods: means ± deviations overlap, pairs tell the methods apart."""
-    rng = np.random.default_rng(0)
-    luck = 3 * rng.standard_normal(5)
-    baseline = dict(enumerate(60 + luck))
-    method = dict(enumerate(60.5 + luck + 0.1 * rng.standard_normal(5)))
-    found = paired_difference(method, baseline)
-    assert found is not None
-    assert found.half_width is not None
-    unpaired = scipy.stats.ttest_ind(list(method.values()), list(baseline.values())).confidence_interval()
-    assert unpaired.low < 0 < found.mean - found.half_width
-    paired = scipy.stats.ttest_rel(list(method.values()), list(baseline.values())).confidence_interval()
-    np.testing.assert_allclose([found.mean - found.half_width, found.mean + found.half_width], paired, rtol=1e-9)
-
-
-def test_pairs_are_of_one_seed():
-    found = paired_difference({0: 1.0, 1: 5.0, 2: 4.0}, {1: 4.0, 2: 2.0, 3: 9.0})
-    assert found is not None
-    assert (found.mean, found.pairs) == (1.5, 2)
-    assert paired_difference({0: 1.0}, {1: 1.0}) is None
-    single = paired_difference({0: 1.0}, {0: 0.5})
-    assert single is not None
-    assert single.text() == "+0.5 (one pair)"
 
 
 @pytest.fixture
@@ -91,6 +64,32 @@ def test_rates_are_chosen_on_val_and_shown_on_test(compared, capsys):
     assert "1 x NVIDIA H100, x86_64, 16 cores" in out
     assert "0123456" in out
     assert "/home/me" not in out
+
+
+def test_rates_that_were_not_chosen_need_no_scores_on_test(compared, capsys):
+    """They stand in the table of val alone."""
+    write(compared / "low", _camvid("none", 0, 0.01), 0.4)
+    row = re.compile(r"^\| none +\| 0\.01 ", re.MULTILINE)
+    main([str(compared), "--own", "--split", "test"])
+    assert not row.search(capsys.readouterr().out.split(": runs")[0])
+    main([str(compared), "--own"])
+    assert row.search(capsys.readouterr().out.split(": runs")[0])
+
+
+def test_commands_that_differ_in_their_seed_are_one_loop(tmp_path, capsys):
+    for seed in (1, 0):
+        write(tmp_path / str(seed), _camvid("none", seed), 0.5)
+        start = {"command": f"train camvid --seed {seed} --steps {seed} --run runs/none-seed{seed}"}
+        (tmp_path / str(seed) / "environment.json").write_text(json.dumps([start]))
+    main([str(tmp_path), "--own"])
+    out = capsys.readouterr().out
+    assert "`train camvid --seed 0 --steps 0 --run runs/none-seed0`" in out  # another length: not alike
+    for seed in (1, 0):
+        start = {"command": f"train camvid --seed {seed} --steps 10 --run runs/none-seed{seed}"}
+        (tmp_path / str(seed) / "environment.json").write_text(json.dumps([start]))
+    main([str(tmp_path), "--own"])
+    loop = "for seed in 0 1; do train camvid --seed $seed --steps 10 --run runs/none-seed$seed; done"
+    assert f"none, made by `{loop}`" in capsys.readouterr().out
 
 
 def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path):
