@@ -25,10 +25,14 @@ def draw_predictions(
     columns = ["image", "labels", *masks]
     height, width = source.size(indices[0])
     cell = 1.7
+    names = [*source.classes.names, "ignored"]
+    # What fits below the images: a patch and the longest name, at 8 points.
+    legend_columns = max(1, min(6, len(names), int(cell * len(columns) / (0.55 + 0.07 * max(map(len, names))))))
+    legend_rows = -(-len(names) // legend_columns)
     figure, grid = plt.subplots(
         len(indices),
         len(columns),
-        figsize=(cell * len(columns), cell * len(indices) * height / width + 1.3),
+        figsize=(cell * len(columns), cell * len(indices) * height / width + 0.9 + 0.2 * legend_rows),
         squeeze=False,
         layout="constrained",
     )
@@ -42,12 +46,12 @@ def draw_predictions(
             axes.set_axis_off()
     for axes, name in zip(grid[0], columns, strict=True):
         axes.set_title(name, fontsize=9)
+    colors = [*source.classes.colors, white]
     patches = [
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="grey", label=name)
-        for name, (red, green, blue) in zip(source.classes.names, source.classes.colors, strict=True)
+        for name, (red, green, blue) in zip(names, colors, strict=True)
     ]
-    patches.append(Patch(facecolor="white", edgecolor="grey", label="ignored"))
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)), fontsize=8, frameon=False)
+    figure.legend(handles=patches, loc="outside lower center", ncols=legend_columns, fontsize=8, frameon=False)
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
     plt.close(figure)
