@@ -1,7 +1,7 @@
 """From runs to the table, the figures and the files."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,7 @@ def report(
     counts = sorted({entry["images"] for entry in described})
     data = ", ".join(dict.fromkeys(entry["data"] for entry in described))
     over = f"{' or '.join(map(str, counts))} validation images of the data set {data}"
-    tables = []
-    for number, (figure, (what, rate)) in enumerate(FIGURES.items(), 8):
+    for figure, (what, _) in FIGURES.items():
         arrays: dict[str, Any] = {}
         for index, field in enumerate(fields[figure]):
             arrays |= {
@@ -98,13 +97,22 @@ def report(
         np.savez_compressed(out / f"{figure}.npz", **arrays)
         title = f"Effective receptive field of {what}"
         draw(fields[figure], rows[figure], out / f"{figure}.png", title=title, note=f"mean over {over}")
-        tables.append(f"Figure {number}: {what}, phases of rate {rate}\n\n{_table(rows[figure])}")
     content = {"environment": environment("erf"), "size": list(size), "runs": list(described), "shares": SHARES, **rows}
     write(out / "erf.json", json.dumps(content, indent=2) + "\n")
     cut = any(row["cut"] for panel in rows.values() for row in panel)
     notes = ["* reaches the border of the map: a larger --size may show more of it"] if cut else []
     files = ", ".join(f"{figure}.png" for figure in FIGURES)
-    return "\n" + "\n\n".join([*tables, *notes, f"{out}/{files} show it; erf.json and .npz files have the numbers."])
+    return "\n" + "\n\n".join(
+        [*tables_of(rows), *notes, f"{out}/{files} show it; erf.json and .npz files have the numbers."]
+    )
+
+
+def tables_of(rows: Mapping[str, Any]) -> list[str]:
+    """A table for each figure, of the numbers in `erf.json`."""
+    return [
+        f"Figure {number}: {what}, phases of rate {rate}\n\n{_table(rows[figure])}"
+        for number, (figure, (what, rate)) in enumerate(FIGURES.items(), 8)
+    ]
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

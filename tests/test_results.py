@@ -1,0 +1,62 @@
+"""No number of RESULTS.md, or of the README's tables of results, is typed by hand: all are printed from stored runs."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.erf.study import tables_of
+from experiments.tables.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "experiments/RESULTS.md"
+STORED = sorted((ROOT / "experiments/results").glob("*.json"))
+
+
+def _plain(text: str) -> str:
+    """Without the padding of cells."""
+    return re.sub(r"-{3,}", "---", re.sub(r" +\|", " |", text))
+
+
+def _commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", RESULTS.read_text(), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if "experiments.tables experiments/results" in line]
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_tables_are_what_their_command_prints(monkeypatch, capsys, command):
+    monkeypatch.chdir(ROOT)
+    assert main(shlex.split(command)[3:]) == 0
+    page = _plain(RESULTS.read_text())
+    for part in _plain(capsys.readouterr().out).split("\n\n"):
+        assert part.lstrip("#") in page
+
+
+def test_every_stored_file_is_shown():
+    text = RESULTS.read_text()
+    assert STORED
+    for path in STORED:
+        assert f"experiments/results/{path.name}" in text
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_stored_results_are_small_and_name_no_machine(path):
+    text = path.read_text()
+    assert len(text) < 1_000_000
+    assert not re.search(r'"[^"]*(/home/|/tmp/|/root/|/work/)', text)
+
+
+def test_receptive_fields_are_those_measured():
+    page = _plain(RESULTS.read_text())
+    for table in tables_of(json.loads((ROOT / "experiments/results/erf.json").read_text())):
+        assert _plain(table) in page
+
+
+def test_the_tables_of_the_readme_are_excerpts():
+    """Every row of results in the README is a row of RESULTS.md."""
+    section = _plain((ROOT / "README.md").read_text()).split("## What you get")[1].split("\n## ")[0]
+    rows = {line for line in section.splitlines() if line.startswith("| ") and "---" not in line}
+    assert len(rows) >= 12
+    assert rows <= set(_plain(RESULTS.read_text()).splitlines())
