@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .formats import Format
+from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
 _NAMES: tuple[Name, ...] = ("1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2")
@@ -36,14 +36,14 @@ class Options:
     """Tables: 1 to 6 of Wang & Ji (KDD 2018), pixel-1 and pixel-2 of Gao et al. (2017)."""
     own: bool = False
     """Whether to put any runs side by side instead: methods, means over seeds, paired differences to the baseline."""
-    split: str = "val"
-    """With --own, the split that is shown: val, or test where `evaluate RUN --split test` has scored it."""
+    split: Literal["train", "val", "test"] = "val"
+    """With --own, the split that is shown: val, or another where `evaluate RUN --split SPLIT` has scored it."""
     timing: Path | None = None
     """Measurements for pixel-2: what `python -m experiments.timing networks --json FILE` writes."""
     format: Format = field(default="markdown")
     """Of what is printed."""
     out: Path | None = None
-    """File for the tables, instead of printing them."""
+    """File for the tables, instead of printing them; of CSV one for each table, numbered."""
     json: Path | None = None
     """File for the results of all runs with seeds, commands, commits and machines; small enough to be committed."""
 
@@ -52,11 +52,12 @@ def main(arguments: Sequence[str]) -> int:
     """Prints tables; returns the exit status."""
     options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.tables")
     try:
-        text, remarks = _tables(options)
+        tables, remarks = _tables(options)
         if options.out is None:
-            print(text)
+            print(render(tables, options.format))
         else:
-            options.out.write_text(text + "\n")
+            for path, part in _files(options.out, tables, options.format):
+                path.write_text(render(part, options.format) + "\n")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,9 +66,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _tables(options: Options) -> tuple[str, list[str]]:
+def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, list[Table]]]:
+    """Which tables go where: a CSV file has rows of one width."""
+    if form != "csv" or len(tables) == 1:
+        return [(out, tables)]
+    return [(out.with_stem(f"{out.stem}-{number}"), [table]) for number, table in enumerate(tables, 1)]
+
+
+def _tables(options: Options) -> tuple[list[Table], list[str]]:
     from .cells import TIMING
-    from .formats import render
     from .own import own_tables
     from .paper import paper_tables
     from .runs import find, save
@@ -75,10 +82,10 @@ def _tables(options: Options) -> tuple[str, list[str]]:
 
     default = Path("runs")
     found = find(options.runs or ((default,) if default.is_dir() else ()))
+    if not found.runs and (options.own or options.json is not None):
+        left_out = f" ({'; '.join(found.remarks)})" if found.remarks else ""
+        raise ValueError(f"no finished run{left_out}: name the folders that hold them")
     if options.own:
-        if not found.runs:
-            left_out = f" ({'; '.join(found.remarks)})" if found.remarks else ""
-            raise ValueError(f"no finished run{left_out}: name the folders that hold them")
         tables, remarks = own_tables(found.runs, options.split)
     else:
         tables, remarks = paper_tables([name for name in options.table if name != TIMING], found.runs)
@@ -86,7 +93,7 @@ def _tables(options: Options) -> tuple[str, list[str]]:
             tables.append(timing_table(options.timing))
     if options.json is not None:
         save(found.runs, options.json)
-    return render(tables, options.format), [*found.remarks, *remarks]
+    return tables, [*found.remarks, *remarks]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,18 +52,30 @@ def _scores(name: str, mine: Rows) -> Table:
     columns = list(mine[0][0].scores)
     rows = []
     for cell, runs in mine:
-        ours = [run_scores(run) for run in runs]
-        values = {column: [scores[column] for scores in ours if column in scores] for column in columns}
         digits = cell.setting.digits
         rows.append((cell.row, "published", *(f"{cell.scores[column]:.{digits}f}" for column in columns)))
-        rows.append(("", "ours", *(_mean(values[column], digits) for column in columns)))
-        if len(runs) > 1:
-            rows.append(("", "± over seeds", *(deviation(values[column], digits) for column in columns)))
-        if runs:
-            rows.append(("", "difference", *(_difference(values[x], cell.scores[x], digits) for x in columns)))
+        for label, same in by_weights(runs).items() or [("ours", [])]:
+            ours = [run_scores(run) for run in same]
+            values = {column: [scores[column] for scores in ours if column in scores] for column in columns}
+            rows.append(("", label, *(_mean(values[column], digits) for column in columns)))
+            if len(same) > 1:
+                rows.append(("", "± over seeds", *(deviation(values[column], digits) for column in columns)))
+            if same:
+                rows.append(("", "difference", *(_difference(values[x], cell.scores[x], digits) for x in columns)))
     parts = dict.fromkeys(cell.setting.title for cell, _ in mine)
     notes = (f"{'; '.join(parts)}. In percent, on val, once per image.",)
     return Table(f"{TITLES[name]}", ("model", "", *columns), tuple(rows), notes)
+
+
+def by_weights(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by the published weights that they start from: what differs between two of them is not a spread of seeds."""
+    found: dict[tuple[Any, Any], list[Run]] = {}
+    for run in runs:
+        mine = facts(run.config)
+        found.setdefault((mine.get("init.source"), mine.get("init.checkpoint")), []).append(run)
+    if len(found) == 1:
+        return {"ours": list(runs)}
+    return {f"ours, {source} {checkpoint}": same for (source, checkpoint), same in found.items()}
 
 
 def _runs(name: str, mine: Rows) -> Table:
@@ -74,8 +87,9 @@ def _runs(name: str, mine: Rows) -> Table:
             rows.append((cell.row, "none", "-", rate, "-", "-", "-"))
             notes.append(f"{cell.row}, no run yet; fill it with `{cell.command()}`")
             continue
-        rows.append((cell.row, *summary(runs)))
-        notes.append(made_by(cell.row, runs))
+        for same in by_weights(runs).values():
+            rows.append((cell.row, *summary(same)))
+            notes.append(made_by(cell.row, same))
         missing = [run for run in runs if set(cell.scores) - set(run_scores(run))]
         notes += [f"{run.name} lacks scores of each class; add them with `{run.evaluate(_SPLIT)}`" for run in missing]
     return Table(f"Runs of {TITLES[name]}", ("model", *SUMMARY), tuple(rows), tuple(notes))

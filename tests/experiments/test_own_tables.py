@@ -92,12 +92,18 @@ def test_commands_that_differ_in_their_seed_are_one_loop(tmp_path, capsys):
     assert f"none, made by `{loop}`" in capsys.readouterr().out
 
 
-def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path):
+def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
     for seed, rate in ((0, 0.05), (1, 0.1)):
         write(tmp_path / str(rate), _camvid("none", seed, rate), 0.5)
     (group,) = groups(find([tmp_path]).runs)
-    with pytest.raises(ValueError, match=r"the initial rates 0.05, 0.1 of none have no seed in common.*train one seed"):
+    told = "the initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
+    with pytest.raises(ValueError, match=told):
         chosen_rate(group, "none")
+    write(tmp_path / "short", _camvid("none", 0, options={"steps": 10}), 0.5)
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert told in err
+    assert "10 steps of 8; one initial rate; val" in out
 
 
 def test_settings_are_not_mixed(tmp_path):

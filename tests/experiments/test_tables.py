@@ -152,6 +152,36 @@ def test_other_recipes_fill_no_row(tmp_path, capsys):
     assert f"`python -m experiments.segmentation evaluate {tmp_path}/torchvision --split val`" in out
 
 
+def test_runs_from_different_weights_are_not_a_spread_of_seeds(tmp_path, capsys):
+    cell = _cell("2", "SS Conv")
+    for name, score in (("slim", 0.70), ("torchvision", 0.76)):
+        options = {"init.source": name, "init.checkpoint": Path(f"/w/{name}.npz")}
+        write(tmp_path / name, _recipe(cell, options), score)
+    assert main([str(tmp_path), "--table", "2"]) == 0
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    means = {line[1]: line[-1] for line in lines if len(line) > 20 and line[1].startswith("ours, ")}
+    assert means == {"ours, slim slim.npz": "70.0", "ours, torchvision torchvision.npz": "76.0"}
+    assert [line[:2] for line in lines if line[0:1] == ["SS Conv"] and len(line) == 7] == [["SS Conv", "0"]] * 2
+
+
+def test_kept_results_are_not_replaced_by_none(tmp_path, capsys):
+    (tmp_path / "kept.json").write_text("kept")
+    (tmp_path / "runs").mkdir()
+    assert main([str(tmp_path / "runs"), "--json", str(tmp_path / "kept.json")]) == 1
+    assert "no finished run: name the folders that hold them" in capsys.readouterr().err
+    assert (tmp_path / "kept.json").read_text() == "kept"
+
+
+def test_a_csv_file_has_one_table(tmp_path):
+    for seed in (0, 1):
+        write(tmp_path / f"runs/{seed}", _recipe(_cell("2", "SS Conv"), seed=seed), 0.5)
+    assert main([str(tmp_path / "runs"), "--table", "2", "--format", "csv", "--out", str(tmp_path / "t.csv")]) == 0
+    widths = {
+        path.name: np.loadtxt(path, str, delimiter=",", quotechar='"').shape[1] for path in tmp_path.glob("*.csv")
+    }
+    assert widths == {"t-1.csv": 24, "t-2.csv": 7}
+
+
 def test_a_row_without_a_run_tells_the_command(capsys, tmp_path):
     assert main([str(tmp_path), "--table", "4"]) == 0
     out = capsys.readouterr().out
