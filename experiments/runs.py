@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 def _study(run: Path) -> str:
     try:
         return yaml.safe_load((run / CONFIG_FILE).read_text()).get("study", FIRST_STUDY)
-    except (yaml.YAMLError, AttributeError):
+    except (yaml.YAMLError, AttributeError, ValueError):
         return "unreadable"
 
 
@@ -58,11 +58,15 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     options = {run: _flat(to_dict(config)) for run, config in configs.items()}
     names = dict.fromkeys(name for values in options.values() for name in values)
     differing = [name for name in names if len({json.dumps(values.get(name)) for values in options.values()}) > 1]
-    rows = [
-        [str(run.relative_to(folder)), config.method, _step(run, config.steps), _best(run)]
-        + [str(options[run].get(name)) for name in differing]
-        for run, config in configs.items()
-    ]
+    rows = []
+    for run, config in configs.items():
+        try:
+            step = _step(run, config.steps)
+        except ValueError as error:
+            step = f"unknown of {config.steps:,}"
+            unreadable.append(str(error))
+        values = [str(options[run].get(name)) for name in differing]
+        rows.append([str(run.relative_to(folder)), config.method, step, _best(run), *values])
     table = [align(["run", "method", "step", "best", *differing], rows)] if rows else []
     return "\n".join([f"{study}:", *table, *unreadable])
 
@@ -77,7 +81,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _step(run: Path, steps: int) -> str:
     if (run / RESULT_FILE).exists():
         return f"{steps:,}, finished"
-    return f"{max((line['step'] for line in read_log(run)), default=0):,} of {steps:,}"
+    return f"{max((line.get('step', 0) for line in read_log(run)), default=0):,} of {steps:,}"
 
 
 def _best(run: Path) -> str:
@@ -85,7 +89,7 @@ def _best(run: Path) -> str:
     for path in sorted(run.glob("checkpoints/*/summary/metadata"), key=_number, reverse=True):
         try:
             best = json.loads(path.read_text())["best"]
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue
         return f"{best.get('metric', '')} {best['value']:.4g} at {best['step']:,}".strip() if best else "-"
     return "-"

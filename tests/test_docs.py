@@ -80,6 +80,15 @@ def test_commands_are_understood(page, capsys):
                 program.main(words)
 
 
+@pytest.mark.parametrize("page", [README, ROOT / "docs/pages/guides/devices.md"], ids=lambda path: path.name)
+def test_commands_of_many_devices_share_the_batch(page):
+    """The batch of a preset may be odd: that of Cityscapes is 3, as in the paper."""
+    commands = re.findall(r"python -m experiments.*?(?:--distributed|--coordinator).*", page.read_text())
+    assert commands
+    for command in commands:
+        assert [int(size) % 8 for size in re.findall(r"--batch-size (\d+)", command)] == [0], command
+
+
 def test_every_program_has_its_line():
     seen = {module for module, _ in _commands(README)}
     assert {*(f"experiments.{name}" for name in STUDIES), "experiments.timing", "experiments.erf"} <= seen

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from .cluster import Cluster
-from .config import RunConfig, command_of
+from .config import RunConfig, check_comparison, command_of
 
 if TYPE_CHECKING:
     from .study import Study
@@ -73,7 +73,7 @@ class Evaluate:
     checkpoint: Literal["best", "latest"] = "latest"
     """Best on the whole validation split, or latest."""
     data_root: Path | None = None
-    """Folder of the data set, where it has moved since."""
+    """Folder of the data set, where it has moved since; scores of another data set have a file of their own."""
 
 
 @dataclass(frozen=True)
@@ -147,14 +147,16 @@ def main(program: Program, arguments: Sequence[str]) -> int:
     return status_of(run)
 
 
-def status_of(run: Callable[[], None]) -> int:
+def status_of(
+    run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
+) -> int:
     """Runs a command; returns its exit status. What a user can mend is told in a sentence, the rest by a traceback."""
     try:
         run()
     except KeyboardInterrupt:
-        print("\nstopped; the same command continues from the last checkpoint", file=sys.stderr)
+        print(f"\n{stopped}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -183,6 +185,7 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     config = options.config
     folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     config.validate()
+    config.check_given(program.presets[preset].config)
     options.cluster.join()
     study = program.load()
     from smoothjax.training import say
@@ -200,17 +203,9 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
 
 
 def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
-    if not options.methods or not options.seeds:
-        raise ValueError("--methods and --seeds must name at least one each")
-    for method in options.methods:
-        variant = options.config.with_method(method)
-        if variant.method != method:
-            raise ValueError(
-                f"--methods {method} would be the method {variant.method}, which other options ask for: name "
-                f"{variant.method} in its place, or leave out the option that makes it so (such as --model.head "
-                f"{variant.method})"
-            )
-        variant.validate()
+    original = program.presets[preset].config
+    check_comparison(options.config, original, options.methods, options.seeds)
+    options.config.check_given(original)
     options.cluster.join()
     study = program.load()
     from smoothjax.training import say

@@ -11,20 +11,29 @@ from smoothjax import training
 
 from .config import RunConfig
 from .curves import draw_curves
+from .identity import check_data
 from .report import write_report
 from .run_folder import REPORT_FILE, read_log
 from .study import Comparison, Page, Result, Study
-from .train import train
+from .train import check, train
 
 
 def compare(study: Study[Any], config: RunConfig, methods: Sequence[str], seeds: Sequence[int], out: Path) -> str:
-    """Trains what is not trained yet, then writes `report.md`, `report.json` and figures; returns what to print."""
+    """Trains what is not trained yet, then writes `report.md`, `report.json` and figures; returns what to print.
+
+    Every folder is looked at first: a conflict is not found hours later, when its turn comes.
+    """
     comparison = Comparison(config, {method: [] for method in methods}, study.labels, seeds, out, study.title(config))
-    for seed in seeds:
-        for method in methods:
-            folder = comparison.folder(method, seed)
-            training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")
-            comparison.results[method].append(train(study, comparison.variant(method, seed), folder))
+    runs = [(method, seed) for seed in seeds for method in methods]
+    for run in runs:
+        check(comparison.variant(*run), comparison.folder(*run))
+    described = study.describe_data(config)  # methods and seeds share the data
+    for run in runs:
+        check_data(comparison.folder(*run), described)
+    for method, seed in runs:
+        folder = comparison.folder(method, seed)
+        training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")
+        comparison.results[method].append(train(study, comparison.variant(method, seed), folder, described=described))
     if jax.process_index() > 0:
         return ""  # one process reports
     page = _write(study, comparison)

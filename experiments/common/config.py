@@ -1,13 +1,30 @@
 """What every run has: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
+import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import tyro
 
 # On the command line it is --precision, wherever in the configuration a study keeps it.
 Precision = Annotated[Literal["float32", "bf16"], tyro.conf.arg(name="precision", prefix_name=False)]
+
+#: Height and width in pixels, or None. Of a plain `tuple[int, int] | None` tyro would take the images that follow for
+#: further numbers.
+Size = Annotated[
+    tuple[int, int] | None,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=2,
+        metavar="H W",
+        instance_from_str=lambda words: (int(words[0]), int(words[1])),
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["none"] if value is None else [str(number) for number in value],
+    ),
+]
+
+C = TypeVar("C", bound="RunConfig")
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,7 @@ class RunConfig(ABC):
     accumulate: int = 1
     """Parts of a batch that are computed one after the other, to save memory; each is normalised by itself."""
     eval_batch_size: int = 4
-    """Images evaluated together, over all devices."""
+    """Images evaluated together, over all devices; rounded up to a multiple of their number."""
     log_every: int = 20
     """Updates between log lines."""
     evaluate_every: int = 1000
@@ -75,6 +92,14 @@ class RunConfig(ABC):
         )
         require(0 <= self.seed < 2**32, f"--seed must be 0 .. 2^32 - 1, got {self.seed}: try 0")
 
+    def check_given(self, preset: Any) -> None:
+        """Refuses options that this run would ignore, where they are not those of the preset that it began from.
+
+        Raises:
+          ValueError: there is one; the message has a suggestion.
+        """
+        del preset  # most studies have no such options
+
 
 def require(holds: bool, message: str) -> None:
     """Raises ValueError with the message unless the condition holds."""
@@ -90,6 +115,62 @@ def require_positive(**values: float) -> None:
             0 < value < float("inf"),
             f"--{option} must be positive and finite, got {value}: leave it out for the preset's",
         )
+
+
+def fill_devices(config: C, devices: int) -> C:
+    """The configuration with its evaluation batch rounded up, so that every device has an equal share of it.
+
+    The surplus is filled up with images that do not count: any run can be scored on any number of devices.
+    """
+    return dataclasses.replace(config, eval_batch_size=-(-config.eval_batch_size // devices) * devices)
+
+
+def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str], seeds: Sequence[int]) -> None:
+    """Refuses a comparison of other runs than are asked for; `preset` is the configuration that it began from.
+
+    Raises:
+      ValueError: there is nothing to compare, a method or a seed is there twice, or an option would be ignored.
+    """
+    require(bool(methods) and bool(seeds), "--methods and --seeds must name at least one each")
+    for option, values in (("methods", methods), ("seeds", seeds)):
+        repeated = [str(value) for value in dict.fromkeys(values) if list(values).count(value) > 1]
+        require(
+            not repeated,
+            f"--{option} must name each once, got {' '.join(repeated)} more than once: a run counted twice would hide "
+            "the spread",
+        )
+    for seed in seeds:
+        require(0 <= seed < 2**32, f"--seeds must be 0 .. 2^32 - 1, got {seed}: try 0")
+    require(
+        config.seed == preset.seed,
+        f"--seed {config.seed} is an option of train, compare has several: write --seeds {config.seed} in its place",
+    )
+    # The same run, unless an option says what --methods is about to say otherwise.
+    for option, value in _differences(config, config.with_method(preset.method)):
+        raise ValueError(
+            f"--{option} {value} is an option of train, compare trains each of --methods: leave it out, and write "
+            f"--methods {config.method}"
+        )
+    for method in methods:
+        variant = config.with_method(method)
+        require(
+            variant.method == method,
+            f"--methods {method} would be the method {variant.method}, which other options ask for: name "
+            f"{variant.method} in its place, or leave out the option that makes it so (such as --model.head "
+            f"{variant.method})",
+        )
+        variant.validate()
+
+
+def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Options by which two configurations differ, with the values of the first."""
+    for field in dataclasses.fields(one):
+        mine, its = getattr(one, field.name), getattr(other, field.name)
+        option = prefix + field.name.replace("_", "-")
+        if dataclasses.is_dataclass(mine):
+            yield from _differences(mine, its, f"{option}.")
+        elif mine != its:
+            yield option, mine
 
 
 def command_of(study: str) -> str:

@@ -62,7 +62,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
             "--run (or --out)"
         )
     if (folder / CONFIG_FILE).exists():
-        differences = _differences(to_dict(load_config(folder, type(config))), to_dict(config))
+        differences = _differences(to_dict(load_config(folder, type(config))), to_dict(config), _free(folder))
         if differences:
             raise ValueError(
                 f"{folder} holds a run of another configuration; it differs in\n  "
@@ -73,34 +73,23 @@ def check_run(folder: Path, config: RunConfig) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
-def check_data(folder: Path, described: Mapping[str, Any]) -> None:
-    """Refuses to continue a run on other data; `described` is what `describe_run` writes about them, if anything.
-
-    Raises:
-      ValueError: the folder holds a run on other data; the message names both.
-    """
-    before = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
-    if before and described and any(before.get(key) != described[key] for key in described if key != "name"):
-        raise ValueError(
-            f"{folder} holds a run on other data: it has learnt {before.get('name')} with the SHA-256 "
-            f"{before.get('sha256')}, and {described['name']} has {described.get('sha256')}: name the first one, or "
-            "another folder with --run (or --out)"
-        )
-
-
 def describe_run(
     folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes what a run is into its folder: configuration, classes, data, and the environment of every start."""
+    """Writes what a run is into its folder: configuration, classes, data, and the environment of every start.
+
+    What is known of classes and data stays as it was at the first start; a later one adds what is missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ENVIRONMENT_FILE
     starts = json.loads(path.read_text()) if path.exists() else []
     write(path, json.dumps([*starts, environment(config.study)], indent=2) + "\n")
-    if classes is not None:
+    if classes is not None and not (folder / CLASSES_FILE).exists():
         colors = {name: list(color) for name, color in zip(classes.names, classes.colors, strict=True)}
         write(folder / CLASSES_FILE, yaml.safe_dump(colors, sort_keys=False, default_flow_style=None))
     if described:
-        write(folder / DATA_FILE, json.dumps(described, indent=2) + "\n")
+        before = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
+        write(folder / DATA_FILE, json.dumps({**described, **before}, indent=2) + "\n")
     write(folder / CONFIG_FILE, yaml.safe_dump({"study": config.study, **to_dict(config)}, sort_keys=False))
 
 
@@ -170,13 +159,22 @@ def _typed(hint: Any, value: Any) -> Any:
     return Path(value) if hint is Path else value
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+def _free(folder: Path) -> set[str]:
+    """What may change of this run. The split that it was trained on is known where it has been kept.
+
+    Then its data tell another one apart (`identity.check_data`), and it may be named that was the default before.
+    """
+    known = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
+    return FREE | ({"data.train_split"} if "train_split" in known else set())
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], free: set[str], prefix: str = "") -> list[str]:
     lines = []
     for name in {**old, **new}:
         then, now = old.get(name), new.get(name)
         if isinstance(then, dict) and isinstance(now, dict):
-            lines += _differences(then, now, f"{prefix}{name}.")
-        elif then != now and prefix + name not in FREE:
+            lines += _differences(then, now, free, f"{prefix}{name}.")
+        elif then != now and prefix + name not in free:
             lines.append(f"{prefix}{name}: {then} there, {now} now")
     return lines
 
@@ -239,6 +237,27 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl`."""
+    """The lines of a run's `metrics.jsonl`, but for a last one that a kill has torn.
+
+    Raises:
+      ValueError: another line is damaged.
+    """
     path = folder / LOG_FILE
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    entries = [_entry(line) for line in lines]
+    if entries and entries[-1] is None:
+        entries.pop()
+    if None in entries:
+        raise ValueError(
+            f"line {1 + entries.index(None)} of {path} is damaged, it must hold a JSON object: restore the file, or "
+            "delete the line"
+        )
+    return [entry for entry in entries if entry is not None]
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:  # those of JSON and UTF-8, too
+        return None
+    return content if isinstance(content, dict) else None

@@ -147,9 +147,10 @@ class Study(ABC, Generic[C]):
         """Opens the data and builds the network; whatever is wrong is found here, before anything is written."""
 
     def describe_data(self, config: C) -> Mapping[str, Any]:
-        """What the run folder keeps of the data, where the configuration leaves open what they are.
+        """What the run folder keeps of data and initial weights, where the configuration says no more than where.
 
-        A run is continued on the same alone; `"name"`, what messages call the data, may change.
+        A finished run is shown, and an unfinished one continued, on the same alone: see `identity.check_data`. So it
+        tells contents, not places, and is cheap; an entry `"name"`, what messages call the thing, may change.
         """
         return {}
 

@@ -15,20 +15,29 @@ from smoothjax import nn, training
 
 from .config import RunConfig
 from .cost import compare_steps, describe_step
+from .identity import check_data
 from .mirror import check_mirror, open_mirror
 from .network import count
-from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_data, check_run, describe_run, read_log, read_object, write
+from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, read_object, write
 from .study import Evaluation, Job, Result, Study
 
 
-def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool = True) -> Result:
+def train(
+    study: Study[Any],
+    config: RunConfig,
+    folder: Path,
+    *,
+    described: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Result:
     """Trains a run, or continues the one in the folder; returns its result, also written to `result.json`.
 
-    Whatever is wrong with the configuration or the data is found before anything is compiled. Several processes (see
-    `cluster`) call it alike and need to see the same folder; process 0 writes all but the checkpoints.
+    `described` is what `Study.describe_data` tells, if the caller knows it already. Whatever is wrong with the
+    configuration or the data is found before anything is compiled. Several processes (see `cluster`) call it alike and
+    need to see the same folder; process 0 writes all but the checkpoints.
     """
-    mesh = _check(config, folder)
-    described = study.describe_data(config)
+    mesh = check(config, folder)
+    described = study.describe_data(config) if described is None else described
     check_data(folder, described)
     finished = (folder / RESULT_FILE).exists()
     # Process 0 is about to write there: the others have looked before.
@@ -96,7 +105,7 @@ def train(study: Study[Any], config: RunConfig, folder: Path, *, progress: bool 
 
 def dry_run(study: Study[Any], config: RunConfig, folder: Path) -> str:
     """Compiles the step of a run and describes it; trains nothing, writes nothing."""
-    mesh = _check(config, folder)
+    mesh = _check_dry(config, folder)
     job = study.prepare(config, mesh, progress=False)
     training.say("compiling the training step")
     return describe_step(job, config, mesh)
@@ -112,7 +121,7 @@ def dry_compare(study: Study[Any], config: RunConfig, methods: Sequence[str], fo
     jobs, mesh = {}, training.data_mesh()
     for method in methods:
         variant, label = config.with_method(method), study.labels[method]
-        mesh = _check(variant, folder / f"{method}-seed{variant.seed}")
+        mesh = _check_dry(variant, folder / f"{method}-seed{variant.seed}")
         jobs[label] = partial(prepare, variant, label, mesh)
     return compare_steps(jobs, config, mesh)
 
@@ -129,13 +138,27 @@ def seconds_per_step(folder: Path) -> float:
     return float(1 / np.median(speed[1:] or speed)) if speed else float("nan")
 
 
-def _check(config: RunConfig, folder: Path) -> Mesh:
+def check(config: RunConfig, folder: Path) -> Mesh:
     """Refuses what does not fit the devices or the folder; returns the mesh of all devices."""
+    mesh = _check_devices(config)
+    check_run(folder, config)
+    return mesh
+
+
+def _check_dry(config: RunConfig, folder: Path) -> Mesh:
+    """As `check`, but says what the folder would refuse: nothing is going to be written there."""
+    try:
+        check_run(folder, config)
+    except (ValueError, OSError) as error:
+        training.say(f"note: to train, another folder is needed: {error}")
+    return _check_devices(config)
+
+
+def _check_devices(config: RunConfig) -> Mesh:
     config.validate()
     check_mirror(config)
     mesh = training.data_mesh()
-    _check_batches(config, mesh)
-    check_run(folder, config)
+    _check_batch(config, mesh)
     return mesh
 
 
@@ -150,14 +173,11 @@ def _smoothers(params: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _check_batches(config: RunConfig, mesh: Mesh) -> None:
+def _check_batch(config: RunConfig, mesh: Mesh) -> None:
     parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
-    for option, size, share, words in (
-        ("--batch-size", config.batch_size, mesh.size * config.accumulate, parts),
-        ("--eval-batch-size", config.eval_batch_size, mesh.size, ""),
-    ):
-        if size < 1 or size % share:
-            raise ValueError(
-                f"{option} must be a positive multiple of the {mesh.size} devices{words}, got {size}: "
-                f"try {max(1, round(size / share)) * share}"
-            )
+    size, share = config.batch_size, mesh.size * config.accumulate
+    if size < 1 or size % share:
+        raise ValueError(
+            f"--batch-size must be a positive multiple of the {mesh.size} devices{parts}, got {size}: "
+            f"try {max(1, round(size / share)) * share}"
+        )

@@ -96,6 +96,14 @@ class Config(DenseConfig):
             f"got {size[0]} {size[1]}: try {near}",
         )
 
+    def check_given(self, preset: Self) -> None:
+        """See `RunConfig`; a DeepLab of a preset for U-Nets keeps its depth, unused."""
+        require(
+            self.model.network == "unet" or self.model.depth == preset.model.depth,
+            f"--model.depth is an option of U-Net, got {self.model.depth} for a DeepLab: leave it out, or add "
+            "--model.network unet",
+        )
+
     @property
     def method(self) -> Method:
         """The up-sampling layer of this run."""

@@ -22,9 +22,9 @@ CAMVID = Preset(
     "CamVid street scenes at 256x256, U-Net from scratch, --data.root FOLDER",
 )
 
-# Sec. 3.1. The paper tells no schedule, but speaks of 100 epochs as many: of 1464 images, two in a batch.
+# Sec. 3.1. The paper tells no schedule, but speaks of 100 epochs as many: of the 1464 images of train, two in a batch.
 VOC2012_UNET = Preset(
-    Config(data=DataConfig(name="voc2012"), steps=73200, evaluate_every=7320),
+    Config(data=DataConfig(name="voc2012", train_split="train"), steps=73200, evaluate_every=7320),
     "PASCAL VOC 2012, U-Net from scratch as in Table 1, --data.root FOLDER",
     recipe("pixel_dcn", "voc2012-unet"),
 )

@@ -9,17 +9,9 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from ..common import cli
+from ..common.config import Size
 from .config import Config, Method, Task
 from .presets import PRESETS
-
-# Of `tuple[int, int] | None` tyro would take the images that follow for further numbers.
-_TWO_NUMBERS = tyro.constructors.PrimitiveConstructorSpec(
-    nargs=2,
-    metavar="H W",
-    instance_from_str=lambda words: (int(words[0]), int(words[1])),
-    is_instance=lambda value: value is None or isinstance(value, tuple),
-    str_from_instance=lambda value: ["none"] if value is None else [str(number) for number in value],
-)
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,7 @@ class Predict:
     """Folder for NAME_restored.png, and NAME_compare.png."""
     compare: bool = False
     """Whether to draw the image before and after, side by side."""
-    tile: Annotated[tuple[int, int] | None, _TWO_NUMBERS] = None
+    tile: Size = None
     """Height and width of overlapping tiles in pixels, even, for photographs that do not fit into memory as a whole;
     try 512 512. GCANet normalises by statistics of the whole image, of which tiles know a sample of their size only,
     so tiles change the result: the larger, the less."""
@@ -69,14 +61,14 @@ def _load() -> Any:
 def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
     from .runs import evaluate
 
-    result = evaluate(options.run, options.split, options.checkpoint, options.data_root)
+    scored = evaluate(options.run, options.split, options.checkpoint, options.data_root)
+    result = scored.result
     print(f"{'':>8}{'restored':>10}{'degraded':>10}")
     for name, key, digits in (("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3)):
         print(f"{name:>8}{result[key]:>10.{digits}f}{result[f'degraded_{key}']:>10.{digits}f}")
-    print(
-        f"{result['images']} images of {options.split}, step {result['step']}; written to "
-        f"{options.run}/evaluation-{options.split}.json"
-    )
+    print(f"{result['images']} images of {options.split}, step {result['step']}; written to {scored.path}")
+    if scored.note is not None:
+        print(scored.note)
 
 
 def _predict(program: cli.Program, options: Predict) -> None:

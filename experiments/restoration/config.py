@@ -81,7 +81,8 @@ class Config(RunConfig):
     batch_size: int = 16
     """Images in an update, over all devices."""
     eval_batch_size: int = 1
-    """Images evaluated together, over all devices; they are evaluated whole, those of one size together."""
+    """Images evaluated together, over all devices, rounded up to a multiple of their number; they are evaluated whole,
+    those of one size together."""
 
     @property
     def method(self) -> Method:

@@ -1,9 +1,9 @@
 """A network read back, a run's or the published one: scored on a split, applied to images, or looked into."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from PIL import Image
 
 from smoothjax import analysis, data, models, training, weights
 
+from ..common.evaluations import Scored, save_scores
+from ..common.identity import describe_split, is_foreign
 from ..common.network import Network
 from ..common.restore import Checkpoint, restore
-from ..common.run_folder import load_config, write
-from ..common.study import Result
+from ..common.run_folder import load_config
 from .batches import check_sources
 from .config import Config, Task
 from .figures import draw_columns
@@ -50,17 +51,18 @@ def read_run(folder: Path, checkpoint: Checkpoint) -> Trained:
     return Trained(config, network, restored.state, restored.step, mesh)
 
 
-def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Result:
-    """Scores of a run on a split; written to `evaluation-SPLIT.json`."""
+def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Scored:
+    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluations`."""
     config = load_config(folder, Config)
     images = dataclasses.replace(config.data, check=False, root=data_root or config.data.root)
     source = open_source(images, split)
     check_sources({split: source}, dataclasses.replace(config, data=images))
     run = read_run(folder, checkpoint)
     scores, _ = Scorer(run.config, run.network, run.mesh).score(run.state, source)
-    result = {"split": split, "images": len(source), "checkpoint": checkpoint, "step": run.step, **scores}
-    write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
-    return result
+    described = None if images.name == "shapes" else describe_split(source)
+    result = {"split": split, "images": len(source), "checkpoint": checkpoint, "step": run.step, "data": described}
+    foreign = images.root if is_foreign(folder, split, partial(open_source, images)) else None
+    return save_scores(folder, {**result, **scores}, checkpoint, foreign=foreign)
 
 
 class Restorer:

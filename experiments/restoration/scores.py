@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smoothjax import models, training
 
+from ..common.config import fill_devices
 from ..common.network import Network
 from .batches import held_out_batches
 from .config import Config
@@ -37,7 +38,7 @@ class Scorer:
     """
 
     def __init__(self, config: Config, network: Network, mesh: Mesh):
-        self._config, self._mesh = config, mesh
+        self._config, self._mesh = fill_devices(config, mesh.size), mesh
         task = config.model.task
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
 

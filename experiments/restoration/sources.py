@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from PIL import ExifTags, Image
 
 from smoothjax import data
 
+from ..common.identity import describe_split
 from .config import DataConfig
 
 SPLITS = ("train", "val", "test")
@@ -105,6 +106,10 @@ class Files:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
             return (image.width, image.height) if turned else (image.height, image.width)
 
+    def file_sizes(self, index: int, /) -> tuple[int, ...]:
+        """Sizes of the files of an example in bytes."""
+        return tuple(paths[index].stat().st_size for paths in self._files.values())
+
 
 def open_source(config: DataConfig, split: str) -> Restorable:
     """A split of the data set; says what is missing where it cannot be opened.
@@ -124,6 +129,14 @@ def open_source(config: DataConfig, split: str) -> Restorable:
         }
         raise ValueError(f"name the images: --data.root FOLDER, a folder of {what[config.name]}")
     return _paired(config.root, split) if config.name == "folder" else _clean(config.root, split)
+
+
+def describe_images(config: DataConfig) -> dict[str, Any]:
+    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
+    if config.name == "shapes":
+        return {}
+    splits = {split: describe_split(open_source(config, split)) for split in ("train", "val")}
+    return {"name": f"{config.name} in {config.root}", "splits": splits}
 
 
 def _paired(root: Path, split: str) -> Files:

@@ -21,7 +21,7 @@ from .config import Config
 from .figures import draw_columns
 from .haze import Haze
 from .scores import Scorer
-from .sources import open_source
+from .sources import describe_images, open_source
 
 
 class Restoration(Study[Config]):
@@ -48,6 +48,10 @@ class Restoration(Study[Config]):
             "folder": f"Restoration of pairs ({config.model.task})",
             "haze": "Dehazing images in synthetic haze",
         }[config.data.name]
+
+    def describe_data(self, config: Config) -> Mapping[str, Any]:
+        """See `Study`: the images of training and validation."""
+        return describe_images(config.data)
 
     def build_network(self, config: Config) -> Network:
         """Initialises the network of a configuration."""

@@ -25,7 +25,7 @@ class Evaluate:
     """Best on the whole validation split, or latest."""
     data_file: Path | None = None
     """Where the text lies since it has moved; or another text, of which the part of --split is scored: for val the last
-    tenth (the run's --data.val-share), for train what is before it."""
+    tenth (the run's --data.val-share), for train what is before it. Scores of another text have a file of their own."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def _load() -> Any:
 def _evaluate(program: cli.Program, options: Evaluate) -> None:
     from .runs import evaluate
 
-    result = evaluate(options.run, options.split, options.checkpoint, options.data_file)
+    scored = evaluate(options.run, options.split, options.checkpoint, options.data_file)
+    result = scored.result
     accuracy = {"accuracy (%)": f"{100 * result['accuracy']:.1f}"} if "accuracy" in result else {}
     lines = {
         result["unit"]: f"{result['score']:.4f}",
@@ -67,10 +68,9 @@ def _evaluate(program: cli.Program, options: Evaluate) -> None:
     }
     for name, value in lines.items():
         print(f"{name:>40}  {value:>10}")
-    print(
-        f"{result['sequences']} sequences of {options.split}, step {result['step']}; written to "
-        f"{options.run}/evaluation-{options.split}.json"
-    )
+    print(f"{result['sequences']} sequences of {options.split}, step {result['step']}; written to {scored.path}")
+    if scored.note is not None:
+        print(scored.note)
 
 
 def _sample(program: cli.Program, options: Sample) -> None:

@@ -1,7 +1,6 @@
 """A run read back: scored on a split, or sampled from."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from flax import nnx
 
 from smoothjax import training
 
+from ..common.evaluations import Scored, save_scores
+from ..common.identity import recorded
 from ..common.network import Network
 from ..common.restore import Checkpoint, restore
-from ..common.run_folder import DATA_FILE, RESULT_FILE, load_config, read_object, write
-from ..common.study import Result
+from ..common.run_folder import DATA_FILE, RESULT_FILE, load_config, read_object
 from .config import Config
 from .scores import Scorer
 from .study import STUDY, describe
@@ -43,12 +43,12 @@ def read_run(folder: Path, sizes: Sizes, checkpoint: Checkpoint) -> Trained:
     return Trained(config, network, restored.state, restored.step)
 
 
-def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path | None = None) -> Result:
-    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`.
+def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path | None = None) -> Scored:
+    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`, or as `evaluations` tells.
 
-    With `data_file`, on this split of another text, in the characters that the run has learnt.
+    With `data_file`, of the text that lies there now; of another text, in the characters that the run has learnt.
     """
-    config, scored = load_config(folder, Config).data, {}
+    config, scored, foreign = load_config(folder, Config).data, {}, None
     if data_file is not None:
         if config.name != "text":
             raise ValueError(f"--data-file is for texts, and {folder} has learnt {config.name}: leave it out")
@@ -56,6 +56,8 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path |
     if config.name == "text":
         described = _describe(config.file)
         scored = {"text": str(config.file), "sha256": described["sha256"]}
+        learnt = recorded(folder).get("sha256")
+        foreign = None if learnt in (None, described["sha256"]) else config.file
     task = open_task(config, _alphabet(folder))
     examples = task.split(split)
     run = read_run(folder, task, checkpoint)
@@ -65,8 +67,7 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path |
     scores = Scorer(task, run.network, size, mesh).score(run.state, examples)
     results, _ = describe(run.network, run.state, task, split)
     result = {"split": split, "checkpoint": checkpoint, "step": run.step, **scored, **scores, **results}
-    write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
-    return result
+    return save_scores(folder, result, checkpoint, foreign=foreign)
 
 
 def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int, checkpoint: Checkpoint) -> str:

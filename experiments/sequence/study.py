@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from smoothjax import data, models, training
 
+from ..common.config import fill_devices
 from ..common.network import Network, build_network, compute_dtype, model_state_of
 from ..common.report import align, median_seconds, spread
 from ..common.study import Comparison, Curve, Evaluation, Job, Page, Result, Study
@@ -99,7 +100,7 @@ class Sequences(Study[Config]):
         network = self.build_network(config, task)
         _tell_what_is_out_of_sight(network, task)
         optimizer, schedule = self.make_optimizer(config)
-        scorer = Scorer(task, network, config.eval_batch_size, mesh)
+        scorer = Scorer(task, network, fill_devices(config, mesh.size).eval_batch_size, mesh)
 
         def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
             return Evaluation(scorer.score(state, validation, limit))

@@ -50,10 +50,29 @@ def start_of(content: Any, where: str, remarks: list[str]) -> dict[str, Any]:
     return {}
 
 
-def evaluation_of(content: Any, steps: int, where: str, remarks: list[str]) -> dict[str, Any] | None:
-    """An evaluation that can be compared with those of other runs; None for another one."""
+def data_of(entry: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a stored result tells of its data; nothing where it is of an earlier version."""
+    known = _part(entry, "data")
+    return {name: value for name, value in known.items() if isinstance(value, str) or value is None}
+
+
+def is_plain(path: Path, content: Any) -> bool:
+    """Whether a file is for tables: other looks and other data have files of other names, see `evaluations`."""
+    split = content.get("split") if isinstance(content, dict) else None
+    return not isinstance(split, str) or path.name == f"evaluation-{split}.json"
+
+
+def evaluation_of(
+    content: Any, steps: int, where: str, remarks: list[str], learnt: str | None = None
+) -> dict[str, Any] | None:
+    """An evaluation that can be compared with those of other runs; None for another one.
+
+    `learnt` is the digest of the text that the run has learnt, where there is one.
+    """
     if not isinstance(content, dict) or not isinstance(content.get("split"), str):
         reason = "it is damaged, an object with the split and its scores is missing; evaluate again"
+    elif learnt is not None and content.get("sha256", learnt) != learnt:
+        reason = "it is of another text than the run has learnt; evaluate again"
     else:
         reason = _special(content, steps)
     if reason:

@@ -2,8 +2,9 @@
 
 Facts are the options of a configuration by name, without those that do not change what is learnt: where a named data
 set lies, how often something is logged or evaluated, recomputed activations, and options that the data set does not
-have. Data of one's own and published weights are known by the last part of their path: they may have moved. The initial
-rates of the methods give way to the one that the run has.
+have. Data of one's own and published weights are known by the last part of their path, for they may have moved, and by
+the digests that the run has kept of them. Of a run of an earlier version these digests are unknown, which is a setting
+of its own. The initial rates of the methods give way to the one that the run has.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from ..common.run_folder import FREE, from_dict, to_dict
 from .cells import Cell
 
 Facts = dict[str, Any]
-RATE = "initial rate"
+RATE, SPLIT = "initial rate", "data.train_split"
 
 #: Options that are paths.
 PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
@@ -25,6 +26,9 @@ PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
 _SAME = (FREE | {"seed", "model.remat"}) - set(PATHS)
 # By data.name: what the data are, only their path tells.
 _OWN_DATA = {"folder", "haze", "text"}
+# The only data set whose training split depends on what has been prepared.
+_OF_TWO_SPLITS = "voc2012"
+_OF_WEIGHTS = {"init.checkpoint", "init.sha256"}
 _OF_SHAPES = {"data.train_images", "data.val_images", "data.image_size"}
 _BASELINES = {"segmentation": "none", "pixel_dcn": "dcl", "vae": "dcl", "restoration": "none", "sequence": "none"}
 _OF_DUC = {"model.head", "model.head_rates", "optim.loss_at"}
@@ -42,9 +46,17 @@ def rate_of(config: Any) -> float:
     return config.optim.learning_rate
 
 
-def facts(config: RunConfig) -> Facts:
-    """What a run is, but for its seed; see above."""
+def facts(config: RunConfig, data: Mapping[str, str | None] | None = None) -> Facts:
+    """What a run is, but for its seed; see above. `data` is what it has kept of its data, see `identity.summarized`."""
     options: Facts = {"study": config.study, **flat(to_dict(config)), RATE: rate_of(config)}
+    data = data or {}
+    if SPLIT in options and options[SPLIT] is None:
+        # Of VOC, train or train_aug, whichever there was.
+        options[SPLIT] = data.get("train_split") if options["data.name"] == _OF_TWO_SPLITS else "train"
+    if options.get("data.name") in _OWN_DATA:
+        options["data.sha256"] = data.get("sha256")
+    if options.get("init.checkpoint") is not None:
+        options["init.sha256"] = data.get("weights_sha256")
     gone = _SAME | (_OF_SHAPES if options.get("data.name") != "shapes" else set())
     if options.get("data.name") not in _OWN_DATA:
         gone |= {"data.root", "data.file"}
@@ -55,32 +67,39 @@ def facts(config: RunConfig) -> Facts:
     }
 
 
-def setting(config: RunConfig) -> Facts:
+def setting(config: RunConfig, data: Mapping[str, str | None] | None = None) -> Facts:
     """What methods that are compared have in common: the facts of the baseline in place of this run, without rate.
 
     A DUC is a head with the loss that it needs: it has neither of the baseline's.
     """
-    shared = facts(config.with_method(baseline_of(config.study)))
+    shared = facts(config.with_method(baseline_of(config.study)), data)
     gone = {RATE} | (_OF_DUC if config.method == "duc" else set())
     return {name: value for name, value in shared.items() if name not in gone}
 
 
 def expected(cell: Cell) -> Facts:
-    """The facts of the runs that belong to a row; where several kinds of weights are taken, a tuple of them."""
+    """The facts of the runs that belong to a row; where several kinds of weights are taken, a tuple of them.
+
+    A recipe for VOC that names no training split is one for the augmented one.
+    """
     presets = importlib.import_module(f"experiments.{cell.setting.study}.presets").PRESETS
     preset = presets[cell.setting.preset].config
     config = with_options(preset, cell.setting.options).with_method(cell.method)
-    return facts(config) | ({"init.source": cell.setting.weights} if cell.setting.weights else {})
+    wanted = facts(config, {"train_split": "train_aug"})
+    return wanted | ({"init.source": cell.setting.weights} if cell.setting.weights else {})
 
 
 def differences(run: Facts, wanted: Facts) -> list[str]:
     """Where a run is not what a row asks for; empty where it belongs there.
 
-    A row asks for a kind of weights, whatever the name of their file.
+    A row asks for a kind of weights, whatever the name of their file. A run that does not tell the split that it was
+    trained on, one of an earlier version, is taken at its word.
     """
     lines = []
-    for name in dict.fromkeys(name for name in (*wanted, *run) if name != "init.checkpoint"):
+    for name in dict.fromkeys(name for name in (*wanted, *run) if name not in _OF_WEIGHTS):
         has, asked = run.get(name), wanted.get(name)
+        if name == SPLIT and has is None:
+            continue
         choices = asked if isinstance(asked, tuple) else (asked,)
         if has not in choices:
             lines.append(f"{name} {has}, not {' or '.join(map(str, choices))}")

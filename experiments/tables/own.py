@@ -89,7 +89,7 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     """Runs by what they share; a DUC, which has a head of its own, goes beside every baseline that shares the rest."""
     shared: list[tuple[Facts, list[Run]]] = []
     for run in sorted(runs, key=lambda run: run.config.method == "duc"):
-        mine = setting(run.config)
+        mine = setting(run.config, run.data)
         places = [found for other, found in shared if all(other.get(name) == mine[name] for name in mine)]
         for place in places:
             place.append(run)

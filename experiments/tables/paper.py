@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .cells import TITLES, Cell, cells
-from .facts import differences, expected, facts
+from .facts import SPLIT, differences, expected, facts
 from .formats import Table
 from .runs import Run
 from .scores import SCORES, by_class, value
@@ -16,6 +16,9 @@ from .statistics import deviation, listed
 _SPLIT = "val"
 # So many differences to a row at most are told of a run that belongs to none.
 _TOLD = 4
+
+_NAMED = ("init.source", "init.checkpoint")
+_ONE_START = (*_NAMED, "init.sha256", SPLIT)
 
 #: What is told of the runs behind a number.
 SUMMARY = ("seeds", "steps", "initial rate", "s / step", "device", "commit")
@@ -35,9 +38,8 @@ def paper_tables(names: Iterable[str], runs: Sequence[Run]) -> tuple[list[Table]
 def belonging(cell: Cell, runs: Sequence[Run]) -> list[Run]:
     """The runs of a row, by seed."""
     wanted = expected(cell)
-    mine = [
-        run for run in runs if run.config.study == cell.setting.study and not differences(facts(run.config), wanted)
-    ]
+    known = [(run, facts(run.config, run.data)) for run in runs if run.config.study == cell.setting.study]
+    mine = [run for run, found in known if not differences(found, wanted)]
     return sorted(mine, key=lambda run: run.config.seed)
 
 
@@ -68,14 +70,20 @@ def _scores(name: str, mine: Rows) -> Table:
 
 
 def by_weights(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by the published weights that they start from: what differs between two of them is not a spread of seeds."""
-    found: dict[tuple[Any, Any], list[Run]] = {}
+    """Runs by the published weights that they start from: what differs between two of them is not a spread of seeds.
+
+    So for what a run of an earlier version has not kept: its split, and the digest of its weights.
+    """
+    found: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
-        mine = facts(run.config)
-        found.setdefault((mine.get("init.source"), mine.get("init.checkpoint")), []).append(run)
+        mine = facts(run.config, run.data)
+        found.setdefault(tuple(mine.get(name) for name in _ONE_START), []).append(run)
     if len(found) == 1:
         return {"ours": list(runs)}
-    return {f"ours, {source} {checkpoint}": same for (source, checkpoint), same in found.items()}
+    # Kind and name are always told, the others where they tell two groups apart.
+    told = [name in _NAMED or len({key[i] for key in found}) > 1 for i, name in enumerate(_ONE_START)]
+    words = {key: [str(v) for v, tell in zip(key, told, strict=True) if tell and v is not None] for key in found}
+    return {", ".join(["ours", *filter(None, [" ".join(words[key])])]): same for key, same in found.items()}
 
 
 def _runs(name: str, mine: Rows) -> Table:
@@ -145,7 +153,7 @@ def _strangers(runs: Sequence[Run]) -> list[str]:
     """Of the runs with a recipe's data set and method that belong to no row, in what they differ from the nearest."""
     rows, remarks = [(cell, expected(cell)) for cell in cells()], []
     for run in runs:
-        mine = facts(run.config)
+        mine = facts(run.config, run.data)
         near = [
             (differences(mine, wanted), cell)
             for cell, wanted in rows

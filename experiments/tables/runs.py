@@ -1,16 +1,17 @@
 """Finished runs: read from their folders, or from the small JSON files that keep their results."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..common.config import RunConfig, command_of
-from ..common.run_folder import CONFIG_FILE, ENVIRONMENT_FILE, FIRST_STUDY, RESULT_FILE, to_dict, write
-from .checked import evaluation_of, is_number, loaded, result_of, start_of
+from ..common.identity import summarized
+from ..common.run_folder import CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE, FIRST_STUDY, RESULT_FILE, to_dict, write
+from .checked import data_of, evaluation_of, is_number, is_plain, loaded, result_of, start_of
 from .facts import RATE, facts, restored
 from .neutral import neutral, neutral_config, neutral_start, short
 
@@ -28,6 +29,7 @@ class Run:
       result: `result.json`.
       evaluations: by split, `evaluation-SPLIT.json`, of the last step and of whole images seen once.
       start: command, commit, versions and machine of its last start.
+      data: what it has kept of its data, see `identity.summarized`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Run:
     result: dict[str, Any]
     evaluations: dict[str, dict[str, Any]]
     start: dict[str, Any]
+    data: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def seconds_per_step(self) -> float:
@@ -99,14 +102,24 @@ def _add(folder: Path, runs: list[Run], remarks: list[str]) -> None:
     except ValueError as error:
         remarks.append(f"{folder} is left out: {error}")
         return
+    described = _described(folder)
     evaluations = {}
     for path in sorted(folder.glob("evaluation-*.json")):
-        found = evaluation_of(_loaded(path), result.get("steps", config.steps), str(path), remarks)
+        content = _loaded(path)
+        if not is_plain(path, content):
+            continue
+        found = evaluation_of(content, result.get("steps", config.steps), str(path), remarks, described.get("sha256"))
         if found is not None:
             evaluations[found["split"]] = found
     starts = folder / ENVIRONMENT_FILE
     start = start_of(_last(_loaded(starts)), str(starts), remarks) if starts.exists() else {}
-    runs.append(Run(str(folder), config, result, evaluations, neutral_start(start)))
+    runs.append(Run(str(folder), config, result, evaluations, neutral_start(start), summarized(described)))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What the folder tells of the data; a damaged file tells nothing."""
+    content = _loaded(folder / DATA_FILE) if (folder / DATA_FILE).exists() else None
+    return content if isinstance(content, dict) else {}
 
 
 def _config(content: Any) -> RunConfig:
@@ -155,7 +168,7 @@ def _stored(path: Path, remarks: list[str]) -> list[Run]:
         except _UNREADABLE as error:
             remarks.append(f"{where} is left out: it cannot be read by this version: {error}")
         else:
-            runs.append(Run(str(entry["name"]), config, result, kept, neutral_start(start)))
+            runs.append(Run(str(entry["name"]), config, result, kept, neutral_start(start), data_of(entry)))
     return runs
 
 
@@ -167,6 +180,7 @@ def _plain(run: Run) -> dict[str, Any]:
         "result": neutral(run.result),
         "evaluations": neutral(run.evaluations),
         "start": run.start,
+        "data": dict(run.data),
     }
 
 
@@ -174,7 +188,7 @@ def _unique(runs: Iterable[Run], remarks: list[str]) -> tuple[tuple[Run, ...], t
     """Each configuration with each seed once: the same result twice would make a spread too small."""
     kept: dict[str, Run] = {}
     for run in runs:
-        key = json.dumps([facts(run.config), run.config.seed], sort_keys=True, default=str)
+        key = json.dumps([facts(run.config, run.data), run.config.seed], sort_keys=True, default=str)
         if key in kept:
             remarks.append(f"{run.name} is left out: {kept[key].name} is the same run")
         else:

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from ..common.cli import status_of
+from ..common.config import require
+
 Part = Literal["ops", "layers", "networks", "data", "training"]
 
 #: By default glibc maps every buffer above 32 MB anew at each call and unmaps it after: 10 to 35 ms a buffer for the
@@ -43,64 +46,80 @@ class Options:
     data_root: Path | None = None
     """Data set for the part data, prepared or {split}/{images,labels}; by default files are made for it."""
     json: Path | None = None
-    """File for the numbers and the environment."""
+    """File for the numbers and the environment, written after each part."""
     out: Path = Path("timing.png")
     """File for the bar chart."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures, prints a table, and draws a bar chart; returns the exit status."""
+    """Measures, prints tables, and draws a bar chart; returns the exit status."""
     options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.timing")
-    if options.repeats < 1:
-        print(f"error: --repeats must be at least 1, got {options.repeats}", file=sys.stderr)
-        return 1
-    for path in filter(None, (options.json, options.out)):
-        if not path.parent.is_dir():
-            print(f"error: {path}: its folder does not exist: make it, or name another file", file=sys.stderr)
-            return 1
+    return status_of(lambda: _run(options, arguments), stopped="stopped; what the tables above say is measured")
+
+
+def _run(options: Options, arguments: Sequence[str]) -> None:
+    _check(options)
     if options.keep_buffers and any(os.environ.get(name) != value for name, value in KEEP_BUFFERS.items()):
         # They are read when a process starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | KEEP_BUFFERS)
-    if options.data_root is not None and not options.data_root.is_dir():
-        print(f"error: --data-root {options.data_root}: no such folder", file=sys.stderr)
-        return 1
-    if options.out.suffix not in (".png", ".pdf", ".svg"):
-        print(f"error: --out must end in .png, .pdf or .svg, got {options.out}", file=sys.stderr)
-        return 1
-    from ..common.run_folder import environment
-    from .measure import measure_all
+    from ..common.run_folder import environment, write
+    from .pipeline import open_images
+
+    # Hours of measurements are not begun where the images that come last cannot be read.
+    images = open_images(options.data_root) if "data" in options.parts else None
+    where, content = environment("timing"), dict[str, Any](rows=[])
+    versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
+    print(f"{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
+    print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
+    print(f"large buffers are {'kept' if options.keep_buffers else 'mapped anew at each call where glibc does so'}")
+    for part in dict.fromkeys(options.parts):
+        if part == "data":
+            _measure_data(options, images, content)
+        elif part == "training":
+            _measure_training(options, content)
+        else:
+            _measure_ratios(part, options, content, where)
+        if options.json:  # after each part: the next one may fail
+            write(options.json, json.dumps({"environment": where, **content}, indent=2) + "\n")
+
+
+def _check(options: Options) -> None:
+    """Refuses what cannot be measured or written, before JAX is imported."""
+    require(options.repeats >= 1, f"--repeats must be at least 1, got {options.repeats}")
+    for path in filter(None, (options.json, options.out)):
+        require(path.parent.is_dir(), f"{path}: its folder does not exist: make it, or name another file")
+    root = options.data_root
+    require(root is None or root.is_dir(), f"--data-root {root}: no such folder")
+    require(options.out.suffix in (".png", ".pdf", ".svg"), f"--out must end in .png, .pdf or .svg, got {options.out}")
+
+
+def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where: dict[str, Any]) -> None:
+    """Measures one of the parts that compare; prints its table, and draws all that is measured so far."""
+    from .measure import Row, measure_all
     from .networks import network_cases
     from .operations import layer_cases, operation_cases
-    from .pipeline import pipeline_table
     from .report import draw_bars, make_table
 
-    makers = {"ops": operation_cases, "layers": layer_cases, "networks": network_cases}
-    cases = [case for part in options.parts if part in makers for case in makers[part](quick=options.quick)]
+    cases = {"ops": operation_cases, "layers": layer_cases, "networks": network_cases}[part](quick=options.quick)
     rows = measure_all(cases, 3 if options.quick else options.repeats, say=lambda line: print(line, flush=True))
-    where, content = environment("timing"), dict[str, Any](rows=[dataclasses.asdict(row) for row in rows])
-    versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
-    print(f"\n{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
-    print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
-    print(f"large buffers are {'kept' if options.keep_buffers else 'mapped anew at each call where glibc does so'}\n")
-    if rows:
-        print(make_table(rows))
-        draw_bars(
-            rows,
-            options.out,
-            title=f"Cost beside the layers that are replaced\n{where['device']}, {where['processor']}",
-        )
-        print(f"\n{options.out} shows it.")
-    if "data" in options.parts:
-        table, content["data"] = pipeline_table(quick=options.quick, root=options.data_root)
-        print(f"\nThe input pipeline, two threads, batches of 8:\n\n{table}")
-    if "training" in options.parts:
-        from .training import training_table
+    content["rows"] += [dataclasses.asdict(row) for row in rows]
+    title = f"Cost beside the layers that are replaced\n{where['device']}, {where['processor']}"
+    draw_bars([Row(**row) for row in content["rows"]], options.out, title=title)
+    print(f"\n{make_table(rows)}\n\n{options.out} shows it.\n", flush=True)
 
-        table, content["training"] = training_table(quick=options.quick, repeats=options.repeats)
-        print(f"\nA run of the segmentation demo:\n\n{table}")
-    if options.json:
-        options.json.write_text(json.dumps({"environment": where, **content}, indent=2) + "\n")
-    return 0
+
+def _measure_data(options: Options, images: Any, content: dict[str, Any]) -> None:
+    from .pipeline import pipeline_table
+
+    table, content["data"] = pipeline_table(quick=options.quick, images=images, title=f"images of {options.data_root}")
+    print(f"\nThe input pipeline, two threads, batches of 8:\n\n{table}", flush=True)
+
+
+def _measure_training(options: Options, content: dict[str, Any]) -> None:
+    from .training import training_table
+
+    table, content["training"] = training_table(quick=options.quick, repeats=options.repeats)
+    print(f"\nA run of the segmentation demo:\n\n{table}", flush=True)
 
 
 if __name__ == "__main__":

@@ -28,16 +28,19 @@ class Whole:
         return self._source[index]
 
 
-def pipeline_table(*, quick: bool, root: Path | None = None) -> tuple[str, list[dict[str, Any]]]:
+def pipeline_table(
+    *, quick: bool, images: data.Source | None = None, title: str = ""
+) -> tuple[str, list[dict[str, Any]]]:
     """Images per second of the training pipeline, and of a training step, in Markdown and as numbers.
 
     Args:
       quick: small images and few batches.
-      root: a folder of images and masks, prepared or {split}/{images,labels}, in place of drawn ones; its split train.
+      images: what `open_images` has opened, in place of files made for it.
+      title: what the table calls them.
     """
     size, batches = ((64, 64), 5) if quick else ((360, 480), 40)
     with tempfile.TemporaryDirectory() as folder:
-        files, title = _open(root), f"images of {root}"
+        files = images
         if files is None:
             _write_files(Path(folder), size, count=8 if quick else 64)
             files, title = data.FolderSource(folder, "train", data.SHAPES), "JPEG and PNG files"
@@ -75,14 +78,20 @@ def pipeline_table(*, quick: bool, root: Path | None = None) -> tuple[str, list[
     return align(header, cells), rows
 
 
-def _open(root: Path | None) -> data.Source | None:
+def open_images(root: Path | None) -> data.Source | None:
+    """Opens the split train of a folder of images and masks, prepared or {split}/{images,labels}; reads the first.
+
+    Raises:
+      ValueError: it holds no such images, or the first cannot be read.
+    """
     if root is None:
         return None
-    if data.is_prepared(root):
-        return data.PreparedSource(root, "train")
     # Speed does not depend on what the classes are.
     every = data.Classes(tuple(f"class {label}" for label in range(255)), data.default_colors(255))
-    return data.FolderSource(root, "train", every)
+    prepared = data.is_prepared(root)
+    source = data.PreparedSource(root, "train") if prepared else data.FolderSource(root, "train", every)
+    source[0]
+    return source
 
 
 def _speed(source: data.Source, scale: float, crop: tuple[int, int], batches: int) -> float:

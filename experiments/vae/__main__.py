@@ -59,7 +59,8 @@ def _load() -> Any:
 def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
     from .runs import evaluate
 
-    result = evaluate(options.run, options.split, options.checkpoint, options.data_root)
+    scored = evaluate(options.run, options.split, options.checkpoint, options.data_root)
+    result = scored.result
     lines = {
         "ELBO (nats per image)": f"{result['elbo']:.1f}",
         "reconstruction (nats)": f"{result['reconstruction']:.1f}",
@@ -74,8 +75,10 @@ def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
         print(f"{name:>24}  {value:>10}")
     print(
         f"{result['images']} images of {options.split}, one sample of the latents each, step {result['step']}; written "
-        f"to {options.run}/evaluation-{options.split}.json"
+        f"to {scored.path}"
     )
+    if scored.note is not None:
+        print(scored.note)
 
 
 def _sample(program: cli.Program, options: Sample) -> None:

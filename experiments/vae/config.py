@@ -66,7 +66,7 @@ class Config(RunConfig):
     batch_size: int = 64
     """Images in an update, over all devices."""
     eval_batch_size: int = 64
-    """Images evaluated together, over all devices."""
+    """Images evaluated together, over all devices; rounded up to a multiple of their number."""
 
     @property
     def method(self) -> Method:

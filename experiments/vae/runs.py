@@ -1,7 +1,6 @@
 """A run read back: scored on a split, sampled from, or applied to images."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +11,14 @@ from PIL import Image
 
 from smoothjax import data, training
 
+from ..common.evaluations import Scored, save_scores
+from ..common.identity import describe_split, is_foreign
 from ..common.restore import Checkpoint, restore
-from ..common.run_folder import load_config, write
-from ..common.study import Result
-from .config import Config
+from ..common.run_folder import load_config
+from .config import Config, DataConfig
 from .figures import grid, pairs
 from .scores import Scorer, as_bytes
-from .sources import Pictures, draw_latents, fit, open_source
+from .sources import Pictures, draw_latents, fit, images_root, open_source
 from .study import STUDY
 
 _COLUMNS = 8
@@ -43,9 +43,10 @@ def read_run(folder: Path, checkpoint: Checkpoint) -> Trained:
     return Trained(config, restored.state, restored.step, Scorer(config, network, mesh))
 
 
-def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Result:
-    """Scores of a run on a split; written to `evaluation-SPLIT.json`."""
-    source = _open_split(folder, split, data_root)
+def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Scored:
+    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluations`."""
+    images = _images(folder, data_root)
+    source = open_source(images, split)
     run = read_run(folder, checkpoint)
     scores, _ = run.scorer.score(run.state, source)
     result = {
@@ -54,12 +55,13 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path |
         "latent_samples_per_image": 1,
         "checkpoint": checkpoint,
         "step": run.step,
+        "data": None if images.name == "shapes" else describe_split(source.source),
         **scores,
         "checkerboard": run.scorer.samples(run.state, keep=0)[0],
         "checkerboard_of_images": run.scorer.checkerboard_of(source),
     }
-    write(folder / f"evaluation-{split}.json", json.dumps(result, indent=2) + "\n")
-    return result
+    other = is_foreign(folder, split, lambda name: open_source(images, name).source)
+    return save_scores(folder, result, checkpoint, foreign=images_root(images) if other else None)
 
 
 def sample(folder: Path, count: int, seed: int, out: Path, checkpoint: Checkpoint) -> Path:
@@ -93,15 +95,16 @@ def reconstruct(
         images = [{"image": data.read_image(path)} for path in paths]
         source, count = Pictures(images, partial(fit, faces=faces)), len(paths)
     else:
-        source = _open_split(folder, split, data_root)
+        source = open_source(_images(folder, data_root), split)
     run = read_run(folder, checkpoint)
     pictures = run.scorer.reconstruct(run.state, source, min(count, len(source)))
     return _save(pairs(pictures["originals"], pictures["reconstructions"], _COLUMNS), out)
 
 
-def _open_split(folder: Path, split: str, data_root: Path | None) -> Pictures:
+def _images(folder: Path, data_root: Path | None) -> DataConfig:
+    """The images of a run, perhaps elsewhere."""
     config = load_config(folder, Config).data
-    return open_source(config if data_root is None else dataclasses.replace(config, root=data_root), split)
+    return config if data_root is None else dataclasses.replace(config, root=data_root)
 
 
 def _check_out(out: Path) -> None:

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smoothjax import analysis, training
 
+from ..common.config import fill_devices
 from ..common.network import Network
 from .config import Config
 from .sources import Pictures, draw_latents, held_out_batches
@@ -29,7 +30,7 @@ class Scorer:
     """
 
     def __init__(self, config: Config, network: Network, mesh: Mesh):
-        self._config, self._mesh = config, mesh
+        self._config, self._mesh = fill_devices(config, mesh.size), mesh
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
 
         def score(params: Any, model_state: Any, batch: Any) -> tuple[dict[str, jax.Array], jax.Array]:

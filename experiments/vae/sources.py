@@ -12,6 +12,7 @@ from PIL import Image
 
 from smoothjax import data
 
+from ..common.identity import describe_split
 from .config import Config, DataConfig
 
 SIZE = 64
@@ -28,26 +29,29 @@ class Pictures:
     Args:
       source: anything that gives records with an image.
       fit: makes an image SIZE x SIZE; by default they are so already.
+
+    Attributes:
+      source: what was given.
     """
 
     def __init__(self, source: Any, fit: Callable[[np.ndarray], np.ndarray] | None = None):
-        self._source, self._fit = source, fit
+        self.source, self._fit = source, fit
         self.classes = data.Classes(("any",), ((0, 0, 0),))
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.source)
 
     def __repr__(self) -> str:
-        return repr(self._source)
+        return repr(self.source)
 
     def __getitem__(self, index: int, /) -> data.Record:
-        image = self._source[index]["image"]
+        image = self.source[index]["image"]
         image = image if self._fit is None else self._fit(image)
         return {"image": image, "label": np.zeros(image.shape[:2], np.uint8)}
 
     def name(self, index: int, /) -> str:
         """The name of the image."""
-        return self._source.name(index)
+        return self.source.name(index)
 
     def size(self, index: int, /) -> tuple[int, int]:
         """The same for all."""
@@ -60,14 +64,13 @@ def open_source(config: DataConfig, split: str) -> Pictures:
     if config.name == "shapes":
         length = config.train_images if split == "train" else config.val_images
         return Pictures(data.ShapesSource(length=length, size=(SIZE, SIZE), split=split))
-    prepared = Path(data.DATA_DIR, "celeba")
-    if config.root is None and not data.is_prepared(prepared):
+    root = images_root(config)
+    if config.root is None and not data.is_prepared(root):
         raise ValueError(
-            f"the data set celeba is not in {prepared}: make it there out of its archives with "
+            f"the data set celeba is not in {root}: make it there out of its archives with "
             "python -m smoothjax.data prepare celeba --source DIR, or add --data.root FOLDER_OR_ZIP, a prepared one, "
             "img_align_celeba.zip or the folder that holds it, with list_eval_partition.txt beside it"
         )
-    root = prepared if config.root is None else config.root
     if not data.is_prepared(root):
         return Pictures(data.CelebASource(root, split, size=SIZE))
     source = data.PreparedSource(root, split)
@@ -75,6 +78,19 @@ def open_source(config: DataConfig, split: str) -> Pictures:
         raise ValueError(f"{root} is a prepared data set, but not celeba: name another one with --data.root")
     # Nothing would be gained by decoding a published image at half its size: the face would be 53 pixels wide.
     return Pictures(source, partial(data.crop_face, size=SIZE))
+
+
+def describe_images(config: DataConfig) -> dict[str, Any]:
+    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
+    if config.name == "shapes":
+        return {}
+    splits = {split: describe_split(open_source(config, split).source) for split in ("train", "val")}
+    return {"name": f"{config.name} in {images_root(config)}", "splits": splits}
+
+
+def images_root(config: DataConfig) -> Path:
+    """Where faces lie: in the folder or file asked for, or where they have been prepared."""
+    return Path(data.DATA_DIR, "celeba") if config.root is None else config.root
 
 
 def fit(image: np.ndarray, *, faces: bool) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..common.upsampling import UPSAMPLING_LABELS, masked_taps
 from .config import Config
 from .figures import draw_strips, grid
 from .scores import Scorer
-from .sources import Prepare, open_source
+from .sources import Prepare, describe_images, open_source
 
 # Column, entry of result.json, digits.
 _COLUMNS = (
@@ -49,6 +49,10 @@ class VAE(Study[Config]):
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
         return f"Up-sampling in an auto-encoder of {config.data.name}"
+
+    def describe_data(self, config: Config) -> Mapping[str, Any]:
+        """See `Study`: the images of training and validation."""
+        return describe_images(config.data)
 
     def build_network(self, config: Config) -> Network:
         """Initialises the network of a configuration."""

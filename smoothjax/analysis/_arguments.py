@@ -1,11 +1,15 @@
 """Checks of arguments that the measures share."""
 
-import operator
+from functools import partial
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+
+from ..ops._checks import check_int
+
+check_pixels = partial(check_int, remedy="give a number of pixels")
 
 
 def check_maps(name: str, maps: Any) -> jax.Array:
@@ -26,17 +30,3 @@ def check_maps(name: str, maps: Any) -> jax.Array:
             f"{name} must hold something, got shape {maps.shape}: give at least one example and one channel"
         )
     return maps
-
-
-def check_int(name: str, value: Any, minimum: int) -> int:
-    """Returns `value` as a Python int of at least `minimum`."""
-    rule = f"{name} must be an int >= {minimum}, got {value!r}: give a number of pixels"
-    if isinstance(value, (bool, jax.Array)):
-        raise ValueError(rule)
-    try:
-        value = operator.index(value)
-    except TypeError:
-        raise ValueError(rule) from None
-    if value < minimum:
-        raise ValueError(rule)
-    return value

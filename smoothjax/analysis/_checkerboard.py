@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ._arguments import check_int, check_maps
+from ._arguments import check_maps, check_pixels
 
 # In DFT bins along an axis. A periodic Hann window spreads a tone over the bins at distance 0 and 1, exactly, so that
 # the bins at distance 2 and 3 see nothing of it.
@@ -71,8 +71,8 @@ def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None 
       Networks, 2017, Sec. 1 and Fig. 9.
     """
     maps = check_maps("maps", maps)
-    factor = check_int("factor", factor, 2)
-    border = 2 * factor if border is None else check_int("border", border, 0)
+    factor = check_pixels("factor", factor, minimum=2)
+    border = 2 * factor if border is None else check_pixels("border", border, minimum=0)
     sizes = tuple((size - 2 * border) // factor * factor for size in maps.shape[1:-1])
     if min(sizes) < _PERIODS * factor:
         raise ValueError(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ._arguments import check_int, check_maps
+from ._arguments import check_maps, check_pixels
 from ._receptive_field import check_finite, error_size
 
 
@@ -118,7 +118,7 @@ def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *,
     References:
       Wang & Ji, KDD 2018, Sec. 3.1, Fig. 2.
     """
-    maps, rate = check_maps("inputs", inputs), check_int("rate", rate, 1)
+    maps, rate = check_maps("inputs", inputs), check_pixels("rate", rate)
     sizes = output_shape(function, maps)[1:-1]
     if min(sizes) <= rate:
         raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .. import ops
-from ._arguments import check_int, check_maps
+from ._arguments import check_maps, check_pixels
 from ._cells import INK, canvas, cells, phases, tinted
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def draw_decomposition(
     # Drawing is rare, and importing matplotlib is slow.
     from matplotlib.figure import Figure
 
-    if check_int("rate", rate, 2) > 3:
+    if check_pixels("rate", rate, minimum=2) > 3:
         raise ValueError(f"rate must be 2 or 3 to be drawn, a colour for each group, got {rate}")
     random = np.random.default_rng(0)
     side = 10 if rate == 2 else 15

@@ -84,7 +84,7 @@ def layers(model: nnx.Module, inputs: Any) -> tuple[Layer, ...]:
       A `Layer` for each call; a layer stands before those within it, and the model itself is left out.
 
     Raises:
-      ValueError: model is no Flax NNX module.
+      ValueError: model is no Flax NNX module, or has no `__call__`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -116,8 +116,8 @@ def between(model: nnx.Module, inputs: Any, start: str, stop: str | None = None)
       The block.
 
     Raises:
-      ValueError: there is no such layer, stop does not depend on what start is given, or it also depends on something
-        that goes round start, such as a shortcut.
+      ValueError: model is no Flax NNX module or has no `__call__`, there is no such layer, stop does not depend on what
+        start is given, or it also depends on something that goes round start, such as a shortcut.
 
     Example:
       >>> import jax.numpy as jnp
@@ -251,6 +251,11 @@ def _copy(model: Any) -> Any:
     """A copy in evaluation mode whose layers are watched; it shares the model's arrays."""
     if not isinstance(model, nnx.Module):
         raise ValueError(f"model must be a Flax NNX module, got {type(model).__name__}: functions have no layers")
+    if not callable(model):
+        raise ValueError(
+            f"model must be called with the inputs, but {type(model).__name__} has no __call__: give a part of it that "
+            "has one, or a module around it whose __call__ is the method that you mean"
+        )
     copy = nnx.merge(*nnx.split(model))
     copy.eval()
     for _, module in _modules(copy):

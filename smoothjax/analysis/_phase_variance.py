@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from ._arguments import check_int, check_maps
+from ._arguments import check_maps, check_pixels
 from ._dependence import output_shape
 
 
@@ -58,7 +58,7 @@ def phase_variance(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike
       Odena, Dumoulin & Olah, Deconvolution and Checkerboard Artifacts, Distill, 2016; Gao et al., Pixel Deconvolutional
       Networks, 2017, Sec. 1; Aitken et al., Checkerboard artifact free sub-pixel convolution, 2017 (ICNR).
     """
-    maps, factor = check_maps("inputs", inputs), check_int("factor", factor, 2)
+    maps, factor = check_maps("inputs", inputs), check_pixels("factor", factor, minimum=2)
     corner = maps[(slice(None), *(slice(0, 1),) * (maps.ndim - 2))]
     if not bool((maps == corner).all()):
         raise ValueError("inputs must be constant along their spatial axes: use jnp.broadcast_to(values, shape)")

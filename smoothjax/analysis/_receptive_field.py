@@ -9,7 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from tqdm import tqdm
 
-from ._arguments import check_int, check_maps
+from ..ops._checks import check_int
+from ._arguments import check_maps, check_pixels
 
 #: The error at the centre. A power of two changes no digit of a gradient; one this large keeps the far ends of deep
 #: blocks, products of many small weights, above the smallest float32, so that 0 means that nothing comes through.
@@ -60,7 +61,7 @@ def effective_receptive_field(
       Wang & Ji, KDD 2018, Sec. 4.4, Figs. 8 and 9; Luo et al., Understanding the Effective Receptive Field in Deep
       Convolutional Neural Networks, 2016.
     """
-    batch_size = check_int("batch_size", batch_size, 1)
+    batch_size = check_int("batch_size", batch_size, remedy="give a number of examples")
     batches: Any = inputs
     if hasattr(inputs, "shape") or not isinstance(inputs, Iterable):
         whole = check_maps("inputs", inputs)
@@ -148,7 +149,7 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
     References:
       Wang & Ji, KDD 2018, Sec. 3.1, Fig. 2: neighbours see disjoint phases.
     """
-    rate, values = check_int("rate", rate, 2), _check_field(field)
+    rate, values = check_pixels("rate", rate, minimum=2), _check_field(field)
     for axis, size in enumerate(values.shape):
         if size < rate:
             raise ValueError(f"field must be at least rate = {rate} units along every axis, got shape {values.shape}")

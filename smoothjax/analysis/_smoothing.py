@@ -75,8 +75,7 @@ def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]
         kinds = dict(_declared(model_or_params))
         leaves = _leaves(nnx.to_pure_dict(nnx.state(model_or_params)))
     else:
-        tree = model_or_params
-        kinds, leaves = {}, _leaves(nnx.to_pure_dict(tree) if isinstance(tree, nnx.State) else _pure(tree))
+        kinds, leaves = {}, _leaves(_pure(model_or_params))
     found = []
     for path, value in leaves:
         if not path or path[-1] != _SMOOTHER:

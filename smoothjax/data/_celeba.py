@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ._files import decode_image
+from ._files import decode_image, file_size
 from ._source import InvalidDataError, Record, checked_index
 
 _ARCHIVE, _FOLDER, _PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
@@ -97,6 +97,10 @@ class CelebASource:
         del index
         return self._size, self._size
 
+    def file_sizes(self, index: int) -> tuple[int]:
+        """Size of the image file in bytes, of a zip file as its directory tells it."""
+        return (self._images.byte_size(self._names[checked_index(index, len(self))]),)
+
 
 def crop_face(image: np.ndarray, size: int = 64, *, name: str = "image") -> np.ndarray:
     """Cuts the face out of an aligned image of CelebA and resizes it to a square.
@@ -142,6 +146,10 @@ class _Folder:
         """The content of a file."""
         return (self.path / name).read_bytes()
 
+    def byte_size(self, name: str) -> int:
+        """The size of a file."""
+        return file_size(self.path / name)
+
     def names(self) -> Iterable[str]:
         """What is there."""
         return {path.name for path in self.path.iterdir()}
@@ -173,6 +181,9 @@ class _Zip(_Folder):
         # The threads share one position in the file. Decoding, which takes longer, is outside the lock.
         with self._lock:
             return self._file.read(self._members[name])
+
+    def byte_size(self, name: str) -> int:
+        return self._members[name].file_size
 
     def names(self) -> Iterable[str]:
         return self._members

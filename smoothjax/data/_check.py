@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from ._source import InvalidDataError, Source, label_problems
+from ._classes import Classes
+from ._source import InvalidDataError, Record, Source, label_problems
 
 _REPORTED = 20
 
@@ -43,20 +44,30 @@ def check_source(source: Source, *, progress: bool = False) -> None:
 
 
 def _problems(source: Source, index: int) -> tuple[str, ...]:
-    name = source.name(index)
+    name = f"example {index}"
     try:
+        name = source.name(index)
         record = source[index]
+        if problems := record_problems(record, source.classes, name):
+            return problems
+        size, shape = source.size(index), record["label"].shape
+        return () if size == shape else (f"{name}: size() says {size}, the label is {shape}",)
     except InvalidDataError as error:
         return error.problems
     # A user's own source may raise anything; the report must still cover the other examples.
     except Exception as error:
         return (f"{name}: {type(error).__name__}: {error}",)
+
+
+def record_problems(record: Record, classes: Classes, name: str) -> tuple[str, ...]:
+    """One line for what makes an example unfit for everything that takes records, if there is such a thing."""
+    if missing := [key for key in ("image", "label") if key not in record]:
+        keys = ", ".join(map(repr, record)) or "nothing"
+        return (f"{name}: the record has no {' and no '.join(map(repr, missing))}, it holds {keys}",)
     image, label = record["image"], record["label"]
     if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, 3) or label.ndim != 2:
         return (
             f"{name}: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got {image.dtype} {image.shape} and "
             f"{label.dtype} {label.shape}",
         )
-    if source.size(index) != label.shape:
-        return (f"{name}: size() says {source.size(index)}, the label is {label.shape}",)
-    return label_problems(label, source.classes, name)
+    return label_problems(label, classes, name)

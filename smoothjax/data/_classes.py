@@ -13,6 +13,9 @@ IGNORE_LABEL = 255
 
 Color = tuple[int, int, int]
 
+CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
+"""Names of the file of classes in a folder data set, the first one to be written."""
+
 CLASSES_EXAMPLE = "road: [128, 64, 128]\ncar: [0, 0, 142]\nperson: [220, 20, 60]"
 
 
@@ -22,11 +25,11 @@ class Classes:
 
     Args:
       names: K different names.
-      colors: K colours, red, green and blue in 0 .. 255.
+      colors: K colours, red, green and blue in 0 .. 255. Lists become tuples, so that equal classes compare equal.
 
     Raises:
-      ValueError: no class, more than 255 (label 255 is ignored), a name twice, a colour out of range, or numbers of
-        names and colours that differ.
+      ValueError: no class, more than 255 (label 255 is ignored), one text in place of names, a name twice, a colour
+        out of range, or numbers of names and colours that differ.
 
     Example:
       >>> classes = Classes(("road", "car"), ((128, 64, 128), (0, 0, 142)))
@@ -38,6 +41,11 @@ class Classes:
     colors: tuple[Color, ...]
 
     def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise ValueError(f"names must be a tuple of names, got the text {self.names!r}; write ({self.names!r},)")
+        object.__setattr__(self, "names", tuple(self.names))
+        colors = (tuple(color) if isinstance(color, list) else color for color in self.colors)
+        object.__setattr__(self, "colors", tuple(colors))
         if not 1 <= len(self.names) <= IGNORE_LABEL:
             raise ValueError(
                 f"a data set has 1 to {IGNORE_LABEL} classes, got {len(self.names)}; label {IGNORE_LABEL} is ignored"
@@ -144,8 +152,7 @@ def _names_and_colors(content: Any) -> tuple[tuple[str, ...], tuple[Color, ...]]
             f"expected a mapping or a list of classes, got {type(content).__name__}; write for example\n"
             f"{CLASSES_EXAMPLE}"
         )
-    names = tuple(name for name, _ in entries)
-    return names, tuple(tuple(color) if isinstance(color, list) else color for _, color in entries)
+    return tuple(name for name, _ in entries), tuple(color for _, color in entries)
 
 
 def _check_name(name: Any, position: int) -> None:

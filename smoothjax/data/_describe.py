@@ -28,11 +28,19 @@ def describe(splits: Mapping[str, Source], *, progress: bool = False) -> str:
     Returns:
       Lines of text.
 
+    Raises:
+      ValueError: there is no split, or one has no examples.
+      InvalidDataError: examples cannot be used; the message tells of all.
+
     Example:
       >>> from smoothjax.data import ShapesSource
       >>> print(describe({"train": ShapesSource(length=3, size=(32, 40))}).splitlines()[1].split())
       ['train', '3', '32', 'x', '40', '1', '21.9', '%']
     """
+    if not splits:
+        raise ValueError("splits must hold at least one split, got none; give for example {'train': source}")
+    for name, source in splits.items():
+        _check_filled(f"split {name!r}", source)
     counts = {name: count_labels(source, progress=progress) for name, source in splits.items()}
     lines = [f"{'split':<14}{'images':>9}  {'height x width':<24}{'sizes':>6}{'ignored':>10}"]
     for name, source in splits.items():
@@ -80,7 +88,7 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
       title: a line above.
 
     Raises:
-      ValueError: `images` is not positive, or the format is unknown.
+      ValueError: `images` is not positive, the split has no examples, or the format is unknown.
 
     Example:
       >>> import pathlib, tempfile
@@ -95,6 +103,7 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
 
     if images < 1:
         raise ValueError(f"images must be at least 1, got {images}")
+    _check_filled("source", source)
     count = min(images, len(source))
     indices = [i * len(source) // count for i in range(count)]
     pairs_a_row = 2 if count > 1 else 1
@@ -130,6 +139,11 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
+
+
+def _check_filled(what: str, source: Source) -> None:
+    if not len(source):
+        raise ValueError(f"{what} has no examples; leave it out, or give one with at least one example")
 
 
 def _span(lengths: list[int]) -> str:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Suffixes of the image files that a folder data set may hold."""
+
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 # Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
@@ -115,6 +118,14 @@ def read_mask(path: str | Path) -> np.ndarray:
       [[5, 5]]
     """
     return decode_mask(existing(path), str(path))
+
+
+def file_size(path: Path) -> int:
+    """The size of a file in bytes; -1 for none, of which reading it tells."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def read_mask_size(path: str | Path) -> tuple[int, int]:

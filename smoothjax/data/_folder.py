@@ -3,12 +3,10 @@
 import shlex
 from pathlib import Path
 
-from ._classes import CLASSES_EXAMPLE, Classes, load_classes
-from ._files import decode_view, existing, read_mask, read_mask_size
+from ._classes import CLASS_FILES, CLASSES_EXAMPLE, Classes, load_classes
+from ._files import IMAGE_SUFFIXES, decode_view, existing, file_size, read_mask, read_mask_size
 from ._source import InvalidDataError, Record, checked_index, label_problems
 
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-_CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
 _LISTED = 10
 
 
@@ -105,6 +103,11 @@ class FolderSource:
         """Height and width in pixels, from the header of the mask: an image may be stored on its side."""
         return read_mask_size(self._pairs[checked_index(index, len(self))][1])
 
+    def file_sizes(self, index: int) -> tuple[int, int]:
+        """Sizes of image and mask in bytes: they tell data sets of the same names apart, and nothing is read."""
+        image, mask = self._pairs[checked_index(index, len(self))]
+        return file_size(image), file_size(mask)
+
 
 def find_classes(root: str | Path, classes: Classes | None = None) -> Classes:
     """The classes of a folder data set: those given, else those of the file in its root.
@@ -126,12 +129,12 @@ def find_classes(root: str | Path, classes: Classes | None = None) -> Classes:
     """
     if classes is not None:
         return classes
-    for name in _CLASS_FILES:
+    for name in CLASS_FILES:
         if (Path(root) / name).is_file():
             return load_classes(Path(root) / name)
     raise FileNotFoundError(
         f"{root}: no classes.yaml, classes.yml or classes.json tells the classes; write one line a class, in the order "
-        f"of the labels, into {Path(root) / _CLASS_FILES[0]}, for example\n{CLASSES_EXAMPLE}"
+        f"of the labels, into {Path(root) / CLASS_FILES[0]}, for example\n{CLASSES_EXAMPLE}"
     )
 
 
@@ -163,10 +166,10 @@ def _check_folders(root: Path, split: str) -> None:
 
 def _pairs(folder: Path) -> tuple[tuple[Path, Path], ...]:
     """Image and mask of every example, by name."""
-    images, masks = _by_stem(folder / "images", _IMAGE_SUFFIXES), _by_stem(folder / "labels", (".png",))
+    images, masks = _by_stem(folder / "images", IMAGE_SUFFIXES), _by_stem(folder / "labels", (".png",))
     if not images and not masks:
         raise ValueError(
-            f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in _IMAGE_SUFFIXES)}) into images/ and "
+            f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) into images/ and "
             "masks (png) of the same names into labels/, without sub-folders"
         )
     problems = []

@@ -13,6 +13,7 @@ from ._transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     RGB,
+    checked_size,
     normalize,
     pad_to,
     random_crop,
@@ -58,8 +59,7 @@ class Augmentation:
     std: RGB = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        if len(self.crop_size) != 2 or min(self.crop_size) < 1:
-            raise ValueError(f"crop_size must be a positive height and width in pixels, got {self.crop_size}")
+        object.__setattr__(self, "crop_size", checked_size("crop_size", self.crop_size))
         if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"scale_range must be (low, high) with 0 < low <= high, got {self.scale_range}")
         check_statistics(self.mean, self.std)

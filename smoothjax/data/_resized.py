@@ -2,7 +2,7 @@
 
 from ._classes import Classes
 from ._source import Record, Source, read_at_least
-from ._transforms import resize
+from ._transforms import checked_size, resize
 
 
 class ResizedSource:
@@ -28,9 +28,7 @@ class ResizedSource:
     """
 
     def __init__(self, source: Source, size: tuple[int, int]):
-        if len(size) != 2 or min(size) < 1:
-            raise ValueError(f"size must be a positive height and width in pixels, got {tuple(size)}")
-        self._source, self._size = source, (int(size[0]), int(size[1]))
+        self._source, self._size = source, checked_size("size", size)
 
     @property
     def classes(self) -> Classes:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from ._check import check_source
+from ._check import check_source, record_problems
 from ._metadata import LabelCounts
 from ._prepared import PreparedSource
 from ._source import InvalidDataError, Source
@@ -35,17 +35,25 @@ def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
     """
     if isinstance(source, PreparedSource):
         return source.counts
-    classes = len(source.classes)
-    counts = LabelCounts.none(classes)
+    counts = LabelCounts.none(len(source.classes))
     try:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = pool.map(lambda index: LabelCounts.of(source[index]["label"], classes), range(len(source)))
+            found = pool.map(lambda index: _count(source, index), range(len(source)))
             for one in tqdm(found, "count", len(source), unit="image", disable=None if progress else True):
                 counts += one
-    except InvalidDataError:
+    # A user's own source may raise anything; the report names the example and covers the others.
+    except Exception:
         check_source(source, progress=progress)
         raise
     return counts
+
+
+def _count(source: Source, index: int) -> LabelCounts:
+    record = source[index]
+    # A label outside the classes would be counted nowhere.
+    if problems := record_problems(record, source.classes, source.name(index)):
+        raise InvalidDataError(problems)
+    return LabelCounts.of(record["label"], len(source.classes))
 
 
 def median_frequency_weights(counts: LabelCounts) -> np.ndarray:

@@ -4,6 +4,9 @@ A record is a dict with `"image"` `[H, W, 3]` and `"label"` `[H, W]`. Resampling
 and label agree on where pixels lie: pixel i covers `i .. i + 1`, its centre is at `i + 1/2`, at every size.
 """
 
+import operator
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -45,9 +48,9 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
             f"image and label must be uint8 to be resampled, got {record['image'].dtype} and {record['label'].dtype}; "
             "normalize afterwards"
         )
-    _check_size(size)
+    size = checked_size("size", size)
     box = record.get("box")
-    if box is None and record["image"].shape[:2] == record["label"].shape == tuple(size):
+    if box is None and record["image"].shape[:2] == record["label"].shape == size:
         return record
     across = (size[1], size[0])
     borders = None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
@@ -132,7 +135,7 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
       >>> random_crop(record, np.random.default_rng(0), (5, 5))["label"].shape
       (4, 5)
     """
-    _check_size(size)
+    size = checked_size("size", size)
     height, width = record["label"].shape
     top = int(rng.integers(max(height - size[0], 0) + 1))
     left = int(rng.integers(max(width - size[1], 0) + 1))
@@ -220,6 +223,14 @@ def pad_to(
     return {"image": padded_image, "label": padded_label}
 
 
-def _check_size(size: tuple[int, int]) -> None:
-    if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"size must be a positive height and width in pixels, got {tuple(size)}")
+def checked_size(name: str, size: Sequence[int]) -> tuple[int, int]:
+    """A height and width as ints. Raises ValueError unless they are positive whole numbers."""
+    try:
+        height, width = map(operator.index, size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(
+            f"{name} must be a positive height and width in pixels, got {size}; give two ints, such as (321, 321)"
+        )
+    return height, width

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._confusion import confusion_matrix
+from ._confusion import confusion_matrix, widened
 
 
 def boundary_confusion_matrix(
@@ -27,13 +27,13 @@ def boundary_confusion_matrix(
     With $G_c$ and $P_c$ the pixels labelled and predicted as class c, a pixel of a mask is *near its contour* if a
     pixel outside of the mask is within the distance d: $G_c^d = \{p \in G_c : \exists q \notin G_c, |p-q|_\infty \le
     d\}$. As in the authors' code, distance is the larger of the horizontal and the vertical one (d erosions by a square
-    of 3x3), and what lies outside of the image lies outside of every mask. The row of the matrix is the label of a
-    pixel in $\bigcup_c G_c^d$, its column the prediction of one in $\bigcup_c P_c^d$; the last row and column are of
-    pixels that are in neither band, so that row c, column c and their common entry add up to $|G_c^d|$, $|P_c^d|$ and
-    $|G_c^d \cap P_c^d|$. Matrices of a split add up, in `numpy.int64`.
+    of 3x3), and what lies outside of the image lies outside of every mask. So do the pixels that do not count, see
+    `confusion_matrix`: a mask ends where they begin, the true one as the predicted one. So every mask has a contour,
+    and a class that is missed counts also where ignored pixels surround it.
 
-    Pixels that do not count, see `confusion_matrix`, belong to no mask and to no outside either: a contour against
-    them is unknown, one across them is within the distance or not.
+    The row of the matrix is the label of a pixel in $\bigcup_c G_c^d$, its column the prediction of one in
+    $\bigcup_c P_c^d$; the last row and column are of pixels that are in neither band, so that row c, column c and their
+    common entry add up to $|G_c^d|$, $|P_c^d|$ and $|G_c^d \cap P_c^d|$. Matrices of a split add up, in `numpy.int64`.
 
     Args:
       labels: true classes, integers `[*B, H, W]`.
@@ -42,7 +42,7 @@ def boundary_confusion_matrix(
       distance: d, as a fraction of each image's diagonal if a float (at least 1 pixel; 0.02 is published), in pixels
         if an int.
       sizes: heights and widths of the images `[*B, 2]` in pixels, where they are padded at the bottom and on the
-        right; by default the whole array is image.
+        right: the padding does not count, whatever it is labelled. By default the whole array is image.
       ignore_label: the label of pixels that do not count.
 
     Returns:
@@ -95,7 +95,8 @@ def trimap_confusion_matrix(
       predictions: predicted classes, integers of the same shape.
       num_classes: number of classes, K.
       distance: as a fraction of each image's diagonal if a float (at least 1 pixel), in pixels if an int.
-      sizes: heights and widths of the images `[*B, 2]` in pixels, where they are padded; of them come the diagonals.
+      sizes: heights and widths of the images `[*B, 2]` in pixels, where they are padded at the bottom and on the
+        right: the padding does not count, whatever it is labelled. By default the whole array is image.
       ignore_label: the label of pixels that do not count.
 
     Returns:
@@ -140,16 +141,19 @@ def _checked(
         sizes = jnp.asarray(sizes)
         chex.assert_shape(sizes, (*labels.shape[:-2], 2))
         sizes = sizes.reshape(-1, 2)
-    labels, predictions = (array.reshape(-1, *array.shape[-2:]) for array in (labels, predictions))
+    labels, predictions = (widened(array).reshape(-1, *array.shape[-2:]) for array in (labels, predictions))
     valid = (labels != ignore_label) & (labels >= 0) & (labels < num_classes)
     valid &= (predictions >= 0) & (predictions < num_classes)
+    if sizes is not None:
+        for axis in (1, 2):
+            valid &= _positions(labels, axis) < sizes[:, axis - 1, None, None]
     return (labels.astype(jnp.int32), predictions.astype(jnp.int32)), valid, sizes
 
 
 # Compiled here, so that calls outside jit do not compile its passes one by one.
 @partial(jax.jit, static_argnames=("distance", "border"))
 def _near(classes: jax.Array, valid: jax.Array, sizes: jax.Array | None, *, distance: float, border: bool) -> jax.Array:
-    """Whether a valid pixel of another class, or with `border` the outside of the image, is within the distance."""
+    """Whether a valid pixel of another class, or with `border` anything outside of the mask, is within the distance."""
     in_pixels, most = _most(distance, classes.shape[1:])
     radius: Any = most
     if sizes is not None:
@@ -157,16 +161,21 @@ def _near(classes: jax.Array, valid: jax.Array, sizes: jax.Array | None, *, dist
     # Of a window, the largest class and the smallest: there are two iff they differ. 16 bits, for speed: the matrix of
     # as many classes would not fit into memory.
     lowest, classes = jnp.iinfo(jnp.int16).min, classes.astype(jnp.int16)
-    largest = _window_max(jnp.where(valid, classes, lowest), radius, most)
-    smallest = -_window_max(jnp.where(valid, -classes, lowest), radius, most)
+    # What does not count, padding included, is without influence, or with `border` a class of its own, -1.
+    largest = _window_max(jnp.where(valid, classes, -1 if border else lowest), radius, most)
+    smallest = -_window_max(jnp.where(valid, -classes, 1 if border else lowest), radius, most)
     near = largest > smallest
     if border:
         reach = radius if sizes is None else radius[:, None, None]
         for axis in (1, 2):
-            position = jnp.expand_dims(jnp.arange(classes.shape[axis]), (0, 3 - axis))
-            end = classes.shape[axis] if sizes is None else sizes[:, axis - 1, None, None]
-            near |= (position < reach) | (position >= end - reach)
+            position = _positions(classes, axis)
+            near |= (position < reach) | (position >= classes.shape[axis] - reach)
     return near & valid
+
+
+def _positions(maps: jax.Array, axis: int) -> jax.Array:
+    """The rows of maps `[N, H, W]`, as `[1, H, 1]`, or the columns, as `[1, 1, W]`."""
+    return jnp.expand_dims(jnp.arange(maps.shape[axis]), (0, 3 - axis))
 
 
 def _most(distance: Any, shape: tuple[int, ...]) -> tuple[bool, int]:

@@ -44,7 +44,7 @@ def confusion_matrix(
     chex.assert_equal_shape((labels, predictions))
     chex.assert_type((labels, predictions), int)
 
-    # Compared before any cast: a narrower type must not wrap a foreign value into the range of classes.
+    labels, predictions = widened(labels), widened(predictions)
     counted = (labels != ignore_label) & (labels >= 0) & (labels < num_classes)
     counted &= (predictions >= 0) & (predictions < num_classes)
     cells = num_classes**2
@@ -52,3 +52,11 @@ def confusion_matrix(
     # One cell more takes what is not counted. On a CPU this is five times faster than a product of one-hot matrices.
     counts = jnp.bincount(jnp.where(counted, pair, cells).ravel(), length=cells + 1)
     return counts[:cells].reshape(num_classes, num_classes).astype(jnp.int32)
+
+
+def widened(integers: jax.Array) -> jax.Array:
+    """At least 32 bits, in which every number of classes and every label to ignore compares as it is.
+
+    In 8 bits JAX takes 256 classes for none. Wider types stay: a cast would wrap a foreign value into the range.
+    """
+    return integers.astype(jnp.int32) if jnp.iinfo(integers.dtype).bits < 32 else integers

@@ -25,9 +25,7 @@ def iou_per_class(confusion: npt.ArrayLike) -> np.ndarray:
     References:
       Wang and Ji, "Smoothed Dilated Convolutions for Improved Dense Prediction", 2018, Eq. 4.
     """
-    counts = _counts(confusion)
-    true_positives = np.diag(counts)
-    return _ratio(true_positives, counts.sum(axis=0) + counts.sum(axis=1) - true_positives)
+    return _iou(_counts(confusion))
 
 
 def mean_iou(confusion: npt.ArrayLike) -> np.float64:
@@ -95,7 +93,8 @@ def boundary_iou_per_class(counts: npt.ArrayLike) -> np.ndarray:
     $$\text{BIoU}_c = \frac{|G_c^d \cap P_c^d|}{|G_c^d \cup P_c^d|}$$
 
     with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction, 0 where no
-    pixel is near both contours; with a distance beyond the size of the masks it is the IoU.
+    pixel is near both contours, as of a class that is missed; with a distance beyond the size of the masks it is the
+    IoU.
 
     Args:
       counts: `[K + 1, K + 1]`, the sum of what `boundary_confusion_matrix` returns, NumPy or JAX.
@@ -113,7 +112,7 @@ def boundary_iou_per_class(counts: npt.ArrayLike) -> np.ndarray:
     References:
       Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021, Sec. 4.
     """
-    return iou_per_class(counts)[:-1]
+    return _iou(_counts(counts, "counts", "K + 1", "boundary_confusion_matrix"))[:-1]
 
 
 def mean_boundary_iou(counts: npt.ArrayLike) -> np.float64:
@@ -135,20 +134,27 @@ def mean_boundary_iou(counts: npt.ArrayLike) -> np.float64:
     return _mean_of_defined(boundary_iou_per_class(counts))
 
 
-def _counts(confusion: npt.ArrayLike) -> np.ndarray:
-    """The matrix in float64, which holds sums of pixels exactly up to 2^53."""
-    counts = np.asarray(confusion).astype(np.float64)
+def _counts(
+    matrix: npt.ArrayLike, name: str = "confusion", rows: str = "K", source: str = "confusion_matrix"
+) -> np.ndarray:
+    """The matrix in float64, which holds sums of pixels exactly up to 2^53; the rest is for the messages."""
+    counts = np.asarray(matrix).astype(np.float64)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not counts.size:
         raise ValueError(
-            f"confusion must be a square matrix [K, K], got shape {counts.shape}; pass the sum of the matrices that "
-            "confusion_matrix returns"
+            f"{name} must be a square matrix [{rows}, {rows}], got shape {counts.shape}; pass the sum of the matrices "
+            f"that {source} returns"
         )
     if (counts < 0).any():
         raise ValueError(
-            f"confusion must hold counts, got the negative value {counts.min():.0f}; "
+            f"{name} must hold counts, got the negative value {counts.min():.0f}; "
             "32-bit sums overflow: add the matrices up in numpy.int64"
         )
     return counts
+
+
+def _iou(counts: np.ndarray) -> np.ndarray:
+    true_positives = np.diag(counts)
+    return _ratio(true_positives, counts.sum(axis=0) + counts.sum(axis=1) - true_positives)
 
 
 def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Checks of arguments that the networks share."""
 
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from ..ops._checks import is_int
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
@@ -12,16 +15,11 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")
 
 
-def check_count(name: str, value: Any, minimum: int, remedy: str) -> None:
-    """Refuses what is no int of at least `minimum`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise ValueError(f"{name} must be an int >= {minimum}, got {value!r}: {remedy}")
-
-
-def check_rates(name: str, rates: Any, remedy: str) -> None:
-    """Refuses what are no dilation rates of one or several layers."""
-    if not isinstance(rates, tuple) or not rates or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+def check_rates(name: str, rates: Any, remedy: str) -> tuple[int, ...]:
+    """Returns the dilation rates of one or several layers as Python ints, or says why they are none."""
+    if not isinstance(rates, tuple) or not rates or not all(is_int(rate) and rate > 0 for rate in rates):
         raise ValueError(f"{name} must be a tuple of ints >= 1, got {rates!r}: {remedy}")
+    return tuple(map(operator.index, rates))
 
 
 def check_images(images: jax.Array) -> None:

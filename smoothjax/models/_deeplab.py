@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count, check_images, check_rates
+from ..ops._checks import check_int
+from ._arguments import check_choice, check_images, check_rates
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers, DegriddingLayersName
 from ._duc import DenseUpsamplingHead
 from ._norm import BatchNormMode
@@ -103,10 +104,10 @@ class DeepLab(nnx.Module):
     ):
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
-        check_count("num_classes", num_classes, 2, "count the background as a class")
+        num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         check_choice("smoothing", smoothing, (*DEGRIDDINGS, *DEGRIDDING_LAYERS))
         if head_rates is not None:
-            check_rates("head_rates", head_rates, _RATES_REMEDY)
+            head_rates = check_rates("head_rates", head_rates, _RATES_REMEDY)
             if head == "duc":
                 raise ValueError(f"head 'duc' has no dilation rates, got head_rates {head_rates}: leave them out")
         layers: Any = smoothing if smoothing in DEGRIDDING_LAYERS else None
@@ -183,7 +184,7 @@ class SummedHead(nnx.Module):
     def __init__(
         self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
     ):
-        check_rates("head_rates", rates, _RATES_REMEDY)
+        rates = check_rates("head_rates", rates, _RATES_REMEDY)
         init = nnx.initializers.normal(0.01)
         self.branches = nnx.List(
             nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)

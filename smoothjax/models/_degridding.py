@@ -75,7 +75,7 @@ class DegriddingLayers(nnx.Module):
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
-        check_rates("rates", rates, "use those of DEGRIDDING_RATES")
+        rates = check_rates("rates", rates, "use those of DEGRIDDING_RATES")
         conv = partial(nn.DilatedConv, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
         sources = (in_features, *(features for _ in rates[1:]))
         self.convs = nnx.List(

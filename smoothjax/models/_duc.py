@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import ops
-from ._arguments import check_count
+from ..ops._checks import check_int
 
 _INIT = nnx.initializers.normal(0.01)  # as in the other heads
 
@@ -51,8 +51,8 @@ class DenseUpsamplingHead(nnx.Module):
     factor: int
 
     def __init__(self, in_features: int, num_classes: int, *, factor: int = 8, dtype: Any = None, rngs: nnx.Rngs):
-        check_count("num_classes", num_classes, 2, "count the background as a class")
-        check_count("factor", factor, 1, "pass the output stride of the encoder")
+        num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
+        factor = check_int("factor", factor, remedy="pass the output stride of the encoder")
         channels = factor**2 * num_classes
         self.conv = nnx.Conv(in_features, channels, (1, 1), dtype=dtype, kernel_init=_INIT, rngs=rngs)
         self.num_classes, self.factor = num_classes, factor

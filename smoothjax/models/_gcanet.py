@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count, check_images
+from ..ops._checks import check_int
+from ._arguments import check_choice, check_images
 
 Task = Literal["dehaze", "derain"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -85,7 +86,7 @@ class GCANet(nnx.Module):
     ):
         check_choice("task", task, TASKS)
         check_choice("smoothing", smoothing, nn.SMOOTHINGS)
-        check_count("width", width, 1, "64 is the published network")
+        width = check_int("width", width, remedy="64 is the published network")
         conv = partial(nnx.Conv, kernel_size=(3, 3), padding=1, dtype=dtype, rngs=rngs)
         norm = partial(InstanceNorm, width, rngs=rngs)
         self.conv1, self.norm1 = conv(4, width, use_bias=False), norm()

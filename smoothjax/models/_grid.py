@@ -1,10 +1,15 @@
 """The grid of the network's output: cell i sits on input pixel `stride * i`, for labels down and logits up alike."""
 
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+from jax import export, lax
+
+from ..ops._checks import check_int, is_int
 
 
 def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:
@@ -28,7 +33,7 @@ def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:
     """
     if labels.ndim != 3:
         raise ValueError(f"labels must be [N, H, W], got shape {labels.shape}: add or remove axes")
-    _check_stride(stride)
+    stride = _check_stride(stride)
     return labels[:, ::stride, ::stride]
 
 
@@ -46,7 +51,8 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
       `[N, H, W, classes]` of the logits' dtype.
 
     Raises:
-      ValueError: logits is not `[N, h, w, classes]`, or its size is not `ceil((H, W) / stride)`.
+      ValueError: logits is not `[N, h, w, classes]` of a float dtype, its size is not `ceil((H, W) / stride)`, or
+        spatial_shape or stride are no ints.
 
     Example:
       >>> import jax.numpy as jnp
@@ -54,16 +60,15 @@ def upsample_logits(logits: jax.Array, spatial_shape: Sequence[int], *, stride: 
       >>> models.upsample_logits(jnp.array([0.0, 2.0]).reshape(1, 1, 2, 1), (1, 4), stride=2).ravel().tolist()
       [0.0, 1.0, 2.0, 2.0]
     """
-    _check_stride(stride)
-    spatial_shape = tuple(spatial_shape) if isinstance(spatial_shape, Sequence) else (spatial_shape,)
+    stride, spatial_shape = _check_stride(stride), _check_shape(spatial_shape)
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits must be floating point to be interpolated, got {logits.dtype}: cast them")
     wanted = tuple(-(-size // stride) for size in spatial_shape)
     # A size that is only known when an exported program runs cannot be compared.
-    known = all(isinstance(size, int) for size in (*spatial_shape, *logits.shape[1:3]))
+    known = not any(export.is_symbolic_dim(size) for size in (*spatial_shape, *logits.shape[1:3]))
     if logits.ndim != 4 or len(wanted) != 2 or (known and logits.shape[1:3] != wanted):
         raise ValueError(
-            f"logits must be [N, h, w, classes] with (h, w) = ceil({tuple(spatial_shape)} / {stride}) = {wanted}, got "
+            f"logits must be [N, h, w, classes] with (h, w) = ceil({spatial_shape} / {stride}) = {wanted}, got "
             f"shape {logits.shape}: pass the size of the image that the logits were computed from"
         )
     # Two small matrix products: on CPU several times faster than gathering four neighbours of every pixel.
@@ -82,6 +87,15 @@ def _interpolation(size: int, cells: int, stride: int) -> jax.Array:
     return jnp.clip(1.0 - jnp.abs(position[:, None] - jnp.arange(cells)[None, :]), 0.0, 1.0)
 
 
-def _check_stride(stride: int) -> None:
-    if not isinstance(stride, int) or stride < 1:
-        raise ValueError(f"stride must be an int >= 1, got {stride!r}: pass the output stride of the network")
+def _check_stride(stride: Any) -> int:
+    return check_int("stride", stride, remedy="pass the output stride of the network")
+
+
+def _check_shape(spatial_shape: Any) -> tuple[Any, ...]:
+    """The sizes as Python ints, those of an exported program as they are; another number of them is told later."""
+    sizes = tuple(spatial_shape) if np.iterable(spatial_shape) else (spatial_shape,)
+    if not all(export.is_symbolic_dim(size) or is_int(size) for size in sizes):
+        raise ValueError(
+            f"spatial_shape must be the ints (H, W), got {spatial_shape!r}: pass the size of the image in pixels"
+        )
+    return tuple(size if export.is_symbolic_dim(size) else operator.index(size) for size in sizes)

@@ -30,10 +30,9 @@ class BatchNorm(nnx.BatchNorm):
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.mode == "trained":
             return super().__call__(wide, *arguments, **options).astype(x.dtype)
+        variables: tuple[Any, ...] = (self.mean, self.var, self.scale, self.bias)
         mean, variance, scale, bias = (
-            jax.lax.stop_gradient(v[...]).reshape((1,) * (x.ndim - 1) + (-1,))
-            for v in (self.mean, self.var, self.scale, self.bias)
-            if v is not None
+            jax.lax.stop_gradient(v[...]).reshape((1,) * (x.ndim - 1) + (-1,)) for v in variables
         )
         gain = scale * jax.lax.rsqrt(variance + self.epsilon)
         return ((wide - mean) * gain + bias).astype(x.dtype)

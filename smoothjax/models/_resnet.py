@@ -8,7 +8,8 @@ import jax
 from flax import nnx
 
 from .. import nn, ops
-from ._arguments import check_choice, check_count
+from ..ops._checks import check_int
+from ._arguments import check_choice
 from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 
 Degridding = Literal[
@@ -115,7 +116,7 @@ class ResNetEncoder(nnx.Module):
         check_choice("stride_unit", stride_unit, get_args(StrideUnit))
         check_choice("padding", padding, get_args(EncoderPadding))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        check_count("width", width, 1, "64 is the published network")
+        width = check_int("width", width, remedy="64 is the published network")
         if output_stride == 32 and smoothing != "none":
             raise ValueError(
                 f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count
+from ..ops._checks import check_int
+from ._arguments import check_choice
 
 
 class TemporalConvNet(nnx.Module):
@@ -87,12 +88,13 @@ class TemporalConvNet(nnx.Module):
                 f"vocabulary or in_features must be given, and not both, got {vocabulary} and {in_features}: symbols "
                 "need a vocabulary, real inputs in_features"
             )
-        check_count("out_features", out_features, 1, "the number of symbols, or of real outputs")
-        for name, value in (("vocabulary", vocabulary), ("in_features", in_features)):
-            if value is not None:
-                check_count(name, value, 1, "count the symbols or channels of the inputs")
-        check_count("width", width, 1, "32 to 256 are usual")
-        check_count("depth", depth, 1, "2**depth steps are seen with 2 taps")
+        out_features = check_int("out_features", out_features, remedy="the number of symbols, or of real outputs")
+        if vocabulary is not None:
+            vocabulary = check_int("vocabulary", vocabulary, remedy="count the symbols of the inputs")
+        if in_features is not None:
+            in_features = check_int("in_features", in_features, remedy="count the channels of the inputs")
+        width = check_int("width", width, remedy="32 to 256 are usual")
+        depth = check_int("depth", depth, remedy="2**depth steps are seen with 2 taps")
         check_choice("kernel_size", kernel_size, (2, 3))
         check_choice("smoothing", smoothing, nn.CAUSAL_SMOOTHINGS)
         self.out_features, self.vocabulary, self.in_features = out_features, vocabulary, in_features

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count, check_images
+from ..ops._checks import check_int
+from ._arguments import check_choice, check_images
 from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
 
 UPSAMPLINGS = nn.UPSAMPLINGS
@@ -75,9 +76,9 @@ class UNet(nnx.Module):
         dtype: Any = None,
         rngs: nnx.Rngs,
     ):
-        check_count("num_classes", num_classes, 2, "count the background as a class")
-        check_count("depth", depth, 2, "5 is the paper's")
-        check_count("width", width, 1, "64 is the paper's")
+        num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
+        depth = check_int("depth", depth, minimum=2, remedy="5 is the paper's")
+        width = check_int("width", width, remedy="64 is the paper's")
         check_choice("upsampling", upsampling, UPSAMPLINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)

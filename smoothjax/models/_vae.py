@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice, check_count
+from ..ops._checks import check_int
+from ._arguments import check_choice
 from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, Likelihood, kl_to_standard_normal
 from ._norm import BatchNorm
 
@@ -130,8 +131,8 @@ class ConvVAE(nnx.Module):
     ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
         check_choice("likelihood", likelihood, LIKELIHOODS)
-        check_count("latent_features", latent_features, 1, "32 to 256 suit 64x64 images")
-        check_count("width", width, 1, "16 to 64 suit 64x64 images")
+        latent_features = check_int("latent_features", latent_features, remedy="32 to 256 suit 64x64 images")
+        width = check_int("width", width, remedy="16 to 64 suit 64x64 images")
         self.upsampling, self.likelihood = upsampling, likelihood
         self.latent_features, self.width, self.dtype = latent_features, width, dtype
 

@@ -2,13 +2,12 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, SupportsIndex
 
 import jax
-import jax.numpy as jnp
 
-from .. import ops
+from ..ops._checks import check_int
+from ..ops._padding import resolve_padding
 
 Padding = str | Sequence[tuple[int, int]]
 
@@ -25,16 +24,23 @@ def check_kernel_size(kernel_size: Any) -> tuple[int, ...]:
     return tuple(operator.index(size) for size in sizes)
 
 
-def check_convolution(kernel_size: tuple[int, ...], rate: Any, padding: Any) -> None:
-    """Lets the operation itself refuse a rate or a padding, when a layer is made instead of when it is called."""
-    ops.identity_smoother(rate, len(kernel_size))
-    extent = [(size - 1) * rate + 1 for size in kernel_size]
-    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((1, *extent, 1), (*kernel_size, 1, 1)))
-    jax.eval_shape(partial(ops.dilated_conv, rate=rate, padding=padding), x, kernel)
+def check_convolution(kernel_size: tuple[int, ...], rate: Any, padding: Any) -> str | tuple[tuple[int, int], ...]:
+    """Returns the padding, its pairs as tuples of ints; refuses what the operation itself would when it is called.
+
+    A layer keeps these: Flax compares and hashes the options of a layer, and lists and arrays have no hash.
+    """
+    rate = check_int("rate", rate)
+    pairs = resolve_padding(padding, kernel_size, rate, [(size - 1) * rate + 1 for size in kernel_size])
+    return padding if isinstance(padding, str) else pairs
 
 
 def with_one_batch_axis(layer: Callable[[jax.Array], jax.Array], x: jax.Array, ndim: int) -> jax.Array:
     """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does."""
+    if x.ndim <= ndim:
+        raise ValueError(
+            f"x must be [..., *S, C] with the {ndim} spatial axes S of this layer, got shape {x.shape}: add axes, or "
+            "make the layer for fewer"
+        )
     batch = x.shape[: x.ndim - ndim - 1]
     if len(batch) == 1:
         return layer(x)

@@ -110,7 +110,7 @@ class DilatedConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         kernel_size = check_kernel_size(kernel_size)
-        check_convolution(kernel_size, rate, padding)
+        padding = check_convolution(kernel_size, rate, padding)
         smoother, aggregation = _initial(smoothing, rate, len(kernel_size), param_dtype)
         self.kernel = nnx.Param(kernel_init(rngs.params(), (*kernel_size, in_features, out_features), param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)

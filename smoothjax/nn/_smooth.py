@@ -9,6 +9,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from ._arguments import Padding
+from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
 from ._dilated import DilatedConv, Smoothing, check_smoothing, set_smoothing
 from ._surgery import Path, common_value, find_modules, replace_modules, where
 
@@ -16,19 +17,25 @@ Model = TypeVar("Model")
 
 
 def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
-    """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed `DilatedConv` of the same weights.
+    """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed layer of the same weights.
 
     The model is changed in place. With group interaction and SS convolution its outputs stay the same until the
     smoothing parameters, which start as the identity, are trained; only they are new. The filters of Ziegler et al. are
-    low-pass from the start: outputs change at once, and the network is to be fine-tuned. Unsmoothed `DilatedConv`
-    layers are smoothed too, and so are those of the output layers of `smoothjax.models.DeepLab`, whose own option
-    smooths the encoder alone, as the paper does.
-    Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
+    low-pass from the start: outputs change at once, and the network is to be fine-tuned.
+
+    A convolution becomes a `DilatedConv`. One over time that sees no later step, of padding `"CAUSAL"` or
+    `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv` where it is smoothed, which stays causal whatever is
+    learnt. Unsmoothed `DilatedConv` layers are smoothed too, and so are those of the output layers of
+    `smoothjax.models.DeepLab`, whose own option smooths the encoder alone, as the paper does. All other layers are left
+    alone and not among the paths: those of rate 1, those already smoothed, and every `CausalDilatedConv`, which has an
+    option of its own as has `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is replaced:
+    where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
       smoothing: `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"`,
-        see `DilatedConv`; `"none"` turns the layers into plain DilatedConv.
+        see `DilatedConv`; of causal layers one of the first two, which alone have a causal form. `"none"` turns the
+        layers into plain DilatedConv.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
     Returns:
@@ -36,7 +43,8 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
 
     Raises:
       ValueError: smoothing is none of the above, or a layer of rate > 1 is strided, grouped, masked, circular,
-        reflecting, of different rates along its axes, or otherwise no plain dilated convolution; with its path.
+        reflecting, of different rates along its axes, or otherwise no plain dilated convolution, or smoothing has no
+        causal form and a layer is causal; with its path.
 
     Example:
       >>> from flax import nnx
@@ -48,10 +56,10 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     """
     check_smoothing(smoothing)
     found = find_modules(model, _is_to_smooth)
-    arguments = {key: _arguments(layer, path) for key, (layer, path) in found.items()}
+    arguments = {key: _arguments(layer, path, smoothing) for key, (layer, path) in found.items()}
     new: dict[int, Any] = {}
     for key, (layer, _) in found.items():
-        if isinstance(layer, DilatedConv):
+        if isinstance(layer, DilatedConv) and "padding" in arguments[key]:
             set_smoothing(layer, smoothing)
         else:
             new[key] = _replacement(layer, smoothing, arguments[key], rngs)
@@ -64,19 +72,32 @@ def _is_to_smooth(node: Any) -> bool:
     return isinstance(node, nnx.Conv) and common_value(node.kernel_dilation) != 1
 
 
-def _arguments(conv: Any, path: Path) -> dict[str, Any]:
-    """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot."""
+def _arguments(conv: Any, path: Path, smoothing: Smoothing) -> dict[str, Any]:
+    """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot.
 
-    def refuse(what: str) -> ValueError:
+    Without a padding they are those of a CausalDilatedConv.
+    """
+
+    def refuse(what: str, rule: str = "smoothing is defined for plain dilated convolutions of one rate") -> ValueError:
         return ValueError(
-            f"cannot smooth the convolution at {where(path)}: {what}; smoothing is defined for plain dilated "
-            "convolutions of one rate: replace that layer, or keep it out of the model while smoothing"
+            f"cannot smooth the convolution at {where(path)}: {what}; {rule}: replace that layer, or keep it out of "
+            "the model while smoothing"
         )
+
+    def refuse_causal() -> ValueError:
+        knows = " and ".join(CAUSAL_SMOOTHINGS[1:])
+        return refuse(f"it is causal, and {smoothing} would look ahead", f"nn.CausalDilatedConv knows {knows}")
 
     if len(conv.kernel.shape) != len(conv.kernel_size) + 2:
         raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
     if isinstance(conv, DilatedConv):
-        return {}
+        if smoothing == "none" or not _sees_the_past_alone(conv.padding, conv.kernel_size, conv.rate):
+            return {"rate": conv.rate, "padding": conv.padding}
+        if type(conv) is not DilatedConv or conv.before is not None or conv.after is not None:
+            raise refuse("it is causal, and more than a plain DilatedConv")
+        if smoothing not in CAUSAL_SMOOTHINGS:
+            raise refuse_causal()
+        return {"rate": conv.rate}
     rate, ndim = common_value(conv.kernel_dilation), len(conv.kernel_size)
     if type(conv) is not nnx.Conv:
         raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning")
@@ -101,7 +122,18 @@ def _arguments(conv: Any, path: Path) -> dict[str, Any]:
         raise refuse(f"its padding is {conv.padding!r}")
     if not 1 <= ndim <= 3:
         raise refuse(f"it has {ndim} spatial axes")
-    return {"rate": rate, "padding": padding}
+    causal = conv.padding == "CAUSAL" or _sees_the_past_alone(padding, conv.kernel_size, rate)
+    if smoothing == "none" or not causal:
+        return {"rate": rate, "padding": padding}
+    if smoothing not in CAUSAL_SMOOTHINGS:
+        raise refuse_causal()
+    return {"rate": rate}
+
+
+def _sees_the_past_alone(padding: Padding, kernel_size: Sequence[int], rate: int) -> bool:
+    """Whether the padding makes a convolution over time causal; one tap needs none, and nobody says what is meant."""
+    reach = (kernel_size[0] - 1) * rate
+    return len(kernel_size) == 1 and reach > 0 and padding == ((reach, 0),)
 
 
 def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | None:
@@ -118,13 +150,17 @@ def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | N
     return pairs if min(map(min, pairs)) >= 0 else None
 
 
-def _replacement(conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs) -> DilatedConv:
-    layer = DilatedConv(
+def _replacement(
+    conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs
+) -> DilatedConv | CausalDilatedConv:
+    causal = "padding" not in arguments
+    make: Any = CausalDilatedConv if causal else DilatedConv
+    layer = make(
         conv.in_features,
         conv.out_features,
-        conv.kernel_size,
+        conv.kernel_size[0] if causal else conv.kernel_size,
         smoothing=smoothing,
-        use_bias=conv.use_bias,
+        use_bias=conv.bias is not None,
         dtype=conv.dtype,
         param_dtype=conv.param_dtype,
         rngs=rngs,

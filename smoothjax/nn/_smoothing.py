@@ -1,6 +1,7 @@
 """The SS operations as layers of their own: each starts as the identity and composes with anything."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import ops
-from ._arguments import Padding, check_convolution, check_kernel_size
+from ._arguments import Padding, check_convolution, check_kernel_size, with_one_batch_axis
 
 
 class SSConv(nnx.Module):
@@ -54,14 +55,15 @@ class SSConv(nnx.Module):
     ):
         del rngs
         kernel_size = check_kernel_size(kernel_size)
-        check_convolution(kernel_size, rate, padding)
+        padding = check_convolution(kernel_size, rate, padding)
         self.kernel_size, self.rate, self.padding = kernel_size, rate, padding
         centre = _identity_taps(kernel_size, rate, padding)
         self.smoother = nnx.Param(jnp.zeros(kernel_size, param_dtype).at[centre].set(1.0))
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[N, *S, C]` to `[N, *S', C]`; see `smoothjax.ops.ss_conv`."""
-        return ops.ss_conv(x, self.smoother[...], rate=self.rate, padding=self.padding)
+        """Maps `[..., *S, C]` to `[..., *S', C]`, leading axes being batch axes; see `smoothjax.ops.ss_conv`."""
+        operation = partial(ops.ss_conv, kernel=self.smoother[...], rate=self.rate, padding=self.padding)
+        return with_one_batch_axis(operation, x, len(self.kernel_size))
 
 
 class _Interaction(nnx.Module):
@@ -104,8 +106,8 @@ class SSBlockFC(_Interaction):
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[N, *S, C]` to the same shape; see `smoothjax.ops.ss_block_fc`."""
-        return ops.ss_block_fc(x, self.smoother[...], rate=self.rate)
+        """Maps `[..., *S, C]` to the same shape, leading axes being batch axes; see `smoothjax.ops.ss_block_fc`."""
+        return with_one_batch_axis(partial(ops.ss_block_fc, weight=self.smoother[...], rate=self.rate), x, self.ndim)
 
 
 class GroupInteraction(_Interaction):
@@ -146,7 +148,7 @@ def _identity_taps(kernel_size: tuple[int, ...], rate: int, padding: Padding) ->
     if isinstance(padding, str):
         pairs = [(0, 0) if padding == "VALID" else (r // 2, r - r // 2) for r in reach]
     else:
-        pairs = list(padding)
+        pairs = padding
     # Padding that is missing to the full size is taken off evenly on both sides.
     starts = [low + max(r - low - high, 0) // 2 for (low, high), r in zip(pairs, reach, strict=True)]
     full = [low + high >= r for (low, high), r in zip(pairs, reach, strict=True)]

@@ -27,9 +27,12 @@ _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
 class UpConv(nnx.Module):
     """Up-samples by an integer factor with the method of choice (Gao et al., 2017, and its usual rivals).
 
-    Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so one replaces the other. Each
-    kernel starts such that white noise of variance 1 comes out with variance 1 in every phase, whatever the method;
-    only bilinear interpolation gives less.
+    Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so one replaces the other. With the
+    default `kernel_init`, each starts such that white noise of variance 1 comes out with variance 1 in every phase, in
+    the mean over kernels and away from the border. There are two exceptions: bilinear interpolation gives less, and
+    with `"dcl"` it is the mean over all phases where the factor does not divide the kernel size. There a phase sees
+    more taps than another one, the uneven overlap of Odena et al.: of a 3x3 kernel at factor 2 they see 4, 2, 2 and 1,
+    and start with 16/9, 8/9, 8/9 and 4/9.
 
     Args:
       in_features: number of input channels.
@@ -40,7 +43,8 @@ class UpConv(nnx.Module):
         `factor**d` times the channels and periodic shuffling.
       factor: up-sampling factor, an int >= 2; 2 for `"fast_pixel_dcl"`.
       kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
-        spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others.
+        spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others. Odd
+        and not 1x1 for `"fast_pixel_dcl"`.
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, see `ops.pixel_deconv`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
       use_bias: whether a bias is added.
@@ -58,7 +62,8 @@ class UpConv(nnx.Module):
       bias: `nnx.Param` `[out_features]`, or None.
 
     Raises:
-      ValueError: an option is none of the above, or the method does not know this factor or number of axes.
+      ValueError: an option is none of the above, or the method does not know this factor, kernel size or number of
+        axes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -131,8 +136,8 @@ class UpConv(nnx.Module):
             kernels = [kernels[0] * jnp.asarray(factor ** (ndim / 2), param_dtype)]
         elif method == "fast_pixel_dcl" and kernel_init is _KERNEL_INIT:
             # Of the taps of the cross, only every other one is live; without the gain its phases start weaker.
-            taps = math.prod(kernel_size)
-            kernels[2] = kernels[2] * jnp.asarray((taps / max(1, taps // 2)) ** 0.5, param_dtype)
+            gain = (math.prod(kernel_size) / _live_taps(*kernel_size)) ** 0.5
+            kernels[2] = kernels[2] * jnp.asarray(gain, param_dtype)
         elif method == "sub_pixel":
             kernels = [jnp.tile(kernels[0], factor**ndim)]
         parameters = [nnx.Param(kernel) for kernel in kernels]
@@ -185,6 +190,16 @@ def _check_fast(factor: int, kernel_size: tuple[int, ...]) -> None:
         )
     if any(size % 2 == 0 for size in kernel_size):
         raise ValueError(f"kernel_size of fast_pixel_dcl must be odd for its cross to have a centre, got {kernel_size}")
+    if not _live_taps(*kernel_size):
+        raise ValueError(
+            f"kernel_size of fast_pixel_dcl must leave its cross a tap besides the centre, got {kernel_size}: two of "
+            "the four phases would always be 0; use (3, 3), or pixel_dcl, which takes every size"
+        )
+
+
+def _live_taps(height: int, width: int) -> int:
+    """The taps of the cross whose offsets from the centre add to an odd number."""
+    return sum((row - height // 2 + column - width // 2) % 2 for row in range(height) for column in range(width))
 
 
 def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: Sequence[Any] | None) -> list[tuple[int, int]]:

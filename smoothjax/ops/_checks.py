@@ -16,15 +16,15 @@ from jax.core import Tracer
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float64)
 
 
-def check_int(name: str, value: Any, *, minimum: int = 1) -> int:
-    """Returns `value` as a Python int, or says why it is none."""
+def check_int(name: str, value: Any, *, minimum: int = 1, remedy: str = "pass one Python int") -> int:
+    """Returns `value` as a Python int of at least `minimum`, or says why it is none."""
     if isinstance(value, Tracer):
         raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
-    remedy = f"pass one Python int >= {minimum}"
+    rule = f"{name} must be an int >= {minimum}, got"
     if not is_int(value):
-        raise ValueError(f"{name} must be an int, got {value!r} of type {type(value).__name__}: {remedy}")
+        raise ValueError(f"{rule} {value!r} of type {type(value).__name__}: {remedy}")
     if operator.index(value) < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {value}: {remedy}")
+        raise ValueError(f"{rule} {value}: {remedy}")
     return operator.index(value)
 
 

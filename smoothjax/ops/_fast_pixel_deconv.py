@@ -91,7 +91,10 @@ def _part(source: jax.Array, kernel: jax.Array, phase: tuple[int, int], parity: 
 
 
 def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Steps 3 to 5 of Fig. 6 as they are drawn: the reference of `_between`."""
+    """Steps 3 to 5 of Fig. 6 as they are drawn: the plain reference that tests compare `fast_pixel_deconv` with.
+
+    It also multiplies masked taps and the empty half of the map, which `_between` leaves out.
+    """
     empty = jnp.zeros_like(first)
     half_filled = reinterlace(jnp.stack([first, empty, empty, second]), rate=2)
     rows, columns = (jnp.arange(size) - size // 2 for size in kernel.shape[:2])

@@ -15,8 +15,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from ._logging import say
-from ._state import TrainState, to_save
-from ._summary import KeepBest, best_of, rewrite, without_nan
+from ._state import TrainState, to_restore, to_save
+from ._summary import KeepBest, Ranking, rewrite, without_nan
 
 
 class Restored(NamedTuple):
@@ -61,15 +61,12 @@ class Checkpoints:
         read_only: bool = False,
         report: Callable[[str], None] = say,
     ):
-        if mode not in ("max", "min"):
-            raise ValueError(f"Checkpoints: mode must be 'max' or 'min', got {mode!r}")
+        self._ranking, self._report, self._read_only = Ranking(metric, mode), report, read_only
         self.folder: Path = Path(folder).absolute()
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"Checkpoints: no checkpoints in {self.folder}, the folder is missing; train first")
-        self._metric, self._sign, self._report, self._read_only = metric, 1 if mode == "max" else -1, report, read_only
-        self._scores: dict[int, float] = {}
         # Orbax can rank checkpoints by itself, but then a damaged metrics file keeps the folder from opening at all.
-        policies = [checkpoint_managers.LatestN(2), KeepBest(self._scores)]
+        policies = [checkpoint_managers.LatestN(2), KeepBest(self._ranking)]
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -80,7 +77,7 @@ class Checkpoints:
             ),
         )
         for step in self.steps:
-            self._rank(step, self._read_metrics(step))
+            self._ranking.put(step, self._read_metrics(step))
 
     @property
     def steps(self) -> list[int]:
@@ -89,14 +86,14 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """The step with the best metric, the later one of equals; None where none has the metric."""
-        return best_of(self._scores)
+        """Of the kept checkpoints the step with the best metric, the later one of equals; None where none has it."""
+        return self._ranking.best(self.steps)
 
     @property
     def best_value(self) -> float | None:
         """The best value of the metric; None where no checkpoint has it."""
         best = self.best_step
-        return None if best is None else self._sign * self._scores[best]
+        return None if best is None else self._ranking.values[best]
 
     def path(self, step: int) -> Path:
         """The folder of one checkpoint."""
@@ -113,7 +110,7 @@ class Checkpoints:
         """Starts saving a checkpoint, waiting for the one before; the state may be donated afterwards.
 
         Args:
-          step: Number of updates done.
+          step: Number of updates done, more than at the latest checkpoint.
           state: The training state.
           iterator: The data iterator; its next batch is the first one of a resumed run.
           metrics: What was measured at this step.
@@ -121,16 +118,32 @@ class Checkpoints:
         Raises:
           RuntimeError: The checkpoints were opened with `read_only`.
           OSError: This checkpoint, or the one before, cannot be written; those of earlier steps are as they were.
+          ValueError: There is a checkpoint of this step or of a later one; nothing has changed.
         """
         self._check_writable(step)
-        summary = self._summary(step, metrics or {})
+        self.wait()
+        latest = self._manager.latest_step()
+        if latest is not None and step <= latest:
+            raise ValueError(
+                f"Checkpoints: step must be greater than the latest saved, {latest}, got {step}: use another folder "
+                "for another run; `measure` gives metrics to a checkpoint that is saved"
+            )
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(to_save(state)),
             iterator=grain.checkpoint.CheckpointSave(iterator),
-            summary=ocp.args.JsonSave(without_nan(summary)),
+            summary=ocp.args.JsonSave(without_nan(self._ranking.summary(step, metrics or {}, self.steps))),
         )
-        with self._writing():
-            self._manager.save(step, args=args)
+        # Orbax asks for the best in the middle of the save, so the rank comes first; it does not count before there is
+        # a checkpoint. What the new one replaces is deleted only when the new one is complete on disk.
+        self._ranking.put(step, metrics or {})
+        try:
+            with self._writing():
+                accepted = self._manager.save(step, args=args)
+        finally:
+            if step not in self.steps:
+                self._ranking.put(step, {})
+        if not accepted:
+            raise ValueError(f"Checkpoints: step {step} was not accepted by Orbax and is not saved; save a later step")
 
     def measure(self, step: int, metrics: Mapping[str, float]) -> None:
         """Gives a saved checkpoint the metrics that were measured only afterwards, and with them its rank.
@@ -146,11 +159,11 @@ class Checkpoints:
         self.wait()
         if step not in self.steps:
             raise ValueError(f"Checkpoints: step must be one of those saved, {self.steps}, got {step}: save it first")
-        summary = self._summary(step, metrics)
         if jax.process_index() == 0:
             with self._writing():
-                rewrite(self.path(step), summary)
+                rewrite(self.path(step), self._ranking.summary(step, metrics, self.steps))
         multihost_utils.sync_global_devices("wrote metrics")
+        self._ranking.put(step, metrics)
 
     def wait(self) -> None:
         """Returns when the last save is on disk; raises OSError where it cannot be written."""
@@ -214,8 +227,8 @@ class Checkpoints:
         best = self.best_step
         if best is None:
             raise FileNotFoundError(
-                f"Checkpoints: none of the checkpoints {self.steps} in {self.folder} has the metric {self._metric!r}; "
-                "train until the first evaluation that ranks, or use restore_latest"
+                f"Checkpoints: none of the checkpoints {self.steps} in {self.folder} has the metric "
+                f"{self._ranking.metric!r}; train until the first evaluation that ranks, or use restore_latest"
             )
         return self._restore(best, template, None)
 
@@ -240,6 +253,9 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            # Orbax counts a checkpoint as soon as its save has begun: look again which ones there are.
+            with contextlib.suppress(Exception):
+                self._manager.reload()
             kept = sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit())
             raise OSError(
                 f"a checkpoint could not be written to {self.folder} ({_first_line(error)}). The checkpoints of the "
@@ -248,7 +264,7 @@ class Checkpoints:
             ) from error
 
     def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator[Any] | None) -> Restored:
-        items: dict[str, Any] = {"state": ocp.args.StandardRestore(jax.tree.map(_abstract, template))}
+        items: dict[str, Any] = {"state": ocp.args.StandardRestore(to_restore(template))}
         if iterator is not None:
             items["iterator"] = grain.checkpoint.CheckpointRestore(iterator)
         state = self._manager.restore(step, args=ocp.args.Composite(**items))["state"]
@@ -261,20 +277,9 @@ class Checkpoints:
         except Exception:  # a damaged summary costs the rank of the checkpoint, not the checkpoint
             return {}
 
-    def _summary(self, step: int, metrics: Mapping[str, float]) -> dict[str, Any]:
-        """Ranks a checkpoint; what was measured there, and the best so far."""
-        measured = {name: float(value) for name, value in metrics.items()}
-        self._rank(step, measured)
-        best = {"metric": self._metric, "step": self.best_step, "value": self.best_value}
-        return {"metrics": measured, "best": None if self.best_step is None else best}
-
     def _check_writable(self, step: int) -> None:
         if self._read_only:
             raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
-
-    def _rank(self, step: int, metrics: Mapping[str, float]) -> None:
-        if math.isfinite(value := metrics.get(self._metric, math.nan)):
-            self._scores[step] = self._sign * value
 
     def _set_aside(self, steps: Iterable[int]) -> None:
         if self._read_only or not steps:
@@ -287,13 +292,8 @@ class Checkpoints:
                 os.rename(self.path(step), target)
         multihost_utils.sync_global_devices("set damaged checkpoints aside")
         for step in steps:
-            self._scores.pop(step, None)
+            self._ranking.put(step, {})
         self._manager.reload()
-
-
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _first_line(error: Exception) -> str:

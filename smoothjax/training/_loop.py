@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import numbers
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,9 @@ class LoopConfig:
       log_every: Steps between log lines, each the mean over the steps since the last.
       evaluate_every: Steps between evaluations; there is one at the end as well. Each saves a checkpoint.
       checkpoint_every: Steps between checkpoints; there is one at the end as well.
+
+    Raises:
+      ValueError: One of them is not an int, or less than 1.
     """
 
     max_steps: int
@@ -43,6 +47,10 @@ class LoopConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if not isinstance(value, numbers.Integral):
+                raise ValueError(
+                    f"LoopConfig: {field.name} must be an int, got {value!r}; give a whole number of steps"
+                )
             if value < 1:
                 raise ValueError(f"LoopConfig: {field.name} must be at least 1 step, got {value}")
 

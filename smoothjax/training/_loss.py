@@ -1,9 +1,12 @@
 """Cross entropy over labelled pixels, as a sum and a count."""
 
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 
 def cross_entropy(
@@ -11,7 +14,7 @@ def cross_entropy(
     labels: jax.Array,
     *,
     ignore_label: int = 255,
-    class_weights: jax.Array | None = None,
+    class_weights: ArrayLike | Sequence[float] | None = None,
     label_smoothing: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Softmax cross entropy summed over the valid pixels, and their number.
@@ -47,8 +50,9 @@ def cross_entropy(
       1.3863 over 2 pixels
     """
     chex.assert_type([logits, labels], [float, int])
-    chex.assert_equal_shape_prefix([logits, labels[..., None]], logits.ndim - 1)
+    chex.assert_shape(labels, logits.shape[:-1])
     classes = logits.shape[-1]
+    class_weights = None if class_weights is None else jnp.asarray(class_weights)
     if class_weights is not None and class_weights.shape != (classes,):
         raise ValueError(
             f"cross_entropy: class_weights must have one weight a class, shape ({classes},), "
@@ -58,6 +62,9 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1), got {label_smoothing}; 0 turns it off")
 
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    if jnp.iinfo(labels.dtype).bits < 32:
+        # In 8 bits JAX takes 256 classes for none, and a label of -1 for 255.
+        labels = labels.astype(jnp.int32)
     valid = labels != ignore_label
     is_class = (labels >= 0) & (labels < classes)
     safe_labels = jnp.where(is_class, labels, 0)

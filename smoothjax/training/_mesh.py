@@ -59,6 +59,10 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
             raise ValueError(
                 f"shard_batch: batch{where} must have a leading batch axis, got a scalar; make it [N, ...]"
             )
+        if leaf.shape[0] == 0:
+            raise ValueError(
+                f"shard_batch: batch{where} must have at least one row, got shape {leaf.shape}; leave empty batches out"
+            )
         if leaf.shape[0] % local_devices:
             raise ValueError(
                 f"shard_batch: batch{where} has {leaf.shape[0]} rows on this process, which its {local_devices} "

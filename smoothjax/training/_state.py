@@ -50,3 +50,13 @@ def to_save(state: TrainState) -> TrainState:
     # On CPU these are views: JAX does not overwrite a buffer that a view refers to, even where it is donated. Typed
     # keys of random streams have no NumPy form; they stay on the device.
     return state if jax.process_count() > 1 else jax.device_get(state)
+
+
+def to_restore(template: TrainState) -> Any:
+    """Shapes, dtypes and places of a state, for Orbax; what has no place goes to the first device."""
+    return jax.tree.map(_abstract, template)
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

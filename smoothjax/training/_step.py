@@ -1,6 +1,7 @@
 """One training step: a pure function, and its compiled form."""
 
 import functools
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ def train_step(
     axis_name: str | tuple[str, ...] | None = None,
     accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update of the parameters; pure, nothing is checked or printed inside.
+    """One update of the parameters; pure, no value is checked or printed inside.
 
     The gradient is of `loss_sum / valid_count`, both over the whole global batch. Under `jax.jit` with a batch sharded
     over a mesh that is what the code says; under `jax.pmap` or `jax.shard_map`, `axis_name` sums over the devices.
@@ -71,7 +72,7 @@ def train_step(
     Raises:
       AssertionError: The new model state has another structure, shape or dtype than the old one.
       ValueError: A metric of the loss function is named `loss` or `grad_norm`, or the batch has a number of rows that
-        `accumulate` does not divide; or `accumulate` is used with `axis_name`.
+        `accumulate` does not divide; or `accumulate` is less than 1, or used with `axis_name`.
 
     Example:
       >>> def loss_fn(params, model_state, batch):
@@ -83,7 +84,7 @@ def train_step(
       >>> int(state.step), float(state.params["w"]), float(metrics["loss"]), float(metrics["grad_norm"])
       (1, 0.5, 1.0, 2.0)
     """
-
+    _check_accumulate("train_step", accumulate)
     if accumulate > 1 and axis_name is not None:
         raise ValueError("train_step: accumulate goes with jit over a mesh, not with axis_name; use compile_step")
 
@@ -145,8 +146,7 @@ def compile_step(
     Raises:
       ValueError: `accumulate` is less than 1.
     """
-    if accumulate < 1:
-        raise ValueError(f"compile_step: accumulate must be at least 1, got {accumulate}; 1 takes the batch as a whole")
+    _check_accumulate("compile_step", accumulate)
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -166,7 +166,19 @@ def compile_step(
     )
 
 
+def _check_accumulate(function: str, accumulate: int) -> None:
+    if not isinstance(accumulate, numbers.Integral):
+        raise ValueError(f"{function}: accumulate must be an int, got {accumulate!r}; 1 takes the batch as a whole")
+    if accumulate < 1:
+        raise ValueError(f"{function}: accumulate must be at least 1, got {accumulate}; 1 takes the batch as a whole")
+
+
 def _parts(leaf: jax.Array, count: int) -> jax.Array:
+    if leaf.ndim == 0 or leaf.shape[0] % count:
+        raise ValueError(
+            f"train_step: every array of the batch must have rows that accumulate divides, got shape {leaf.shape} for "
+            f"{count} parts; take a batch size that is a multiple of {count}, or fewer parts"
+        )
     # Neighbouring rows lie on one device: taking every n-th row leaves each device its share of every part.
     return jnp.moveaxis(leaf.reshape(-1, count, *leaf.shape[1:]), 1, 0)
 

@@ -73,6 +73,7 @@ def _require(module: str, path: Path) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"{path} is read by {module}, which is not installed: pip install 'smoothjax[convert]'"
+        raise ModuleNotFoundError(
+            f'{path} is read by {module}, which is not installed ({error}): pip install ".[convert]" in the checkout '
+            "of smoothjax"
         ) from error

@@ -15,7 +15,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads a file of weights into NumPy arrays by name.
 
     `.safetensors` and `.npz` need nothing else; `.pth` and `.pt` are read by PyTorch, TensorFlow checkpoints (version 1
-    and 2) by TensorFlow: `pip install 'smoothjax[convert]'`. No code in a file is executed.
+    and 2) by TensorFlow: `pip install ".[convert]"`. No code in a file is executed.
 
     Args:
       path: the file. A TensorFlow checkpoint is named by its prefix (`model.ckpt-20000`), its index or any of its data
@@ -26,7 +26,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ImportError: PyTorch or TensorFlow is missing.
+      ModuleNotFoundError: PyTorch or TensorFlow is missing.
       ValueError: the file is of none of these kinds, damaged, or holds more than arrays.
 
     Example:

@@ -100,3 +100,11 @@ def test_refuses(model, images, names, message):
 def test_functions_have_no_layers():
     with pytest.raises(ValueError, match="model must be a Flax NNX module, got function"):
         analysis.layers(lambda x: x, jnp.ones((1, 4, 1)))  # pyright: ignore[reportArgumentType]
+
+
+def test_a_model_without_a_call_says_so():
+    vae = nnx.eval_shape(lambda: models.ConvVAE(width=2, latent_features=4, rngs=nnx.Rngs(0)))
+    images = jnp.ones((1, 64, 64, 3))
+    for refused in (lambda: analysis.layers(vae, images), lambda: analysis.between(vae, images, "down")):
+        with pytest.raises(ValueError, match=r"^model must be called with the inputs, but ConvVAE has no __call__"):
+            refused()

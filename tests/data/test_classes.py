@@ -1,6 +1,7 @@
 """Class names and colours: presets, files, and everything a file can get wrong."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,12 @@ def test_overlay_refuses():
         data.overlay(image, label.T, data.CAMVID)
     with pytest.raises(ValueError, match=r"alpha must be in 0 .. 1, got 1\.5"):
         data.overlay(image, label, data.CAMVID, alpha=1.5)
+
+
+def test_lists_become_tuples():
+    names: Any = ["road", "car"]
+    classes = Classes(names, [[1, 2, 3], (4, 5, 6)])  # pyright: ignore[reportArgumentType]
+    assert classes == _EXPECTED
+    assert hash(classes) == hash(_EXPECTED)
+    with pytest.raises(ValueError, match=r"names must be a tuple of names, got the text 'ab'; write \('ab',\)"):
+        Classes("ab", ((0, 0, 0), (1, 1, 1)))  # pyright: ignore[reportArgumentType]

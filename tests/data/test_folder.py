@@ -248,6 +248,32 @@ def test_check_covers_any_source():
     )
 
 
+class _Raising(_Broken):
+    """Whatever else may fail in a user's own source."""
+
+    def __getitem__(self, index):
+        record = {"image": np.zeros((2, 3, 3), np.uint8), "label": np.zeros((2, 3), np.uint8)}
+        return {"image": record["image"]} if index == 0 else record
+
+    def name(self, index):
+        if index == 2:
+            raise LookupError("no name")
+        return f"example-{index}"
+
+    def size(self, index):
+        raise OSError("no header")
+
+
+def test_check_names_the_example_whatever_fails():
+    with pytest.raises(InvalidDataError) as caught:
+        check_source(_Raising())
+    assert caught.value.problems == (
+        "example-0: the record has no 'label', it holds 'image'",
+        "example-1: OSError: no header",
+        "example 2: LookupError: no name",
+    )
+
+
 def test_reading_refuses(tmp_path):
     for read in (data.read_image, data.read_mask):
         with pytest.raises(FileNotFoundError, match=r"none\.png: no such file"):

@@ -2,12 +2,21 @@
 
 import json
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from smoothjax.data import SHAPES, Augmentation, FolderSource, InvalidDataError, ShapesSource, train_iterator
+from smoothjax.data import (
+    SHAPES,
+    Augmentation,
+    FolderSource,
+    InvalidDataError,
+    ResizedSource,
+    ShapesSource,
+    train_iterator,
+)
 
 _VARIED = Augmentation(crop_size=(33, 41))
 _PLAIN = Augmentation(crop_size=(2, 2), scale_range=(1, 1), mirror=False, mean=(0, 0, 0), std=(1, 1, 1))
@@ -159,3 +168,19 @@ def test_refuses(shapes, options, message):
 def test_refuses_an_empty_split():
     with pytest.raises(ValueError, match="has no examples; a training split needs at least one"):
         train_iterator(_Numbered(0), augmentation=_PLAIN, batch_size=1, seed=0)
+
+
+@pytest.mark.parametrize("size", [(33.5, 33), (33, 0), (33,), 33, "ab"])
+def test_a_crop_is_whole_pixels(size):
+    for name, make in (
+        ("crop_size", lambda: Augmentation(crop_size=size)),
+        ("size", lambda: ResizedSource(_Numbered(1), size)),
+    ):
+        with pytest.raises(ValueError, match=f"{name} must be a positive height and width in pixels, got .*two ints"):
+            make()
+
+
+def test_a_crop_of_numpy_or_of_a_list():
+    sizes: Any = ([5, 6], np.array([5, 6]), (np.int64(5), 6))
+    for size in sizes:
+        assert Augmentation(crop_size=size) == Augmentation(crop_size=(5, 6))

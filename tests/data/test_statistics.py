@@ -66,3 +66,52 @@ def test_description(source):
     assert "median frequency balancing on train" in lines[-3]
     weights = data.median_frequency_weights(data.count_labels(source))
     np.testing.assert_allclose([float(weight) for weight in lines[-1].split()], weights, rtol=1e-3)
+
+
+class _Own:
+    """A user's own source of two examples; `change` spoils the second record."""
+
+    classes = data.Classes(("a", "b"), ((0, 0, 0), (1, 1, 1)))
+
+    def __init__(self, change, length=2):
+        self._change, self._length = change, length
+
+    def __len__(self):
+        return self._length
+
+    def __getitem__(self, index):
+        record = {"image": np.zeros((4, 4, 3), np.uint8), "label": np.zeros((4, 4), np.uint8)}
+        return self._change(record) if index else record
+
+    def name(self, index):
+        return f"x{index}"
+
+    def size(self, index):
+        return (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record | {"label": record["label"] + 7}, "x1: label 7 in 16 pixels is outside the 2 classes"),
+        (lambda record: {"image": record["image"]}, "x1: the record has no 'label', it holds 'image'"),
+        (
+            lambda record: record | {"label": np.full((4, 4), -1)},
+            r"x1: expected .* a label uint8 .*, got .* int64",
+        ),
+        (lambda record: 1 / 0, "x1: ZeroDivisionError"),
+    ],
+)
+def test_no_label_is_lost_in_silence(change, message):
+    with pytest.raises(data.InvalidDataError, match=f"1 of 2 examples cannot be used:\n{message}"):
+        data.count_labels(_Own(change))
+
+
+def test_nothing_to_describe(tmp_path):
+    empty = _Own(None, length=0)
+    with pytest.raises(ValueError, match="splits must hold at least one split, got none"):
+        data.describe({})
+    with pytest.raises(ValueError, match="split 'val' has no examples; leave it out"):
+        data.describe({"train": _Own(lambda record: record), "val": empty})
+    with pytest.raises(ValueError, match="source has no examples"):
+        data.draw_grid(empty, tmp_path / "grid.png")

@@ -4,11 +4,17 @@ import contextlib
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import tyro
 
+from experiments.common.config import check_comparison
+from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
 from experiments.common.run_folder import describe_run, load_config
 from experiments.segmentation.config import Config
+from experiments.segmentation.presets import PRESETS
 from tests.experiments.command_line import STUDIES
 
 
@@ -94,7 +100,7 @@ def test_suggests_what_was_meant(capsys, study, arguments, message):
     assert message in " ".join("".join(capsys.readouterr()).split())
 
 
-_EIGHT = "--batch-size 8 --eval-batch-size 8"
+_EIGHT = "--batch-size 8"
 
 
 @pytest.mark.parametrize(
@@ -110,16 +116,33 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
                 ),
                 (f"train camvid --run RUN {_EIGHT} --data.root nowhere", "split 'train' of nowhere is incomplete"),
                 ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
-                ("train demo --run RUN --eval-batch-size 4", "try 8"),
+                ("train demo --run RUN --batch-size 4", "try 8"),
                 ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),
                 ("train demo --run RUN --optim.learning-rate -1", "rate"),
                 ("compare demo --out RUN --methods", "--methods and --seeds must name at least one each"),
+                ("compare demo --out RUN --seeds 0 1 0", "--seeds must name each once, got 0 more than once"),
+                (
+                    "compare demo --out RUN --seed 7",
+                    "--seed 7 is an option of train, compare has several: write --seeds 7",
+                ),
+                ("compare demo --out RUN --seeds -1", "--seeds must be 0 .. 2^32 - 1, got -1"),
                 ("evaluate RUN", "holds no run (config.yaml is missing)"),
                 ("predict RUN missing.jpg", "no such image: missing.jpg"),
                 ("predict RUN .", ".: a folder; name the images in it, such as ./*.jpg"),
                 ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
             ]
         ],
+        (
+            "segmentation",
+            "compare demo --out RUN --methods none ss_conv none",
+            "--methods must name each once, got none",
+        ),
+        (
+            "segmentation",
+            "compare demo --out RUN --model.smoothing ss_conv",
+            "is an option of train, compare trains each of --methods: leave it out, and write --methods ss_conv",
+        ),
+        ("pixel_dcn", "compare demo --out RUN --model.upsampling pixel_dcl", "write --methods pixel_dcl"),
         *[
             ("segmentation", f"{command} {options}", message)
             for command in ("train demo --run RUN", "compare demo --out RUN")
@@ -165,6 +188,10 @@ _EIGHT = "--batch-size 8 --eval-batch-size 8"
         ("pixel_dcn", "train demo --run RUN --data.size 64 100", "got 64 100: try 64 96"),
         ("pixel_dcn", "train demo --run RUN --data.size 0 64", "size must be a positive height and width in pixels"),
         ("pixel_dcn", "train demo --run RUN --model.depth 1", "--model.depth must be at least 2, got 1"),
+        *[
+            ("pixel_dcn", f"{command} --model.depth 9", "--model.depth is an option of U-Net, got 9 for a DeepLab")
+            for command in ("train voc2012-deeplab --run RUN", "compare voc2012-deeplab --out RUN")
+        ],
         ("pixel_dcn", "train demo --run RUN --model.head-rates 1 2", "--model.head-rates is an option of DeepLab"),
         (
             "pixel_dcn",
@@ -180,3 +207,43 @@ def test_refuses_before_anything_is_written(capsys, tmp_path, study, arguments, 
     assert _main(study, [str(run) if word == "RUN" else word for word in arguments.split()]) == 1
     assert message in capsys.readouterr().err
     assert not run.exists()
+
+
+def test_options_of_the_head_stay_in_a_comparison():
+    """What no method sets is not said by --methods: these are not refused."""
+    preset = PRESETS["demo"].config
+    model = replace(preset.model, head="duc", head_rates=None)
+    config = replace(preset, model=model, optim=replace(preset.optim, loss_at="full"))
+    check_comparison(config, preset, ("ss_conv", "multigrid"), (0, 1))
+    with pytest.raises(ValueError, match="--methods none would be the method duc, which other options ask for"):
+        check_comparison(config, preset, ("none", "ss_conv"), (0, 1))
+
+
+def test_a_missing_library_is_told_in_a_line(capsys, tmp_path, monkeypatch):
+    """Published weights of PyTorch without PyTorch."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "weights.pth").write_bytes(b"something")
+    weights = ["--init.source", "torchvision", "--init.checkpoint", str(tmp_path / "weights.pth")]
+    assert _main("segmentation", ["train", "demo", "--run", str(tmp_path / "run"), *weights]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "is read by torch, which is not installed" in line
+    assert 'pip install ".[convert]"' in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments", "sizes"),
+    [
+        (PredictAveraged, "RUN --tile 64 48 a.png b.png", (64, 48)),
+        (PredictAveraged, "--tile 64 48 RUN a.png b.png", (64, 48)),
+        (PredictAveraged, "RUN a.png b.png", None),
+        (EvaluateAveraged, "--tile 64 48 RUN", (64, 48)),
+        (Export, "--size 64 48 RUN", (64, 48)),
+    ],
+)
+def test_two_numbers_leave_the_images_alone(options, arguments, sizes):
+    found = tyro.cli(options, args=arguments.split())
+    assert (found.size if options is Export else found.tile) == sizes
+    assert found.run == Path("RUN")
+    assert list(getattr(found, "images", ())) == [Path(word) for word in arguments.split() if word.endswith(".png")]

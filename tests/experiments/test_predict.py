@@ -1,14 +1,17 @@
-"""A mask does not depend on what else is predicted, and the command tells where it may."""
+"""A mask does not depend on what else is predicted, and the command tells where it may; nor scores on the devices."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.dense.runs import read_run
 from experiments.common.dense.sources import Images
+from experiments.common.dense.study import Scorer
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
-from smoothjax import data
+from smoothjax import data, training
 from smoothjax.data import _evaluation
 from tests.experiments.made_runs import save_untrained
 
@@ -18,7 +21,8 @@ def folder(tmp_path_factory):
     """A run of no step, and images of three sizes."""
     folder = tmp_path_factory.mktemp("predict")
     model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
-    save_untrained(STUDY, folder / "run", Config(model=model, data=DataConfig(name="shapes")))
+    config = Config(model=model, data=DataConfig(name="shapes"), eval_batch_size=1)
+    save_untrained(STUDY, folder / "run", config)
     for index, size in enumerate([(33, 40), (35, 40), (64, 48)]):
         Image.fromarray(data.ShapesSource(length=1, size=size)[0]["image"]).save(folder / f"{index}.png")
     return folder
@@ -54,3 +58,18 @@ def test_images_made_smaller_stay_in_their_place(tmp_path):
     seen = data.ResizedSource(source, (8, 8))[0]["image"]
     whole = data.resize({"image": data.read_image(tmp_path / "a.jpg"), "label": source[0]["label"]}, (8, 8))["image"]
     assert np.abs(seen.astype(int) - whole).max() <= 5
+
+
+def test_any_number_of_devices_scores_a_run(folder, monkeypatch):
+    """A run that evaluates one image at a time, on the eight devices of this process and on one of them."""
+    one = training.data_mesh(jax.devices()[:1])
+
+    def confusion():
+        run, source = read_run(STUDY, folder / "run", "latest"), data.ShapesSource(length=3, size=(33, 40))
+        assert run.config.eval_batch_size == 1
+        counts, _ = Scorer(STUDY, run.config, run.network, source, run.mesh).score(run.state)
+        return counts.pixels
+
+    several = confusion()
+    monkeypatch.setattr(training, "data_mesh", lambda: one)
+    np.testing.assert_array_equal(several, confusion())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from PIL import Image
 
 from experiments.common.run_folder import describe_run, load_config
 from experiments.restoration.__main__ import PROGRAM, main
@@ -52,11 +53,23 @@ METHODS = get_args(Method)
 )
 def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
-    sizes = ["--batch-size", "8", "--eval-batch-size", "8"] if arguments.startswith("train") else []
+    sizes = ["--batch-size", "8"] if arguments.startswith("train") else []
     words = arguments.split()
     assert main([*words[:2], *sizes, *words[2:]]) == 1
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_library_is_told_in_a_line(tmp_path, monkeypatch, capsys):
+    """Published weights of PyTorch without PyTorch."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    Path("g.pth").write_bytes(b"something")
+    Image.new("RGB", (32, 32)).save("a.png")
+    assert main(["predict", "--weights", "g.pth", "--task", "dehaze", "a.png"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: g.pth is read by torch, which is not installed")
+    assert line.endswith('pip install ".[convert]" in the checkout of smoothjax')
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from experiments import runs
-from experiments.common.run_folder import describe_run
+from experiments.common.run_folder import describe_run, read_log
 from experiments.common.train import dry_compare, dry_run, train
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
@@ -55,6 +55,7 @@ def test_a_dry_run_tells_the_cost_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     text = dry_run(Mean(), replace(SHORT, batch_size=32, accumulate=4), tmp_path / "run")
     assert "A step of 32 images in 4 parts, of which the compiler counts one" in text
+    assert dry_run(Mean(), replace(SHORT, eval_batch_size=1), tmp_path / "run")  # rounded up, never refused
     with pytest.raises(
         ValueError, match="--batch-size must be a positive multiple of the 8 devices in 2 parts, got 8: try 16"
     ):
@@ -111,6 +112,22 @@ def test_runs_are_listed_with_what_they_differ_in(tmp_path, capsys):
     assert "astrology:" in out
     assert runs.main([str(tmp_path / "a/none/checkpoints")]) == 1
     assert "name the folder that holds them" in capsys.readouterr().err
+
+
+def test_a_torn_or_damaged_log_costs_no_other_run_its_line(tmp_path, capsys):
+    """A kill tears the last line; what is wrong elsewhere is named, and the list goes on."""
+    good, torn = '{"step": 40, "split": "train"}\n', '{"step": 60, "spl'
+    for name, text in (("a", good), ("b", good + torn), ("c", torn + "\n" + good)):
+        describe_run(tmp_path / name, Config())
+        (tmp_path / name / "metrics.jsonl").write_text(text)
+    assert [line["step"] for line in read_log(tmp_path / "b")] == [40]
+    with pytest.raises(ValueError, match=r"line 1 of .*c/metrics\.jsonl is damaged.*delete the line"):
+        read_log(tmp_path / "c")
+    assert runs.main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    steps = [[cell.strip() for cell in line.split("|")[1:4:2]] for line in out.splitlines() if line.startswith("|")]
+    assert steps[2:] == [["a", "40 of 20,000"], ["b", "40 of 20,000"], ["c", "unknown of 20,000"]]
+    assert out.count("metrics.jsonl is damaged") == 1
 
 
 def test_scalars_are_mirrored_and_continued(tmp_path, monkeypatch):

@@ -65,7 +65,8 @@ def test_evaluate(compared):
     looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary"]
     averaged, _ = run("evaluate", path, *looks, folder=folder)
     assert "mean IoU %" in averaged
-    written = json.loads((path / "evaluation-val.json").read_text())
+    looked = "evaluation-val-tile-24x24-scales-0.75-1-flip.json"
+    written = json.loads((path / looked).read_text())
     near = written["boundary"]
     assert near["distance"] == 0.02
     for key in ("mean_boundary_iou", "trimap_mean_iou"):
@@ -81,17 +82,18 @@ def test_evaluate(compared):
     assert "--boundary-distance 0.1 is used with --boundary alone: add --boundary, or leave it out" in err
     assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
     assert (written["step"], written["checkpoint"], written["data_root"]) == (6, "latest", None)
-    assert f"written to {path}/evaluation-val.json" in averaged
-    assert "it replaces" not in averaged
-    # On the validation split it finds what training found.
+    assert f"written to {path}/{looked}" in averaged
+    # On the validation split it finds what training found; the other look has kept its file.
+    out, _ = run("evaluate", path, "--boundary", folder=folder)
+    assert "it replaces" not in averaged + out
     out, _ = run("evaluate", path, folder=folder)
-    looked = (
-        "step 6, checkpoint latest, tiles of 24 x 24, scales 0.75 1, mirrored, too, with scores within 2 % of contours"
-    )
-    assert looked in averaged
-    assert f"it replaces the scores of {looked}" in out
+    assert f"written to {path}/evaluation-val.json" in out
+    before = "step 6, checkpoint latest, with scores within 2 % of contours"
+    assert f"it replaces the scores of {before}" in out
+    assert "tiles of 24 x 24, scales 0.75 1, mirrored, too, with scores within 2 %" in averaged
     evaluated = json.loads((path / "evaluation-val.json").read_text())
     assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
+    assert json.loads((path / looked).read_text()) == written
 
 
 def test_predict_takes_any_image(compared, tmp_path):
@@ -170,6 +172,22 @@ def test_a_users_own_folder(tmp_path):
     run("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
     evaluated = json.loads((tmp_path / "run/evaluation-val.json").read_text())
     assert evaluated["data_root"] == str(tmp_path / "moved")
+    # Another data set does not take its place.
+    other = tmp_path / "other/moved"
+    shutil.copytree(tmp_path / "moved", other)
+    for kind in ("images", "labels"):
+        (other / "val" / kind / "0.png").unlink()
+    out, _ = run("evaluate", tmp_path / "run", "--data-root", other, folder=tmp_path)
+    assert f"{other} is not what {tmp_path / 'run'} has learnt from" in out
+    (scored,) = (tmp_path / "run").glob("evaluation-val-of-moved-*.json")
+    assert json.loads(scored.read_text())["data"]["images"] == 5
+    assert json.loads((tmp_path / "run/evaluation-val.json").read_text()) == evaluated
+    # Nor is it taken for the one that the finished run has learnt from.
+    at = arguments.index(tmp_path / "mine")
+    again = [*arguments[:at], other, *arguments[at + 1 :]]
+    _, err = run("train", "folder", *TINY, *again, folder=tmp_path, status=1)
+    assert "holds a run on other data" in err
+    assert "splits.val.images: 6 there, 5 now" in err
     # To predict it need not be there at all.
     run("predict", tmp_path / "run", tmp_path / "moved/val/images/0.png", folder=tmp_path)
     (tmp_path / "moved/classes.yaml").write_text("\n".join(f"other{i}: [0, 0, {i}]" for i in range(8)))

@@ -20,10 +20,12 @@ def _sleeping(seconds):
     return Peer({"forward": lambda: time.sleep(seconds)})
 
 
+#: A sleep of 1 ms against one of 4.
+_SLEEP = Case("short / long", "-", partial(_sleeping, 0.001), partial(_sleeping, 0.004), {"forward": 0.5})
+
+
 def test_the_ratio_is_ours_over_the_reference():
-    """A sleep of 1 ms against one of 4."""
-    short, long = (partial(_sleeping, seconds) for seconds in (0.001, 0.004))
-    (row,) = measure(Case("short / long", "-", short, long, {"forward": 0.5}), repeats=3)
+    (row,) = measure(_SLEEP, repeats=3)
     assert row.ratio < 0.9
     assert row.ours < row.reference
     assert row.published == 0.5
@@ -86,6 +88,24 @@ def test_from_the_command_line(tmp_path, capsys):
     assert (tmp_path / "t.png").stat().st_size > 5000
 
 
+def test_what_is_measured_outlives_a_part_that_fails(tmp_path, capsys, monkeypatch):
+    """A part that comes later and cannot be had costs nothing of those before it; its error is a line."""
+
+    def fail(**_):
+        raise ValueError("no such thing")
+
+    monkeypatch.setattr("experiments.timing.operations.operation_cases", lambda quick: [_SLEEP])
+    monkeypatch.setattr("experiments.timing.pipeline.pipeline_table", fail)
+    arguments = ["ops", "data", "--quick", "--json", str(tmp_path / "t.json"), "--out", str(tmp_path / "t.png")]
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "error: no such thing\n"
+    assert "| short / long |" in captured.out
+    (row,) = json.loads((tmp_path / "t.json").read_text())["rows"]
+    assert row["title"] == "short / long"
+    assert (tmp_path / "t.png").exists()
+
+
 @pytest.mark.slow
 def test_what_checkpoints_logs_and_evaluations_cost(tmp_path, capsys):
     assert main(["training", "--quick", "--json", str(tmp_path / "t.json"), "--out", str(tmp_path / "t.png")]) == 0
@@ -105,12 +125,17 @@ def test_what_checkpoints_logs_and_evaluations_cost(tmp_path, capsys):
         (["--repeats", "0"], "--repeats must be at least 1, got 0"),
         (["--out", "no/where.png"], "folder does not exist"),
         (["data", "--data-root", "nowhere"], "--data-root nowhere: no such folder"),
+        (["ops", "data", "--data-root", "."], "split 'train' of . is incomplete"),
         (["--out", "bars.pgn"], "--out must end in .png, .pdf or .svg, got bars.pgn"),
     ],
 )
-def test_refuses_before_it_measures(capsys, arguments, message):
+def test_refuses_before_it_measures(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not captured.out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from tests.experiments.command_line import run as run_study
 METHODS = get_args(Method)
 TINY = shlex.split(
     "--model.width 2 --model.latent-features 4 --data.train-images 16 --data.val-images 6 --batch-size 4 "
-    "--eval-batch-size 8 --log-every 4"
+    "--eval-batch-size 4 --log-every 4"
 )
 OPTIONS = shlex.split("--steps 16 --evaluate-every 8 --optim.learning-rate 0.005")
 

@@ -11,14 +11,14 @@ K = 3
 
 
 def _eroded(mask, valid, distance, border):
-    """The pixels of a mask with no valid pixel of another mask, and with `border` no outside, within the distance."""
+    """The pixels of a mask with no valid pixel of another mask, or with `border` nothing else, within the distance."""
     height, width = mask.shape
     kept = np.zeros_like(mask)
     for i, j in np.argwhere(mask):
         low, high = np.array([i, j]) - distance, np.array([i, j]) + distance + 1
         window = np.s_[max(0, low[0]) : high[0], max(0, low[1]) : high[1]]
         inside = (low >= 0).all() and (high <= [height, width]).all()
-        kept[i, j] = (mask | ~valid)[window].all() and (inside or not border)
+        kept[i, j] = (mask[window].all() and inside) if border else (mask | ~valid)[window].all()
     return kept
 
 
@@ -118,8 +118,21 @@ def test_what_is_ignored_changes_nothing(count):
     assert not np.asarray(count(np.full((4, 4), 255), np.zeros((4, 4), int), num_classes=K)).any()
 
 
+def test_a_class_that_is_missed_counts_whatever_surrounds_it():
+    """Neither masks nor contours vanish behind ignored pixels, though the other class is too far for the distance."""
+    labels = np.zeros((15, 15), int)
+    labels[3:12, 3:12], labels[6:9, 6:9] = 255, 1
+    found = labels % 255
+    # Class 0 has its ring of two pixels at the border of the image, and the rest beside the ignored square.
+    others = 15**2 - 9**2
+    for predictions, expected in ((found, [1, 1]), (np.zeros_like(found), [others / (others + 9), 0])):
+        counts = metrics.boundary_confusion_matrix(labels, predictions, num_classes=2, distance=2)
+        assert np.asarray(counts).sum() == others + 9
+        np.testing.assert_allclose(metrics.boundary_iou_per_class(counts), expected, rtol=1e-12)
+
+
 def test_contours_are_between_classes_across_ignored_lines():
-    """A line of ignored pixels, as VOC draws it, is no contour: what lies behind it is."""
+    """In a trimap, a line of ignored pixels, as VOC draws it, is no boundary: what lies behind it is."""
     labels = np.zeros((9, 13), int)
     labels[:, 5:8], labels[:, 8:] = 255, 1
     for distance, columns in ((3, 0), (4, 2), (5, 4)):
@@ -140,9 +153,12 @@ def test_padding_of_a_batch_changes_nothing(count, distance):
             expected = expected + np.asarray(count(one, two, num_classes=K, distance=distance))
     counted = jax.jit(lambda *batch: count(*batch[:2], num_classes=K, distance=distance, sizes=batch[2]))
     np.testing.assert_array_equal(counted(labels, predictions, sizes), expected)
-    # Without the sizes, the border of an image is taken for inside.
-    if count is metrics.boundary_confusion_matrix:
-        assert (np.asarray(count(labels, predictions, num_classes=K, distance=distance)) != expected).any()
+    # Padding that is labelled as a class counts without the sizes, and with them does not.
+    rows, columns = np.arange(45)[:, None], np.arange(48)
+    padding = np.stack([(rows >= height) | (columns >= width) for height, width in sizes])
+    filled = np.where(padding, 1, labels)
+    np.testing.assert_array_equal(counted(filled, predictions, sizes), expected)
+    assert (np.asarray(count(filled, predictions, num_classes=K, distance=distance)) != expected).any()
 
 
 def test_a_fraction_is_of_the_diagonal():

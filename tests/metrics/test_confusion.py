@@ -44,6 +44,19 @@ def test_narrow_types_do_not_wrap(dtype):
     assert int(counts.sum()) == 2
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_narrow_types_hold_fewer_values_than_there_may_be_classes(dtype):
+    """In eight bits 256 classes would be none."""
+    labels, predictions = np.array([0, 7, 120], dtype), np.array([0, 8, 120], dtype)
+    for classes in (200, 256, 300):
+        counts = metrics.confusion_matrix(labels, predictions, num_classes=classes)
+        np.testing.assert_array_equal(counts, _by_loop(labels, predictions, classes))
+        near = metrics.boundary_confusion_matrix(labels[None], predictions[None], num_classes=classes, distance=1)
+        np.testing.assert_array_equal(near[:-1, :-1], counts)
+    ignored = metrics.confusion_matrix(labels, predictions, num_classes=300, ignore_label=300)
+    assert int(ignored.sum()) == 3
+
+
 def test_same_under_jit_and_vmap():
     rng = np.random.default_rng(0)
     labels, predictions = rng.integers(0, 4, (2, 3, 6, 6))

@@ -76,3 +76,12 @@ def test_refuses_what_is_no_confusion_matrix(score):
         score(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="negative value -4"):
         score([[1, -4], [0, 2]])
+
+
+@pytest.mark.parametrize("score", [metrics.boundary_iou_per_class, metrics.mean_boundary_iou])
+def test_the_boundary_scores_name_their_own_argument(score):
+    what = r"counts must be a square matrix \[K \+ 1, K \+ 1\], got shape \(2, 3\)"
+    with pytest.raises(ValueError, match=rf"^{what}; pass the sum of the matrices that boundary_confusion_matrix ret"):
+        score(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"^counts must hold counts, got the negative value -4"):
+        score([[1, -4], [0, 2]])

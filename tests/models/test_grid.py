@@ -1,5 +1,7 @@
 """The grid of the logits: what goes down comes up at the same pixel."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -42,6 +44,22 @@ def test_round_trip():
     logits = random(0, 2, 6, 8, 3)
     up = models.upsample_logits(logits, (41, 60))
     assert_close(up[:, ::8, ::8], logits)
+
+
+def test_sizes_and_strides_of_numpy():
+    logits, labels = random(0, 2, 2, 3, 3), jnp.arange(320).reshape(1, 16, 20)
+    expected = models.upsample_logits(logits, (16, 20))
+    shapes: Any = ((np.int64(16), 20), np.array([16, 20]))
+    strides: Any = (np.int64(8), np.int32(4))
+    for shape in shapes:
+        np.testing.assert_array_equal(models.upsample_logits(logits, shape, stride=strides[0]), expected)
+    np.testing.assert_array_equal(models.downsample_labels(labels, stride=strides[1]), labels[:, ::4, ::4])
+    wrong: Any = ((np.int64(99), 16), np.array([99, 16]))
+    for shape in wrong:
+        with pytest.raises(ValueError, match=r"ceil\(\(99, 16\) / 8\) = \(13, 2\), got shape \(2, 2, 3, 3\)"):
+            models.upsample_logits(logits, shape)
+    with pytest.raises(ValueError, match=r"spatial_shape must be the ints \(H, W\), got \(16\.5, 20\)"):
+        models.upsample_logits(logits, (16.5, 20))  # pyright: ignore[reportArgumentType]
 
 
 def test_refuses_another_size():

@@ -1,6 +1,7 @@
 """U-Net and DeepLab with a choice of up-sampling."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -134,3 +135,14 @@ def test_deeplab_upsampled_is_deeplab_and_three_blocks():
 def test_deeplab_upsampled_refuses_an_unknown_method():
     with pytest.raises(ValueError, match=r"upsampling must be one of dcl, .*, got 'bilinear'"):
         models.DeepLabUpsampled(num_classes=5, upsampling="bilinear", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
+
+
+def test_counts_of_numpy():
+    counts: Any = {"num_classes": np.int64(5), "depth": np.int32(2), "width": np.uint8(2)}
+    model = nnx.eval_shape(lambda: models.UNet(**counts, rngs=nnx.Rngs(0)))
+    assert (type(model.num_classes), type(model.depth)) == (int, int)
+    assert hash(nnx.split(model)[0]) == hash(
+        nnx.split(nnx.eval_shape(lambda: models.UNet(num_classes=5, depth=2, width=2, rngs=nnx.Rngs(0))))[0]
+    )
+    with pytest.raises(ValueError, match="depth must be an int >= 2, got True of type bool: 5 is the paper's"):
+        models.UNet(num_classes=5, depth=True, rngs=nnx.Rngs(0))

@@ -136,7 +136,7 @@ def test_the_bias_is_added_last():
     ("arguments", "message"),
     [
         ({"smoothing": "multigrid"}, "smoothing must be one of none, group_interaction, ss_conv, got 'multigrid'"),
-        ({"rate": 0}, "rate must be at least 1, got 0"),
+        ({"rate": 0}, "rate must be an int >= 1, got 0"),
         ({"taps": 0}, "kernel_size must be"),
         ({"taps": (2, 2)}, "kernel_size must be"),
     ],

@@ -122,6 +122,45 @@ def test_causal_and_unbatched(dtype):
     assert layer(x).dtype == conv(x).dtype
 
 
+@pytest.mark.parametrize("smoothing", nn.CAUSAL_SMOOTHINGS[1:])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nnx.Conv(3, 5, 2, kernel_dilation=4, padding="CAUSAL", rngs=nnx.Rngs(0)),
+        lambda: nnx.Conv(3, 5, (2,), kernel_dilation=4, padding=[(4, 0)], use_bias=False, rngs=nnx.Rngs(0)),
+        lambda: nn.DilatedConv(3, 5, (2,), rate=4, padding=[(4, 0)], rngs=nnx.Rngs(0)),
+    ],
+    ids=["CAUSAL", "pairs", "DilatedConv"],
+)
+def test_a_causal_layer_stays_causal_whatever_is_learnt(make, smoothing):
+    conv, x = make(), random(0, 1, 16, 3)
+    layer, paths = nn.smooth(conv, smoothing, rngs=nnx.Rngs(0))
+    assert paths == [()]
+    assert isinstance(layer, nn.CausalDilatedConv)
+    assert layer.kernel is conv.kernel
+    chex.assert_trees_all_equal(layer(x), conv(x))
+    layer.smoother[...] = random(1, *layer.smoother.shape)
+    moved = jnp.abs(layer(x.at[0, 8].add(1.0)) - layer(x)).max((0, 2)) > 0
+    assert jnp.flatnonzero(moved)[0] == 8
+    assert nn.smooth(layer, smoothing, rngs=nnx.Rngs(0))[1] == []
+
+
+@pytest.mark.parametrize("smoothing", sorted(set(nn.SMOOTHINGS) - set(nn.CAUSAL_SMOOTHINGS)))
+@pytest.mark.parametrize("make", [nnx.Conv, nn.DilatedConv])
+def test_what_looks_ahead_is_refused_for_causal_layers(make, smoothing):
+    options = {"kernel_dilation": 4, "padding": "CAUSAL"} if make is nnx.Conv else {"rate": 4, "padding": ((4, 0),)}
+    model = nnx.List([make(3, 5, (2,), rngs=nnx.Rngs(0), **options)])
+    with pytest.raises(ValueError, match=f"at 0: it is causal, and {smoothing} would look ahead; nn.CausalDilatedConv"):
+        nn.smooth(model, smoothing, rngs=nnx.Rngs(0))
+    assert type(model[0]) is make
+
+
+def test_a_causal_layer_with_more_around_it_is_refused():
+    layer = nn.DilatedConv(3, 5, (2,), rate=4, padding=((4, 0),), before=lambda x: x, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="it is causal, and more than a plain DilatedConv"):
+        nn.smooth(layer, "ss_conv", rngs=nnx.Rngs(0))
+
+
 def test_under_jit_and_split():
     model, _ = nn.smooth(Network(), "group_interaction", rngs=nnx.Rngs(0))
     graph, state = nnx.split(model)

@@ -2,6 +2,7 @@
 
 import chex
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -55,13 +56,41 @@ def test_dtypes():
         (lambda: nn.SSConv(3, rngs=RNGS), "kernel_size must be a tuple"),  # pyright: ignore[reportArgumentType]
         (lambda: nn.SSConv((2, 2), rate=2, rngs=RNGS), r"no filter of kernel_size \(2, 2\) at rate 2 is the identity"),
         (lambda: nn.SSConv((3, 3), padding=((3, 0), (1, 1)), rngs=RNGS), "no filter .* use odd sizes with 'SAME'"),
-        (lambda: nn.SSConv((3, 3), rate=0, rngs=RNGS), "rate must be at least 1, got 0"),
+        (lambda: nn.SSConv((3, 3), rate=0, rngs=RNGS), "rate must be an int >= 1, got 0"),
         (lambda: nn.SSConv((3, 3), padding="same", rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
         (lambda: nn.SSConv((3, 3), padding=((1, 1),), rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
-        (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be at least 1, got 0"),
+        (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be an int >= 1, got 0"),
         (lambda: nn.GroupInteraction(2, 4, rngs=RNGS), "ndim must be 1, 2 or 3"),
     ],
 )
 def test_refuses(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("padding", [[(2, 1), (0, 2)], ([2, 1], [0, 2]), np.array([[2, 1], [0, 2]])])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda padding: nn.SSConv((3, 3), padding=padding, rngs=RNGS),
+        lambda padding: nn.DilatedConv(2, 2, (3, 3), rate=2, padding=padding, rngs=RNGS),
+    ],
+    ids=["SSConv", "DilatedConv"],
+)
+def test_padding_of_any_sequence_becomes_tuples(make, padding):
+    """Flax hashes the options of a layer."""
+    layer, same = make(padding), make(((2, 1), (0, 2)))
+    assert layer.padding == same.padding == ((2, 1), (0, 2))
+    assert hash(nnx.split(layer)[0]) == hash(nnx.split(same)[0])
+    assert {type(side) for pair in layer.padding for side in pair} == {int}
+
+
+@pytest.mark.parametrize("make", [lambda: nn.SSConv((3, 3), rngs=RNGS), lambda: nn.SSBlockFC(2, 2, rngs=RNGS)])
+def test_any_number_of_batch_axes(make):
+    layer, x = make(), random(0, 2, 3, 5, 6, 2)
+    layer.smoother[...] = random(1, *layer.smoother.shape)
+    stacked = jnp.stack([layer(part) for part in x])
+    assert_close(layer(x), stacked)
+    assert_close(layer(x[0, 0]), stacked[0, 0])
+    with pytest.raises(ValueError, match=r"x must be \[\.\.\., \*S, C\] with the 2 spatial axes.*got shape \(6, 2\)"):
+        layer(x[0, 0, 0])

@@ -41,14 +41,28 @@ def test_dtype(method, dtype):
     assert {p.dtype for p in jax.tree.leaves(nnx.state(layer, nnx.Param))} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("method", nn.UPSAMPLINGS)
-def test_white_noise_keeps_its_variance(method):
+@pytest.mark.parametrize(
+    ("method", "kernel_size"),
+    [*((method, None) for method in nn.UPSAMPLINGS), ("dcl", (4, 4)), ("fast_pixel_dcl", (1, 3))],
+)
+def test_white_noise_keeps_its_variance(method, kernel_size):
     """A network starts alike with every method; away from the border, where zeros enter."""
-    layer = build(lambda rngs: nn.UpConv(64, 256, method=method, rngs=rngs))
-    y = np.asarray(layer(random(0, 1, 16, 16, 64)))[:, 4:-4, 4:-4]
-    variances = [float(phase.var()) for phase in ops.periodic_subsample(y, rate=2)]
     # Pixels of a sample are few and their neighbours alike; a gain that is missing is a factor of 2 or more.
-    assert variances == pytest.approx([1.0] * 4, rel=0.3)
+    assert _variances(method, kernel_size) == pytest.approx([1.0] * 4, rel=0.3)
+
+
+def test_uneven_overlap_starts_uneven():
+    """Of a 3x3 kernel the phases see 4, 2, 2 and 1 taps; their mean is kept."""
+    variances = _variances("dcl", (3, 3))
+    assert variances == pytest.approx([16 / 9, 8 / 9, 8 / 9, 4 / 9], rel=0.2)
+    assert np.mean(variances) == pytest.approx(1.0, rel=0.2)
+
+
+def _variances(method, kernel_size) -> list[float]:
+    """Of every phase, for white noise of variance 1."""
+    layer = build(lambda rngs: nn.UpConv(64, 256, method=method, kernel_size=kernel_size, rngs=rngs))
+    y = np.asarray(layer(random(0, 1, 16, 16, 64)))[:, 4:-4, 4:-4]
+    return [float(phase.var()) for phase in ops.periodic_subsample(y, rate=2)]
 
 
 def test_empty_batches():
@@ -102,8 +116,8 @@ def test_the_layer_can_be_split_and_merged():
     ("options", "message"),
     [
         ({"method": "deconv"}, r"method must be one of dcl, ipixel_dcl, .*, got 'deconv': pick one"),
-        ({"method": "dcl", "factor": 1}, r"factor must be at least 2, got 1"),
-        ({"method": "dcl", "factor": 1.5}, r"factor must be an int, got 1\.5"),
+        ({"method": "dcl", "factor": 1}, r"factor must be an int >= 2, got 1"),
+        ({"method": "dcl", "factor": 1.5}, r"factor must be an int >= 2, got 1\.5"),
         (
             {"method": "fast_pixel_dcl", "factor": 3},
             r"two dimensions \(Fig\. 6\), got factor 3.*use pixel_dcl",
@@ -112,6 +126,10 @@ def test_the_layer_can_be_split_and_merged():
         (
             {"method": "fast_pixel_dcl", "kernel_size": (2, 2)},
             r"must be odd for its cross.*got \(2, 2\)",
+        ),
+        (
+            {"method": "fast_pixel_dcl", "kernel_size": (1, 1)},
+            r"a tap besides the centre, got \(1, 1\): two of the four phases would always be 0; use \(3, 3\)",
         ),
         ({"method": "dcl", "kernel_size": 6}, r"kernel_size must be a tuple.*got 6"),
         ({"method": "dcl", "order": (((0, 0),),)}, r"order is of ipixel_dcl and pixel_dcl alone"),

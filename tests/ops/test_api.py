@@ -186,12 +186,12 @@ def test_refuses_other_ranks(name, rank):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0, " must be at least [12], got 0"),
-        (-2, " must be at least [12], got -2"),
-        (1.5, " must be an int, got 1.5 of type float: pass one Python int >= [12]"),
-        ((2, 2), r" must be an int, got \(2, 2\) of type tuple"),
-        (True, " must be an int, got True of type bool"),
-        ("2", " must be an int, got '2' of type str"),
+        (0, " must be an int >= [12], got 0"),
+        (-2, " must be an int >= [12], got -2"),
+        (1.5, " must be an int >= [12], got 1.5 of type float: pass one Python int"),
+        ((2, 2), r" must be an int >= [12], got \(2, 2\) of type tuple"),
+        (True, " must be an int >= [12], got True of type bool"),
+        ("2", " must be an int >= [12], got '2' of type str"),
     ],
 )
 def test_refuses_bad_rates_and_factors(name, option, value, message):

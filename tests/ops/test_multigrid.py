@@ -24,10 +24,10 @@ def test_a_group_has_no_common_factor_and_keeps_its_mean(rate):
 @pytest.mark.parametrize(
     ("rate", "depth", "message"),
     [
-        (1, 3, "rate must be at least 2, got 1"),
-        (2, -1, "depth must be at least 0, got -1"),
-        (2.0, 3, "rate must be an int, got 2.0 of type float"),
-        (2, 2.5, "depth must be an int, got 2.5 of type float"),
+        (1, 3, "rate must be an int >= 2, got 1"),
+        (2, -1, "depth must be an int >= 0, got -1"),
+        (2.0, 3, "rate must be an int >= 2, got 2.0 of type float"),
+        (2, 2.5, "depth must be an int >= 0, got 2.5 of type float"),
     ],
 )
 def test_refuses(rate, depth, message):

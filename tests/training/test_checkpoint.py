@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from smoothjax.training import Checkpoints, TrainState, data_mesh, replicate
@@ -123,6 +125,68 @@ def test_what_is_measured_later_ranks(tmp_path: Path, toy: ModuleType) -> None:
         assert checkpoints.restore_best(toy.make_state()).metrics["mean_iou"] == 0.7
         with pytest.raises(RuntimeError, match="read_only"):
             checkpoints.measure(3, {"mean_iou": 0.9})
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_step_that_is_not_later_is_refused_and_ranks_nothing(step: int, tmp_path: Path, toy: ModuleType) -> None:
+    iterator, state = toy.make_iterator(), toy.make_state()
+    with Checkpoints(tmp_path) as checkpoints:
+        for saved, value in ((1, 0.9), (2, 0.5), (3, 0.4)):
+            checkpoints.save(saved, _at(state, saved), iterator, metrics={"mean_iou": value})
+        with pytest.raises(ValueError, match=f"step must be greater than the latest saved, 3, got {step}: use another"):
+            checkpoints.save(step, _at(state, 7), iterator, metrics={"mean_iou": 1.0})
+        checkpoints.save(4, _at(state, 4), iterator, metrics={"mean_iou": 0.3})
+        assert (checkpoints.best_step, checkpoints.best_value) == (1, 0.9)
+        assert checkpoints.restore_best(state).metrics == {"mean_iou": 0.9}
+    assert _kept(tmp_path) == [1, 3, 4]
+
+
+def test_what_orbax_does_not_take_or_write_ranks_nothing(
+    tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iterator, state = toy.make_iterator(), toy.make_state()
+
+    def fails(*arguments: object, **options: object) -> bool:
+        raise OSError("no space left on device")
+
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state, iterator, metrics={"mean_iou": 0.5})
+        for save, error in ((lambda *_, **__: False, "step 2 was not accepted"), (fails, "no space left on device")):
+            with monkeypatch.context() as patch:
+                patch.setattr(ocp.CheckpointManager, "save", save)
+                with pytest.raises((ValueError, OSError), match=error):
+                    checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.9})
+            assert checkpoints.best_step == 1
+        # The same, in the background, after Orbax took it. Then there is space again.
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "rename", fails)
+            checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.9})
+            with pytest.raises(OSError, match="no space left on device"):
+                checkpoints.wait()
+        assert (checkpoints.steps, checkpoints.best_step) == ([1], 1)
+        checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.4})
+        assert (checkpoints.steps, checkpoints.best_step) == ([1, 2], 1)
+    assert _kept(tmp_path) == [1, 2]
+
+
+def test_the_best_is_one_that_exists(tmp_path: Path, toy: ModuleType) -> None:
+    """A deleted checkpoint does not become the best when the one that beat it turns out worse."""
+    iterator, state = toy.make_iterator(), toy.make_state()
+    with Checkpoints(tmp_path) as checkpoints:
+        for step, value in ((1, 0.5), (2, 0.9), (3, 0.4), (4, 0.3)):
+            checkpoints.save(step, state, iterator, metrics={"mean_iou": value})
+        assert checkpoints.steps == [2, 3, 4]
+        checkpoints.measure(2, {"mean_iou": 0.1})
+        assert (checkpoints.best_step, checkpoints.restore_best(state).step) == (3, 3)
+        summary = json.loads((tmp_path / "2" / "summary" / "metadata").read_text())
+        assert summary["best"] == {"metric": "mean_iou", "step": 3, "value": 0.4}
+        # Metrics are replaced, and with them the rank.
+        checkpoints.measure(3, {"loss": 1.0})
+        assert (checkpoints.best_step, checkpoints.best_value) == (4, 0.3)
+        checkpoints.save(5, state, iterator, metrics={"mean_iou": 0.2})
+        assert checkpoints.steps == [4, 5]
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.best_step == 4
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8)])

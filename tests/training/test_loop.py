@@ -189,3 +189,5 @@ def test_bad_intervals() -> None:
     for name in ("max_steps", "log_every", "evaluate_every", "checkpoint_every"):
         with pytest.raises(ValueError, match=f"LoopConfig: {name} must be at least 1 step, got 0"):
             LoopConfig(**{"max_steps": 10, name: 0})
+        with pytest.raises(ValueError, match=f"LoopConfig: {name} must be an int, got 2.5; give a whole number"):
+            LoopConfig(**{"max_steps": 10, name: 2.5})

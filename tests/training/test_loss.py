@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +84,26 @@ def test_another_ignore_label() -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int8])
+def test_narrow_labels_are_compared_in_32_bits(dtype: Any) -> None:
+    """Eight bits do not hold 300, the number of classes, and int8 not the 255 that is ignored."""
+    logits = jnp.asarray(np.random.default_rng(5).normal(size=(3, 300)).astype(np.float32))
+    labels = jnp.array([0, 5, 120])
+    result = cross_entropy(logits, labels.astype(dtype))
+    np.testing.assert_array_equal(result, cross_entropy(logits, labels))
+    assert float(result[1]) == 3
+    assert np.isnan(cross_entropy(logits, jnp.array([0, 5, -1], jnp.int8))[0])
+
+
+def test_class_weights_may_be_a_list() -> None:
+    logits, labels = (jnp.asarray(array) for array in _draw(6, 3, 4))
+    weights = [0.5, 1.0, 2.0, 0.0, 1.0]
+    np.testing.assert_array_equal(
+        _cross_entropy(logits, labels, class_weights=weights),
+        _cross_entropy(logits, labels, class_weights=jnp.array(weights)),
+    )
+
+
 def test_bfloat16_logits_are_summed_in_float32() -> None:
     # 4096 equal terms: a bfloat16 sum would stop growing at 256 of them.
     loss_sum, count = cross_entropy(jnp.zeros((64, 64, 2), jnp.bfloat16), jnp.zeros((64, 64), jnp.int32))
@@ -105,3 +127,6 @@ def test_bad_arguments() -> None:
         cross_entropy(labels[..., None], labels)
     with pytest.raises(AssertionError, match="shape"):
         cross_entropy(logits, labels[:1])
+    # Not [2]: it would be broadcast over the axis of one pixel.
+    with pytest.raises(AssertionError, match="shape"):
+        cross_entropy(logits[:, :1], labels[:, 0])

@@ -112,6 +112,20 @@ def test_a_batch_that_the_parts_do_not_divide(toy: ModuleType) -> None:
         compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=0)
 
 
+@pytest.mark.parametrize(
+    ("accumulate", "message"),
+    [
+        (2, r"every array of the batch must have rows that accumulate divides, got shape \(5, .* for 2 parts"),
+        (0, "accumulate must be at least 1, got 0; 1 takes the batch as a whole"),
+        (2.0, r"accumulate must be an int, got 2\.0; 1 takes the batch as a whole"),
+    ],
+)
+def test_the_step_itself_refuses_parts_too(accumulate: Any, message: str, toy: ModuleType) -> None:
+    options = {"loss_fn": toy.loss_fn, "optimizer": toy.make_optimizer(), "accumulate": accumulate}
+    with pytest.raises(ValueError, match=f"train_step: {message}"):
+        train_step(toy.make_state(), toy.fixed_batch(5), **options)
+
+
 def test_the_gradient_is_of_the_mean_over_the_valid_pixels(toy: ModuleType, x64: None) -> None:
     batch, state = toy.fixed_batch(8, np.float64), toy.make_state(jnp.float64)
 

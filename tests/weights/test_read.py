@@ -154,7 +154,7 @@ def test_the_extra_is_named(tmp_path, monkeypatch, module, names, read):
     for name in names:
         (tmp_path / name).write_bytes(b"something" + _MAGIC)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"is read by {module}, which is not .*pip install 'smoothjax\[convert\]'"):
+    with pytest.raises(ImportError, match=rf'is read by {module}, which is not .*pip install "\.\[convert\]"'):
         weights.read(tmp_path / read)
 
 

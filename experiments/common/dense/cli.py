@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from ..cli import Command, Evaluate, Program
+from ..config import Size
 
 #: Of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
 PUBLISHED_DISTANCE = 0.02
@@ -31,10 +32,11 @@ class Predict:
 class Looks:
     """How the network looks at an image."""
 
-    tile: tuple[int, int] | None = None
+    tile: Size = None
     """Height and width of overlapping windows in pixels, for images that do not fit into memory as a whole."""
     scales: tuple[float, ...] = (1.0,)
-    """Factors of the image's size over which probabilities are averaged, e.g. 0.75 1 1.25."""
+    """Factors of the image's size over which probabilities are averaged, e.g. 0.75 1 1.25; as many as follow, so name
+    run and images before it."""
     flip: bool = False
     """Whether to average with the mirror image, too."""
 
@@ -67,7 +69,7 @@ class Export:
     """Folder of the run."""
     out: Path = field(default=Path("model.stablehlo"))
     """File to write."""
-    size: tuple[int, int] | None = None
+    size: Size = None
     """Height and width of the images in pixels, where one size is enough; by default any."""
     checkpoint: Literal["best", "latest"] = "latest"
     """Best on the whole validation split, or latest."""
@@ -97,14 +99,18 @@ def _averaging(options: Any) -> Any:
 
 def _evaluate(program: Program, options: EvaluateDense) -> None:
     distance = _boundary_distance(options)
-    from .runs import evaluate, read_evaluation, setting
+    from .runs import evaluate, setting
 
     averaging, study = _averaging(options), cast(Any, program.load())
-    path, before = read_evaluation(options.run, options.split)
-    result = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging, distance)
-    print(f"{_table(result)}\n{result['images']} images of {options.split}; {setting(result)}\nwritten to {path}")
+    scored = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging, distance)
+    result, before = scored.result, scored.before
+    print(
+        f"{_table(result)}\n{result['images']} images of {options.split}; {setting(result)}\nwritten to {scored.path}"
+    )
     if before is not None and setting(before) != setting(result):
         print(f"it replaces the scores of {setting(before)}")
+    if scored.note is not None:
+        print(scored.note)
 
 
 def _boundary_distance(options: EvaluateDense) -> float | None:

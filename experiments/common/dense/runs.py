@@ -1,8 +1,8 @@
 """A run read back, to be scored on a split or applied to images."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NamedTuple
 
@@ -13,14 +13,15 @@ from PIL import Image
 
 from smoothjax import data, metrics, training
 
+from ..evaluations import Scored, save_scores
+from ..identity import describe_split, is_foreign
 from ..network import Network
 from ..restore import Checkpoint, restore
-from ..run_folder import CLASSES_FILE, load_config, write
-from ..study import Result
+from ..run_folder import CLASSES_FILE, load_config
 from .averaging import PLAIN, Averaging
 from .init import normalization
 from .scores import boundary_scores, by_class, majority_scores, scores
-from .sources import Images, batches_of, open_source
+from .sources import Images, batches_of, images_root, open_source
 from .study import C, DenseStudy, Scorer
 
 
@@ -66,10 +67,11 @@ def evaluate(
     data_root: Path | None = None,
     averaging: Averaging = PLAIN,
     boundary: float | None = None,
-) -> Result:
+) -> Scored:
     """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json` with all that they depend on.
 
-    With `boundary`, a fraction of the image's diagonal, those of the pixels within this distance of contours, too.
+    Those of another look or of another data set have a file of their own, see `evaluations`. With `boundary`, a
+    fraction of the image's diagonal, those of the pixels within this distance of contours, too.
     """
     trained = read_run(study, folder, checkpoint, data_root)
     config = trained.config
@@ -90,23 +92,15 @@ def evaluate(
         # None: the folder of the run's configuration.
         "data_root": None if data_root is None else str(data_root),
         "averaging": dataclasses.asdict(averaging),
+        "data": None if config.data.name == "shapes" else describe_split(source),
         **scores(counts.pixels),
         "majority": majority_scores(counts.pixels),
         "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
     }
     if boundary is not None:
         result["boundary"] = boundary_scores(counts, boundary, names)
-    write(_evaluation_file(folder, split), json.dumps(result, indent=2) + "\n")
-    return result
-
-
-def read_evaluation(folder: Path, split: str) -> tuple[Path, dict[str, Any] | None]:
-    """Where the scores of a split are written, and those that are there; None for none, or for no readable ones."""
-    path = _evaluation_file(folder, split)
-    try:
-        return path, dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return path, None
+    foreign = images_root(config.data) if is_foreign(folder, split, partial(open_source, config.data)) else None
+    return save_scores(folder, result, checkpoint, _words(averaging), foreign)
 
 
 def setting(evaluation: Mapping[str, Any]) -> str:
@@ -126,8 +120,12 @@ def setting(evaluation: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _evaluation_file(folder: Path, split: str) -> Path:
-    return folder / f"evaluation-{split}.json"
+def _words(averaging: Averaging) -> list[str]:
+    """What a file name tells of a look; nothing of the plain one."""
+    words = [] if averaging.tile is None else ["tile-{}x{}".format(*averaging.tile)]
+    if averaging.scales != PLAIN.scales:
+        words.append("-".join(["scales", *(f"{scale:.6g}" for scale in sorted(averaging.scales))]))
+    return [*words, *(["flip"] if averaging.flip else [])]
 
 
 def predict(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageOps
 
 from smoothjax import data
 
+from ..identity import describe_split
 from .config import ImagesConfig
 from .init import RGB
 
@@ -28,19 +30,33 @@ def open_source(config: ImagesConfig, split: str) -> data.Source:
         length = config.train_images if split == "train" else config.val_images
         return data.ShapesSource(length=length, size=config.image_size, split=split)
     classes = CLASSES.get(config.name) if config.classes is None else data.load_classes(config.classes)
-    return data.open_split(_root(config), split, classes)
+    return data.open_split(images_root(config), split, classes)
 
 
 def train_split(config: ImagesConfig) -> str:
     """The split to train on: that asked for, or the augmented one of VOC where it has been prepared, or train."""
     if config.train_split is not None or config.name != "voc2012":
         return config.train_split or "train"
-    root = _root(config)
+    root = images_root(config)
     augmented = data.is_prepared(root) and "train_aug" in data.prepared_splits(root)
     return "train_aug" if augmented else "train"
 
 
-def _root(config: ImagesConfig) -> Path:
+def describe_images(config: ImagesConfig) -> dict[str, Any]:
+    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
+    if config.name == "shapes":
+        return {}
+    split = train_split(config)
+    sources = {name: open_source(config, name) for name in (split, "val")}
+    return {
+        "name": f"{config.name} in {images_root(config)}",
+        "train_split": split,
+        "classes": list(sources[split].classes.names),
+        "splits": {name: describe_split(source) for name, source in sources.items()},
+    }
+
+
+def images_root(config: ImagesConfig) -> Path:
     """The folder of the data set: that asked for, or where it has been prepared."""
     root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
     if config.root is None and not data.is_prepared(root):

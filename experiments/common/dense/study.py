@@ -14,6 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smoothjax import data, training
 
+from ..config import fill_devices
+from ..identity import describe_weights
 from ..network import Network, compute_dtype
 from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
 from ..train import read_examples
@@ -22,7 +24,7 @@ from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
 from .scores import Counts, count, majority_scores, scores
-from .sources import batches_of, example_indices, open_source, train_split
+from .sources import batches_of, describe_images, example_indices, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
 
@@ -81,6 +83,12 @@ class DenseStudy(Study[C]):
         """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
         logits = partial(self.logits, config, network, params, model_state)
         return jnp.argmax(averaged(logits, images, size, averaging), -1).astype(jnp.int32)
+
+    def describe_data(self, config: C) -> Mapping[str, Any]:
+        """See `Study`: images, split that is trained on, classes, and published weights."""
+        weights = config.init.checkpoint
+        found = describe_images(config.data)
+        return found if weights is None else {**found, "weights": describe_weights(weights)}
 
     def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
         """Opens the data and builds the network."""
@@ -169,6 +177,7 @@ class Scorer(Generic[C]):
         averaging: Averaging = PLAIN,
         boundary: float | None = None,
     ):
+        config = fill_devices(config, mesh.size)
         self._config, self._source, self._mesh = config, source, mesh
         counted = partial(count, num_classes=len(source.classes), boundary=boundary)
 

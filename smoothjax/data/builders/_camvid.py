@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .._classes import IGNORE_LABEL
+from .._files import IMAGE_SUFFIXES
 from .._presets import CAMVID
 from ._plan import (
-    IMAGE_SUFFIXES,
     MASK_SUFFIXES,
     Builder,
     Example,

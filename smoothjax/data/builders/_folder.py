@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from .._classes import IGNORE_LABEL, Classes, default_colors, load_classes
-from .._files import decode_mask_and_palette
+from .._classes import CLASS_FILES, IGNORE_LABEL, Classes, default_colors, load_classes
+from .._files import IMAGE_SUFFIXES, decode_mask_and_palette
 from ._plan import (
-    IMAGE_SUFFIXES,
     MASK_SUFFIXES,
     Builder,
     Example,
@@ -26,7 +25,6 @@ from ._plan import (
 from ._split import divide
 from ._tree import File, SourceTree, join
 
-_CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
 _SPLIT = re.compile(r"(train|training|trainval|val|valid|validation|dev|test|testing)([\W\d_].*)?", re.IGNORECASE)
 """How folders of splits are usually named."""
 
@@ -73,7 +71,7 @@ class Folder(Builder):
     def expected(self) -> tuple[Expected, ...]:
         """What the folder should hold."""
         return (
-            Expected("classes.yaml", _CLASS_FILES, optional=True),
+            Expected("classes.yaml", CLASS_FILES, optional=True),
             Expected(f"{self.images}/NAME.jpg", (self.images,)),
             Expected(f"{self.masks}/NAME.png", (self.masks,)),
             Expected(f"or train/{self.images}/NAME.jpg", (f"train/{self.images}",)),
@@ -208,12 +206,12 @@ class Folder(Builder):
         if self.classes is not None:
             return load_classes(Path(self.classes).expanduser())
         for folder in dict.fromkeys((base, "")):
-            for name in _CLASS_FILES:
+            for name in CLASS_FILES:
                 if file := tree.file(join(folder, name)):
                     return _load(name, file)
         classes = _found_in(masks)
         warnings.append(
-            f"no {_CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
+            f"no {CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
             "classes; write one class a line, such as road: [128, 64, 128], to give them names and colours"
         )
         return classes

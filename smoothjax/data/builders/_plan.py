@@ -12,7 +12,6 @@ from .._files import decode_mask
 from ._download import Download
 from ._tree import File, SourceTree, join
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 

@@ -1,0 +1,139 @@
+"""What the data and the initial weights of a run are, told by what they hold and not by where they lie.
+
+A split of images is known by the names of its examples, and by the sizes of their files or, once it is prepared, by
+what is stored beside the records. Nothing is decoded, so this takes a fraction of a second; files that change and keep
+their size are not told apart. Imports no JAX.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .run_folder import DATA_FILE, read_object
+
+# Of larger splits the sizes of so many files are asked for, spread evenly: each is a call to the file system.
+_SIZES = 16384
+_PART_OF_TENSORFLOW = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
+
+
+def describe_split(source: Any) -> dict[str, Any]:
+    """A split: the number of its images, and digests of their names and of their sizes."""
+    count = len(source)
+    described: dict[str, Any] = {"images": count, "names_sha256": _digest(source.name(i) for i in range(count))}
+    if hasattr(source, "file_sizes"):
+        asked = min(count, _SIZES)
+        sizes = (list(source.file_sizes(i * count // asked)) for i in range(asked))
+        described["files_sha256"] = _digest(sizes)
+    elif hasattr(source, "counts"):
+        # Prepared: height and width of each image, and the pixels of each class, which have been counted.
+        sizes = (list(source.size(i)) for i in range(count))
+        described["records_sha256"] = _digest([*sizes, source.counts.pixels.tolist()])
+    return described
+
+
+def describe_weights(path: Path) -> dict[str, Any]:
+    """A file of weights: its name and its SHA-256; of a TensorFlow checkpoint, that of all its files.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+    """
+    prefix = path.with_name(_PART_OF_TENSORFLOW.sub("", path.name))
+    index = prefix.with_name(f"{prefix.name}.index")
+    files = [index, *sorted(prefix.parent.glob(f"{prefix.name}.data-*"))] if index.is_file() else [path]
+    found = hashlib.sha256()
+    for file in files:
+        if not file.is_file():
+            where = "is a folder: name the file in it" if file.is_dir() else "does not exist: check the path"
+            raise FileNotFoundError(f"{file} {where} (of a TensorFlow checkpoint the prefix, its index or a data file)")
+        with file.open("rb") as opened:
+            found.update(hashlib.file_digest(opened, "sha256").digest())
+    return {"name": prefix.name if index.is_file() else path.name, "sha256": found.hexdigest()}
+
+
+def check_data(folder: Path, described: Mapping[str, Any]) -> None:
+    """Refuses to take a run for one on other data or other initial weights; `described` is what a study tells of them.
+
+    What one of both does not tell is not compared: a run of an earlier version is continued as it is.
+
+    Raises:
+      ValueError: the folder holds a run on other data; the message names what differs.
+    """
+    before = recorded(folder)
+    differing = differences(before, described)
+    if differing:
+        names = [f"{known['name']} " if "name" in known else "" for known in (before, described)]
+        raise ValueError(
+            f"{folder} holds a run on other data: what it has learnt from, {names[0]}there, and {names[1]}now differ in"
+            "\n  "
+            + "\n  ".join(differing)
+            + "\nname the first ones (with --data.root, --data.train-split, --data.file or --init.checkpoint), or "
+            "another folder with --run (or --out)"
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Lines about what two descriptions tell differently, as far as both tell it; names of places are free."""
+    lines: list[str] = []
+    for key in before:
+        if key == "name" or key not in now or before[key] == now[key]:
+            continue
+        if isinstance(before[key], Mapping) and isinstance(now[key], Mapping):
+            lines += differences(before[key], now[key], f"{prefix}{key}.")
+        else:
+            lines.append(f"{prefix}{key}: {_told(before[key])} there, {_told(now[key])} now")
+    return lines
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What a run folder tells of its data; nothing where it is of an earlier version, or where nothing is to tell."""
+    return read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
+
+
+def is_foreign(folder: Path, split: str, open_split: Callable[[str], Any]) -> bool:
+    """Whether a data set is another one than that of a run: its split val tells, and the scored one if it is known.
+
+    False where the folder does not tell what the run has learnt from.
+    """
+    known = recorded(folder).get("splits", {})
+    for name in dict.fromkeys(("val", split)):
+        if name not in known:
+            continue
+        try:
+            found = describe_split(open_split(name))
+        except (OSError, ValueError):
+            return True
+        if differences(known[name], found):
+            return True
+    return False
+
+
+def summarized(described: Mapping[str, Any]) -> dict[str, str | None]:
+    """What tables need of a description: the training split, and short digests of data and weights; None if unknown."""
+    data = {key: value for key, value in described.items() if key not in ("name", "weights")}
+    weights = described.get("weights")
+    digest = weights.get("sha256") if isinstance(weights, Mapping) else None
+    split = described.get("train_split")
+    return {
+        "train_split": split if isinstance(split, str) else None,
+        "sha256": short_digest(data) if data else None,
+        "weights_sha256": digest[:12] if isinstance(digest, str) else None,
+    }
+
+
+def short_digest(content: Any) -> str:
+    """Twelve digits that tell plain values apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _digest(lines: Iterable[Any]) -> str:
+    found = hashlib.sha256()
+    for line in lines:
+        found.update(json.dumps(line).encode() + b"\n")
+    return found.hexdigest()
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

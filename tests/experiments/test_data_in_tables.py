@@ -1,0 +1,121 @@
+"""What tables know of the data behind a run, and which of its scores they take."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.common.evaluations import save_scores
+from experiments.pixel_dcn.presets import PRESETS as PIXEL
+from experiments.segmentation.presets import PRESETS
+from experiments.sequence.presets import PRESETS as SEQUENCES
+from experiments.tables.__main__ import main
+from experiments.tables.facts import facts, with_options
+from experiments.tables.own import groups
+from experiments.tables.runs import find
+from tests.experiments.made_runs import evaluate, write
+
+
+def _record(folder, **described):
+    (folder / "data.json").write_text(json.dumps(described))
+
+
+def _text(seed=0):
+    return with_options(SEQUENCES["text"].config, {"data.file": Path("/a/book.txt"), "seed": seed})
+
+
+def test_the_plain_scores_are_taken(tmp_path, capsys):
+    """Those of other looks and of other data have other names, of which nothing needs to be said."""
+    write(tmp_path / "a", PRESETS["camvid"].config, 0.5, test=0.25)
+    content = json.loads((tmp_path / "a/evaluation-test.json").read_text())
+    other = content | {"mean_iou": 0.99}
+    save_scores(tmp_path / "a", other, "best")
+    save_scores(tmp_path / "a", other, "latest", ["flip"])
+    save_scores(tmp_path / "a", other, "latest", foreign=tmp_path / "other")
+    assert len(list((tmp_path / "a").glob("evaluation-test*"))) == 4
+    assert main([str(tmp_path), "--own", "--split", "test"]) == 0
+    out, err = capsys.readouterr()
+    assert "| 25.0 " in out
+    assert "99.0" not in out
+    assert err == ""
+
+
+def test_scores_of_another_text_are_left_out(tmp_path, capsys):
+    """An earlier version wrote them into the file of the run's own."""
+    write(tmp_path / "a", _text(), 0.5)
+    (tmp_path / "a/result.json").write_text(json.dumps({"val": {"score": 1.5}}))
+    _record(tmp_path / "a", sha256="one")
+    evaluate(tmp_path / "a", "val", 0.0, {}, score=7.5, sha256="two")
+    assert main([str(tmp_path), "--own"]) == 0
+    out, err = capsys.readouterr()
+    assert "| 1.5000 " in out
+    assert "evaluation-val.json is left out: it is of another text than the run has learnt; evaluate again" in err
+
+
+def test_two_texts_of_one_name_are_two_settings(tmp_path, capsys):
+    """Here, and once they are stored; a stored result of an earlier version is read, too."""
+    for name in ("one", "two", "same"):
+        write(tmp_path / name, _text(), 0.5)
+        (tmp_path / name / "result.json").write_text(json.dumps({"val": {"score": 1.5}}))
+        _record(tmp_path / name, name=f"--data.file {name}", sha256="one" if name == "same" else name)
+    kept = tmp_path / "kept.json"
+    assert main([str(tmp_path), "--own", "--json", str(kept)]) == 0
+    err = capsys.readouterr().err
+    assert f"{tmp_path}/same is left out: {tmp_path}/one is the same run" in err
+    assert "two is left out" not in err
+    for found in (find([tmp_path]), find([kept])):
+        assert len(found.runs) == 2
+        titles = [group.title for group in groups(found.runs)]
+        assert len(set(titles)) == 2
+        assert all("data.sha256 " in title for title in titles)
+    stored = json.loads(kept.read_text())
+    assert str(tmp_path) not in kept.read_text()
+    for entry in stored["runs"]:
+        del entry["data"]
+    kept.write_text(json.dumps(stored))
+    (old,) = find([kept]).runs
+    assert facts(old.config, old.data)["data.sha256"] is None
+
+
+@pytest.mark.parametrize(("split", "fills"), [("train_aug", True), ("train", False), (None, True)])
+def test_a_row_on_voc_asks_for_the_augmented_split(tmp_path, capsys, split, fills):
+    """As the paper trains all models; a run of an earlier version, which does not tell, is taken at its word."""
+    weights = {"init.source": "slim", "init.checkpoint": Path("/a/w.npz")}
+    write(tmp_path / "a", with_options(PRESETS["voc2012"].config, weights), 0.7)
+    if split is not None:
+        _record(tmp_path / "a", train_split=split, weights={"sha256": "0" * 64})
+    assert main([str(tmp_path), "--table", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert ("DeepLabv2, no run yet" not in out) == fills
+    told = f"fills no row; from Table 2, DeepLabv2 it differs in data.train_split {split}, not train_aug"
+    assert (told in err) == (not fills)
+
+
+def test_splits_and_weights_make_settings(tmp_path):
+    """Of one name each."""
+    config = with_options(PRESETS["voc2012"].config, {"init.source": "slim", "init.checkpoint": Path("w.npz")})
+    told = [{"train_split": "train", "weights_sha256": "1"}, {"train_split": "train_aug", "weights_sha256": "1"},
+            {"train_split": "train_aug", "weights_sha256": "2"}, {}]  # fmt: skip
+    assert len({json.dumps(facts(config, data), default=str) for data in told}) == 4
+    named = with_options(config, {"data.train_split": "train_aug"})
+    assert facts(named, told[1]) == facts(config, told[1])
+    camvid = PRESETS["camvid"].config
+    assert facts(camvid) == facts(camvid, {"train_split": "train", "sha256": "3"})
+
+
+def test_seeds_from_weights_of_one_name_are_not_pooled(tmp_path, capsys):
+    weights = {"init.source": "slim", "init.checkpoint": Path("/a/w.npz")}
+    for seed, value in ((0, 0.7), (1, 0.8)):
+        write(tmp_path / str(seed), with_options(PRESETS["voc2012"].config, weights | {"seed": seed}), value)
+        _record(tmp_path / str(seed), train_split="train_aug", weights={"sha256": str(seed) * 64})
+    assert main([str(tmp_path), "--table", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "ours, slim w.npz 000000000000" in out
+    assert "ours, slim w.npz 111111111111" in out
+
+
+def test_the_u_net_of_the_paper_trains_on_1464_images():
+    """100 epochs, two in a batch."""
+    config = PIXEL["voc2012-unet"].config
+    assert config.data.train_split == "train"
+    assert config.steps * config.batch_size == 100 * 1464
