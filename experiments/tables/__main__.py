@@ -25,9 +25,9 @@ class Options:
 
     python -m experiments.tables --table pixel-2 --timing timing.json
 
-    python -m experiments.tables runs --own --split test --json experiments/results/camvid.json
+    python -m experiments.tables runs --own --split test --json experiments/results/camvid_deeplab.json
 
-    python -m experiments.tables experiments/results/camvid.json --own --split test
+    python -m experiments.tables experiments/results/camvid_deeplab.json --own --split test
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[RUNS...]")] = ()

@@ -49,7 +49,7 @@ def _markdown(table: Table) -> str:
 
 
 def _csv(table: Table) -> str:
-    """Title and notes are comments: loadtxt of NumPy skips them, pandas with comment="#"."""
+    """Title and notes are comments: `pandas.read_csv(path, comment="#")` skips them."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([table.header, *table.rows] if table.rows else [])
