@@ -23,6 +23,7 @@ def draw_curves(
 ) -> None:
     """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed."""
     figure, row = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False, layout="constrained")
+    last = max((line["step"] for runs in logs.values() for log in runs for line in log), default=1)
     for axes, panel in zip(row[0], panels, strict=True):
         for number, (label, runs) in enumerate(logs.items()):
             repeats, color = divmod(number, len(_COLORS))
@@ -38,7 +39,7 @@ def draw_curves(
                     # Evaluations are few: a mark shows where they are.
                     **({} if panel.split == "train" else {"marker": "o", "markersize": 4}),
                 )
-        axes.set(xlabel="step", ylabel=panel.unit, title=panel.title)
+        axes.set(xlabel="step", ylabel=panel.unit, title=panel.title, xlim=(0, 1.03 * last))
         if panel.from_zero:
             axes.set_ylim(0, None)
         axes.grid(alpha=0.3)

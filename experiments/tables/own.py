@@ -25,7 +25,7 @@ Arms = dict[Arm, dict[int, Run]]
 
 _TITLE = ("study", "data.name", "init.source", "model.network", "model.encoder", "model.head", "steps", "batch_size")
 # Told wherever it is not so: what makes a run another experiment than its data set and network say.
-_USUAL = {"data.scale": 1.0, "model.precision": "float32", "model.width": 64}
+_USUAL = {"data.scale": 1.0, "data.size": [256, 256], "model.precision": "float32", "model.width": 64}
 _EVERY = "every initial rate, differences at the same one"
 _INTERVALS = (
     "Differences are means over pairs of runs of the same seed, in brackets their 95 % confidence interval (Student's "
