@@ -1,6 +1,7 @@
 """The command grammar of the studies; imports JAX only once it is needed."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,9 +154,14 @@ def status_of(
     """Runs a command; returns its exit status. What a user can mend is told in a sentence, the rest by a traceback."""
     try:
         run()
+        sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"\n{stopped}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough; nothing is left to be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

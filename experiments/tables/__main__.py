@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ..common.cli import status_of
 from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
@@ -51,19 +52,18 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Prints tables; returns the exit status."""
     options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.tables")
-    try:
-        tables, remarks = _tables(options)
-        if options.out is None:
-            print(render(tables, options.format))
-        else:
-            for path, part in _files(options.out, tables, options.format):
-                path.write_text(render(part, options.format) + "\n")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return status_of(lambda: _run(options))
+
+
+def _run(options: Options) -> None:
+    tables, remarks = _tables(options)
+    if options.out is None:
+        print(render(tables, options.format))
+    else:
+        for path, part in _files(options.out, tables, options.format):
+            path.write_text(render(part, options.format) + "\n")
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
-    return 0
 
 
 def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, list[Table]]]:

@@ -5,6 +5,8 @@ import dataclasses
 import importlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -289,3 +291,10 @@ def test_formats():
     assert r"x\_1 & \% \\" in latex
     assert r"a|b & 1.0 $\pm$ 0.5 \\" in latex
     assert latex.endswith(r"See \texttt{run --a\_b}.\par")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(repository):
+    command = f"{sys.executable} -m experiments.tables --timing {FILE.parent / 'results/timing.json'} | head -n 1"
+    found = subprocess.run(command, shell=True, cwd=repository, capture_output=True, text=True, check=True)
+    assert found.stdout.startswith("## Table 1 ")
+    assert found.stderr == ""
