@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED_DATA = Path(os.environ.get("SMOOTHJAX_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
@@ -42,6 +43,20 @@ def shared_data() -> Callable[[str], Path]:
 def repository() -> Path:
     """The root of the checkout."""
     return _REPOSITORY
+
+
+@pytest.fixture
+def no_compilation_cache() -> Iterator[None]:
+    """For programs of several reductions on several CPU devices.
+
+    Read from a cache, they may run their reductions in another order on each device, and wait for each other forever
+    (jax 0.10.2 and 0.11.2).
+    """
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture

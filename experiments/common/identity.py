@@ -92,17 +92,20 @@ def recorded(folder: Path) -> dict[str, Any]:
     return read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
 
 
-def is_foreign(folder: Path, split: str, open_split: Callable[[str], Any]) -> bool:
+def is_foreign(
+    folder: Path, split: str, open_split: Callable[[str], Any], described: Mapping[str, Any] | None = None
+) -> bool:
     """Whether a data set is another one than that of a run: its split val tells, and the scored one if it is known.
 
-    False where the folder does not tell what the run has learnt from.
+    `described` is that of the scored split, if the caller has it already. False where the folder does not tell what
+    the run has learnt from.
     """
     known = recorded(folder).get("splits", {})
     for name in dict.fromkeys(("val", split)):
         if name not in known:
             continue
         try:
-            found = describe_split(open_split(name))
+            found = described if described is not None and name == split else describe_split(open_split(name))
         except (OSError, ValueError):
             return True
         if differences(known[name], found):

@@ -61,8 +61,8 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path |
     scores, _ = Scorer(run.config, run.network, run.mesh).score(run.state, source)
     described = None if images.name == "shapes" else describe_split(source)
     result = {"split": split, "images": len(source), "checkpoint": checkpoint, "step": run.step, "data": described}
-    foreign = images.root if is_foreign(folder, split, partial(open_source, images)) else None
-    return save_scores(folder, {**result, **scores}, checkpoint, foreign=foreign)
+    other = is_foreign(folder, split, partial(open_source, images), described)
+    return save_scores(folder, {**result, **scores}, checkpoint, foreign=images.root if other else None)
 
 
 class Restorer:

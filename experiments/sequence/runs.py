@@ -12,6 +12,7 @@ from flax import nnx
 
 from smoothjax import training
 
+from ..common.config import fill_devices
 from ..common.evaluations import Scored, save_scores
 from ..common.identity import recorded
 from ..common.network import Network
@@ -62,8 +63,7 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path |
     examples = task.split(split)
     run = read_run(folder, task, checkpoint)
     mesh = training.data_mesh()
-    # A run of one device may be scored on several.
-    size = -(-run.config.eval_batch_size // mesh.size) * mesh.size
+    size = fill_devices(run.config, mesh.size).eval_batch_size
     scores = Scorer(task, run.network, size, mesh).score(run.state, examples)
     results, _ = describe(run.network, run.state, task, split)
     result = {"split": split, "checkpoint": checkpoint, "step": run.step, **scored, **scores, **results}

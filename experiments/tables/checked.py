@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-#: The distance of the published boundary IoU, as a fraction of an image's diagonal.
-DISTANCE = 0.02
+from ..common.dense.cli import PUBLISHED_DISTANCE
+
 _TOLD = ("command", "commit", "device", "processor")
 
 
@@ -79,10 +79,10 @@ def evaluation_of(
         remarks.append(f"{where} is left out: {reason}")
         return None
     distance = _part(content, "boundary").get("distance")
-    if content.get("boundary") is not None and distance != DISTANCE:
+    if content.get("boundary") is not None and distance != PUBLISHED_DISTANCE:
         remarks.append(
-            f"{where}: its boundary scores are left out: they are of the distance {distance}, not {DISTANCE}; evaluate "
-            "again without --boundary-distance"
+            f"{where}: its boundary scores are left out: they are of the distance {distance}, not "
+            f"{PUBLISHED_DISTANCE}; evaluate again without --boundary-distance"
         )
         content = {name: value for name, value in content.items() if name != "boundary"}
     return _without_nan(content, where, remarks)

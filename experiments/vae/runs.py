@@ -49,18 +49,19 @@ def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path |
     source = open_source(images, split)
     run = read_run(folder, checkpoint)
     scores, _ = run.scorer.score(run.state, source)
+    described = None if images.name == "shapes" else describe_split(source.source)
     result = {
         "split": split,
         "images": len(source),
         "latent_samples_per_image": 1,
         "checkpoint": checkpoint,
         "step": run.step,
-        "data": None if images.name == "shapes" else describe_split(source.source),
+        "data": described,
         **scores,
         "checkerboard": run.scorer.samples(run.state, keep=0)[0],
         "checkerboard_of_images": run.scorer.checkerboard_of(source),
     }
-    other = is_foreign(folder, split, lambda name: open_source(images, name).source)
+    other = is_foreign(folder, split, lambda name: open_source(images, name).source, described)
     return save_scores(folder, result, checkpoint, foreign=images_root(images) if other else None)
 
 

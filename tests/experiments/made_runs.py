@@ -1,12 +1,14 @@
 """Folders of runs, made by hand."""
 
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import grain
 import yaml
 
-from experiments.common.run_folder import describe_run, to_dict
+from experiments.common.run_folder import describe_run, load_config, to_dict
 from smoothjax import data, training
 
 START = {
@@ -33,6 +35,13 @@ def evaluate(folder: Any, split: str, mean: float, iou: dict[str, float | None],
     scores = {"split": split, "step": steps, "mean_iou": mean, "pixel_accuracy": 0.9, "iou": iou}
     scores["boundary"] = {"distance": 0.02, "mean_boundary_iou": mean / 2, "trimap_mean_iou": mean / 3}
     (folder / f"evaluation-{split}.json").write_text(json.dumps(scores | more))
+
+
+def assert_survives_its_file(config: Any, folder: Path) -> None:
+    """Written and read again, with a path in it."""
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
+    describe_run(folder, config)
+    assert load_config(folder, type(config)) == config
 
 
 def save_untrained(study: Any, folder: Any, config: Any) -> None:

@@ -20,7 +20,7 @@ def _start_both(folder):
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     common = [*_OPTIONS, "--run", folder / "run", "--coordinator", address, "--processes", "2"]
-    return [start(*common, "--process-index", index, folder=folder) for index in range(2)]
+    return [start(*common, "--process-index", index, folder=folder, cache=False) for index in range(2)]
 
 
 def _finish(processes):

@@ -1,7 +1,6 @@
 """The command line of the restoration study: what it refuses, its help, and its configurations."""
 
 import contextlib
-import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import get_args
 import pytest
 from PIL import Image
 
-from experiments.common.run_folder import describe_run, load_config
 from experiments.restoration.__main__ import PROGRAM, main
-from experiments.restoration.config import Config, Method, Task
+from experiments.restoration.config import Method, Task
 from experiments.restoration.presets import PRESETS
 from experiments.restoration.study import STUDY
 from smoothjax import models, nn
+from tests.experiments.made_runs import assert_survives_its_file
 
 METHODS = get_args(Method)
 
@@ -111,7 +110,5 @@ def test_choices_are_those_of_the_library():
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_configurations_survive_their_file(preset, tmp_path):
     config = PRESETS[preset].config
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
-    describe_run(tmp_path / "run", config)
-    assert load_config(tmp_path / "run", Config) == config
+    assert_survives_its_file(config, tmp_path / "run")
     assert [config.with_method(method).method for method in METHODS] == list(METHODS)

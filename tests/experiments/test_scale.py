@@ -129,6 +129,7 @@ def _norm(tree: Any) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_compilation_cache")
 @pytest.mark.parametrize("smoothing", ["ss_conv", "group_interaction"])
 def test_devices_share_the_batch(smoothing: str) -> None:
     """Batch normalisation is global, and so is the number of valid pixels."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.run_folder import describe_run, from_dict, load_config, to_dict
+from experiments.common.run_folder import from_dict, to_dict
 from experiments.vae.__main__ import PROGRAM
 from experiments.vae.config import Config, DataConfig, Method, OptimizerConfig
 from experiments.vae.figures import draw_strips, grid, pairs
@@ -20,6 +20,7 @@ from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_o
 from experiments.vae.study import STUDY
 from smoothjax import data, models, nn
 from tests.data.archives import jpeg, pixels, png, unpack, zipped
+from tests.experiments.made_runs import assert_survives_its_file
 
 METHODS = get_args(Method)
 
@@ -63,10 +64,7 @@ def test_choices_are_those_of_the_library():
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_configurations_survive_their_file(preset, tmp_path):
-    config = PRESETS[preset].config
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
-    describe_run(tmp_path / "run", config)
-    assert load_config(tmp_path / "run", Config) == config
+    assert_survives_its_file(PRESETS[preset].config, tmp_path / "run")
 
 
 def test_a_batch_holds_all_the_chance():

@@ -1,11 +1,8 @@
 import json
 import math
 import os
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import chex
 import jax
@@ -21,23 +18,6 @@ from smoothjax.training._state import to_save
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def _at(state: TrainState, step: int) -> TrainState:
-    """A state that shows its step in every leaf."""
-    return jax.tree.map(lambda x: jnp.full_like(x, step), state)
-
-
-def _save(folder: Path, toy: ModuleType, values: dict[int, dict[str, float] | None], **options: Any) -> None:
-    iterator = toy.make_iterator()
-    with Checkpoints(folder, **options) as checkpoints:
-        for step, metrics in values.items():
-            next(iterator)
-            checkpoints.save(step, _at(toy.make_state(), step), iterator, metrics=metrics)
-
-
-def _kept(folder: Path) -> list[int]:
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
-
-
 def test_restores_state_data_and_metrics(tmp_path: Path, toy: ModuleType) -> None:
     iterator, fresh = toy.make_iterator(), toy.make_iterator()
     for _ in range(8):  # into the second epoch
@@ -47,7 +27,7 @@ def test_restores_state_data_and_metrics(tmp_path: Path, toy: ModuleType) -> Non
         assert checkpoints.restore_latest(state, fresh) is None
         checkpoints.save(8, state, iterator, metrics={"mean_iou": 0.5, "iou_sky": math.nan})
     with Checkpoints(tmp_path) as checkpoints:
-        restored = checkpoints.restore_latest(_at(state, 0), fresh)
+        restored = checkpoints.restore_latest(toy.at(state, 0), fresh)
     assert restored is not None
     assert restored.step == 8
     assert restored.metrics["mean_iou"] == 0.5
@@ -59,8 +39,8 @@ def test_restores_state_data_and_metrics(tmp_path: Path, toy: ModuleType) -> Non
 
 def test_keeps_the_best_and_the_latest_two(tmp_path: Path, toy: ModuleType) -> None:
     values = {1: 0.1, 2: 0.9, 3: 0.5, 4: None, 5: math.nan, 6: 0.3, 7: None}
-    _save(tmp_path, toy, {step: {} if value is None else {"mean_iou": value} for step, value in values.items()})
-    assert _kept(tmp_path) == [2, 6, 7]
+    toy.save(tmp_path, {step: {} if value is None else {"mean_iou": value} for step, value in values.items()})
+    assert toy.kept(tmp_path) == [2, 6, 7]
     with Checkpoints(tmp_path) as checkpoints:
         assert (checkpoints.best_step, checkpoints.best_value) == (2, 0.9)
         restored = checkpoints.restore_best(toy.make_state())
@@ -70,11 +50,11 @@ def test_keeps_the_best_and_the_latest_two(tmp_path: Path, toy: ModuleType) -> N
 
 
 def test_the_best_survives_a_restart_and_is_replaced(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: {"loss": 0.1}, 2: {"loss": 0.4}, 3: None}, metric="loss", mode="min")
-    _save(tmp_path, toy, {4: None, 5: None}, metric="loss", mode="min")
-    assert _kept(tmp_path) == [1, 4, 5]
-    _save(tmp_path, toy, {6: {"loss": 0.1}}, metric="loss", mode="min")  # as good, and newer
-    assert _kept(tmp_path) == [5, 6]
+    toy.save(tmp_path, {1: {"loss": 0.1}, 2: {"loss": 0.4}, 3: None}, metric="loss", mode="min")
+    toy.save(tmp_path, {4: None, 5: None}, metric="loss", mode="min")
+    assert toy.kept(tmp_path) == [1, 4, 5]
+    toy.save(tmp_path, {6: {"loss": 0.1}}, metric="loss", mode="min")  # as good, and newer
+    assert toy.kept(tmp_path) == [5, 6]
 
 
 def test_a_donated_state_is_saved_as_it_was(tmp_path: Path, toy: ModuleType) -> None:
@@ -114,7 +94,7 @@ def test_a_typed_key_is_saved_and_restored(tmp_path: Path, toy: ModuleType) -> N
 
 
 def test_what_is_measured_later_ranks(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: {"mean_iou": 0.5}, 2: {"mean_iou": 0.4}, 3: None})
+    toy.save(tmp_path, {1: {"mean_iou": 0.5}, 2: {"mean_iou": 0.4}, 3: None})
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.measure(3, {"mean_iou": 0.7, "iou_sky": math.nan})
         assert checkpoints.best_step == 3
@@ -132,13 +112,13 @@ def test_a_step_that_is_not_later_is_refused_and_ranks_nothing(step: int, tmp_pa
     iterator, state = toy.make_iterator(), toy.make_state()
     with Checkpoints(tmp_path) as checkpoints:
         for saved, value in ((1, 0.9), (2, 0.5), (3, 0.4)):
-            checkpoints.save(saved, _at(state, saved), iterator, metrics={"mean_iou": value})
+            checkpoints.save(saved, toy.at(state, saved), iterator, metrics={"mean_iou": value})
         with pytest.raises(ValueError, match=f"step must be greater than the latest saved, 3, got {step}: use another"):
-            checkpoints.save(step, _at(state, 7), iterator, metrics={"mean_iou": 1.0})
-        checkpoints.save(4, _at(state, 4), iterator, metrics={"mean_iou": 0.3})
+            checkpoints.save(step, toy.at(state, 7), iterator, metrics={"mean_iou": 1.0})
+        checkpoints.save(4, toy.at(state, 4), iterator, metrics={"mean_iou": 0.3})
         assert (checkpoints.best_step, checkpoints.best_value) == (1, 0.9)
         assert checkpoints.restore_best(state).metrics == {"mean_iou": 0.9}
-    assert _kept(tmp_path) == [1, 3, 4]
+    assert toy.kept(tmp_path) == [1, 3, 4]
 
 
 def test_what_orbax_does_not_take_or_write_ranks_nothing(
@@ -166,7 +146,7 @@ def test_what_orbax_does_not_take_or_write_ranks_nothing(
         assert (checkpoints.steps, checkpoints.best_step) == ([1], 1)
         checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.4})
         assert (checkpoints.steps, checkpoints.best_step) == ([1, 2], 1)
-    assert _kept(tmp_path) == [1, 2]
+    assert toy.kept(tmp_path) == [1, 2]
 
 
 def test_the_best_is_one_that_exists(tmp_path: Path, toy: ModuleType) -> None:
@@ -196,7 +176,7 @@ def test_restores_on_another_number_of_devices(before: int, after: int, tmp_path
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state, toy.make_iterator())
     with Checkpoints(tmp_path) as checkpoints:
-        restored = checkpoints.restore_latest(replicate(_at(state, 0), meshes[1]))
+        restored = checkpoints.restore_latest(replicate(toy.at(state, 0), meshes[1]))
     assert restored is not None
     chex.assert_trees_all_equal(jax.device_get(restored.state), jax.device_get(state))
     for leaf in jax.tree.leaves(restored.state):
@@ -204,101 +184,8 @@ def test_restores_on_another_number_of_devices(before: int, after: int, tmp_path
         assert leaf.sharding.is_fully_replicated
 
 
-def _truncate_all(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def _truncate_arrays(folder: Path) -> None:
-    for path in (folder / "state").rglob("d/*"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-_DAMAGES: dict[str, Callable[[Path], object]] = {
-    "everything truncated": _truncate_all,
-    "arrays truncated": _truncate_arrays,
-    "arrays deleted": lambda folder: shutil.rmtree(folder / "state" / "d"),
-    "manifest deleted": lambda folder: (folder / "state" / "manifest.ocdbt").unlink(),
-    "tree metadata empty": lambda folder: (folder / "state" / "_METADATA").write_bytes(b""),
-    "state deleted": lambda folder: shutil.rmtree(folder / "state"),
-    "iterator truncated": lambda folder: next((folder / "iterator").glob("*.json")).write_text("{"),
-    "iterator deleted": lambda folder: next((folder / "iterator").glob("*.json")).unlink(),
-}
-
-
-@pytest.mark.parametrize("damage", _DAMAGES)
-def test_a_damaged_newest_falls_back_to_the_one_before(damage: str, tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: {"mean_iou": 0.2}})
-    _DAMAGES[damage](tmp_path / "2")
-    said: list[str] = []
-    iterator, expected = toy.make_iterator(), toy.make_iterator()
-    next(expected)
-    with Checkpoints(tmp_path, report=said.append) as checkpoints:
-        restored = checkpoints.restore_latest(toy.make_state(), iterator)
-        assert restored is not None
-        assert restored.step == int(restored.state.step) == 1
-        chex.assert_trees_all_equal(next(iterator), next(expected))
-        assert len(said) == 1
-        assert said[0].startswith(f"checkpoint {tmp_path / '2'} is damaged (")
-        assert said[0].endswith("using step 1 instead")
-        # The run comes to step 2 again, and saves it.
-        assert checkpoints.best_step == 1
-        checkpoints.save(2, _at(toy.make_state(), 2), iterator, metrics={"mean_iou": 0.3})
-    assert _kept(tmp_path) == [1, 2]
-    assert (tmp_path / "2.damaged").is_dir()
-    with Checkpoints(tmp_path) as checkpoints:
-        again = checkpoints.restore_latest(toy.make_state())
-    assert again is not None
-    assert again.step == 2
-
-
-@pytest.mark.parametrize("damage", ["deleted", "emptied"])
-def test_no_file_is_missed_unseen(damage: str, tmp_path: Path, toy: ModuleType) -> None:
-    """Whichever file of the newest is damaged, what is restored is right: the newest where the file is no loss."""
-    _save(tmp_path / "whole", toy, {1: None, 2: None})
-    files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole" / "2").rglob("*") if path.is_file()]
-    found = {}
-    for index, path in enumerate(files):
-        folder = tmp_path / str(index)
-        shutil.copytree(tmp_path / "whole", folder)
-        (folder / path).unlink() if damage == "deleted" else (folder / path).write_bytes(b"")
-        iterator, expected = toy.make_iterator(), toy.make_iterator()
-        with Checkpoints(folder, read_only=True, report=lambda _: None) as checkpoints:
-            restored = checkpoints.restore_latest(toy.make_state(), iterator)
-        assert restored is not None
-        found[str(path.relative_to("2"))] = restored.step
-        chex.assert_trees_all_equal(restored.state, _at(toy.make_state(), restored.step))
-        for _ in range(restored.step):
-            next(expected)
-        chex.assert_trees_all_equal(next(iterator), next(expected))
-    assert {1, 2} == set(found.values())
-    assert found["state/_METADATA"] == found["state/manifest.ocdbt"] == 1
-
-
-def test_a_damaged_summary_costs_only_the_rank(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: {"mean_iou": 0.2}})
-    (tmp_path / "2" / "summary" / "metadata").write_text('{"metr')
-    with Checkpoints(tmp_path) as checkpoints:
-        restored = checkpoints.restore_latest(toy.make_state())
-        assert restored is not None
-        assert (restored.step, restored.metrics, checkpoints.best_step) == (2, {}, 1)
-
-
-def test_where_none_can_be_read_the_first_error_is_raised(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: None, 2: None})
-    shutil.rmtree(tmp_path / "1")
-    (tmp_path / "1" / "state").mkdir(parents=True)
-    next((tmp_path / "2" / "iterator").glob("*.json")).write_text("{")
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(json.JSONDecodeError) as raised:
-        checkpoints.restore_latest(toy.make_state(), toy.make_iterator())
-    assert f"in {tmp_path} could be restored. If the model" in raised.value.__notes__[0]
-    assert "delete the folder to start anew" in raised.value.__notes__[0]
-    assert _kept(tmp_path) == [1, 2]  # nothing is set aside where nothing replaces it
-
-
 def test_another_model_raises_and_harms_nothing(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: None, 2: None})
+    toy.save(tmp_path, {1: None, 2: None})
     state = toy.make_state()
     other = TrainState(state.step, {"dense": jnp.zeros((2, 2))}, state.model_state, state.opt_state)
     with Checkpoints(tmp_path) as checkpoints:
@@ -306,39 +193,14 @@ def test_another_model_raises_and_harms_nothing(tmp_path: Path, toy: ModuleType)
             checkpoints.restore_latest(other)
         assert "has changed since, use another folder" in raised.value.__notes__[0]
         assert checkpoints.restore_latest(state) is not None
-    assert _kept(tmp_path) == [1, 2]
+    assert toy.kept(tmp_path) == [1, 2]
 
 
 def test_another_shape_raises(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: None})
+    toy.save(tmp_path, {1: None})
     wider = jax.tree.map(lambda x: jnp.zeros((*x.shape[:-1], 7)) if x.ndim == 4 else x, toy.make_state())
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(ValueError, match="shape"):
         checkpoints.restore_latest(wider)
-
-
-def test_read_only_changes_nothing(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: {"mean_iou": 0.1}, 2: None})
-    unfinished = tmp_path / "3.orbax-checkpoint-tmp"  # of a training that is saving right now
-    unfinished.mkdir()
-    _truncate_all(tmp_path / "2")
-    before = sorted(path for path in tmp_path.rglob("*"))
-    with Checkpoints(tmp_path, read_only=True, report=lambda _: None) as checkpoints:
-        assert checkpoints.restore_best(toy.make_state()).step == 1
-        latest = checkpoints.restore_latest(toy.make_state())
-        with pytest.raises(RuntimeError, match="was opened read_only, step 3 cannot be saved there"):
-            checkpoints.save(3, toy.make_state(), toy.make_iterator())
-    assert latest is not None
-    assert latest.step == 1
-    assert sorted(path for path in tmp_path.rglob("*")) == before
-
-
-def test_what_a_killed_save_left_is_no_checkpoint(tmp_path: Path, toy: ModuleType) -> None:
-    _save(tmp_path, toy, {1: None})
-    shutil.copytree(tmp_path / "1", tmp_path / "2.orbax-checkpoint-tmp")
-    with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.steps == [1]
-        checkpoints.save(2, toy.make_state(), toy.make_iterator())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
 
 
 def test_bad_arguments(tmp_path: Path, toy: ModuleType) -> None:
@@ -346,7 +208,7 @@ def test_bad_arguments(tmp_path: Path, toy: ModuleType) -> None:
         Checkpoints(tmp_path, mode="best")
     with pytest.raises(FileNotFoundError, match=r"no checkpoints in .*nothing, the folder is missing; train first"):
         Checkpoints(tmp_path / "nothing", read_only=True)
-    _save(tmp_path, toy, {1: {"loss": 0.1}})
+    toy.save(tmp_path, {1: {"loss": 0.1}})
     with (
         Checkpoints(tmp_path) as checkpoints,
         pytest.raises(

@@ -112,7 +112,25 @@ def fit(folder: Path, *, max_steps: int = 20, iterator: Any = None, devices: int
     return training.fit(config=config, folder=folder, **(defaults | options))
 
 
-def _at(folder: Path, batch_index: int, action: Callable[[], object]) -> Any:
+def at(state: training.TrainState, step: int) -> training.TrainState:
+    """A state that shows its step in every leaf."""
+    return jax.tree.map(lambda x: jnp.full_like(x, step), state)
+
+
+def save(folder: Path, values: dict[int, dict[str, float] | None], **options: Any) -> None:
+    """Checkpoints of steps, each with its metrics."""
+    iterator = make_iterator()
+    with training.Checkpoints(folder, **options) as checkpoints:
+        for step, metrics in values.items():
+            next(iterator)
+            checkpoints.save(step, at(make_state(), step), iterator, metrics=metrics)
+
+
+def kept(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def _act_at(folder: Path, batch_index: int, action: Callable[[], object]) -> Any:
     def change(index: int, batch: Any) -> Any:
         if index == batch_index:
             # The save before runs in the background; the test wants it finished, not lucky.
@@ -143,7 +161,7 @@ if __name__ == "__main__":
     args = parser.parse_args()
     if args.process < 0:
         index, action = (args.full_at, _fill_disk) if args.full_at >= 0 else (args.kill_at, _kill)
-        iterator = Wrapped(make_iterator(), _at(args.folder, index, action))
+        iterator = Wrapped(make_iterator(), _act_at(args.folder, index, action))
         every = {"max_steps": args.max_steps, "checkpoint_every": args.checkpoint_every}
         fit(args.folder, iterator=iterator, log_every=4 if args.full_at < 0 else 1000, **every)
     else:

@@ -84,6 +84,7 @@ def evaluate(
     scorer = Scorer(study, config, trained.network, study.view(config, source), trained.mesh, averaging, boundary)
     counts, _ = scorer.score(trained.state)
     names = source.classes.names
+    described = None if config.data.name == "shapes" else describe_split(source)
     result = {
         "split": split,
         "images": len(source),
@@ -92,14 +93,15 @@ def evaluate(
         # None: the folder of the run's configuration.
         "data_root": None if data_root is None else str(data_root),
         "averaging": dataclasses.asdict(averaging),
-        "data": None if config.data.name == "shapes" else describe_split(source),
+        "data": described,
         **scores(counts.pixels),
         "majority": majority_scores(counts.pixels),
         "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
     }
     if boundary is not None:
         result["boundary"] = boundary_scores(counts, boundary, names)
-    foreign = images_root(config.data) if is_foreign(folder, split, partial(open_source, config.data)) else None
+    other = is_foreign(folder, split, partial(open_source, config.data), described)
+    foreign = images_root(config.data) if other else None
     return save_scores(folder, result, checkpoint, _words(averaging), foreign)
 
 
