@@ -7,7 +7,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from ._checks import check_int, check_maps, check_parameter, is_int
-from ._padding import Padding, resolve_padding
+from ._padding import Padding, Pairs, resolve_padding
 from ._reinterlace import periodic_subsample, reinterlace
 
 DilatedMethod = Literal["direct", "decomposed"]
@@ -75,7 +75,7 @@ def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return convolve(x, kernel, resolve_padding("SAME", kernel.shape[:-2], 1, x.shape[1:-1]), rate=1)
 
 
-def convolve(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:
+def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     spatial = "DHW"[-(x.ndim - 2) :]
     if not all(is_int(side) for pair in pairs for side in pair):
@@ -105,13 +105,13 @@ def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
     return out.reshape(count, batch, *out.shape[1:])
 
 
-def _decomposed(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:
+def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     x = pad_zeros(x, pairs)
     out_shape = [size - (taps - 1) * rate for size, taps in zip(x.shape[1:-1], kernel.shape, strict=False)]
     groups = shared_convolution(periodic_subsample(x, rate=rate), kernel)
     return reinterlace(groups, rate=rate, spatial_shape=out_shape)
 
 
-def pad_zeros(x: jax.Array, pairs: tuple[tuple[int, int], ...]) -> jax.Array:
+def pad_zeros(x: jax.Array, pairs: Pairs) -> jax.Array:
     """Pads the spatial axes of `[N, *S, C]` with zeros."""
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])

@@ -6,6 +6,8 @@ from typing import Any
 from ._checks import is_int
 
 Padding = str | Sequence[tuple[int, int]]
+#: Resolved: `(low, high)` of every axis.
+Pairs = tuple[tuple[int, int], ...]
 
 
 def effective_size(size: int, rate: int) -> int:
@@ -13,9 +15,7 @@ def effective_size(size: int, rate: int) -> int:
     return (size - 1) * rate + 1
 
 
-def resolve_padding(
-    padding: Any, kernel_size: Sequence[int], rate: int, spatial_shape: Sequence[int]
-) -> tuple[tuple[int, int], ...]:
+def resolve_padding(padding: Any, kernel_size: Sequence[int], rate: int, spatial_shape: Sequence[int]) -> Pairs:
     """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
     extents = [effective_size(size, rate) for size in kernel_size]
     if isinstance(padding, str) and padding == "SAME":
@@ -35,7 +35,7 @@ def resolve_padding(
     return pairs
 
 
-def _check_pairs(padding: Any, ndim: int) -> tuple[tuple[int, int], ...]:
+def _check_pairs(padding: Any, ndim: int) -> Pairs:
     problem = ValueError(
         f"padding must be 'SAME', 'VALID' or {ndim} pairs (low, high) of ints >= 0, one for each spatial axis of x, "
         f"got {padding!r}: use 'SAME' to keep the size"

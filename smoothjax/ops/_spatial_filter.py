@@ -1,9 +1,9 @@
-"""One spatial filter for all channels, without padding: the hot part of the SS convolution, and its derivatives.
+"""One spatial filter for all channels: the hot part of the SS convolution, and its derivatives.
 
 Two forms of the same correlation. `shifted_sum`, the plain one, is a sum of shifted copies and the fastest for filters
 up to 7x7; in `blocked_product` the filter is a banded matrix that acts on overlapping blocks of the map, and the
 gradient of the filter is a product of blocks with blocks. On two CPU cores at 2x40x40x256, forward + backward: 3x3
-10 ms with the plain form alone, 4 ms with both; 7x7 101 and 7 ms.
+10 ms with the plain form alone, 2 ms with both; 7x7 101 and 4 ms.
 """
 
 import itertools
@@ -15,45 +15,58 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._padding import Pairs
 from ._transpose import as_transpose_of
 
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps.
 _MAX_SHIFTED_TAPS = 49
-# On CPU, a sum of more taps is taken strip by strip: a loop keeps XLA from fusing it with the transposition that the
-# gradient of the next convolution begins with, which then strides through memory at every tap (40 instead of 16 ms).
+# Up to this many taps, fusing the sum with what follows does little harm.
 _MAX_FUSED_TAPS = 9
-_STRIPS = 4
 # Output positions a block, by number of axes: a block and its surroundings should fill the matrix units, no more.
 _BLOCK = {1: 64, 2: 8, 3: 4}
 # With fewer channels than this, blocks are twice as long, lest the products become too small.
 _MIN_CHANNELS = 32
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
-def filter_maps(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    """Correlates maps `[N, *S, C]` with `[*K]` at a rate, without padding, on checked arguments of one dtype."""
-    taps = math.prod(kernel.shape)
-    if taps > _MAX_SHIFTED_TAPS:
-        return blocked_product(x, kernel, rate)
-    if taps > _MAX_FUSED_TAPS and jax.default_backend() == "cpu":
-        return strip_by_strip(x, kernel, rate)
-    return shifted_sum(x, kernel, rate)
+@partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
+    """Correlates zero-padded maps `[N, *S, C]` with `[*K]` at a rate, on checked arguments of one dtype."""
+    if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
+        return blocked_product(_pad(x, pairs), kernel, rate)
+    channels, on_cpu = x.shape[-1], jax.default_backend() == "cpu"
+    # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
+    # channels 7x7 takes twice as long, at 1024 three times. Some channels more keep them apart.
+    aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
+    # On CPU nothing may join the sum: the transposition that the gradient of the next convolution begins with would
+    # stride through memory at every tap (40 instead of 16 ms). XLA of jax 0.10 heeds no barrier there, but a loop.
+    form = half_by_half if on_cpu and math.prod(kernel.shape) > _MAX_FUSED_TAPS else shifted_sum
+    y = form(_pad(x, pairs, 16 if aliases and on_cpu else 0), kernel, rate)[..., :channels]
+    return lax.optimization_barrier(y) if on_cpu else y
 
 
 @filter_maps.defjvp
-def _filter_maps_jvp(rate: int, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _filter_maps_jvp(rate: int, pairs: Pairs, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y: Any = filter_maps(x, kernel, rate)
-    of_maps = as_transpose_of(partial(_flipped, kernel, rate), y)(dx)
-    return y, of_maps + blocked_product(x, dkernel, rate)
+    y: Any = filter_maps(x, kernel, rate, pairs)
+    of_maps = as_transpose_of(partial(_flipped, kernel, rate, pairs), y)(dx)
+    return y, of_maps + blocked_product(_pad(x, pairs), dkernel, rate)
 
 
-def _flipped(kernel: jax.Array, rate: int, cotangent: jax.Array) -> jax.Array:
-    """The transpose with respect to the maps, which is a filter, too: flipped, over the padded cotangent."""
+def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -> jax.Array:
+    """The transpose with respect to the maps, which is a filter, too: flipped, and padded by what is left of it."""
     reach = [(taps - 1) * rate for taps in kernel.shape]
-    padded = lax.pad(cotangent, cotangent.dtype.type(0), [(0, 0, 0), *((r, r, 0) for r in reach), (0, 0, 0)])
-    return filter_maps(lax.optimization_barrier(padded), jnp.flip(kernel), rate)
+    rest = tuple((most - low, most - high) for most, (low, high) in zip(reach, pairs, strict=True))
+    return filter_maps(cotangent, jnp.flip(kernel), rate, rest)
+
+
+def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
+    """Zeros around the maps and after the channels, or fewer pixels where a side is negative.
+
+    The barrier has them written once; without it the borders are tested at every tap.
+    """
+    padded = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in pairs), (0, more_channels, 0)])
+    return lax.optimization_barrier(padded)
 
 
 def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
@@ -68,21 +81,26 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     return total
 
 
-def strip_by_strip(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    """The plain form in a loop over strips of the first spatial axis."""
+def half_by_half(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """The plain form in a loop over two halves of the first spatial axis.
+
+    The loop carries its results: stacked, they would be written by one thread (at 2x40x40x256 and 7x7 1.9 instead of
+    1.2 ms).
+    """
     length = _out_size(x, kernel, rate)[0]
-    # A symbolic size (jax.export) cannot be cut; and a loop of one is none.
+    # A symbolic size (jax.export) cannot be cut.
     if not isinstance(length, int) or length < 2:
         return shifted_sum(x, kernel, rate)
-    strip = -(-length // _STRIPS)
-    count, reach = -(-length // strip), (kernel.shape[0] - 1) * rate
-    x = _pad_end(x, [count * strip - length])
+    half, reach = -(-length // 2), (kernel.shape[0] - 1) * rate
+    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), (0, 2 * half - length, 0), *[(0, 0, 0)] * (x.ndim - 2)])
 
-    def one(start: jax.Array) -> jax.Array:
-        return shifted_sum(lax.dynamic_slice_in_dim(x, start, strip + reach, 1), kernel, rate)
+    def one(done: tuple[jax.Array, jax.Array], start: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
+        return (done[1], shifted_sum(lax.dynamic_slice_in_dim(x, start, half + reach, 1), kernel, rate)), None
 
-    y = jnp.moveaxis(lax.map(one, strip * jnp.arange(count)), 0, 1)
-    return y.reshape(y.shape[0], count * strip, *y.shape[3:])[:, :length]
+    # Of the type of the halves, under shard_map, too.
+    nothing = jnp.zeros_like(shifted_sum(x[:, : half + reach], kernel, rate))
+    halves, _ = lax.scan(one, (nothing, nothing), half * jnp.arange(2))
+    return jnp.concatenate(halves, 1)[:, :length]
 
 
 def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
@@ -102,7 +120,8 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     counts = [-(-length // largest) for length in size]
     blocks = [-(-length // count) for length, count in zip(size, counts, strict=True)]
     full = [count * block for count, block in zip(counts, blocks, strict=True)]
-    x = _pad_end(x, [whole - length for whole, length in zip(full, size, strict=True)])
+    missing = [(0, whole - length, 0) for whole, length in zip(full, size, strict=True)]
+    x = lax.pad(x, zero, [(0, 0, 0), *missing, (0, 0, 0)])
     window = [block + taps - 1 for block, taps in zip(blocks, kernel.shape, strict=True)]
     for block in blocks:
         kernel = _banded(kernel, block)
@@ -130,12 +149,6 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
         order += [ndim + 1 - axis, ndim + 1 + axis]
     y = y.transpose(*order, 2 * ndim + 1).reshape(batch, *full, channels)
     return y[(slice(None), *(slice(length) for length in size))]
-
-
-def _pad_end(x: jax.Array, missing: list[int]) -> jax.Array:
-    """Zeros at the end of the first spatial axes."""
-    rest = x.ndim - 1 - len(missing)
-    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((0, more, 0) for more in missing), *[(0, 0, 0)] * rest])
 
 
 def _banded(kernel: jax.Array, block: int) -> jax.Array:

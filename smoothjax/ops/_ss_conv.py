@@ -5,12 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import ArrayLike
 
 from ._checks import accumulation_dtype, check_int, check_maps, check_ndim, check_parameter
-from ._dilated import dilated_conv, pad_zeros
-from ._padding import Padding, resolve_padding
+from ._dilated import dilated_conv
+from ._padding import Padding, Pairs, resolve_padding
 from ._spatial_filter import filter_maps
 
 
@@ -53,17 +52,11 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
 
 # Compiled here, so that calls outside jit do not compile its loops anew.
 @partial(jax.jit, static_argnums=(2, 3))
-def _filtered(x: jax.Array, kernel: jax.Array, pairs: tuple[tuple[int, int], ...], rate: int) -> jax.Array:
+def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The filter on checked arguments."""
-    dtype, channels = accumulation_dtype(x.dtype), x.shape[-1]
-    # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
-    # channels 7x7 takes twice as long, at 1024 three times. Some channels more keep them apart.
-    aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
-    apart = 16 if aliases and jax.default_backend() == "cpu" else 0
-    padded = jnp.pad(pad_zeros(x, pairs).astype(dtype), [(0, 0)] * (x.ndim - 1) + [(0, apart)])
-    # The barrier has the padded maps written once; without it their borders are tested at every tap.
-    y: Any = filter_maps(lax.optimization_barrier(padded), kernel.astype(dtype), rate)
-    return y[..., :channels].astype(x.dtype)
+    dtype = accumulation_dtype(x.dtype)
+    y: Any = filter_maps(x.astype(dtype), kernel.astype(dtype), rate, pairs)
+    return y.astype(x.dtype)
 
 
 def ss_dilated_conv(

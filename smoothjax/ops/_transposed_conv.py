@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from ._checks import check_int, check_maps
 from ._dilated import check_kernel, convolve
+from ._padding import Pairs
 from ._reinterlace import reinterlace
 
 TransposedMethod = Literal["decomposed", "direct"]
@@ -79,7 +80,7 @@ def _decomposed(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
     return reinterlace(jnp.moveaxis(phases, -2, 0), rate=factor)
 
 
-def _phase_kernels(kernel: jax.Array, factor: int) -> tuple[jax.Array, tuple[tuple[int, int], ...]]:
+def _phase_kernels(kernel: jax.Array, factor: int) -> tuple[jax.Array, Pairs]:
     """The kernels of all phases side by side, `[*T, C_in, factor**d * C_out]`, and their reach before and after.
 
     With the padding `before` of the input dilated by r, output r i + p takes tap k from input i + t where
