@@ -10,6 +10,10 @@ import numpy as np
 
 Run = Callable[[], Any]
 
+# Seconds. A run shorter than this is measured after another one of the same: the threads of the other library spin on
+# the cores for some milliseconds more (PyTorch's), and the caches hold the other's data.
+_SHORT = 0.1
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -91,7 +95,8 @@ def measure(case: Case, repeats: int) -> list[Row]:
         pair = (ours.runs[part], reference.runs[part])
         for run in pair * 2:  # compiles, then warms up
             run()
-        seconds = np.array([[_seconds(run) for run in pair] for _ in range(repeats)])
+        before = [int(_seconds(run) < _SHORT) for run in pair]
+        seconds = np.array([[_seconds(*each) for each in zip(pair, before, strict=True)] for _ in range(repeats)])
         times = 1e3 * np.median(seconds, 0)
         ratio = float(np.median(seconds[:, 0] / seconds[:, 1]))
         rows.append(Row(case.title, case.size, part, times[0], times[1], ratio, (case.published or {}).get(part)))
@@ -107,7 +112,10 @@ def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], Non
     return rows
 
 
-def _seconds(run: Run) -> float:
+def _seconds(run: Run, before: int = 0) -> float:
+    """Of one run, after some that are not measured."""
+    for _ in range(before):
+        run()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
