@@ -60,3 +60,20 @@ def test_the_tables_of_the_readme_are_excerpts():
     rows = {line for line in section.splitlines() if line.startswith("| ") and "---" not in line}
     assert len(rows) >= 12
     assert rows <= set(_plain(RESULTS.read_text()).splitlines())
+
+
+def test_costs_in_the_readme_are_those_measured():
+    section = (ROOT / "README.md").read_text().split("## What it costs")[1].split("\n## ")[0]
+    rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    layers = _ratios("timing_layers.json", "forward", "forward + backward")
+    assert [row for row in rows if len(row) == 4][1:] == layers
+    networks = _ratios("timing.json", "training step", "prediction")
+    assert [(row[2], row[4]) for row in rows if len(row) == 6][1:] == [(step, rest) for _, _, step, rest in networks]
+
+
+def _ratios(name: str, *parts: str) -> list[list[str]]:
+    """Title, size and the ratio of every part, by case."""
+    cases: dict[tuple[str, str], dict[str, float]] = {}
+    for row in json.loads((ROOT / "experiments/results" / name).read_text())["rows"]:
+        cases.setdefault((row["title"], row["size"]), {})[row["part"]] = row["ratio"]
+    return [[*case, *(f"{ratios[part]:.2f}" for part in parts)] for case, ratios in cases.items()]
