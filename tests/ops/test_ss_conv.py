@@ -89,6 +89,24 @@ def test_its_own_derivatives_are_those_of_the_plain_form(shape, size, rate):
         assert_close(actual, reference)
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("size", [(3, 3), (5, 3), (6, 9)])
+@pytest.mark.parametrize("pads", [((0, 0), (0, 0)), ((0, 4), (9, 1))])
+def test_gradients_at_any_padding(size, pads):
+    """Of less than half the filter's reach, and of more than all of it."""
+    x, kernel = random(0, 2, 9, 11, 3, dtype=jnp.float64), random(1, *size, dtype=jnp.float64)
+
+    def plain(x, kernel):
+        return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pads, (0, 0)]), kernel, 1)
+
+    cotangent = random(2, *plain(x, kernel).shape, dtype=jnp.float64)
+    (found, pull), (expected, plain_pull) = (
+        jax.vjp(form, x, kernel) for form in (partial(ops.ss_conv, padding=pads), plain)
+    )
+    for actual, reference in zip((found, *pull(cotangent)), (expected, *plain_pull(cotangent)), strict=True):
+        assert_close(actual, reference)
+
+
 @pytest.mark.parametrize("channels", [512, 513])
 def test_channels_that_would_alias(channels):
     x, kernel = random(0, 1, 6, 5, channels), random(1, 5, 5)
