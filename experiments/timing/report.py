@@ -39,7 +39,9 @@ def draw_bars(rows: Sequence[Row], path: Path, *, title: str) -> None:
             beside = [other.part for other in rows if (other.title, other.size) == (row.title, row.size)]
             places.append(cases.index((row.title, row.size)) + 0.4 * (beside.index(part) - (len(beside) - 1) / 2))
         bars = axes.barh(places, [row.ratio for row in mine], 0.4, color=color, label=part)
-        axes.bar_label(bars, [f"{row.ratio:.3g}" for row in mine], fontsize=7, padding=2)
+        # On white, because a line crosses some of them.
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        axes.bar_label(bars, [f"{row.ratio:.3g}" for row in mine], fontsize=7, padding=2, bbox=white)
         marks += [(row.published, place) for row, place in zip(mine, places, strict=True) if row.published]
     if marks:
         axes.plot(*zip(*marks, strict=True), "k|", markersize=10, markeredgewidth=2, label="published")
