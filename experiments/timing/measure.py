@@ -95,8 +95,8 @@ def measure(case: Case, repeats: int) -> list[Row]:
         pair = (ours.runs[part], reference.runs[part])
         for run in pair * 2:  # compiles, then warms up
             run()
-        before = [int(_seconds(run) < _SHORT) for run in pair]
-        seconds = np.array([[_seconds(*each) for each in zip(pair, before, strict=True)] for _ in range(repeats)])
+        peers = [(run, _seconds(run) < _SHORT) for run in pair]
+        seconds = np.array([[_seconds(run, twice=short) for run, short in peers] for _ in range(repeats)])
         times = 1e3 * np.median(seconds, 0)
         ratio = float(np.median(seconds[:, 0] / seconds[:, 1]))
         rows.append(Row(case.title, case.size, part, times[0], times[1], ratio, (case.published or {}).get(part)))
@@ -112,9 +112,9 @@ def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], Non
     return rows
 
 
-def _seconds(run: Run, before: int = 0) -> float:
-    """Of one run, after some that are not measured."""
-    for _ in range(before):
+def _seconds(run: Run, *, twice: bool = False) -> float:
+    """Of one run, or of the second one of two."""
+    if twice:
         run()
     start = time.perf_counter()
     run()

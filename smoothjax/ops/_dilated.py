@@ -112,6 +112,6 @@ def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax
     return reinterlace(groups, rate=rate, spatial_shape=out_shape)
 
 
-def pad_zeros(x: jax.Array, pairs: Pairs) -> jax.Array:
-    """Pads the spatial axes of `[N, *S, C]` with zeros."""
-    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])
+def pad_zeros(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
+    """Zeros around the spatial axes of `[N, *S, C]` and after the channels; a negative side takes pixels away."""
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, more_channels, 0)])

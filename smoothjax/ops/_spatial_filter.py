@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ._dilated import pad_zeros
 from ._padding import Pairs
 from ._transpose import as_transpose_of
 
@@ -31,7 +32,8 @@ _MIN_CHANNELS = 32
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
     """Correlates zero-padded maps `[N, *S, C]` with `[*K]` at a rate, on checked arguments of one dtype."""
-    if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
+    taps = math.prod(kernel.shape)
+    if taps > _MAX_SHIFTED_TAPS:
         return blocked_product(_pad(x, pairs), kernel, rate)
     channels, on_cpu = x.shape[-1], jax.default_backend() == "cpu"
     # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
@@ -39,7 +41,7 @@ def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax
     aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
     # On CPU nothing may join the sum: the transposition that the gradient of the next convolution begins with would
     # stride through memory at every tap (40 instead of 16 ms). XLA of jax 0.10 heeds no barrier there, but a loop.
-    form = half_by_half if on_cpu and math.prod(kernel.shape) > _MAX_FUSED_TAPS else shifted_sum
+    form = half_by_half if on_cpu and taps > _MAX_FUSED_TAPS else shifted_sum
     y = form(_pad(x, pairs, 16 if aliases and on_cpu else 0), kernel, rate)[..., :channels]
     return lax.optimization_barrier(y) if on_cpu else y
 
@@ -61,12 +63,8 @@ def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -
 
 
 def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
-    """Zeros around the maps and after the channels, or fewer pixels where a side is negative.
-
-    The barrier has them written once; without it the borders are tested at every tap.
-    """
-    padded = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((*pair, 0) for pair in pairs), (0, more_channels, 0)])
-    return lax.optimization_barrier(padded)
+    """The padded maps, written once: without the barrier their borders are tested at every tap."""
+    return lax.optimization_barrier(pad_zeros(x, pairs, more_channels))
 
 
 def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
@@ -92,7 +90,7 @@ def half_by_half(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     if not isinstance(length, int) or length < 2:
         return shifted_sum(x, kernel, rate)
     half, reach = -(-length // 2), (kernel.shape[0] - 1) * rate
-    x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), (0, 2 * half - length, 0), *[(0, 0, 0)] * (x.ndim - 2)])
+    x = pad_zeros(x, ((0, 2 * half - length), *((0, 0),) * (x.ndim - 3)))
 
     def one(done: tuple[jax.Array, jax.Array], start: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
         return (done[1], shifted_sum(lax.dynamic_slice_in_dim(x, start, half + reach, 1), kernel, rate)), None
@@ -109,19 +107,18 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     The transpose with respect to the kernel multiplies blocks by blocks, over the channels, and adds the diagonals. The
     loop runs over places, never over examples, which may be on different devices.
     """
-    ndim, zero = x.ndim - 2, x.dtype.type(0)
+    ndim = x.ndim - 2
     size, batch, channels = _out_size(x, kernel, rate), x.shape[0], x.shape[-1]
     if not all(isinstance(length, int) for length in size):  # symbolic, under jax.export
         return shifted_sum(x, kernel, rate)
     if rate > 1:
-        kernel = lax.pad(kernel, zero, [(0, 0, rate - 1)] * ndim)
+        kernel = lax.pad(kernel, kernel.dtype.type(0), [(0, 0, rate - 1)] * ndim)
     narrow = isinstance(channels, int) and channels < _MIN_CHANNELS
     largest = 2 * _BLOCK[ndim] if narrow else _BLOCK[ndim]
     counts = [-(-length // largest) for length in size]
     blocks = [-(-length // count) for length, count in zip(size, counts, strict=True)]
     full = [count * block for count, block in zip(counts, blocks, strict=True)]
-    missing = [(0, whole - length, 0) for whole, length in zip(full, size, strict=True)]
-    x = lax.pad(x, zero, [(0, 0, 0), *missing, (0, 0, 0)])
+    x = pad_zeros(x, tuple((0, whole - length) for whole, length in zip(full, size, strict=True)))
     window = [block + taps - 1 for block, taps in zip(blocks, kernel.shape, strict=True)]
     for block in blocks:
         kernel = _banded(kernel, block)
