@@ -10,9 +10,9 @@ import numpy as np
 
 Run = Callable[[], Any]
 
-# Seconds. A run shorter than this is measured after another one of the same: the threads of the other library spin on
-# the cores for some milliseconds more (PyTorch's), and the caches hold the other's data.
-_SHORT = 0.1
+# Seconds. Runs shorter than the first are measured after others of the same, for as long as the second: before that,
+# threads of the other library spin on the cores (PyTorch's), those of ours sleep, and the caches hold the other's data.
+_SHORT, _WARM = 0.1, 0.03
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def measure(case: Case, repeats: int) -> list[Row]:
         for run in pair * 2:  # compiles, then warms up
             run()
         peers = [(run, _seconds(run) < _SHORT) for run in pair]
-        seconds = np.array([[_seconds(run, twice=short) for run, short in peers] for _ in range(repeats)])
+        seconds = np.array([[_seconds(run, warm=short) for run, short in peers] for _ in range(repeats)])
         times = 1e3 * np.median(seconds, 0)
         ratio = float(np.median(seconds[:, 0] / seconds[:, 1]))
         rows.append(Row(case.title, case.size, part, times[0], times[1], ratio, (case.published or {}).get(part)))
@@ -112,9 +112,10 @@ def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], Non
     return rows
 
 
-def _seconds(run: Run, *, twice: bool = False) -> float:
-    """Of one run, or of the second one of two."""
-    if twice:
+def _seconds(run: Run, *, warm: bool = False) -> float:
+    """Of one run, or of the last of some."""
+    begin = time.perf_counter()
+    while warm and time.perf_counter() - begin < _WARM:
         run()
     start = time.perf_counter()
     run()

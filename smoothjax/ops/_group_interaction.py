@@ -8,8 +8,8 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from ._checks import accumulation_dtype, check_groups, check_int, check_maps, check_ndim, check_parameter
-from ._dilated import check_kernel, convolve
-from ._padding import Padding, resolve_padding
+from ._dilated import check_kernel, convolve, pad_zeros
+from ._padding import Padding, Pairs, resolve_padding
 from ._phase_mixing import mix_phases
 from ._reinterlace import crop_end, merge_blocks, split_blocks
 
@@ -103,8 +103,9 @@ def group_interaction_dilated_conv(
 
     `dilated_conv` followed by `ss_block_fc`. The input is zero-padded at its end until `rate` divides the
     *output* size, and the result is cropped, as in the authors' code: the last blocks are complete, computed from
-    zeros beyond the border. Groups are phases of the output position. In bfloat16 each of the two operations
-    accumulates in float32 and rounds once.
+    zeros beyond the border. Groups are phases of the output position. The convolution keeps them apart, so that they
+    may as well be mixed before it, and are, where its input has no more channels than its output. In bfloat16 each of
+    the two operations accumulates in float32 and rounds once.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
@@ -134,7 +135,16 @@ def group_interaction_dilated_conv(
     """
     x, rate = check_maps("x", x), check_int("rate", rate)
     kernel = check_kernel(kernel, x)
+    weight = _check_weight(weight, rate ** (x.ndim - 2), x.dtype)
     pairs = resolve_padding(padding, kernel.shape[:-2], rate, x.shape[1:-1])
+    # On the side of fewer channels. The gradients of `mix_first` do not need the convolution's output: at 2x40x40x256,
+    # rates 2 and 4, they take 1.01 to 1.05 times those of a plain convolution, those of `convolve_first` 1.3 to 1.5.
+    form = mix_first if kernel.shape[-2] <= kernel.shape[-1] else convolve_first
+    return form(x, kernel, weight, rate, pairs)
+
+
+def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
+    """The layer as it is drawn (Fig. 4), on checked arguments: complete blocks of the output, mixed, then cropped."""
     out_shape = [
         size + low + high - (taps - 1) * rate
         for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
@@ -145,6 +155,22 @@ def group_interaction_dilated_conv(
     )
     out = ss_block_fc(convolve(x, kernel, completed, rate), weight, rate=rate)
     return crop_end(out, out_shape)
+
+
+def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
+    """The same map: a dilated convolution keeps the phases apart, so that they may be mixed before it.
+
+    A phase of the output reads the same phase of the padded input; its blocks are mixed, and the convolution makes no
+    more than what is left of its output.
+    """
+    # Where whole blocks of zeros do not fill the padding, the first block begins in it.
+    begun = [low % rate for low, _ in pairs]
+    sizes = x.shape[1:-1]
+    whole = [-(-(start + size) // rate) * rate for start, size in zip(begun, sizes, strict=True)]
+    ends = [full - start - size for full, start, size in zip(whole, begun, sizes, strict=True)]
+    mixed = ss_block_fc(pad_zeros(x, tuple(zip(begun, ends, strict=True))), weight, rate=rate)
+    rest = tuple((low - start, high - end) for (low, high), start, end in zip(pairs, begun, ends, strict=True))
+    return convolve(mixed, kernel, rest, rate)
 
 
 def identity_group_interaction(rate: int, ndim: int) -> jax.Array:

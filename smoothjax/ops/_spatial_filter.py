@@ -1,9 +1,9 @@
 """One spatial filter for all channels: the hot part of the SS convolution, and its derivatives.
 
 Two forms of the same correlation. `shifted_sum`, the plain one, is a sum of shifted copies and the fastest for filters
-up to 7x7; in `blocked_product` the filter is a banded matrix that acts on overlapping blocks of the map, and the
-gradient of the filter is a product of blocks with blocks. On two CPU cores at 2x40x40x256, forward + backward: 3x3
-10 ms with the plain form alone, 2 ms with both; 7x7 101 and 4 ms.
+up to 7x7; in `blocked_product` the filter is a banded matrix that acts on overlapping blocks of the map. The gradient
+of the filter has a form of its own for small filters, `products_by_tap`. On two CPU cores at 2x40x40x256, forward +
+backward: 3x3 10 ms by differentiating the plain form, 0.7 ms so; 7x7 101 and 2.3 ms.
 """
 
 import itertools
@@ -16,13 +16,16 @@ import jax.numpy as jnp
 from jax import lax
 
 from ._dilated import pad_zeros
+from ._fenced import fenced, materialized
 from ._padding import Pairs
 from ._transpose import as_transpose_of
 
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps.
 _MAX_SHIFTED_TAPS = 49
-# Up to this many taps, fusing the sum with what follows does little harm.
-_MAX_FUSED_TAPS = 9
+# Columns in one sum of `products_by_tap`: more do not fit into the first-level cache with their neighbours.
+_COLUMNS = 20
+# Terms of all such sums: more take long to compile.
+_MAX_TERMS = 512
 # Output positions a block, by number of axes: a block and its surroundings should fill the matrix units, no more.
 _BLOCK = {1: 64, 2: 8, 3: 4}
 # With fewer channels than this, blocks are twice as long, lest the products become too small.
@@ -35,15 +38,12 @@ def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax
     taps = math.prod(kernel.shape)
     if taps > _MAX_SHIFTED_TAPS:
         return blocked_product(_pad(x, pairs), kernel, rate)
-    channels, on_cpu = x.shape[-1], jax.default_backend() == "cpu"
+    channels = x.shape[-1]
     # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
     # channels 7x7 takes twice as long, at 1024 three times. Some channels more keep them apart.
     aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
-    # On CPU nothing may join the sum: the transposition that the gradient of the next convolution begins with would
-    # stride through memory at every tap (40 instead of 16 ms). XLA of jax 0.10 heeds no barrier there, but a loop.
-    form = half_by_half if on_cpu and taps > _MAX_FUSED_TAPS else shifted_sum
-    y = form(_pad(x, pairs, 16 if aliases and on_cpu else 0), kernel, rate)[..., :channels]
-    return lax.optimization_barrier(y) if on_cpu else y
+    padded = _pad(x, pairs, 16 if aliases and jax.default_backend() == "cpu" else 0)
+    return fenced(partial(shifted_sum, rate=rate), padded, kernel)[..., :channels]
 
 
 @filter_maps.defjvp
@@ -52,7 +52,20 @@ def _filter_maps_jvp(rate: int, pairs: Pairs, primals: Any, tangents: Any) -> tu
     (x, kernel), (dx, dkernel) = primals, tangents
     y: Any = filter_maps(x, kernel, rate, pairs)
     of_maps = as_transpose_of(partial(_flipped, kernel, rate, pairs), y)(dx)
-    return y, of_maps + blocked_product(_pad(x, pairs), dkernel, rate)
+    padded = _pad(x, pairs)
+    if _few_terms(kernel, y):
+        # The same on all devices under shard_map, its products are not: a 0 of their type makes it one of them.
+        dkernel = dkernel + jnp.zeros_like(padded.sum())
+        of_kernel = as_transpose_of(partial(products_by_tap, kernel.shape, rate, padded), y)(dkernel)
+    else:
+        of_kernel = blocked_product(padded, dkernel, rate)
+    return y, of_maps + of_kernel
+
+
+def _few_terms(kernel: jax.Array, y: jax.Array) -> bool:
+    """Whether `products_by_tap` is worth it: on other platforms, matrix units are."""
+    small = math.prod(kernel.shape) <= _MAX_SHIFTED_TAPS and all(isinstance(length, int) for length in y.shape[1:-1])
+    return jax.default_backend() == "cpu" and small and math.prod(kernel.shape[:-1]) * y.shape[-2] <= _MAX_TERMS
 
 
 def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -> jax.Array:
@@ -79,26 +92,27 @@ def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     return total
 
 
-def half_by_half(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    """The plain form in a loop over two halves of the first spatial axis.
+# Keeping its slices for the backward pass would copy the map several times over.
+@partial(jax.checkpoint, static_argnums=(0, 1), prevent_cse=False)
+def products_by_tap(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: jax.Array) -> jax.Array:
+    """The transpose of `shifted_sum` with respect to the filter: the product with a shifted copy of x, summed, by tap.
 
-    The loop carries its results: stacked, they would be written by one thread (at 2x40x40x256 and 7x7 1.9 instead of
-    1.2 ms).
+    As a reduction XLA does this slowly. So the last axis is summed like a filter, column by column, for all of the taps
+    along it at once; what is left to reduce is small.
     """
-    length = _out_size(x, kernel, rate)[0]
-    # A symbolic size (jax.export) cannot be cut.
-    if not isinstance(length, int) or length < 2:
-        return shifted_sum(x, kernel, rate)
-    half, reach = -(-length // 2), (kernel.shape[0] - 1) * rate
-    x = pad_zeros(x, ((0, 2 * half - length), *((0, 0),) * (x.ndim - 3)))
+    size, width = cotangent.shape[1:-1], cotangent.shape[-2]
+    columns = lax.split(materialized(cotangent), (1,) * width, axis=cotangent.ndim - 2)
+    length, reach = -(-width // -(-width // _COLUMNS)), (taps[-1] - 1) * rate + 1
 
-    def one(done: tuple[jax.Array, jax.Array], start: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-        return (done[1], shifted_sum(lax.dynamic_slice_in_dim(x, start, half + reach, 1), kernel, rate)), None
+    def summed(tap: tuple[int, ...]) -> jax.Array:
+        window = [slice(t * rate, t * rate + rows) for t, rows in zip(tap, size[:-1], strict=True)]
+        shifted = x[(slice(None), *window)]
+        terms = [column * shifted[..., at : at + reach : rate, :] for at, column in enumerate(columns)]
+        parts: list[Any] = [sum(terms[at : at + length]) for at in range(0, width, length)]
+        total: Any = sum(map(materialized, parts))  # [N, *S[:-1], taps[-1], C]
+        return total.sum(tuple(range(total.ndim - 2))).sum(-1)
 
-    # Of the type of the halves, under shard_map, too.
-    nothing = jnp.zeros_like(shifted_sum(x[:, : half + reach], kernel, rate))
-    halves, _ = lax.scan(one, (nothing, nothing), half * jnp.arange(2))
-    return jnp.concatenate(halves, 1)[:, :length]
+    return jnp.stack([summed(tap) for tap in itertools.product(*map(range, taps[:-1]))]).reshape(taps)
 
 
 def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:

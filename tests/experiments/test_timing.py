@@ -88,6 +88,30 @@ def test_from_the_command_line(tmp_path, capsys):
     assert (tmp_path / "t.png").stat().st_size > 5000
 
 
+def test_settings_that_are_read_when_a_process_starts(tmp_path, monkeypatch):
+    """It starts anew with them, beside the flags that are set, and then measures."""
+    started = []
+
+    def start(program, words, variables):
+        started.append((words[2:], variables))
+        raise KeyboardInterrupt  # a process that is replaced does not go on
+
+    monkeypatch.setattr("os.execve", start)
+    monkeypatch.setattr("experiments.timing.operations.operation_cases", lambda quick: [_SLEEP])
+    monkeypatch.setenv("XLA_FLAGS", "--xla_other=1")
+    arguments = ["ops", "--quick", "--wide-vectors", "--keep-buffers", "--out", str(tmp_path / "t.png")]
+    main(arguments)
+    ((words, variables),) = started
+    assert words == ["experiments.timing", *arguments]
+    assert variables["XLA_FLAGS"] == "--xla_other=1 --xla_cpu_prefer_vector_width=512"
+    assert variables["MALLOC_MMAP_MAX_"] == "0"
+    assert not (tmp_path / "t.png").exists()
+    for name in ("XLA_FLAGS", *(name for name in variables if name.startswith("MALLOC"))):
+        monkeypatch.setenv(name, variables[name])
+    assert main(arguments) == 0
+    assert len(started) == 1
+
+
 def test_what_is_measured_outlives_a_part_that_fails(tmp_path, capsys, monkeypatch):
     """A part that comes later and cannot be had costs nothing of those before it; its error is a line."""
 

@@ -46,6 +46,24 @@ def test_both_forms_have_the_same_gradients(case):
         assert_close(actual, reference)
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("padding", [((5, 5), (4, 4)), ((0, 12), (12, 0)), ((9, 3), (1, 6)), ((2, 3), (4, 1))])
+def test_gradients_where_the_output_is_larger(padding):
+    """XLA's slow case, which is padded before the convolution."""
+    x, kernel = random(0, 1, 6, 7, 2, dtype=jnp.float64), random(1, 3, 3, 2, 3, dtype=jnp.float64)
+
+    def plain(x, kernel):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, rhs_dilation=(2, 2), dimension_numbers=numbers)
+
+    (found, pull), (expected, plain_pull) = (
+        jax.vjp(form, x, kernel) for form in (partial(ops.dilated_conv, rate=2, padding=padding), plain)
+    )
+    cotangent = random(2, *expected.shape, dtype=jnp.float64)
+    for actual, reference in zip((found, *pull(cotangent)), (expected, *plain_pull(cotangent)), strict=True):
+        assert_close(actual, reference)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_bfloat16_accumulates_in_float32_and_rounds_once(method):
     x, kernel = random(0, 1, 9, 9, 64, dtype=jnp.bfloat16), random(1, 3, 3, 64, 8, dtype=jnp.bfloat16)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothjax import ops
-from smoothjax.ops import _phase_mixing, _reinterlace
+from smoothjax.ops import _group_interaction, _phase_mixing, _reinterlace
 from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, maps, pairs_of, rates
 from tests.support import TOLERANCE, assert_close, random
 
@@ -150,7 +150,39 @@ def test_its_own_derivatives_are_those_of_the_plain_form(shape, rate):
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_both_forms_agree(ndim):
     blocks, weight = random(0, 2, *(3, 2, 1, 2, 4, 2)[: 2 * ndim], 3), random(1, 2**ndim, 2**ndim)
-    assert_close(_phase_mixing.row_product(blocks, weight), _phase_mixing.broadcast_sum(blocks, weight))
+    assert_close(_phase_mixing.block_product(blocks, weight), _phase_mixing.broadcast_sum(blocks, weight))
+
+
+@pytest.mark.usefixtures("x64")
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(case=convolutions())
+def test_mixing_commutes_with_the_convolution(case):
+    """In value and all gradients, at every size, rate and padding."""
+    x, kernel, rate, padding = case
+    weight = _weight(rate, x.ndim - 2)
+    pairs = pairs_of(padding, kernel.shape[:-2], rate)
+
+    @partial(jax.jit, static_argnums=0)
+    def pull(form, *arguments):
+        out, vjp = jax.vjp(lambda *arguments: form(*arguments, rate, pairs), *arguments)
+        return out, *vjp(jnp.cos(out))
+
+    forms = (_group_interaction.mix_first, _group_interaction.convolve_first)
+    both = [pull(form, jnp.asarray(x), jnp.asarray(kernel), weight) for form in forms]
+    for actual, reference in zip(*both, strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.parametrize(("channels", "convolutions_of_the_gradients"), [((2, 3), 2), ((3, 3), 2), ((3, 2), 3)])
+def test_it_is_mixed_where_there_are_fewer_channels(channels, convolutions_of_the_gradients):
+    """Before the convolution, the gradient of the weight does not need what the convolution makes."""
+    arguments = random(0, 1, 8, 8, channels[0]), random(1, 3, 3, *channels), _weight(2, 2)
+    operation = partial(ops.group_interaction_dilated_conv, rate=2)
+    pull = jax.jit(lambda cotangent, *arguments: jax.vjp(operation, *arguments)[1](cotangent))
+    text = str(jax.make_jaxpr(pull)(random(3, 1, 8, 8, channels[1]), *arguments))
+    assert text.count("conv_general_dilated[") == 3
+    compiled = pull.lower(random(3, 1, 8, 8, channels[1]), *arguments).compile().as_text() or ""
+    assert compiled.count(" convolution(") == convolutions_of_the_gradients
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 4), (3, 0))])

@@ -1,4 +1,4 @@
-"""Method 2: the SS convolution against a depthwise one, its two forms, and the authors' code."""
+"""Method 2: the SS convolution against a depthwise one, its forms, and the authors' code."""
 
 from functools import partial
 from typing import Any
@@ -51,6 +51,33 @@ def test_both_forms_agree_in_value_and_gradients(case):
         pull(form, x, kernel) for form in (_spatial_filter.blocked_product, _spatial_filter.shifted_sum)
     )
     for actual, reference in zip(blocked, shifted, strict=True):
+        assert_close(actual, reference)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("size", "taps", "rate"), [
+    ((50,), (5,), 1), ((9, 41), (3, 3), 1), ((4, 21), (2, 3), 3), ((6, 20), (1, 7), 1), ((3, 4, 5), (3, 1, 2), 2),
+])  # fmt: skip
+def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
+    """Of more columns than are summed at once, and of fewer."""
+    x = random(0, 2, *(length + (n - 1) * rate for length, n in zip(size, taps, strict=True)), 3, dtype=jnp.float64)
+    cotangent = random(1, 2, *size, 3, dtype=jnp.float64)
+    pull = jax.vjp(lambda kernel: _spatial_filter.shifted_sum(x, kernel, rate), jnp.zeros(taps))[1]
+    assert_close(jax.jit(partial(_spatial_filter.products_by_tap, taps, rate))(x, cotangent), pull(cotangent)[0])
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
+def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
+    """Wider maps, and larger filters, than it is compiled for."""
+    x, kernel = random(0, 1, *size, 2, dtype=jnp.float64), random(1, *taps, dtype=jnp.float64)
+    pads = [((n - 1) // 2, n // 2) for n in taps]
+
+    def plain(x, kernel):
+        return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pads, (0, 0)]), kernel, 1)
+
+    found, expected = (jax.grad(lambda *a, f=form: jnp.sum(jnp.sin(f(*a))), (0, 1)) for form in (ops.ss_conv, plain))
+    for actual, reference in zip(jax.jit(found)(x, kernel), jax.jit(expected)(x, kernel), strict=True):
         assert_close(actual, reference)
 
 
