@@ -101,7 +101,7 @@ def products_by_tap(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: j
     along it at once; what is left to reduce is small.
     """
     size, width = cotangent.shape[1:-1], cotangent.shape[-2]
-    columns = lax.split(materialized(cotangent), (1,) * width, axis=cotangent.ndim - 2)
+    columns = lax.split(cotangent, (1,) * width, axis=cotangent.ndim - 2)
     length, reach = -(-width // -(-width // _COLUMNS)), (taps[-1] - 1) * rate + 1
 
     def summed(tap: tuple[int, ...]) -> jax.Array:
