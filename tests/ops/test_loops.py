@@ -17,6 +17,7 @@ OPERATIONS = {
     "ss_conv 3x3": (ops.ss_conv, (3, 3)),
     "ss_conv 7x7": (ops.ss_conv, (7, 7)),
     "ss_conv 9x9": (ops.ss_conv, (9, 9)),
+    "ss_conv 16x15": (ops.ss_conv, (16, 15)),
     "ss_block_fc": (partial(ops.ss_block_fc, rate=2), (4, 4)),
 }
 each = pytest.mark.parametrize("name", sorted(OPERATIONS))

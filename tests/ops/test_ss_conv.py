@@ -67,7 +67,7 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
+@pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7)), ((5, 6), (15, 16))])
 def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
     """Wider maps, and larger filters, than it is compiled for."""
     x, kernel = random(0, 1, *size, 2, dtype=jnp.float64), random(1, *taps, dtype=jnp.float64)
@@ -81,9 +81,9 @@ def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
         assert_close(actual, reference)
 
 
-@pytest.mark.parametrize("taps", [7, 8])
+@pytest.mark.parametrize("taps", [7, 8, 15, 16])
 def test_large_filters(taps):
-    """Beyond the limit of the shifted form, at the rates 4 and more of DeepLab."""
+    """Of one sum and of many, and beyond the limit of the shifted form."""
     x, kernel = random(0, 2, 9, 11, 3), random(1, taps, taps)
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
@@ -142,7 +142,7 @@ def test_channels_that_would_alias(channels):
 
 def test_memory_grows_with_the_length_alone():
     """Not with its square, as a single matrix for the whole row would."""
-    kernel = random(0, 53)  # beyond the limit of the shifted form
+    kernel = random(0, 227)  # beyond the limit of the shifted form
     gradient = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(ops.ss_conv(x, kernel))), (0, 1))
     x = [jax.ShapeDtypeStruct((1, length, 4), jnp.float32) for length in (2000, 16000)]
     for function in (ops.ss_conv, gradient):
