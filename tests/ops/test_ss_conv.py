@@ -67,7 +67,7 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7)), ((5, 6), (15, 16))])
+@pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
 def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
     """Wider maps, and larger filters, than it is compiled for."""
     x, kernel = random(0, 1, *size, 2, dtype=jnp.float64), random(1, *taps, dtype=jnp.float64)
