@@ -121,7 +121,8 @@ def products_by_tap(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: j
     """The transpose of `shifted_sum` with respect to the filter: the product with a shifted copy of x, summed, by tap.
 
     As a reduction XLA does this slowly. So the last axis is summed like a filter, column by column, for all of the taps
-    along it at once; what is left to reduce is small. In forward mode its transpose is slow (36 ms at 2x40x40x256, 3x3).
+    along it at once; what is left to reduce is small. Its transpose, in forward mode, is slow: 36 ms for 3x3 at
+    2x40x40x256.
     """
     size, width = cotangent.shape[1:-1], cotangent.shape[-2]
     columns = lax.split(cotangent, (1,) * width, axis=cotangent.ndim - 2)
