@@ -45,7 +45,6 @@ def test_every_stored_file_is_shown():
 def test_stored_results_are_small_and_name_no_machine(path):
     text = path.read_text()
     assert len(text) < 1_000_000
-    assert not re.search(r'"[^"]*(/home/|/tmp/|/root/|/work/)', text)
     assert not re.search(r"(?<!\w)/\w", text)  # no absolute path, of whatever root
 
 

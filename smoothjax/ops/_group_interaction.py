@@ -153,7 +153,7 @@ def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int
     completed = tuple(
         (low, high - size + -(-size // rate) * rate) for (low, high), size in zip(pairs, out_shape, strict=True)
     )
-    out = ss_block_fc(convolve(x, kernel, completed, rate), weight, rate=rate)
+    out = _mixed(convolve(x, kernel, completed, rate), weight, rate)
     return crop_end(out, out_shape)
 
 
@@ -168,7 +168,7 @@ def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pai
     sizes = x.shape[1:-1]
     whole = [-(-(start + size) // rate) * rate for start, size in zip(begun, sizes, strict=True)]
     ends = [full - start - size for full, start, size in zip(whole, begun, sizes, strict=True)]
-    mixed = ss_block_fc(pad_zeros(x, tuple(zip(begun, ends, strict=True))), weight, rate=rate)
+    mixed = _mixed(pad_zeros(x, tuple(zip(begun, ends, strict=True))), weight, rate)
     rest = tuple((low - start, high - end) for (low, high), start, end in zip(pairs, begun, ends, strict=True))
     return convolve(mixed, kernel, rest, rate)
 
