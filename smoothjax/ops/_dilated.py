@@ -70,11 +70,6 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
     return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
 
 
-def convolve_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A standard convolution on checked arguments that keeps the size."""
-    return convolve(x, kernel, resolve_padding("SAME", kernel.shape[:-2], 1, x.shape[1:-1]), rate=1)
-
-
 def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     spatial = "DHW"[-(x.ndim - 2) :]

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from ._checks import check_maps, check_parameter
-from ._dilated import check_kernel, convolve, convolve_same
+from ._dilated import check_kernel, dilated_conv
+from ._phase_conv import phase_conv, phase_conv_same
 from ._reinterlace import reinterlace
 
 
@@ -62,8 +63,8 @@ def fast_pixel_deconv(
             f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: only then has it a "
             "centre, from which the mask counts"
         )
-    first = convolve_same(x, kernel_first)
-    second = convolve_same(first, kernel_second)
+    first = phase_conv_same(x, kernel_first)
+    second = phase_conv_same(first, kernel_second)
     right, below = _between(first, second, kernel_cross)
     return reinterlace(jnp.stack([first, right, below, second]), rate=2)
 
@@ -87,7 +88,7 @@ def _part(source: jax.Array, kernel: jax.Array, phase: tuple[int, int], parity: 
     # The first tap reads from here on, in pixels of the source.
     first = [(p + start - size // 2) // 2 for p, start, size in zip(phase, starts, kernel.shape, strict=False)]
     pairs = tuple((-low, low + taps - 1) for low, taps in zip(first, part.shape, strict=False))
-    return convolve(source, part, pairs, rate=1)
+    return phase_conv(source, part, pairs)
 
 
 def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -100,4 +101,4 @@ def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Arra
     rows, columns = (jnp.arange(size) - size // 2 for size in kernel.shape[:2])
     live = (rows[:, None] + columns[None, :]) % 2 == 1
     masked = jnp.where(live[:, :, None, None], kernel, jnp.zeros_like(kernel))
-    return half_filled + convolve_same(half_filled, masked)
+    return half_filled + dilated_conv(half_filled, masked)

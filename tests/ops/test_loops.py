@@ -11,7 +11,15 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from smoothjax import ops
+from smoothjax.ops import _phase_conv
 from tests.support import assert_close, random
+
+
+def _phase_conv_of(x, taps):
+    return _phase_conv.phase_conv_same(
+        x, jnp.broadcast_to(taps[..., None, None], (*taps.shape, x.shape[-1], x.shape[-1]))
+    )
+
 
 OPERATIONS = {
     "ss_conv 3x3": (ops.ss_conv, (3, 3)),
@@ -19,8 +27,16 @@ OPERATIONS = {
     "ss_conv 9x9": (ops.ss_conv, (9, 9)),
     "ss_conv 16x15": (ops.ss_conv, (16, 15)),
     "ss_block_fc": (partial(ops.ss_block_fc, rate=2), (4, 4)),
+    "phase_conv 3x3": (_phase_conv_of, (3, 3)),
+    "phase_conv 2x1": (_phase_conv_of, (2, 1)),
 }
 each = pytest.mark.parametrize("name", sorted(OPERATIONS))
+
+
+@pytest.fixture(autouse=True)
+def short_strips(monkeypatch):
+    """So that small maps have several."""
+    monkeypatch.setattr(_phase_conv, "_STRIP_BYTES", 10_000)
 
 
 def _loss(operation, x, parameter):
