@@ -26,6 +26,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Networks are compiled quickly, here and in processes of their own; operations and slow tests as users have them.
+
+    Before any fixture, of whatever scope.
+    """
+    as_users = (_REPOSITORY / "tests/ops") in item.path.parents or item.get_closest_marker("slow") is not None
+    jax.config.update("jax_disable_most_optimizations", not as_users)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not as_users)
+
+
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """Finds a file of the reference data, which is not part of the project; skips the test where it is missing."""

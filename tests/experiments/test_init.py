@@ -12,7 +12,7 @@ from experiments.common.network import build_network
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
 from smoothjax import models, weights
-from tests.experiments.command_line import TINY, run
+from tests.experiments.command_line import TINY, call, run
 from tests.support import assert_close, random
 from tests.weights.reference import tf_variables, torchvision_tensors
 
@@ -31,7 +31,7 @@ def test_a_run_starts_from_published_weights(checkpoint, tmp_path):
     assert "not used: " in out
     # The file may go: a run remembers what it needs to be read back.
     checkpoint.unlink()
-    run("evaluate", tmp_path / "run", folder=tmp_path)
+    call("evaluate", tmp_path / "run", folder=tmp_path)
     text = (tmp_path / "run/config.yaml").read_text()
     assert "source: torchvision" in text
 

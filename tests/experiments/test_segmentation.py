@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from tests.experiments.command_line import TINY, parameters, run, start
+from tests.experiments.command_line import TINY, call, parameters, run, start
 from tests.experiments.command_line import TRAINED as METHODS
 
 
@@ -63,7 +63,7 @@ def test_evaluate(compared):
         assert name in out
     assert "boundary" not in result
     looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary"]
-    averaged, _ = run("evaluate", path, *looks, folder=folder)
+    averaged, _ = call("evaluate", path, *looks, folder=folder)
     assert "mean IoU %" in averaged
     looked = "evaluation-val-tile-24x24-scales-0.75-1-flip.json"
     written = json.loads((path / looked).read_text())
@@ -76,17 +76,17 @@ def test_evaluate(compared):
     assert "boundary IoU %  trimap IoU %" in averaged
     assert "within 2 % of the image's diagonal" in averaged
     wide = ("--boundary", "--boundary-distance", "2")
-    _, err = run("evaluate", path, *wide, folder=folder, status=1)
+    _, err = call("evaluate", path, *wide, folder=folder, status=1)
     assert "--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got 2" in err
-    _, err = run("evaluate", path, "--boundary-distance", "0.1", folder=folder, status=1)
+    _, err = call("evaluate", path, "--boundary-distance", "0.1", folder=folder, status=1)
     assert "--boundary-distance 0.1 is used with --boundary alone: add --boundary, or leave it out" in err
     assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
     assert (written["step"], written["checkpoint"], written["data_root"]) == (6, "latest", None)
     assert f"written to {path}/{looked}" in averaged
     # On the validation split it finds what training found; the other look has kept its file.
-    out, _ = run("evaluate", path, "--boundary", folder=folder)
+    out, _ = call("evaluate", path, "--boundary", folder=folder)
     assert "it replaces" not in averaged + out
-    out, _ = run("evaluate", path, folder=folder)
+    out, _ = call("evaluate", path, folder=folder)
     assert f"written to {path}/evaluation-val.json" in out
     before = "step 6, checkpoint latest, with scores within 2 % of contours"
     assert f"it replaces the scores of {before}" in out
@@ -106,7 +106,7 @@ def test_predict_takes_any_image(compared, tmp_path):
     for mode in ("L", "RGBA", "CMYK", "P"):
         upright.convert(mode).save(tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}")
     images = sorted(tmp_path.iterdir())
-    run("predict", folder / "runs/segmentation/demo/none-seed0", *images, "--out", tmp_path / "out", folder=folder)
+    call("predict", folder / "runs/segmentation/demo/none-seed0", *images, "--out", tmp_path / "out", folder=folder)
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(images)
     for image in images:
         size = (37, 50) if image.stem == "side" else (50, 37)
@@ -123,7 +123,7 @@ def test_predict_refuses_a_truncated_image_before_anything_else(compared, tmp_pa
     Image.new("RGB", (200, 200)).save(tmp_path / "whole.png")
     (tmp_path / "torn.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
     arguments = (tmp_path / "whole.png", tmp_path / "torn.png", "--out", tmp_path / "out")
-    _, err = run("predict", folder / "runs/segmentation/demo/none-seed0", *arguments, folder=folder, status=1)
+    _, err = call("predict", folder / "runs/segmentation/demo/none-seed0", *arguments, folder=folder, status=1)
     assert "torn.png cannot be read as an image" in err
     assert not (tmp_path / "out").exists()
 
@@ -169,7 +169,7 @@ def test_a_users_own_folder(tmp_path):
     assert "predict" in out
     # The data set may move: nothing of the run depends on where it lies.
     shutil.move(tmp_path / "mine", tmp_path / "moved")
-    run("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
+    call("evaluate", tmp_path / "run", "--data-root", tmp_path / "moved", folder=tmp_path)
     evaluated = json.loads((tmp_path / "run/evaluation-val.json").read_text())
     assert evaluated["data_root"] == str(tmp_path / "moved")
     # Another data set does not take its place.
@@ -177,7 +177,7 @@ def test_a_users_own_folder(tmp_path):
     shutil.copytree(tmp_path / "moved", other)
     for kind in ("images", "labels"):
         (other / "val" / kind / "0.png").unlink()
-    out, _ = run("evaluate", tmp_path / "run", "--data-root", other, folder=tmp_path)
+    out, _ = call("evaluate", tmp_path / "run", "--data-root", other, folder=tmp_path)
     assert f"{other} is not what {tmp_path / 'run'} has learnt from" in out
     (scored,) = (tmp_path / "run").glob("evaluation-val-of-moved-*.json")
     assert json.loads(scored.read_text())["data"]["images"] == 5
@@ -189,10 +189,10 @@ def test_a_users_own_folder(tmp_path):
     assert "holds a run on other data" in err
     assert "splits.val.images: 6 there, 5 now" in err
     # To predict it need not be there at all.
-    run("predict", tmp_path / "run", tmp_path / "moved/val/images/0.png", folder=tmp_path)
+    call("predict", tmp_path / "run", tmp_path / "moved/val/images/0.png", folder=tmp_path)
     (tmp_path / "moved/classes.yaml").write_text("\n".join(f"other{i}: [0, 0, {i}]" for i in range(8)))
     arguments = (tmp_path / "run", "--data-root", tmp_path / "moved")
-    _, err = run("evaluate", *arguments, folder=tmp_path, status=1)
+    _, err = call("evaluate", *arguments, folder=tmp_path, status=1)
     assert "the data set has the classes other0, other1" in err
 
 

@@ -29,14 +29,6 @@ def _main(*arguments: object, status: int = 0) -> None:
     assert main([str(argument) for argument in arguments]) == status
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Tiny networks in processes of their own: their programs need not be fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        yield
-
-
 # What is refused.
 
 

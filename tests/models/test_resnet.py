@@ -1,5 +1,7 @@
 """The dilated residual encoder: plan, sizes, and where its cells sit."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,14 @@ from smoothjax.models._resnet import stage_plan
 from tests.support import assert_close, build, random
 
 
-def _encoder(depth=18, **options):
+@cache
+def _built(depth, **options):
     return build(lambda rngs: models.ResNetEncoder(depth, width=4, rngs=rngs, **options))
+
+
+def _encoder(depth=18, **options):
+    """A network of one's own, initialised once for all tests."""
+    return nnx.clone(_built(depth, **options))
 
 
 def _rates(depth, output_stride, smoothing):
@@ -43,7 +51,8 @@ def test_sizes(depth, output_stride, stride_in):
 
 @pytest.mark.parametrize("stride_in", ["1x1", "3x3"])
 def test_v1_and_v15_hold_the_stride_in_different_convolutions(stride_in):
-    block = nnx.eval_shape(lambda: _encoder(50, stride_in=stride_in)).stages[1][0]
+    make = lambda: models.ResNetEncoder(50, width=4, stride_in=stride_in, rngs=nnx.Rngs(0))
+    block = nnx.eval_shape(make).stages[1][0]
     strides = (block.conv1.strides, block.conv2.strides)
     assert strides == ((2, 1) if stride_in == "1x1" else (1, 2))
 
@@ -64,9 +73,8 @@ def test_cell_i_sits_on_pixel_8i(depth, stride_in):
     assert features.shape[1] == cells
     assert not bool(jnp.any(features[:, :3]))  # the receptive field ends before the border, so zeros extend the image
     assert_close(run(image[:, ::-1])[:, ::-1], features, 1e-5)
-    for more in (3, 7):
-        longer = jnp.pad(image, [(0, 0), (0, more), (0, 0), (0, 0)])
-        assert_close(run(longer)[:, :cells], features, 1e-5)
+    longer = jnp.pad(image, [(0, 0), (0, 7), (0, 0), (0, 0)])
+    assert_close(run(longer)[:, :cells], features, 1e-5)
 
 
 def test_frozen_batch_norm_stays():

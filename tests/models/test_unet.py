@@ -49,10 +49,14 @@ def test_only_the_up_sampling_differs(upsampling):
     assert outside(upsampling) == outside("dcl")
 
 
+@functools.cache
+def _built(upsampling):
+    return build(lambda rngs: models.UNet(num_classes=5, upsampling=upsampling, depth=3, width=4, rngs=rngs))
+
+
 @pytest.mark.parametrize("upsampling", models.UPSAMPLINGS)
 def test_it_runs_and_starts_from_the_same_weights(upsampling):
-    make = lambda rngs, name: models.UNet(num_classes=5, upsampling=name, depth=3, width=4, rngs=rngs)
-    model, reference = build(lambda rngs: make(rngs, upsampling)), build(lambda rngs: make(rngs, "dcl"))
+    model, reference = _built(upsampling), _built("dcl")
     images = random(0, 2, 16, 24, 3)
     logits = jax.jit(lambda images: model(images))(images)
     assert (logits.shape, logits.dtype) == ((2, 16, 24, 5), jnp.float32)

@@ -1,7 +1,7 @@
 """The auto-encoder with each up-sampling: shapes, the bound, equal starts, and what it refuses."""
 
 import math
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import chex
@@ -15,9 +15,15 @@ from smoothjax import models, nn
 from tests.support import assert_close, build, random
 
 
-def _small(upsampling: Any = "resize_conv", **options: Any):
+@cache
+def _built(upsampling: Any, **options: Any) -> Any:
     options = {"latent_features": 6, "width": 2} | options
     return build(lambda rngs: models.ConvVAE(upsampling=upsampling, rngs=rngs, **options))
+
+
+def _small(upsampling: Any = "resize_conv", **options: Any):
+    """A network of one's own, initialised once for all tests."""
+    return nnx.clone(_built(upsampling, **options))
 
 
 @pytest.fixture(scope="module")
