@@ -3,12 +3,15 @@
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
+
+from tests.support import assert_close
 
 #: Each example compiles anew, so a few examples of each law go a long way.
 EXAMPLES = 8
@@ -81,3 +84,15 @@ def all_derivatives(form: Callable[[jax.Array, jax.Array], jax.Array], primals: 
     reverse_twice = jax.vjp(grad, *primals)[1](tangents)
     mapped = jax.vmap(grad)(*(jnp.stack([value, -value]) for value in primals))
     return jax.tree.leaves((forward, hessian_product, reverse_twice, mapped))
+
+
+def assert_same(form: Callable[..., jax.Array], reference: Callable[..., jax.Array], *arguments: Any) -> None:
+    """Asserts that two forms agree in value and in the gradients of all arguments, for the cosine as cotangent."""
+
+    def pull(form: Callable[..., jax.Array], *arguments: jax.Array) -> tuple[jax.Array, ...]:
+        out, vjp = jax.vjp(form, *arguments)
+        return out, *vjp(jnp.cos(out))
+
+    both = [jax.jit(partial(pull, f))(*map(jnp.asarray, arguments)) for f in (form, reference)]
+    for actual, expected in zip(*both, strict=True):
+        assert_close(actual, expected)

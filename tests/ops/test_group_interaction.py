@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from smoothjax import ops
 from smoothjax.ops import _group_interaction, _phase_mixing, _reinterlace
-from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, maps, pairs_of, rates
+from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, convolutions, maps, pairs_of, rates
 from tests.support import TOLERANCE, assert_close, random
 
 
@@ -162,15 +162,11 @@ def test_mixing_commutes_with_the_convolution(case):
     weight = _weight(rate, x.ndim - 2)
     pairs = pairs_of(padding, kernel.shape[:-2], rate)
 
-    @partial(jax.jit, static_argnums=0)
-    def pull(form, *arguments):
-        out, vjp = jax.vjp(lambda *arguments: form(*arguments, rate, pairs), *arguments)
-        return out, *vjp(jnp.cos(out))
-
-    forms = (_group_interaction.mix_first, _group_interaction.convolve_first)
-    both = [pull(form, jnp.asarray(x), jnp.asarray(kernel), weight) for form in forms]
-    for actual, reference in zip(*both, strict=True):
-        assert_close(actual, reference)
+    first, last = (
+        lambda *arguments, form=form: form(*arguments, rate, pairs)
+        for form in (_group_interaction.mix_first, _group_interaction.convolve_first)
+    )
+    assert_same(first, last, x, kernel, weight)
 
 
 @pytest.mark.parametrize(("channels", "convolutions_of_the_gradients"), [((2, 3), 2), ((3, 3), 2), ((3, 2), 3)])
