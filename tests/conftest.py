@@ -37,6 +37,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not as_users)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_compiled_programs_left() -> Iterator[None]:
+    """Those of one file are of no use to the next; all of them together take gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """Finds a file of the reference data, which is not part of the project; skips the test where it is missing."""
