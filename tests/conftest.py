@@ -1,5 +1,6 @@
 """What every test shares: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -20,6 +21,9 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), "smoothjax-test-cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+# Tracing makes many objects that stay, and little garbage: with the usual thresholds a tenth of the time goes there.
+gc.set_threshold(100_000, 20, 50)
 
 # A shell makes what it runs in the background deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
