@@ -17,7 +17,7 @@ from jax import lax
 from ._checks import accumulation_dtype
 from ._dilated import convolve, pad_zeros
 from ._padding import Pairs, resolve_padding
-from ._transpose import as_transpose_of
+from ._transpose import as_transpose_of, varying_with
 
 # Bytes of the shifted copies that one product reads: a strip stays in the cache, and loops seldom.
 _STRIP_BYTES = 2_400_000
@@ -42,8 +42,7 @@ def _phase_conv_jvp(pairs: Pairs, primals: Any, tangents: Any) -> tuple[jax.Arra
     of_maps = convolve(dx, kernel, pairs, rate=1)
     if jax.default_backend() != "cpu" or not all(isinstance(length, int) for length in x.shape):
         return y, of_maps + convolve(x, dkernel, pairs, rate=1)
-    # The same on all devices under shard_map, its products are not: a 0 of their type makes it one of them.
-    dkernel = dkernel + jnp.zeros_like(x.sum())
+    dkernel = varying_with(dkernel, x)
     of_kernel = as_transpose_of(partial(strip_products, kernel.shape[:-2], pairs, _STRIP_BYTES, x), y)(dkernel)
     return y, of_maps + of_kernel
 

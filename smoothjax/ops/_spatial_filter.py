@@ -18,7 +18,7 @@ from jax import lax
 from ._dilated import pad_zeros
 from ._fenced import fenced, materialized
 from ._padding import Pairs
-from ._transpose import as_transpose_of
+from ._transpose import as_transpose_of, varying_with
 
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps: on CPU at
 # 15x15 2.8 instead of 3.1 ms, at 9x9 1.0 instead of 1.7 ms.
@@ -58,8 +58,7 @@ def _filter_maps_jvp(rate: int, pairs: Pairs, primals: Any, tangents: Any) -> tu
     of_maps = as_transpose_of(partial(_flipped, kernel, rate, pairs), y)(dx)
     padded = _pad(x, pairs)
     if _few_terms(kernel, y):
-        # The same on all devices under shard_map, its products are not: a 0 of their type makes it one of them.
-        dkernel = dkernel + jnp.zeros_like(padded.sum())
+        dkernel = varying_with(dkernel, padded)
         of_kernel = as_transpose_of(partial(products_by_tap, kernel.shape, rate, padded), y)(dkernel)
     else:
         of_kernel = blocked_product(padded, dkernel, rate)

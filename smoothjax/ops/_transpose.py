@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 
 def as_transpose_of(function: Callable[[jax.Array], jax.Array], like: jax.Array) -> Callable[[jax.Array], jax.Array]:
@@ -16,3 +17,11 @@ def as_transpose_of(function: Callable[[jax.Array], jax.Array], like: jax.Array)
     """
     transposed = jax.linear_transpose(function, like)
     return lambda tangent: transposed(tangent)[0]
+
+
+def varying_with(parameter: jax.Array, x: jax.Array) -> jax.Array:
+    """The same parameter, of x's type under `shard_map`: what is equal on all devices becomes one of their values.
+
+    Products with x are not equal there, and a transpose must return the type that it was given.
+    """
+    return parameter + jnp.zeros_like(x.sum(), parameter.dtype)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 
 #: The studies that share the grammar; each is `experiments.NAME`.
 STUDIES = ("segmentation", "pixel_dcn")
@@ -71,6 +72,14 @@ def call(*arguments: object, folder: Path, status: int = 0, study: str = "segmen
         found = main([str(argument) for argument in arguments])
     assert found == status, f"status {found}\n{out.getvalue()}\n{err.getvalue()}"
     return out.getvalue(), err.getvalue()
+
+
+def check_pictures(folder: Path, *names: str) -> None:
+    """That figures are there, of some size, and not empty."""
+    for name in names:
+        with Image.open(folder / name) as image:
+            assert min(image.size) > 300
+            assert np.asarray(image.convert("L")).std() > 5
 
 
 def parameters(folder: Path) -> dict[str, np.ndarray]:

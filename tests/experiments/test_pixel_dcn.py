@@ -18,7 +18,7 @@ from experiments.pixel_dcn.presets import PRESETS
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data
-from tests.experiments.command_line import TINY_U_NET, call, run
+from tests.experiments.command_line import TINY_U_NET, call, check_pictures, run
 from tests.support import random
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
@@ -44,10 +44,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     assert "Table 1 of the paper (Gao et al., 2017) has no row for U-Net on shapes." in out
     report = folder / "runs/pixel_dcn/demo"
     assert "scored at 16x24 after 16 steps" in (report / "report.md").read_text()
-    for picture in ("predictions.png", "curves.png"):
-        with Image.open(report / picture) as image:
-            assert min(image.size) > 300
-            assert np.asarray(image.convert("L")).std() > 5
+    check_pictures(report, "predictions.png", "curves.png")
 
 
 @pytest.mark.slow

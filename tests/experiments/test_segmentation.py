@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from tests.experiments.command_line import TINY, call, parameters, run, start
+from tests.experiments.command_line import TINY, call, check_pictures, parameters, run, start
 from tests.experiments.command_line import TRAINED as METHODS
 
 
@@ -38,10 +38,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     assert all(run["largest_move"] > 0 for run in results["ss_conv"])
     assert {run["extra_parameters"] for run in results["none"]} == {0}
     assert all(0 <= run["val"]["mean_iou"] <= 1 for runs in results.values() for run in runs)
-    for picture in ("predictions.png", "curves.png"):
-        with Image.open(report / picture) as image:
-            assert min(image.size) > 300
-            assert np.asarray(image.convert("L")).std() > 5
+    check_pictures(report, "predictions.png", "curves.png")
 
 
 def test_a_finished_comparison_is_not_trained_again(compared):

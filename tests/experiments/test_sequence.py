@@ -7,13 +7,11 @@ import shlex
 import shutil
 from functools import partial
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from experiments.sequence.__main__ import PROGRAM, main
 from experiments.sequence.study import STUDY
-from tests.experiments.command_line import TEXT
+from tests.experiments.command_line import TEXT, check_pictures
 from tests.experiments.command_line import run as run_study
 
 TINY = shlex.split(
@@ -100,10 +98,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     # Three steps have moved the smoothing off the identity.
     assert results["ss_conv"]["gridding"] < 1
     assert results["group_interaction"]["gridding"] < 1
-    for picture in ("erf.png", "curves.png"):
-        with Image.open(report / picture) as image:
-            assert min(image.size) > 300
-            assert np.asarray(image.convert("L")).std() > 5
+    check_pictures(report, "erf.png", "curves.png")
 
 
 def test_evaluate_finds_what_training_found(compared, capsys):

@@ -20,6 +20,7 @@ from experiments.vae.config import Method
 from experiments.vae.sources import fit
 from experiments.vae.study import STUDY
 from smoothjax import data
+from tests.experiments.command_line import check_pictures
 from tests.experiments.command_line import run as run_study
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
@@ -49,10 +50,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     folder, out = compared
     results = _check_comparison(folder, out, TRAINED)
     assert results["resize_conv"][0]["checkerboard"] < results["dcl"][0]["checkerboard"]
-    for picture in ("samples.png", "reconstructions.png", "curves.png"):
-        with Image.open(folder / "runs/vae/demo" / picture) as image:
-            assert min(image.size) > 300
-            assert np.asarray(image.convert("L")).std() > 5
+    check_pictures(folder / "runs/vae/demo", "samples.png", "reconstructions.png", "curves.png")
 
 
 @pytest.mark.slow

@@ -23,7 +23,8 @@ def _phase_conv_of(x, taps):
 
 OPERATIONS = {
     "ss_conv 3x3": (ops.ss_conv, (3, 3)),
-    "ss_conv 8x7": (ops.ss_conv, (8, 7)),
+    "ss_conv 7x7": (ops.ss_conv, (7, 7)),
+    "ss_conv 9x9": (ops.ss_conv, (9, 9)),
     "ss_conv 16x15": (ops.ss_conv, (16, 15)),
     "ss_block_fc": (partial(ops.ss_block_fc, rate=2), (4, 4)),
     "phase_conv 3x3": (_phase_conv_of, (3, 3)),
