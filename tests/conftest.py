@@ -14,9 +14,19 @@ from jax.experimental.compilation_cache import compilation_cache
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _SHARED_DATA = Path(os.environ.get("SMOOTHJAX_SHARED_DATA", _REPOSITORY.parent / "shared" / "data"))
 
-# On a busy machine eight virtual devices may wait for each other longer than the 40 s after which XLA aborts. Read when
-# the devices are made, which importing JAX does not do.
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_collective_call_terminate_timeout_seconds=600"
+# On a busy machine eight virtual devices may wait for each other longer than the 40 s after which XLA aborts.
+_XLA_FLAGS = ["--xla_cpu_collective_call_terminate_timeout_seconds=600"]
+# Most of the time goes into compiling small programs, here and in processes of their own: XLA's older code generator
+# takes half as long, and less without most optimizations. With this variable all is compiled as users have it.
+if not os.environ.get("SMOOTHJAX_TEST_AS_USERS"):
+    _XLA_FLAGS += [
+        "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
+    jax.config.update("jax_disable_most_optimizations", True)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "True"
+# Read when the devices are made, which importing JAX does not do.
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_XLA_FLAGS])
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", os.path.join(tempfile.gettempdir(), "smoothjax-test-cache"))
@@ -28,17 +38,6 @@ gc.set_threshold(100_000, 20, 50)
 # A shell makes what it runs in the background deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Networks are compiled quickly, here and in processes of their own; operations and slow tests as users have them.
-
-    Before any fixture, of whatever scope.
-    """
-    as_users = (_REPOSITORY / "tests/ops") in item.path.parents or item.get_closest_marker("slow") is not None
-    jax.config.update("jax_disable_most_optimizations", not as_users)
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not as_users)
 
 
 @pytest.fixture(scope="module", autouse=True)

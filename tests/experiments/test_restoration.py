@@ -83,6 +83,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     check_pictures(report, "restored.png", "curves.png")
 
 
+@pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: crops, mirroring and haze are those of the batch."""
     whole, resumed = compared[0] / "runs/restoration/demo/none-seed0", tmp_path / "resumed"

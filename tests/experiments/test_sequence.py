@@ -122,6 +122,7 @@ def test_evaluate_finds_what_training_found(compared, capsys):
     assert "--split must be one of train, val, test, got 'tset'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_as_if_it_had_not_been(compared, tmp_path):
     whole, again = compared[0] / "ss_conv-seed0", tmp_path / "again"
     shutil.copytree(whole, again)

@@ -164,6 +164,7 @@ def test_celeba_from_its_archive(tmp_path):
     assert json.loads((tmp_path / "run/result.json").read_text())["method"] == "dcl"
 
 
+@pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: mirroring, dequantisation and noise are those of the batch."""
     whole, resumed = compared[0] / "runs/vae/demo/dcl-seed0", tmp_path / "resumed"
