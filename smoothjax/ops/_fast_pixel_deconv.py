@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from ._checks import check_maps, check_parameter
+from ._cross import cross
 from ._dilated import check_kernel, dilated_conv
-from ._phase_conv import phase_conv, phase_conv_same
+from ._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
 
@@ -63,38 +64,16 @@ def fast_pixel_deconv(
             f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: only then has it a "
             "centre, from which the mask counts"
         )
-    first = phase_conv_same(x, kernel_first)
-    second = phase_conv_same(first, kernel_second)
-    right, below = _between(first, second, kernel_cross)
+    first = phase_conv(x, kernel_first)
+    second = phase_conv(first, kernel_second)
+    right, below = cross(first, second, kernel_cross)
     return reinterlace(jnp.stack([first, right, below, second]), rate=2)
-
-
-def _between(first: jax.Array, second: jax.Array, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The phases (0, 1) and (1, 0) at low resolution, where nothing is multiplied by the empty half of the map.
-
-    Each takes half of the live taps from either source: those of even row and odd column offset, and the others.
-    """
-    right = _part(first, kernel, (0, 1), (0, 1)) + _part(second, kernel, (0, 1), (1, 0))
-    below = _part(first, kernel, (1, 0), (1, 0)) + _part(second, kernel, (1, 0), (0, 1))
-    return right, below
-
-
-def _part(source: jax.Array, kernel: jax.Array, phase: tuple[int, int], parity: tuple[int, int]) -> jax.Array:
-    """What a phase takes from one source: the taps whose offsets have this parity, every other row and column."""
-    starts = [(size // 2 + odd) % 2 for size, odd in zip(kernel.shape, parity, strict=False)]
-    part = kernel[starts[0] :: 2, starts[1] :: 2]
-    if 0 in part.shape:  # 1x1: all of it is masked
-        return jnp.zeros_like(source)
-    # The first tap reads from here on, in pixels of the source.
-    first = [(p + start - size // 2) // 2 for p, start, size in zip(phase, starts, kernel.shape, strict=False)]
-    pairs = tuple((-low, low + taps - 1) for low, taps in zip(first, part.shape, strict=False))
-    return phase_conv(source, part, pairs)
 
 
 def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Array:
     """Steps 3 to 5 of Fig. 6 as they are drawn: the plain reference that tests compare `fast_pixel_deconv` with.
 
-    It also multiplies masked taps and the empty half of the map, which `_between` leaves out.
+    It also multiplies masked taps and the empty half of the map, which `cross` leaves out.
     """
     empty = jnp.zeros_like(first)
     half_filled = reinterlace(jnp.stack([first, empty, empty, second]), rate=2)

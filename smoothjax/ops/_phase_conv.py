@@ -1,8 +1,9 @@
 """The convolution that makes one phase from others: the hot part of pixel deconvolution, and its derivatives.
 
-The value and the gradient of the maps are XLA's. Its gradient of the kernel takes two to three times as long as either
-on CPU; `strip_products` makes it from matrix products. On two CPU cores, jax 0.11.2, 3x3: 2.6 instead of 3.6 ms at
-2x32x32, 128 -> 128, 6.1 instead of 10.9 ms from three phases, 384 -> 128.
+The value is XLA's. On CPU its gradient of the kernel takes two to three times as long as that, or as the gradient of
+the maps. Where the shifted copies of the cotangent that either gradient can be made from are small, both are made from
+the same ones; elsewhere the kernel's is made strip by strip, by `strip_products`. On two CPU cores, jax 0.11.2, 3x3:
+for the kernel 2.6 instead of 3.6 ms at 2x32x32, 128 -> 128, 6.1 instead of 10.9 ms from three phases, 384 -> 128.
 """
 
 import itertools
@@ -17,34 +18,49 @@ from jax import lax
 from ._checks import accumulation_dtype
 from ._dilated import convolve, pad_zeros
 from ._padding import Pairs, resolve_padding
+from ._shifted_products import copies_bytes, gradient_of_source, gradient_of_weights, has_fast_forms, same_terms
 from ._transpose import as_transpose_of, varying_with
 
-# Bytes of the shifted copies that one product reads: a strip stays in the cache, and loops seldom.
+# Bytes of the shifted copies up to which both gradients are made from them.
+_SHARED_BYTES = 5_000_000
+# Bytes of those that one product reads otherwise: a strip stays in the cache, and loops seldom.
 _STRIP_BYTES = 2_400_000
 
 
-def phase_conv_same(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A standard convolution on checked arguments that keeps the size."""
-    return phase_conv(x, kernel, resolve_padding("SAME", kernel.shape[:-2], 1, x.shape[1:-1]))
+@jax.custom_jvp
+def phase_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A standard convolution that keeps the size, on checked arguments."""
+    return convolve(x, kernel, _same(x, kernel), rate=1)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
-def phase_conv(x: jax.Array, kernel: jax.Array, pairs: Pairs) -> jax.Array:
-    """A standard convolution on checked arguments; pairs may be negative, which takes pixels away."""
-    return convolve(x, kernel, pairs, rate=1)
+def _same(x: jax.Array, kernel: jax.Array) -> Pairs:
+    return resolve_padding("SAME", kernel.shape[:-2], 1, x.shape[1:-1])
 
 
 @phase_conv.defjvp
-def _phase_conv_jvp(pairs: Pairs, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
-    """The product rule, the kernel's term in the form whose transpose is fast: all transformations follow."""
+def _phase_conv_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    """The product rule, each term in the form whose transpose is fast: all transformations follow."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y: Any = phase_conv(x, kernel, pairs)
-    of_maps = convolve(dx, kernel, pairs, rate=1)
-    if jax.default_backend() != "cpu" or not all(isinstance(length, int) for length in x.shape):
-        return y, of_maps + convolve(x, dkernel, pairs, rate=1)
-    dkernel = varying_with(dkernel, x)
-    of_kernel = as_transpose_of(partial(strip_products, kernel.shape[:-2], pairs, _STRIP_BYTES, x), y)(dkernel)
+    y: Any = phase_conv(x, kernel)
+    if not has_fast_forms(x):
+        return y, phase_conv(dx, kernel) + phase_conv(x, dkernel)
+    dkernel, terms = varying_with(dkernel, x), same_terms(kernel.shape[:-2])
+    if copies_bytes(x, len(terms), kernel.shape[-1]) <= _SHARED_BYTES:
+        weights, dweights = _side_by_side(kernel), _side_by_side(dkernel)
+        of_maps = as_transpose_of(lambda cotangent: gradient_of_source(weights, terms, [cotangent]), y)(dx)
+        of_kernel = as_transpose_of(lambda cotangent: gradient_of_weights(x, terms, [cotangent]), y)(dweights)
+    else:
+        of_maps = phase_conv(dx, kernel)
+        of_kernel = as_transpose_of(partial(strip_products, kernel.shape[:-2], _same(x, kernel), _STRIP_BYTES, x), y)(
+            dkernel
+        )
     return y, of_maps + of_kernel
+
+
+def _side_by_side(kernel: jax.Array) -> jax.Array:
+    """The kernels of all taps, `[C_in, taps * C_out]`."""
+    together = jnp.moveaxis(kernel, -2, 0)
+    return together.reshape(together.shape[0], math.prod(together.shape[1:]))
 
 
 # Compiled here, so that calls outside jit do not compile its loop anew.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from ._checks import check_int, check_maps, check_ndim, check_parameter, is_int
-from ._phase_conv import phase_conv_same
+from ._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
 Phase = tuple[int, ...]
@@ -140,7 +140,7 @@ def _deconv(x: Any, kernels: Any, factor: Any, order: Any, *, sees_input: bool) 
     for stage in order:
         sources = [x, *made.values()] if sees_input or not made else list(made.values())
         merged = jnp.concatenate(sources, -1)
-        made |= {phase: phase_conv_same(merged, next(parameters)) for phase in stage}
+        made |= {phase: phase_conv(merged, next(parameters)) for phase in stage}
     return reinterlace(jnp.stack([made[phase] for phase in sorted(made)]), rate=factor)
 
 

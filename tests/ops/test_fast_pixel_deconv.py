@@ -1,12 +1,15 @@
 """The fast form of pixel deconvolution: its drawing, the general form, and the authors' own outputs."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from smoothjax import ops
-from smoothjax.ops import _fast_pixel_deconv
+from smoothjax.ops import _cross, _fast_pixel_deconv
+from tests.ops.cases import all_derivatives
 from tests.support import TOLERANCE, assert_close, random
 
 SIZES = [(3, 3), (1, 1), (5, 5), (1, 3), (7, 3)]
@@ -42,6 +45,28 @@ def test_it_is_what_fig_6_draws(cross, size, dtype):
 
 def _gradients(function, arguments, weights):
     return jax.jit(jax.grad(lambda arguments: jnp.sum(function(*arguments) * weights)))(arguments)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("product_bytes", [10**6, 0])
+@pytest.mark.parametrize("size", [(3, 3), (1, 5), (1, 1)])
+def test_the_cross_is_four_convolutions(size, product_bytes, monkeypatch):
+    """In every derivative, with the value by products and by convolutions."""
+    monkeypatch.setattr(_cross, "_PRODUCT_BYTES", product_bytes)
+    x, kernel, dx, dkernel = (
+        random(seed, *shape, dtype=jnp.float64) for seed, shape in enumerate([(2, 5, 4, 3), (*size, 3, 3)] * 2)
+    )
+
+    def fast(x, kernel):
+        return jnp.stack(_cross.cross(x, jnp.sin(x), kernel))
+
+    def plain(x, kernel):
+        parts = [_cross.by_convolutions(jnp.sin(x) if odd else x, kernel, (odd, odd)) for odd in (0, 1)]
+        return jnp.stack(parts[0]) + jnp.stack(parts[1])
+
+    both = [jax.jit(partial(all_derivatives, form))((x, kernel), (dx, dkernel)) for form in (fast, plain)]
+    for actual, reference in zip(*both, strict=True):
+        assert_close(actual, reference)
 
 
 def test_masked_taps_get_no_gradient():

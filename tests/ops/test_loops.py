@@ -11,14 +11,21 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from smoothjax import ops
-from smoothjax.ops import _phase_conv
+from smoothjax.ops import _cross, _phase_conv, _spatial_filter
 from tests.support import assert_close, random
 
 
+def _kernel_of(x, taps):
+    return jnp.broadcast_to(taps[..., None, None], (*taps.shape, x.shape[-1], x.shape[-1]))
+
+
 def _phase_conv_of(x, taps):
-    return _phase_conv.phase_conv_same(
-        x, jnp.broadcast_to(taps[..., None, None], (*taps.shape, x.shape[-1], x.shape[-1]))
-    )
+    return _phase_conv.phase_conv(x, _kernel_of(x, taps))
+
+
+def _cross_of(x, taps):
+    right, below = _cross.cross(x, 2 * x, _kernel_of(x, taps))
+    return right + jnp.roll(below, 1, 1)
 
 
 OPERATIONS = {
@@ -29,14 +36,17 @@ OPERATIONS = {
     "ss_block_fc": (partial(ops.ss_block_fc, rate=2), (4, 4)),
     "phase_conv 3x3": (_phase_conv_of, (3, 3)),
     "phase_conv 2x1": (_phase_conv_of, (2, 1)),
+    "cross 3x3": (_cross_of, (3, 3)),
 }
 each = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 
 @pytest.fixture(autouse=True)
-def short_strips(monkeypatch):
-    """So that small maps have several."""
+def limits_of_small_maps(monkeypatch):
+    """So that they have several strips, and the forms of large maps."""
     monkeypatch.setattr(_phase_conv, "_STRIP_BYTES", 10_000)
+    monkeypatch.setattr(_phase_conv, "_SHARED_BYTES", 12_000)
+    monkeypatch.setattr(_spatial_filter, "_MIN_UNPADDED_CHANNELS", 1)
 
 
 def _loss(operation, x, parameter):

@@ -52,6 +52,31 @@ def test_both_forms_agree_in_value_and_gradients(case):
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("size", "kernel_size", "rate", "lows"), [
+    ((5, 4), (3, 3), 1, (1, 1)), ((9, 7), (3, 3), 2, (2, 2)), ((6, 5), (3, 2), 1, (2, 0)), ((7, 6), (2, 4), 1, (0, 3)),
+    ((13,), (4,), 3, (9,)), ((11,), (5,), 1, (0,)), ((8, 3, 4), (2, 2, 2), 1, (0, 1, 1)),
+    ((9, 2, 3), (3, 1, 3), 2, (1, 0, 2)), ((4, 9), (1, 3), 1, (0, 1)), ((6, 1), (3, 1), 1, (1, 0)),
+    ((3, 3), (1, 1), 1, (0, 0)),
+])  # fmt: skip
+def test_without_a_padded_copy(size, kernel_size, rate, lows):
+    """In value and gradients, of odd and even sizes, evenly and unevenly padded, causal on either side."""
+    pairs = tuple((low, (taps - 1) * rate - low) for low, taps in zip(lows, kernel_size, strict=True))
+    x, kernel = random(0, 2, *size, 3, dtype=jnp.float64), random(1, *kernel_size, dtype=jnp.float64)
+
+    def plain(x, kernel):
+        return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pairs, (0, 0)]), kernel, rate)
+
+    assert_same(partial(_spatial_filter.unpadded_sum, rate=rate, pairs=pairs), plain, x, kernel)
+
+
+def test_what_lies_beyond_a_border_is_never_read():
+    """Not even to be multiplied by zero: what is not finite reaches its neighbours alone."""
+    x = jnp.zeros((1, 6, 5, 16)).at[0, 2, 4].set(jnp.inf)
+    reached = ~np.isfinite(ops.ss_conv(x, jnp.ones((3, 3))))[0].all(-1)
+    assert np.argwhere(reached).tolist() == [[row, column] for row in (1, 2, 3) for column in (3, 4)]
+
+
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps", "rate"), [
     ((50,), (5,), 1), ((9, 41), (3, 3), 1), ((4, 21), (2, 3), 3), ((6, 20), (1, 7), 1), ((3, 4, 5), (3, 1, 2), 2),
 ])  # fmt: skip
@@ -98,8 +123,9 @@ def test_long_rows_are_cut_into_blocks(length, taps, rate):
 @pytest.mark.parametrize(("shape", "size", "rate"), [
     ((2, 11, 9, 3), (3, 3), 1), ((1, 19, 2), (5,), 2), ((1, 5, 4, 5, 2), (3, 2, 3), 1), ((1, 12, 10, 2), (8, 9), 1),
 ])  # fmt: skip
-def test_its_own_derivatives_are_those_of_a_convolution(shape, size, rate):
+def test_its_own_derivatives_are_those_of_a_convolution(shape, size, rate, monkeypatch):
     """In forward, reverse and mixed mode, of first and second order: the rule is exact everywhere."""
+    monkeypatch.setattr(_spatial_filter, "_MIN_UNPADDED_CHANNELS", 1)
     x, kernel = random(0, *shape, dtype=jnp.float64), random(1, *size, dtype=jnp.float64)
     dx, dkernel = random(2, *shape, dtype=jnp.float64), random(3, *size, dtype=jnp.float64)
     pads = [((taps - 1) * rate // 2, (taps - 1) * rate - (taps - 1) * rate // 2) for taps in size]
