@@ -2,8 +2,8 @@
 
 On the half-filled map of Fig. 6 each of the two takes half of the live taps from either of its sources. As convolutions
 that is four small ones, `by_convolutions`, which XLA of jax 0.10 runs on one core each; as matrix products,
-`by_products`, on both. On two CPU cores the whole layer takes forward 7.4 instead of 9.2 ms at 2x32x32x128 (jax 0.10.2),
-forward + backward 21 instead of 24 at 2x16x16x256 (0.10.2) and 29 instead of 32 at 2x64x64x64 (0.11.2).
+`by_products`, on both. On two CPU cores the whole layer takes forward 7.4 instead of 9.2 ms at 2x32x32x128 (0.10.2),
+forward + backward 21 instead of 24 at 2x16x16x256 (0.10.2) and 29 instead of 32 at 2x64x64x64 (jax 0.11.2).
 """
 
 import itertools
