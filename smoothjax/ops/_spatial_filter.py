@@ -24,10 +24,10 @@ from ._transpose import as_transpose_of, varying_with
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps: on CPU at
 # 15x15 2.2 instead of 3.3 ms, at 9x9 1.1 instead of 1.9 ms.
 _MAX_SHIFTED_TAPS, _MAX_SHIFTED_TAPS_ON_CPU = 49, 225
-# On CPU, up to this many taps and from so many channels on, `unpadded_sum` is the faster one: 3x3 at 2x40x40x256 0.33
-# instead of 0.57 ms, at 2x20x20x128 0.09 instead of 0.14. With 25 taps the masks cost what the copy does; with fewer
-# channels they cost more.
-_MAX_UNPADDED_TAPS, _MIN_UNPADDED_CHANNELS = 9, 16
+# On CPU, up to this many taps and from so many channels on, `unpadded_sum` is the faster one: at 2x40x40x256 3x3 takes
+# 0.33 instead of 0.57 ms, 5x5 0.53 instead of 0.70, at 2x20x20x128 3x3 0.09 instead of 0.14. With more taps there are
+# no registers left for the filter, with fewer channels the masks cost more than the copy does.
+_MAX_UNPADDED_TAPS, _MIN_UNPADDED_CHANNELS = 25, 16
 # Up to this many taps `products_by_tap` is the faster gradient of the filter.
 _MAX_PRODUCT_TAPS = 49
 # Taps in one of the sums of `few_by_few`: with more, there are no registers left for the filter.
@@ -114,7 +114,9 @@ def _needs_no_padding(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) 
     same = all(sum(pair) == (taps - 1) * rate for pair, taps in zip(pairs, kernel.shape, strict=True))
     reach = [max(pair) < length for pair, length in zip(pairs[1:], size[1:], strict=True)]
     few = math.prod(kernel.shape) <= _MAX_UNPADDED_TAPS and channels >= _MIN_UNPADDED_CHANNELS
-    return few and same and all(reach) and sum(pairs[0]) + 2 <= size[0]
+    # A mask for every single tap is slow: 1x3 takes twice as long so.
+    shared_masks = kernel.ndim == 1 or kernel.shape[0] > 1
+    return few and shared_masks and same and all(reach) and sum(pairs[0]) + 2 <= size[0]
 
 
 def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
@@ -126,9 +128,8 @@ def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> ja
     size, channels = x.shape[1:-1], x.shape[-1]
     strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
     row, places = strides[0], math.prod(size)
-    moves = {tap: [t * rate - low for t, (low, _) in zip(tap, pairs, strict=True)] for tap in _all_taps(kernel.shape)}
-    steps = {tap: sum(map(operator.mul, move, strides)) for tap, move in moves.items()}
-    before, after = -min(steps.values()), max(steps.values())
+    moves = [[t * rate - low for t in range(taps)] for taps, (low, _) in zip(kernel.shape, pairs, strict=True)]
+    before, after = (sum(map(operator.mul, sides, strides)) for sides in zip(*pairs, strict=True))
     gap = -(-max(before, after) // row) * row
 
     def summed(flat: jax.Array, kernel: jax.Array, count: int, first: int) -> jax.Array:
@@ -136,14 +137,20 @@ def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> ja
         place = lax.broadcasted_iota(jnp.int32, (1, count, 1), 1) + first % row
 
         def shifted(tap: tuple[int, ...]) -> jax.Array:
-            values = lax.slice_in_dim(flat, before + steps[tap], before + steps[tap] + count, axis=1)
-            for move, stride, length in zip(moves[tap][1:], strides[1:], size[1:], strict=True):
+            at = before + sum(move[t] * stride for move, t, stride in zip(moves, tap, strides, strict=True))
+            return kernel[tap] * lax.slice_in_dim(flat, at, at + count, axis=1)
+
+        def column(rest: tuple[int, ...]) -> jax.Array:
+            """The taps that leave the rows at the same places, which are masked once."""
+            values = _in_two_chains([shifted((t, *rest)) for t in range(kernel.shape[0])])
+            for t, move, stride, length in zip(rest, moves[1:], strides[1:], size[1:], strict=True):
                 at = place // stride % length
-                if move:
-                    values = jnp.where(at >= -move if move < 0 else at < length - move, values, 0)
+                if move[t]:
+                    values = jnp.where(at >= -move[t] if move[t] < 0 else at < length - move[t], values, 0)
             return values
 
-        return _in_two_chains([kernel[tap] * shifted(tap) for tap in moves])
+        total: Any = sum(map(column, _all_taps(kernel.shape[1:])))
+        return total
 
     def ends(flat: jax.Array) -> jax.Array:
         last, first = flat[:, places - before - after :], flat[:, : before + after]
