@@ -75,7 +75,5 @@ def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: Any) -> jax.Ar
         window = [slice(start, start + length) for start, length in zip(starts, size, strict=True)]
         return padded[index][(slice(None), *window)]
 
-    # Three at a time: XLA writes a stack of so few in one pass.
-    few = [jnp.stack([copy(*term) for term in terms[at : at + 3]], -2) for at in range(0, len(terms), 3)]
-    copies = jnp.concatenate(few, -2)
+    copies = jnp.stack([copy(*term) for term in terms], -2)
     return copies.reshape(*copies.shape[:-2], len(terms) * channels)
