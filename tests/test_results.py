@@ -67,6 +67,15 @@ def test_costs_in_the_readme_are_those_measured():
     rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
     layers = _ratios("timing_layers.json", "forward", "forward + backward")
     assert [row for row in rows if len(row) == 4][1:] == layers
+    narrow = [row[2:] for row in _ratios("timing_layers_jax_0_10.json", "forward", "forward + backward")
+              if row[1] == "2x64x64x64" and "pixel" in row[0]]  # fmt: skip
+    told = re.search(
+        r"takes ([\d.]+) \(fast\), ([\d.]+) \(general\)\s+and ([\d.]+) times .*? forward, (.*?) times", section, re.S
+    )
+    assert told
+    assert [list(told.groups()[:3]), re.findall(r"[\d.]+", told[4])] == [
+        list(part) for part in zip(*narrow, strict=True)
+    ]
     networks = _ratios("timing.json", "training step", "prediction")
     assert [(row[2], row[4]) for row in rows if len(row) == 6][1:] == [(step, rest) for _, _, step, rest in networks]
 
