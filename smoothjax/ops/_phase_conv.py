@@ -21,7 +21,8 @@ from ._padding import Pairs, resolve_padding
 from ._shifted_products import copies_bytes, gradient_of_source, gradient_of_weights, has_fast_forms, same_terms
 from ._transpose import as_transpose_of, varying_with
 
-# Bytes of the shifted copies up to which both gradients are made from them.
+# Bytes of the shifted copies up to which both gradients are made from them: forward + backward of `ipixel_deconv` takes
+# 57 instead of 73 ms at 2x16x16x256 (4.7 MB), but would take 68 instead of 61 at 2x32x32x128 (9.4 MB).
 _SHARED_BYTES = 5_000_000
 # Bytes of those that one product reads otherwise: a strip stays in the cache, and loops seldom.
 _STRIP_BYTES = 2_400_000
@@ -50,10 +51,8 @@ def _phase_conv_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
         of_maps = as_transpose_of(lambda cotangent: gradient_of_source(weights, terms, [cotangent]), y)(dx)
         of_kernel = as_transpose_of(lambda cotangent: gradient_of_weights(x, terms, [cotangent]), y)(dweights)
     else:
-        of_maps = phase_conv(dx, kernel)
-        of_kernel = as_transpose_of(partial(strip_products, kernel.shape[:-2], _same(x, kernel), _STRIP_BYTES, x), y)(
-            dkernel
-        )
+        strips = partial(strip_products, kernel.shape[:-2], _same(x, kernel), _STRIP_BYTES, x)
+        of_maps, of_kernel = phase_conv(dx, kernel), as_transpose_of(strips, y)(dkernel)
     return y, of_maps + of_kernel
 
 
