@@ -15,10 +15,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._checks import accumulation_dtype
 from ._dilated import convolve, pad_zeros
 from ._padding import Pairs, resolve_padding
-from ._shifted_products import copies_bytes, gradient_of_source, gradient_of_weights, has_fast_forms, same_terms
+from ._shifted_products import (
+    copies_bytes,
+    gradient_of_source,
+    gradient_of_weights,
+    has_fast_forms,
+    product_over_places,
+    same_terms,
+)
 from ._transpose import as_transpose_of, varying_with
 
 # Bytes of the shifted copies up to which both gradients are made from them: forward + backward of `ipixel_deconv` takes
@@ -94,13 +100,7 @@ def strip_products(
             window = [slice(at, at + length) for at, length in zip(starts, strip.shape[1:-1], strict=True)]
             return wide[(slice(None), *window)]
 
-        # One axis of places: over several, XLA's products take three times as long.
-        copies, places = jnp.concatenate([shifted(tap) for tap in taps], -1), math.prod(strip.shape[:-1])
-        return jnp.matmul(
-            strip.reshape(places, strip.shape[-1]).T,
-            copies.reshape(places, copies.shape[-1]),
-            preferred_element_type=accumulation_dtype(x.dtype),
-        )
+        return product_over_places(strip, jnp.concatenate([shifted(tap) for tap in taps], -1))
 
     def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
         return total + product_at(start), None

@@ -54,11 +54,16 @@ def gradient_of_source(weights: jax.Array, terms: Terms, cotangents: Sequence[ja
 def gradient_of_weights(source: jax.Array, terms: Terms, cotangents: Sequence[jax.Array]) -> jax.Array:
     """The transpose of the convolutions with respect to the weights, the kernels side by side."""
     copies = _copies(terms, cotangents, source.dtype)
-    # One axis of places: over several, XLA's products take three times as long.
-    flat, sought = (x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) for x in (source, copies))
-    total = jnp.matmul(flat.T, sought, preferred_element_type=accumulation_dtype(source.dtype))
+    total = product_over_places(source, copies)
     # Without the barrier XLA writes it twice, when the kernel's axes change places.
     return lax.optimization_barrier(total.astype(source.dtype))
+
+
+def product_over_places(source: jax.Array, copies: jax.Array) -> jax.Array:
+    """`[C, M]`, in the dtype of accumulation, from `[N, *S, C]` and `[N, *S, M]`."""
+    # One axis of places: over several, XLA's products take three times as long.
+    flat, sought = (x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) for x in (source, copies))
+    return jnp.matmul(flat.T, sought, preferred_element_type=accumulation_dtype(source.dtype))
 
 
 def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: Any) -> jax.Array:
