@@ -15,7 +15,7 @@ import tyro
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence")
-PACKAGES = ("ops", "nn", "models", "weights", "data", "training", "metrics", "analysis")
+PACKAGES = ("ops", "nn", "models", "weights", "data", "datasets", "training", "metrics", "analysis")
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs" / "pages").glob("**/*.md"))]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

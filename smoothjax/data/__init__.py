@@ -4,8 +4,7 @@ A source gives examples by index: `ShapesSource` draws them, `FolderSource` read
 members of `Source` will do. `train_iterator` makes endless augmented batches of a source, `evaluation_batches` goes
 through one once. Everything here is NumPy; label 255 marks pixels that do not count.
 
-`prepare` makes well-known data sets out of the archives that their authors distribute, and `PreparedSource` reads them;
-`python -m smoothjax.data` does it from the command line.
+`PreparedSource` reads what `smoothjax.datasets` has prepared.
 """
 
 import importlib
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 # isort: split
 # Sources: examples by index, drawn or read from a folder.
-from ._check import check_source as check_source
 from ._folder import FolderSource as FolderSource
 from ._folder import find_classes as find_classes
 from ._resized import ResizedSource as ResizedSource
@@ -21,21 +19,28 @@ from ._shapes import ShapesSource as ShapesSource
 from ._source import InvalidDataError as InvalidDataError
 from ._source import Record as Record
 from ._source import Source as Source
+from ._source import label_problems as label_problems
 
 # isort: split
-# Data sets out of their authors' archives.
-from . import builders as builders
+# Data sets that have been prepared, or as their authors distribute them.
 from ._celeba import CelebASource as CelebASource
 from ._celeba import crop_face as crop_face
-from ._prepare import DATA_DIR as DATA_DIR
-from ._prepare import prepare as prepare
+from ._metadata import INCOMPLETE_SUFFIX as INCOMPLETE_SUFFIX
+from ._metadata import METADATA_FILE as METADATA_FILE
+from ._metadata import LabelCounts as LabelCounts
+from ._metadata import Metadata as Metadata
+from ._metadata import SplitMetadata as SplitMetadata
+from ._prepared import DATA_DIR as DATA_DIR
+from ._prepared import DATA_SETS as DATA_SETS
 from ._prepared import PreparedSource as PreparedSource
+from ._prepared import find_prepared as find_prepared
 from ._prepared import is_prepared as is_prepared
 from ._prepared import open_split as open_split
 from ._prepared import prepared_splits as prepared_splits
 
 # isort: split
 # Classes and their colours.
+from ._classes import CLASS_FILES as CLASS_FILES
 from ._classes import IGNORE_LABEL as IGNORE_LABEL
 from ._classes import Classes as Classes
 from ._classes import default_colors as default_colors
@@ -49,18 +54,16 @@ from ._presets import SHAPES as SHAPES
 from ._presets import VOC2012 as VOC2012
 
 # isort: split
-# What is in a data set.
-from ._describe import describe as describe
-from ._describe import draw_grid as draw_grid
-from ._metadata import LabelCounts as LabelCounts
-from ._statistics import count_labels as count_labels
-from ._statistics import median_frequency_weights as median_frequency_weights
-
-# isort: split
 # Files.
+from ._files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from ._files import decode_mask as decode_mask
+from ._files import decode_mask_and_palette as decode_mask_and_palette
+from ._files import is_plain as is_plain
+from ._files import open_image as open_image
 from ._files import read_image as read_image
 from ._files import read_mask as read_mask
 from ._files import read_view as read_view
+from ._files import to_rgb as to_rgb
 
 # isort: split
 # Transforms.

@@ -10,8 +10,11 @@ import numpy as np
 
 from ._classes import IGNORE_LABEL, Classes
 
-FILE = "metadata.json"
+METADATA_FILE = "metadata.json"
 """TFDS keeps metadata of its own choice in this file, beside dataset_info.json."""
+
+INCOMPLETE_SUFFIX = ".incomplete"
+"""Ending of the folder beside a data set in which it is being prepared."""
 
 _FORMAT = 1
 
@@ -105,10 +108,10 @@ def read_metadata(folder: Path) -> Metadata | None:
     Raises:
       ValueError: it was prepared by another version, or the file is damaged.
     """
-    if not (folder / FILE).is_file() or not (folder / "dataset_info.json").is_file():
+    if not (folder / METADATA_FILE).is_file() or not (folder / "dataset_info.json").is_file():
         return None
     try:
-        content = json.loads((folder / FILE).read_text())
+        content = json.loads((folder / METADATA_FILE).read_text())
         if "has_labels" not in content:  # another data set of TFDS
             return None
         if content["format"] != _FORMAT:
@@ -125,7 +128,7 @@ def read_metadata(folder: Path) -> Metadata | None:
             options=content["options"],
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder / FILE} cannot be used ({error}); prepare the data set again") from error
+        raise ValueError(f"{folder / METADATA_FILE} cannot be used ({error}); prepare the data set again") from error
 
 
 def _split_to_json(split: SplitMetadata) -> dict[str, Any]:

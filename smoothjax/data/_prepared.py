@@ -9,11 +9,14 @@ import numpy as np
 from ._classes import IGNORE_LABEL, Classes
 from ._files import decode_image, decode_mask, decode_view
 from ._folder import FolderSource
-from ._incomplete import SUFFIX
-from ._metadata import LabelCounts, Metadata, read_metadata
-from ._prepare import DATA_DIR
+from ._metadata import INCOMPLETE_SUFFIX, LabelCounts, Metadata, read_metadata
 from ._source import InvalidDataError, Record, Source, checked_index
-from .builders import BUILDERS
+
+DATA_DIR = "data"
+"""Where data sets are prepared and looked for, unless another folder is given."""
+
+DATA_SETS = ("voc2012", "cityscapes", "coco2015", "celeba", "camvid", "oxford_iiit_pet", "folder")
+"""Names of the data sets that `smoothjax.datasets` prepares; reading one needs no builder."""
 
 
 class PreparedSource:
@@ -189,10 +192,10 @@ def require_metadata(folder: Path) -> Metadata:
     if metadata is not None:
         return metadata
     state = ""
-    if folder.with_name(folder.name + SUFFIX).exists():
+    if folder.with_name(folder.name + INCOMPLETE_SUFFIX).exists():
         state = " (its preparation still runs, or was interrupted: start it again)"
-    known = folder.name in BUILDERS
-    names = "" if known else f"NAME is one of {', '.join(BUILDERS)}; "
+    known = folder.name in DATA_SETS
+    names = "" if known else f"NAME is one of {', '.join(DATA_SETS)}; "
     raise FileNotFoundError(
         f"there is no prepared data set in {folder}{state}; prepare it:\n"
         f"  python -m smoothjax.data prepare {folder.name if known else 'NAME'} --source DIR "

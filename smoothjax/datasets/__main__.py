@@ -13,20 +13,29 @@ from typing import Annotated, Any
 
 import tyro
 
-from . import _presets as presets
-from ._classes import load_classes
-from ._folder import FolderSource
-from ._prepare import DATA_DIR, prepare
-from ._prepared import PreparedSource, find_prepared, is_prepared, prepared_splits
-from ._source import Source
+from ..data import (
+    CAMVID,
+    CITYSCAPES,
+    COCO,
+    DATA_DIR,
+    VOC2012,
+    FolderSource,
+    PreparedSource,
+    Source,
+    find_prepared,
+    is_prepared,
+    load_classes,
+    prepared_splits,
+)
+from ._prepare import prepare
 from .builders import BUILDERS, layout
 
 PROGRAM = "python -m smoothjax.data"
 _CLASSES = {
-    "voc2012": presets.VOC2012,
-    "cityscapes": presets.CITYSCAPES,
-    "coco2015": presets.COCO,
-    "camvid": presets.CAMVID,
+    "voc2012": VOC2012,
+    "cityscapes": CITYSCAPES,
+    "coco2015": COCO,
+    "camvid": CAMVID,
 }
 
 

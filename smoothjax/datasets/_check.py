@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from ._classes import Classes
-from ._source import InvalidDataError, Record, Source, label_problems
+from ..data import Classes, InvalidDataError, Record, Source, label_problems
 
 _REPORTED = 20
 

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ._classes import IGNORE_LABEL
-from ._colors import colorize
-from ._prepared import PreparedSource
-from ._source import Source
+from ..data import IGNORE_LABEL, PreparedSource, Source, colorize
 from ._statistics import count_labels, median_frequency_weights
 
 _IGNORE_COLOR = (255, 255, 255)

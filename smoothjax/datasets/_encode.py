@@ -6,10 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ._classes import IGNORE_LABEL, Classes
-from ._files import is_plain, open_image, to_rgb
-from ._metadata import LabelCounts
-from ._source import InvalidDataError, label_problems
+from ..data import (
+    IGNORE_LABEL,
+    Classes,
+    InvalidDataError,
+    LabelCounts,
+    is_plain,
+    label_problems,
+    open_image,
+    to_rgb,
+)
 from .builders import Example, File
 
 

@@ -6,9 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._metadata import FILE
-
-SUFFIX = ".incomplete"
+from ..data import INCOMPLETE_SUFFIX, METADATA_FILE
 
 
 @contextlib.contextmanager
@@ -27,7 +25,7 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
       FileExistsError: `out` holds other files, or a prepared data set and `overwrite` is not set.
       OSError: another run is preparing `out`.
     """
-    place = out.with_name(out.name + SUFFIX)
+    place = out.with_name(out.name + INCOMPLETE_SUFFIX)
     first = not place.parent.exists()
     lock = _lock(place)
     old = place / "old"
@@ -93,7 +91,7 @@ def _lock(place: Path) -> int:
 def _check_free(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / FILE).is_file():
+    if not (out / METADATA_FILE).is_file():
         raise FileExistsError(f"{out} exists and holds something else; choose another folder for the data set (--out)")
     if not overwrite:
         raise FileExistsError(

@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tqdm import tqdm
 
-from ._classes import Classes
+from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata
 from ._encode import Encoded, encode
 from ._incomplete import whole_folder
-from ._metadata import LabelCounts, Metadata, SplitMetadata
 from ._records import RecordWriter
-from ._source import InvalidDataError
 from .builders import BUILDERS, Builder, Example, Plan, SourceTree, fetch, layout, wrong_folder
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
-
-DATA_DIR = "data"
-"""Where data sets are prepared and looked for, unless another folder is given."""
 
 _REPORTED = 50
 _AHEAD = 32

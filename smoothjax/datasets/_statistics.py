@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
+from ..data import InvalidDataError, LabelCounts, PreparedSource, Source
 from ._check import check_source, record_problems
-from ._metadata import LabelCounts
-from ._prepared import PreparedSource
-from ._source import InvalidDataError, Source
 
 
 def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:

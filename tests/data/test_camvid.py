@@ -9,10 +9,10 @@ from smoothjax.data import (
     IMAGENET_STD,
     Augmentation,
     FolderSource,
-    check_source,
     evaluation_batches,
     train_iterator,
 )
+from smoothjax.datasets import check_source
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 367), ("val", 101), ("test", 233)])

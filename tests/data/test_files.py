@@ -9,7 +9,7 @@ from PIL import Image
 
 from smoothjax import data
 from smoothjax.data._files import decode_mask
-from tests.data.archives import jpeg, png
+from tests.datasets.archives import jpeg, png
 
 
 def _gradient(size):

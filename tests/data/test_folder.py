@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from smoothjax.data import Classes, FolderSource, InvalidDataError, check_source
+from smoothjax.data import Classes, FolderSource, InvalidDataError
+from smoothjax.datasets import check_source
 
 _CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 

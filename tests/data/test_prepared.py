@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from smoothjax import data
-from tests.data.archives import jpeg, labels, pixels, png, unpack
+from smoothjax import data, datasets
+from tests.datasets.archives import jpeg, labels, pixels, png, unpack
 
 _SIZES = [(12, 16), (20, 10), (9, 9), (30, 14), (8, 17), (12, 16)]
 _IMAGES = {f"{i}": pixels(i, size) for i, size in enumerate(_SIZES)}
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     files = {f"images/{name}.png": png(image) for name, image in _IMAGES.items()}
     files |= {f"labels/{name}.png": png(label) for name, label in _LABELS.items()}
     unpack(root / "in", files)
-    data.prepare("folder", root / "in", root / "data/pictures", val_fraction=0.3)
+    datasets.prepare("folder", root / "in", root / "data/pictures", val_fraction=0.3)
     return root / "data/pictures"
 
 
@@ -46,7 +46,7 @@ def test_a_name_and_a_folder_of_data_sets(folder, source, monkeypatch):
 
 
 def test_is_a_source(source):
-    data.check_source(source)
+    datasets.check_source(source)
     with pytest.raises(IndexError, match="index 4 is outside the split of 4"):
         source[4]
     for index, record in enumerate(source):
@@ -96,7 +96,7 @@ def test_evaluation_batches(source):
 
 def test_an_image_at_less_than_its_size(tmp_path):
     files = {"images/a.jpg": jpeg(pixels(0, (64, 96))), "labels/a.png": png(labels(0, [0, 1], (64, 96)))}
-    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
     source = data.PreparedSource(tmp_path / "out", "train")
     assert source.image(0).shape == (64, 96, 3)
     assert source.image(0, at_least=(30, 20)).shape == (32, 48, 3)
@@ -152,7 +152,7 @@ def test_another_data_set_of_tfds_is_none_of_ours(tmp_path):
 
 def test_missing_records(tmp_path):
     files = {"images/a.png": png(pixels(0)), "labels/a.png": png(labels(0, [0, 1]))}
-    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
     next((tmp_path / "out").glob("*.array_record*")).unlink()
     with pytest.raises(FileNotFoundError, match=r"array_record\S+ is missing: the data set is damaged, prepare"):
         data.PreparedSource(tmp_path / "out", "train")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from smoothjax.data import SHAPES, ShapesSource, check_source
+from smoothjax.data import SHAPES, ShapesSource
+from smoothjax.datasets import check_source
 
 
 def _same(a, b):

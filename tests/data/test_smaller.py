@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smoothjax import data
-from tests.data.archives import jpeg, labels, png, unpack
+from smoothjax import data, datasets
+from tests.datasets.archives import jpeg, labels, png, unpack
 
 _SIZE = (90, 130)
 _CLASSES = data.Classes(("a", "b", "c"), data.default_colors(3))
@@ -46,7 +46,7 @@ def source(request, tmp_path_factory):
     unpack(root / "in", _files())
     if request.param == "files":
         return data.FolderSource(root / "in", "train", _CLASSES)
-    data.prepare("folder", root / "in", root / "out")
+    datasets.prepare("folder", root / "in", root / "out")
     return data.PreparedSource(root / "out", "train")
 
 
@@ -158,7 +158,7 @@ def test_image_and_mask_of_an_odd_size_stay_aligned(tmp_path, kind):
     files = {"train/images/a.jpg": jpeg(_ramp(size), quality=100), "train/labels/a.png": png(mask)}
     source = data.FolderSource(unpack(tmp_path / "in", files), "train", _CLASSES)
     if kind == "prepared":
-        data.prepare("folder", tmp_path / "in", tmp_path / "out")
+        datasets.prepare("folder", tmp_path / "in", tmp_path / "out")
         source = data.PreparedSource(tmp_path / "out", "train")
     vary = data.Augmentation((8, 8), (0.125, 0.125), mirror=False, mean=(0, 0, 0), std=(1, 1, 1))
     rng = np.random.default_rng(0)

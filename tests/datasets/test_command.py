@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from smoothjax.data.__main__ import main
-from smoothjax.data.builders import BUILDERS
-from tests.data.archives import labels, pixels, png, unpack
+from smoothjax.datasets.__main__ import main
+from smoothjax.datasets.builders import BUILDERS
+from tests.datasets.archives import labels, pixels, png, unpack
 
 
 def _streets(root):
@@ -45,7 +45,7 @@ def test_help_waits_for_nothing():
     heavy = {"jax", "tensorflow_datasets", "grain", "matplotlib", "scipy", "pycocotools"}
     code = f"""
 import sys
-from smoothjax.data.__main__ import main
+from smoothjax.datasets.__main__ import main
 assert main(["--help"]) == 0
 for arguments in (["prepare", "--help"], ["prepare", "folder", "--help"], ["info", "--help"], ["show", "x", "--help"]):
     try:
@@ -206,6 +206,6 @@ def test_interrupted(streets, capsys, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("smoothjax.data.__main__.prepare", interrupt)
+    monkeypatch.setattr("smoothjax.datasets.__main__.prepare", interrupt)
     status, _, err = _run(capsys, "prepare", "camvid", "--source", "CamVid")
     assert (status, err) == (130, "\nstopped; nothing is left behind, the same command starts again\n")

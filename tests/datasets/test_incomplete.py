@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from smoothjax import data
-from smoothjax.data import builders
-from tests.data.archives import labels, pixels, png, unpack
+from smoothjax import data, datasets
+from smoothjax.datasets import builders
+from tests.datasets.archives import labels, pixels, png, unpack
 
 
 def _streets(root, count=3):
@@ -24,24 +24,24 @@ def _streets(root, count=3):
 def test_an_existing_folder(tmp_path):
     root, out = _streets(tmp_path / "in"), tmp_path / "out"
     out.mkdir()
-    data.prepare("camvid", root, out)
+    datasets.prepare("camvid", root, out)
     with pytest.raises(FileExistsError, match=r"out holds a prepared data set already; use it, or .*--overwrite"):
-        data.prepare("camvid", root, out)
+        datasets.prepare("camvid", root, out)
     (root / "train/0.png").unlink()
     with pytest.raises(data.InvalidDataError):
-        data.prepare("camvid", root, out, overwrite=True)
+        datasets.prepare("camvid", root, out, overwrite=True)
     assert len(data.PreparedSource(out, "train")) == 3, "the old one stays until the new one is whole"
     (root / "trainannot/0.png").unlink()
-    data.prepare("camvid", root, out, overwrite=True)
+    datasets.prepare("camvid", root, out, overwrite=True)
     assert len(data.PreparedSource(out, "train")) == 2
     with pytest.raises(FileExistsError, match="in exists and holds something else; choose another folder"):
-        data.prepare("camvid", root, root, overwrite=True)
+        datasets.prepare("camvid", root, root, overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 _SLOW = """
 import sys, time
-from smoothjax.data import builders, prepare
+from smoothjax.datasets import builders, prepare
 
 class Slow(builders.Camvid):
     def plan(self, tree):
@@ -80,18 +80,18 @@ def test_killed_and_started_again(tmp_path, killed):
 
     def another():
         with pytest.raises(OSError, match=r"out\.incomplete is in use: another run is preparing this data set"):
-            data.prepare("camvid", root, out)
+            datasets.prepare("camvid", root, out)
 
     killed(root, out, check=another)
     assert not out.exists()
     assert list((tmp_path / "out.incomplete/data").iterdir()), "it was in the middle of writing"
     with pytest.raises(FileNotFoundError, match=r"in .*out \(its preparation still runs, or was interrupted: start it"):
         data.PreparedSource(out, "train")
-    data.prepare("camvid", root, out)
+    datasets.prepare("camvid", root, out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
     source = data.PreparedSource(out, "train")
     assert len(source) == 70
-    data.check_source(source)
+    datasets.check_source(source)
     # Once more over what is there: the old one stays.
     killed(root, out)
     assert len(data.PreparedSource(out, "train")) == 70
@@ -99,11 +99,11 @@ def test_killed_and_started_again(tmp_path, killed):
 
 def test_killed_between_the_two_renamings(tmp_path):
     root, out = _streets(tmp_path / "in"), tmp_path / "out"
-    data.prepare("camvid", root, out)
+    datasets.prepare("camvid", root, out)
     (tmp_path / "out.incomplete/data").mkdir(parents=True)
     out.rename(tmp_path / "out.incomplete/old")
     with pytest.raises(FileExistsError, match="holds a prepared data set already"):
-        data.prepare("camvid", root, out)
+        datasets.prepare("camvid", root, out)
     assert len(data.PreparedSource(out, "train")) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
@@ -112,7 +112,7 @@ def test_killed_between_the_two_renamings(tmp_path):
 def test_interrupted_between_the_two_renamings(tmp_path, monkeypatch, often):
     """The old data set is put back: at once, or by the next run if that is interrupted as well."""
     root, out = _streets(tmp_path / "in"), tmp_path / "out"
-    data.prepare("camvid", root, out)
+    datasets.prepare("camvid", root, out)
     rename, calls = Path.rename, []
 
     def interrupt(path, target):
@@ -124,11 +124,11 @@ def test_interrupted_between_the_two_renamings(tmp_path, monkeypatch, often):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            data.prepare("camvid", root, out, overwrite=True)
+            datasets.prepare("camvid", root, out, overwrite=True)
     assert calls == ["out", "data", "old"]
     assert out.exists() == (often == 1)
     with pytest.raises(FileExistsError, match="holds a prepared data set already"):
-        data.prepare("camvid", root, out)
+        datasets.prepare("camvid", root, out)
     assert len(data.PreparedSource(out, "train")) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
@@ -138,7 +138,7 @@ def test_a_link_stays(tmp_path):
     root, link, target = _streets(tmp_path / "in"), tmp_path / "link", tmp_path / "far/away"
     link.symlink_to(target)
     for overwrite in (False, True):
-        data.prepare("camvid", root, link, overwrite=overwrite)
+        datasets.prepare("camvid", root, link, overwrite=overwrite)
         assert link.is_symlink()
         assert not target.is_symlink()
         assert len(data.PreparedSource(target, "train")) == 3
@@ -151,14 +151,14 @@ def test_places_that_cannot_be_made_anew(tmp_path, monkeypatch, out):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ValueError, match=rf"the folder of the result is '{out}', the .*; name a new folder"):
-        data.prepare("camvid", root, out)
+        datasets.prepare("camvid", root, out)
 
 
 def test_links_in_a_circle(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises((ValueError, OSError), match="a"):
-        data.prepare("camvid", _streets(tmp_path / "in"), tmp_path / "a")
+        datasets.prepare("camvid", _streets(tmp_path / "in"), tmp_path / "a")
 
 
 def test_interrupted_by_hand(tmp_path):
@@ -179,5 +179,5 @@ def test_interrupted_by_hand(tmp_path):
 
     root = _streets(tmp_path / "in")
     with pytest.raises(KeyboardInterrupt):
-        data.prepare(Interrupted(), root, tmp_path / "out")
+        datasets.prepare(Interrupted(), root, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

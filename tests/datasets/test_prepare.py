@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smoothjax import data
-from smoothjax.data import builders
-from tests.data.archives import decoded, jpeg, labels, pixels, png, stored
+from smoothjax import data, datasets
+from smoothjax.datasets import builders
+from tests.datasets.archives import decoded, jpeg, labels, pixels, png, stored
 
 _CLASSES = data.Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)))
 
@@ -45,7 +45,7 @@ class _Given(builders.Builder):
 
 def _prepare(tmp_path, *contents, **options) -> Any:
     builder = _Given(tuple((f"{i:03d}", content) for i, content in enumerate(contents)), **options)
-    return data.prepare(builder, tmp_path, tmp_path / "out")
+    return datasets.prepare(builder, tmp_path, tmp_path / "out")
 
 
 def _exif(orientation):
@@ -135,8 +135,8 @@ def test_tfds_writes_and_reads_it_without_tensorflow(tmp_path, monkeypatch):
 
 def test_order_and_shards(tmp_path, monkeypatch):
     """More examples than are encoded, written or kept in a file together."""
-    monkeypatch.setattr("smoothjax.data._records._PER_SHARD", 40)
-    monkeypatch.setattr("smoothjax.data._records._BATCH", 7)
+    monkeypatch.setattr("smoothjax.datasets._records._PER_SHARD", 40)
+    monkeypatch.setattr("smoothjax.datasets._records._BATCH", 7)
     images = [png(np.full((2, 2, 3), i, np.uint8)) for i in range(90)]
     _prepare(tmp_path, *images, splits=("train", "val"))
     assert len(list((tmp_path / "out").glob("*.array_record*"))) == 6
@@ -171,33 +171,33 @@ def test_a_builder_that_fails_is_told_with_the_name(tmp_path):
             return builders.Mask(f"mask of {name}", lambda: {}["nothing"])
 
     with pytest.raises(data.InvalidDataError, match="mask of a: KeyError: 'nothing'"):
-        data.prepare(Broken((("a", png(_PIXELS)),)), tmp_path, tmp_path / "out")
+        datasets.prepare(Broken((("a", png(_PIXELS)),)), tmp_path, tmp_path / "out")
 
 
 def test_nothing_to_prepare(tmp_path):
     with pytest.raises(data.InvalidDataError, match="split train is empty"):
-        data.prepare(_Given(()), tmp_path, tmp_path / "out")
+        datasets.prepare(_Given(()), tmp_path, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="not what given is prepared from"):
-        data.prepare(_Given((("a", b""),), splits=()), tmp_path, tmp_path / "data/out")
+        datasets.prepare(_Given((("a", b""),), splits=()), tmp_path, tmp_path / "data/out")
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_names_and_options(tmp_path):
     with pytest.raises(ValueError, match="unknown data set 'cityscape': did you mean 'cityscapes'"):
-        data.prepare("cityscape", tmp_path)
+        datasets.prepare("cityscape", tmp_path)
     with pytest.raises(ValueError, match=r"unknown data set 'xyz': choose one of voc2012, cityscapes"):
-        data.prepare("xyz", tmp_path)
+        datasets.prepare("xyz", tmp_path)
     with pytest.raises(ValueError, match="unknown option 'mask' of folder: did you mean 'masks'"):
-        data.prepare("folder", tmp_path, mask="masks")
+        datasets.prepare("folder", tmp_path, mask="masks")
     with pytest.raises(ValueError, match="unknown option 'seed' of camvid: it has none"):
-        data.prepare("camvid", tmp_path, seed=1)
+        datasets.prepare("camvid", tmp_path, seed=1)
     with pytest.raises(ValueError, match="options masks go into the builder"):
-        data.prepare(builders.Folder(), tmp_path, masks="masks")
+        datasets.prepare(builders.Folder(), tmp_path, masks="masks")
 
 
 def test_archives_that_are_none(tmp_path):
     for name in ("CamVid.zip", "other.zip"):
         (tmp_path / name).write_bytes(b"an error page")
     with pytest.raises(ValueError, match=r"CamVid\.zip: cannot be opened as an archive, zip or tar .*; download it"):
-        data.prepare("camvid", tmp_path, tmp_path / "out")
+        datasets.prepare("camvid", tmp_path, tmp_path / "out")
     assert Path(tmp_path / "other.zip").exists()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from smoothjax import data
-from tests.data.archives import jpeg, labels, pixels, png, unpack
+from smoothjax import data, datasets
+from tests.datasets.archives import jpeg, labels, pixels, png, unpack
 
 _LABELS = [labels(0, [0, 0, 1, 255]), labels(1, [0, 2], (20, 10)), np.full((4, 4), 255, np.uint8)]
 
@@ -22,12 +22,12 @@ def folder(tmp_path_factory):
 def source(request, folder):
     if request.param == "read":
         return data.FolderSource(folder, "train")
-    data.prepare("folder", folder, folder.parent / "out")
+    datasets.prepare("folder", folder, folder.parent / "out")
     return data.PreparedSource(folder.parent / "out", "train")
 
 
 def test_counts(source):
-    counts = data.count_labels(source)
+    counts = datasets.count_labels(source)
     everything = np.concatenate([label.ravel() for label in _LABELS])
     assert counts.pixels.tolist() == [int((everything == label).sum()) for label in range(4)]
     assert counts.ignored == int((everything == 255).sum())
@@ -37,12 +37,12 @@ def test_counts(source):
 
 def test_weights(source):
     """By hand: the number of pixels over that of all pixels of the images with the class."""
-    counts = data.count_labels(source)
+    counts = datasets.count_labels(source)
     frequencies = counts.pixels[:3] / [12 * 16 + 20 * 10, 12 * 16, 20 * 10]
-    weights = data.median_frequency_weights(counts)
+    weights = datasets.median_frequency_weights(counts)
     np.testing.assert_allclose(weights[:3], np.median(frequencies) / frequencies)
     assert weights[3] == 0
-    assert not data.median_frequency_weights(data.LabelCounts.none(3)).any()
+    assert not datasets.median_frequency_weights(data.LabelCounts.none(3)).any()
 
 
 def test_bad_data_is_told_in_full(tmp_path):
@@ -51,20 +51,20 @@ def test_bad_data_is_told_in_full(tmp_path):
         files |= {f"train/images/{name}.png": png(pixels(0)), f"train/labels/{name}.png": png(labels(0, [0, 9]))}
     source = data.FolderSource(unpack(tmp_path, files), "train", data.Classes(("a",), ((0, 0, 0),)))
     with pytest.raises(data.InvalidDataError, match="2 of 2 examples cannot be used"):
-        data.count_labels(source)
+        datasets.count_labels(source)
 
 
 def test_description(source):
-    lines = data.describe({"train": source, "again": source}).splitlines()
+    lines = datasets.describe({"train": source, "again": source}).splitlines()
     assert lines[1].split() == ["train", "3", "4", "..", "20", "x", "4", "..", "16", "3", "17.9", "%"]
     table = [line.split() for line in lines[4:9]]
     assert table[0] == ["class", "colour", "train", "%", "images", "again", "%", "images", "weight"]
-    pixels_of_a = data.count_labels(source).pixels
+    pixels_of_a = datasets.count_labels(source).pixels
     share = f"{100 * pixels_of_a[0] / pixels_of_a.sum():.2f}"
     assert table[1][:7] == ["0", "a", "#000000", share, "2", share, "2"]
     assert table[4][-1] == "-"
     assert "median frequency balancing on train" in lines[-3]
-    weights = data.median_frequency_weights(data.count_labels(source))
+    weights = datasets.median_frequency_weights(datasets.count_labels(source))
     np.testing.assert_allclose([float(weight) for weight in lines[-1].split()], weights, rtol=1e-3)
 
 
@@ -104,14 +104,14 @@ class _Own:
 )
 def test_no_label_is_lost_in_silence(change, message):
     with pytest.raises(data.InvalidDataError, match=f"1 of 2 examples cannot be used:\n{message}"):
-        data.count_labels(_Own(change))
+        datasets.count_labels(_Own(change))
 
 
 def test_nothing_to_describe(tmp_path):
     empty = _Own(None, length=0)
     with pytest.raises(ValueError, match="splits must hold at least one split, got none"):
-        data.describe({})
+        datasets.describe({})
     with pytest.raises(ValueError, match="split 'val' has no examples; leave it out"):
-        data.describe({"train": _Own(lambda record: record), "val": empty})
+        datasets.describe({"train": _Own(lambda record: record), "val": empty})
     with pytest.raises(ValueError, match="source has no examples"):
-        data.draw_grid(empty, tmp_path / "grid.png")
+        datasets.draw_grid(empty, tmp_path / "grid.png")

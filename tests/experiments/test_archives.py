@@ -11,7 +11,7 @@ import pytest
 from experiments.pixel_dcn import presets as pixel_dcn
 from experiments.segmentation import presets as segmentation
 from experiments.vae import presets as vae
-from tests.data.archives import jpeg, labels, pixels, png, unpack, zipped
+from tests.datasets.archives import jpeg, labels, pixels, png, unpack, zipped
 from tests.experiments.command_line import ROOT, run
 
 _SIZE = (40, 48)

@@ -20,8 +20,8 @@ from experiments.segmentation.config import Config, DataConfig
 from experiments.tables.facts import with_options
 from experiments.vae.config import Config as Faces
 from experiments.vae.config import DataConfig as FacesData
-from smoothjax import data
-from tests.data.archives import jpeg, pixels, unpack, zipped
+from smoothjax import data, datasets
+from tests.datasets.archives import jpeg, pixels, unpack, zipped
 from tests.experiments.test_common import SHORT, Mean
 
 
@@ -174,13 +174,13 @@ def test_faces_are_known_in_a_zip_file(tmp_path, monkeypatch):
 def test_a_folder_that_has_been_prepared_since_is_the_same(tmp_path):
     """Prepared, its files have other sizes; names and classes are the same."""
     root = _folder(tmp_path / "raw")
-    data.prepare("folder", root, tmp_path / "prepared")
+    datasets.prepare("folder", root, tmp_path / "prepared")
     at = lambda place: _study("segmentation").describe_data(Config(data=DataConfig(name="folder", root=place)))
     describe_run(tmp_path / "run", Config(), described=at(root))
     check_data(tmp_path / "run", at(tmp_path / "prepared"))
     other = _folder(tmp_path / "other")
     Image.new("L", (16, 16)).save(other / "val/labels/0.png")
-    data.prepare("folder", other, tmp_path / "prepared-other")
+    datasets.prepare("folder", other, tmp_path / "prepared-other")
     describe_run(tmp_path / "second", Config(), described=at(tmp_path / "prepared"))
     with pytest.raises(ValueError, match=r"splits\.val\.records_sha256"):
         check_data(tmp_path / "second", at(tmp_path / "prepared-other"))
@@ -198,7 +198,7 @@ def test_the_training_split_of_voc_is_kept(tmp_path):
             (base / folder).mkdir()
             for name in "123"[: 2 + (folder != "SegmentationClass")]:
                 Image.fromarray(masks).save(base / folder / f"{name}.png")
-        data.prepare("voc2012", tmp_path / place, tmp_path / f"prepared-{place}")
+        datasets.prepare("voc2012", tmp_path / place, tmp_path / f"prepared-{place}")
     at = lambda place: _study("segmentation").describe_data(
         Config(data=DataConfig(name="voc2012", root=tmp_path / f"prepared-{place}"))
     )

@@ -18,8 +18,8 @@ from experiments.vae.figures import draw_strips, grid, pairs
 from experiments.vae.presets import PRESETS
 from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_out_batches, open_source
 from experiments.vae.study import STUDY
-from smoothjax import data, models, nn
-from tests.data.archives import jpeg, pixels, png, unpack, zipped
+from smoothjax import data, datasets, models, nn
+from tests.datasets.archives import jpeg, pixels, png, unpack, zipped
 from tests.experiments.made_runs import assert_survives_its_file
 
 METHODS = get_args(Method)
@@ -32,7 +32,7 @@ def test_a_prepared_celeba_gives_the_same_faces(tmp_path, monkeypatch):
     zipped(tmp_path / "in/img_align_celeba.zip", files)
     lines = "\n".join(f"{i:06d}.jpg {i // 2}" for i in range(6))
     (tmp_path / "in/list_eval_partition.txt").write_text(lines)
-    data.prepare("celeba", tmp_path / "in")
+    datasets.prepare("celeba", tmp_path / "in")
     for split in ("train", "val", "test"):
         sources = [
             open_source(DataConfig(name="celeba", root=root), split)
@@ -48,7 +48,7 @@ def test_a_prepared_celeba_gives_the_same_faces(tmp_path, monkeypatch):
 
 def test_another_prepared_data_set_is_refused(tmp_path):
     unpack(tmp_path / "in", {"images/a.png": png(pixels(0)), "labels/a.png": png(pixels(0)[..., 0] // 128)})
-    data.prepare("folder", tmp_path / "in", tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", tmp_path / "in", tmp_path / "out", val_fraction=0)
     with pytest.raises(ValueError, match="out is a prepared data set, but not celeba"):
         open_source(DataConfig(name="celeba", root=tmp_path / "out"), "train")
 

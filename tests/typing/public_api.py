@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from smoothjax import analysis, data, metrics, models, nn, ops, training, weights
+from smoothjax import analysis, data, datasets, metrics, models, nn, ops, training, weights
 
 
 def of_ops(x: jax.Array, kernel: jax.Array, kernels: list[jax.Array]) -> list[jax.Array]:
@@ -92,10 +92,10 @@ def of_data(root: Path) -> data.Classes:
     assert next(batches)["image"].shape == (2, 97, 97, 3)
     for batch in data.evaluation_batches(sources[1], batch_size=2, mean=data.IMAGENET_MEAN, std=data.IMAGENET_STD):
         assert batch["label"].dtype == np.int32
-    data.draw_grid(sources[0], root / "grid.png", images=4)
+    datasets.draw_grid(sources[0], root / "grid.png", images=4)
     picture = data.overlay(record["image"], record["label"], sources[0].classes)
     assert picture.shape == record["image"].shape
-    weights_of_classes = data.median_frequency_weights(data.count_labels(sources[0]))
+    weights_of_classes = datasets.median_frequency_weights(datasets.count_labels(sources[0]))
     assert len(weights_of_classes) == len(sources[0].classes.names)
     return sources[0].classes
 

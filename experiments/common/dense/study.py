@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import data, training
+from smoothjax import data, datasets, training
 
 from ..config import fill_devices
 from ..identity import describe_weights
@@ -97,7 +97,7 @@ class DenseStudy(Study[C]):
             for split in (source, validation):
                 # Drawn images need no check, and prepared ones have been checked.
                 if isinstance(split, data.FolderSource):
-                    data.check_source(split, progress=progress)
+                    datasets.check_source(split, progress=progress)
         iterator = data.train_iterator(
             self.view(config, source),
             augmentation=self.augmentation(config),

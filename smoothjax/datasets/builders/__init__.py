@@ -1,6 +1,6 @@
 """Builders: how each data set is read from the archives that its authors distribute.
 
-A builder is a frozen dataclass whose fields are the options of the preparation, see `smoothjax.data.prepare`.
+A builder is a frozen dataclass whose fields are the options of the preparation, see `smoothjax.datasets.prepare`.
 `BUILDERS` holds all of them by the name of the data set.
 """
 

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._classes import IGNORE_LABEL
-from .._files import IMAGE_SUFFIXES
-from .._presets import CAMVID
+from ...data import CAMVID, IGNORE_LABEL, IMAGE_SUFFIXES
 from ._plan import (
     MASK_SUFFIXES,
     Builder,

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._classes import Classes
+from ...data import Classes
 from ._plan import Builder, Example, Expected, Plan, read_lines, wrong_folder
 from ._tree import File, SourceTree, join
 

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._classes import IGNORE_LABEL
-from .._presets import CITYSCAPES
+from ...data import CITYSCAPES, IGNORE_LABEL
 from ._plan import Builder, Example, Expected, Plan, relabelled, wrong_folder
 from ._tree import File, SourceTree, join
 

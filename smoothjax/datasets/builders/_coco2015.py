@@ -9,8 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from .._classes import IGNORE_LABEL
-from .._presets import COCO
+from ...data import COCO, IGNORE_LABEL
 from ._plan import Builder, Example, Expected, Mask, Plan, wrong_folder
 from ._tree import File, SourceTree, join
 

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from .._classes import CLASS_FILES, IGNORE_LABEL, Classes, default_colors, load_classes
-from .._files import IMAGE_SUFFIXES, decode_mask_and_palette
+from ...data import (
+    CLASS_FILES,
+    IGNORE_LABEL,
+    IMAGE_SUFFIXES,
+    Classes,
+    decode_mask_and_palette,
+    default_colors,
+    load_classes,
+)
 from ._plan import (
     MASK_SUFFIXES,
     Builder,

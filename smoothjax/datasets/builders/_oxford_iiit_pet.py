@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from .._classes import IGNORE_LABEL, Classes
+from ...data import IGNORE_LABEL, Classes
 from ._download import Download
 from ._plan import Builder, Example, Expected, Plan, read_lines, relabelled, stems, wrong_folder
 from ._split import divide

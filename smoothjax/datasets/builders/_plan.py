@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._classes import Classes
-from .._files import decode_mask
+from ...data import Classes, decode_mask
 from ._download import Download
 from ._tree import File, SourceTree, join
 

@@ -25,7 +25,7 @@ def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: in
       ValueError: the shares are negative, or leave nothing to train.
 
     Example:
-      >>> from smoothjax.data.builders import File
+      >>> from smoothjax.datasets.builders import File
       >>> examples = [Example(str(i), File("", bytes)) for i in range(20)]
       >>> {split: len(part) for split, part in divide(examples, {"val": 0.1}, seed=0).items()}
       {'train': 18, 'val': 2}

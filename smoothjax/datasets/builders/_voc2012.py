@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._presets import VOC2012
+from ...data import VOC2012
 from ._plan import Builder, Example, Expected, Mask, Plan, mask_of, read_lines, stems, wrong_folder
 from ._tree import File, SourceTree, join
 

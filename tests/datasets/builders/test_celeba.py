@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from smoothjax import data
-from tests.data.archives import assert_holds, jpeg, pixels, stored, unpack, zipped
+from smoothjax import data, datasets
+from tests.datasets.archives import assert_holds, jpeg, pixels, stored, unpack, zipped
 
 _IMAGES = {f"{i:06d}": jpeg(pixels(i, (22, 18))) for i in range(1, 6)}
 _SPLITS = {"train": ["000001", "000002", "000005"], "val": ["000003"], "test": ["000004"]}
@@ -30,7 +30,7 @@ def test_zip_with_attributes(tmp_path, capsys):
     root = unpack(tmp_path / "in", {"Eval/list_eval_partition.txt": _PARTITION})
     unpack(root, {"Anno/list_attr_celeba.txt": _ATTRIBUTES.encode()})
     zipped(root / "Img/img_align_celeba.zip", _files("img_align_celeba"))
-    data.prepare("celeba", root, tmp_path / "out")
+    datasets.prepare("celeba", root, tmp_path / "out")
     _assert_all(tmp_path / "out")
     source = data.PreparedSource(tmp_path / "out", "train")
     assert source.attributes == _NAMES
@@ -41,7 +41,7 @@ def test_zip_with_attributes(tmp_path, capsys):
 
 def test_folder_without_attributes(tmp_path):
     root = unpack(tmp_path / "in", {**_files("img_align_celeba"), "list_eval_partition.txt": _PARTITION})
-    data.prepare("celeba", root, tmp_path / "out")
+    datasets.prepare("celeba", root, tmp_path / "out")
     _assert_all(tmp_path / "out")
     assert data.PreparedSource(tmp_path / "out", "val").attributes == ()
     # There are no label maps to store.
@@ -57,7 +57,7 @@ def test_tables_of_kaggle(tmp_path):
         "list_eval_partition.csv": "\r\n".join(lines).encode(),
         "list_attr_celeba.csv": "\n".join(table).encode(),
     }
-    data.prepare("celeba", zipped(tmp_path / "archive.zip", files), tmp_path / "out")
+    datasets.prepare("celeba", zipped(tmp_path / "archive.zip", files), tmp_path / "out")
     _assert_all(tmp_path / "out")
     source = data.PreparedSource(tmp_path / "out", "test")
     np.testing.assert_array_equal(source[0]["attributes"], _VALUES["000004"])
@@ -71,7 +71,7 @@ def test_what_is_wrong(tmp_path):
     root = unpack(tmp_path / "in", {**files, "list_eval_partition.txt": partition})
     unpack(root, {"list_attr_celeba.txt": attributes.encode()})
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("celeba", root, tmp_path / "out")
+        datasets.prepare("celeba", root, tmp_path / "out")
     report = str(caught.value)
     for part in (
         "000002.jpg: cannot be read as an image (not of a kind that Pillow knows)",
@@ -87,7 +87,7 @@ def test_what_is_wrong(tmp_path):
 def test_another_folder(tmp_path):
     root = unpack(tmp_path / "in", _files("img_align_celeba"))
     with pytest.raises(FileNotFoundError, match=r"img_align_celeba/000001\.jpg +found\n +list_eval_\S+ .* MISSING\n"):
-        data.prepare("celeba", root, tmp_path / "out")
+        datasets.prepare("celeba", root, tmp_path / "out")
 
 
 def test_the_real_faces(shared_data, tmp_path):
@@ -95,7 +95,7 @@ def test_the_real_faces(shared_data, tmp_path):
     archive = shared_data("celeba_10k/img_align_celeba.zip")
     root = unpack(tmp_path / "in", {"list_eval_partition.txt": b"".join(_PARTITION.splitlines(True)[:4])})
     (root / "img_align_celeba.zip").symlink_to(archive)
-    data.prepare("celeba", root, tmp_path / "out")
+    datasets.prepare("celeba", root, tmp_path / "out")
     record = data.PreparedSource(tmp_path / "out", "test")[0]
     assert record["image"].shape == (109, 89, 3)
     face = data.CelebASource(root, "test")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from smoothjax import data
-from smoothjax.data.builders import Cityscapes
-from tests.data.archives import assert_holds, below, labels, pixels, png, unpack, zipped
+from smoothjax import data, datasets
+from smoothjax.datasets.builders import Cityscapes
+from tests.datasets.archives import assert_holds, below, labels, pixels, png, unpack, zipped
 
 # What the authors' table says: every id that counts, with its name. The plates, -1, are 255 in a file of bytes.
 _NAMES = {
@@ -64,7 +64,7 @@ def test_the_published_numbers_of_classes():
 
 
 def test_fine(tmp_path, capsys):
-    data.prepare("cityscapes", unpack(tmp_path / "in", _FILES), tmp_path / "out")
+    datasets.prepare("cityscapes", unpack(tmp_path / "in", _FILES), tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "val", "test")
     for split in ("train", "val"):
         assert_holds(tmp_path / "out", split, _PHOTOGRAPHS, _expected(split, _FINE))
@@ -80,7 +80,7 @@ def test_coarse_from_archives(tmp_path):
     zipped(root / "leftImg8bit_trainextra.zip", extra)
     zipped(root / "gtFine_trainvaltest.zip", below(_FILES, "gtFine"))
     zipped(root / "gtCoarse.zip", below(_FILES, "gtCoarse"))
-    data.prepare(Cityscapes(coarse=True), root, tmp_path / "out")
+    datasets.prepare(Cityscapes(coarse=True), root, tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "val", "test", "train_coarse", "train_extra")
     assert_holds(tmp_path / "out", "train", _PHOTOGRAPHS, _expected("train", _FINE))
     assert_holds(tmp_path / "out", "train_coarse", _PHOTOGRAPHS, _expected("train", _COARSE))
@@ -92,7 +92,7 @@ def test_train_ids(tmp_path):
     files = {**below(_FILES, "leftImg8bit"), **_masks("gtFine", "val", _FINE)}
     files |= _masks("gtFine", "train", _FINE, "labelTrainIds", _train_ids)
     files |= _masks("gtFine", "val", _COARSE, "labelTrainIds", _train_ids)
-    data.prepare("cityscapes", unpack(tmp_path / "in", files), tmp_path / "out")
+    datasets.prepare("cityscapes", unpack(tmp_path / "in", files), tmp_path / "out")
     for split in ("train", "val"):
         assert_holds(tmp_path / "out", split, _PHOTOGRAPHS, _expected(split, _FINE))
 
@@ -101,7 +101,7 @@ def test_published_masks_of_test(tmp_path):
     """They exist, and label only what does not count."""
     blind = {name: np.full((12, 16), 3, np.uint8) for name in _SPLITS["test"]}
     files = {**_FILES, **_masks("gtFine", "test", blind)}
-    data.prepare("cityscapes", unpack(tmp_path / "in", files), tmp_path / "out")
+    datasets.prepare("cityscapes", unpack(tmp_path / "in", files), tmp_path / "out")
     assert_holds(tmp_path / "out", "test", _PHOTOGRAPHS, dict.fromkeys(_SPLITS["test"]))
 
 
@@ -111,7 +111,7 @@ def test_what_is_wrong(tmp_path):
     next(root.glob("leftImg8bit/val/lindau/*")).unlink()
     next(root.glob("gtFine/train/zurich/*labelIds.png")).write_bytes(png(labels(0, [7, 34, 200])))
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("cityscapes", root, tmp_path / "out")
+        datasets.prepare("cityscapes", root, tmp_path / "out")
     report = str(caught.value)
     assert "aachen_000000_000019_leftImg8bit.png: no mask" in report
     assert "lindau_000000_000019_gtFine_labelIds.png: no image" in report
@@ -122,4 +122,4 @@ def test_what_is_wrong(tmp_path):
 
 def test_another_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gtFine/\{train,val\}/CITY\S+ +MISSING\n"):
-        data.prepare("cityscapes", unpack(tmp_path / "in", below(_FILES, "leftImg8bit")), tmp_path / "out")
+        datasets.prepare("cityscapes", unpack(tmp_path / "in", below(_FILES, "leftImg8bit")), tmp_path / "out")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coder
 
-from smoothjax import data
-from smoothjax.data.builders import Coco2015
-from tests.data.archives import assert_holds, below, jpeg, pixels, unpack, zipped
+from smoothjax import data, datasets
+from smoothjax.datasets.builders import Coco2015
+from tests.datasets.archives import assert_holds, below, jpeg, pixels, unpack, zipped
 
 _SIZE = (12, 16)
 # Ids of MS-COCO have gaps: there is no 12, and stop sign is 13.
@@ -72,7 +72,7 @@ def _files(year, instances, images):
 def _prepared(tmp_path, *objects, **options):
     """The label map of one image with these objects."""
     files = _files(2017, _Instances().image("1.jpg", *objects, **options), {"1": jpeg(pixels(0))})
-    data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out", overwrite=True)
+    datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out", overwrite=True)
     return data.PreparedSource(tmp_path / "out", "train")[0]["label"]
 
 
@@ -127,7 +127,7 @@ def test_layout_of_2014(tmp_path):
     annotations = {"instances_train2014": train.json(), "instances_val2014": val.json(), "captions_val2014": b"{}"}
     files = {f"annotations/{name}.json": content for name, content in annotations.items()}
     zipped(root / "annotations_trainval2014.zip", files)
-    data.prepare("coco2015", root, tmp_path / "out")
+    datasets.prepare("coco2015", root, tmp_path / "out")
     expected = np.zeros(_SIZE, np.uint8)
     expected[:2, :2] = 1
     held = {"COCO_train2014_000000000003": np.zeros(_SIZE), "COCO_train2014_000000000009": expected}
@@ -146,11 +146,11 @@ def test_two_years_need_a_choice(tmp_path, capsys):
     files = {f"images/{path}" if path.startswith("train") else path: content for path, content in files.items()}
     root = unpack(tmp_path / "in", files)
     with pytest.raises(ValueError, match="holds MS-COCO of 2014, 2017; choose one with --year"):
-        data.prepare("coco2015", root, tmp_path / "out")
-    data.prepare(Coco2015(year=2017), root, tmp_path / "out")
+        datasets.prepare("coco2015", root, tmp_path / "out")
+    datasets.prepare(Coco2015(year=2017), root, tmp_path / "out")
     assert data.PreparedSource(tmp_path / "out", "train").name(0) == "1"
     assert "published one 118,287" in capsys.readouterr().err
-    data.prepare("coco2015", root, tmp_path / "2014", year=2014)
+    datasets.prepare("coco2015", root, tmp_path / "2014", year=2014)
     assert "published one 82,783" in capsys.readouterr().err
 
 
@@ -162,7 +162,7 @@ def test_what_is_wrong(tmp_path):
     content.annotations.append({"id": 99, "image_id": 7, "category_id": 1, "segmentation": []})
     images = {name: jpeg(pixels(0)) for name in ("odd", "kind", "mask", "size")}
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("coco2015", unpack(tmp_path / "in", _files(2017, content, images)), tmp_path / "out")
+        datasets.prepare("coco2015", unpack(tmp_path / "in", _files(2017, content, images)), tmp_path / "out")
     report = str(caught.value)
     for part in (
         "image odd.jpg: annotation 0 cannot be drawn (ValueError: a polygon has an odd number of coordinates)",
@@ -179,7 +179,7 @@ def test_what_is_wrong(tmp_path):
 def test_damaged_annotations(tmp_path, content):
     files = {**_files(2017, _Instances(), {"1": b""}), "annotations/instances_train2017.json": content}
     with pytest.raises(ValueError, match=r"instances_train2017\.json: not the instance annotations of MS-COCO"):
-        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+        datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
 
 
 def test_another_kind_of_category(tmp_path):
@@ -187,18 +187,18 @@ def test_another_kind_of_category(tmp_path):
     files = _files(2017, content, {"1": jpeg(pixels(0))})
     files["annotations/instances_train2017.json"] = content.json().replace(b"person", b"unicorn")
     with pytest.raises(data.InvalidDataError, match="category 'unicorn' is none of the 80"):
-        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+        datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
 
 
 def test_another_folder(tmp_path):
     files = below(_files(2017, _Instances(), {"1": b""}), "train2017")
     with pytest.raises(FileNotFoundError, match=r"annotations/instances_train2014\.json.* MISSING\n"):
-        data.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+        datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
 
 
 def test_years(tmp_path):
     with pytest.raises(ValueError, match="year must be one of 2014, 2015, 2017, got 2016"):
-        data.prepare("coco2015", tmp_path, year=2016)
+        datasets.prepare("coco2015", tmp_path, year=2016)
     unpack(tmp_path / "in", {"annotations/instances_val2017.json": b"{}", "val2017/1.jpg": b""})
     with pytest.raises(FileNotFoundError, match=r"in holds MS-COCO of 2017, not of 2014; choose another --year"):
-        data.prepare("coco2015", tmp_path / "in", tmp_path / "out", year=2014)
+        datasets.prepare("coco2015", tmp_path / "in", tmp_path / "out", year=2014)

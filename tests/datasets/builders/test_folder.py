@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smoothjax import data
-from smoothjax.data.builders import Folder
-from tests.data.archives import assert_holds, labels, pixels, png, unpack, zipped
-from tests.data.builders.streets import CLASSES as _CLASSES
-from tests.data.builders.streets import IMAGES as _IMAGES
-from tests.data.builders.streets import LABELS as _LABELS
-from tests.data.builders.streets import NAMES as _NAMES
-from tests.data.builders.streets import files as _files
-from tests.data.builders.streets import names as _names
+from smoothjax import data, datasets
+from smoothjax.datasets.builders import Folder
+from tests.datasets.archives import assert_holds, labels, pixels, png, unpack, zipped
+from tests.datasets.builders.streets import CLASSES as _CLASSES
+from tests.datasets.builders.streets import IMAGES as _IMAGES
+from tests.datasets.builders.streets import LABELS as _LABELS
+from tests.datasets.builders.streets import NAMES as _NAMES
+from tests.datasets.builders.streets import files as _files
+from tests.datasets.builders.streets import names as _names
 
 
 def test_a_share_by_chance_is_the_same_for_ever(tmp_path):
     root = unpack(tmp_path / "in", {**_files(), "classes.yaml": _CLASSES})
-    data.prepare("folder", root, tmp_path / "out", val_fraction=0.2, test_fraction=0.1)
+    datasets.prepare("folder", root, tmp_path / "out", val_fraction=0.2, test_fraction=0.1)
     assert data.prepared_splits(tmp_path / "out") == ("train", "val", "test")
     held = {split: _names(tmp_path / "out", split) for split in ("train", "val", "test")}
     assert [len(names) for names in held.values()] == [14, 4, 2]
@@ -25,38 +25,38 @@ def test_a_share_by_chance_is_the_same_for_ever(tmp_path):
     for split, names in held.items():
         assert_holds(tmp_path / "out", split, _IMAGES, {name: _LABELS[name] for name in sorted(names)})
     assert held["val"] == ["street 04", "street 06", "street 08", "street 15"]
-    data.prepare("folder", root, tmp_path / "other", val_fraction=0.2, test_fraction=0.1, seed=1)
+    datasets.prepare("folder", root, tmp_path / "other", val_fraction=0.2, test_fraction=0.1, seed=1)
     assert _names(tmp_path / "other", "val") != held["val"]
     # One image less changes the choice of few others.
     (root / "images/street 05.jpg").unlink()
     (root / "labels/street 05.png").unlink()
-    data.prepare("folder", root, tmp_path / "less", val_fraction=0.2, test_fraction=0.1)
+    datasets.prepare("folder", root, tmp_path / "less", val_fraction=0.2, test_fraction=0.1)
     assert len({*_names(tmp_path / "less", "val")} - {*held["val"]}) <= 1
 
 
 def test_classes_of_the_file(tmp_path):
     root = unpack(tmp_path / "in", {**_files(), "classes.yaml": _CLASSES})
-    data.prepare("folder", root, tmp_path / "out")
+    datasets.prepare("folder", root, tmp_path / "out")
     source = data.PreparedSource(tmp_path / "out", "train")
     assert source.classes == data.Classes(("road", "car", "sky"), ((1, 2, 3), (4, 5, 6), (7, 8, 9)))
     (tmp_path / "others.json").write_text('["a", "b", "c", "d"]')
-    data.prepare(Folder(classes=tmp_path / "others.json"), root, tmp_path / "given")
+    datasets.prepare(Folder(classes=tmp_path / "others.json"), root, tmp_path / "given")
     assert data.PreparedSource(tmp_path / "given", "train").classes.names == ("a", "b", "c", "d")
 
 
 def test_an_archive(tmp_path):
     archive = zipped(tmp_path / "mine.zip", {**_files(), "classes.yaml": _CLASSES})
-    data.prepare("folder", archive, tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", archive, tmp_path / "out", val_fraction=0)
     assert_holds(tmp_path / "out", "train", _IMAGES, _LABELS)
     assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("road", "car", "sky")
     archive = zipped(tmp_path / "mine.zip", {**_files(), "classes.yaml": b"7"})
     with pytest.raises(ValueError, match=r"mine\.zip:classes\.yaml: expected a mapping or a list of classes, got int"):
-        data.prepare("folder", archive, tmp_path / "other")
+        datasets.prepare("folder", archive, tmp_path / "other")
 
 
 @pytest.mark.parametrize("palette", [True, False])
 def test_classes_found_in_the_masks(tmp_path, palette, capsys):
-    data.prepare("folder", unpack(tmp_path / "in", _files(palette=palette)), tmp_path / "out")
+    datasets.prepare("folder", unpack(tmp_path / "in", _files(palette=palette)), tmp_path / "out")
     classes = data.PreparedSource(tmp_path / "out", "train").classes
     assert classes == data.Classes(("class 0", "class 1", "class 2"), data.default_colors(3))
     assert "the masks hold labels up to 2, so there are 3 classes" in capsys.readouterr().err
@@ -66,7 +66,7 @@ def test_colours_of_the_palette(tmp_path):
     mask = Image.fromarray(np.array([[0, 2, 1]], np.uint8))
     mask.putpalette([10, 0, 0, 0, 20, 0, 0, 0, 30])
     files = {"images/a.png": png(pixels(0, (1, 3))), "labels/a.png": png(mask)}
-    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
     assert data.PreparedSource(tmp_path / "out", "train").classes.colors == ((10, 0, 0), (0, 20, 0), (0, 0, 30))
 
 
@@ -80,7 +80,7 @@ def test_splits_of_a_file(tmp_path, kind, capsys):
         texts = {"": "".join(form.format(name, split) for split, names in splits.items() for name in names)}
     path = tmp_path / "splits"
     unpack(tmp_path, {f"splits/{name}" if name else "splits": text.encode() for name, text in texts.items()})
-    data.prepare("folder", unpack(tmp_path / "in", _files()), tmp_path / "out", splits=path)
+    datasets.prepare("folder", unpack(tmp_path / "in", _files()), tmp_path / "out", splits=path)
     for split, names in splits.items():
         assert_holds(tmp_path / "out", split, _IMAGES, {name: _LABELS[name] for name in names})
     assert f"14 images are in no split of {path}: street 02, street 03" in capsys.readouterr().err
@@ -89,7 +89,7 @@ def test_splits_of_a_file(tmp_path, kind, capsys):
 def test_folders_inside_are_part_of_the_names(tmp_path):
     files = {f"images/{city}/1.png": png(pixels(i)) for i, city in enumerate("ab")}
     files |= {f"labels/{city}/1.png": png(_LABELS[_NAMES[0]]) for city in "ab"}
-    data.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
+    datasets.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
     assert _names(tmp_path / "out", "train") == ["a/1", "b/1"]
 
 
@@ -104,7 +104,7 @@ def test_what_is_wrong(tmp_path):
     (root / "images/street 03.jpg").write_bytes(b"text")
     (root / "labels/street 04.png").write_bytes(b"text")
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("folder", root, tmp_path / "out", splits=root / "splits.txt")
+        datasets.prepare("folder", root, tmp_path / "out", splits=root / "splits.txt")
     report = str(caught.value)
     for part in (
         "street 00.jpg: no mask of this name in",
@@ -134,36 +134,36 @@ def test_a_bad_file_of_splits(tmp_path, text, error, message):
     if text is not None:
         (tmp_path / "splits.txt").write_bytes(text.encode("latin-1"))
     with pytest.raises(error, match=message):
-        data.prepare("folder", root, tmp_path / "out", splits=tmp_path / "splits.txt")
+        datasets.prepare("folder", root, tmp_path / "out", splits=tmp_path / "splits.txt")
 
 
 def test_shares_that_leave_nothing(tmp_path):
     root = unpack(tmp_path / "in", _files())
     with pytest.raises(ValueError, match=r"leave something to train, got val 0\.5, test 0\.5"):
-        data.prepare("folder", root, tmp_path / "out", val_fraction=0.5, test_fraction=0.5)
+        datasets.prepare("folder", root, tmp_path / "out", val_fraction=0.5, test_fraction=0.5)
 
 
 def test_another_folder(tmp_path):
     root = unpack(tmp_path / "in", _files(masks="masks"))
     with pytest.raises(FileNotFoundError, match=r"images/NAME\.jpg +found\n +labels/NAME\.png +MISSING\n"):
-        data.prepare("folder", root, tmp_path / "out")
+        datasets.prepare("folder", root, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder or archive"):
-        data.prepare("folder", tmp_path / "nowhere", tmp_path / "out")
+        datasets.prepare("folder", tmp_path / "nowhere", tmp_path / "out")
 
 
 def test_empty_folders(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / "in" / name).mkdir(parents=True)
     with pytest.raises(data.InvalidDataError, match="split train is empty"):
-        data.prepare("folder", tmp_path / "in", tmp_path / "out")
+        datasets.prepare("folder", tmp_path / "in", tmp_path / "out")
 
 
 def test_too_few_images_to_divide(tmp_path, capsys):
     root = unpack(tmp_path / "in", _files(names=_NAMES[:2]))
-    data.prepare("folder", root, tmp_path / "out", val_fraction=0.5, test_fraction=0.4)
+    datasets.prepare("folder", root, tmp_path / "out", val_fraction=0.5, test_fraction=0.4)
     assert {split: len(_names(tmp_path / "out", split)) for split in ("train", "val")} == {"train": 1, "val": 1}
     assert "too few images to divide: without split test\n" in capsys.readouterr().err
-    data.prepare("folder", unpack(tmp_path / "one", _files(names=_NAMES[:1])), tmp_path / "of one")
+    datasets.prepare("folder", unpack(tmp_path / "one", _files(names=_NAMES[:1])), tmp_path / "of one")
     assert data.prepared_splits(tmp_path / "of one") == ("train",)
 
 
@@ -171,7 +171,7 @@ def test_paths_as_text(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     files = {f"in/{path}": content for path, content in _files().items()}
     unpack(tmp_path, {**files, "splits.txt": b"street 01 train\n", "names.json": b'["a", "b", "c"]'})
-    data.prepare("folder", "~/in", "~/out", splits="~/splits.txt", classes="~/names.json")
+    datasets.prepare("folder", "~/in", "~/out", splits="~/splits.txt", classes="~/names.json")
     assert _names(tmp_path / "out", "train") == ["street 01"]
     assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("a", "b", "c")
 
@@ -182,6 +182,6 @@ def test_everything_in_one_folder(tmp_path, archive):
     files = {f"download/photos/{path}": content for path, content in _files().items()}
     files["download/photos/classes.yaml"] = _CLASSES
     root = zipped(tmp_path / "in.zip", files) if archive else unpack(tmp_path / "in", files)
-    data.prepare("folder", root, tmp_path / "out")
+    datasets.prepare("folder", root, tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "val")
     assert data.PreparedSource(tmp_path / "out", "train").classes.names == ("road", "car", "sky")

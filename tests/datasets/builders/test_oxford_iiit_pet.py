@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from smoothjax import data
-from smoothjax.data.builders import Download, OxfordIIITPet
-from tests.data.archives import assert_holds, below, jpeg, labels, pixels, png, tarred, unpack
+from smoothjax import data, datasets
+from smoothjax.datasets.builders import Download, OxfordIIITPet
+from tests.datasets.archives import assert_holds, below, jpeg, labels, pixels, png, tarred, unpack
 
 _TRAINVAL = ("Abyssinian_100", "beagle_1", "pug_7", "Siamese_2")
 _TEST = ("Bengal_3", "boxer_4")
@@ -33,7 +33,7 @@ def _expected(names):
 
 
 def test_folders(tmp_path, capsys):
-    data.prepare("oxford_iiit_pet", unpack(tmp_path / "in", _FILES), tmp_path / "out")
+    datasets.prepare("oxford_iiit_pet", unpack(tmp_path / "in", _FILES), tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "test")
     assert_holds(tmp_path / "out", "train", _IMAGES, _expected(_TRAINVAL))
     assert_holds(tmp_path / "out", "test", _IMAGES, _expected(_TEST))
@@ -45,13 +45,13 @@ def test_folders(tmp_path, capsys):
 def test_archives(tmp_path, compression):
     for kind in ("images", "annotations"):
         tarred(tmp_path / f"in/{kind}.tar.gz", below(_FILES, f"{kind}/"), compression)
-    data.prepare("oxford_iiit_pet", tmp_path / "in", tmp_path / "out")
+    datasets.prepare("oxford_iiit_pet", tmp_path / "in", tmp_path / "out")
     assert_holds(tmp_path / "out", "train", _IMAGES, _expected(_TRAINVAL))
     assert_holds(tmp_path / "out", "test", _IMAGES, _expected(_TEST))
 
 
 def test_val_on_request(tmp_path):
-    data.prepare(OxfordIIITPet(val_fraction=0.5), unpack(tmp_path / "in", _FILES), tmp_path / "out")
+    datasets.prepare(OxfordIIITPet(val_fraction=0.5), unpack(tmp_path / "in", _FILES), tmp_path / "out")
     train, val = (data.PreparedSource(tmp_path / "out", split) for split in ("train", "val"))
     names = [[source.name(i) for i in range(len(source))] for source in (train, val)]
     assert sorted(names[0] + names[1]) == sorted(_TRAINVAL)
@@ -67,7 +67,7 @@ def test_what_is_wrong(tmp_path):
     (root / "annotations/trimaps/boxer_4.png").unlink()
     (root / "annotations/trimaps/beagle_1.png").write_bytes(png(labels(0, [0, 1])))
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("oxford_iiit_pet", root, tmp_path / "out")
+        datasets.prepare("oxford_iiit_pet", root, tmp_path / "out")
     report = str(caught.value)
     assert "images/pug_7.jpg: missing image, named by" in report
     assert "trimaps/boxer_4.png: missing mask, named by" in report
@@ -79,17 +79,17 @@ def test_too_few_images_for_a_split(tmp_path):
     root = unpack(tmp_path / "in", _FILES)
     (root / "annotations/trainval.txt").write_text("beagle_1 1 1 1\n")
     with pytest.raises(data.InvalidDataError, match=r"split val is empty: .*trainval\.txt names 1 example, too few"):
-        data.prepare("oxford_iiit_pet", root, tmp_path / "out", val_fraction=0.5)
-    data.prepare("oxford_iiit_pet", root, tmp_path / "out")
+        datasets.prepare("oxford_iiit_pet", root, tmp_path / "out", val_fraction=0.5)
+    datasets.prepare("oxford_iiit_pet", root, tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "test")
     (root / "annotations/test.txt").write_text("# nothing\n")
     with pytest.raises(data.InvalidDataError, match="split test is empty"):
-        data.prepare("oxford_iiit_pet", root, tmp_path / "none")
+        datasets.prepare("oxford_iiit_pet", root, tmp_path / "none")
 
 
 def test_another_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"images/NAME\.jpg +found\n +annotations/trimaps/NAME\.png +MISSING\n"):
-        data.prepare("oxford_iiit_pet", unpack(tmp_path / "in", below(_FILES, "images/")), tmp_path / "out")
+        datasets.prepare("oxford_iiit_pet", unpack(tmp_path / "in", below(_FILES, "images/")), tmp_path / "out")
 
 
 def test_damaged_archives(tmp_path):
@@ -97,7 +97,7 @@ def test_damaged_archives(tmp_path):
         path = tarred(tmp_path / f"in/{kind}.tar.gz", below(_FILES, f"{kind}/"), "gz")
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match=r"\.tar\.gz: cannot be opened as an archive.*; download it again"):
-        data.prepare("oxford_iiit_pet", tmp_path / "in", tmp_path / "out")
+        datasets.prepare("oxford_iiit_pet", tmp_path / "in", tmp_path / "out")
 
 
 @pytest.fixture
@@ -132,10 +132,10 @@ def server(tmp_path):
 
 def test_downloads_itself_once(tmp_path, server):
     requests, builder = server
-    data.prepare(builder, out=tmp_path / "out")
+    datasets.prepare(builder, out=tmp_path / "out")
     assert_holds(tmp_path / "out", "train", _IMAGES, _expected(_TRAINVAL))
     assert len(requests) == 2
-    data.prepare(builder, out=tmp_path / "out", overwrite=True)
+    datasets.prepare(builder, out=tmp_path / "out", overwrite=True)
     assert len(requests) == 2
     assert {path.name for path in (tmp_path / "out.downloads").iterdir()} == {"images.tar.gz", "annotations.tar.gz"}
 
@@ -144,13 +144,13 @@ def test_download_that_is_another_file(tmp_path, server):
     _, builder = server
     (tmp_path / "web/images.tar.gz").write_bytes(b"sorry, we have moved")
     with pytest.raises(ValueError, match=r"images\.tar\.gz is not the file that was published: its SHA-256"):
-        data.prepare(builder, out=tmp_path / "out")
+        datasets.prepare(builder, out=tmp_path / "out")
     (tmp_path / "web/images.tar.gz").unlink()
     with pytest.raises(OSError, match=r"cannot be fetched .*; fetch it elsewhere, .* --source DIR"):
-        data.prepare(builder, out=tmp_path / "out")
+        datasets.prepare(builder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_other_data_sets_do_not_download(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"(?s)say where voc2012 lies \(--source DIR.*JPEGImages/NAME\.jpg"):
-        data.prepare("voc2012", out=tmp_path / "out")
+        datasets.prepare("voc2012", out=tmp_path / "out")

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from smoothjax.data.builders import SourceTree
-from tests.data.archives import tarred, unpack, zipped
+from smoothjax.datasets.builders import SourceTree
+from tests.datasets.archives import tarred, unpack, zipped
 
 
 @pytest.fixture

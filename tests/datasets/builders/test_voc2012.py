@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from smoothjax import data
-from tests.data.archives import assert_holds, jpeg, labels, pixels, png, tarred, unpack, zipped
+from smoothjax import data, datasets
+from tests.datasets.archives import assert_holds, jpeg, labels, pixels, png, tarred, unpack, zipped
 
 _ROOT = "VOCdevkit/VOC2012"
 _TRAIN, _VAL, _TEST, _MORE = ("2007_a", "2007_b"), ("2007_c",), ("2008_d",), ("2008_e", "2008_f")
@@ -68,7 +68,7 @@ def test_folders(tmp_path, devkit, more, source, capsys):
     unpack(tmp_path, {**devkit, **_TEST_FILES})
     # The masks lie where the source begins.
     unpack(tmp_path / source, more)
-    data.prepare("voc2012", tmp_path / source, tmp_path / "out")
+    datasets.prepare("voc2012", tmp_path / source, tmp_path / "out")
     _assert_all(tmp_path / "out", _TRAIN_AUG)
     warnings = capsys.readouterr().err
     assert "warning: split train has 2 examples, the published one 1,464\n" in warnings
@@ -84,12 +84,12 @@ def test_archives(tmp_path, devkit, augmented):
         zipped(tmp_path / augmented, {**_AUG, "__MACOSX/SegmentationClassAug/._2007_a.png": b"stray"})
     else:
         tarred(tmp_path / augmented, _SBD, "gz")
-    data.prepare("voc2012", tmp_path, tmp_path / "out")
+    datasets.prepare("voc2012", tmp_path, tmp_path / "out")
     _assert_all(tmp_path / "out", _TRAIN_AUG)
 
 
 def test_one_archive(tmp_path, devkit):
-    data.prepare("voc2012", tarred(tmp_path / "any name.tar", devkit), tmp_path / "out")
+    datasets.prepare("voc2012", tarred(tmp_path / "any name.tar", devkit), tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train", "val")
     assert_holds(tmp_path / "out", "train", _IMAGES, {name: _OWN[name] for name in _TRAIN})
 
@@ -99,7 +99,7 @@ def test_a_list_says_the_order(tmp_path, devkit):
     names = ["2008_f", "2007_c", "2007_b"]
     lines = "".join(f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png\n" for name in names)
     unpack(tmp_path, {**devkit, **_AUG, f"{_ROOT}/ImageSets/Segmentation/train_aug.txt": lines.encode()})
-    data.prepare("voc2012", tmp_path, tmp_path / "out")
+    datasets.prepare("voc2012", tmp_path, tmp_path / "out")
     expected = {"2008_f": _AUGMENTED["2008_f"], "2007_b": _OWN["2007_b"]}
     assert_holds(tmp_path / "out", "train_aug", _IMAGES, expected)
 
@@ -108,13 +108,13 @@ def test_without_the_list_of_val(tmp_path, devkit, capsys):
     """Nothing would keep val out of train_aug."""
     del devkit[f"{_ROOT}/ImageSets/Segmentation/val.txt"]
     root = unpack(tmp_path / "in", {**devkit, **_SBD})
-    data.prepare("voc2012", root, tmp_path / "out")
+    datasets.prepare("voc2012", root, tmp_path / "out")
     assert data.prepared_splits(tmp_path / "out") == ("train",)
     err = capsys.readouterr().err
     assert "no ImageSets/Segmentation/val.txt: without split train_aug, which could not be kept free of val\n" in err
     (root / _ROOT / "ImageSets/Segmentation/train.txt").rename(root / _ROOT / "ImageSets/Segmentation/train_aug.txt")
     with pytest.raises(FileNotFoundError, match=r"train\.txt, val\.txt +MISSING\n"):
-        data.prepare("voc2012", root, tmp_path / "other")
+        datasets.prepare("voc2012", root, tmp_path / "other")
 
 
 def test_everything_wrong_in_one_report(tmp_path, devkit):
@@ -126,7 +126,7 @@ def test_everything_wrong_in_one_report(tmp_path, devkit):
     mat = tmp_path / "in/benchmark_RELEASE/dataset/cls/2008_f.mat"
     mat.write_bytes(b"no matrix")
     with pytest.raises(data.InvalidDataError) as caught:
-        data.prepare("voc2012", tmp_path / "in", tmp_path / "out")
+        datasets.prepare("voc2012", tmp_path / "in", tmp_path / "out")
     report = str(caught.value)
     for part in (
         "cannot be prepared from",
@@ -140,13 +140,13 @@ def test_everything_wrong_in_one_report(tmp_path, devkit):
     # A val mask that is missing is never taken from SBD.
     (folder / "SegmentationClass/2007_c.png").unlink()
     with pytest.raises(data.InvalidDataError, match=r"2007_c\.png: missing mask, named by split val"):
-        data.prepare("voc2012", tmp_path / "in", tmp_path / "out")
+        datasets.prepare("voc2012", tmp_path / "in", tmp_path / "out")
 
 
 def test_another_folder(tmp_path):
     (tmp_path / "VOC2012/JPEGImages").mkdir(parents=True)
     with pytest.raises(FileNotFoundError) as caught:
-        data.prepare("voc2012", tmp_path, tmp_path.parent / "out")
+        datasets.prepare("voc2012", tmp_path, tmp_path.parent / "out")
     lines = str(caught.value).splitlines()
     assert lines[0] == f"{tmp_path}: not what voc2012 is prepared from; expected"
     found = {line.split()[0]: line.split()[-1] for line in lines[1:]}
@@ -158,7 +158,7 @@ def test_another_folder(tmp_path):
 
 def test_the_real_images(shared_data, tmp_path):
     root = shared_data("voc2012_sample")
-    data.prepare("voc2012", root, tmp_path)
+    datasets.prepare("voc2012", root, tmp_path)
     assert data.prepared_splits(tmp_path) == ("val", "train_aug")
     folder = root / _ROOT
     for split in ("val", "train_aug"):
