@@ -13,14 +13,14 @@ from flax import nnx
 
 from smoothjax.training import say
 
-from ..common.dense.runs import read_run
+from ..common.dense.predict import read_run
 from ..common.dense.sources import open_source
-from ..common.restore import Checkpoint
+from ..common.trained import Checkpoint
 from ..common.run_folder import environment, write
 from ..common.table import align
 from ..common.train import train
 from ..segmentation.config import Method
-from ..segmentation.presets import DEMO
+from ..segmentation.config import DEMO
 from ..segmentation.study import STUDY
 from .fields import FIGURES, SHARES, Field, Images, measure, numbers
 from .figures import draw

@@ -7,7 +7,7 @@ from typing import Any
 from ..common import cli
 from ..common.dense.cli import commands
 from .config import Config, Method
-from .presets import PRESETS
+from .config import PRESETS
 
 
 def _load() -> Any:

@@ -11,7 +11,7 @@ import tyro
 from ..common import cli
 from ..common.config import Size
 from .config import Config, Method, Task
-from .presets import PRESETS
+from .config import PRESETS
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _load() -> Any:
 
 
 def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
-    from .runs import evaluate
+    from .restore import evaluate
 
     scored = evaluate(options.run, options.split, options.checkpoint, options.data_root)
     result = scored.result
@@ -91,7 +91,7 @@ def _predict(program: cli.Program, options: Predict) -> None:
         raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
     if options.out.is_file():
         raise ValueError(f"--out must be a folder, got the file {options.out}: name another")
-    from .runs import Restorer, check_images, predict
+    from .restore import Restorer, check_images, predict
     from .tiles import check_tile
 
     if options.tile is not None:
@@ -112,7 +112,7 @@ def _filters(program: cli.Program, options: Filters) -> None:
         raise ValueError(f"--out must be a PNG file, got {options.out}: name it e.g. filters.png")
     from smoothjax import analysis
 
-    from .runs import read_filters
+    from .restore import read_filters
 
     found = read_filters(options.run, options.weights, options.checkpoint)
     print(analysis.describe_smoothing(found))

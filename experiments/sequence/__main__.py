@@ -10,7 +10,7 @@ import tyro
 
 from ..common import cli
 from .config import Config, Method
-from .presets import PRESETS
+from .config import PRESETS
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _load() -> Any:
 
 
 def _evaluate(program: cli.Program, options: Evaluate) -> None:
-    from .runs import evaluate
+    from .sample import evaluate
 
     scored = evaluate(options.run, options.split, options.checkpoint, options.data_file)
     result = scored.result
@@ -74,7 +74,7 @@ def _evaluate(program: cli.Program, options: Evaluate) -> None:
 
 
 def _sample(program: cli.Program, options: Sample) -> None:
-    from .runs import sample
+    from .sample import sample
 
     print(sample(options.run, options.prompt, options.length, options.temperature, options.seed, options.checkpoint))
 

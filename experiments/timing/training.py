@@ -19,7 +19,7 @@ from ..common.run_folder import RESULT_FILE
 from ..common.study import Job
 from ..common.train import train
 from ..segmentation.config import Config
-from ..segmentation.presets import DEMO
+from ..segmentation.config import DEMO
 from ..segmentation.study import SmoothedDilation
 
 # Compilation and the first steps, which find cold caches, are not counted.

@@ -10,7 +10,7 @@ import tyro
 
 from ..common import cli
 from .config import Config, Method
-from .presets import PRESETS
+from .config import PRESETS
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _load() -> Any:
 
 
 def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
-    from .runs import evaluate
+    from .generate import evaluate
 
     scored = evaluate(options.run, options.split, options.checkpoint, options.data_root)
     result = scored.result
@@ -82,13 +82,13 @@ def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
 
 
 def _sample(program: cli.Program, options: Sample) -> None:
-    from .runs import sample
+    from .generate import sample
 
     print(sample(options.run, options.count, options.seed, options.out, options.checkpoint))
 
 
 def _reconstruct(program: cli.Program, options: Reconstruct) -> None:
-    from .runs import reconstruct
+    from .generate import reconstruct
 
     chosen = (options.images, options.split, options.count)
     print(reconstruct(options.run, *chosen, options.out, options.checkpoint, options.data_root))

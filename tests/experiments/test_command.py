@@ -14,7 +14,7 @@ from experiments.common.config import check_comparison
 from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
 from experiments.common.run_folder import describe_run, load_config
 from experiments.segmentation.config import Config
-from experiments.segmentation.presets import PRESETS
+from experiments.segmentation.config import PRESETS
 from tests.experiments.command_line import STUDIES
 
 

@@ -18,7 +18,7 @@ from experiments.segmentation.config import (
     Rates,
     learning_rate,
 )
-from experiments.segmentation.presets import PRESETS
+from experiments.segmentation.config import PRESETS
 from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.common.evaluations import save_scores
-from experiments.pixel_dcn.presets import PRESETS as PIXEL
-from experiments.segmentation.presets import PRESETS
-from experiments.sequence.presets import PRESETS as SEQUENCES
+from experiments.common.evaluate import save_scores
+from experiments.pixel_dcn.config import PRESETS as PIXEL
+from experiments.segmentation.config import PRESETS
+from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.facts import facts, with_options
 from experiments.tables.own import groups

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.dense.export import export
-from experiments.common.dense.runs import predict
+from experiments.common.dense.predict import predict
 from experiments.pixel_dcn import config as pixel_dcn
 from experiments.pixel_dcn.study import STUDY as PIXEL_DCN
 from experiments.segmentation.config import Config, DataConfig, ModelConfig

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.compare import compare
-from experiments.common.evaluations import save_scores
+from experiments.common.evaluate import save_scores
 from experiments.common.identity import check_data, describe_weights, is_foreign
 from experiments.common.run_folder import check_run, describe_run
 from experiments.common.train import dry_compare, dry_run, train

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from experiments.segmentation.presets import PRESETS
-from experiments.sequence.presets import PRESETS as SEQUENCES
+from experiments.segmentation.config import PRESETS
+from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.facts import with_options
 from experiments.tables.own import chosen_rate, groups

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.dense.runs import read_run
+from experiments.common.dense.predict import read_run
 from experiments.common.dense.sources import Images
 from experiments.common.dense.study import Scorer
 from experiments.segmentation.__main__ import main

@@ -99,7 +99,7 @@ def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
 
 
 def _parameters(folder):
-    from experiments.restoration.runs import read_run
+    from experiments.restoration.restore import read_run
 
     state = read_run(folder, "latest").state
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}

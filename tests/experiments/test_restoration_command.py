@@ -11,7 +11,7 @@ from PIL import Image
 
 from experiments.restoration.__main__ import PROGRAM, main
 from experiments.restoration.config import Method, Task
-from experiments.restoration.presets import PRESETS
+from experiments.restoration.config import PRESETS
 from experiments.restoration.study import STUDY
 from smoothjax import models, nn
 from tests.experiments.made_runs import assert_survives_its_file

@@ -13,8 +13,8 @@ from flax import nnx
 from experiments.common.run_folder import from_dict, to_dict
 from experiments.sequence.config import Config, DataConfig, Method, ModelConfig
 from experiments.sequence.gridding import measure, smoothing_parameters
-from experiments.sequence.presets import PRESETS
-from experiments.sequence.runs import Predictor, Trained
+from experiments.sequence.config import PRESETS
+from experiments.sequence.sample import Predictor, Trained
 from experiments.sequence.scores import sums
 from experiments.sequence.study import STUDY
 from experiments.sequence.tasks import AddingTask, CopyTask, TextTask, open_task

@@ -17,7 +17,7 @@ import tyro
 
 from experiments.common.cli import Compare
 from experiments.common.published import FILE, published
-from experiments.pixel_dcn.presets import PRESETS as PIXEL
+from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.tables.__main__ import main
 from experiments.tables.cells import SETTINGS, cells, command, published_rows
 from experiments.tables.facts import differences, expected, facts, with_options
@@ -227,7 +227,7 @@ def test_other_data_and_weights_make_another_run(study, preset, option):
 
 
 def test_named_data_are_the_same_anywhere():
-    config = importlib.import_module("experiments.segmentation.presets").PRESETS["camvid"].config
+    config = importlib.import_module("experiments.segmentation.config").PRESETS["camvid"].config
     assert facts(config) == facts(with_options(config, {"data.root": Path("/a/mine")}))
 
 

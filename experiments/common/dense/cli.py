@@ -99,7 +99,7 @@ def _averaging(options: Any) -> Any:
 
 def _evaluate(program: Program, options: EvaluateDense) -> None:
     distance = _boundary_distance(options)
-    from .runs import evaluate, setting
+    from .predict import evaluate, setting
 
     averaging, study = _averaging(options), cast(Any, program.load())
     scored = evaluate(study, options.run, options.split, options.checkpoint, options.data_root, averaging, distance)
@@ -155,7 +155,7 @@ def _table(result: dict[str, Any]) -> str:
 def _predict(program: Program, options: Predict) -> None:
     if not options.images:
         raise ValueError(f"name the images: {program.name} predict RUN IMAGES... --out DIR")
-    from .runs import predict
+    from .predict import predict
 
     averaging, study = _averaging(options), cast(Any, program.load())
     predicted = predict(study, options.run, options.images, options.out, options.checkpoint, averaging)

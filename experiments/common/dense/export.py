@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from ..restore import Checkpoint
+from ..trained import Checkpoint
 from ..run_folder import write_bytes
 from .init import normalization
-from .runs import read_run
+from .predict import read_run
 from .study import DenseStudy
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -13,10 +13,10 @@ from PIL import Image
 
 from smoothjax import data, metrics, training
 
-from ..evaluations import Scored, save_scores
+from ..evaluate import Scored, save_scores
 from ..identity import describe_split, is_foreign
 from ..network import Network
-from ..restore import Checkpoint, restore
+from ..trained import Checkpoint, restore
 from ..run_folder import CLASSES_FILE, load_config
 from .averaging import PLAIN, Averaging
 from .init import normalization

@@ -13,10 +13,10 @@ from flax import nnx
 from smoothjax import training
 
 from ..common.config import fill_devices
-from ..common.evaluations import Scored, save_scores
+from ..common.evaluate import Scored, save_scores
 from ..common.identity import recorded
 from ..common.network import Network
-from ..common.restore import Checkpoint, restore
+from ..common.trained import Checkpoint, restore
 from ..common.run_folder import DATA_FILE, RESULT_FILE, load_config, read_object
 from .config import Config
 from .scores import Scorer

@@ -16,10 +16,10 @@ from PIL import Image
 
 from smoothjax import analysis, data, models, training, weights
 
-from ..common.evaluations import Scored, save_scores
+from ..common.evaluate import Scored, save_scores
 from ..common.identity import describe_split, is_foreign
 from ..common.network import Network
-from ..common.restore import Checkpoint, restore
+from ..common.trained import Checkpoint, restore
 from ..common.run_folder import load_config
 from .batches import check_sources
 from .config import Config, Task

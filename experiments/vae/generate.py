@@ -11,9 +11,9 @@ from PIL import Image
 
 from smoothjax import data, training
 
-from ..common.evaluations import Scored, save_scores
+from ..common.evaluate import Scored, save_scores
 from ..common.identity import describe_split, is_foreign
-from ..common.restore import Checkpoint, restore
+from ..common.trained import Checkpoint, restore
 from ..common.run_folder import load_config
 from .config import Config, DataConfig
 from .figures import grid, pairs

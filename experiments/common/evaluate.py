@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .identity import short_digest
-from .restore import Checkpoint
+from .trained import Checkpoint
 from .run_folder import DATA_FILE, write
 
 
