@@ -11,28 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from .cluster import Cluster
-from .config import RunConfig, check_comparison, command_of
+from .config import Preset, RunConfig, check_comparison, command_of
 
 if TYPE_CHECKING:
     from .study import Study
 
 C = TypeVar("C")
 M = TypeVar("M")
-
-
-@dataclass(frozen=True)
-class Preset(Generic[C]):
-    """A recipe.
-
-    Attributes:
-      config: the configuration.
-      note: one line: what it is, and how long it takes.
-      recipe: of a paper, tells table rows, command, time and published scores; for the help of the preset alone.
-    """
-
-    config: C
-    note: str
-    recipe: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

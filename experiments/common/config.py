@@ -2,9 +2,9 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import tyro
 
@@ -99,6 +99,21 @@ class RunConfig(ABC):
           ValueError: there is one; the message has a suggestion.
         """
         del preset  # most studies have no such options
+
+
+@dataclass(frozen=True)
+class Preset(Generic[C]):
+    """A recipe.
+
+    Attributes:
+      config: the configuration.
+      note: one line: what it is, and how long it takes.
+      recipe: of a paper, tells table rows, command, time and published scores; for the help of the preset alone.
+    """
+
+    config: C
+    note: str
+    recipe: Callable[[], str] | None = None
 
 
 def require(holds: bool, message: str) -> None:

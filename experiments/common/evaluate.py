@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .identity import short_digest
-from .trained import Checkpoint
 from .run_folder import DATA_FILE, write
+from .trained import Checkpoint
 
 
 class Scored(NamedTuple):

@@ -16,10 +16,10 @@ from smoothjax import nn, training
 from .config import RunConfig
 from .cost import compare_steps, describe_step
 from .identity import check_data
-from .wandb_logging import check_mirror, open_mirror
 from .network import count
 from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, read_object, write
 from .study import Evaluation, Job, Result, Study
+from .wandb_logging import check_mirror, open_mirror
 
 
 def train(

@@ -15,12 +15,11 @@ from smoothjax.training import say
 
 from ..common.dense.predict import read_run
 from ..common.dense.sources import open_source
-from ..common.trained import Checkpoint
 from ..common.run_folder import environment, write
 from ..common.table import align
 from ..common.train import train
-from ..segmentation.config import Method
-from ..segmentation.config import DEMO
+from ..common.trained import Checkpoint
+from ..segmentation.config import DEMO, Method
 from ..segmentation.study import STUDY
 from .fields import FIGURES, SHARES, Field, Images, measure, numbers
 from .figures import draw

@@ -6,8 +6,7 @@ from typing import Any
 
 from ..common import cli
 from ..common.dense.cli import commands
-from .config import Config, Method
-from .config import PRESETS
+from .config import PRESETS, Config, Method
 
 
 def _load() -> Any:

@@ -10,8 +10,7 @@ import tyro
 
 from ..common import cli
 from ..common.config import Size
-from .config import Config, Method, Task
-from .config import PRESETS
+from .config import PRESETS, Config, Method, Task
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from ..common.config import Precision, RunConfig
+from ..common.config import Precision, Preset, RunConfig
 
 Method = Literal["none", "group_interaction", "ss_conv"]
 Task = Literal["dehaze", "derain"]
@@ -92,3 +92,31 @@ class Config(RunConfig):
     def with_method(self, method: Method) -> Self:
         """The same run with another smoothing."""
         return replace(self, model=replace(self.model, smoothing=method))
+
+
+# Recipes: each is a difference from the defaults, and a lab note.
+DEMO = Preset(
+    Config(
+        model=ModelConfig(width=12),
+        data=DataConfig(name="shapes", crop_size=(64, 64)),
+        optim=OptimizerConfig(learning_rate=0.02),
+        steps=300,
+        batch_size=8,
+        eval_batch_size=8,
+        evaluate_every=100,
+        checkpoint_every=150,
+    ),
+    "a small GCANet on drawn shapes in haze; less than a minute a method on two cores",
+)
+
+FOLDER = Preset(
+    Config(data=DataConfig(name="folder")),
+    "pairs {train,val,test}/{degraded,clean} of images of the same names, --data.root FOLDER; for a GPU",
+)
+
+HAZE = Preset(
+    Config(data=DataConfig(name="haze")),
+    "synthetic haze on any folder of clean images, --data.root FOLDER; for a GPU",
+)
+
+PRESETS = {"demo": DEMO, "folder": FOLDER, "haze": HAZE}

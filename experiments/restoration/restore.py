@@ -19,8 +19,8 @@ from smoothjax import analysis, data, models, training, weights
 from ..common.evaluate import Scored, save_scores
 from ..common.identity import describe_split, is_foreign
 from ..common.network import Network
-from ..common.trained import Checkpoint, restore
 from ..common.run_folder import load_config
+from ..common.trained import Checkpoint, restore
 from .batches import check_sources
 from .config import Config, Task
 from .figures import draw_columns
@@ -52,7 +52,7 @@ def read_run(folder: Path, checkpoint: Checkpoint) -> Trained:
 
 
 def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Scored:
-    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluations`."""
+    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluate`."""
     config = load_config(folder, Config)
     images = dataclasses.replace(config.data, check=False, root=data_root or config.data.root)
     source = open_source(images, split)

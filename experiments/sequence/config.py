@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
-from ..common.config import Precision, RunConfig, require, require_positive
+from ..common.config import Precision, Preset, RunConfig, require, require_positive
 
 Method = Literal["none", "group_interaction", "ss_conv"]
 
@@ -113,3 +113,42 @@ class Config(RunConfig):
         self.model.validate()
         self.data.validate()
         require_positive(optim__learning_rate=self.optim.learning_rate)
+
+
+# Recipes: each is a difference from the defaults, and a lab note.
+# Eight channels carry 32 symbols: every method is far better than guessing, and none is done at once.
+DEMO = Preset(
+    Config(
+        model=ModelConfig(width=8),
+        data=DataConfig(alphabet=32),
+        steps=1500,
+        evaluate_every=250,
+        checkpoint_every=1000,
+        log_every=50,
+    ),
+    "copy ten symbols after a delay of 44 steps; half a minute a method on two cores",
+)
+
+ADDING = Preset(
+    Config(
+        data=DataConfig(name="adding"),
+        steps=2000,
+        evaluate_every=250,
+        checkpoint_every=1000,
+        log_every=50,
+    ),
+    "add two marked numbers among 64; half a minute a method on two cores",
+)
+
+TEXT = Preset(
+    Config(
+        model=ModelConfig(width=64, depth=7),
+        data=DataConfig(name="text", length=128),
+        steps=2000,
+        evaluate_every=500,
+        log_every=50,
+    ),
+    "the next character of your own text, --data.file FILE; some three minutes a method on two cores",
+)
+
+PRESETS = {"demo": DEMO, "adding": ADDING, "text": TEXT}

@@ -16,8 +16,8 @@ from ..common.config import fill_devices
 from ..common.evaluate import Scored, save_scores
 from ..common.identity import recorded
 from ..common.network import Network
-from ..common.trained import Checkpoint, restore
 from ..common.run_folder import DATA_FILE, RESULT_FILE, load_config, read_object
+from ..common.trained import Checkpoint, restore
 from .config import Config
 from .scores import Scorer
 from .study import STUDY, describe
@@ -45,7 +45,7 @@ def read_run(folder: Path, sizes: Sizes, checkpoint: Checkpoint) -> Trained:
 
 
 def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_file: Path | None = None) -> Scored:
-    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`, or as `evaluations` tells.
+    """Scores and gridding of a run on a split; written to `evaluation-SPLIT.json`, or as `evaluate` says.
 
     With `data_file`, of the text that lies there now; of another text, in the characters that the run has learnt.
     """

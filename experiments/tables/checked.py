@@ -57,7 +57,7 @@ def data_of(entry: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def is_plain(path: Path, content: Any) -> bool:
-    """Whether a file is for tables: other looks and other data have files of other names, see `evaluations`."""
+    """Whether a file is for tables: other looks and other data have files of other names, see `evaluate`."""
     split = content.get("split") if isinstance(content, dict) else None
     return not isinstance(split, str) or path.name == f"evaluation-{split}.json"
 

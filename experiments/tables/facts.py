@@ -82,7 +82,7 @@ def expected(cell: Cell) -> Facts:
 
     A recipe for VOC that names no training split is one for the augmented one.
     """
-    presets = importlib.import_module(f"experiments.{cell.setting.study}.presets").PRESETS
+    presets = importlib.import_module(f"experiments.{cell.setting.study}.config").PRESETS
     preset = presets[cell.setting.preset].config
     config = with_options(preset, cell.setting.options).with_method(cell.method)
     wanted = facts(config, {"train_split": "train_aug"})

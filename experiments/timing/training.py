@@ -18,8 +18,7 @@ from ..common.report import align
 from ..common.run_folder import RESULT_FILE
 from ..common.study import Job
 from ..common.train import train
-from ..segmentation.config import Config
-from ..segmentation.config import DEMO
+from ..segmentation.config import DEMO, Config
 from ..segmentation.study import SmoothedDilation
 
 # Compilation and the first steps, which find cold caches, are not counted.

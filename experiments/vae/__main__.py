@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, cast
 import tyro
 
 from ..common import cli
-from .config import Config, Method
-from .config import PRESETS
+from .config import PRESETS, Config, Method
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from smoothjax import data, training
 
 from ..common.evaluate import Scored, save_scores
 from ..common.identity import describe_split, is_foreign
-from ..common.trained import Checkpoint, restore
 from ..common.run_folder import load_config
+from ..common.trained import Checkpoint, restore
 from .config import Config, DataConfig
 from .figures import grid, pairs
 from .scores import Scorer, as_bytes
@@ -44,7 +44,7 @@ def read_run(folder: Path, checkpoint: Checkpoint) -> Trained:
 
 
 def evaluate(folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None) -> Scored:
-    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluations`."""
+    """Scores of a run on a split; written to `evaluation-SPLIT.json`, or to a file of their own: see `evaluate`."""
     images = _images(folder, data_root)
     source = open_source(images, split)
     run = read_run(folder, checkpoint)

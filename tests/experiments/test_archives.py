@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from experiments.pixel_dcn import presets as pixel_dcn
-from experiments.segmentation import presets as segmentation
-from experiments.vae import presets as vae
+from experiments.pixel_dcn import config as pixel_dcn
+from experiments.segmentation import config as segmentation
+from experiments.vae import config as vae
 from tests.datasets.archives import jpeg, labels, pixels, png, unpack, zipped
 from tests.experiments.command_line import ROOT, run
 

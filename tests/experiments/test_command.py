@@ -13,8 +13,7 @@ import tyro
 from experiments.common.config import check_comparison
 from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
 from experiments.common.run_folder import describe_run, load_config
-from experiments.segmentation.config import Config
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.config import PRESETS, Config
 from tests.experiments.command_line import STUDIES
 
 

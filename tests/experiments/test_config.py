@@ -10,6 +10,7 @@ import pytest
 
 from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
 from experiments.segmentation.config import (
+    PRESETS,
     Config,
     DataConfig,
     Method,
@@ -18,7 +19,6 @@ from experiments.segmentation.config import (
     Rates,
     learning_rate,
 )
-from experiments.segmentation.config import PRESETS
 from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
@@ -83,10 +83,10 @@ def test_every_method_can_be_compared_from_every_preset(preset):
 
 
 @pytest.mark.parametrize(
-    ("study", "preset"), [(study, preset) for study in STUDIES for preset in _module(study, "presets").PRESETS]
+    ("study", "preset"), [(study, preset) for study in STUDIES for preset in _module(study, "config").PRESETS]
 )
 def test_configurations_survive_their_file(study, preset, tmp_path):
-    config = _module(study, "presets").PRESETS[preset].config
+    config = _module(study, "config").PRESETS[preset].config
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
     assert from_dict(type(config), to_dict(config)) == config
     for starts in (1, 2):

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.upsampling import masked_taps
-from experiments.pixel_dcn.config import Config, DataConfig, Method, ModelConfig
-from experiments.pixel_dcn.config import PRESETS
+from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, ModelConfig
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data

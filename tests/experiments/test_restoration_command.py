@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.restoration.__main__ import PROGRAM, main
-from experiments.restoration.config import Method, Task
-from experiments.restoration.config import PRESETS
+from experiments.restoration.config import PRESETS, Method, Task
 from experiments.restoration.study import STUDY
 from smoothjax import models, nn
 from tests.experiments.made_runs import assert_survives_its_file

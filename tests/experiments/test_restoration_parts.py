@@ -10,9 +10,8 @@ from flax import nnx
 from PIL import Image
 
 from experiments.restoration.batches import Prepare, held_out_batches
-from experiments.restoration.config import DataConfig, HazeConfig
+from experiments.restoration.config import PRESETS, DataConfig, HazeConfig
 from experiments.restoration.haze import Haze, random_depth, scatter
-from experiments.restoration.config import PRESETS
 from experiments.restoration.sources import open_source
 from experiments.restoration.statistics import apply_with, measure, sample
 from experiments.restoration.tiles import tiled, windows

@@ -11,9 +11,8 @@ import pytest
 from flax import nnx
 
 from experiments.common.run_folder import from_dict, to_dict
-from experiments.sequence.config import Config, DataConfig, Method, ModelConfig
+from experiments.sequence.config import PRESETS, Config, DataConfig, Method, ModelConfig
 from experiments.sequence.gridding import measure, smoothing_parameters
-from experiments.sequence.config import PRESETS
 from experiments.sequence.sample import Predictor, Trained
 from experiments.sequence.scores import sums
 from experiments.sequence.study import STUDY

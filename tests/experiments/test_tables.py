@@ -29,7 +29,7 @@ from tests.experiments.made_runs import START, evaluate, write
 def _recipe(cell: Any, options: Any = MappingProxyType({}), seed: int = 0) -> Any:
     """The configuration of a run of a row, as its command makes it."""
     setting = cell.setting
-    presets = importlib.import_module(f"experiments.{setting.study}.presets").PRESETS
+    presets = importlib.import_module(f"experiments.{setting.study}.config").PRESETS
     weights = {"init.source": setting.weights[0]} if setting.weights else {}
     return with_options(
         presets[setting.preset].config, {**setting.options, **weights, "seed": seed, **options}
@@ -218,7 +218,7 @@ def test_a_row_takes_weights_of_any_name():
 )
 def test_other_data_and_weights_make_another_run(study, preset, option):
     """They are known by their names: the same may lie elsewhere."""
-    config = importlib.import_module(f"experiments.{study}.presets").PRESETS[preset].config
+    config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
     first, moved, other = (
         facts(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
     )

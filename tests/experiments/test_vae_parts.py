@@ -13,9 +13,8 @@ from PIL import Image
 
 from experiments.common.run_folder import from_dict, to_dict
 from experiments.vae.__main__ import PROGRAM
-from experiments.vae.config import Config, DataConfig, Method, OptimizerConfig
+from experiments.vae.config import PRESETS, Config, DataConfig, Method, OptimizerConfig
 from experiments.vae.figures import draw_strips, grid, pairs
-from experiments.vae.config import PRESETS
 from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_out_batches, open_source
 from experiments.vae.study import STUDY
 from smoothjax import data, datasets, models, nn

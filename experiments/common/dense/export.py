@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from ..trained import Checkpoint
 from ..run_folder import write_bytes
+from ..trained import Checkpoint
 from .init import normalization
 from .predict import read_run
 from .study import DenseStudy

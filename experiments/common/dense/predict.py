@@ -16,8 +16,8 @@ from smoothjax import data, metrics, training
 from ..evaluate import Scored, save_scores
 from ..identity import describe_split, is_foreign
 from ..network import Network
-from ..trained import Checkpoint, restore
 from ..run_folder import CLASSES_FILE, load_config
+from ..trained import Checkpoint, restore
 from .averaging import PLAIN, Averaging
 from .init import normalization
 from .scores import boundary_scores, by_class, majority_scores, scores
@@ -70,7 +70,7 @@ def evaluate(
 ) -> Scored:
     """Scores of a run on a split, per class too; written to `evaluation-SPLIT.json` with all that they depend on.
 
-    Those of another look or of another data set have a file of their own, see `evaluations`. With `boundary`, a
+    Those of another look or of another data set have a file of their own, see `evaluate`. With `boundary`, a
     fraction of the image's diagonal, those of the pixels within this distance of contours, too.
     """
     trained = read_run(study, folder, checkpoint, data_root)
