@@ -38,14 +38,15 @@ TEXT = "the cat sat on the mat. a dog sat by the cat. they sat and sat, the dog 
 def start(*arguments: object, folder: Path, study: str = "segmentation", cache: bool = True) -> "subprocess.Popen[str]":
     """Starts ``python -m experiments.STUDY`` in a folder; without the cache where processes train as one.
 
-    See the fixture no_compilation_cache.
+    See the fixture no_compilation_cache. SMOOTHJAX_TEST_PYTHON names another interpreter, that of a plain installation.
     """
     programs = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    python = os.environ.get("SMOOTHJAX_TEST_PYTHON", sys.executable)
     # Studies are run from the checkout; here they run elsewhere, so that nothing is left in it.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     environment |= {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
     environment |= {"JAX_ENABLE_COMPILATION_CACHE": str(cache).lower()}
-    command = [sys.executable, "-W", "error::DeprecationWarning:experiments", "-m", f"experiments.{study}"]
+    command = [python, "-W", "error::DeprecationWarning:experiments", "-m", f"experiments.{study}"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=folder,

@@ -21,7 +21,6 @@ from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import Config as VaeConfig
 from smoothjax import data, models, nn, training
-from tests.experiments.command_line import run
 from tests.support import build, random
 
 BASELINE, INTERACTION, SHARED = range(3)
@@ -53,7 +52,7 @@ def measured(tmp_path_factory):
     return folder / "out"
 
 
-def _check(out):
+def check(out):
     """What the paper says in Sec. 4.4, of both figures."""
     content = json.loads((out / "erf.json").read_text())
     for figure, rate in (("fig8", 4), ("fig9", 2)):
@@ -82,7 +81,7 @@ def _check(out):
 
 
 def test_what_the_paper_says(measured):
-    content = _check(measured)
+    content = check(measured)
     # 3x3 at rate 4: nine taps; three blocks of 4x4; a filter of 7x7 around each tap.
     assert [row["support"] for row in content["fig8"]] == [9, 12**2, 15**2]
     # "It corresponds to a 3x3 filter with zeros inserted between non-zero weights."
@@ -197,14 +196,3 @@ def test_a_network_without_rate_4_is_refused():
 
     with pytest.raises(ValueError, match="its encoder has no 3x3 convolution of rate 4"):
         blocks(build(Coarse), (136, 136))
-
-
-@pytest.mark.slow
-def test_the_demo(tmp_path):
-    """Without arguments: trains what is missing, and finds what the paper says; then finds the runs there."""
-    out, _ = run("--images", 4, folder=tmp_path, study="erf")
-    assert "| SS convolution    | 81x81 " in out
-    _check(tmp_path / "runs/erf")
-    again, _ = run("--images", 4, folder=tmp_path, study="erf")
-    assert "runs/segmentation/demo/ss_conv-seed0 is finished" in again
-    assert out[out.index("Figure 8") :] == again[again.index("Figure 8") :]

@@ -247,17 +247,3 @@ def test_an_image_in_the_place_of_a_run_and_images_of_one_name(tmp_path, monkeyp
         assert main(["predict", *arguments]) == 1
         assert message in capsys.readouterr().err
     assert not Path("predictions").exists()
-
-
-@pytest.mark.slow
-def test_the_demo(tmp_path):
-    out, _ = run(folder=tmp_path)
-    report = tmp_path / "runs/restoration/demo"
-    results = json.loads((report / "report.json").read_text())["results"]
-    assert list(results) == ["none", "group_interaction", "ss_conv"]
-    assert "| SS convolution " in out
-    for method, (result,) in results.items():
-        assert result["val"]["psnr"] > result["val"]["degraded_psnr"] + 5, method
-        assert result["val"]["ssim"] > result["val"]["degraded_ssim"] + 0.05, method
-    for name in ("report.md", "restored.png", "curves.png"):
-        assert (report / name).stat().st_size > 500

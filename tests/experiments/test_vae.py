@@ -243,19 +243,3 @@ def test_help(capsys, arguments, expected):
     out = capsys.readouterr().out
     for word in expected:
         assert word in out
-
-
-@pytest.mark.slow
-def test_the_demo(tmp_path):
-    out, _ = run(folder=tmp_path)
-    report = tmp_path / "runs/vae/demo"
-    results = json.loads((report / "report.json").read_text())["results"]
-    assert list(results) == ["dcl", "ipixel_dcl", "fast_pixel_dcl"]
-    assert "| PixelDCL (fast, Fig. 6) " in out
-    for method, (result,) in results.items():
-        # A code of independent uniform pixels takes 8 bits; the best single colour for all images, 14 dB.
-        assert result["val"]["bits_per_dimension"] < 7.2, method
-        assert result["val"]["psnr"] > 16, method
-        assert result["val"]["kl"] > 10, method
-    for name in ("report.md", "samples.png", "reconstructions.png", "curves.png"):
-        assert (report / name).stat().st_size > 500
