@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped; nothing is left behind, the same command starts again", file=sys.stderr)
         return 130
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         # What a user can mend is told in a sentence; the rest keeps its traceback.
         print(f"error: {error}", file=sys.stderr)
         return 1

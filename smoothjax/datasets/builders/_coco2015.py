@@ -5,6 +5,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -106,13 +107,13 @@ def _examples(tree: SourceTree, annotations: File, folder: str, problems: list[s
         f"{annotations.path}: {len(objects[image])} annotations of an image {image} that it does not list"
         for image in objects.keys() - known
     ]
-    images = tree.files(folder)
+    images, coder = tree.files(folder), _coder()
     examples = []
     for image in sorted(content["images"], key=lambda image: image["file_name"]):
         name = image["file_name"].rpartition("/")[2]
         if name in images:
             where = f"{annotations.path}: image {name}"
-            label = _label(objects[image["id"]], (image["height"], image["width"]), classes, where)
+            label = _label(objects[image["id"]], (image["height"], image["width"]), classes, where, coder)
             examples.append(Example(name.rpartition(".")[0], images[name], label))
         else:
             problems.append(f"{tree.root / folder / name}: missing, named by {annotations.path}")
@@ -138,10 +139,26 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _label(objects: Sequence[Mapping[str, Any]], size: tuple[int, int], classes: Mapping[int, int], where: str) -> Mask:
-    def read() -> np.ndarray:
-        from pycocotools import mask as coder
+def _coder() -> ModuleType:
+    """The module of pycocotools that draws masks; asked for before anything is written."""
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"MS-COCO's masks need pycocotools, which cannot be imported ({error}): run pip install '.[coco]' in the "
+            "checkout of smoothjax"
+        ) from error
+    return mask
 
+
+def _label(
+    objects: Sequence[Mapping[str, Any]],
+    size: tuple[int, int],
+    classes: Mapping[int, int],
+    where: str,
+    coder: ModuleType,
+) -> Mask:
+    def read() -> np.ndarray:
         layers = []
         for annotation in objects:
             try:
@@ -163,7 +180,7 @@ def _label(objects: Sequence[Mapping[str, Any]], size: tuple[int, int], classes:
     return Mask(where, read)
 
 
-def _run_lengths(segmentation: Any, size: tuple[int, int], coder: Any) -> Any:
+def _run_lengths(segmentation: Any, size: tuple[int, int], coder: ModuleType) -> Any:
     """The mask of an object as pycocotools codes it, None if it has no area."""
     if isinstance(segmentation, list):
         if any(len(polygon) % 2 for polygon in segmentation):

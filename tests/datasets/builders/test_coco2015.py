@@ -1,6 +1,7 @@
 """MS-COCO: polygons and run lengths, who lies on top, crowds, both layouts."""
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from pycocotools import mask as coder
 
 from smoothjax import data, datasets
+from smoothjax.datasets.__main__ import main
 from smoothjax.datasets.builders import Coco2015
 from tests.datasets.archives import assert_holds, below, jpeg, pixels, unpack, zipped
 
@@ -202,3 +204,13 @@ def test_years(tmp_path):
     unpack(tmp_path / "in", {"annotations/instances_val2017.json": b"{}", "val2017/1.jpg": b""})
     with pytest.raises(FileNotFoundError, match=r"in holds MS-COCO of 2017, not of 2014; choose another --year"):
         datasets.prepare("coco2015", tmp_path / "in", tmp_path / "out", year=2014)
+
+
+def test_without_pycocotools_the_extra_is_named(tmp_path, monkeypatch, capsys):
+    """It is refused before anything is written, in one sentence."""
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    unpack(tmp_path / "in", _files(2017, _Instances().image("1.jpg"), {"1": jpeg(pixels(0))}))
+    assert main(["prepare", "coco2015", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    assert "need pycocotools, which cannot be imported" in (error := capsys.readouterr().err)
+    assert "pip install '.[coco]'" in error
+    assert not (tmp_path / "out").exists()
