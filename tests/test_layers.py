@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
+#: Files beside the layers, which import none of them.
+COMMON = ("names", "_checks")
 LAYERS = {
-    "ops": {"jax", "chex"},
-    "nn": {"jax", "flax", "ops"},
-    "models": {"jax", "flax", "numpy", "ops", "nn"},
-    "weights": {"jax", "flax", "numpy", "ops", "nn", "models"},
-    "data": {"numpy", "PIL", "grain", "yaml", "tensorflow_datasets"},
+    "ops": {"jax", "chex", *COMMON},
+    "nn": {"jax", "flax", "ops", *COMMON},
+    "models": {"jax", "flax", "numpy", "ops", "nn", *COMMON},
+    "weights": {"jax", "flax", "numpy", "ops", "nn", "models", *COMMON},
+    "data": {"numpy", "PIL", "grain", "yaml", "tensorflow_datasets", "names"},
     "datasets": {
         *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data"),
     },
-    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl"},
-    "metrics": {"jax", "chex", "numpy"},
-    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops"},
+    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", *COMMON},
+    "metrics": {"jax", "chex", "numpy", *COMMON},
+    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", *COMMON},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 
@@ -62,3 +64,9 @@ def test_every_layer_is_listed():
 def test_the_library_does_not_know_its_experiments():
     for path in PACKAGE.rglob("*.py"):
         assert "experiments" not in _imports(path)
+
+
+def test_the_files_beside_the_layers_import_none_of_them():
+    """Command lines import `names`, which must not bring JAX; every layer imports `_checks`."""
+    for name, allowed in (("names", set()), ("_checks", {"jax", "chex"})):
+        assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)

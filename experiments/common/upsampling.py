@@ -1,9 +1,10 @@
 """The up-sampling layers that studies compare; imports no JAX."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
-Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
+from smoothjax.names import Upsampling as Upsampling
+
 #: What tables and figures call them.
 UPSAMPLING_LABELS: dict[str, str] = {
     "dcl": "DCL",

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, cast
 
 import tyro
 
+from smoothjax.names import RestorationTask
+
 from ..common import cli
 from ..common.config import Size
-from .config import PRESETS, Config, Method, Task
+from .config import PRESETS, Config, Method
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Predict:
     """Image files; at least one."""
     weights: Path | None = None
     """File of the published weights of GCANet (.safetensors, .npz; .pth with the extra "convert"), with --task."""
-    task: Task | None = None
+    task: RestorationTask | None = None
     """What the weights were trained for, which their file does not say; a run knows it."""
     out: Path = field(default=Path("predictions"))
     """Folder for NAME_restored.png, and NAME_compare.png."""
@@ -99,7 +101,7 @@ def _predict(program: cli.Program, options: Predict) -> None:
     if run is not None:
         restorer = Restorer.of_run(run, options.checkpoint)
     else:
-        restorer = Restorer.of_weights(cast(Path, options.weights), cast(Task, options.task))
+        restorer = Restorer.of_weights(cast(Path, options.weights), cast(RestorationTask, options.task))
     for path in predict(restorer, images, options.out, options.tile, options.compare):
         print(path)
 

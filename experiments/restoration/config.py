@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from smoothjax.names import RestorationTask
+
 from ..common.config import Precision, Preset, RunConfig
 
 Method = Literal["none", "group_interaction", "ss_conv"]
-Task = Literal["dehaze", "derain"]
 DataName = Literal["shapes", "folder", "haze"]
 
 
@@ -17,7 +18,7 @@ class ModelConfig:
 
     smoothing: Method = "none"
     """Smoothing of the twelve dilated convolutions; none is the baseline, ss_conv the published network."""
-    task: Task = "dehaze"
+    task: RestorationTask = "dehaze"
     """What is learnt: what has to be added to the image (dehaze), or the restored image itself (derain)."""
     width: int = 64
     """Channels of all layers; 64 is the published network."""

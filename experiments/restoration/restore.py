@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from PIL import Image
 
 from smoothjax import analysis, data, models, training, weights
+from smoothjax.names import RestorationTask
 
 from ..common.evaluate import Scored, save_scores
 from ..common.identity import describe_split, is_foreign
@@ -22,7 +23,7 @@ from ..common.network import Network
 from ..common.run_folder import load_config
 from ..common.trained import Checkpoint, restore
 from .batches import check_sources
-from .config import Config, Task
+from .config import Config
 from .figures import draw_columns
 from .scores import Scorer
 from .sources import open_source
@@ -74,15 +75,15 @@ class Restorer:
       task: what its output means.
     """
 
-    def __init__(self, graph: Any, state: tuple[Any, ...], task: Task):
+    def __init__(self, graph: Any, state: tuple[Any, ...], task: RestorationTask):
         self._state = state
-        self._task: Task = task
+        self._task: RestorationTask = task
         self._apply = jax.jit(lambda state, x: nnx.merge(graph, *state)(x))
         self._measure = jax.jit(lambda state, x: measure(nnx.merge(graph, *state), x))
         self._apply_with = jax.jit(lambda state, found, x: apply_with(nnx.merge(graph, *state), found, x))
 
     @classmethod
-    def of_weights(cls, path: Path, task: Task) -> "Restorer":
+    def of_weights(cls, path: Path, task: RestorationTask) -> "Restorer":
         """Published weights, in a file that `weights.read` reads."""
         graph, state = nnx.split(weights.gcanet_from_torch(weights.read(path), task=task))
         return cls(graph, (state,), task)

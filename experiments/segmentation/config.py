@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
+from smoothjax.names import Degridding
+
 from ..common.config import Preset, require, require_positive
-from ..common.dense.config import DeepLabConfig, Degridding, DenseConfig, ImagesConfig, check_size
+from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
 from ..tables.recipes import recipe
 
 Method = Literal[Degridding, "duc"]

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from smoothjax.names import CausalSmoothing
+
 from ..common.config import Precision, Preset, RunConfig, require, require_positive
 
-Method = Literal["none", "group_interaction", "ss_conv"]
+Method = CausalSmoothing
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
+from smoothjax.names import Likelihood
+
 from ..common.config import Precision, Preset, RunConfig
 from ..common.upsampling import Upsampling
 from ..tables.recipes import faces
@@ -21,7 +23,7 @@ class ModelConfig:
     """Size of the latent vector."""
     width: int = 32
     """Channels of the first level, doubled at each of the next three."""
-    likelihood: Literal["gaussian", "discretized_logistic"] = "gaussian"
+    likelihood: Likelihood = "gaussian"
     """Of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values themselves."""
     precision: Precision = "float32"
     """Of the convolutions; parameters, batch statistics and loss stay float32."""

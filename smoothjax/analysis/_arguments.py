@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from ..ops._checks import check_int
+from .._checks import check_int, check_structure
 
 check_pixels = partial(check_int, remedy="give a number of pixels")
 
@@ -15,16 +15,10 @@ check_pixels = partial(check_int, remedy="give a number of pixels")
 def check_maps(name: str, maps: Any) -> jax.Array:
     """Returns maps `[N, *S, C]` as an array."""
     maps = jnp.asarray(maps)
-    chex.assert_rank(
-        maps,
-        {3, 4, 5},
-        custom_message=f"{name} must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes",
-    )
-    chex.assert_equal(
-        bool(jnp.issubdtype(maps.dtype, jnp.floating)),
-        True,
-        custom_message=f"{name} must be floating point, got {maps.dtype}: cast them, e.g. maps / 255.0",
-    )
+    rank = f"{name} must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes"
+    check_structure(rank, chex.assert_rank, maps, {3, 4, 5})
+    dtype = f"{name} must be floating point, got {maps.dtype}: cast them, e.g. maps / 255.0"
+    check_structure(dtype, chex.assert_equal, bool(jnp.issubdtype(maps.dtype, jnp.floating)), True)
     if not maps.size:
         raise ValueError(
             f"{name} must hold something, got shape {maps.shape}: give at least one example and one channel"

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from tqdm import tqdm
 
-from ..ops._checks import check_int
+from .._checks import check_int
 from ._arguments import check_maps, check_pixels
 
 #: The error at the centre. A power of two changes no digit of a gradient; one this large keeps the far ends of deep

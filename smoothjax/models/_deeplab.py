@@ -1,21 +1,18 @@
 """DeepLabv2: a dilated residual encoder, its degridding, and a choice of output layers."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ..ops._checks import check_int
-from ._arguments import check_choice, check_images, check_rates
-from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers, DegriddingLayersName
+from .._checks import check_choice, check_images, check_int, check_rates
+from ..names import BatchNormMode, Degridding, Encoder, EncoderPadding, Head, StrideIn, StrideUnit
+from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
 from ._duc import DenseUpsamplingHead
-from ._norm import BatchNormMode
-from ._resnet import DEGRIDDINGS, Degridding, EncoderPadding, ResNetEncoder, StrideIn, StrideUnit
+from ._resnet import DEGRIDDINGS, ResNetEncoder
 
-Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
-Head = Literal["aspp", "large_fov", "duc"]
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 """The encoders of `DeepLab`, from the shallowest."""
 
@@ -88,7 +85,7 @@ class DeepLab(nnx.Module):
         encoder: Encoder = "resnet101",
         head: Head = "aspp",
         num_classes: int,
-        smoothing: Degridding | DegriddingLayersName = "none",
+        smoothing: Degridding = "none",
         head_rates: tuple[int, ...] | None = None,
         output_stride: int = 8,
         stride_in: StrideIn = "1x1",

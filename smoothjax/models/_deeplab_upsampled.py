@@ -7,11 +7,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_choice
-from ._deeplab import HEAD_RATES, DeepLab, Encoder, Head
-from ._degridding import DegriddingLayersName
-from ._norm import BatchNormMode
-from ._resnet import Degridding, EncoderPadding, StrideIn, StrideUnit
+from .._checks import check_choice
+from ..names import BatchNormMode, Degridding, Encoder, EncoderPadding, Head, StrideIn, StrideUnit
+from ._deeplab import HEAD_RATES, DeepLab
 
 _BLOCKS = 3
 
@@ -62,7 +60,7 @@ class DeepLabUpsampled(nnx.Module):
         num_classes: int,
         encoder: Encoder = "resnet101",
         head: Head = "aspp",
-        smoothing: Degridding | DegriddingLayersName = "none",
+        smoothing: Degridding = "none",
         head_rates: tuple[int, ...] | None = None,
         stride_in: StrideIn = "1x1",
         stride_unit: StrideUnit = "first",

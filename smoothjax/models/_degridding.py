@@ -1,16 +1,16 @@
 """Layers after the encoder that remove gridding: the remedies that change the network, not the convolution."""
 
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 from flax import nnx
 
 from .. import nn
-from ._arguments import check_rates
-from ._norm import BatchNorm, BatchNormMode
+from .._checks import check_rates
+from ..names import BatchNormMode, DegriddingLayersName
+from ._norm import BatchNorm
 
-DegriddingLayersName = Literal["drn", "lfe"]
 DEGRIDDING_LAYERS: tuple[DegriddingLayersName, ...] = get_args(DegriddingLayersName)
 """The remedies of `DegriddingLayers`, by name."""
 

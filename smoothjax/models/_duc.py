@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import ops
-from ..ops._checks import check_int
+from .._checks import check_int
 
 _INIT = nnx.initializers.normal(0.01)  # as in the other heads
 

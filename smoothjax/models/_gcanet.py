@@ -1,18 +1,17 @@
 """GCANet, an image-restoration network built on smoothed dilated convolutions, and the images that it takes."""
 
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ..ops._checks import check_int
-from ._arguments import check_choice, check_images
+from .._checks import check_choice, check_images, check_int
+from ..names import RestorationTask
 
-Task = Literal["dehaze", "derain"]
-TASKS: tuple[Task, ...] = get_args(Task)
+TASKS: tuple[RestorationTask, ...] = get_args(RestorationTask)
 """What `GCANet` has been trained for."""
 
 
@@ -72,13 +71,13 @@ class GCANet(nnx.Module):
     deconv2: nnx.Conv
     norm5: "InstanceNorm"
     deconv1: nnx.Conv
-    task: Task
+    task: RestorationTask
     smoothing: nn.Smoothing
 
     def __init__(
         self,
         *,
-        task: Task,
+        task: RestorationTask,
         smoothing: nn.Smoothing = "ss_conv",
         width: int = 64,
         dtype: Any = None,
@@ -208,7 +207,7 @@ def gcanet_input(images: jax.Array) -> jax.Array:
     return jnp.concatenate([images, edge_map(images)], -1) - _CENTRE
 
 
-def gcanet_image(output: jax.Array, images: jax.Array, *, task: Task) -> jax.Array:
+def gcanet_image(output: jax.Array, images: jax.Array, *, task: RestorationTask) -> jax.Array:
     """The restored image, from the raw output of `GCANet`.
 
     Args:

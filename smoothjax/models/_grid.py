@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export, lax
 
-from ..ops._checks import check_int, is_int
+from .._checks import check_int, is_int
 
 
 def downsample_labels(labels: jax.Array, *, stride: int = 8) -> jax.Array:

@@ -1,12 +1,13 @@
 """Log-likelihoods of 8-bit images, and the divergence between Gaussians: the terms of the ELBO, in nats."""
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 
-Likelihood = Literal["gaussian", "discretized_logistic"]
+from ..names import Likelihood
+
 LIKELIHOODS: tuple[Likelihood, ...] = get_args(Likelihood)
 """The likelihoods of `ConvVAE`."""
 

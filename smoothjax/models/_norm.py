@@ -1,12 +1,13 @@
 """Batch normalisation that starts in evaluation mode, and can be frozen."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-BatchNormMode = Literal["trained", "frozen"]
+from ..names import BatchNormMode
+
 BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 """The modes of `BatchNorm`."""
 

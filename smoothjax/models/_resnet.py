@@ -2,25 +2,18 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import jax
 from flax import nnx
 
 from .. import nn, ops
-from ..ops._checks import check_int
-from ._arguments import check_choice
-from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
+from .._checks import check_choice, check_int
+from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
+from ._norm import BATCH_NORM_MODES, BatchNorm
 
-Degridding = Literal[
-    "none", "multigrid", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"
-]
-DEGRIDDINGS: tuple[Degridding, ...] = get_args(Degridding)
+DEGRIDDINGS: tuple[EncoderDegridding, ...] = get_args(EncoderDegridding)
 """The smoothings of `ResNetEncoder`: those of `nn.DilatedConv`, and `"multigrid"`, which changes the rates."""
-
-StrideIn = Literal["1x1", "3x3"]
-StrideUnit = Literal["first", "last"]
-EncoderPadding = Literal["symmetric", "same", "same_pool"]
 
 _BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -97,7 +90,7 @@ class ResNetEncoder(nnx.Module):
         depth: int,
         *,
         output_stride: int = 8,
-        smoothing: Degridding = "none",
+        smoothing: EncoderDegridding = "none",
         stride_in: StrideIn = "1x1",
         stride_unit: StrideUnit = "first",
         padding: EncoderPadding = "symmetric",
@@ -170,7 +163,7 @@ def _apply(block: Any, x: jax.Array) -> jax.Array:
     return block(x)
 
 
-def stage_plan(depth: int, output_stride: int, smoothing: Degridding) -> list[tuple[int, list[tuple[int, ...]]]]:
+def stage_plan(depth: int, output_stride: int, smoothing: EncoderDegridding) -> list[tuple[int, list[tuple[int, ...]]]]:
     """Stride and dilation rates of each stage: one tuple a block, with the rates of its 3x3 convolutions."""
     units = (_BASIC | _BOTTLENECK)[depth]
     convolutions = 2 if depth in _BASIC else 1

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ..ops._checks import check_int
-from ._arguments import check_choice
+from .._checks import check_choice, check_int
 
 
 class TemporalConvNet(nnx.Module):

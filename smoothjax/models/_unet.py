@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ..ops._checks import check_int
-from ._arguments import check_choice, check_images
-from ._norm import BATCH_NORM_MODES, BatchNorm, BatchNormMode
+from .._checks import check_choice, check_images, check_int
+from ..names import BatchNormMode
+from ._norm import BATCH_NORM_MODES, BatchNorm
 
 UPSAMPLINGS = nn.UPSAMPLINGS
 """The up-sampling methods of `UNet` and `ConvVAE`: those of `nn.UpConv`."""

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from ..ops._checks import check_int
-from ._arguments import check_choice
-from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, Likelihood, kl_to_standard_normal
+from .._checks import check_choice, check_int
+from ..names import Likelihood
+from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
 from ._norm import BatchNorm
 
 IMAGE_SHAPE = (64, 64, 3)

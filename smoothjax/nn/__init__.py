@@ -1,9 +1,9 @@
 """Flax NNX layers: each allocates parameters and calls one function of `smoothjax.ops`."""
 
 # Dilated convolution (Wang & Ji, KDD 2018).
+from ..names import Smoothing as Smoothing
 from ._dilated import SMOOTHINGS as SMOOTHINGS
 from ._dilated import DilatedConv as DilatedConv
-from ._dilated import Smoothing as Smoothing
 from ._dilated import identity_smoothing as identity_smoothing
 from ._dilated import is_smoother as is_smoother
 
@@ -15,9 +15,9 @@ from ._smoothing import SSConv as SSConv
 
 # isort: split
 # Over time, causal (the future work of the same paper).
+from ..names import CausalSmoothing as CausalSmoothing
 from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
 from ._causal import CausalDilatedConv as CausalDilatedConv
-from ._causal import CausalSmoothing as CausalSmoothing
 
 # isort: split
 # Filters before a dilated convolution (Ziegler et al., 2019).
@@ -27,9 +27,9 @@ from ._filters import gaussian_filter as gaussian_filter
 
 # isort: split
 # Up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017).
+from ..names import Upsampling as Upsampling
 from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
-from ._up_conv import Upsampling as Upsampling
 
 # isort: split
 # The cures in an existing model, in place.

@@ -1,6 +1,6 @@
 """The causal dilated convolutional layer over time, with a choice of smoothing that keeps it causal."""
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,9 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from ._arguments import check_convolution, check_kernel_size, with_one_batch_axis
-
-CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
-"""How the layers of `CausalDilatedConv` are smoothed, by name."""
+from .._checks import check_convolution, check_kernel_size
+from ..names import CausalSmoothing
+from ._batch_axes import with_one_batch_axis
 
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
 """All values of `CausalSmoothing`, the plain convolution first."""

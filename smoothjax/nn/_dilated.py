@@ -1,7 +1,7 @@
 """The dilated convolutional layer, with a choice of smoothing."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,10 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from ._arguments import Padding, check_convolution, check_kernel_size, with_one_batch_axis
+from .._checks import Padding, check_convolution, check_kernel_size
+from ..names import Smoothing
+from ._batch_axes import with_one_batch_axis
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
-
-Smoothing = Literal["none", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"]
-"""How the layers of `DilatedConv` are smoothed, by name."""
 
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 """All values of `Smoothing`, the plain convolution first."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
-from ._arguments import Padding
+from .._checks import Padding
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
 from ._dilated import DilatedConv, Smoothing, check_smoothing, set_smoothing
 from ._surgery import Path, common_value, find_modules, replace_modules, where

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import ops
-from ._arguments import Padding, check_convolution, check_kernel_size, with_one_batch_axis
+from .._checks import Padding, check_convolution, check_kernel_size
+from ._batch_axes import with_one_batch_axis
 
 
 class SSConv(nnx.Module):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,13 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
+from .._checks import check_kernel_size
+from ..names import Interpolation, Upsampling
 from ..ops._pixel_deconv import check_order
-from ._arguments import check_kernel_size, with_one_batch_axis
-
-Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
-"""How the layers of `UpConv` up-sample, by name."""
+from ._batch_axes import with_one_batch_axis
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
-
-Interpolation = Literal["nearest", "bilinear"]
 
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
 

@@ -1,16 +1,12 @@
 """Dilated convolution in its two views: the direct operation, and its decomposition."""
 
-from typing import Literal
-
 import jax
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import check_int, check_maps, check_parameter, is_int
-from ._padding import Padding, Pairs, resolve_padding
+from .._checks import Padding, Pairs, check_int, check_maps, check_parameter, is_int, resolve_padding
+from ..names import DilatedMethod
 from ._reinterlace import periodic_subsample, reinterlace
-
-DilatedMethod = Literal["direct", "decomposed"]
 
 
 def dilated_conv(

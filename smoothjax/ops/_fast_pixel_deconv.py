@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._checks import check_maps, check_parameter
-from ._cross import cross
+from .._checks import check_maps, check_parameter
 from ._dilated import check_kernel, dilated_conv
-from ._phase_conv import phase_conv
+from ._fast._cross import cross
+from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
 

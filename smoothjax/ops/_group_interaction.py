@@ -7,10 +7,19 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import accumulation_dtype, check_groups, check_int, check_maps, check_ndim, check_parameter
+from .._checks import (
+    Padding,
+    Pairs,
+    accumulation_dtype,
+    check_groups,
+    check_int,
+    check_maps,
+    check_ndim,
+    check_parameter,
+    resolve_padding,
+)
 from ._dilated import check_kernel, convolve, pad_zeros
-from ._padding import Padding, Pairs, resolve_padding
-from ._phase_mixing import mix_phases
+from ._fast._phase_mixing import mix_phases
 from ._reinterlace import crop_end, merge_blocks, split_blocks
 
 

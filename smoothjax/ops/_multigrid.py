@@ -1,6 +1,6 @@
 """Hybrid dilation rates, the degridding method that the smoothed convolutions are compared with."""
 
-from ._checks import check_int
+from .._checks import check_int
 
 
 def multigrid_rates(rate: int, depth: int) -> tuple[int, ...]:

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._checks import check_int, check_maps, check_ndim, check_parameter, is_int
-from ._phase_conv import phase_conv
+from .._checks import check_int, check_maps, check_ndim, check_parameter, is_int
+from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
 Phase = tuple[int, ...]

@@ -7,7 +7,7 @@ import jax.export
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import check_groups, check_int, check_maps, is_int
+from .._checks import check_groups, check_int, check_maps, is_int
 
 
 def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:

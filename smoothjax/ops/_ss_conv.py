@@ -7,10 +7,18 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._checks import accumulation_dtype, check_int, check_maps, check_ndim, check_parameter
+from .._checks import (
+    Padding,
+    Pairs,
+    accumulation_dtype,
+    check_int,
+    check_maps,
+    check_ndim,
+    check_parameter,
+    resolve_padding,
+)
 from ._dilated import dilated_conv
-from ._padding import Padding, Pairs, resolve_padding
-from ._spatial_filter import filter_maps
+from ._fast._spatial_filter import filter_maps
 
 
 def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate: int = 1) -> jax.Array:

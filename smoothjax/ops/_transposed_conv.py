@@ -1,18 +1,14 @@
 """Transposed convolution in its two views: the direct operation, and independent phases reinterlaced."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from ._checks import check_int, check_maps
+from .._checks import Pairs, check_int, check_maps
+from ..names import TransposedMethod
 from ._dilated import check_kernel, convolve
-from ._padding import Pairs
 from ._reinterlace import reinterlace
-
-TransposedMethod = Literal["decomposed", "direct"]
 
 
 def transposed_conv(

@@ -22,10 +22,10 @@ from ._gcanet import gcanet_from_torch as gcanet_from_torch
 
 # isort: split
 # What the weights expect of an image, and of a network.
+from ..names import SourceName as SourceName
 from ._preprocessing import CAFFE_PREPROCESSING as CAFFE_PREPROCESSING
 from ._preprocessing import SLIM_PREPROCESSING as SLIM_PREPROCESSING
 from ._preprocessing import TORCHVISION_PREPROCESSING as TORCHVISION_PREPROCESSING
 from ._preprocessing import Preprocessing as Preprocessing
 from ._sources import SOURCES as SOURCES
 from ._sources import Source as Source
-from ._sources import SourceName as SourceName

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from .._checks import check_choice
 from ..models import DEGRIDDINGS, HEAD_RATES, DeepLab
-from ..models._arguments import check_choice
-from ..models._norm import BatchNormMode
-from ..models._resnet import Degridding
+from ..names import BatchNormMode, EncoderDegridding
 from ._assign import Entry, convert, shapes_of, with_values
 from ._encoder import check_smoothing, encoder_entries, identity_smoothers, smoother_entries, width_of
 from ._names import Names, Variables, recognise
@@ -20,7 +19,7 @@ _BRANCHES = len(HEAD_RATES["aspp"])
 def deeplab_from_tf(
     variables: Variables,
     *,
-    smoothing: Degridding = "none",
+    smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
     dtype: Any = None,
 ) -> DeepLab:

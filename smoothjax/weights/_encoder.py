@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..models._resnet import Degridding
+from ..names import EncoderDegridding
 from ._assign import Entry, Path, kernel_from_torch
 from ._names import STEM, Names, Variables, layers
 from ._official import group_interaction_weight_from_official
@@ -40,7 +40,7 @@ def smoother_entries(names: Names, shapes: dict[Path, Any], prefix: Path = ()) -
     ]
 
 
-def identity_smoothers(smoothing: Degridding, shapes: dict[Path, Any]) -> dict[Path, Any]:
+def identity_smoothers(smoothing: EncoderDegridding, shapes: dict[Path, Any]) -> dict[Path, Any]:
     """The initial value of each smoothing parameter of a network."""
 
     def initial(name: Any, shape: Any) -> Any:
@@ -52,12 +52,12 @@ def identity_smoothers(smoothing: Degridding, shapes: dict[Path, Any]) -> dict[P
     return {path: initial(path[-1], shape) for path, shape in shapes.items() if nn.is_smoother(path)}
 
 
-def trained_smoothing(variables: Variables) -> Degridding:
+def trained_smoothing(variables: Variables) -> EncoderDegridding:
     """The smoothing that a checkpoint was trained with."""
     found = {np.ndim(value) for name, value in variables.items() if name.endswith("/fix_w")}
     if not found:
         return "none"
-    kinds: dict[int, Degridding] = {2: "group_interaction", 5: "ss_conv"}
+    kinds: dict[int, EncoderDegridding] = {2: "group_interaction", 5: "ss_conv"}
     if len(found) > 1 or not found <= set(kinds):
         raise ValueError(
             f"the variables 'fix_w' have {sorted(found)} axes; all must have 2 (group interaction) or all 5 (SS "
@@ -66,7 +66,7 @@ def trained_smoothing(variables: Variables) -> Degridding:
     return kinds[found.pop()]
 
 
-def check_smoothing(smoothing: Degridding, variables: Variables) -> bool:
+def check_smoothing(smoothing: EncoderDegridding, variables: Variables) -> bool:
     """Whether the checkpoint holds smoothing parameters; refuses those of another smoothing than that of the network.
 
     A checkpoint without them fits every network: smoothing then starts as the identity.

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from ..models import GCANet
-from ..models._arguments import check_choice
-from ..models._gcanet import TASKS, Task
+from .._checks import check_choice
+from ..models import TASKS, GCANet
+from ..names import RestorationTask
 from ._assign import Entry, Path, convert, kernel_from_torch, shapes_of, with_values
 from ._names import Variables
 
 
-def gcanet_from_torch(state_dict: Variables, *, task: Task, dtype: Any = None) -> GCANet:
+def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: Any = None) -> GCANet:
     """Builds GCANet from the state dict of the published network, with exactly its outputs.
 
     Args:

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
+from .._checks import check_choice
 from ..models import ResNetEncoder
-from ..models._arguments import check_choice
+from ..names import SourceName
 from ._assign import Path, convert, dotted, shapes_of
 from ._encoder import check_smoothing, encoder_entries, smoother_entries
 from ._names import BASIC_DEPTHS, Variables, recognise
-from ._sources import SOURCES, Source, SourceName
+from ._sources import SOURCES, Source
 
 
 @dataclass(frozen=True)

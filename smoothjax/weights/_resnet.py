@@ -5,8 +5,7 @@ from typing import Any
 from flax import nnx
 
 from ..models import ResNetEncoder
-from ..models._norm import BatchNormMode
-from ..models._resnet import Degridding
+from ..names import BatchNormMode, EncoderDegridding
 from ._assign import convert, shapes_of, with_values
 from ._encoder import encoder_entries, identity_smoothers, width_of
 from ._names import Variables, recognise
@@ -18,7 +17,7 @@ def resnet_from_slim(
     depth: int,
     *,
     output_stride: int = 8,
-    smoothing: Degridding = "none",
+    smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
     dtype: Any = None,
 ) -> ResNetEncoder:
@@ -57,7 +56,7 @@ def resnet_from_torchvision(
     depth: int,
     *,
     output_stride: int = 8,
-    smoothing: Degridding = "none",
+    smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
     dtype: Any = None,
 ) -> ResNetEncoder:
@@ -97,7 +96,7 @@ def _resnet(
     variables: Variables,
     depth: int,
     output_stride: int,
-    smoothing: Degridding,
+    smoothing: EncoderDegridding,
     batch_norm: BatchNormMode,
     dtype: Any,
 ) -> ResNetEncoder:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from ..models._resnet import EncoderPadding, StrideIn, StrideUnit
+from ..names import EncoderPadding, SourceName, StrideIn, StrideUnit
 from ._names import Family
 from ._preprocessing import CAFFE_PREPROCESSING, SLIM_PREPROCESSING, TORCHVISION_PREPROCESSING, Preprocessing
-
-SourceName = Literal["deeplab", "slim", "torchvision"]
-"""The kinds of published residual networks, by name; see `SOURCES`."""
 
 _TF_SLOTS = r"global_step|beta[12]_power(_\d+)?|.+/(Momentum|Adam|RMSProp)(_\d+)?"
 

@@ -11,7 +11,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from smoothjax import ops
-from smoothjax.ops import _cross, _phase_conv, _spatial_filter
+from smoothjax.ops._fast import _cross, _phase_conv, _spatial_filter
 from tests.support import assert_close, random
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothjax.ops import _phase_conv
 from smoothjax.ops._dilated import convolve
+from smoothjax.ops._fast import _phase_conv
 from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, pairs_of
 from tests.support import assert_close, random
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from smoothjax import ops
-from smoothjax.ops import _spatial_filter
+from smoothjax.ops._fast import _spatial_filter
 from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, convolutions, convolve
 from tests.support import TOLERANCE, assert_close, random
 

@@ -4,40 +4,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
+
 from ..config import Precision, RunConfig, require
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
-Degridding = Literal[
-    "none",
-    "multigrid",
-    "group_interaction",
-    "ss_conv",
-    "average_filter",
-    "gaussian_filter",
-    "aggregated_filters",
-    "drn",
-    "lfe",
-]
 
 
 @dataclass(frozen=True)
 class DeepLabConfig:
     """DeepLabv2."""
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "resnet101"
+    encoder: Encoder = "resnet101"
     """Residual network that the features come from."""
     width: int = 64
     """Channels of the network's first stage; 64 is the published network."""
-    head: Literal["aspp", "large_fov", "duc"] = "aspp"
+    head: Head = "aspp"
     """Output layer: ASPP (rates 6, 12, 18, 24), LargeFOV (rate 12) or dense up-sampling convolution (no rate)."""
     head_rates: tuple[int, ...] | None = None
     """Other dilation rates for the head, in cells of 8 pixels."""
     smoothing: Degridding = "none"
     """Degridding: of the dilated convolutions in the last two stages, or by layers after them (drn: rates 2, 2, 1, 1
     without shortcuts; lfe: falling rates 4, 2, 1); none is the baseline."""
-    stride_in: Literal["1x1", "3x3"] = "1x1"
+    stride_in: StrideIn = "1x1"
     """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
-    batch_norm: Literal["trained", "frozen"] = "trained"
+    batch_norm: BatchNormMode = "trained"
     """Whether batch normalisation learns, or keeps its statistics, scale and bias."""
     precision: Precision = "float32"
     """Of the convolutions; parameters and their gradients, batch statistics and loss stay float32."""
@@ -112,7 +103,7 @@ def check_size(option: str, size: tuple[int, int]) -> None:
 class InitConfig:
     """Published weights for the encoder; without them it starts from random ones."""
 
-    source: Literal["deeplab", "slim", "torchvision"] | None = None
+    source: SourceName | None = None
     """Their kind. It decides padding, strides and epsilon of the encoder and the preprocessing of images, too."""
     checkpoint: Path | None = None
     """Their file: .safetensors, .npz, or, with the extra convert, .pth or a TensorFlow checkpoint."""

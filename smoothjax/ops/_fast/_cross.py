@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._checks import accumulation_dtype
-from ._dilated import convolve, pad_zeros
+from ..._checks import accumulation_dtype
+from .._dilated import convolve, pad_zeros
+from .._transpose import as_transpose_of, varying_with
 from ._shifted_products import Terms, copies_bytes, gradient_of_source, gradient_of_weights, has_fast_forms
-from ._transpose import as_transpose_of, varying_with
 
 Place = tuple[int, int]
 

@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._dilated import convolve, pad_zeros
-from ._padding import Pairs, resolve_padding
+from ..._checks import Pairs, resolve_padding
+from .._dilated import convolve, pad_zeros
+from .._transpose import as_transpose_of, varying_with
 from ._shifted_products import (
     copies_bytes,
     gradient_of_source,
@@ -25,7 +26,6 @@ from ._shifted_products import (
     product_over_places,
     same_terms,
 )
-from ._transpose import as_transpose_of, varying_with
 
 # Bytes of the shifted copies up to which both gradients are made from them: forward + backward of `ipixel_deconv` takes
 # 57 instead of 73 ms at 2x16x16x256 (4.7 MB), but would take 68 instead of 61 at 2x32x32x128 (9.4 MB).

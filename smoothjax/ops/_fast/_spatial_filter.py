@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._dilated import pad_zeros
+from ..._checks import Pairs
+from .._dilated import pad_zeros
+from .._transpose import as_transpose_of, varying_with
 from ._fenced import fenced, materialized
-from ._padding import Pairs
-from ._transpose import as_transpose_of, varying_with
 
 # Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps: on CPU at
 # 15x15 2.2 instead of 3.3 ms, at 9x9 1.1 instead of 1.9 ms.

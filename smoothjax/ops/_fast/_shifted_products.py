@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._checks import accumulation_dtype
-from ._dilated import pad_zeros
+from ..._checks import accumulation_dtype
+from .._dilated import pad_zeros
 
 #: The index of an output, and the pixel of the source that is read for its pixel 0.
 Term = tuple[int, tuple[int, ...]]

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .._transpose import as_transpose_of
 from ._fenced import fenced
-from ._transpose import as_transpose_of
 
 
 @jax.custom_jvp

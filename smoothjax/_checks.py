@@ -1,0 +1,202 @@
+"""Argument checks for all packages: each error names the argument, the rule, the value and the remedy.
+
+Structure (rank, dtype) is asserted with chex and raises `AssertionError`; meaning (rates, sizes, padding) raises
+`ValueError`. Everything checked here is static, so the checks run once, while JAX traces.
+"""
+
+import operator
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import SupportsIndex, TypeAlias, TypeGuard
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jax.typing import ArrayLike, DTypeLike
+
+DTYPES = (jnp.float32, jnp.bfloat16, jnp.float64)
+
+Padding: TypeAlias = str | Sequence[tuple[int, int]]
+"""Zero-padding of a convolution: `"SAME"`, `"VALID"`, or one pair `(low, high)` of pixels an axis."""
+
+Pairs: TypeAlias = tuple[tuple[int, int], ...]
+"""Resolved: `(low, high)` of every axis."""
+
+
+def check_structure(message: str, assertion: Callable[..., None], *arguments: object) -> None:
+    """Runs a chex assertion; its failure begins with our sentence, and keeps that of chex as its cause."""
+    try:
+        assertion(*arguments)
+    except AssertionError as error:
+        raise AssertionError(message) from error
+
+
+def check_int(name: str, value: object, *, minimum: int = 1, remedy: str = "pass one Python int") -> int:
+    """Returns `value` as a Python int of at least `minimum`, or says why it is none."""
+    if isinstance(value, Tracer):
+        raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
+    rule = f"{name} must be an int >= {minimum}, got"
+    if not is_int(value):
+        raise ValueError(f"{rule} {value!r} of type {type(value).__name__}: {remedy}")
+    if operator.index(value) < minimum:
+        raise ValueError(f"{rule} {value}: {remedy}")
+    return operator.index(value)
+
+
+def is_int(value: object) -> TypeGuard[SupportsIndex]:
+    """Whether a value counts: Python's and NumPy's integers do, True does not."""
+    if isinstance(value, (bool, jax.Array)) or not isinstance(value, SupportsIndex):
+        return False
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True
+
+
+def check_array(name: str, value: object, *, ranks: Sequence[int], layout: str) -> jax.Array:
+    """Returns `value` as an array whose rank is one of `ranks` and whose dtype is supported."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array, {layout}, got {type(value).__name__}: {error}") from error
+    rank = f"{name} must be {layout}, got shape {array.shape}: add or remove axes"
+    check_structure(rank, chex.assert_rank, array, set(ranks))
+    check_structure(
+        f"{name} must be float32, bfloat16 or float64, got {array.dtype}: cast it, e.g. {name}.astype(jnp.float32)",
+        chex.assert_equal,
+        any(array.dtype == dtype for dtype in DTYPES),
+        True,
+    )
+    return array
+
+
+def check_maps(name: str, value: object) -> jax.Array:
+    """Returns `value` as channels-last maps `[N, *S, C]` of one to three spatial axes."""
+    return check_array(name, value, ranks=(3, 4, 5), layout="[N, *S, C] with one, two or three spatial axes S")
+
+
+def check_parameter(
+    name: str, value: object, *, shape: Sequence[int | None], layout: str, dtype: DTypeLike
+) -> jax.Array:
+    """Returns `value` cast to `dtype` where its shape fits `shape` (`None` stands for any size above 0)."""
+    array = check_array(name, value, ranks=(len(shape),), layout=layout)
+    fits = all(size > 0 if wanted is None else size == wanted for size, wanted in zip(array.shape, shape, strict=True))
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name} must be {layout}, here [{wanted}], got shape {array.shape}: match it to the data")
+    return array.astype(dtype)
+
+
+def check_ndim(ndim: object) -> int:
+    """Returns `ndim` where it is a number of spatial axes that the operations know."""
+    ndim = check_int("ndim", ndim)
+    if ndim > 3:
+        raise ValueError(f"ndim must be 1, 2 or 3 spatial axes, got {ndim}: fold further axes into the batch")
+    return ndim
+
+
+def accumulation_dtype(dtype: DTypeLike) -> jnp.dtype:
+    """The dtype to sum in: bfloat16 and float16 accumulate in float32 and rounds once at the end."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def check_groups(groups: ArrayLike) -> jax.Array:
+    """Returns `groups` as an array of the phases of maps, `[rate**d, N, *S, C]`."""
+    groups = check_array(
+        "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
+    )
+    ndim = groups.ndim - 3
+    if round(groups.shape[0] ** (1 / ndim)) ** ndim != groups.shape[0]:
+        raise ValueError(
+            f"groups must hold rate**{ndim} phases on its first axis, got shape {groups.shape}: pass the result of "
+            "periodic_subsample"
+        )
+    return groups
+
+
+def effective_size(size: int, rate: int) -> int:
+    """Extent of a dilated kernel along one axis: `size` taps, `rate - 1` holes between two of them."""
+    return (size - 1) * rate + 1
+
+
+def resolve_padding(padding: object, kernel_size: Sequence[int], rate: int, spatial_shape: Sequence[int]) -> Pairs:
+    """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
+    extents = [effective_size(size, rate) for size in kernel_size]
+    if isinstance(padding, str) and padding == "SAME":
+        # XLA's rule at stride 1, even kernels included: the low side gets the smaller half.
+        pairs = tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
+    elif isinstance(padding, str) and padding == "VALID":
+        pairs = ((0, 0),) * len(extents)
+    else:
+        pairs = _check_pairs(padding, len(extents))
+    for axis, (size, extent, (low, high)) in enumerate(zip(spatial_shape, extents, pairs, strict=True)):
+        # A symbolic size (jax.export) cannot be compared; it is trusted.
+        if isinstance(size, int) and size + low + high < extent:
+            raise ValueError(
+                f"padding {padding!r} leaves no output on spatial axis {axis}: size {size} with padding {(low, high)} "
+                f"is smaller than the kernel's extent {extent} (rate {rate}): use 'SAME', pad more, or enlarge x"
+            )
+    return pairs
+
+
+def _check_pairs(padding: object, ndim: int) -> Pairs:
+    problem = ValueError(
+        f"padding must be 'SAME', 'VALID' or {ndim} pairs (low, high) of ints >= 0, one for each spatial axis of x, "
+        f"got {padding!r}: use 'SAME' to keep the size"
+    )
+    if isinstance(padding, str) or not isinstance(padding, Iterable):
+        raise problem
+    try:
+        pairs = tuple(tuple(pair) for pair in padding)
+    except TypeError:
+        raise problem from None
+    sides = [side for pair in pairs for side in pair]
+    well_formed = len(pairs) == ndim and all(len(pair) == 2 for pair in pairs)
+    if not well_formed or not all(is_int(side) and side >= 0 for side in sides):
+        raise problem
+    return tuple((int(low), int(high)) for low, high in pairs)
+
+
+def check_kernel_size(kernel_size: object) -> tuple[int, ...]:
+    """Returns the kernel size as a tuple; its length says how many spatial axes the layer has."""
+    rule = "kernel_size must be a tuple with one size >= 1 for each of the one to three spatial axes"
+    if isinstance(kernel_size, str) or not isinstance(kernel_size, Sequence):
+        raise ValueError(f"{rule}, got {kernel_size!r}: write e.g. (3, 3) for a 3x3 kernel on images")
+    sizes = tuple(kernel_size)
+    counts = all(isinstance(size, SupportsIndex) and not isinstance(size, bool) for size in sizes)
+    if not 1 <= len(sizes) <= 3 or not counts or min(sizes) < 1:
+        raise ValueError(f"{rule}, got {sizes}: write e.g. (3, 3) for a 3x3 kernel on images")
+    return tuple(operator.index(size) for size in sizes)
+
+
+def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: object) -> str | tuple[tuple[int, int], ...]:
+    """Returns the padding, its pairs as tuples of ints; refuses what the operation itself would when it is called.
+
+    A layer keeps these: Flax compares and hashes the options of a layer, and lists and arrays have no hash.
+    """
+    rate = check_int("rate", rate)
+    pairs = resolve_padding(padding, kernel_size, rate, [(size - 1) * rate + 1 for size in kernel_size])
+    return padding if isinstance(padding, str) else pairs
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuses a value that is none of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")
+
+
+def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:
+    """Returns the dilation rates of one or several layers as Python ints, or says why they are none."""
+    if not isinstance(rates, tuple) or not rates or not all(is_int(rate) and rate > 0 for rate in rates):
+        raise ValueError(f"{name} must be a tuple of ints >= 1, got {rates!r}: {remedy}")
+    return tuple(map(operator.index, rates))
+
+
+def check_images(images: jax.Array) -> None:
+    """Refuses what is no batch of colour images."""
+    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
+            "as in training (smoothjax.data.normalize), and add the batch axis"
+        )

@@ -1,0 +1,60 @@
+"""The choices that layers, networks and command lines offer by name, each spelt only here; imports no JAX.
+
+`typing.get_args` lists the values of one. What each value means stands with the layer that takes it.
+"""
+
+from typing import Literal
+
+DilatedMethod = Literal["direct", "decomposed"]
+"""The two views of `ops.dilated_conv`."""
+
+TransposedMethod = Literal["decomposed", "direct"]
+"""The two views of `ops.transposed_conv`."""
+
+Smoothing = Literal["none", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"]
+"""How `nn.DilatedConv` is smoothed."""
+
+CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
+"""How `nn.CausalDilatedConv` is smoothed."""
+
+Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
+"""How `nn.UpConv` up-samples."""
+
+Interpolation = Literal["nearest", "bilinear"]
+"""How the resize convolution of `nn.UpConv` enlarges the map."""
+
+Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+"""The encoders of `models.DeepLab`."""
+
+Head = Literal["aspp", "large_fov", "duc"]
+"""The output layers of `models.DeepLab`."""
+
+EncoderDegridding = Literal["none", "multigrid", Smoothing]
+"""What `models.ResNetEncoder` does against gridding: a smoothing, or other rates."""
+
+DegriddingLayersName = Literal["drn", "lfe"]
+"""The remedies that `models.DegriddingLayers` adds after an encoder."""
+
+Degridding = Literal[EncoderDegridding, DegriddingLayersName]
+"""What `models.DeepLab` does against gridding."""
+
+StrideIn = Literal["1x1", "3x3"]
+"""The convolution of a bottleneck that holds the stride of its stage."""
+
+StrideUnit = Literal["first", "last"]
+"""The block that holds a stride: the first of the stage that follows, or the last of the stage before."""
+
+EncoderPadding = Literal["symmetric", "same", "same_pool"]
+"""How `models.ResNetEncoder` pads its first convolution and its pooling."""
+
+BatchNormMode = Literal["trained", "frozen"]
+"""Whether `models.BatchNorm` learns, or keeps its statistics, scale and bias."""
+
+Likelihood = Literal["gaussian", "discretized_logistic"]
+"""The likelihoods of `models.ConvVAE`."""
+
+RestorationTask = Literal["dehaze", "derain"]
+"""What `models.GCANet` removes from an image."""
+
+SourceName = Literal["deeplab", "slim", "torchvision"]
+"""The kinds of published residual networks, see `weights.SOURCES`."""
