@@ -80,12 +80,6 @@ class RunConfig(ABC):
             require(
                 value >= 1, f"--{name.replace('_', '-')} must be at least 1, got {value}: leave it out for the preset's"
             )
-        parts = self.accumulate
-        require(
-            self.batch_size % parts == 0,
-            f"--batch-size must be a multiple of the {parts} parts of --accumulate, got {self.batch_size}: try "
-            f"{-(-self.batch_size // parts) * parts}",
-        )
         require(
             self.evaluate_images is None or self.evaluate_images >= 1,
             f"--evaluate-images must be at least 1, got {self.evaluate_images}: leave it out for the whole split",

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import grain
 import numpy as np
@@ -139,7 +139,7 @@ class Study(ABC, Generic[C]):
     config: ClassVar[type[Any]]
     labels: ClassVar[Mapping[str, str]]
     metric: ClassVar[str]
-    mode: ClassVar[str] = "max"
+    mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]]
 
     @abstractmethod

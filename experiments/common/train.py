@@ -46,46 +46,36 @@ def train(
         result = read_object(folder / RESULT_FILE)
         training.say(f"{folder} is finished")
         return result
-    loop = training.LoopConfig(config.steps, config.log_every, config.evaluate_every, config.checkpoint_every)
     job = study.prepare(config, mesh, progress=progress)
     if jax.process_index() == 0:
         describe_run(folder, config, job.classes, described)
-    last: list[Evaluation] = []
 
-    def whole(step: int) -> bool:
-        return config.evaluate_images is None or step == config.steps
-
-    def evaluate(state: training.TrainState) -> Mapping[str, float]:
+    def evaluate(state: training.TrainState) -> training.Evaluation[Evaluation]:
         # The last evaluation is the result: it takes the whole split.
-        last[:] = [job.evaluate(state, None if whole(int(state.step)) else config.evaluate_images)]
-        return last[0].scores
+        whole = config.evaluate_images is None or int(state.step) == config.steps
+        found = job.evaluate(state, None if whole else config.evaluate_images)
+        return training.Evaluation(found.scores, found, ranks=whole)
 
-    def watch(log: training.RunLog, step: int, state: training.TrainState) -> None:
+    def watch(
+        log: training.RunLog, step: int, state: training.TrainState, found: training.Evaluation[Evaluation]
+    ) -> None:
         log.histograms(step, _smoothers(state.params))
         if job.pictures is not None:
-            log.pictures(step, job.pictures(last[0]))
+            log.pictures(step, job.pictures(found.details))
 
+    state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
     with open_mirror(config, folder) as mirror:
         fitted = training.fit(
-            config=loop,
-            loss_fn=job.loss_fn,
-            optimizer=job.optimizer,
-            state=training.create_state(job.network.params, job.network.model_state, job.optimizer),
-            iterator=job.iterator,
-            folder=folder,
+            config,
+            training.Problem(job.loss_fn, job.optimizer, job.schedule, state, job.iterator),
+            folder,
             mesh=mesh,
-            schedule=job.schedule,
-            evaluate=evaluate,
-            metric=study.metric,
-            mode=study.mode,
-            ranks=whole,
-            watch=watch,
+            evaluator=training.Evaluator(evaluate, study.metric, study.mode, watch),
             mirror=mirror,
-            accumulate=config.accumulate,
             progress=progress,
         )
     # What the loop has just found, unless it had nothing left to do.
-    evaluation = last[0] if last else job.evaluate(fitted.state, None)
+    evaluation = job.evaluate(fitted.state, None) if fitted.evaluation is None else fitted.evaluation.details
     results, examples = job.summarize(fitted.state, evaluation)
     summary = {
         "method": config.method,
@@ -158,7 +148,7 @@ def _check_devices(config: RunConfig) -> Mesh:
     config.validate()
     check_mirror(config)
     mesh = training.data_mesh()
-    _check_batch(config, mesh)
+    training.check_rows("--batch-size", config.batch_size, devices=mesh.size, parts=config.accumulate)
     return mesh
 
 
@@ -171,13 +161,3 @@ def _smoothers(params: Any) -> dict[str, np.ndarray]:
         for (path, leaf), smooths in zip(leaves, flags, strict=True)
         if smooths
     }
-
-
-def _check_batch(config: RunConfig, mesh: Mesh) -> None:
-    parts = f" in {config.accumulate} parts" if config.accumulate > 1 else ""
-    size, share = config.batch_size, mesh.size * config.accumulate
-    if size < 1 or size % share:
-        raise ValueError(
-            f"--batch-size must be a positive multiple of the {mesh.size} devices{parts}, got {size}: "
-            f"try {max(1, round(size / share)) * share}"
-        )

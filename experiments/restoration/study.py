@@ -1,7 +1,7 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ class Restoration(Study[Config]):
         "ss_conv": "SS convolution",
     }
     metric: ClassVar[str] = "psnr"
-    mode: ClassVar[str] = "max"
+    mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve("train", "loss", "Training", "mean squared error, (0 .. 255)²"),
         Curve("val", "psnr", "Validation", "PSNR (dB)", from_zero=False),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import jax
 import numpy as np
@@ -36,7 +36,7 @@ class Sequences(Study[Config]):
         "ss_conv": "SS convolution",
     }
     metric: ClassVar[str] = "score"
-    mode: ClassVar[str] = "min"
+    mode: ClassVar[Literal["max", "min"]] = "min"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve("train", "score", "Training", _UNIT),
         Curve("val", "score", "Validation", _UNIT),

@@ -1,7 +1,7 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,7 @@ class VAE(Study[Config]):
     config: ClassVar[type[Config]] = Config
     labels: ClassVar[Mapping[str, str]] = UPSAMPLING_LABELS
     metric: ClassVar[str] = "elbo"
-    mode: ClassVar[str] = "max"
+    mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve("train", "bits_per_dimension", "Training", "bits / dimension", from_zero=False),
         Curve("val", "bits_per_dimension", "Validation", "bits / dimension", from_zero=False),

@@ -25,17 +25,22 @@ from ._step import train_step as train_step
 
 # isort: split
 # Devices.
+from ._mesh import check_rows as check_rows
 from ._mesh import data_mesh as data_mesh
 from ._mesh import replicate as replicate
 from ._mesh import shard_batch as shard_batch
 
 # isort: split
-# The loop, its memory and its voice.
+# The loop, its checkpoints and its log.
 from ._checkpoint import Checkpoints as Checkpoints
 from ._checkpoint import Restored as Restored
 from ._logging import RunLog as RunLog
 from ._logging import say as say
+from ._loop import Evaluation as Evaluation
+from ._loop import Evaluator as Evaluator
 from ._loop import FitResult as FitResult
+from ._loop import Intervals as Intervals
 from ._loop import LoopConfig as LoopConfig
+from ._loop import Problem as Problem
 from ._loop import fit as fit
 from ._stop import Stopped as Stopped

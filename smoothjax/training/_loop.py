@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
+import chex
 import grain
 import jax
 import jax.numpy as jnp
@@ -24,44 +25,109 @@ from ._state import TrainState
 from ._step import LossFn, compile_step
 from ._stop import Stopped, StopSignals
 
+D = TypeVar("D")
+
+
+class Intervals(Protocol):
+    """What `fit` asks of a configuration; `LoopConfig` is one, and so is any object with these numbers."""
+
+    @property
+    def steps(self) -> int:
+        """Length of the run in steps, each an update of the parameters."""
+        ...
+
+    @property
+    def accumulate(self) -> int:
+        """Parts of a batch whose gradients are added up, see `train_step`."""
+        ...
+
+    @property
+    def log_every(self) -> int:
+        """Steps between log lines, each the mean over the steps since the last."""
+        ...
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations; there is one at the end as well. Each saves a checkpoint."""
+        ...
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints; there is one at the end as well."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """How long to train and how often to do what, in steps (updates of the parameters).
+    """The numbers that `fit` asks for, see `Intervals`."""
 
-    Attributes:
-      max_steps: Length of the run.
-      log_every: Steps between log lines, each the mean over the steps since the last.
-      evaluate_every: Steps between evaluations; there is one at the end as well. Each saves a checkpoint.
-      checkpoint_every: Steps between checkpoints; there is one at the end as well.
-
-    Raises:
-      ValueError: One of them is not an int, or less than 1.
-    """
-
-    max_steps: int
+    steps: int
+    accumulate: int = 1
     log_every: int = 20
     evaluate_every: int = 1000
     checkpoint_every: int = 500
 
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, numbers.Integral):
-                raise ValueError(
-                    f"LoopConfig: {field.name} must be an int, got {value!r}; give a whole number of steps"
-                )
-            if value < 1:
-                raise ValueError(f"LoopConfig: {field.name} must be at least 1 step, got {value}")
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is trained.
+
+    Attributes:
+      loss_fn: See `train_step`.
+      optimizer: The optimiser, made with `schedule`.
+      schedule: From the step, counted from 0, to the learning rate; only the log shows it.
+      state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
+      iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
+    """
+
+    loss_fn: LossFn
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    state: TrainState
+    iterator: grain.DatasetIterator[chex.ArrayTree]
 
 
 @dataclasses.dataclass(frozen=True)
-class FitResult:
+class Evaluation(Generic[D]):
+    """What an evaluation finds.
+
+    Attributes:
+      scores: Numbers by name, for the log and the checkpoint.
+      details: Whatever the caller wants to keep of it, such as a confusion matrix or pictures.
+      ranks: Whether it counts for the best checkpoint: evaluations of different examples cannot be compared. Others
+        are logged and not kept.
+    """
+
+    scores: Mapping[str, float]
+    details: D
+    ranks: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator(Generic[D]):
+    """How a run is evaluated.
+
+    Attributes:
+      evaluate: From the state to an `Evaluation`. It must not keep the state, which the next step overwrites.
+      metric: The score that ranks the checkpoints.
+      mode: Which value of it is best.
+      watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
+    """
+
+    evaluate: Callable[[TrainState], Evaluation[D]]
+    metric: str = "mean_iou"
+    mode: Literal["max", "min"] = "max"
+    watch: Callable[[RunLog, int, TrainState, Evaluation[D]], None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult(Generic[D]):
     """What a run ends with.
 
     Attributes:
       state: The last training state.
-      metrics: The last evaluation; empty without one.
+      metrics: The scores of the last evaluation; empty without one.
+      evaluation: The last evaluation; None where it was made before this run was resumed, or never.
       best_step: The step of the checkpoint with the best metric; None without one.
       best_value: The value of the metric there.
       checkpoints: The folder of the checkpoints, for `Checkpoints(folder, read_only=True).restore_best`.
@@ -69,31 +135,23 @@ class FitResult:
 
     state: TrainState
     metrics: dict[str, float]
+    evaluation: Evaluation[D] | None
     best_step: int | None
     best_value: float | None
     checkpoints: Path
 
 
 def fit(
-    *,
-    config: LoopConfig,
-    loss_fn: LossFn,
-    optimizer: optax.GradientTransformation,
-    state: TrainState,
-    iterator: grain.DatasetIterator[Any],
+    config: Intervals,
+    problem: Problem,
     folder: str | os.PathLike[str],
+    *,
     mesh: Mesh,
-    schedule: optax.Schedule,
-    evaluate: Callable[[TrainState], Mapping[str, float]] | None = None,
-    metric: str = "mean_iou",
-    mode: str = "max",
-    ranks: Callable[[int], bool] = lambda step: True,
-    watch: Callable[[RunLog, int, TrainState], None] | None = None,
+    evaluator: Evaluator[D] | None = None,
     mirror: Callable[[int, Mapping[str, float]], None] | None = None,
-    accumulate: int = 1,
     progress: bool = True,
-) -> FitResult:
-    """Trains, or continues what `folder` holds, until `config.max_steps`.
+) -> FitResult[D]:
+    """Trains, or continues what `folder` holds, until `config.steps`.
 
     Step n is the n-th update; the checkpoint and the log lines of step n are of the state after it. Killed at any
     moment and started again with the same arguments, a run continues from its latest checkpoint and ends, on CPU, with
@@ -104,25 +162,15 @@ def fit(
     Several processes stop together, whichever of them got the signal; they finish an evaluation first.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
-    Compute in bfloat16 by casting inside `loss_fn`; the parameters, the loss and the optimiser stay float32.
+    Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
 
     Args:
       config: Length and intervals.
-      loss_fn: See `train_step`.
-      optimizer: The optimiser, made with `schedule`.
-      state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
-      iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
+      problem: Loss, optimiser, initial state and data.
       folder: The run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
       mesh: From `data_mesh`.
-      schedule: From the step, counted from 0, to the learning rate; here for the log alone.
-      evaluate: From the state to numbers by name. It must not keep the state, which the next step overwrites.
-      metric: The number of `evaluate` that ranks the checkpoints.
-      mode: "max" or "min": which value of it is best.
-      ranks: From the step to whether the evaluation there counts for the best checkpoint: evaluations of different
-        examples cannot be compared. The others are logged and not kept.
-      watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
+      evaluator: How the state is evaluated; None never evaluates.
       mirror: See `RunLog`.
-      accumulate: Parts of a batch whose gradients are added up, see `train_step`.
       progress: Whether to show the bar (on a terminal only) and a line for each log interval.
 
     Returns:
@@ -131,35 +179,42 @@ def fit(
     Raises:
       FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
         the last good checkpoint; none is ever saved after.
-      KeyError: `evaluate` does not return `metric`.
+      KeyError: The evaluation lacks the metric.
       OSError: A checkpoint cannot be written; earlier ones are intact.
       Stopped: A signal asked for it.
-      ValueError: The iterator ends, or a batch does not divide over the devices.
+      ValueError: A number of `config` is not an int or less than 1, the iterator ends, or a batch does not divide over
+        the devices.
     """
-    folder, total = Path(folder), config.max_steps
-    evaluation = evaluate and functools.partial(
-        _evaluation, evaluate=evaluate, metric=metric, watch=watch, progress=progress
-    )
+    _check(config)
+    folder, total = Path(folder), config.steps
+    iterator, state = problem.iterator, problem.state
+    ranking = {} if evaluator is None else {"metric": evaluator.metric, "mode": evaluator.mode}
     everywhere = NamedSharding(mesh, PartitionSpec())
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
-    with Checkpoints(folder / "checkpoints", metric=metric, mode=mode) as checkpoints:
+    with Checkpoints(folder / "checkpoints", **ranking) as checkpoints:
         restored = checkpoints.restore_latest(template, iterator)
-        start, measured = (restored.step, restored.metrics) if restored else (0, {})
+        start, metrics = (restored.step, restored.metrics) if restored else (0, {})
         state = restored.state if restored else replicate(state, mesh)
+        last: Evaluation[D] | None = None
+
+        def result() -> FitResult[D]:
+            return FitResult(state, metrics, last, checkpoints.best_step, checkpoints.best_value, checkpoints.folder)
+
         if start >= total:
             say(f"{folder} is finished: it holds step {start} of {total}")
-            if evaluation is not None and metric not in measured and ranks(start):
+            if evaluator is not None and evaluator.metric not in metrics:
                 with RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log, StopSignals() as stop:
-                    found = evaluation(start, state, log=log, stop=stop)
-                    if found is None:
+                    last = _evaluate(evaluator, start, state, log=log, stop=stop, progress=progress)
+                    if last is None:
                         raise Stopped(128 + stop.signal)
-                    checkpoints.measure(start, found)
-                    measured = found
-            return _result(state, measured, checkpoints)
+                    metrics = dict(last.scores)
+                    if last.ranks:
+                        checkpoints.measure(start, metrics)
+            return result()
         if restored:
             say(f"resuming {folder} from step {start} of {total}")
 
-        step_fn = compile_step(loss_fn, optimizer, mesh, accumulate=accumulate)
+        step_fn = compile_step(problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate)
         interval = Interval(checkpoints)
         with (
             RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log,
@@ -172,27 +227,28 @@ def fit(
                 batch = shard_batch(_next(iterator, step, total), mesh)
                 if step == start + 1 and progress:
                     say("compiling the training step")
-                state, metrics = step_fn(state, batch)
-                interval.push(step, metrics)
+                state, measured = step_fn(state, batch)
+                interval.push(step, measured)
                 bar.update()
-                last = step == total
-                if last or step % config.log_every == 0:
+                ends = step == total
+                if ends or step % config.log_every == 0:
                     means = interval.means()
                     bar.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
-                    means["learning_rate"] = float(jnp.asarray(schedule(step - 1)))
+                    means["learning_rate"] = float(jnp.asarray(problem.schedule(step - 1)))
                     log.scalars(step, "train", means)
                 stopping = stop.at(step)
-                evaluates = evaluate is not None and (last or step % config.evaluate_every == 0)
-                if evaluates or last or stopping or step % config.checkpoint_every == 0:
+                evaluates = evaluator is not None and (ends or step % config.evaluate_every == 0)
+                if evaluates or ends or stopping or step % config.checkpoint_every == 0:
                     interval.read_all()
                     paused = time.perf_counter()
                     check_finite(step, state, checkpoints)
                     found = None
-                    if evaluation is not None and evaluates:
-                        found = evaluation(step, state, log=log, stop=stop)
-                        stopping, measured = stopping or found is None, found or measured
-                    kept = found if ranks(step) else None
-                    checkpoints.save(step, state, iterator, metrics=kept)
+                    if evaluator is not None and evaluates:
+                        found = _evaluate(evaluator, step, state, log=log, stop=stop, progress=progress)
+                        stopping = stopping or found is None
+                    if found is not None:
+                        last, metrics = found, dict(found.scores)
+                    checkpoints.save(step, state, iterator, metrics=metrics if found and found.ranks else None)
                     if stopping:
                         checkpoints.wait()
                         where = checkpoints.path(step)
@@ -201,44 +257,40 @@ def fit(
                         raise Stopped(128 + stop.signal)
                     interval.started += time.perf_counter() - paused
         checkpoints.wait()
-        return _result(state, measured, checkpoints)
+        return result()
 
 
-def _evaluation(
-    step: int,
-    state: TrainState,
-    *,
-    evaluate: Callable[[TrainState], Mapping[str, float]],
-    metric: str,
-    watch: Callable[[RunLog, int, TrainState], None] | None,
-    progress: bool,
-    log: RunLog,
-    stop: StopSignals,
-) -> dict[str, float] | None:
+def _check(config: Intervals) -> None:
+    for name in ("steps", "accumulate", "log_every", "evaluate_every", "checkpoint_every"):
+        value = getattr(config, name)
+        if not isinstance(value, numbers.Integral):
+            raise ValueError(f"fit: config.{name} must be an int, got {value!r}; give a whole number")
+        if value < 1:
+            raise ValueError(f"fit: config.{name} must be at least 1, got {value}")
+
+
+def _evaluate(
+    evaluator: Evaluator[D], step: int, state: TrainState, *, log: RunLog, stop: StopSignals, progress: bool
+) -> Evaluation[D] | None:
     """Evaluates and logs; None where a signal came."""
     if progress:
         say(f"evaluating after step {step}")
-    found = stop.interruptible(functools.partial(evaluate, state))
+    found = stop.interruptible(functools.partial(evaluator.evaluate, state))
     if found is None:
         return None
-    measured = _measured(found, metric)
-    log.scalars(step, "val", measured)
-    if watch is not None:
-        watch(log, step, state)
-    return measured
-
-
-def _measured(found: Mapping[str, float], metric: str) -> dict[str, float]:
-    measured = {name: float(value) for name, value in found.items()}
-    if metric not in measured:
+    found = dataclasses.replace(found, scores={name: float(value) for name, value in found.scores.items()})
+    if evaluator.metric not in found.scores:
         raise KeyError(
-            f"fit: evaluate must return the metric {metric!r} that ranks the checkpoints, got {sorted(measured)}; "
-            "name one of them with `metric`"
+            f"fit: evaluate must return the metric {evaluator.metric!r} that ranks the checkpoints, got "
+            f"{sorted(found.scores)}; name one of them as `Evaluator.metric`"
         )
-    return measured
+    log.scalars(step, "val", found.scores)
+    if evaluator.watch is not None:
+        evaluator.watch(log, step, state, found)
+    return found
 
 
-def _next(iterator: grain.DatasetIterator[Any], step: int, total: int) -> Any:
+def _next(iterator: grain.DatasetIterator[chex.ArrayTree], step: int, total: int) -> chex.ArrayTree:
     try:
         return next(iterator)
     except StopIteration:
@@ -251,7 +303,3 @@ def _bar(start: int, total: int, progress: bool) -> "tqdm[Any]":
     silent = not progress or jax.process_index() != 0
     # None: shown on a terminal, not in a file.
     return tqdm(initial=start, total=total, unit="step", dynamic_ncols=True, disable=True if silent else None)
-
-
-def _result(state: TrainState, measured: dict[str, float], checkpoints: Checkpoints) -> FitResult:
-    return FitResult(state, measured, checkpoints.best_step, checkpoints.best_value, checkpoints.folder)

@@ -63,15 +63,35 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
             raise ValueError(
                 f"shard_batch: batch{where} must have at least one row, got shape {leaf.shape}; leave empty batches out"
             )
-        if leaf.shape[0] % local_devices:
-            raise ValueError(
-                f"shard_batch: batch{where} has {leaf.shape[0]} rows on this process, which its {local_devices} "
-                f"devices do not divide; take a batch size that is a multiple of {local_devices} a process, or fewer "
-                "devices: data_mesh(jax.devices()[:n])"
-            )
+        check_rows(f"shard_batch: the rows of batch{where} on this process", leaf.shape[0], devices=local_devices)
         return jax.make_array_from_process_local_data(sharding, leaf)
 
     return jax.tree_util.tree_map_with_path(put, batch)
+
+
+def check_rows(what: str, rows: int, *, devices: int = 1, parts: int = 1) -> None:
+    """Refuses a batch that does not divide over the devices, or over the parts that each of them computes in turn.
+
+    Args:
+      what: Begins the message, such as "--batch-size".
+      rows: Examples in the batch.
+      devices: Devices that share it.
+      parts: Parts of each device's share, see `train_step`.
+
+    Raises:
+      ValueError: The rows are no positive multiple of `devices * parts`; the message names the nearest one.
+
+    Example:
+      >>> check_rows("--batch-size", 8, devices=4, parts=2)
+    """
+    share = devices * parts
+    if rows > 0 and rows % share == 0:
+        return
+    split = f"{devices} devices" if devices > 1 or parts == 1 else ""
+    split += f"{' in ' if split else ''}{parts} parts" if parts > 1 else ""
+    raise ValueError(
+        f"{what} must be a positive multiple of the {split}, got {rows}: try {max(1, round(rows / share)) * share}"
+    )
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ._mesh import check_rows
 from ._state import TrainState
 
 
@@ -150,12 +151,8 @@ def compile_step(
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
-        rows, share = jax.tree.leaves(batch)[0].shape[0], mesh.size * accumulate
-        if rows % share:
-            raise ValueError(
-                f"train_step: the batch has {rows} rows, which {accumulate} parts on {mesh.size} devices do not "
-                f"divide: take {-(-rows // share) * share} rows, or fewer parts"
-            )
+        rows = jax.tree.leaves(batch)[0].shape[0]
+        check_rows("train_step: the rows of the batch", rows, devices=mesh.size, parts=accumulate)
         return train_step(state, batch, loss_fn=loss_fn, optimizer=optimizer, accumulate=accumulate)
 
     return jax.jit(
@@ -174,11 +171,8 @@ def _check_accumulate(function: str, accumulate: int) -> None:
 
 
 def _parts(leaf: jax.Array, count: int) -> jax.Array:
-    if leaf.ndim == 0 or leaf.shape[0] % count:
-        raise ValueError(
-            f"train_step: every array of the batch must have rows that accumulate divides, got shape {leaf.shape} for "
-            f"{count} parts; take a batch size that is a multiple of {count}, or fewer parts"
-        )
+    rows = leaf.shape[0] if leaf.ndim else 0
+    check_rows(f"train_step: the rows of every array of the batch, here of shape {leaf.shape},", rows, parts=count)
     # Neighbouring rows lie on one device: taking every n-th row leaves each device its share of every part.
     return jnp.moveaxis(leaf.reshape(-1, count, *leaf.shape[1:]), 1, 0)
 

@@ -19,7 +19,7 @@ _RUN = {
     "batch_size": st.just(16),
     "eval_batch_size": st.just(8),
     "log_every": st.just(1),
-    "accumulate": st.sampled_from([1, 2, 3]),
+    "accumulate": st.sampled_from([1, 2]),
     "evaluate_every": st.sampled_from([1, 7]),
     "evaluate_images": st.sampled_from([None, 1, 3]),
     "checkpoint_every": st.sampled_from([1, 7]),

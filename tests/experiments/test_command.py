@@ -167,7 +167,7 @@ _EIGHT = "--batch-size 8"
                 ("--data.scale 0", "--data.scale must be positive and finite, got 0"),
                 ("--data.scale-range 1 0.5", "--data.scale-range must be 0 < low <= high, got 1.0 0.5"),
                 ("--data.val-images 0", "--data.val-images must be at least 1, got 0"),
-                ("--batch-size 8 --accumulate 3", "multiple of the 3 parts of --accumulate, got 8: try 9"),
+                ("--batch-size 8 --accumulate 3", "multiple of the 8 devices in 3 parts, got 8: try 24"),
                 ("--batch-size 8 --accumulate 2", "multiple of the 8 devices in 2 parts, got 8: try 16"),
                 ("--evaluate-images 0", "--evaluate-images must be at least 1, got 0: leave it out"),
                 ("--seed -1", "--seed must be 0 .. 2^32 - 1, got -1"),

@@ -11,7 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from smoothjax.training import Checkpoints, LoopConfig, LossOutput, TrainState
+from smoothjax.training import (
+    Checkpoints,
+    Evaluation,
+    Evaluator,
+    LoopConfig,
+    LossOutput,
+    Problem,
+    TrainState,
+    data_mesh,
+    fit,
+)
 
 
 def _lines(folder: Path, split: str) -> dict[int, dict[str, Any]]:
@@ -176,7 +186,7 @@ def test_data_that_ends_says_so(toy: ModuleType, tmp_path: Path) -> None:
 
 
 def test_a_batch_that_the_devices_do_not_divide(toy: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"batch\['image'\] has 6 rows on this process, which its 8 devices"):
+    with pytest.raises(ValueError, match=r"batch\['image'\] on this process must be a positive multiple of the 8 dev"):
         toy.fit(tmp_path, iterator=toy.make_iterator(6))
 
 
@@ -185,9 +195,32 @@ def test_an_evaluation_without_the_metric(toy: ModuleType, tmp_path: Path) -> No
         toy.fit(tmp_path, evaluate=lambda _: {"loss": 1.0}, evaluate_every=5)
 
 
-def test_bad_intervals() -> None:
-    for name in ("max_steps", "log_every", "evaluate_every", "checkpoint_every"):
-        with pytest.raises(ValueError, match=f"LoopConfig: {name} must be at least 1 step, got 0"):
-            LoopConfig(**{"max_steps": 10, name: 0})
-        with pytest.raises(ValueError, match=f"LoopConfig: {name} must be an int, got 2.5; give a whole number"):
-            LoopConfig(**{"max_steps": 10, name: 2.5})
+def test_bad_intervals(toy: ModuleType, tmp_path: Path) -> None:
+    problem = Problem(toy.loss_fn, toy.make_optimizer(), toy.SCHEDULE, toy.make_state(), toy.make_iterator())
+    for name in ("steps", "accumulate", "log_every", "evaluate_every", "checkpoint_every"):
+        for value, rule in ((0, "at least 1, got 0"), (2.5, "an int, got 2.5; give a whole number")):
+            with pytest.raises(ValueError, match=f"fit: config.{name} must be {rule}"):
+                fit(LoopConfig(**{"steps": 10, name: value}), problem, tmp_path, mesh=data_mesh())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_details_of_the_last_evaluation_are_returned(toy: ModuleType, tmp_path: Path) -> None:
+    """And none where they were found before the run was resumed: they would have to be made again."""
+
+    def evaluate(state: TrainState) -> Evaluation[str]:
+        return Evaluation({"error": 1 / int(state.step)}, f"after {int(state.step)}")
+
+    def run(iterator: Any) -> Any:
+        problem = Problem(toy.loss_fn, toy.make_optimizer(), toy.SCHEDULE, toy.make_state(), iterator)
+        return fit(
+            LoopConfig(4, evaluate_every=2),
+            problem,
+            tmp_path,
+            mesh=data_mesh(jax.devices()[:1]),
+            evaluator=Evaluator(evaluate, metric="error", mode="min"),
+            progress=False,
+        )
+
+    first, again = run(toy.make_iterator()), run(toy.make_iterator())
+    assert first.evaluation == Evaluation({"error": 0.25}, "after 4")
+    assert (again.evaluation, again.metrics, again.best_step) == (None, {"error": 0.25}, 4)

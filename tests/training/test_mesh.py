@@ -24,7 +24,10 @@ def test_replicate_copies_even_on_the_device_where_the_array_is() -> None:
 @pytest.mark.parametrize(
     ("leaf", "message"),
     [
-        (np.zeros((6, 2)), r"batch\['x'\] has 6 rows on this process, which its 8 devices do not divide; take a batch"),
+        (
+            np.zeros((6, 2)),
+            r"the rows of batch\['x'\] on this process must be a positive multiple of the 8 devices, got 6: try 8",
+        ),
         (np.zeros(()), r"batch\['x'\] must have a leading batch axis, got a scalar; make it \[N"),
         (np.zeros((0, 2)), r"batch\['x'\] must have at least one row, got shape \(0, 2\); leave empty batches out"),
         (np.array(["a"] * 8), r"batch\['x'\] has dtype <U1, which no device holds; remove it first"),

@@ -106,7 +106,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
 def test_a_batch_that_the_parts_do_not_divide(toy: ModuleType) -> None:
     mesh = data_mesh(jax.devices()[:1])
     step = compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=3)
-    with pytest.raises(ValueError, match="batch has 8 rows, which 3 parts on 1 devices do not divide: take 9 rows"):
+    with pytest.raises(
+        ValueError, match="the rows of the batch must be a positive multiple of the 3 parts, got 8: try 9"
+    ):
         step(replicate(toy.make_state(), mesh), shard_batch(toy.fixed_batch(8), mesh))
     with pytest.raises(ValueError, match="accumulate must be at least 1, got 0; 1 takes the batch as a whole"):
         compile_step(toy.loss_fn, toy.make_optimizer(), mesh, accumulate=0)
@@ -115,7 +117,10 @@ def test_a_batch_that_the_parts_do_not_divide(toy: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("accumulate", "message"),
     [
-        (2, r"every array of the batch must have rows that accumulate divides, got shape \(5, .* for 2 parts"),
+        (
+            2,
+            r"the rows of every array of the batch, here of shape \(5, .* a positive multiple of the 2 parts, got 5",
+        ),
         (0, "accumulate must be at least 1, got 0; 1 takes the batch as a whole"),
         (2.0, r"accumulate must be an int, got 2\.0; 1 takes the batch as a whole"),
     ],

@@ -96,20 +96,43 @@ class Wrapped(grain.DatasetIterator):
         self._inner.start_prefetch()
 
 
-def fit(folder: Path, *, max_steps: int = 20, iterator: Any = None, devices: int | None = None, **options: Any) -> Any:
-    every = {"log_every": 4, "evaluate_every": 1000, "checkpoint_every": 5}
-    every |= {name: options.pop(name) for name in tuple(options) if name in every}
+def fit(
+    folder: Path,
+    *,
+    max_steps: int = 20,
+    iterator: Any = None,
+    devices: int | None = None,
+    evaluate: Callable[[training.TrainState], dict[str, float]] | None = None,
+    ranks: Callable[[int], bool] = lambda _: True,
+    progress: bool = False,
+    log_every: int = 4,
+    evaluate_every: int = 1000,
+    checkpoint_every: int = 5,
+    **problem: Any,
+) -> Any:
+    evaluator = None
+    if evaluate is not None:
+        judge = evaluate
+
+        def judged(state: training.TrainState) -> training.Evaluation[None]:
+            return training.Evaluation(judge(state), None, ranks(int(state.step)))
+
+        evaluator = training.Evaluator(judged)
     defaults: dict[str, Any] = {
         "loss_fn": loss_fn,
         "optimizer": make_optimizer(),
+        "schedule": SCHEDULE,
         "state": make_state(),
         "iterator": make_iterator() if iterator is None else iterator,
-        "mesh": training.data_mesh(jax.devices()[:devices]),
-        "schedule": SCHEDULE,
-        "progress": False,
     }
-    config = training.LoopConfig(max_steps=max_steps, **every)
-    return training.fit(config=config, folder=folder, **(defaults | options))
+    return training.fit(
+        training.LoopConfig(max_steps, 1, log_every, evaluate_every, checkpoint_every),
+        training.Problem(**(defaults | problem)),
+        folder,
+        mesh=training.data_mesh(jax.devices()[:devices]),
+        evaluator=evaluator,
+        progress=progress,
+    )
 
 
 def at(state: training.TrainState, step: int) -> training.TrainState:

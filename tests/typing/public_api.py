@@ -110,23 +110,22 @@ def of_training(graph: nnx.GraphDef[models.DeepLab], params: Any, rest: Any, fol
         loss, count = training.cross_entropy(logits, models.downsample_labels(batch["label"], stride=8))
         return training.LossOutput(loss, count, model_state)
 
-    def evaluate(state: training.TrainState) -> dict[str, float]:
-        return {"mean_iou": float(state.step)}
+    def evaluate(state: training.TrainState) -> training.Evaluation[str]:
+        return training.Evaluation({"mean_iou": float(state.step)}, details="none")
 
     schedule = training.poly_schedule(0.1, 100)
     exempt = training.label_parameters(params, lambda path: not nn.is_smoother(path))
     optimizer = training.sgd(schedule, weight_decay=1e-4, decay_mask=exempt)
+    state = training.create_state(params, rest, optimizer)
     result = training.fit(
-        config=training.LoopConfig(max_steps=100),
-        loss_fn=loss_fn,
-        optimizer=optimizer,
-        state=training.create_state(params, rest, optimizer),
-        iterator=batches,
-        folder=folder,
+        training.LoopConfig(steps=100),
+        training.Problem(loss_fn, optimizer, schedule, state, batches),
+        folder,
         mesh=training.data_mesh(),
-        schedule=schedule,
-        evaluate=evaluate,
+        evaluator=training.Evaluator(evaluate),
     )
+    details: str = "" if result.evaluation is None else result.evaluation.details
+    assert details
     return result.metrics["mean_iou"] if result.best_step is None else result.best_value
 
 
