@@ -1,9 +1,7 @@
 """What every test shares: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
 
 import gc
-import math
 import os
-import resource
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,19 +41,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_compiled_programs_left() -> Iterator[None]:
-    """Small ones serve the next file, too; all of them together take gigabytes."""
+def no_compiled_programs_left() -> Iterator[None]:
+    """Those of one file are of no use to the next; all of them together take gigabytes."""
     yield
-    if _resident_bytes() > 2 * 2**30:
-        jax.clear_caches()
-
-
-def _resident_bytes() -> float:
-    """Of this process; more than any limit where the system has no /proc."""
-    statistics = Path("/proc/self/statm")
-    if not statistics.exists():
-        return math.inf
-    return int(statistics.read_text().split()[1]) * resource.getpagesize()
+    jax.clear_caches()
 
 
 @pytest.fixture
