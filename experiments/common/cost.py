@@ -4,20 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import nn, training
+from smoothjax import models, nn, training
 
 from .config import RunConfig
-from .network import count
+from .network import Network, count
 from .report import align
 from .study import Job
 
 
 def describe_step(job: Job, config: RunConfig, mesh: Mesh) -> str:
-    """Parameters by group, FLOPs and bytes of a step, and its memory, in Markdown; compiles, and runs nothing."""
+    """Parameters, batch normalization, FLOPs, bytes and memory of a step, in Markdown; compiles, runs nothing."""
     costs = [[name, value] for name, value in step_costs(job, config, mesh).items()]
-    return "\n\n".join([parameter_table(job.network.params), _title(config, mesh), align(["", ""], costs)])
+    norms = f"Batch normalization: {describe_batch_norm(job.network)}."
+    return "\n\n".join([parameter_table(job.network.params), norms, _title(config, mesh), align(["", ""], costs)])
 
 
 def compare_steps(jobs: Mapping[str, Callable[[], Job]], config: RunConfig, mesh: Mesh) -> str:
@@ -26,8 +28,9 @@ def compare_steps(jobs: Mapping[str, Callable[[], Job]], config: RunConfig, mesh
     for name, make in jobs.items():
         job = make()
         params, costs = job.network.params, step_costs(job, config, mesh)
-        header = ["", "parameters", "of them smoothing", *costs]
-        rows.append([name, f"{count(params):,}", f"{count(_smoothers(params)):,}", *costs.values()])
+        header = ["", "parameters", "of them smoothing", "batch normalization", *costs]
+        norms = describe_batch_norm(job.network)
+        rows.append([name, f"{count(params):,}", f"{count(_smoothers(params)):,}", norms, *costs.values()])
     return f"{_title(config, mesh)}\n\n{align(header, rows)}"
 
 
@@ -49,6 +52,15 @@ def parameter_table(params: Any) -> str:
 
     rows = [row(str(name), {name: params[name]}) for name in params]
     return align(["parameters of", "number", "of them smoothing"], [*rows, row("all", params)])
+
+
+def describe_batch_norm(network: Network) -> str:
+    """What training does to batch normalization, as in "frozen in 104 layers": statistics, scale and bias stay."""
+    if not isinstance(network.train_graph, nnx.GraphDef):
+        return "none"
+    model = nnx.merge(network.train_graph, network.params, network.model_state)
+    modes = [module.mode for _, module in nnx.iter_graph(model) if isinstance(module, models.BatchNorm)]
+    return ", ".join(f"{mode} in {modes.count(mode)} layers" for mode in sorted(set(modes))) or "none"
 
 
 def _smoothers(params: Any) -> list[Any]:

@@ -211,9 +211,13 @@ FOLDER = Preset(
     "your own {train,val,test}/{images,labels} and classes.yaml, --data.root FOLDER",
 )
 
+# The paper fine-tunes published weights. Like DeepLabv2 it keeps statistics, scale and bias of batch normalization:
+# batches of 3 and 10 images are too small to estimate them.
+_FINE_TUNED = ModelConfig(batch_norm="frozen")
+
 # Sec. 4.2. The published rates assume pre-trained encoders.
 VOC2012 = Preset(
-    Config(data=DataConfig(name="voc2012")),
+    Config(model=_FINE_TUNED, data=DataConfig(name="voc2012")),
     "PASCAL VOC 2012 as in Tables 2 and 4 (no MS-COCO), --data.root FOLDER",
     recipe("segmentation", "voc2012"),
 )
@@ -221,7 +225,7 @@ VOC2012 = Preset(
 torchvision. `train voc2012 --help` has commands, times and published scores, and so for the other recipes."""
 
 VOC2012_COCO = Preset(
-    Config(data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),
+    Config(model=_FINE_TUNED, data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),
     "PASCAL VOC 2012 as in Tables 1 and 3 (rates for MS-COCO initialisation), --data.root FOLDER",
     recipe("segmentation", "voc2012-coco"),
 )
@@ -230,6 +234,7 @@ VOC2012_COCO = Preset(
 # Sec. 4.3.
 CITYSCAPES = Preset(
     Config(
+        model=_FINE_TUNED,
         data=DataConfig(name="cityscapes", crop_size=(571, 571)),
         optim=OptimizerConfig(rates=_same_rate(0.0005)),
         batch_size=3,

@@ -34,8 +34,8 @@ class Difference:
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference | None:
     """The difference of values by seed; None without a common seed.
 
-    Seeds share the order of images and augmentation, so that what differs between two runs of one seed is the method
-    and its initial weights.
+    Runs of one seed share the order of images, the augmentation and all initial weights that both methods have: the
+    parameters of a method start from the same values, or as an identity. What differs is the method.
     """
     common = sorted(set(values) & set(baseline))
     if not common:

@@ -100,16 +100,18 @@ def _prepare(name, source, folder):
 
 _SHORT = ["--steps", "2", "--batch-size", "2", "--eval-batch-size", "2", "--log-every", "1", "--run", "run"]
 _SHORT += ["--checkpoint-every", "1"]
+# Too small for published weights, whose statistics the recipes keep.
+_TRAINED = ["--model.batch-norm", "trained"]
 _DEEPLAB = ["--model.encoder", "resnet18", "--model.width", "4", "--model.head-rates", "1", "2"]
 _CASES = [
     ("segmentation", "camvid", _camvid, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
-    ("segmentation", "voc2012", _voc2012, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
-    ("segmentation", "voc2012-coco", _voc2012, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
-    ("segmentation", "cityscapes", _cityscapes, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
+    ("segmentation", "voc2012", _voc2012, [*_DEEPLAB, *_TRAINED, "--data.crop-size", "33", "33"]),
+    ("segmentation", "voc2012-coco", _voc2012, [*_DEEPLAB, *_TRAINED, "--data.crop-size", "33", "33"]),
+    ("segmentation", "cityscapes", _cityscapes, [*_DEEPLAB, *_TRAINED, "--data.crop-size", "33", "33"]),
     ("pixel_dcn", "camvid", _camvid, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
     ("pixel_dcn", "voc2012-unet", _voc2012, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
     ("pixel_dcn", "coco-unet", _coco2015, ["--model.width", "4", "--model.depth", "2", "--data.size", "32", "32"]),
-    ("pixel_dcn", "voc2012-deeplab", _voc2012, [*_DEEPLAB, "--data.size", "32", "32"]),
+    ("pixel_dcn", "voc2012-deeplab", _voc2012, [*_DEEPLAB, *_TRAINED, "--data.size", "32", "32"]),
     ("vae", "celeba", _celeba, ["--model.width", "2", "--model.latent-features", "4"]),
 ]
 

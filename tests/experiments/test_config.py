@@ -8,7 +8,9 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from experiments.common.dense.config import InitConfig
 from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
+from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.segmentation.config import (
     PRESETS,
     Config,
@@ -63,6 +65,22 @@ def test_the_papers_cityscapes_recipe():
     config = PRESETS["cityscapes"].config
     assert (config.steps, config.batch_size, config.data.crop_size) == (20000, 3, (571, 571))
     assert set(_rates("cityscapes").values()) == {0.0005}
+
+
+def test_recipes_that_fine_tune_freeze_batch_norm():
+    """Trained with batches of 3 or 10, batch statistics may outweigh the differences that are compared."""
+    presets = [*PRESETS.items(), *PIXEL.items()]
+    frozen = {name for name, preset in presets if preset.config.model.batch_norm == "frozen"}
+    assert frozen == {"voc2012", "voc2012-coco", "cityscapes", "voc2012-deeplab"}
+
+
+def test_frozen_batch_norm_needs_weights():
+    """Without weights the statistics 0 and 1 of a new network would be kept."""
+    config = PRESETS["voc2012"].config
+    with pytest.raises(ValueError, match=r"--model\.batch-norm frozen keeps .* and no weights are named: add --init"):
+        config.check_given(config)
+    dataclasses.replace(config, init=InitConfig("slim", Path("w.npz"))).check_given(config)
+    dataclasses.replace(config, model=ModelConfig(batch_norm="trained")).check_given(config)
 
 
 def test_an_asked_for_rate_holds_for_every_method():

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.compare import compare
+from experiments.common.dense.sources import note_on_split
 from experiments.common.evaluate import save_scores
 from experiments.common.identity import check_data, describe_weights, is_foreign
 from experiments.common.run_folder import check_run, describe_run
@@ -203,6 +204,11 @@ def test_the_training_split_of_voc_is_kept(tmp_path):
         Config(data=DataConfig(name="voc2012", root=tmp_path / f"prepared-{place}"))
     )
     assert (at("a")["train_split"], at("b")["train_split"]) == ("train", "train_aug")
+    # The smaller split is never taken without a word, unless it is named.
+    note = lambda place, **options: note_on_split(DataConfig(name="voc2012", root=tmp_path / place, **options))
+    assert "Trained on the 1 images of train: " in str(note("prepared-a"))
+    assert "has no split train_aug, the 10,582 images that published models" in str(note("prepared-a"))
+    assert note("prepared-b") is note("prepared-a", train_split="train") is None
     describe_run(tmp_path / "run", Config(), described=at("a"))
     with pytest.raises(ValueError, match="train_split: train there, train_aug now"):
         check_data(tmp_path / "run", at("b"))

@@ -11,8 +11,13 @@ import pytest
 from tensorboardX.proto import event_pb2
 
 from experiments import runs
+from experiments.common.cost import describe_batch_norm
 from experiments.common.run_folder import describe_run, read_log
 from experiments.common.train import dry_compare, dry_run, train
+from experiments.pixel_dcn.config import Config as UNet
+from experiments.pixel_dcn.config import DataConfig as UNetData
+from experiments.pixel_dcn.config import ModelConfig as UNetConfig
+from experiments.pixel_dcn.study import STUDY as UPSAMPLING
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
 from smoothjax.training import RunLog
@@ -60,6 +65,16 @@ def test_a_dry_run_tells_the_cost_and_leaves_nothing(tmp_path):
         ValueError, match="--batch-size must be a positive multiple of the 8 devices in 2 parts, got 8: try 16"
     ):
         dry_run(Mean(), replace(SHORT, accumulate=2), tmp_path / "run")
+
+
+def test_the_costs_say_whether_batch_norm_is_frozen(tmp_path):
+    """Which the command lines of recipes do not show."""
+    model = UNetConfig(width=2, depth=2)
+    config = UNet(model=model, data=UNetData(name="shapes", size=(16, 16), image_size=(32, 32)))
+    for mode in ("trained", "frozen"):
+        one = replace(config, model=replace(model, batch_norm=mode))
+        network = UPSAMPLING.build_network(one, 8)
+        assert describe_batch_norm(network) == f"{mode} in 6 layers"
 
 
 def test_the_costs_of_methods_side_by_side(tmp_path):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
@@ -123,9 +123,19 @@ class DenseConfig(RunConfig):
 
     data: ImagesConfig = field(default_factory=ImagesConfig)
     init: InitConfig = field(default_factory=InitConfig)
+    model: DeepLabConfig = field(default_factory=DeepLabConfig)
 
     def validate(self) -> None:
         """See `RunConfig`."""
         super().validate()
         self.data.validate()
         self.init.validate()
+
+    def check_given(self, preset: Self) -> None:
+        """See `RunConfig`; statistics that are kept need weights that they belong to."""
+        super().check_given(preset)
+        require(
+            self.model.batch_norm == "trained" or self.init.source is not None,
+            "--model.batch-norm frozen keeps the statistics of published weights, and no weights are named: add "
+            "--init.source and --init.checkpoint, or --model.batch-norm trained",
+        )

@@ -42,6 +42,18 @@ def train_split(config: ImagesConfig) -> str:
     return "train_aug" if augmented else "train"
 
 
+def note_on_split(config: ImagesConfig) -> str | None:
+    """A sentence where VOC is trained on without its augmented labels, though nothing asks for that; None otherwise."""
+    if config.name != "voc2012" or config.train_split is not None or train_split(config) == "train_aug":
+        return None
+    count = len(open_source(config, "train"))
+    return (
+        f"Trained on the {count:,} images of train: {images_root(config)} has no split train_aug, the 10,582 images "
+        "that published models are trained on. `python -m smoothjax.data prepare voc2012` makes it from the labels "
+        "SegmentationClassAug or those of SBD."
+    )
+
+
 def describe_images(config: ImagesConfig) -> dict[str, Any]:
     """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
     if config.name == "shapes":

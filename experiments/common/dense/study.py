@@ -24,7 +24,7 @@ from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
 from .scores import Counts, count, majority_scores, scores
-from .sources import batches_of, describe_images, example_indices, open_source, train_split
+from .sources import batches_of, describe_images, example_indices, note_on_split, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
 
@@ -92,6 +92,8 @@ class DenseStudy(Study[C]):
 
     def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
         """Opens the data and builds the network."""
+        if note := note_on_split(config.data):
+            training.say(f"note: {note}")
         source, validation = (open_source(config.data, split) for split in (train_split(config.data), "val"))
         if config.data.check:
             for split in (source, validation):
@@ -159,6 +161,8 @@ class DenseStudy(Study[C]):
             f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
             f"{config.steps:,} steps of\n{config.batch_size} images."
         )
+        if note := note_on_split(config.data):
+            setting = f"{setting} {note}"
         # Where several processes share the work, none has seen a whole mask.
         figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
         return Page(table, setting, sections, figures)
