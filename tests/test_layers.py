@@ -19,7 +19,7 @@ LAYERS = {
     },
     "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", *COMMON},
     "metrics": {"jax", "chex", "numpy", *COMMON},
-    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", *COMMON},
+    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", "nn", *COMMON},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 

@@ -43,9 +43,12 @@ class PixelDeconvolution(DenseStudy[Config]):
         model = config.model
         if model.network == "deeplab":
             options = deeplab_options(model, config.init, num_classes)
-            return build_network(
-                lambda rngs: models.DeepLabUpsampled(upsampling=model.upsampling, **options, rngs=rngs), config.seed
-            )
+
+            def extended(rngs: nnx.Rngs) -> models.DeepLabUpsampled:
+                deeplab = models.DeepLab(**options, rngs=rngs)
+                return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, rngs=rngs)
+
+            return build_network(extended, config.seed)
         return build_network(
             lambda rngs: models.UNet(
                 num_classes=num_classes,

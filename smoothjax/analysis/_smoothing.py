@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from flax import nnx
 
+from .. import nn
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 Path = tuple[str | int, ...]
 Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction"]
 
-_SMOOTHER = "smoother"  # as `smoothjax.nn` calls it
-_FILTERS = ("ss_conv", "aggregated_filters")  # smoothings whose smoother is an SS filter
 _LABELS: dict[Kind, str] = {
     "ss_conv": "SS filter",
     "causal_ss_conv": "causal SS filter",
@@ -48,10 +48,10 @@ def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]
     """Finds the SS filters and group-interaction matrices of a network, and how far each is from the identity.
 
     Args:
-      model_or_params: a model, or its parameters as `nnx.State` or nested dicts: every array called `smoother` counts,
-        also the SS filter among aggregated filters; fixed filters have no parameters and are not listed.
-        A filter and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are told apart by
-        their layer in a model; in parameters alone by which identity they are nearer to.
+      model_or_params: a model, or its parameters as `nnx.State` or nested dicts (see `nn.smoothers` and
+        `nn.is_smoother`). The SS filter among aggregated filters is listed; fixed filters have no parameters. A filter
+        and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are told apart by their layer
+        in a model; in a tree of parameters by which identity they are nearer to.
 
     Returns:
       One entry a layer, in the natural order of their paths: `conv2` before `conv10`.
@@ -72,16 +72,15 @@ def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Eqs. 3, 6 and 7.
     """
     if isinstance(model_or_params, nnx.Module):
-        kinds = dict(_declared(model_or_params))
-        leaves = _leaves(nnx.to_pure_dict(nnx.state(model_or_params)))
+        described = nn.smoothers(model_or_params)
+        kinds = {path: smoother.kind for path, smoother in described.items() if smoother.kind != "aggregation"}
+        values = {path: described[path].parameter[...] for path in kinds}
     else:
-        kinds, leaves = {}, _leaves(_pure(model_or_params))
+        kinds, values = {}, {path: value for path, value in _leaves(_pure(model_or_params)) if _is_shown(path)}
     found = []
-    for path, value in leaves:
-        if not path or path[-1] != _SMOOTHER:
-            continue
+    for path, value in values.items():
         value = np.asarray(value).astype(np.float64)
-        kind, identity = _nearest(path[:-1], value, kinds.get(path[:-1]))
+        kind, identity = _nearest(path, value, kinds.get(path))
         distance = float(np.linalg.norm(value - identity) / np.linalg.norm(identity))
         found.append(SmoothingParameter(path[:-1], kind, value, distance))
     return tuple(sorted(found, key=lambda parameter: _natural(parameter.path)))
@@ -221,21 +220,9 @@ def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield from _leaves(value, (*path, key))
 
 
-def _declared(model: nnx.Module) -> Iterator[tuple[Path, Kind]]:
-    """What the layers themselves say: this package looks at their attributes, and need not know their classes."""
-    found: Any = nnx.iter_graph(model)
-    for path, layer in found:
-        if not isinstance(layer, nnx.Module) or not hasattr(layer, _SMOOTHER):
-            continue
-        smoothing = getattr(layer, "smoothing", None)
-        if smoothing in _FILTERS:
-            yield path, "causal_ss_conv" if getattr(layer, "causal", False) else "ss_conv"
-        elif smoothing == "group_interaction":
-            yield path, smoothing
-        elif hasattr(layer, "kernel_size") and not hasattr(layer, "kernel"):
-            yield path, "ss_conv"
-        elif hasattr(layer, "ndim"):
-            yield path, "group_interaction"
+def _is_shown(path: Path) -> bool:
+    """Whether parameters at a path are a filter or a matrix; logits of aggregated filters have no identity."""
+    return nn.is_smoother(path) and path[-1] != "aggregation"
 
 
 def _nearest(path: Path, value: np.ndarray, kind: Kind | None) -> tuple[Kind, np.ndarray]:
@@ -245,7 +232,7 @@ def _nearest(path: Path, value: np.ndarray, kind: Kind | None) -> tuple[Kind, np
     }
     if not fitting:
         raise ValueError(
-            f"{_dotted(path)}.{_SMOOTHER} has the shape {list(value.shape)}, which is neither an SS filter (odd, the "
+            f"{_dotted(path)} has the shape {list(value.shape)}, which is neither an SS filter (odd, the "
             "same along one to three axes) nor a group interaction (a square matrix): give the parameters of a network "
             "of smoothjax.nn"
         )

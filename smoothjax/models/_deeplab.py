@@ -1,6 +1,6 @@
 """DeepLabv2: a dilated residual encoder, its degridding, and a choice of output layers."""
 
-from typing import Any, get_args
+from typing import Any, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,10 @@ from flax import nnx
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int, check_rates
-from ..names import BatchNormMode, Degridding, Encoder, EncoderPadding, Head, StrideIn, StrideUnit
+from ..names import Degridding, Encoder, Head
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
 from ._duc import DenseUpsamplingHead
-from ._resnet import DEGRIDDINGS, ResNetEncoder
+from ._resnet import DEGRIDDINGS, EncoderOptions, ResNetEncoder
 
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 """The encoders of `DeepLab`, from the shallowest."""
@@ -44,10 +44,10 @@ class DeepLab(nnx.Module):
         see `DegriddingLayers`, of which those are left out whose rate is above the encoder's.
       head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones. DUC has
         none.
-      output_stride, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width, remat, dtype: see
-        `ResNetEncoder`.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
         a head with other inputs.
+      options: all other options of `ResNetEncoder`, by keyword: output_stride, stride_in, stride_unit, padding,
+        batch_norm, momentum, epsilon, width, remat and dtype, which the other layers share.
 
     Attributes:
       encoder: the `ResNetEncoder`.
@@ -87,17 +87,8 @@ class DeepLab(nnx.Module):
         num_classes: int,
         smoothing: Degridding = "none",
         head_rates: tuple[int, ...] | None = None,
-        output_stride: int = 8,
-        stride_in: StrideIn = "1x1",
-        stride_unit: StrideUnit = "first",
-        padding: EncoderPadding = "symmetric",
-        batch_norm: BatchNormMode = "trained",
-        momentum: float = 0.9,
-        epsilon: float = 1e-5,
-        width: int = 64,
-        remat: bool = False,
-        dtype: Any = None,
         rngs: nnx.Rngs,
+        **options: Unpack[EncoderOptions],
     ):
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
@@ -109,38 +100,33 @@ class DeepLab(nnx.Module):
                 raise ValueError(f"head 'duc' has no dilation rates, got head_rates {head_rates}: leave them out")
         layers: Any = smoothing if smoothing in DEGRIDDING_LAYERS else None
         in_encoder: Any = "none" if layers else smoothing
-        if layers and output_stride == 32:
+        if layers and options.get("output_stride") == 32:
             raise ValueError(
                 f"smoothing {smoothing!r} has nothing to degrid at output_stride 32: use 8 or 16, or 'none'"
             )
-        self.encoder = ResNetEncoder(
-            int(encoder.removeprefix("resnet")),
-            output_stride=output_stride,
-            smoothing=in_encoder,
-            stride_in=stride_in,
-            stride_unit=stride_unit,
-            padding=padding,
-            batch_norm=batch_norm,
-            momentum=momentum,
-            epsilon=epsilon,
-            width=width,
-            remat=remat,
-            dtype=dtype,
-            rngs=rngs,
-        )
-        features = 8 * width if layers else self.encoder.out_features
-        common = {"dtype": dtype, "rngs": rngs}
+        depth = int(encoder.removeprefix("resnet"))
+        self.encoder = ResNetEncoder(depth, smoothing=in_encoder, rngs=rngs, **options)
+        stride, dtype = self.encoder.output_stride, self.encoder.dtype
+        features = 8 * self.encoder.width if layers else self.encoder.out_features
         if head == "duc":
-            self.head = DenseUpsamplingHead(features, num_classes, factor=output_stride, **common)
+            self.head = DenseUpsamplingHead(features, num_classes, factor=stride, dtype=dtype, rngs=rngs)
         else:
-            self.head = SummedHead(features, num_classes, rates=head_rates or HEAD_RATES[head], **common)
+            rates = head_rates or HEAD_RATES[head]
+            self.head = SummedHead(features, num_classes, rates=rates, dtype=dtype, rngs=rngs)
         # Last, so that all the rest is the same for every choice.
         self.degridding = nnx.data(None)
         if layers:
-            rates = tuple(rate for rate in DEGRIDDING_RATES[layers] if rate <= 32 // output_stride)
-            norm = {"batch_norm": batch_norm, "momentum": momentum, "epsilon": epsilon}
-            self.degridding = DegriddingLayers(self.encoder.out_features, features, rates=rates, **norm, **common)
-        self.num_classes, self.output_stride = num_classes, output_stride
+            self.degridding = DegriddingLayers(
+                self.encoder.out_features,
+                features,
+                rates=tuple(rate for rate in DEGRIDDING_RATES[layers] if rate <= 32 // stride),
+                batch_norm=self.encoder.batch_norm,
+                momentum=self.encoder.momentum,
+                epsilon=self.encoder.epsilon,
+                dtype=dtype,
+                rngs=rngs,
+            )
+        self.num_classes, self.output_stride = num_classes, stride
 
     def __call__(self, images: jax.Array) -> jax.Array:
         """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, TypedDict, get_args
 
 import jax
 from flax import nnx
@@ -22,6 +22,21 @@ OUTPUT_STRIDES = (8, 16, 32)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A plain convolution where the rate is 1, else a dilated one: no type tells which.
 _Conv3x3: TypeAlias = Any
+
+
+class EncoderOptions(TypedDict, total=False):
+    """The options of `ResNetEncoder` that a network hands through to its encoder; each has its default there."""
+
+    output_stride: int
+    stride_in: StrideIn
+    stride_unit: StrideUnit
+    padding: EncoderPadding
+    batch_norm: BatchNormMode
+    momentum: float
+    epsilon: float
+    width: int
+    remat: bool
+    dtype: Any
 
 
 class ResNetEncoder(nnx.Module):
@@ -56,6 +71,8 @@ class ResNetEncoder(nnx.Module):
 
     Attributes:
       out_features: channels of the output.
+      depth, output_stride, smoothing, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width, remat,
+        dtype: the options.
 
     Raises:
       ValueError: an option is none of the above, or the smoothing has no layer to act on (output stride 32).
@@ -77,10 +94,14 @@ class ResNetEncoder(nnx.Module):
     stages: "nnx.List[nnx.List[_BasicBlock | _Bottleneck]]"
     depth: int
     output_stride: int
+    smoothing: EncoderDegridding
     stride_in: StrideIn
     stride_unit: StrideUnit
     padding: EncoderPadding
+    batch_norm: BatchNormMode
+    momentum: float
     epsilon: float
+    width: int
     remat: bool
     dtype: Any
     out_features: int
@@ -116,8 +137,10 @@ class ResNetEncoder(nnx.Module):
             )
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
         block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
-        self.depth, self.output_stride, self.dtype, self.remat = depth, output_stride, dtype, remat
-        self.stride_in, self.stride_unit, self.padding, self.epsilon = stride_in, stride_unit, padding, epsilon
+        self.depth, self.output_stride, self.smoothing, self.width = depth, output_stride, smoothing, width
+        self.stride_in, self.stride_unit, self.padding = stride_in, stride_unit, padding
+        self.batch_norm, self.momentum, self.epsilon = batch_norm, momentum, epsilon
+        self.remat, self.dtype = remat, dtype
         stem_padding = "SAME" if padding == "same" else 3
         self.conv1 = nnx.Conv(
             3, width, (7, 7), strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs

@@ -5,13 +5,19 @@ from ..names import Smoothing as Smoothing
 from ._dilated import SMOOTHINGS as SMOOTHINGS
 from ._dilated import DilatedConv as DilatedConv
 from ._dilated import identity_smoothing as identity_smoothing
-from ._dilated import is_smoother as is_smoother
 
 # isort: split
-# The SS operations alone (Sec. 3.2 to 3.4).
+# The SS operations as layers of their own (Sec. 3.2 to 3.4).
 from ._smoothing import GroupInteraction as GroupInteraction
 from ._smoothing import SSBlockFC as SSBlockFC
 from ._smoothing import SSConv as SSConv
+
+# isort: split
+# The smoothing parameters of a model.
+from ._smoothers import Smoother as Smoother
+from ._smoothers import SmootherKind as SmootherKind
+from ._smoothers import is_smoother as is_smoother
+from ._smoothers import smoothers as smoothers
 
 # isort: split
 # Over time, causal (the future work of the same paper).

@@ -11,6 +11,7 @@ from .. import ops
 from .._checks import check_convolution, check_kernel_size
 from ..names import CausalSmoothing
 from ._batch_axes import with_one_batch_axis
+from ._smoothers import SmoothedLayer, Smoother
 
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
 """All values of `CausalSmoothing`, the plain convolution first."""
@@ -19,7 +20,7 @@ CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
-class CausalDilatedConv(nnx.Module):
+class CausalDilatedConv(SmoothedLayer):
     r"""Causal dilated convolution over time, smoothed or not: an output sees its own step and earlier ones, none later.
 
     $$y[t] = \sum_{s=0}^{K-1} \hat x[t - (K - 1 - s)\,r]\,w[s] + b$$
@@ -88,9 +89,6 @@ class CausalDilatedConv(nnx.Module):
     dtype: Any
     param_dtype: Any
 
-    #: Tells a causal smoother from a centred one.
-    causal = True
-
     def __init__(
         self,
         in_features: int,
@@ -135,6 +133,14 @@ class CausalDilatedConv(nnx.Module):
         if self.smoothing == "ss_conv":
             x = ops.ss_conv(x, smoother, padding=((2 * self.rate - 2, 0),))
         return ops.dilated_conv(x, kernel, rate=self.rate, padding=past)
+
+    def smoothers(self) -> dict[str, Smoother]:
+        """See `smoothers`."""
+        initial = _identity(self.smoothing, self.rate)
+        if initial is None:
+            return {}
+        kind = "causal_ss_conv" if self.smoothing == "ss_conv" else "group_interaction"
+        return {"smoother": Smoother(kind, self.smoother, initial)}
 
 
 def _identity(smoothing: str, rate: int) -> jax.Array | None:

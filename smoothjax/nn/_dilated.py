@@ -13,17 +13,17 @@ from .._checks import Padding, check_convolution, check_kernel_size
 from ..names import Smoothing
 from ._batch_axes import with_one_batch_axis
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
+from ._smoothers import SmoothedLayer, Smoother
 
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 """All values of `Smoothing`, the plain convolution first."""
 
 
-_SMOOTHERS = ("smoother", "aggregation")  # attributes of a layer
 _FIXED_FILTERS = {"average_filter": average_filter, "gaussian_filter": gaussian_filter}
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
-class DilatedConv(nnx.Module):
+class DilatedConv(SmoothedLayer):
     """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
 
     A layer smoothed by group interaction or SS convolution starts as the exact identity of the unsmoothed one, so a
@@ -149,6 +149,17 @@ class DilatedConv(nnx.Module):
             return _FIXED_FILTERS[self.smoothing](self.rate, len(self.kernel_size))
         return smoother
 
+    def smoothers(self) -> dict[str, Smoother]:
+        """See `smoothers`."""
+        initial = identity_smoothing(self.smoothing, self.rate, len(self.kernel_size))
+        if initial is None:
+            return {}
+        kind = "group_interaction" if self.smoothing == "group_interaction" else "ss_conv"
+        found = {"smoother": Smoother(kind, self.smoother, initial)}
+        if self.aggregation is not None:
+            found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(AGGREGATED))
+        return found
+
 
 def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
     """Gives a layer a smoothing, whose parameters start anew; all others stay."""
@@ -196,22 +207,3 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
     if smoothing == "group_interaction":
         return ops.identity_group_interaction(rate, ndim)
     return ops.identity_smoother(rate, ndim) if smoothing in ("ss_conv", "aggregated_filters") else None
-
-
-def is_smoother(path: Sequence[Any]) -> bool:
-    """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
-
-    Smoothing filters start as the identity; weight decay would pull them to zero, so optimizers exempt them.
-
-    Args:
-      path: keys from the model down to the parameter.
-
-    Returns:
-      True for the `smoother` and the `aggregation` of any layer of this package.
-
-    Example:
-      >>> from smoothjax import nn
-      >>> nn.is_smoother(("encoder", "conv", "smoother")), nn.is_smoother(("encoder", "conv", "kernel"))
-      (True, False)
-    """
-    return len(path) > 0 and path[-1] in _SMOOTHERS

@@ -11,9 +11,10 @@ from flax import nnx
 from .. import ops
 from .._checks import Padding, check_convolution, check_kernel_size
 from ._batch_axes import with_one_batch_axis
+from ._smoothers import SmoothedLayer, Smoother
 
 
-class SSConv(nnx.Module):
+class SSConv(SmoothedLayer):
     """Separable and shared convolution: one filter for all channels (Wang & Ji, KDD 2018, Sec. 3.3, Eq. 7).
 
     It starts as the identity: `SAME` output equals the input, and with less padding the middle of it.
@@ -58,16 +59,20 @@ class SSConv(nnx.Module):
         kernel_size = check_kernel_size(kernel_size)
         padding = check_convolution(kernel_size, rate, padding)
         self.kernel_size, self.rate, self.padding = kernel_size, rate, padding
-        centre = _identity_taps(kernel_size, rate, padding)
-        self.smoother = nnx.Param(jnp.zeros(kernel_size, param_dtype).at[centre].set(1.0))
+        self.smoother = nnx.Param(_identity_filter(kernel_size, rate, padding).astype(param_dtype))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, C]` to `[..., *S', C]`, leading axes being batch axes; see `smoothjax.ops.ss_conv`."""
         operation = partial(ops.ss_conv, kernel=self.smoother[...], rate=self.rate, padding=self.padding)
         return with_one_batch_axis(operation, x, len(self.kernel_size))
 
+    def smoothers(self) -> dict[str, Smoother]:
+        """See `smoothers`."""
+        initial = _identity_filter(self.kernel_size, self.rate, self.padding)
+        return {"smoother": Smoother("ss_conv", self.smoother, initial)}
 
-class _Interaction(nnx.Module):
+
+class _Interaction(SmoothedLayer):
     """The parameter of group interaction, the same in both of its views."""
 
     smoother: nnx.Param[jax.Array]
@@ -78,6 +83,11 @@ class _Interaction(nnx.Module):
         del rngs
         self.rate, self.ndim = rate, ndim
         self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
+
+    def smoothers(self) -> dict[str, Smoother]:
+        """See `smoothers`."""
+        initial = ops.identity_group_interaction(self.rate, self.ndim)
+        return {"smoother": Smoother("group_interaction", self.smoother, initial)}
 
 
 class SSBlockFC(_Interaction):
@@ -143,8 +153,8 @@ class GroupInteraction(_Interaction):
         return ops.group_interaction(groups, self.smoother[...])
 
 
-def _identity_taps(kernel_size: tuple[int, ...], rate: int, padding: Padding) -> tuple[int, ...]:
-    """The tap that sees the input at the output's own position, or in the middle where the output is smaller."""
+def _identity_filter(kernel_size: tuple[int, ...], rate: int, padding: Padding) -> jax.Array:
+    """1 at the tap that sees the input at the output's own position, or in the middle where the output is smaller."""
     reach = [(taps - 1) * rate for taps in kernel_size]
     if isinstance(padding, str):
         pairs = [(0, 0) if padding == "VALID" else (r // 2, r - r // 2) for r in reach]
@@ -158,4 +168,4 @@ def _identity_taps(kernel_size: tuple[int, ...], rate: int, padding: Padding) ->
             f"no filter of kernel_size {kernel_size} at rate {rate} is the identity under padding {padding!r}: use odd "
             "sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate within the filter"
         )
-    return tuple(start // rate for start in starts)
+    return jnp.zeros(kernel_size).at[tuple(start // rate for start in starts)].set(1.0)

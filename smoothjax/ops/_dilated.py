@@ -1,11 +1,14 @@
 """Dilated convolution in its two views: the direct operation, and its decomposition."""
 
+from functools import partial
+
 import jax
 from jax import lax
 from jax.typing import ArrayLike
 
 from .._checks import Padding, Pairs, check_int, check_maps, check_parameter, is_int, resolve_padding
 from ..names import DilatedMethod
+from ._fast._platform import by_platform
 from ._reinterlace import periodic_subsample, reinterlace
 
 
@@ -68,7 +71,6 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
 
 def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
-    spatial = "DHW"[-(x.ndim - 2) :]
     if not all(is_int(side) for pair in pairs for side in pair):
         # Symbolic, under jax.export: such sides cannot be compared below.
         x, pairs = pad_zeros(x, pairs), ((0, 0),) * len(pairs)
@@ -77,10 +79,21 @@ def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Ar
     # back.
     reach = [(taps - 1) * rate for taps in kernel.shape[:-2]]
     growth = [max(low + high - most, 0) for (low, high), most in zip(pairs, reach, strict=True)]
-    if any(growth) and jax.default_backend() == "cpu":
-        before = tuple((more - min(high, more), min(high, more)) for (_, high), more in zip(pairs, growth, strict=True))
-        x = lax.optimization_barrier(pad_zeros(x, before))
-        pairs = tuple((low - done, high - too) for (low, high), (done, too) in zip(pairs, before, strict=True))
+    if not any(growth):
+        return _of_xla(pairs, rate, x, kernel)
+    before = tuple((more - min(high, more), min(high, more)) for (_, high), more in zip(pairs, growth, strict=True))
+    return by_platform(
+        x, kernel, cpu=partial(_padded_before, before, pairs, rate), default=partial(_of_xla, pairs, rate)
+    )
+
+
+def _padded_before(before: Pairs, pairs: Pairs, rate: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    rest = tuple((low - done, high - too) for (low, high), (done, too) in zip(pairs, before, strict=True))
+    return _of_xla(rest, rate, lax.optimization_barrier(pad_zeros(x, before)), kernel)
+
+
+def _of_xla(pairs: Pairs, rate: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    spatial = "DHW"[-len(pairs) :]
     return lax.conv_general_dilated(
         x,
         kernel,

@@ -9,7 +9,7 @@ from .._checks import check_choice
 from ..models import DEGRIDDINGS, HEAD_RATES, DeepLab
 from ..names import BatchNormMode, EncoderDegridding
 from ._assign import Entry, convert, shapes_of, with_values
-from ._encoder import check_smoothing, encoder_entries, identity_smoothers, smoother_entries, width_of
+from ._encoder import check_smoothing, encoder_entries, initial_smoothers, smoother_entries, width_of
 from ._names import Names, Variables, recognise
 from ._sources import SOURCES
 
@@ -75,9 +75,9 @@ def deeplab_from_tf(
     shapes = shapes_of(model)
     entries = encoder_entries(names, ("encoder",)) + _head_entries(names)
     if trained:
-        entries += smoother_entries(names, shapes, ("encoder",))
+        entries += smoother_entries(names, model, ("encoder",))
     values, _ = convert(entries, variables, shapes, known=source.other)
-    return with_values(model, identity_smoothers(smoothing, shapes) | values)
+    return with_values(model, initial_smoothers(model) | values)
 
 
 def _branch(names: Names, index: int) -> str:

@@ -1,9 +1,10 @@
 """What the loaders of residual networks share: their entries, smoothing parameters included."""
 
-import math
 from typing import Any
 
+import jax
 import numpy as np
+from flax import nnx
 
 from .. import nn
 from ..names import EncoderDegridding
@@ -30,26 +31,19 @@ def encoder_entries(names: Names, prefix: Path = ()) -> list[Entry]:
     ]
 
 
-def smoother_entries(names: Names, shapes: dict[Path, Any], prefix: Path = ()) -> list[Entry]:
+def smoother_entries(names: Names, model: nnx.Module, prefix: Path = ()) -> list[Entry]:
     """An entry for each smoothing parameter of the encoder, from the variables `fix_w` of the authors' code."""
-    paths = {(*prefix, *layer.conv, "smoother"): layer for layer in layers(names.depth)}
+    convolutions = {(*prefix, *layer.conv): layer for layer in layers(names.depth)}
     return [
-        Entry(path, f"{names.scopes(layer)[0]}/fix_w", _smoother_from_official)
-        for path, layer in paths.items()
-        if path in shapes
+        Entry(path, f"{names.scopes(convolutions[path[:-1]])[0]}/fix_w", _smoother_from_official)
+        for path in nn.smoothers(model)
+        if path[:-1] in convolutions
     ]
 
 
-def identity_smoothers(smoothing: EncoderDegridding, shapes: dict[Path, Any]) -> dict[Path, Any]:
+def initial_smoothers(model: nnx.Module) -> dict[Path, jax.Array]:
     """The initial value of each smoothing parameter of a network."""
-
-    def initial(name: Any, shape: Any) -> Any:
-        if name == "aggregation":
-            return np.zeros(shape, np.float32)
-        rate = math.isqrt(shape[0]) if smoothing == "group_interaction" else (shape[0] + 1) // 2
-        return nn.identity_smoothing(smoothing, rate, 2)
-
-    return {path: initial(path[-1], shape) for path, shape in shapes.items() if nn.is_smoother(path)}
+    return {path: smoother.initial for path, smoother in nn.smoothers(model).items()}
 
 
 def trained_smoothing(variables: Variables) -> EncoderDegridding:

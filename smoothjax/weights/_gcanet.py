@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from .. import nn
 from .._checks import check_choice
 from ..models import TASKS, GCANet
 from ..names import RestorationTask
@@ -45,16 +46,17 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: An
     width = np.shape(state_dict[first])[0]
     model = nnx.eval_shape(lambda: GCANet(task=task, width=width, dtype=dtype, rngs=nnx.Rngs(0)))
     shapes = shapes_of(model)
-    values, _ = convert([_entry(path) for path in shapes], state_dict, shapes, known=r"(?!)")
+    smoothers = nn.smoothers(model)
+    values, _ = convert([_entry(path, path in smoothers) for path in shapes], state_dict, shapes, known=r"(?!)")
     return with_values(model, values)
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path, smoother: bool) -> Entry:
     """The network has the published names, but for the blocks (`res1` ...) and their smoothing (`pre_conv1` ...)."""
     *modules, leaf = path
     if modules[0] == "blocks":
         modules = [f"res{modules[1] + 1}", *modules[2:]]
-    if leaf == "smoother":
+    if smoother:
         modules[-1] = f"pre_{modules[-1]}"
         return Entry(path, ".".join([*modules, "weight"]), _smoother_from_torch)
     if leaf != "kernel":

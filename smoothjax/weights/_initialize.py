@@ -10,7 +10,7 @@ from flax import nnx
 from .. import nn
 from .._checks import check_choice
 from ..models import ResNetEncoder
-from ..names import SourceName
+from ..names import EncoderDegridding, SourceName
 from ._assign import Path, convert, dotted, shapes_of
 from ._encoder import check_smoothing, encoder_entries, smoother_entries
 from ._names import BASIC_DEPTHS, Variables, recognise
@@ -97,8 +97,8 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
             "the network with the depth of its weights"
         )
     shapes, entries = shapes_of(model), encoder_entries(names, prefix)
-    if check_smoothing(_smoothing(shapes), variables):
-        entries += smoother_entries(names, shapes, prefix)
+    if check_smoothing(_smoothing(encoder), variables):
+        entries += smoother_entries(names, model, prefix)
     values, dropped = convert(entries, variables, shapes, known=f"{kind.classifier}|{kind.other}")
     params, model_state = ({}, {})
     for path, leaf in nnx.to_flat_state(nnx.state(model)):
@@ -126,15 +126,10 @@ def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:
     return found[0]
 
 
-def _smoothing(shapes: dict[Path, Any]) -> Any:
-    """The smoothing of a network, told by its parameters."""
-    smoothers = {path: shape for path, shape in shapes.items() if nn.is_smoother(path)}
-    if not smoothers:
-        return "none"
-    if any(path[-1] == "aggregation" for path in smoothers):
-        return "aggregated_filters"
-    # (2 * rate - 1) squared is odd at every rate, rate**2 square even at the rates of encoders.
-    return "ss_conv" if next(iter(smoothers.values()))[0] % 2 else "group_interaction"
+def _smoothing(encoder: ResNetEncoder) -> EncoderDegridding:
+    """The smoothing of an encoder: that of its layers, which `nn.smooth` may have changed, or else its option."""
+    layers = {layer.smoothing for _, layer in nnx.iter_modules(encoder) if isinstance(layer, nn.DilatedConv)}
+    return next(iter(layers - {"none"}), encoder.smoothing)
 
 
 def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from flax import nnx
 from ..models import ResNetEncoder
 from ..names import BatchNormMode, EncoderDegridding
 from ._assign import convert, shapes_of, with_values
-from ._encoder import encoder_entries, identity_smoothers, width_of
+from ._encoder import encoder_entries, initial_smoothers, width_of
 from ._names import Variables, recognise
 from ._sources import SOURCES, Source
 
@@ -118,4 +118,4 @@ def _resnet(
     )
     shapes = shapes_of(model)
     values, _ = convert(encoder_entries(names), variables, shapes, known=f"{source.classifier}|{source.other}")
-    return with_values(model, identity_smoothers(smoothing, shapes) | values)
+    return with_values(model, initial_smoothers(model) | values)

@@ -151,7 +151,7 @@ def test_refuses(options, message):
 
 def test_refuses_what_makes_no_network():
     with pytest.raises(ValueError, match="head must be one of aspp, large_fov, got 'duc'"):
-        models.DeepLabUpsampled(encoder="resnet18", head="duc", num_classes=3, width=4, rngs=nnx.Rngs(0))
+        models.DeepLabUpsampled(_abstract(encoder="resnet18", head="duc", num_classes=3, width=4), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"rates must be a tuple of ints >= 1, got \(\)"):
         models.DegriddingLayers(4, 4, rates=(), rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="factor must be an int >= 1, got 0"):

@@ -110,17 +110,26 @@ def test_refuses_bad_images(shape, message):
 @pytest.mark.parametrize("upsampling", ["dcl", "fast_pixel_dcl"])
 @pytest.mark.parametrize("size", [(40, 33), (57, 48)])
 def test_deeplab_upsampled_has_the_size_of_its_input(upsampling, size):
-    make = lambda: models.DeepLabUpsampled(
-        encoder="resnet18", width=8, num_classes=6, upsampling=upsampling, rngs=nnx.Rngs(0)
-    )
-    out = nnx.eval_shape(lambda model, x: model(x), nnx.eval_shape(make), jnp.zeros((2, *size, 3)))
+    model = nnx.eval_shape(lambda: _upsampled(nnx.Rngs(0), upsampling, width=8, num_classes=6))
+    out = nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((2, *size, 3)))
     assert out.shape == (2, *size, 6)
 
 
+@pytest.mark.parametrize(("output_stride", "blocks"), [(16, 4), (32, 5)])
+def test_deeplab_upsampled_undoes_the_output_stride(output_stride, blocks):
+    """With three blocks at every stride, the logits would be smaller than the image."""
+    model = nnx.eval_shape(lambda: _upsampled(nnx.Rngs(0), "dcl", width=4, num_classes=3, output_stride=output_stride))
+    assert len(model.upsampling) == len(model.convs) == blocks
+    assert nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((1, 50, 70, 3))).shape == (1, 50, 70, 3)
+
+
+def _upsampled(rngs: nnx.Rngs, upsampling: nn.Upsampling = "dcl", **options: Any) -> models.DeepLabUpsampled:
+    deeplab = models.DeepLab(encoder="resnet18", rngs=rngs, **options)
+    return models.DeepLabUpsampled(deeplab, upsampling=upsampling, rngs=rngs)
+
+
 def test_deeplab_upsampled_is_deeplab_and_three_blocks():
-    make = lambda rngs: models.DeepLabUpsampled(encoder="resnet18", width=4, num_classes=5, smoothing="ss_conv",
-                                                head_rates=(1,), rngs=rngs)  # fmt: skip
-    model = build(make)
+    model = build(functools.partial(_upsampled, width=4, num_classes=5, smoothing="ss_conv", head_rates=(1,)))
     images = random(0, 1, 33, 33, 3)
     x = model.deeplab(images)
     assert x.shape == (1, 5, 5, 5)
@@ -138,7 +147,7 @@ def test_deeplab_upsampled_is_deeplab_and_three_blocks():
 
 def test_deeplab_upsampled_refuses_an_unknown_method():
     with pytest.raises(ValueError, match=r"upsampling must be one of dcl, .*, got 'bilinear'"):
-        models.DeepLabUpsampled(num_classes=5, upsampling="bilinear", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
+        nnx.eval_shape(lambda: _upsampled(nnx.Rngs(0), "bilinear", num_classes=5))  # pyright: ignore[reportArgumentType]
 
 
 def test_counts_of_numpy():

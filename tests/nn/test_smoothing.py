@@ -94,3 +94,39 @@ def test_any_number_of_batch_axes(make):
     assert_close(layer(x[0, 0]), stacked[0, 0])
     with pytest.raises(ValueError, match=r"x must be \[\.\.\., \*S, C\] with the 2 spatial axes.*got shape \(6, 2\)"):
         layer(x[0, 0, 0])
+
+
+def test_layers_describe_their_smoothing_parameters():
+    """What optimisers, costs and figures ask: no smoother is missed or taken for another kind."""
+
+    def make(rngs):
+        return nnx.List(
+            [
+                nn.DilatedConv(1, 1, (3, 3), rate=2, rngs=rngs),
+                nn.DilatedConv(1, 1, (3, 3), rate=2, smoothing="gaussian_filter", rngs=rngs),
+                nn.DilatedConv(1, 1, (3, 3), rate=2, smoothing="group_interaction", rngs=rngs),
+                nn.DilatedConv(1, 1, (3, 3), rate=2, smoothing="aggregated_filters", rngs=rngs),
+                nn.CausalDilatedConv(1, 1, 2, rate=3, smoothing="ss_conv", rngs=rngs),
+                nn.SSConv((2, 3), padding=((1, 0), (1, 1)), rngs=rngs),
+                nn.SSBlockFC(3, 1, rngs=rngs),
+            ]
+        )
+
+    model = make(nnx.Rngs(0))
+    found = nn.smoothers(model)
+    assert {path: smoother.kind for path, smoother in found.items()} == {
+        (2, "smoother"): "group_interaction",
+        (3, "smoother"): "ss_conv",
+        (3, "aggregation"): "aggregation",
+        (4, "smoother"): "causal_ss_conv",
+        (5, "smoother"): "ss_conv",
+        (6, "smoother"): "group_interaction",
+    }
+    parameters = dict(nnx.to_flat_state(nnx.state(model)))
+    assert set(found) == {path for path in parameters if nn.is_smoother(path)}
+    for path, smoother in found.items():
+        np.testing.assert_array_equal(smoother.parameter[...], smoother.initial)
+        np.testing.assert_array_equal(smoother.parameter[...], parameters[path][...])
+    assert set(nn.smoothers(nnx.eval_shape(lambda: make(nnx.Rngs(0))))) == set(found)
+    with pytest.raises(ValueError, match="model must be a Flax NNX module, got dict: parameters have no layers to ask"):
+        nn.smoothers({})  # pyright: ignore[reportArgumentType]

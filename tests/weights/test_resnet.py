@@ -162,7 +162,7 @@ def test_trained_smoothing_comes_along():
 def test_initialize_an_encoder_or_a_larger_network(torchvision):
     encoder = _shapes(lambda rngs: models.ResNetEncoder(18, width=4, rngs=rngs))
     assert not weights.initialize_encoder(encoder, torchvision, source="torchvision").report.initial
-    make = lambda rngs: models.DeepLabUpsampled(encoder="resnet18", num_classes=3, width=4, rngs=rngs)
+    make = lambda rngs: models.DeepLabUpsampled(_deeplab()(rngs), rngs=rngs)
     report = weights.initialize_encoder(_shapes(make), torchvision, source="torchvision").report
     assert len(report.loaded) == 100
 

@@ -8,7 +8,6 @@ forward + backward 21 instead of 24 at 2x16x16x256 (0.10.2) and 29 instead of 32
 
 import itertools
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,8 @@ import jax.numpy as jnp
 from ..._checks import accumulation_dtype
 from .._dilated import convolve, pad_zeros
 from .._transpose import as_transpose_of, varying_with
-from ._shifted_products import Terms, copies_bytes, gradient_of_source, gradient_of_weights, has_fast_forms
+from ._platform import by_platform
+from ._shifted_products import Terms, copies_bytes, gradient_of_source, gradient_of_weights, is_static
 
 Place = tuple[int, int]
 
@@ -39,22 +39,39 @@ def cross(first: jax.Array, second: jax.Array, kernel: jax.Array) -> tuple[jax.A
 def _from_source(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[jax.Array, ...]:
     """What both phases take from the source at a place of the blocks, in the dtype of accumulation."""
     taps, _ = live_taps(kernel.shape, at)
-    small = has_fast_forms(source) and copies_bytes(source, len(taps), kernel.shape[-1]) <= _PRODUCT_BYTES
-    return (by_products if small else by_convolutions)(source, kernel, at)
+    small = is_static(source) and copies_bytes(source, len(taps), kernel.shape[-1]) <= _PRODUCT_BYTES
+    plain = partial(by_convolutions, at=at)
+    fast = partial(by_products, at=at) if small else plain
+    return by_platform(source, kernel, cpu=fast, default=plain)
 
 
 @_from_source.defjvp
-def _from_source_jvp(at: Place, primals: Any, tangents: Any) -> tuple[Any, Any]:
+def _from_source_jvp(
+    at: Place, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
     """The product rule, each term in the form whose transpose is fast."""
     (source, kernel), (dsource, dkernel) = primals, tangents
-    taps, terms = live_taps(kernel.shape, at)
-    if not taps or not has_fast_forms(source):
-        return jax.jvp(partial(by_convolutions, at=at), primals, tangents)
-    y: Any = _from_source(source, kernel, at)
-    weights, dweights = side_by_side(kernel, taps), side_by_side(varying_with(dkernel, source), taps)
-    of_source = as_transpose_of(lambda cotangents: gradient_of_source(weights, terms, cotangents), y)(dsource)
-    of_kernel = as_transpose_of(lambda cotangents: gradient_of_weights(source, terms, cotangents), y)(dweights)
+    taps, _ = live_taps(kernel.shape, at)
+    plain = partial(by_convolutions, at=at)
+    if not taps or not is_static(source):
+        return jax.jvp(plain, primals, tangents)
+    y = _from_source(source, kernel, at)
+    of_source = by_platform(dsource, kernel, cpu=partial(_of_source, at), default=plain)
+    of_kernel = by_platform(source, dkernel, cpu=partial(_of_kernel, at), default=plain)
     return y, tuple(a + b for a, b in zip(of_source, of_kernel, strict=True))
+
+
+def _of_source(at: Place, dsource: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+    taps, terms = live_taps(kernel.shape, at)
+    weights, y = side_by_side(kernel, taps), jax.eval_shape(partial(by_convolutions, at=at), dsource, kernel)
+    return as_transpose_of(lambda cotangents: gradient_of_source(weights, terms, cotangents), y)(dsource)
+
+
+def _of_kernel(at: Place, source: jax.Array, dkernel: jax.Array) -> tuple[jax.Array, ...]:
+    taps, terms = live_taps(dkernel.shape, at)
+    dweights = side_by_side(varying_with(dkernel, source), taps)
+    y = jax.eval_shape(partial(by_convolutions, at=at), source, dkernel)
+    return as_transpose_of(lambda cotangents: gradient_of_weights(source, terms, cotangents), y)(dweights)
 
 
 def by_convolutions(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[jax.Array, ...]:

@@ -18,11 +18,12 @@ from jax import lax
 from ..._checks import Pairs, resolve_padding
 from .._dilated import convolve, pad_zeros
 from .._transpose import as_transpose_of, varying_with
+from ._platform import by_platform
 from ._shifted_products import (
     copies_bytes,
     gradient_of_source,
     gradient_of_weights,
-    has_fast_forms,
+    is_static,
     product_over_places,
     same_terms,
 )
@@ -37,7 +38,7 @@ _STRIP_BYTES = 2_400_000
 @jax.custom_jvp
 def phase_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A standard convolution that keeps the size, on checked arguments."""
-    return convolve(x, kernel, _same(x, kernel), rate=1)
+    return _same_conv(x, kernel)
 
 
 def _same(x: jax.Array, kernel: jax.Array) -> Pairs:
@@ -45,21 +46,40 @@ def _same(x: jax.Array, kernel: jax.Array) -> Pairs:
 
 
 @phase_conv.defjvp
-def _phase_conv_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _phase_conv_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     """The product rule, each term in the form whose transpose is fast: all transformations follow."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y: Any = phase_conv(x, kernel)
-    if not has_fast_forms(x):
-        return y, phase_conv(dx, kernel) + phase_conv(x, dkernel)
-    dkernel, terms = varying_with(dkernel, x), same_terms(kernel.shape[:-2])
-    if copies_bytes(x, len(terms), kernel.shape[-1]) <= _SHARED_BYTES:
-        weights, dweights = _side_by_side(kernel), _side_by_side(dkernel)
-        of_maps = as_transpose_of(lambda cotangent: gradient_of_source(weights, terms, [cotangent]), y)(dx)
-        of_kernel = as_transpose_of(lambda cotangent: gradient_of_weights(x, terms, [cotangent]), y)(dweights)
-    else:
-        strips = partial(strip_products, kernel.shape[:-2], _same(x, kernel), _STRIP_BYTES, x)
-        of_maps, of_kernel = phase_conv(dx, kernel), as_transpose_of(strips, y)(dkernel)
-    return y, of_maps + of_kernel
+    y = phase_conv(x, kernel)
+    shared = is_static(x) and copies_bytes(x, math.prod(kernel.shape[:-2]), kernel.shape[-1]) <= _SHARED_BYTES
+    of_maps = by_platform(dx, kernel, cpu=_of_maps_by_copies, default=_same_conv) if shared else phase_conv(dx, kernel)
+    if is_static(x):
+        fast = _of_kernel_by_copies if shared else partial(_of_kernel_by_strips, _STRIP_BYTES)
+        return y, of_maps + by_platform(x, dkernel, cpu=fast, default=_same_conv)
+    return y, of_maps + phase_conv(x, dkernel)
+
+
+def _same_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return convolve(x, kernel, _same(x, kernel), rate=1)
+
+
+def _of_maps_by_copies(dx: jax.Array, kernel: jax.Array) -> jax.Array:
+    weights, terms = _side_by_side(kernel), same_terms(kernel.shape[:-2])
+    y = jax.eval_shape(_same_conv, dx, kernel)
+    return as_transpose_of(lambda cotangent: gradient_of_source(weights, terms, [cotangent]), y)(dx)
+
+
+def _of_kernel_by_copies(x: jax.Array, dkernel: jax.Array) -> jax.Array:
+    terms, y = same_terms(dkernel.shape[:-2]), jax.eval_shape(_same_conv, x, dkernel)
+    dweights = _side_by_side(varying_with(dkernel, x))
+    return as_transpose_of(lambda cotangent: gradient_of_weights(x, terms, [cotangent]), y)(dweights)
+
+
+def _of_kernel_by_strips(strip_bytes: int, x: jax.Array, dkernel: jax.Array) -> jax.Array:
+    strips = partial(strip_products, dkernel.shape[:-2], _same(x, dkernel), strip_bytes, x)
+    y = jax.eval_shape(_same_conv, x, dkernel)
+    return as_transpose_of(strips, y)(varying_with(dkernel, x))
 
 
 def _side_by_side(kernel: jax.Array) -> jax.Array:

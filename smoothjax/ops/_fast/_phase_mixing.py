@@ -17,21 +17,38 @@ from jax import lax
 
 from .._transpose import as_transpose_of
 from ._fenced import fenced
+from ._platform import by_platform
 
 
 @jax.custom_jvp
 def mix_phases(blocks: jax.Array, weight: jax.Array) -> jax.Array:
     """Maps `[N, B1, r, ..., Bd, r, C]` with `[r**d, r**d]`, row i for output phase i, on checked arguments."""
-    return fenced(broadcast_sum, blocks, weight)
+    return by_platform(blocks, weight, cpu=_fenced_sum, default=contraction)
 
 
 @mix_phases.defjvp
-def _mix_phases_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _mix_phases_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     """The product rule, each term in the form whose transpose is fast."""
     (blocks, weight), (dblocks, dweight) = primals, tangents
     y = mix_phases(blocks, weight)
     of_blocks = as_transpose_of(partial(_swapped, weight.T), y)(dblocks)
-    return y, of_blocks + block_product(blocks, dweight)
+    return y, of_blocks + by_platform(blocks, dweight, cpu=block_product, default=contraction)
+
+
+def contraction(blocks: jax.Array, weight: jax.Array) -> jax.Array:
+    """The plain form: one contraction over the phases."""
+    phases, sides = blocks.shape[2:-1:2], (blocks.ndim - 2) // 2
+    tensor = weight.reshape(*phases, *phases)
+    reads = "".join(f"{'uvw'[axis]}{'ijk'[axis]}" for axis in range(sides))
+    sought, found = ("".join(letters[:sides]) for letters in ("pqr", "ijk"))
+    writes = "".join(f"{'uvw'[axis]}{'pqr'[axis]}" for axis in range(sides))
+    return jnp.einsum(f"{sought}{found},n{reads}c->n{writes}c", tensor, blocks, precision=lax.Precision.HIGHEST)
+
+
+def _fenced_sum(blocks: jax.Array, weight: jax.Array) -> jax.Array:
+    return fenced(broadcast_sum, blocks, weight)
 
 
 def _swapped(weight: jax.Array, blocks: jax.Array) -> jax.Array:
@@ -39,7 +56,7 @@ def _swapped(weight: jax.Array, blocks: jax.Array) -> jax.Array:
 
 
 def broadcast_sum(blocks: jax.Array, weight: jax.Array) -> jax.Array:
-    """The plain form: every input phase, spread over the output phases of its block, with its column of the matrix."""
+    """Every input phase, spread over the output phases of its block, with its column of the matrix."""
     phases = blocks.shape[2:-1:2]
     # [1, 1, r, ..., 1, r, 1] for every input phase.
     columns = weight.T.reshape(-1, 1, *itertools.chain.from_iterable((1, r) for r in phases), 1)

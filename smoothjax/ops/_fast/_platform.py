@@ -33,8 +33,10 @@ def by_platform(*arguments: jax.Array, default: Callable[..., Result], **per_pla
     Returns:
       What the form returns.
     """
-    forms = tuple(sorted((platform, _form(function)) for platform, function in per_platform.items()))
-    return _chosen(forms, _form(default), *arguments)
+    plain = _form(default)
+    forms = {platform: _form(function) for platform, function in sorted(per_platform.items())}
+    special = tuple((platform, form) for platform, form in forms.items() if form != plain)
+    return _chosen(special, plain, *arguments) if special else default(*arguments)
 
 
 @dataclass(frozen=True, order=False)

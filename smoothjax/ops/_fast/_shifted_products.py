@@ -24,9 +24,9 @@ Term = tuple[int, tuple[int, ...]]
 Terms = tuple[Term, ...]
 
 
-def has_fast_forms(source: jax.Array) -> bool:
-    """On other platforms XLA's convolutions are fast; and sizes may be symbolic, under jax.export."""
-    return jax.default_backend() == "cpu" and all(isinstance(length, int) for length in source.shape)
+def is_static(source: jax.Array) -> bool:
+    """Whether all sizes are known: under jax.export they may be symbolic, and cannot be compared."""
+    return all(isinstance(length, int) for length in source.shape)
 
 
 def same_terms(size: Sequence[int]) -> Terms:

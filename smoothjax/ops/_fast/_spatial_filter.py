@@ -1,9 +1,10 @@
 """One spatial filter for all channels: the hot part of the SS convolution, and its derivatives.
 
-Forms of the same correlation: `shifted_sum`, the plain one, which `few_by_few` computes some taps at a time, and
+The plain form, `depthwise`, is XLA's grouped convolution, which CPUs run 25 to 40 times slower than the others. On CPU
+the same correlation has several forms: `shifted_sum`, which `few_by_few` computes some taps at a time, and
 `unpadded_sum` without a padded copy of the map; and `blocked_product`, where the filter is a banded matrix that acts on
 overlapping blocks of the map. The gradient of a small filter has a form of its own, `products_by_tap`. On two CPU cores
-at 2x40x40x256, forward + backward: 3x3 10 ms by differentiating the plain form, 0.7 ms so; 7x7 101 and 2.2 ms.
+at 2x40x40x256, forward + backward: 3x3 10 ms by differentiating the shifted sum, 0.7 ms so; 7x7 101 and 2.2 ms.
 """
 
 import itertools
@@ -20,11 +21,12 @@ from ..._checks import Pairs
 from .._dilated import pad_zeros
 from .._transpose import as_transpose_of, varying_with
 from ._fenced import fenced, materialized
+from ._platform import by_platform
 
-# Up to this many taps the plain form is the faster one in the forward pass and for the gradient of the maps: on CPU at
-# 15x15 2.2 instead of 3.3 ms, at 9x9 1.1 instead of 1.9 ms.
-_MAX_SHIFTED_TAPS, _MAX_SHIFTED_TAPS_ON_CPU = 49, 225
-# On CPU, up to this many taps and from so many channels on, `unpadded_sum` is the faster one: at 2x40x40x256 3x3 takes
+# Up to this many taps the shifted sum is faster than the blocked product, in the forward pass and for the gradient of
+# the maps: at 15x15 2.2 instead of 3.3 ms, at 9x9 1.1 instead of 1.9 ms.
+_MAX_SHIFTED_TAPS = 225
+# Up to this many taps and from so many channels on, `unpadded_sum` is the faster one: at 2x40x40x256 3x3 takes
 # 0.33 instead of 0.57 ms, 5x5 0.53 instead of 0.70, at 2x20x20x128 3x3 0.09 instead of 0.14. With more taps there are
 # no registers left for the filter, with fewer channels the masks cost more than the copy does.
 _MAX_UNPADDED_TAPS, _MIN_UNPADDED_CHANNELS = 25, 16
@@ -45,37 +47,66 @@ _MIN_CHANNELS = 32
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
     """Correlates zero-padded maps `[N, *S, C]` with `[*K]` at a rate, on checked arguments of one dtype."""
-    on_cpu, channels = jax.default_backend() == "cpu", x.shape[-1]
-    if math.prod(kernel.shape) > (_MAX_SHIFTED_TAPS_ON_CPU if on_cpu else _MAX_SHIFTED_TAPS):
-        return blocked_product(_pad(x, pairs), kernel, rate)
-    # On CPU the neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512
-    # channels 7x7 takes twice as long, at 1024 three times. Some channels more keep them apart.
-    aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
-    if on_cpu and not aliases and _needs_no_padding(x, kernel, rate, pairs):
-        return unpadded_sum(x, kernel, rate, pairs)
-    padded = _pad(x, pairs, 16 if aliases and on_cpu else 0)
-    return few_by_few(padded, kernel, rate)[..., :channels]
+    return by_platform(x, kernel, cpu=partial(_on_cpu, rate, pairs), default=partial(depthwise, rate, pairs))
 
 
 @filter_maps.defjvp
-def _filter_maps_jvp(rate: int, pairs: Pairs, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+def _filter_maps_jvp(
+    rate: int, pairs: Pairs, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y: Any = filter_maps(x, kernel, rate, pairs)
+    y = filter_maps(x, kernel, rate, pairs)
     of_maps = as_transpose_of(partial(_flipped, kernel, rate, pairs), y)(dx)
-    padded = _pad(x, pairs)
-    if _few_terms(kernel, y):
-        dkernel = varying_with(dkernel, padded)
-        of_kernel = as_transpose_of(partial(products_by_tap, kernel.shape, rate, padded), y)(dkernel)
-    else:
-        of_kernel = blocked_product(padded, dkernel, rate)
+    of_kernel = by_platform(
+        x, dkernel, cpu=partial(_of_kernel_on_cpu, rate, pairs), default=partial(depthwise, rate, pairs)
+    )
     return y, of_maps + of_kernel
 
 
-def _few_terms(kernel: jax.Array, y: jax.Array) -> bool:
-    """Whether `products_by_tap` is worth it: on other platforms, matrix units are."""
+def depthwise(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The plain form: a depthwise convolution whose filters are all the same one."""
+    spatial, channels = "DHW"[-kernel.ndim :], x.shape[-1]
+    if channels == 0:  # XLA knows no convolution of no groups
+        return shifted_sum(pad_zeros(x, pairs), kernel, rate)
+    return lax.conv_general_dilated(
+        x,
+        jnp.broadcast_to(kernel[..., None, None], (*kernel.shape, 1, channels)),
+        window_strides=(1,) * kernel.ndim,
+        padding=pairs,
+        rhs_dilation=(rate,) * kernel.ndim,
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+        feature_group_count=channels,
+        precision=lax.Precision.HIGHEST,
+    )
+
+
+def _on_cpu(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    channels = x.shape[-1]
+    if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
+        return blocked_product(_pad(x, pairs), kernel, rate)
+    # The neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512 channels 7x7
+    # takes twice as long, at 1024 three times. Some channels more keep them apart.
+    aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
+    if not aliases and _needs_no_padding(x, kernel, rate, pairs):
+        return unpadded_sum(x, kernel, rate, pairs)
+    return few_by_few(_pad(x, pairs, 16 if aliases else 0), kernel, rate)[..., :channels]
+
+
+def _of_kernel_on_cpu(rate: int, pairs: Pairs, x: jax.Array, dkernel: jax.Array) -> jax.Array:
+    """The filtered maps as a function of the filter."""
+    padded = _pad(x, pairs)
+    y = jax.eval_shape(partial(shifted_sum, rate=rate), padded, dkernel)
+    if not _few_terms(dkernel, y):
+        return blocked_product(padded, dkernel, rate)
+    products = partial(products_by_tap, dkernel.shape, rate, padded)
+    return as_transpose_of(products, y)(varying_with(dkernel, padded))
+
+
+def _few_terms(kernel: jax.Array, y: jax.ShapeDtypeStruct) -> bool:
+    """Whether `products_by_tap` is worth it."""
     small = math.prod(kernel.shape) <= _MAX_PRODUCT_TAPS and all(isinstance(length, int) for length in y.shape[1:-1])
-    return jax.default_backend() == "cpu" and small and math.prod(kernel.shape[:-1]) * y.shape[-2] <= _MAX_TERMS
+    return small and math.prod(kernel.shape[:-1]) * y.shape[-2] <= _MAX_TERMS
 
 
 def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -> jax.Array:
@@ -91,12 +122,12 @@ def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
 
 
 def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    """The plain form: the sum over the taps of shifted copies of x."""
+    """The sum over the taps of shifted copies of x."""
     return _sum_of(_all_taps(kernel.shape), x, kernel, rate)
 
 
 def few_by_few(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    """The plain form in some sums of a few taps each: 7x7 in 0.58 instead of 0.75 ms at 2x40x40x256."""
+    """The shifted sum in some sums of a few taps each: 7x7 in 0.58 instead of 0.75 ms at 2x40x40x256."""
     taps = _all_taps(kernel.shape)
     count = -(-len(taps) // -(-len(taps) // _TAPS))
     y = fenced(partial(_sum_of, taps[:count], rate=rate), x, kernel)
@@ -120,7 +151,7 @@ def _needs_no_padding(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) 
 
 
 def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
-    """The plain form of a filter that keeps the size, in one pass over the map as it lies in memory.
+    """The shifted sum of a filter that keeps the size, in one pass over the map as it lies in memory.
 
     On the flat map, a row after the other, a tap is one step for all places. Where the step leaves the row it is
     masked; where it leaves the map, at either end, places are summed from a small copy of both ends with zeros between.

@@ -1,0 +1,93 @@
+"""The smoothing parameters of a model, as its layers describe them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+from flax import nnx
+
+from ._surgery import Path
+
+SmootherKind = Literal["ss_conv", "causal_ss_conv", "group_interaction", "aggregation"]
+"""What a smoothing parameter does, by name."""
+
+_NAMES = ("smoother", "aggregation")
+
+
+@dataclass(frozen=True)
+class Smoother:
+    """A smoothing parameter of a layer.
+
+    Attributes:
+      kind: `"ss_conv"`, a filter of the same size along each spatial axis; `"causal_ss_conv"`, one over time whose last
+        tap is the current step; `"group_interaction"`, a square matrix, row i for output group i; or `"aggregation"`,
+        the logits of aggregated filters.
+      parameter: the variable of the layer.
+      initial: the value from which training starts, float32: the identity of the method (Eqs. 6 and 7), zeros for
+        logits.
+    """
+
+    kind: SmootherKind
+    parameter: nnx.Param[jax.Array]
+    initial: jax.Array
+
+
+class SmoothedLayer(nnx.Module):
+    """A layer that describes its own smoothing parameters."""
+
+    def smoothers(self) -> Mapping[str, Smoother]:
+        """The smoothing parameters of this layer, by attribute; none where it is not smoothed."""
+        raise NotImplementedError
+
+
+def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
+    """The smoothing parameters of a model, described by its layers.
+
+    Args:
+      model: any Flax NNX module; one of `nnx.eval_shape` will do.
+
+    Returns:
+      A description of each, by the path of the parameter, as in `nnx.to_flat_state`; a layer used in two places is
+      listed once.
+
+    Raises:
+      ValueError: model is no module.
+
+    Example:
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> layer = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0))
+      >>> {path: smoother.kind for path, smoother in nn.smoothers(nnx.List([layer])).items()}
+      {(0, 'smoother'): 'ss_conv'}
+    """
+    if not isinstance(model, nnx.Module):
+        raise ValueError(
+            f"model must be a Flax NNX module, got {type(model).__name__}: parameters have no layers to ask"
+        )
+    return {
+        (*path, name): smoother
+        for path, layer in nnx.iter_modules(model)
+        if isinstance(layer, SmoothedLayer)
+        for name, smoother in layer.smoothers().items()
+    }
+
+
+def is_smoother(path: Sequence[Any]) -> bool:
+    """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
+
+    For trees of parameters without their model; `smoothers` asks the layers of one. Smoothing filters start as the
+    identity; weight decay would pull them to zero, so optimizers exempt them.
+
+    Args:
+      path: keys from the model down to the parameter.
+
+    Returns:
+      True for the `smoother` and the `aggregation` of any layer of this package.
+
+    Example:
+      >>> from smoothjax import nn
+      >>> nn.is_smoother(("encoder", "conv", "smoother")), nn.is_smoother(("encoder", "conv", "kernel"))
+      (True, False)
+    """
+    return len(path) > 0 and path[-1] in _NAMES
