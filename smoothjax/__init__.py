@@ -2,14 +2,47 @@
 
 The layers, each importing only those above it::
 
+    names      the choices by name, without JAX
     ops        pure functions on arrays: one primitive, `reinterlace`, and what is built on it
     nn         Flax NNX layers that hold the parameters of the operations
     models     networks made of these layers
     weights    published parameters
     data       images and labels, augmentation, pipelines; NumPy out
+    datasets   preparation of data sets
     training   state, step, schedules, checkpoints, the loop
     metrics    confusion matrix and what follows from it
     analysis   measures of the artifacts, on arrays
 
-Import the layer you need: `from smoothjax import ops` pulls in JAX and chex, nothing else.
+`import smoothjax` is cheap: `smoothjax.ops` and the others are imported when they are first used, and `ops` brings only
+JAX and chex.
 """
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import analysis as analysis
+    from . import data as data
+    from . import datasets as datasets
+    from . import metrics as metrics
+    from . import models as models
+    from . import names as names
+    from . import nn as nn
+    from . import ops as ops
+    from . import training as training
+    from . import weights as weights
+
+__version__ = "0.1.0"
+
+_PACKAGES = ("analysis", "data", "datasets", "metrics", "models", "names", "nn", "ops", "training", "weights")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PACKAGES})

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from smoothjax import ops
-from smoothjax.ops import _cross, _fast_pixel_deconv
+from smoothjax.ops import _fast_pixel_deconv
+from smoothjax.ops._fast import _cross
 from tests.ops.cases import all_derivatives
 from tests.support import TOLERANCE, assert_close, random
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothjax import ops
-from smoothjax.ops import _group_interaction, _phase_mixing, _reinterlace
+from smoothjax.ops import _group_interaction, _reinterlace
+from smoothjax.ops._fast import _phase_mixing
 from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, convolutions, maps, pairs_of, rates
 from tests.support import TOLERANCE, assert_close, random
 
