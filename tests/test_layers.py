@@ -12,12 +12,12 @@ LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
     "models": {"jax", "flax", "numpy", "ops", "nn", *COMMON},
-    "weights": {"jax", "flax", "numpy", "ops", "nn", "models", *COMMON},
-    "data": {"numpy", "PIL", "grain", "yaml", "tensorflow_datasets", "names"},
+    "weights": {"jax", "flax", "numpy", "ops", "nn", "models", "files", *COMMON},
+    "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files"},
     "datasets": {
-        *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data"),
+        *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),
     },
-    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", *COMMON},
+    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", "files", *COMMON},
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", "nn", *COMMON},
 }

@@ -45,6 +45,7 @@ from ._classes import IGNORE_LABEL as IGNORE_LABEL
 from ._classes import Classes as Classes
 from ._classes import default_colors as default_colors
 from ._classes import load_classes as load_classes
+from ._classes import parse_classes as parse_classes
 from ._colors import colorize as colorize
 from ._colors import overlay as overlay
 from ._presets import CAMVID as CAMVID

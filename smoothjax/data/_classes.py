@@ -1,12 +1,10 @@
 """Names and colours of the classes of a data set."""
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ..files import parse_json, parse_yaml
 
 IGNORE_LABEL = 255
 """The label of pixels that count neither in the loss nor in the measures."""
@@ -123,18 +121,23 @@ def load_classes(path: str | Path) -> Classes:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; write one class a line, for example\n{CLASSES_EXAMPLE}")
-    try:
-        content = _parse(path)
-        names, colors = _names_and_colors(content)
-        return Classes(names, colors)
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        reason = error.problem or error.context
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ValueError(
-            f"{path}{line}: cannot be read as YAML ({reason}); write one class a line, for example\n{CLASSES_EXAMPLE}"
-        ) from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
+            f"{path}: classes are read from .yaml, .yml or .json, not from {path.suffix or 'a file without suffix'}"
+        )
+    return parse_classes(path.read_bytes(), str(path))
+
+
+def parse_classes(content: bytes, name: str) -> Classes:
+    """`load_classes` of the content of a file; `name` is what errors call it, its suffix says the format."""
+    try:
+        parsed = parse_json(content, name) if name.lower().endswith(".json") else parse_yaml(content, name)
+    except ValueError as error:
+        raise ValueError(f"{error}; write one class a line, for example\n{CLASSES_EXAMPLE}") from error
+    try:
+        return Classes(*_names_and_colors(parsed))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _names_and_colors(content: Any) -> tuple[tuple[str, ...], tuple[Color, ...]]:
@@ -165,31 +168,3 @@ def _check_color(color: Any, name: str) -> None:
     valid = isinstance(color, tuple) and len(color) == 3
     if not valid or not all(type(value) is int and 0 <= value <= 255 for value in color):
         raise ValueError(f"the colour of class {name!r} must be three integers 0 .. 255, got {color!r}")
-
-
-def _parse(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() == ".json":
-        return json.loads(text, object_pairs_hook=_without_repeats)
-    if path.suffix.lower() in (".yaml", ".yml"):
-        return yaml.load(text, _StrictLoader)
-    raise ValueError(f"classes are read from .yaml, .yml or .json, not from {path.suffix or 'a file without suffix'}")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML in which a name given twice is an error: the last one would silently win, and labels shift."""
-
-
-def _without_repeats(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    mapping: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in mapping:
-            raise ValueError(f"{key!r} appears twice; names must differ")
-        mapping[key] = value
-    return mapping
-
-
-_StrictLoader.add_constructor(
-    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
-    lambda loader, node: _without_repeats(loader.construct_pairs(node, deep=True)),
-)

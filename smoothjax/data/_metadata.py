@@ -1,6 +1,5 @@
 """What a prepared data set knows of itself besides its records: classes, names, sizes, label counts."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..files import read_json
 from ._classes import IGNORE_LABEL, Classes
 
 METADATA_FILE = "metadata.json"
@@ -17,6 +17,7 @@ INCOMPLETE_SUFFIX = ".incomplete"
 """Ending of the folder beside a data set in which it is being prepared."""
 
 _FORMAT = 1
+_MAX_BYTES = 2**30  # a name and two numbers for each example
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def read_metadata(folder: Path) -> Metadata | None:
     if not (folder / METADATA_FILE).is_file() or not (folder / "dataset_info.json").is_file():
         return None
     try:
-        content = json.loads((folder / METADATA_FILE).read_text())
+        content: Any = read_json(folder / METADATA_FILE, max_bytes=_MAX_BYTES)
         if "has_labels" not in content:  # another data set of TFDS
             return None
         if content["format"] != _FORMAT:

@@ -81,7 +81,7 @@ def test_load_classes(tmp_path, name, text, expected):
             r"(?s)a\.yaml, line \d: cannot be read as YAML .*could not.*road: \[128, 64",
         ),
         ("a.yaml", "{road: [1,", r"a\.yaml, line 1: cannot be read as YAML"),
-        ("a.json", "{", r"a\.json: Expecting property name"),
+        ("a.json", "{", r"a\.json, line 1: cannot be read as JSON \(Expecting property name"),
         ("a.txt", "road", r"read from \.yaml, \.yml or \.json, not from \.txt"),
     ],
 )

@@ -1,7 +1,6 @@
 """A user's own images and masks."""
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from ...data import (
     decode_mask_and_palette,
     default_colors,
     load_classes,
+    parse_classes,
 )
 from ._plan import (
     MASK_SUFFIXES,
@@ -215,24 +215,13 @@ class Folder(Builder):
         for folder in dict.fromkeys((base, "")):
             for name in CLASS_FILES:
                 if file := tree.file(join(folder, name)):
-                    return _load(name, file)
+                    return parse_classes(file.read(), file.path)
         classes = _found_in(masks)
         warnings.append(
             f"no {CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
             "classes; write one class a line, such as road: [128, 64, 128], to give them names and colours"
         )
         return classes
-
-
-def _load(name: str, file: File) -> Classes:
-    """The classes of a file, which may lie in an archive."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
-        path.write_bytes(file.read())
-        try:
-            return load_classes(path)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(path), file.path)) from error
 
 
 def _found_in(masks: Sequence[File]) -> Classes:
