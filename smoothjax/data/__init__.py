@@ -37,12 +37,14 @@ from ._prepared import find_prepared as find_prepared
 from ._prepared import is_prepared as is_prepared
 from ._prepared import open_split as open_split
 from ._prepared import prepared_splits as prepared_splits
+from ._stored import open_builder as open_builder
 
 # isort: split
 # Classes and their colours.
 from ._classes import CLASS_FILES as CLASS_FILES
 from ._classes import IGNORE_LABEL as IGNORE_LABEL
 from ._classes import Classes as Classes
+from ._classes import MaskCoding as MaskCoding
 from ._classes import default_colors as default_colors
 from ._classes import load_classes as load_classes
 from ._classes import parse_classes as parse_classes
@@ -57,14 +59,21 @@ from ._presets import VOC2012 as VOC2012
 # isort: split
 # Files.
 from ._files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from ._files import MASK_SUFFIXES as MASK_SUFFIXES
+from ._files import OTHER_SUFFIXES as OTHER_SUFFIXES
 from ._files import decode_mask as decode_mask
-from ._files import decode_mask_and_palette as decode_mask_and_palette
-from ._files import is_plain as is_plain
-from ._files import open_image as open_image
 from ._files import read_image as read_image
 from ._files import read_mask as read_mask
+from ._files import read_size as read_size
 from ._files import read_view as read_view
-from ._files import to_rgb as to_rgb
+from ._masks import decode_label as decode_label
+from ._masks import decode_palette as decode_palette
+from ._masks import read_label as read_label
+from ._open import MAX_PIXELS as MAX_PIXELS
+from ._open import OpenedImage as OpenedImage
+from ._open import SizeDiffersError as SizeDiffersError
+from ._open import header_size as header_size
+from ._open import open_image as open_image
 
 # isort: split
 # Transforms.

@@ -1,8 +1,10 @@
 """Names and colours of the classes of a data set."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from ..files import parse_json, parse_yaml
 
@@ -17,6 +19,48 @@ CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
 CLASSES_EXAMPLE = "road: [128, 64, 128]\ncar: [0, 0, 142]\nperson: [220, 20, 60]"
 
 
+IGNORED = "ignored"
+"""In a file of classes, the name of the entry that says which values or colour of masks do not count."""
+
+
+@dataclass(frozen=True)
+class MaskCoding:
+    """How masks on disk name the classes, where it is not by their index.
+
+    Args:
+      values: for each class the grey values or palette indices that stand for it.
+      ignored: values that stand for pixels that do not count; 255 is one of them unless a class has it.
+      ignored_color: colour of such pixels in coloured masks, if there is one.
+
+    Raises:
+      ValueError: a value is out of 0 .. 255, or stands for two things.
+
+    Example:
+      >>> MaskCoding(((0,), (255,)), ignored=(128,)).table()[[0, 128, 255, 7]].tolist()
+      [0, 255, 1, -1]
+    """
+
+    values: tuple[tuple[int, ...], ...]
+    ignored: tuple[int, ...] = ()
+    ignored_color: Color | None = None
+
+    def __post_init__(self) -> None:
+        named = [*(value for values in self.values for value in values), *self.ignored]
+        if any(type(value) is not int or not 0 <= value <= 255 for value in named):
+            raise ValueError(f"values of masks must be integers 0 .. 255, got {shortened(named)}")
+        if repeated := sorted({value for value in named if named.count(value) > 1}):
+            raise ValueError(f"value {repeated[0]} of masks stands for two classes; give each value to one of them")
+
+    def table(self) -> np.ndarray:
+        """int16 `[256]`: the class of each value, 255 for ignored ones, -1 for values that stand for nothing."""
+        table = np.full(256, -1, np.int16)
+        table[IGNORE_LABEL] = IGNORE_LABEL
+        table[list(self.ignored)] = IGNORE_LABEL
+        for label, values in enumerate(self.values):
+            table[list(values)] = label
+        return table
+
+
 @dataclass(frozen=True)
 class Classes:
     """Names and colours of classes 0 .. K-1, in the order of their labels.
@@ -24,6 +68,7 @@ class Classes:
     Args:
       names: K different names.
       colors: K colours, red, green and blue in 0 .. 255. Lists become tuples, so that equal classes compare equal.
+      masks: how masks on disk name the classes; None: by index.
 
     Raises:
       ValueError: no class, more than 255 (label 255 is ignored), one text in place of names, a name twice, a colour
@@ -37,6 +82,7 @@ class Classes:
 
     names: tuple[str, ...]
     colors: tuple[Color, ...]
+    masks: MaskCoding | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.names, str):
@@ -59,8 +105,18 @@ class Classes:
                 first = self.names.index(name)
                 raise ValueError(f"class {name!r} appears twice, at {first} and {position}; names must differ")
 
+        if self.masks is not None and len(self.masks.values) != len(self.names):
+            raise ValueError(
+                f"there are {len(self.names)} class names and values of masks for {len(self.masks.values)}; give some "
+                "for each name"
+            )
+
     def __len__(self) -> int:
         return len(self.names)
+
+    def by_index(self) -> "Classes":
+        """The same classes for label maps of indices."""
+        return self if self.masks is None else Classes(self.names, self.colors)
 
 
 def default_colors(count: int) -> tuple[Color, ...]:
@@ -98,7 +154,10 @@ def load_classes(path: str | Path) -> Classes:
 
     The order in the file is the order of the labels. Three forms are understood: a mapping of names to colours
     `road: [128, 64, 128]`, a list of `{name: road, color: [128, 64, 128]}`, and a list of names, whose colours are
-    then `default_colors`.
+    then `default_colors`. In the first two a class may also have the values by which masks name it, such as
+    `road: {values: [255]}`, with or without a `color`; without values it has its place in the file. The entry
+    `ignored: {values: [128]}` names values, or a colour, of pixels that do not count. Coloured masks are read by the
+    colours of the classes.
 
     Args:
       path: a file ending in `.yaml`, `.yml` or `.json`.
@@ -135,36 +194,80 @@ def parse_classes(content: bytes, name: str) -> Classes:
     except ValueError as error:
         raise ValueError(f"{error}; write one class a line, for example\n{CLASSES_EXAMPLE}") from error
     try:
-        return Classes(*_names_and_colors(parsed))
+        return _classes_of(parsed)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _names_and_colors(content: Any) -> tuple[tuple[str, ...], tuple[Color, ...]]:
+def _classes_of(content: object) -> Classes:
     if isinstance(content, dict):
         entries = list(content.items())
     elif isinstance(content, list) and all(isinstance(entry, dict) for entry in content):
+        entries = []
         for position, entry in enumerate(content):
-            if set(entry) != {"name", "color"}:
-                raise ValueError(f"entry {position} must have the keys name and color, got {sorted(map(str, entry))}")
-        entries = [(entry["name"], entry["color"]) for entry in content]
+            if "name" not in entry or not set(entry) <= {"name", "color", "values"}:
+                raise ValueError(
+                    f"entry {position} must have the keys name and color, got "
+                    f"{shortened(sorted(map(str, entry)))}; values is optional"
+                )
+            entries.append((entry["name"], {key: value for key, value in entry.items() if key != "name"}))
     elif isinstance(content, list):
-        entries = list(zip(content, default_colors(min(len(content), 256)), strict=False))
+        entries = [(name, {}) for name in content]
     else:
         raise ValueError(
             f"expected a mapping or a list of classes, got {type(content).__name__}; write for example\n"
             f"{CLASSES_EXAMPLE}"
         )
-    return tuple(name for name, _ in entries), tuple(color for _, color in entries)
+    ignored = [entry for name, entry in entries if name == IGNORED and isinstance(entry, dict)]
+    entries = [(name, entry) for name, entry in entries if not (name == IGNORED and isinstance(entry, dict))]
+    defaults = default_colors(min(len(entries), 256))
+    names, colors, values = [], [], []
+    coded = bool(ignored)
+    for position, (name, entry) in enumerate(entries):
+        details = entry if isinstance(entry, dict) else {"color": entry}
+        _check_name(name, position)
+        if unknown := sorted(map(str, set(details) - {"color", "values"})):
+            raise ValueError(f"class {name!r} may have color and values, got {shortened(unknown)}")
+        names.append(name)
+        colors.append(details.get("color", defaults[position] if position < 256 else None))
+        values.append(_values(details["values"], name) if "values" in details else None)
+        coded = coded or "values" in details
+    if not coded:
+        return Classes(tuple(names), tuple(colors))
+    others = ignored[0] if ignored else {}
+    if unknown := sorted(map(str, set(others) - {"color", "values"})):
+        raise ValueError(f"{IGNORED} may have color and values, got {shortened(unknown)}")
+    if "color" in others:
+        _check_color(tuple(others["color"]) if isinstance(others["color"], list) else others["color"], IGNORED)
+    # A class without values has its index, as in masks without a coding.
+    filled = tuple((position,) if given is None else given for position, given in enumerate(values))
+    coding = MaskCoding(
+        filled,
+        _values(others["values"], IGNORED) if "values" in others else (),
+        tuple(others["color"]) if "color" in others else None,
+    )
+    return Classes(tuple(names), tuple(colors), coding)
 
 
-def _check_name(name: Any, position: int) -> None:
+def _values(value: object, name: str) -> tuple[int, ...]:
+    given = value if isinstance(value, list) else [value]
+    if not given or any(type(entry) is not int or not 0 <= entry <= 255 for entry in given):
+        raise ValueError(f"the values of {name!r} must be integers 0 .. 255, got {shortened(value)}")
+    return tuple(given)
+
+
+def shortened(value: object) -> str:
+    """A value as it stands in an error; what comes from a file may be very long."""
+    return reprlib.repr(value)
+
+
+def _check_name(name: object, position: int) -> None:
     # YAML reads an unquoted `no` as false and `1` as a number.
     if not isinstance(name, str) or not name:
-        raise ValueError(f"the name of class {position} must be text, got {name!r}; put it in quotation marks")
+        raise ValueError(f"the name of class {position} must be text, got {shortened(name)}; put it in quotation marks")
 
 
-def _check_color(color: Any, name: str) -> None:
+def _check_color(color: object, name: str) -> None:
     valid = isinstance(color, tuple) and len(color) == 3
     if not valid or not all(type(value) is int and 0 <= value <= 255 for value in color):
-        raise ValueError(f"the colour of class {name!r} must be three integers 0 .. 255, got {color!r}")
+        raise ValueError(f"the colour of class {name!r} must be three integers 0 .. 255, got {shortened(color)}")

@@ -1,13 +1,18 @@
 """A user's own images and masks: `{root}/{split}/{images,labels}`."""
 
 import shlex
+import unicodedata
 from pathlib import Path
 
 from ._classes import CLASS_FILES, CLASSES_EXAMPLE, Classes, load_classes
-from ._files import IMAGE_SUFFIXES, decode_view, existing, file_size, read_mask, read_mask_size
+from ._files import IMAGE_SUFFIXES, OTHER_SUFFIXES, decode_view, existing, file_size
+from ._masks import decode_label
+from ._open import Decoded, SizeDiffersError, header_size
 from ._source import InvalidDataError, Record, checked_index, label_problems
 
 _LISTED = 10
+# A mask of another size than its image is still looked at for its labels unless it is larger than both.
+_SMALL = 2**24
 
 
 class FolderSource:
@@ -17,8 +22,9 @@ class FolderSource:
         {root}/{split}/images/street.jpg
         {root}/{split}/labels/street.png
 
-    An image (JPEG, PNG, BMP, WebP or TIFF of any mode) and its mask (PNG, 8-bit grey or palette) share the name up to
-    the suffix. The numbers stored in a mask are the labels, 255 is ignored. Examples are in the order of their names.
+    An image of any kind in `IMAGE_SUFFIXES` and any mode, and its mask (PNG) share the name up to the suffix. The
+    numbers stored in a grey or palette mask are the labels, 255 is ignored, unless the classes give them other values;
+    coloured masks are read by the colours of the classes, see `load_classes`. Examples are in the order of their names.
     CamVid is such a folder with the classes `CAMVID`.
 
     Construction compares the names only; `check_source` reads every file.
@@ -27,10 +33,12 @@ class FolderSource:
       root: the folder of all splits.
       split: name of the split's folder, such as "train".
       classes: the classes; None reads `classes.yaml`, `.yml` or `.json` in `root`.
+      mask_suffix: what the names of masks have in addition, such as "_mask" for street_mask.png.
+      white: the largest number of 16-bit images, see `read_image`.
 
     Raises:
       FileNotFoundError: a folder is missing, or no classes are given.
-      ValueError: the split is empty, or images and masks do not pair up.
+      ValueError: the split is empty, images and masks do not pair up, or a folder holds what would not be read.
 
     Example:
       >>> import pathlib, tempfile
@@ -45,17 +53,25 @@ class FolderSource:
       (1, 'street', (3, 4))
     """
 
-    def __init__(self, root: str | Path, split: str, classes: Classes | None = None):
+    def __init__(
+        self,
+        root: str | Path,
+        split: str,
+        classes: Classes | None = None,
+        *,
+        mask_suffix: str = "",
+        white: int | None = None,
+    ):
         root = Path(root)
         _check_folders(root, split)
-        self._pairs = _pairs(root / split)
-        self._classes = find_classes(root, classes)
+        self._pairs = _pairs(root / split, mask_suffix)
+        self._on_disk, self._white = find_classes(root, classes), white
         self._description = f"FolderSource({str(root)!r}, {split!r})"
 
     @property
     def classes(self) -> Classes:
         """Names and colours of the labels."""
-        return self._classes
+        return self._on_disk.by_index()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -74,26 +90,35 @@ class FolderSource:
         """
         image_path, mask_path = self._pairs[checked_index(index, len(self))]
         problems: list[str] = []
-        view = label = None
+        size = view = label = None
         try:
-            view = decode_view(existing(image_path), str(image_path), at_least)
+            size = header_size(existing(mask_path), str(mask_path))
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
+        limit = _SMALL
         try:
-            label = read_mask(mask_path)
-        except (ValueError, FileNotFoundError) as error:
-            problems.append(str(error))
-        if view is None or label is None:
-            raise InvalidDataError(tuple(problems))
-        if view.size != label.shape:
+            view = self._view(image_path, at_least, size)
+        except SizeDiffersError as error:
+            assert size is not None
             problems.append(
-                f"{mask_path}: the mask is {label.shape[0]} x {label.shape[1]} pixels high and wide, its image "
-                f"{view.size[0]} x {view.size[1]}; make them the same"
+                f"{mask_path}: the mask is {size[0]} x {size[1]} pixels high and wide, its image {error.size[0]} x "
+                f"{error.size[1]}; make them the same"
             )
-        problems.extend(label_problems(label, self._classes, str(mask_path)))
-        if problems:
+            limit = max(limit, error.size[0] * error.size[1])
+        except (ValueError, FileNotFoundError) as error:
+            problems.append(str(error))
+        if size is not None and (view is not None or size[0] * size[1] <= limit):
+            try:
+                label = decode_label(mask_path, str(mask_path), self._on_disk)
+                problems.extend(label_problems(label, self._on_disk, str(mask_path)))
+            except ValueError as error:
+                problems.append(str(error))
+        if problems or view is None or label is None:
             raise InvalidDataError(tuple(problems))
         return {**view.entries(), "label": label}
+
+    def _view(self, path: Path, at_least: tuple[int, int] | None, size: tuple[int, int] | None) -> Decoded:
+        return decode_view(existing(path), str(path), at_least, expected=size, white=self._white)
 
     def name(self, index: int) -> str:
         """The common name of image and mask, without the suffix."""
@@ -101,7 +126,8 @@ class FolderSource:
 
     def size(self, index: int) -> tuple[int, int]:
         """Height and width in pixels, from the header of the mask: an image may be stored on its side."""
-        return read_mask_size(self._pairs[checked_index(index, len(self))][1])
+        mask = self._pairs[checked_index(index, len(self))][1]
+        return header_size(existing(mask), str(mask))
 
     def file_sizes(self, index: int) -> tuple[int, int]:
         """Sizes of image and mask in bytes: they tell data sets of the same names apart, and nothing is read."""
@@ -133,7 +159,7 @@ def find_classes(root: str | Path, classes: Classes | None = None) -> Classes:
         if (Path(root) / name).is_file():
             return load_classes(Path(root) / name)
     raise FileNotFoundError(
-        f"{root}: no classes.yaml, classes.yml or classes.json tells the classes; write one line a class, in the order "
+        f"{root}: no classes.yaml, classes.yml or classes.json names the classes; write one line a class, in the order "
         f"of the labels, into {Path(root) / CLASS_FILES[0]}, for example\n{CLASSES_EXAMPLE}"
     )
 
@@ -164,35 +190,54 @@ def _check_folders(root: Path, split: str) -> None:
     raise FileNotFoundError(message)
 
 
-def _pairs(folder: Path) -> tuple[tuple[Path, Path], ...]:
+def _pairs(folder: Path, mask_suffix: str) -> tuple[tuple[Path, Path], ...]:
     """Image and mask of every example, by name."""
-    images, masks = _by_stem(folder / "images", IMAGE_SUFFIXES), _by_stem(folder / "labels", (".png",))
-    if not images and not masks:
+    problems: list[str] = []
+    images = _by_stem(folder / "images", IMAGE_SUFFIXES, "", problems)
+    masks = _by_stem(folder / "labels", (".png",), mask_suffix, problems)
+    if not images and not masks and not problems:
         raise ValueError(
             f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) into images/ and "
             "masks (png) of the same names into labels/, without sub-folders"
         )
-    problems = []
     if lonely := sorted(images.keys() - masks.keys()):
         problems.append(
-            f"{_some(lonely)} in images/ without a mask; a mask is labels/NAME.png (only PNG keeps the indices exact)"
+            f"{folder}: {_some(lonely)} in images/ without a mask; a mask is labels/NAME{mask_suffix}.png (only PNG "
+            "keeps the indices exact)"
         )
     if lonely := sorted(masks.keys() - images.keys()):
-        problems.append(f"{_some(lonely)} in labels/ without an image; add or remove files until the names agree")
+        problems.append(
+            f"{folder}: {_some(lonely)} in labels/ without an image; add or remove files until the names agree"
+        )
     if problems:
-        raise ValueError("\n".join(f"{folder}: {problem}" for problem in problems))
+        raise ValueError("\n".join(problems))
     return tuple((images[stem], masks[stem]) for stem in sorted(images))
 
 
-def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def _by_stem(folder: Path, suffixes: tuple[str, ...], ending: str, problems: list[str]) -> dict[str, Path]:
+    """The files of these suffixes by their stem without the ending; a line in `problems` for what is left out."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         # File managers leave hidden files behind, such as ._street.jpg.
-        if path.suffix.lower() not in suffixes or path.name.startswith("."):
+        if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        if path.stem in found:
-            raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} share a name; rename or remove one")
-        found[path.stem] = path
+        suffix = path.suffix.lower()
+        if path.is_dir():
+            problems.append(
+                f"{path}: a folder, which is not read here; move its files up, or prepare the data set: python -m "
+                f"smoothjax.data prepare folder --source {shlex.quote(str(folder.parent.parent))}"
+            )
+        elif suffix not in suffixes:
+            if suffix in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES) and folder.name != "labels":
+                problems.append(f"{path}: images of this kind are not read; convert it, such as to PNG, or remove it")
+        elif not path.stem.endswith(ending):
+            problems.append(f"{path}: its name does not end in {ending} (--data.mask-suffix); rename or remove it")
+        else:
+            # An image and its mask may have been named on different systems: ä is one letter or two.
+            stem = unicodedata.normalize("NFC", path.stem.removesuffix(ending))
+            if stem in found:
+                problems.append(f"{folder}: {found[stem].name} and {path.name} share a name; rename or remove one")
+            found[stem] = path
     return found
 
 

@@ -1,14 +1,13 @@
 """What a prepared data set knows of itself besides its records: classes, names, sizes, label counts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..files import read_json
-from ._classes import IGNORE_LABEL, Classes
+from ._classes import IGNORE_LABEL, Classes, Color
 
 METADATA_FILE = "metadata.json"
 """TFDS keeps metadata of its own choice in this file, beside dataset_info.json."""
@@ -87,7 +86,7 @@ class Metadata:
     has_labels: bool = True
     options: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """The content of the file."""
         return {
             "format": _FORMAT,
@@ -112,27 +111,33 @@ def read_metadata(folder: Path) -> Metadata | None:
     if not (folder / METADATA_FILE).is_file() or not (folder / "dataset_info.json").is_file():
         return None
     try:
-        content: Any = read_json(folder / METADATA_FILE, max_bytes=_MAX_BYTES)
+        content = _mapping(read_json(folder / METADATA_FILE, max_bytes=_MAX_BYTES), "the whole")
         if "has_labels" not in content:  # another data set of TFDS
             return None
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']}, this version reads {_FORMAT}")
-        return Metadata(
-            name=content["name"],
-            classes=Classes(
-                tuple(entry["name"] for entry in content["classes"]),
-                tuple(tuple(entry["color"]) for entry in content["classes"]),
-            ),
-            splits={name: _split_from_json(split) for name, split in content["splits"].items()},
-            attributes=tuple(content["attributes"]),
-            has_labels=content["has_labels"],
-            options=content["options"],
+        name = _text(content["name"], "name")
+        entries = [_mapping(entry, "a class") for entry in _list(content["classes"], "classes")]
+        classes = Classes(
+            tuple(_text(entry["name"], "the name of a class") for entry in entries),
+            tuple(_color(entry["color"]) for entry in entries),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        splits = _mapping(content["splits"], "splits")
+        return Metadata(
+            name=name,
+            classes=classes,
+            splits={
+                name: _split_from_json(name, _mapping(split, name), len(classes)) for name, split in splits.items()
+            },
+            attributes=_texts(content["attributes"], "attributes"),
+            has_labels=bool(content["has_labels"]),
+            options=_text(content["options"], "options"),
+        )
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{folder / METADATA_FILE} cannot be used ({error}); prepare the data set again") from error
 
 
-def _split_to_json(split: SplitMetadata) -> dict[str, Any]:
+def _split_to_json(split: SplitMetadata) -> dict[str, object]:
     counts = split.counts
     return {
         "names": list(split.names),
@@ -144,7 +149,53 @@ def _split_to_json(split: SplitMetadata) -> dict[str, Any]:
     }
 
 
-def _split_from_json(content: Mapping[str, Any]) -> SplitMetadata:
-    pixels, around, images = (np.array(content[key], np.int64) for key in ("pixels", "pixels_around", "images"))
-    sizes = tuple((height, width) for height, width in content["sizes"])
-    return SplitMetadata(tuple(content["names"]), sizes, LabelCounts(pixels, around, images, content["ignored"]))
+def _split_from_json(name: str, value: object, num_classes: int) -> SplitMetadata:
+    content = _mapping(value, name)
+    names = _texts(content["names"], f"names of split {name}")
+    sizes = tuple(_numbers(size, f"a size in split {name}", 2) for size in _list(content["sizes"], "sizes"))
+    if len(sizes) != len(names):
+        raise ValueError(f"split {name} has {len(names)} names and {len(sizes)} sizes")
+    if any(min(size) < 1 for size in sizes):
+        raise ValueError(f"split {name} has an image without pixels")
+    pixels, around, images = (
+        np.array(_numbers(content[key], f"{key} of split {name}", num_classes), np.int64)
+        for key in ("pixels", "pixels_around", "images")
+    )
+    (ignored,) = _numbers([content["ignored"]], f"ignored of split {name}", 1)
+    return SplitMetadata(
+        names, tuple((size[0], size[1]) for size in sizes), LabelCounts(pixels, around, images, ignored)
+    )
+
+
+def _mapping(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} must be a mapping, is {type(value).__name__}")
+    return value
+
+
+def _list(value: object, what: str) -> Sequence[object]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} must be a list, is {type(value).__name__}")
+    return value
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be text, is {type(value).__name__}")
+    return value
+
+
+def _texts(value: object, what: str) -> tuple[str, ...]:
+    return tuple(_text(entry, f"an entry of {what}") for entry in _list(value, what))
+
+
+def _numbers(value: object, what: str, count: int) -> tuple[int, ...]:
+    numbers = tuple(entry for entry in _list(value, what) if type(entry) is int and 0 <= entry < 2**62)
+    if len(numbers) != len(_list(value, what)) or len(numbers) != count:
+        raise ValueError(f"{what} must be {count} whole numbers, not negative")
+    return numbers
+
+
+def _color(value: object) -> Color:
+    red, green, blue = _numbers(value, "a colour", 3)
+    return red, green, blue

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ._files import decode_image, decode_mask, decode_view
 from ._folder import FolderSource
 from ._metadata import INCOMPLETE_SUFFIX, LabelCounts, Metadata, read_metadata
 from ._source import InvalidDataError, Record, Source, checked_index
+from ._stored import StoredRecord, open_records
 
 DATA_DIR = "data"
 """Where data sets are prepared and looked for, unless another folder is given."""
@@ -47,7 +48,9 @@ class PreparedSource:
             raise ValueError(f"{folder} has no split {split!r}; it has {', '.join(metadata.splits)}")
         self._folder, self._split_name, self._metadata = folder, split, metadata
         self._split = metadata.splits[split]
-        self._records = _open(folder, split, ("image", "label") if metadata.has_labels else ("image",))
+        self._records = open_records(
+            folder, split, len(self._split.names), ("image", "label") if metadata.has_labels else ("image",)
+        )
 
     @property
     def classes(self) -> Classes:
@@ -82,7 +85,7 @@ class PreparedSource:
         """Decodes an example, its image perhaps smaller: see `at_least` of `read_view`. The label is always whole."""
         record, name = self._record(index)
         try:
-            view = decode_view(record["image"], name, at_least)
+            view = decode_view(record["image"], name, at_least, expected=self.size(index))
             if "label" in record:
                 label = decode_mask(record["label"], name)
             else:
@@ -106,9 +109,14 @@ class PreparedSource:
         """Height and width in pixels, as they were stored beside the records."""
         return self._split.sizes[checked_index(index, len(self))]
 
-    def _record(self, index: int) -> tuple[Any, str]:
+    def _record(self, index: int) -> tuple[StoredRecord, str]:
         """What is stored of an example, and how to call it in an error."""
-        return self._records[checked_index(index, len(self))], f"{self!r}: {self.name(index)}"
+        name = f"{self!r}: {self.name(index)}"
+        try:
+            return self._records[checked_index(index, len(self))], name
+        # The reader of records raises errors of several types for a damaged file.
+        except RuntimeError as error:
+            raise InvalidDataError((f"{name}: {error}; the data set is damaged, prepare it again",)) from error
 
 
 def is_prepared(folder: str | Path) -> bool:
@@ -147,13 +155,22 @@ def prepared_splits(folder: str | Path) -> tuple[str, ...]:
     return tuple(require_metadata(Path(folder)).splits)
 
 
-def open_split(folder: str | Path, split: str, classes: Classes | None = None) -> Source:
+def open_split(
+    folder: str | Path,
+    split: str,
+    classes: Classes | None = None,
+    *,
+    mask_suffix: str = "",
+    white: int | None = None,
+) -> Source:
     """A split of a folder: of a prepared data set, or of `{split}/{images,labels}`.
 
     Args:
       folder: the folder of all splits.
       split: name of the split, such as "train".
       classes: the classes of a folder of images, see `FolderSource`; for a prepared data set, what they must be.
+      mask_suffix: see `FolderSource`; a prepared data set has none.
+      white: see `FolderSource`; a prepared data set has none.
 
     Returns:
       A `PreparedSource` or a `FolderSource`.
@@ -168,7 +185,13 @@ def open_split(folder: str | Path, split: str, classes: Classes | None = None) -
       FileNotFoundError: split 'train' of nowhere is incomplete; ...
     """
     if not is_prepared(folder):
-        return FolderSource(folder, split, classes)
+        return FolderSource(folder, split, classes, mask_suffix=mask_suffix, white=white)
+    if mask_suffix or white is not None:
+        option = "mask_suffix" if mask_suffix else "white"
+        raise ValueError(
+            f"{folder} is prepared: {option} is an option of its preparation (--{option.replace('_', '-')}); leave it "
+            "out here, or prepare it again with it"
+        )
     source = PreparedSource(Path(folder), split)
     if classes is not None and classes.names != source.classes.names:
         raise ValueError(
@@ -206,16 +229,3 @@ def require_metadata(folder: Path) -> Metadata:
 
 def _some(classes: Classes) -> str:
     return f"{', '.join(classes.names[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)})"
-
-
-def _open(folder: Path, split: str, encoded: tuple[str, ...]) -> Any:
-    """The records of a split; of the features `encoded` the content of the files."""
-    import tensorflow_datasets as tfds
-
-    builder = cast(Any, tfds.builder_from_directory(folder))
-    for path in builder.info.splits[split].filepaths:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: the data set is damaged, prepare it again")
-    # Decoding is ours: what TFDS decodes masks with depends on what else is installed.
-    skip = tfds.decode.SkipDecoding()
-    return builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))

@@ -11,12 +11,15 @@ from ..data import (
     Classes,
     InvalidDataError,
     LabelCounts,
-    is_plain,
+    SizeDiffersError,
+    header_size,
     label_problems,
     open_image,
-    to_rgb,
 )
-from .builders import Example, File
+from .builders import Example
+
+# A mask of so many pixels costs little, whatever the size of its image.
+_SMALL = 2**24
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,21 @@ def encode(example: Example, classes: Classes) -> Encoded:
     problems: list[str] = []
     image = label = None
     try:
-        image = encode_image(example.image)
-    except Exception as error:
-        problems += _told(error, example.image.path)
-    try:
         if example.mask is not None:
+            _check_pixels(example)
             label = example.mask.read()
             problems += label_problems(label, classes, example.mask.path)
     # A builder's own reader may raise anything; the report must still cover the other examples.
     except Exception as error:
-        problems += _told(error, example.mask.path if example.mask else "")
-    if example.mask and image is not None and label is not None and image[1] != label.shape:
-        problems.append(
-            f"{example.mask.path}: the mask is {label.shape[0]} x {label.shape[1]} pixels high and wide, its image, "
-            f"upright, {image[1][0]} x {image[1][1]}; make them the same"
-        )
+        problems += _lines(error, example.mask.path if example.mask else "")
+    try:
+        image = _encode_image(example, None if label is None else label.shape)
+    except SizeDiffersError as error:
+        assert example.mask is not None
+        assert label is not None
+        problems.append(_differing(example.mask.path, label.shape, error.size))
+    except Exception as error:
+        problems = [*_lines(error, example.image.path), *problems]
     if problems or image is None:
         raise InvalidDataError(tuple(problems))
     content, size = image
@@ -69,17 +72,35 @@ def encode(example: Example, classes: Classes) -> Encoded:
     return Encoded(example.name, content, _png(Image.fromarray(label)), size, counts, example.attributes)
 
 
-def encode_image(file: File) -> tuple[bytes, tuple[int, int]]:
+def _check_pixels(example: Example) -> None:
+    """Refuses a mask that is far larger than its image before it is decoded."""
+    mask = example.mask
+    if mask is None or mask.file is None or not (content := mask.file.read()):
+        return
+    height, width = header_size(content, mask.path)
+    if height * width > _SMALL:
+        size = header_size(example.image.read(), example.image.path)
+        if size[0] * size[1] < height * width // 2:
+            raise ValueError(_differing(mask.path, (height, width), size))
+
+
+def _differing(path: str, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
+    return (
+        f"{path}: the mask is {mask[0]} x {mask[1]} pixels high and wide, its image, upright, {image[0]} x {image[1]}; "
+        "make them the same"
+    )
+
+
+def _encode_image(example: Example, expected: tuple[int, ...] | None) -> tuple[bytes, tuple[int, int]]:
     """The content of an image as it is stored, and its height and width.
 
     The file's own if every reader sees the same in it; else what `read_image` sees, as PNG.
     """
-    content = file.read()
-    image = open_image(content, file.path)
-    if not is_plain(image):
-        image = to_rgb(image, file.path)
-        content = _png(image)
-    return content, (image.height, image.width)
+    content, name = example.image.read(), example.image.path
+    image = open_image(content, name, expected=None if expected is None else (expected[0], expected[1]))
+    if not image.is_plain:
+        content = _png(image.rgb(example.white))
+    return content, image.size
 
 
 def _png(image: Image.Image) -> bytes:
@@ -89,7 +110,7 @@ def _png(image: Image.Image) -> bytes:
     return out.getvalue()
 
 
-def _told(error: Exception, name: str) -> tuple[str, ...]:
+def _lines(error: Exception, name: str) -> tuple[str, ...]:
     """An error in lines for the report; what is raised on purpose names its file already."""
     if isinstance(error, InvalidDataError):
         return error.problems

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tqdm import tqdm
 
-from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata
+from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata, open_builder
 from ._encode import Encoded, encode
 from ._incomplete import whole_folder
 from ._records import RecordWriter
@@ -98,9 +98,7 @@ def prepare(
             problems = _write(builder, plan, place / "data", progress)
             if problems:
                 raise InvalidDataError(tuple(problems), _report(builder, root, problems, problems_file))
-    import tensorflow_datasets as tfds
-
-    return tfds.builder_from_directory(out)
+    return open_builder(out)
 
 
 def _builder(data_set: str | Builder, options: dict[str, Any]) -> Builder:

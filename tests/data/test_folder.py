@@ -49,7 +49,7 @@ def test_palette_masks_are_indices_not_colours(tmp_path):
     np.testing.assert_array_equal(FolderSource(tmp_path, "train", _CLASSES)[0]["label"], label)
 
 
-_GREY16 = Image.fromarray(np.full((6, 8), 40 * 256 + 7, np.uint16))
+_GREY16 = Image.fromarray(np.full((6, 8), 140 * 256 + 7, np.uint16))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ _GREY16 = Image.fromarray(np.full((6, 8), 40 * 256 + 7, np.uint16))
         ("a.png", Image.new("RGBA", (8, 6), (10, 20, 30, 7)), (10, 20, 30)),
         ("a.png", Image.new("LA", (8, 6), (40, 7)), (40, 40, 40)),
         ("a.png", Image.new("1", (8, 6), 1), (255, 255, 255)),
-        ("a.png", _GREY16, (40, 40, 40)),
+        ("a.png", _GREY16, (140, 140, 140)),
         ("a.tif", Image.new("CMYK", (8, 6), (0, 255, 255, 0)), (255, 0, 0)),
         ("a.png", Image.new("RGB", (8, 6), (10, 20, 30)).quantize(4), (10, 20, 30)),
         ("a.webp", Image.new("RGB", (8, 6), (128, 128, 128)), (128, 128, 128)),
@@ -175,7 +175,10 @@ def test_two_images_of_one_name(tmp_path):
             r"a\.png: label 3 in 48 pixels is outside the 3 classes 0 .. 2; give more classes",
         ),
         (np.zeros((8, 6), np.uint8), "the mask is 8 x 6 pixels high and wide, its image 6 x 8"),
-        (Image.new("RGB", (8, 6)), "this one has mode RGB; convert its colours to indices"),
+        (
+            Image.new("RGB", (8, 6), (9, 8, 7)),
+            r"a mask of mode RGB, with colours that belong to no class: \(9, 8, 7\) in 48 pixels; give the classes",
+        ),
         (Image.new("LA", (8, 6)), "this one has mode LA"),
         (Image.fromarray(np.zeros((6, 8), np.uint16)), "must have 8 bits a pixel, this one has 16 or more"),
     ],

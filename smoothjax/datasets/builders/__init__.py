@@ -10,6 +10,7 @@ from ._cityscapes import Cityscapes as Cityscapes
 from ._coco2015 import Coco2015 as Coco2015
 from ._download import Download as Download
 from ._download import fetch as fetch
+from ._file import File as File
 from ._folder import Folder as Folder
 from ._oxford_iiit_pet import OxfordIIITPet as OxfordIIITPet
 from ._plan import Builder as Builder
@@ -19,7 +20,6 @@ from ._plan import Mask as Mask
 from ._plan import Plan as Plan
 from ._plan import layout as layout
 from ._plan import wrong_folder as wrong_folder
-from ._tree import File as File
 from ._tree import SourceTree as SourceTree
 from ._voc2012 import Voc2012 as Voc2012
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...data import CAMVID, IGNORE_LABEL, IMAGE_SUFFIXES
+from ...data import CAMVID, IGNORE_LABEL, IMAGE_SUFFIXES, MASK_SUFFIXES
+from ._file import join
 from ._plan import (
-    MASK_SUFFIXES,
     Builder,
     Example,
     Expected,
@@ -15,7 +15,7 @@ from ._plan import (
     stems,
     wrong_folder,
 )
-from ._tree import SourceTree, join
+from ._tree import SourceTree
 
 _VOID = 11
 _NEW = {**{label: label for label in range(len(CAMVID))}, _VOID: IGNORE_LABEL, IGNORE_LABEL: IGNORE_LABEL}
@@ -67,10 +67,9 @@ class Camvid(Builder):
                 warnings.append(f"no {split}/ with {split}annot/, nor {split}/images/ with labels/: without this split")
                 continue
             labels = stems(tree.files(masks, MASK_SUFFIXES), problems)
-            examples = pair(
-                stems(tree.files(images, IMAGE_SUFFIXES), problems), labels, str(tree.root / masks), problems
-            )
-            splits[split] = [Example(e.name, e.image, relabelled(labels[e.name], _NEW)) for e in examples]
+            photographs = stems(tree.files(images, IMAGE_SUFFIXES), problems)
+            where = str(tree.root / masks)
+            splits[split] = pair(photographs, labels, where, problems, lambda file: relabelled(file, _NEW))
         if not splits:
             raise wrong_folder(self, tree)
         return Plan(CAMVID, splits, problems, warnings, {"train": 367, "val": 101, "test": 233})

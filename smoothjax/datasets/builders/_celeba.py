@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from ...data import Classes
+from ._file import File, join
 from ._plan import Builder, Example, Expected, Plan, read_lines, wrong_folder
-from ._tree import File, SourceTree, join
+from ._tree import SourceTree
 
 FACES = Classes(("face",), ((228, 178, 140),))
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ...data import CITYSCAPES, IGNORE_LABEL
+from ._file import File, join
 from ._plan import Builder, Example, Expected, Plan, relabelled, wrong_folder
-from ._tree import File, SourceTree, join
+from ._tree import SourceTree
 
 # Label ids 0 .. 33 in the order of the train ids; every other one, and the plates at -1 = 255, is ignored.
 _IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

@@ -11,8 +11,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ...data import COCO, IGNORE_LABEL
+from ._file import File, join
 from ._plan import Builder, Example, Expected, Mask, Plan, wrong_folder
-from ._tree import File, SourceTree, join
+from ._tree import SourceTree
 
 _YEARS = (2014, 2015, 2017)
 _PUBLISHED = {2014: {"train": 82783, "val": 40504}, 2017: {"train": 118287, "val": 5000}}

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,14 +12,16 @@ from ...data import (
     CLASS_FILES,
     IGNORE_LABEL,
     IMAGE_SUFFIXES,
+    MASK_SUFFIXES,
+    OTHER_SUFFIXES,
     Classes,
-    decode_mask_and_palette,
+    decode_palette,
     default_colors,
     load_classes,
     parse_classes,
 )
+from ._file import File, join
 from ._plan import (
-    MASK_SUFFIXES,
     Builder,
     Example,
     Expected,
@@ -30,7 +32,7 @@ from ._plan import (
     wrong_folder,
 )
 from ._split import divide
-from ._tree import File, SourceTree, join
+from ._tree import SourceTree, suffix_of
 
 _SPLIT = re.compile(r"(train|training|trainval|val|valid|validation|dev|test|testing)([\W\d_].*)?", re.IGNORECASE)
 """How folders of splits are usually named."""
@@ -45,8 +47,9 @@ class Folder(Builder):
 
     All of it may lie in one folder of any name. A mask is a grey or palette image of at most 8 bits (PNG, BMP, TIFF or
     GIF): the numbers stored are the labels, 255 is ignored. The classes are those of `classes`, or of `classes.yaml`,
-    `.yml` or `.json` in the folder; without, they are the numbers found in the masks, in the colours of a palette mask.
-    Images that do not come in splits are divided by the file `splits`, or else by chance.
+    `.yml` or `.json` in the folder, where they may also have other values or be read from colours, see
+    `smoothjax.data.load_classes`; without such a file, they are the numbers found in the masks, in the colours of a
+    palette mask. Images that do not come in splits are divided by the file `splits`, or else by chance.
 
     Args:
       images: name of the folder of images.
@@ -56,6 +59,9 @@ class Folder(Builder):
       val_fraction: share of the images that becomes the split val, where nothing else divides them.
       test_fraction: share of the images that becomes the split test, where nothing else divides them.
       seed: of the choice.
+      mask_suffix: what the names of masks have in addition, such as _mask for street_mask.png.
+      white: the largest number of 16-bit images, such as 4095 for 12 bits.
+      allow_empty_classes: whether a class may have no pixel in train.
 
     Example:
       >>> Folder(masks="masks").val_fraction
@@ -69,6 +75,9 @@ class Folder(Builder):
     val_fraction: float = 0.1
     test_fraction: float = 0.0
     seed: int = 0
+    mask_suffix: str = ""
+    white: int | None = None
+    allow_empty_classes: bool = False
 
     name: ClassVar[str] = "folder"
     note: ClassVar[str] = "your own images and masks, paired by name"
@@ -93,8 +102,9 @@ class Folder(Builder):
         """Finds the examples, in the order of their names."""
         problems: list[str] = []
         warnings: list[str] = []
-        masks: list[File] = []
         base = self._base(tree)
+        found = self._declared(tree, base)
+        masks: list[File] = []
         if self.splits is None and (inner := self._inner_splits(tree, base)):
             problems += self._beside_images(tree, base) + self._beside_inner(tree, base, inner)
             splits = {name: self._pairs(tree, base, masks, problems, name) for name in inner}
@@ -116,7 +126,19 @@ class Folder(Builder):
             splits = {folder: self._pairs(tree, join(base, folder), masks, problems) for folder in folders}
         if "train" not in splits and self.splits is None:
             warnings.append(f"no split train: the splits are named like the folders, {', '.join(splits)}")
-        return Plan(self._classes(tree, base, masks, warnings), splits, problems, warnings)
+        classes = found or _found_in(masks)
+        if found is None:
+            warnings.append(
+                f"no {CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
+                "classes; write one class a line, such as road: [128, 64, 128], to give them names and colours"
+            )
+        coded = {split: [self._coded(example, classes) for example in part] for split, part in splits.items()}
+        required = "" if self.allow_empty_classes else "train"
+        return Plan(classes.by_index(), coded, problems, warnings, every_class_in=required)
+
+    def _coded(self, example: Example, classes: Classes) -> Example:
+        """The example with its mask read as these classes say."""
+        return replace(example, white=self.white, mask=example.mask and example.mask.of_classes(classes))
 
     def _base(self, tree: SourceTree) -> str:
         """Where the data set begins: an archive often holds everything in one folder, named like the archive."""
@@ -151,7 +173,7 @@ class Folder(Builder):
         images, masks = (set(tree.folders(join(base, part))) for part in (self.images, self.masks))
         both = sorted(images & masks)
         named = [folder for folder in both if _SPLIT.fullmatch(folder)]
-        # One alone, among others, may be a class: pictures of trains.
+        # A single one among others may be a class: pictures of trains.
         return both if named and (len(named) == len(both) or len(named) > 1) else []
 
     def _beside_inner(self, tree: SourceTree, base: str, splits: Sequence[str]) -> list[str]:
@@ -204,24 +226,25 @@ class Folder(Builder):
     ) -> list[Example]:
         """The examples of one folder of images; their masks are added to `masks`."""
         where = join(base, self.masks, split)
-        found = stems(tree.walk(where, MASK_SUFFIXES), problems)
+        found = stems(tree.walk(where, MASK_SUFFIXES), problems, self.mask_suffix)
         masks += found.values()
-        images = stems(tree.walk(join(base, self.images, split), IMAGE_SUFFIXES), problems)
-        return pair(images, found, str(tree.root / where), problems)
+        images = tree.walk(join(base, self.images, split))
+        other = sorted(file.path for name, file in images.items() if suffix_of(name) in OTHER_SUFFIXES)
+        problems += [
+            f"{path}: images of this kind are not read; convert it, such as to PNG, or remove it" for path in other
+        ]
+        readable = {name: file for name, file in images.items() if suffix_of(name) in IMAGE_SUFFIXES}
+        return pair(stems(readable, problems), found, str(tree.root / where), problems)
 
-    def _classes(self, tree: SourceTree, base: str, masks: Sequence[File], warnings: list[str]) -> Classes:
+    def _declared(self, tree: SourceTree, base: str) -> Classes | None:
+        """The classes that a file names, if there is one."""
         if self.classes is not None:
             return load_classes(Path(self.classes).expanduser())
         for folder in dict.fromkeys((base, "")):
             for name in CLASS_FILES:
                 if file := tree.file(join(folder, name)):
                     return parse_classes(file.read(), file.path)
-        classes = _found_in(masks)
-        warnings.append(
-            f"no {CLASS_FILES[0]}: the masks hold labels up to {len(classes) - 1}, so there are {len(classes)} "
-            "classes; write one class a line, such as road: [128, 64, 128], to give them names and colours"
-        )
-        return classes
+        return None
 
 
 def _found_in(masks: Sequence[File]) -> Classes:
@@ -229,9 +252,9 @@ def _found_in(masks: Sequence[File]) -> Classes:
 
     def look(file: File) -> tuple[int, list[int] | None]:
         try:
-            label, palette = decode_mask_and_palette(file.read(), file.path)
+            label, palette = decode_palette(file.read(), file.path)
         except ValueError:
-            return 0, None  # told in the report, with everything else
+            return 0, None  # the report names it, with everything else
         return int(label[label != IGNORE_LABEL].max(initial=0)), palette
 
     with ThreadPoolExecutor() as pool:

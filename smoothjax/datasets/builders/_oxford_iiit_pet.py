@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from ...data import IGNORE_LABEL, Classes
 from ._download import Download
+from ._file import join
 from ._plan import Builder, Example, Expected, Plan, read_lines, relabelled, stems, wrong_folder
 from ._split import divide
-from ._tree import SourceTree, join
+from ._tree import SourceTree
 
 PETS = Classes(("background", "pet"), ((0, 0, 0), (228, 87, 86)))
 

@@ -1,17 +1,17 @@
 """What a builder finds in a source: the examples of each split, and what is wrong before any file is read."""
 
 import abc
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from ...data import Classes, decode_mask
+from ...data import Classes, decode_label, decode_mask
 from ._download import Download
-from ._tree import File, SourceTree, join
-
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
+from ._file import File, join
+from ._tree import SourceTree
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,17 @@ class Mask:
     Attributes:
       path: where it is, for a person.
       read: returns it, uint8 `[H, W]`; an error names the file.
+      file: the image that it is read from, if it is one.
     """
 
     path: str
     read: Callable[[], np.ndarray]
+    file: File | None = None
+
+    def of_classes(self, classes: Classes) -> "Mask":
+        """The mask of the same file, read by the values or colours of these classes."""
+        file = self.file
+        return self if file is None else replace(self, read=lambda: decode_label(file.read(), file.path, classes))
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,14 @@ class Example:
       image: the file of the photograph.
       mask: the label map; None if no pixel is labelled.
       attributes: uint8 `[A]`, if the data set has attributes of whole images.
+      white: the largest number of a 16-bit image, see `smoothjax.data.read_image`.
     """
 
     name: str
     image: File
     mask: Mask | None = None
     attributes: np.ndarray | None = None
+    white: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Plan:
       published: the number of examples of each split as its authors give it.
       attributes: names of the attributes, if the data set has them.
       has_labels: whether the data set has label maps at all.
+      every_class_in: name of a split in which every class must have a pixel; "" for none.
     """
 
     classes: Classes
@@ -65,6 +75,7 @@ class Plan:
     published: Mapping[str, int] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     has_labels: bool = True
+    every_class_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,27 +138,38 @@ def layout(builder: Builder) -> str:
     return "\n".join([*lines, *packed])
 
 
-def stems(files: Mapping[str, File], problems: list[str]) -> dict[str, File]:
-    """Files by their name without the suffix; a line in `problems` for two that differ in the suffix alone."""
+def stems(files: Mapping[str, File], problems: list[str], ending: str = "") -> dict[str, File]:
+    """Files by their stem without an ending; a line in `problems` for two of one stem, and for another ending."""
     found: dict[str, File] = {}
     for name, file in files.items():
-        stem = name.rpartition(".")[0]
+        # An image and its mask may have been named on different systems: ä is one letter or two.
+        stem = unicodedata.normalize("NFC", name.rpartition(".")[0])
+        if not stem.endswith(ending):
+            problems.append(f"{file.path}: its name does not end in {ending} (--mask-suffix); rename or remove it")
+            continue
+        stem = stem.removesuffix(ending)
         if stem in found:
             problems.append(f"{found[stem].path} and {file.path} share a name; rename or remove one")
         found[stem] = file
     return found
 
 
-def pair(images: Mapping[str, File], masks: Mapping[str, File], where: str, problems: list[str]) -> list[Example]:
-    """Examples of images and masks of one name; a line in `problems` for each image or mask that stands alone."""
+def pair(
+    images: Mapping[str, File],
+    masks: Mapping[str, File],
+    where: str,
+    problems: list[str],
+    read: Callable[[File], Mask] | None = None,
+) -> list[Example]:
+    """Examples of images and masks of one name; a line in `problems` for each image or mask without the other."""
     problems += [f"{images[name].path}: no mask of this name in {where}" for name in images if name not in masks]
     problems += [f"{masks[name].path}: no image of this name" for name in masks if name not in images]
-    return [Example(name, images[name], mask_of(masks[name])) for name in images if name in masks]
+    return [Example(name, images[name], (read or mask_of)(masks[name])) for name in images if name in masks]
 
 
 def mask_of(file: File) -> Mask:
     """A mask as it is stored."""
-    return Mask(file.path, lambda: decode_mask(file.read(), file.path))
+    return Mask(file.path, lambda: decode_mask(file.read(), file.path), file)
 
 
 def relabelled(file: File, new: Mapping[int, int]) -> Mask:
@@ -165,7 +187,7 @@ def relabelled(file: File, new: Mapping[int, int]) -> Mask:
         table[list(new)] = list(new.values())
         return table[label]
 
-    return Mask(file.path, read)
+    return Mask(file.path, read, file)
 
 
 def compact(numbers: Iterable[int]) -> str:

@@ -2,11 +2,22 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
 
-from ._plan import Example
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str:
+        """The name, another one for each."""
+        ...
 
 
-def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: int) -> dict[str, list[Example]]:
+N = TypeVar("N", bound=Named)
+
+
+def divide(examples: Sequence[N], fractions: Mapping[str, float], seed: int) -> dict[str, list[N]]:
     """Parts of given shares, chosen by the seed and the names of the examples alone; what remains is `train`.
 
     The choice is the same on every machine and for every order of the examples, and an example that is added changes
@@ -25,7 +36,7 @@ def divide(examples: Sequence[Example], fractions: Mapping[str, float], seed: in
       ValueError: the shares are negative, or leave nothing to train.
 
     Example:
-      >>> from smoothjax.datasets.builders import File
+      >>> from smoothjax.datasets.builders import Example, File
       >>> examples = [Example(str(i), File("", bytes)) for i in range(20)]
       >>> {split: len(part) for split, part in divide(examples, {"val": 0.1}, seed=0).items()}
       {'train': 18, 'val': 2}

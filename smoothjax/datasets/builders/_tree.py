@@ -1,33 +1,14 @@
 """The files of a data set as it was published: in a folder, in archives, or in both."""
 
-import bz2
 import fnmatch
-import gzip
-import lzma
 import os
-import shutil
-import tarfile
-import zipfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+from ._archive import Archive, open_archive
+from ._file import File, join, unreadable
 
-
-@dataclass(frozen=True)
-class File:
-    """A file in a folder or an archive.
-
-    Attributes:
-      path: where it is, for a person.
-      read: returns its content; safe to call from several threads.
-    """
-
-    path: str
-    read: Callable[[], bytes]
+_MAX_DEPTH = 64
 
 
 class SourceTree:
@@ -47,9 +28,9 @@ class SourceTree:
         self.root = root
         if root.is_dir():
             found = sorted({path for pattern in archives for path in root.glob(pattern) if path.is_file()})
-            self._layers: list[_Layer] = [_Folder(root), *(_open_archive(path, scratch) for path in found)]
+            self._layers: list[_Folder | Archive] = [_Folder(root), *(open_archive(path, scratch) for path in found)]
         elif root.is_file():
-            self._layers = [_open_archive(root, scratch)]
+            self._layers = [open_archive(root, scratch)]
         else:
             raise FileNotFoundError(f"{root}: no such folder or archive")
         self._listed: dict[str, dict[str, File]] = {}
@@ -65,7 +46,7 @@ class SourceTree:
         listed = self._listed[folder]
         if not suffixes:
             return listed
-        return {name: file for name, file in listed.items() if os.path.splitext(name)[1].lower() in suffixes}
+        return {name: file for name, file in listed.items() if suffix_of(name) in suffixes}
 
     def folders(self, folder: str) -> list[str]:
         """The names of the folders right inside a folder, sorted."""
@@ -74,6 +55,8 @@ class SourceTree:
 
     def walk(self, folder: str, suffixes: Sequence[str] = ()) -> dict[str, File]:
         """The files inside a folder and all its folders, by their path relative to it."""
+        if folder.count("/") > _MAX_DEPTH:
+            raise ValueError(f"{self.root}: folders lie more than {_MAX_DEPTH} deep in each other, at {folder[:200]}")
         found = dict(self.files(folder, suffixes))
         for name in self.folders(folder):
             inside = self.walk(join(folder, name), suffixes)
@@ -104,19 +87,9 @@ class SourceTree:
             layer.close()
 
 
-def join(*parts: str) -> str:
-    """A path inside a tree; empty parts vanish."""
-    return "/".join(part for part in parts if part)
-
-
-class _Layer(Protocol):
-    def files(self, folder: str, /) -> dict[str, File]: ...
-
-    def folders(self, folder: str, /) -> list[str]: ...
-
-    def is_folder(self, folder: str, /) -> bool: ...
-
-    def close(self) -> None: ...
+def suffix_of(name: str) -> str:
+    """The suffix of the name of a file in small letters, such as .png."""
+    return os.path.splitext(name)[1].lower()
 
 
 class _Folder:
@@ -124,8 +97,7 @@ class _Folder:
         self._root = root
 
     def files(self, folder: str) -> dict[str, File]:
-        paths = [Path(entry.path) for entry in self._entries(folder) if entry.is_file()]
-        return {path.name: File(str(path), path.read_bytes) for path in paths}
+        return {entry.name: _file(entry) for entry in self._entries(folder) if not entry.is_dir()}
 
     def folders(self, folder: str) -> list[str]:
         return [entry.name for entry in self._entries(folder) if entry.is_dir()]
@@ -143,77 +115,13 @@ class _Folder:
             return list(entries)
 
 
-class _Archive:
-    """Members by name; `read` takes what the archive knows a member by."""
-
-    def __init__(self, path: Path, members: Iterable[tuple[str, object]], read: Callable, close: Callable[[], None]):
-        self._files: dict[str, dict[str, File]] = defaultdict(dict)
-        self._folders: dict[str, dict[str, None]] = defaultdict(dict)
-        self.close = close
-        for name, member in members:
-            folder, _, last = name.removeprefix("./").rpartition("/")
-            self._files[folder][last] = File(f"{path}:{name}", _reader(path, name, member, read))
-            while folder:
-                parent, _, last = folder.rpartition("/")
-                self._folders[parent][last] = None
-                folder = parent
-
-    def files(self, folder: str) -> dict[str, File]:
-        return self._files.get(folder, {})
-
-    def folders(self, folder: str) -> list[str]:
-        return list(self._folders.get(folder, ()))
-
-    def is_folder(self, folder: str) -> bool:
-        return not folder or folder in self._files or folder in self._folders
-
-
-def _reader(path: Path, name: str, member: object, read: Callable) -> Callable[[], bytes]:
-    def content() -> bytes:
-        try:
-            return read(member)
-        # A bad checksum, an unknown compression, a password, a file that ends too early.
-        except Exception as error:
-            raise ValueError(f"{path}:{name}: cannot be read from the archive ({error}); download it again") from error
-
-    return content
-
-
-def _open_archive(path: Path, scratch: Path) -> _Archive:
-    try:
-        if zipfile.is_zipfile(path):
-            archive = zipfile.ZipFile(path)
-            members = [(info.filename, info) for info in archive.infolist() if not info.is_dir()]
-            return _Archive(path, members, archive.read, archive.close)
-        return _open_tar(path, scratch)
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
-            raise
-        raise ValueError(
-            f"{path}: cannot be opened as an archive, zip or tar ({error}); download it again, or unpack it and name "
-            "the folder"
-        ) from error
-
-
-def _open_tar(path: Path, scratch: Path) -> _Archive:
-    """Members are read by their place in the file, which a compressed one does not allow: it is decompressed first."""
-    with path.open("rb") as file:
-        decompress = _COMPRESSED.get(file.read(2))
-    plain = path
-    if decompress is not None:
-        scratch.mkdir(parents=True, exist_ok=True)
-        plain = scratch / f"{path.name}.tar"
-        with decompress(path, "rb") as compressed, plain.open("wb") as out:
-            shutil.copyfileobj(compressed, out, 1 << 20)
-    with tarfile.open(plain, "r:") as archive:
-        members = [(info.name, (info.offset_data, info.size)) for info in archive if info.isfile()]
-    descriptor = os.open(plain, os.O_RDONLY)
-
-    def read(member: tuple[int, int]) -> bytes:
-        offset, size = member
-        content = os.pread(descriptor, size, offset)
-        if len(content) != size:
-            raise EOFError("the archive ends too early")
-        return content
-
-    return _Archive(path, members, read, lambda: os.close(descriptor))
+def _file(entry: os.DirEntry[str]) -> File:
+    """A file; whatever else has a name there is one that cannot be read, so that it is not left out unnamed."""
+    if entry.is_file():
+        return File(entry.path, Path(entry.path).read_bytes)
+    if entry.is_symlink():
+        return unreadable(
+            entry.path,
+            f"is a link to {os.readlink(entry.path)}, where nothing is; is that disk mounted? mount or remove it",
+        )
+    return unreadable(entry.path, "is neither a file nor a folder; remove it")

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...data import VOC2012
+from ._file import File, join
 from ._plan import Builder, Example, Expected, Mask, Plan, mask_of, read_lines, stems, wrong_folder
-from ._tree import File, SourceTree, join
+from ._tree import SourceTree
 
 _LISTS = "ImageSets/Segmentation"
 _BOUNDARIES = ("cls", "SBD/cls", "dataset/cls", "benchmark_RELEASE/dataset/cls")

@@ -113,7 +113,7 @@ def test_what_is_wrong(tmp_path):
         "street 19 stands in it 2 times",
         "street 19.png: label 3 in 13 pixels is outside the 3 classes",
         "street 19.png: the mask is 5 x 4 pixels high and wide, its image, upright, 12 x 16",
-        "street 02.png: a mask must be an 8-bit grey (L) or palette (P) image",
+        "street 02.png: a mask of mode RGB, with colours that belong to no class: (",
         "street 03.jpg: cannot be read as an image",
         "street 04.png: cannot be read as an image",
     ):

@@ -1,0 +1,326 @@
+"""Opening one image with limits: the header first, pixels only when they are asked for.
+
+Files that come with a data set are limited in pixels and formats; an image that a user names may be larger. Pillow's
+own limit is one number for the whole process, so ours is kept here.
+"""
+
+import io
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+MAX_PIXELS = 178_956_970
+"""Most pixels of an image or a mask of a data set, as in Pillow."""
+
+# Whatever else Pillow knows may run programs (EPS), or holds no photographs.
+_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI")
+_SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+_ON_ITS_SIDE = (5, 6, 7, 8)
+# Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
+_FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
+_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# An image of 16 bits whose numbers need no more than this many may hold data of fewer bits.
+_FEW_BITS = 14
+
+Size = tuple[int, int]
+
+
+class SizeDiffersError(ValueError):
+    """An image has another size than its label map; nothing was decoded.
+
+    Attributes:
+      size: height and width of the upright image.
+    """
+
+    def __init__(self, name: str, size: Size, expected: Size):
+        super().__init__(f"{name}: is {size[0]} x {size[1]} pixels high and wide, not {expected[0]} x {expected[1]}")
+        self.size = size
+
+
+class Decoded(NamedTuple):
+    """An image as a decoder gave it.
+
+    Attributes:
+      pixels: uint8 `[H, W, 3]`.
+      size: height and width that the upright image has in the file.
+      box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them: a decoder that
+        makes an image smaller rounds its size up, so that up to 7/8 of the last pixels is not of the picture.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    box: tuple[float, float, float, float] | None = None
+
+    def entries(self) -> dict[str, np.ndarray]:
+        """The entries of a record: `"image"`, and `"box"` float64 `[4]` where there is one."""
+        return {"image": self.pixels} | ({} if self.box is None else {"box": np.array(self.box)})
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """A decoded image, turned as its EXIF data say if it was to be upright.
+
+    Attributes:
+      name: what errors call it.
+      pixels: the image; one that was not turned is the file's own, with its `format`.
+      size: height and width that the image has in the file.
+      box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them.
+      bits: how many bits a number has in the file.
+    """
+
+    name: str
+    pixels: Image.Image
+    size: Size
+    box: tuple[float, float, float, float] | None
+    bits: int
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every reader of the file sees what `read_image` sees: JPEG or PNG, 8-bit RGB, stored upright."""
+        # Pillow calls a JPEG with a preview image inside MPO.
+        image = self.pixels
+        plain = image.format in ("JPEG", "MPO", "PNG") and image.mode == "RGB" and self.bits == 8
+        return plain and _orientation(image) == 1
+
+    def rgb(self, white: int | None = None) -> Image.Image:
+        """The image in mode RGB; `white` is the largest number of a 16-bit image, see `read_image`.
+
+        Raises:
+          ValueError: the image holds floating-point numbers, or 16-bit numbers of unknown or another range.
+        """
+        image = self.pixels
+        if image.mode == "F":
+            raise ValueError(f"{self.name}: pixels are floating-point numbers of unknown range; store 8-bit RGB")
+        if image.mode in _SIXTEEN_BITS:
+            return _eight_bits(image, self.name, self.bits, white)
+        if self.bits > 8:
+            self._check_high_bits(white)
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert("RGB")
+
+    def _check_high_bits(self, white: int | None) -> None:
+        """Of 16-bit colours Pillow keeps the upper eight bits, right if the numbers use all of the range."""
+        if white is not None and white != 65535:
+            raise ValueError(
+                f"{self.name}: 16-bit colours can be read with a white point of 65535 only, got {white}; store 8-bit "
+                "RGB"
+            )
+        high = max(upper for _, upper in _extrema(self.pixels.convert("RGB")))
+        if white is None and high < 2 ** (_FEW_BITS - 8):
+            raise ValueError(
+                f"{self.name}: its 16-bit colours are all below {256 * (high + 1)} of 65535, as of data with fewer "
+                "bits; store 8-bit RGB, or state that 65535 is white (--data.white 65535, white= in Python)"
+            )
+
+
+@contextmanager
+def opened(file: Path | bytes, name: str, *, large: bool = False) -> Iterator[Image.Image]:
+    """The image with its header read, its pixels not yet.
+
+    Args:
+      file: its path or its content.
+      name: what errors call it.
+      large: whether it may have more than `MAX_PIXELS`: a user has named it.
+
+    Raises:
+      ValueError: it is no image, or too large, or it fails to decode inside the block.
+    """
+    try:
+        with ExitStack() as stack:
+            stream = stack.enter_context(io.BytesIO(file) if isinstance(file, bytes) else file.open("rb"))
+            image = stack.enter_context(_identified(stream))
+            if not large and image.width * image.height > MAX_PIXELS:
+                raise ValueError(
+                    f"its {image.width} x {image.height} pixels are more than the {MAX_PIXELS:,} of an image of a data "
+                    "set"
+                )
+            yield image
+    except SizeDiffersError:
+        raise
+    # Pillow's decoders raise OSError, SyntaxError, ValueError, zlib and struct errors for a damaged file.
+    except Exception as error:
+        reason = "not of a kind that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
+
+
+def header_size(file: Path | bytes, name: str, *, large: bool = False) -> Size:
+    """Height and width of the upright image, from its header. Raises ValueError for what is no image."""
+    try:
+        with opened(file, name, large=large) as image:
+            return _upright(image, _orientation(image))
+    except ValueError as error:
+        if not _is_of_text(error):
+            raise
+    return header_size(_without_text(file), name, large=large)
+
+
+def open_image(
+    file: Path | bytes,
+    name: str,
+    *,
+    at_least: Size | None = None,
+    upright: bool = True,
+    expected: Size | None = None,
+    large: bool = False,
+) -> OpenedImage:
+    """Decodes an image.
+
+    Args:
+      file: its path or its content.
+      name: what errors call it.
+      at_least: height and width that suffice, see `read_image`.
+      upright: whether it is turned as its EXIF data say.
+      expected: height and width that it must have; another size is found before anything is decoded.
+      large: whether it may have more than `MAX_PIXELS`: a user has named it.
+
+    Returns:
+      The image.
+
+    Raises:
+      SizeDiffersError: the image has another size than `expected`.
+      ValueError: the file is no image, is too large or damaged.
+
+    Example:
+      >>> import io
+      >>> content = io.BytesIO()
+      >>> Image.new("L", (4, 3)).save(content, "PNG")
+      >>> open_image(content.getvalue(), "grey.png").size
+      (3, 4)
+    """
+    try:
+        with opened(file, name, large=large) as image:
+            orientation = _orientation(image) if upright else 1
+            size = _upright(image, orientation)
+            if expected is not None and size != expected:
+                raise SizeDiffersError(name, size, expected)
+            bits = _bits(file, image)
+            if bits > 8 and _is_planar(image):
+                # Pillow mixes up the bytes of the planes.
+                raise ValueError("16-bit TIFF in planes; store the colours of a pixel together, or 8-bit PNG")
+            drafted = None
+            if at_least is not None:
+                turned_size = at_least if orientation in _ON_ITS_SIDE else at_least[::-1]
+                drafted = image.draft(None, turned_size)
+            image.load()
+            turned = ImageOps.exif_transpose(image) if orientation != 1 else image
+            box = None if drafted is None else _box(drafted[1][2:], turned.size, orientation)
+            return OpenedImage(name, turned, size, box, bits)
+    except SizeDiffersError:
+        raise
+    except ValueError as error:
+        if not _is_of_text(error):
+            raise
+    return open_image(_without_text(file), name, at_least=at_least, upright=upright, expected=expected, large=large)
+
+
+def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
+    """What `Image.open` does, without the limit of pixels that is one number for the whole process."""
+    prefix = stream.read(16)
+    Image.init()
+    for kind in _FORMATS:
+        if kind not in Image.OPEN:
+            continue
+        factory, accepts = Image.OPEN[kind]
+        try:
+            # A kind that Pillow was built without answers with a reason instead of True.
+            if accepts is not None and accepts(prefix) is not True:
+                continue
+            stream.seek(0)
+            return factory(stream, "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue
+    raise UnidentifiedImageError
+
+
+def _is_of_text(error: ValueError) -> bool:
+    """Whether Pillow refuses a PNG only since it holds more text than its limit."""
+    return "MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)
+
+
+def _without_text(file: Path | bytes) -> bytes:
+    """A PNG without its pieces of text, of which Pillow reads 1 MB at most."""
+    content = file if isinstance(file, bytes) else file.read_bytes()
+    kept, place = [content[:8]], 8
+    while place + 8 <= len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        if content[place + 4 : place + 8] not in _TEXT_CHUNKS:
+            kept.append(content[place:end])
+        place = end
+    return b"".join(kept)
+
+
+def _upright(image: Image.Image, orientation: int) -> Size:
+    # Pillow states the upright size of a TIFF, and turns it when it is decoded.
+    if orientation in _ON_ITS_SIDE and not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.width, image.height
+    return image.height, image.width
+
+
+def _orientation(image: Image.Image) -> int:
+    """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation if orientation in range(2, 9) else 1
+
+
+def _bits(file: Path | bytes, image: Image.Image) -> int:
+    """How many bits a number has in the file."""
+    if image.format == "PNG":
+        # Pillow does not say; the header comes first in every PNG, with the bits at this place.
+        if isinstance(file, Path):
+            with file.open("rb") as stream:
+                file = stream.read(25)
+        return file[24]
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,)))
+    return 16 if image.mode in _SIXTEEN_BITS else 8
+
+
+def _is_planar(image: Image.Image) -> bool:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    several = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) > 1
+    return several and image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    return [band.getextrema() for band in image.split()]
+
+
+def _eight_bits(image: Image.Image, name: str, bits: int, white: int | None) -> Image.Image:
+    """Grey of up to 16 bits as RGB. Pillow's own conversion clips at 255, which turns such images white."""
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if white is None and 8 < bits < 16:
+        white = 2**bits - 1
+    if white is None and image.format == "PPM":
+        white = 65535  # the file states its range, and Pillow stretches it
+    if low < 0 or high > (65535 if white is None else white):
+        raise ValueError(
+            f"{name}: its numbers go from {low} to {high}, outside 0 .. {65535 if white is None else white}; give the "
+            "white point (--data.white, white= in Python), or store 8-bit RGB"
+        )
+    if white is None and 0 < high < 2**_FEW_BITS:
+        used = max(high.bit_length(), 8)
+        raise ValueError(
+            f"{name}: the largest of its 16-bit numbers is {high} of 65535, as of data with {used} bits; state what is "
+            f"white: --data.white {2**used - 1} (white= in Python), or 65535 if the image is as dark as that"
+        )
+    scaled = values.astype(np.uint32) * 256 // ((65535 if white is None else white) + 1)
+    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+
+
+def _box(picture: tuple[float, float], size: Size, orientation: int) -> tuple[float, float, float, float] | None:
+    """Where a picture of this width and height, as stored, lies in the upright image; None where it fills it."""
+    across, down = picture[::-1] if orientation in _ON_ITS_SIDE else picture
+    if (across, down) == size:
+        return None
+    left = size[0] - across if orientation in _FROM_THE_RIGHT else 0.0
+    upper = size[1] - down if orientation in _FROM_BELOW else 0.0
+    return left, upper, left + across, upper + down
