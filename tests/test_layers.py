@@ -17,7 +17,8 @@ LAYERS = {
     "datasets": {
         *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),
     },
-    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", "files", *COMMON},
+    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", "files"}
+    | set(COMMON),
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", "nn", *COMMON},
 }

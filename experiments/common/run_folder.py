@@ -32,6 +32,8 @@ FREE = {
     "data.root",
     "data.file",
     "data.check",
+    "data.mask_suffix",
+    "data.allow_empty_classes",
     "init.checkpoint",
     "eval_batch_size",
     "log_every",

@@ -92,7 +92,7 @@ class FolderSource:
         problems: list[str] = []
         size = view = label = None
         try:
-            size = header_size(existing(mask_path), str(mask_path))
+            size = header_size(existing(mask_path), str(mask_path), upright=False)
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
         limit = _SMALL
@@ -127,7 +127,7 @@ class FolderSource:
     def size(self, index: int) -> tuple[int, int]:
         """Height and width in pixels, from the header of the mask: an image may be stored on its side."""
         mask = self._pairs[checked_index(index, len(self))][1]
-        return header_size(existing(mask), str(mask))
+        return header_size(existing(mask), str(mask), upright=False)
 
     def file_sizes(self, index: int) -> tuple[int, int]:
         """Sizes of image and mask in bytes: they tell data sets of the same names apart, and nothing is read."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
@@ -24,6 +24,7 @@ _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 # Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
 _FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
+_MAX_EXIF_BYTES = 2**16
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 # An image of 16 bits whose numbers need no more than this many may hold data of fewer bits.
 _FEW_BITS = 14
@@ -150,15 +151,35 @@ def opened(file: Path | bytes, name: str, *, large: bool = False) -> Iterator[Im
         raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
 
 
-def header_size(file: Path | bytes, name: str, *, large: bool = False) -> Size:
-    """Height and width of the upright image, from its header. Raises ValueError for what is no image."""
+def header_size(file: Path | bytes, name: str, *, upright: bool = True, large: bool = False) -> Size:
+    """Height and width of an image, upright or as it is stored, from its header.
+
+    Args:
+      file: its path or its content.
+      name: what errors call it.
+      upright: whether it is turned as its EXIF data say; masks are not.
+      large: whether it may have more than `MAX_PIXELS`: a user has named it.
+
+    Returns:
+      Height and width in pixels.
+
+    Raises:
+      ValueError: the file is no image, or is too large.
+
+    Example:
+      >>> import io
+      >>> content = io.BytesIO()
+      >>> Image.new("L", (4, 3)).save(content, "PNG")
+      >>> header_size(content.getvalue(), "grey.png")
+      (3, 4)
+    """
     try:
         with opened(file, name, large=large) as image:
-            return _upright(image, _orientation(image))
+            return _upright(image, _orientation(image) if upright else 1)
     except ValueError as error:
         if not _is_of_text(error):
             raise
-    return header_size(_without_text(file), name, large=large)
+    return header_size(_without_text(file), name, upright=upright, large=large)
 
 
 def open_image(
@@ -239,6 +260,16 @@ def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
     raise UnidentifiedImageError
 
 
+def _read_late_exif(image: Image.Image, stream: BinaryIO) -> None:
+    """EXIF data behind the pixels, which Pillow reads once it has decoded these."""
+    begin = stream.tell()
+    for kind, place, end in _chunks(stream):
+        if kind == b"eXIf":
+            stream.seek(place + 8)
+            image.info["exif"] = b"Exif\0\0" + stream.read(min(end - place - 12, _MAX_EXIF_BYTES))
+    stream.seek(begin)
+
+
 def _is_of_text(error: ValueError) -> bool:
     """Whether Pillow refuses a PNG only since it holds more text than its limit."""
     return "MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)
@@ -247,13 +278,21 @@ def _is_of_text(error: ValueError) -> bool:
 def _without_text(file: Path | bytes) -> bytes:
     """A PNG without its pieces of text, of which Pillow reads 1 MB at most."""
     content = file if isinstance(file, bytes) else file.read_bytes()
-    kept, place = [content[:8]], 8
-    while place + 8 <= len(content):
-        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
-        if content[place + 4 : place + 8] not in _TEXT_CHUNKS:
-            kept.append(content[place:end])
+    kept = [content[place:end] for kind, place, end in _chunks(io.BytesIO(content)) if kind not in _TEXT_CHUNKS]
+    return b"".join([content[:8], *kept])
+
+
+def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """The pieces of a PNG: kind, begin and end."""
+    place = 8
+    while True:
+        stream.seek(place)
+        head = stream.read(8)
+        if len(head) < 8:
+            return
+        end = place + 12 + int.from_bytes(head[:4], "big")
+        yield head[4:], place, end
         place = end
-    return b"".join(kept)
 
 
 def _upright(image: Image.Image, orientation: int) -> Size:
@@ -264,8 +303,15 @@ def _upright(image: Image.Image, orientation: int) -> Size:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all."""
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all. Decodes nothing."""
+    if image.format == "PNG":
+        if isinstance(image, ImageFile.ImageFile) and image.fp is not None and "exif" not in image.info:
+            _read_late_exif(image, image.fp)
+        # The method of a PNG decodes it where it finds no EXIF data.
+        exif = Image.Image.getexif(image)
+    else:
+        exif = image.getexif()
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(2, 9) else 1
 
 

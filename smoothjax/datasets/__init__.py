@@ -11,6 +11,7 @@ from ._prepare import prepare as prepare
 
 # isort: split
 # What is in a data set.
+from ._check import check_labels as check_labels
 from ._check import check_source as check_source
 from ._describe import describe as describe
 from ._describe import draw_grid as draw_grid

@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from ..data import Classes, InvalidDataError, Record, Source, label_problems
+from ..data import Classes, InvalidDataError, LabelCounts, Record, Source, label_problems
 
 _REPORTED = 20
+_LISTED = 5
 
 
-def check_source(source: Source, *, progress: bool = False) -> None:
-    """Reads every example and reports all problems in one error.
+def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
+    """Reads every example, counts its labels, and reports all problems in one error.
 
     Files that do not decode, masks of another size than their image, and labels outside the classes are found in
     minutes this way, instead of one by one in the middle of a training.
@@ -21,28 +22,98 @@ def check_source(source: Source, *, progress: bool = False) -> None:
       source: the split to check.
       progress: whether to show a progress bar, on a terminal.
 
+    Returns:
+      How often each class occurs, see `check_labels`.
+
     Raises:
       InvalidDataError: there are problems; the message lists the first 20, `problems` holds all.
 
     Example:
       >>> from smoothjax.data import ShapesSource
-      >>> check_source(ShapesSource(length=3, size=(32, 32)))
+      >>> counts = check_source(ShapesSource(length=3, size=(32, 32)))
+      >>> int(counts.pixels.sum()) + counts.ignored
+      3072
     """
+    counts, found = LabelCounts.none(len(source.classes)), []
     # Decoding is done outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda index: _problems(source, index), range(len(source)))
-        found = list(tqdm(results, "check", len(source), unit="image", disable=None if progress else True))
+        results = pool.map(lambda index: _read(source, index), range(len(source)))
+        for result in tqdm(results, "check", len(source), unit="image", disable=None if progress else True):
+            if isinstance(result, LabelCounts):
+                counts += result
+            else:
+                found.append(result)
     problems = tuple(problem for example in found for problem in example)
     if not problems:
-        return
-    affected = sum(bool(example) for example in found)
-    lines = [f"{affected} of {len(source)} examples cannot be used:", *problems[:_REPORTED]]
+        return counts
+    lines = [f"{len(found)} of {len(source)} examples cannot be used:", *problems[:_REPORTED]]
     if len(problems) > _REPORTED:
         lines.append(f"and {len(problems) - _REPORTED} more")
     raise InvalidDataError(problems, "\n".join(lines))
 
 
-def _problems(source: Source, index: int) -> tuple[str, ...]:
+def check_labels(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool = True) -> None:
+    """Refuses labels that nothing can be learnt from: wrongly coded masks often look so.
+
+    Masks of 0 and 255, for example, hold one class and ignored pixels, on which every network scores 100 %.
+
+    Args:
+      counts: how often each class occurs, see `check_source`.
+      classes: the classes.
+      where: what the message calls the split, such as "split train".
+      every_class: whether each class must have a pixel, and whether there must be two.
+
+    Raises:
+      InvalidDataError: no pixel is labelled, or a class has none; the message gives the shares found and the remedy.
+
+    Example:
+      >>> import numpy as np
+      >>> classes = Classes(("background", "disk"), ((0, 0, 0), (255, 0, 0)))
+      >>> counts = LabelCounts.of(np.array([[0, 0, 0, 255]], np.uint8), 2)
+      >>> check_labels(counts, classes, "split train")
+      Traceback (most recent call last):
+      smoothjax.data._source.InvalidDataError: split train: no pixel is of class 'disk' (found: background 75 %, ...
+    """
+    if problem := label_problem(counts, classes, where, every_class=every_class):
+        raise InvalidDataError((problem,))
+
+
+def label_problem(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool) -> str:
+    """The line of `check_labels`, empty if all is well."""
+    absent = [name for name, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
+    remedy = (
+        f"state how the masks name the classes, such as {classes.names[-1]}: {{values: [255]}} in classes.yaml"
+        if counts.ignored
+        else "correct the masks"
+    )
+    if len(absent) == len(classes):
+        return f"{where}: no pixel is labelled ({_shares(counts, classes)}); {remedy}, or label some"
+    if not every_class:
+        return ""
+    if absent:
+        listed = ", ".join(map(repr, absent[:_LISTED])) + (", ..." if len(absent) > _LISTED else "")
+        which = f"class {listed}" if len(absent) == 1 else f"the {len(absent)} classes {listed}"
+        return (
+            f"{where}: no pixel is of {which} ({_shares(counts, classes)}); {remedy}, take such classes out of it, or "
+            "accept them with the option allow-empty-classes"
+        )
+    if len(classes) == 1:
+        return (
+            f"{where}: there is one class only ({_shares(counts, classes)}), and nothing to tell apart; name the "
+            f"others, such as background, and {remedy}"
+        )
+    return ""
+
+
+def _shares(counts: LabelCounts, classes: Classes) -> str:
+    total = max(int(counts.pixels.sum()) + counts.ignored, 1)
+    most = sorted(zip(counts.pixels.tolist(), classes.names, strict=True), key=lambda pair: -pair[0])[:_LISTED]
+    shares = [f"{name} {100 * pixels / total:.3g} %" for pixels, name in most]
+    return f"found: {', '.join(shares)}, 255 ignored {100 * counts.ignored / total:.3g} %"
+
+
+def _read(source: Source, index: int) -> LabelCounts | tuple[str, ...]:
+    """The label counts of an example, or what is wrong with it."""
     name = f"example {index}"
     try:
         name = source.name(index)
@@ -50,7 +121,9 @@ def _problems(source: Source, index: int) -> tuple[str, ...]:
         if problems := record_problems(record, source.classes, name):
             return problems
         size, shape = source.size(index), record["label"].shape
-        return () if size == shape else (f"{name}: size() says {size}, the label is {shape}",)
+        if size != shape:
+            return (f"{name}: size() says {size}, the label is {shape}",)
+        return LabelCounts.of(record["label"], len(source.classes))
     except InvalidDataError as error:
         return error.problems
     # A user's own source may raise anything; the report must still cover the other examples.

@@ -77,7 +77,7 @@ def _check_pixels(example: Example) -> None:
     mask = example.mask
     if mask is None or mask.file is None or not (content := mask.file.read()):
         return
-    height, width = header_size(content, mask.path)
+    height, width = header_size(content, mask.path, upright=False)
     if height * width > _SMALL:
         size = header_size(example.image.read(), example.image.path)
         if size[0] * size[1] < height * width // 2:

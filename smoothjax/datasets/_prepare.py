@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tqdm import tqdm
 
 from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata, open_builder
+from ._check import label_problem
 from ._encode import Encoded, encode
 from ._incomplete import whole_folder
 from ._records import RecordWriter
@@ -193,6 +194,11 @@ def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[s
                     sizes.append(result.size)
                     counts += result.counts
             splits[split] = SplitMetadata(tuple(names), tuple(sizes), counts)
+            # With another problem, not all labels have been counted.
+            if not problems and split.startswith(("train", "val")) and any(example.mask for example in examples):
+                every = split == plan.every_class_in
+                if problem := label_problem(counts, plan.classes, f"split {split}", every_class=every):
+                    problems.append(problem)
         writer.metadata = Metadata(
             builder.name, plan.classes, splits, plan.attributes, plan.has_labels, repr(builder)
         ).to_json()

@@ -1,13 +1,9 @@
 """How often each class occurs, and what follows from it."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
-from tqdm import tqdm
 
-from ..data import InvalidDataError, LabelCounts, PreparedSource, Source
-from ._check import check_source, record_problems
+from ..data import LabelCounts, PreparedSource, Source
+from ._check import check_source
 
 
 def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
@@ -23,7 +19,7 @@ def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
       The counts.
 
     Raises:
-      InvalidDataError: examples cannot be used; the message tells of all.
+      InvalidDataError: examples cannot be used; the message names all.
 
     Example:
       >>> from smoothjax.data import ShapesSource
@@ -31,27 +27,7 @@ def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
       >>> int(counts.pixels.sum()) + counts.ignored
       3072
     """
-    if isinstance(source, PreparedSource):
-        return source.counts
-    counts = LabelCounts.none(len(source.classes))
-    try:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            found = pool.map(lambda index: _count(source, index), range(len(source)))
-            for one in tqdm(found, "count", len(source), unit="image", disable=None if progress else True):
-                counts += one
-    # A user's own source may raise anything; the report names the example and covers the others.
-    except Exception:
-        check_source(source, progress=progress)
-        raise
-    return counts
-
-
-def _count(source: Source, index: int) -> LabelCounts:
-    record = source[index]
-    # A label outside the classes would be counted nowhere.
-    if problems := record_problems(record, source.classes, source.name(index)):
-        raise InvalidDataError(problems)
-    return LabelCounts.of(record["label"], len(source.classes))
+    return source.counts if isinstance(source, PreparedSource) else check_source(source, progress=progress)
 
 
 def median_frequency_weights(counts: LabelCounts) -> np.ndarray:

@@ -195,7 +195,8 @@ def test_a_bad_mask_raises_when_read(tmp_path, mask, message):
 def test_check_reports_everything_at_once(tmp_path, capsys, monkeypatch):
     _save(tmp_path, "good.png")
     _save(tmp_path, "both.png", mask=np.full((5, 8), 77, np.uint8))
-    _save(tmp_path, "cut.png", Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3)).astype(np.uint8)))
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3)).astype(np.uint8))
+    _save(tmp_path, "cut.png", noise, mask=np.zeros((50, 50), np.uint8))
     path = tmp_path / "train" / "images" / "cut.png"
     path.write_bytes(path.read_bytes()[:2000])
     _save(tmp_path, "text.png")

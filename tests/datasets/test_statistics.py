@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 def source(request, folder):
     if request.param == "read":
         return data.FolderSource(folder, "train")
-    datasets.prepare("folder", folder, folder.parent / "out")
+    datasets.prepare("folder", folder, folder.parent / "out", allow_empty_classes=True)
     return data.PreparedSource(folder.parent / "out", "train")
 
 

@@ -69,6 +69,12 @@ class ImagesConfig:
     """Split to train on; by default train, and the augmented train_aug of VOC where it has been prepared."""
     classes: Path | None = None
     """YAML or JSON file of class names and colours, for the data set folder."""
+    mask_suffix: str = ""
+    """What the names of masks have in addition in a folder that is not prepared, such as _mask for street_mask.png."""
+    white: int | None = None
+    """Largest number of 16-bit images in a folder that is not prepared, such as 4095 for 12 bits."""
+    allow_empty_classes: bool = False
+    """Whether classes of the data set folder may have no pixel in the training split."""
     mirror: bool = True
     """Whether training images are mirrored at random."""
     check: bool = True
@@ -85,6 +91,10 @@ class ImagesConfig:
         for name in ("train_images", "val_images"):
             option, value = name.replace("_", "-"), getattr(self, name)
             require(value >= 1, f"--data.{option} must be at least 1, got {value}: leave it out for the preset's")
+        require(
+            self.white is None or 1 <= self.white <= 65535,
+            f"--data.white must be 1 .. 65535, the largest number of a 16-bit image, got {self.white}: try 4095",
+        )
         height, width = self.image_size
         require(
             min(height, width) >= 32,

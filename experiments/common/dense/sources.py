@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from PIL import Image, ImageOps
 
-from smoothjax import data
+from smoothjax import data, datasets
 
 from ..identity import describe_split
 from .config import ImagesConfig
@@ -30,7 +30,22 @@ def open_source(config: ImagesConfig, split: str) -> data.Source:
         length = config.train_images if split == "train" else config.val_images
         return data.ShapesSource(length=length, size=config.image_size, split=split)
     classes = CLASSES.get(config.name) if config.classes is None else data.load_classes(config.classes)
-    return data.open_split(images_root(config), split, classes)
+    return data.open_split(images_root(config), split, classes, mask_suffix=config.mask_suffix, white=config.white)
+
+
+def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, progress: bool) -> None:
+    """Reads all files of a folder once, and refuses labels that nothing can be learnt from."""
+    for source, what in ((train, f"split {train_split(config)}"), (val, "split val")):
+        # Drawn images need no check, and prepared ones have been checked: their labels are counted.
+        if isinstance(source, data.PreparedSource):
+            counts = source.counts
+        elif isinstance(source, data.FolderSource) and config.check:
+            counts = datasets.check_source(source, progress=progress)
+        else:
+            continue
+        # A part of a published data set may lack classes, and its labels are known to be right.
+        every = source is train and config.name == "folder" and not config.allow_empty_classes
+        datasets.check_labels(counts, source.classes, what, every_class=every)
 
 
 def train_split(config: ImagesConfig) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import data, datasets, training
+from smoothjax import data, training
 
 from ..config import fill_devices
 from ..identity import describe_weights
@@ -24,7 +24,15 @@ from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
 from .scores import Counts, count, majority_scores, scores
-from .sources import batches_of, describe_images, example_indices, note_on_split, open_source, train_split
+from .sources import (
+    batches_of,
+    check_images,
+    describe_images,
+    example_indices,
+    note_on_split,
+    open_source,
+    train_split,
+)
 
 C = TypeVar("C", bound=DenseConfig)
 
@@ -95,11 +103,7 @@ class DenseStudy(Study[C]):
         if note := note_on_split(config.data):
             training.say(f"note: {note}")
         source, validation = (open_source(config.data, split) for split in (train_split(config.data), "val"))
-        if config.data.check:
-            for split in (source, validation):
-                # Drawn images need no check, and prepared ones have been checked.
-                if isinstance(split, data.FolderSource):
-                    datasets.check_source(split, progress=progress)
+        check_images(config.data, source, validation, progress=progress)
         iterator = data.train_iterator(
             self.view(config, source),
             augmentation=self.augmentation(config),
