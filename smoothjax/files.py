@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_json", "parse_yaml", "read_json", "read_text", "read_yaml"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_json", "parse_yaml", "printable", "read_json", "read_text", "read_yaml"]
 
 MAX_BYTES = 64 * 2**20
 """Most bytes of a JSON or text file, unless a reader is given another limit."""
@@ -177,6 +177,22 @@ def parse_yaml(content: str | bytes, name: str) -> object:
         raise ValueError(reason if reason.startswith(name) else f"{name}: {reason}") from error
     finally:
         loader.dispose()
+
+
+def printable(text: str) -> str:
+    """Text that every stream and file in UTF-8 takes; names of files may hold bytes that are no text.
+
+    Args:
+      text: any text.
+
+    Returns:
+      The same, with what is no character written as its code.
+
+    Example:
+      >>> printable("caf\\udce9.png")
+      'caf\\\\udce9.png'
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _decoded(content: str | bytes, name: str, max_bytes: int) -> str:

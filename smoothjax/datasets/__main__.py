@@ -27,6 +27,7 @@ from ..data import (
     load_classes,
     prepared_splits,
 )
+from ..files import printable
 from ._prepare import prepare
 from .builders import BUILDERS, layout
 
@@ -78,8 +79,8 @@ def main(arguments: Sequence[str]) -> int:
         print("\nstopped; nothing is left behind, the same command starts again", file=sys.stderr)
         return 130
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        # What a user can mend is told in a sentence; the rest keeps its traceback.
-        print(f"error: {error}", file=sys.stderr)
+        # What a user can mend is one sentence; the rest keeps its traceback.
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import difflib
+import errno
 import os
 import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from tqdm import tqdm
 
 from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata, open_builder
+from ..files import printable
 from ._check import label_problem
 from ._encode import Encoded, encode
 from ._incomplete import whole_folder
@@ -85,7 +87,7 @@ def prepare(
     builder = _builder(data_set, options)
     out = _resolved(Path(DATA_DIR, builder.name) if out is None else out)
     problems_file = out.with_name(f"{out.name}.problems.txt")
-    with whole_folder(out, overwrite=overwrite) as place:
+    with _space_on_disk(out), whole_folder(out, overwrite=overwrite) as place:
         if source is None:
             source = _download(builder, out.with_name(f"{out.name}.downloads"), progress)
         root = Path(source).expanduser()
@@ -118,6 +120,26 @@ def _builder(data_set: str | Builder, options: dict[str, Any]) -> Builder:
         hint = f"did you mean {close[0]!r}?" if close else choices
         raise ValueError(f"unknown option {unknown[0]!r} of {data_set}: {hint}")
     return BUILDERS[data_set](**options)
+
+
+@contextmanager
+def _space_on_disk(out: Path) -> Iterator[None]:
+    """Turns what a full disk raises, at whatever level, into one error that names the place."""
+    try:
+        yield
+    except Exception as error:
+        chain: BaseException | None = error
+        while chain is not None:
+            # The writer of records raises errors of its own.
+            if getattr(chain, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(chain):
+                raise OSError(
+                    errno.ENOSPC,
+                    "the disk is full, nothing is left behind; free space there or name another folder (--out), and "
+                    "start the same command again",
+                    str(out),
+                ) from error
+            chain = chain.__cause__ or chain.__context__
+        raise
 
 
 def _resolved(out: str | Path) -> Path:
@@ -161,7 +183,7 @@ def _report(builder: Builder, root: Path, problems: list[str], file: Path) -> st
     lines = [f"{builder.name} cannot be prepared from {root}, {len(problems)} problem{'' if one else 's'}:"]
     lines += problems[:_REPORTED]
     if len(problems) > _REPORTED:
-        file.write_text("\n".join(problems) + "\n")
+        file.write_text(printable("\n".join(problems)) + "\n", encoding="utf-8")
         lines.append(f"and {len(problems) - _REPORTED} more; {file} lists all")
     return "\n".join(lines)
 
@@ -190,7 +212,7 @@ def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[s
                 elif not problems:
                     # With a problem, the others are only looked for.
                     writer.add(split, result)
-                    names.append(result.name)
+                    names.append(printable(result.name))
                     sizes.append(result.size)
                     counts += result.counts
             splits[split] = SplitMetadata(tuple(names), tuple(sizes), counts)

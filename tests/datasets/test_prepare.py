@@ -174,6 +174,22 @@ def test_a_builder_that_fails_is_told_with_the_name(tmp_path):
         datasets.prepare(Broken((("a", png(_PIXELS)),)), tmp_path, tmp_path / "out")
 
 
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    """The writer fails again when it is closed, which would hide the reason."""
+
+    def full(*_):
+        raise RuntimeError("write failed: No space left on device; writing out.array_record")
+
+    def close(_):
+        raise ValueError("the split is not complete")
+
+    monkeypatch.setattr("smoothjax.datasets._records.RecordWriter.add", full)
+    monkeypatch.setattr("smoothjax.datasets._records.RecordWriter.close", close)
+    with pytest.raises(OSError, match=rf"the disk is full, nothing is left behind; .*: '{tmp_path}/out'"):
+        _prepare(tmp_path, png(_PIXELS))
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_to_prepare(tmp_path):
     with pytest.raises(data.InvalidDataError, match="split train is empty"):
         datasets.prepare(_Given(()), tmp_path, tmp_path / "out")

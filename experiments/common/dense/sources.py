@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image, ImageOps
 
 from smoothjax import data, datasets
 
@@ -123,7 +122,7 @@ def example_indices(length: int) -> list[int]:
 class Images:
     """Images without labels, as a source for the pipeline of evaluation."""
 
-    def __init__(self, paths: Sequence[Path], classes: data.Classes):
+    def __init__(self, paths: Sequence[Path], classes: data.Classes, white: int | None = None):
         if folders := [str(path) for path in paths if path.is_dir()]:
             raise IsADirectoryError(
                 f"{', '.join(folders)}: a folder; name the images in it, such as {folders[0]}/*.jpg"
@@ -137,7 +136,7 @@ class Images:
             raise ValueError(f"several images are called {', '.join(repeated)}: predict them into different folders")
         self._paths, self.classes = list(paths), classes
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        self._sizes = [_upright_size(path) for path in paths]
+        self._sizes, self._white = [data.read_size(path, large=True) for path in paths], white
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -147,7 +146,7 @@ class Images:
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
         """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
-        view = data.read_view(self._paths[index], at_least)
+        view = data.read_view(self._paths[index], at_least, white=self._white, large=True)
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def name(self, index: int, /) -> str:
@@ -157,12 +156,3 @@ class Images:
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width of the upright image."""
         return self._sizes[index]
-
-
-def _upright_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            turned = ImageOps.exif_transpose(image)
-            return turned.height, turned.width
-    except Exception as error:  # Pillow's decoders raise errors of many kinds for a damaged file
-        raise ValueError(f"{path} cannot be read as an image ({error}): replace or leave it out") from error

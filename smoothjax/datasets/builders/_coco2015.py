@@ -1,16 +1,14 @@
 """MS-COCO as semantic segmentation: eighty kinds of things and the background."""
 
-import json
-from array import array
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from ...data import COCO, IGNORE_LABEL
+from ...data import COCO
+from ._coco_annotations import Picture, Thing, read_instances
 from ._file import File, join
 from ._plan import Builder, Example, Expected, Mask, Plan, wrong_folder
 from ._tree import SourceTree
@@ -76,7 +74,8 @@ class Coco2015(Builder):
         problems: list[str] = []
         absent = [split for split in ("train", "val") if split not in found]
         warnings = [f"no annotations and images of {split}{year}: without this split" for split in absent]
-        splits = {split: _examples(tree, *places, problems) for split, places in found.items()}
+        coder = _coder()
+        splits = {split: _examples(tree, *places, problems, warnings, coder) for split, places in found.items()}
         return Plan(COCO, splits, problems, warnings, _PUBLISHED[2017 if year == 2017 else 2014])
 
     def _found(self, tree: SourceTree, year: int) -> dict[str, tuple[File, str]]:
@@ -92,52 +91,21 @@ class Coco2015(Builder):
         return found
 
 
-def _examples(tree: SourceTree, annotations: File, folder: str, problems: list[str]) -> list[Example]:
-    content = _read_json(annotations)
-    classes = {}
-    for category in content["categories"]:
-        if category["name"] in COCO.names[1:]:
-            classes[category["id"]] = COCO.names.index(category["name"])
-        else:
-            problems.append(f"{annotations.path}: category {category['name']!r} is none of the 80 of MS-COCO")
-    objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        objects[annotation["image_id"]].append(annotation)
-    known = {image["id"] for image in content["images"]}
-    problems += [
-        f"{annotations.path}: {len(objects[image])} annotations of an image {image} that it does not list"
-        for image in objects.keys() - known
-    ]
-    images, coder = tree.files(folder), _coder()
+def _examples(
+    tree: SourceTree, annotations: File, folder: str, problems: list[str], warnings: list[str], coder: ModuleType
+) -> list[Example]:
+    instances = read_instances(annotations)
+    problems += instances.problems
+    warnings += instances.left_out
+    images = tree.files(folder)
     examples = []
-    for image in sorted(content["images"], key=lambda image: image["file_name"]):
-        name = image["file_name"].rpartition("/")[2]
-        if name in images:
-            where = f"{annotations.path}: image {name}"
-            label = _label(objects[image["id"]], (image["height"], image["width"]), classes, where, coder)
-            examples.append(Example(name.rpartition(".")[0], images[name], label))
+    for picture in instances.pictures:
+        if picture.name in images:
+            label = _label(instances.things.get(picture.number, ()), picture, annotations.path, coder)
+            examples.append(Example(picture.name.rpartition(".")[0], images[picture.name], label))
         else:
-            problems.append(f"{tree.root / folder / name}: missing, named by {annotations.path}")
+            problems.append(f"{tree.root / folder / picture.name}: missing, named by {annotations.path}")
     return examples
-
-
-def _read_json(file: File) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read(), object_hook=_compact)
-        for key in ("images", "annotations", "categories"):
-            content[key][:0]  # a list
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file.path}: not the instance annotations of MS-COCO ({type(error).__name__}: {error}); download it again"
-        ) from error
-    return content
-
-
-def _compact(entry: dict[str, Any]) -> dict[str, Any]:
-    """Outlines as arrays, when they are parsed: a quarter of the memory of lists of numbers, which are gigabytes."""
-    if isinstance(entry.get("segmentation"), list):
-        entry["segmentation"] = [array("d", polygon) for polygon in entry["segmentation"]]
-    return entry
 
 
 def _coder() -> ModuleType:
@@ -152,45 +120,21 @@ def _coder() -> ModuleType:
     return mask
 
 
-def _label(
-    objects: Sequence[Mapping[str, Any]],
-    size: tuple[int, int],
-    classes: Mapping[int, int],
-    where: str,
-    coder: ModuleType,
-) -> Mask:
+def _label(things: Sequence[Thing], picture: Picture, path: str, coder: ModuleType) -> Mask:
+    height, width = picture.size
+
     def read() -> np.ndarray:
         layers = []
-        for annotation in objects:
-            try:
-                coded = _run_lengths(annotation["segmentation"], size, coder)
-                label = IGNORE_LABEL if annotation.get("iscrowd") else classes[annotation["category_id"]]
-            # pycocotools raises errors of many types for what it does not understand.
-            except Exception as error:
-                raise ValueError(
-                    f"{where}: annotation {annotation.get('id')} cannot be drawn ({type(error).__name__}: {error})"
-                ) from error
-            if coded is not None:
-                layers.append((float(coder.area(coded)), label, coded))
-        canvas = np.zeros(size, np.uint8)
+        for thing in things:
+            if thing.polygons:
+                coded = coder.merge(coder.frPyObjects(list(thing.polygons), height, width))
+            else:
+                coded = coder.frPyObjects({"size": [height, width], "counts": list(thing.runs)}, height, width)
+            layers.append((float(coder.area(coded)), thing.label, coded))
+        canvas = np.zeros(picture.size, np.uint8)
         # Of two equally large things, the later one of the file lies on top: sorting keeps their order.
         for _, label, coded in sorted(layers, key=lambda layer: -layer[0]):
             canvas[coder.decode(coded).astype(bool)] = label
         return canvas
 
-    return Mask(where, read)
-
-
-def _run_lengths(segmentation: Any, size: tuple[int, int], coder: ModuleType) -> Any:
-    """The mask of an object as pycocotools codes it, None if it has no area."""
-    if isinstance(segmentation, list):
-        if any(len(polygon) % 2 for polygon in segmentation):
-            raise ValueError("a polygon has an odd number of coordinates")
-        # pycocotools takes four numbers for a box; less than three corners have no area.
-        polygons = [np.asarray(polygon) for polygon in segmentation if len(polygon) >= 6]
-        return coder.merge(coder.frPyObjects(polygons, *size)) if polygons else None
-    if tuple(segmentation["size"]) != size:
-        raise ValueError(f"its mask is {tuple(segmentation['size'])} pixels high and wide, its image {size}")
-    if isinstance(segmentation["counts"], list):
-        return coder.frPyObjects(segmentation, *size)
-    return {"size": list(size), "counts": segmentation["counts"]}
+    return Mask(f"{path}: image {picture.name}", read)

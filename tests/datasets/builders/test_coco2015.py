@@ -1,6 +1,7 @@
 """MS-COCO: polygons and run lengths, who lies on top, crowds, both layouts."""
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -167,9 +168,9 @@ def test_what_is_wrong(tmp_path):
         datasets.prepare("coco2015", unpack(tmp_path / "in", _files(2017, content, images)), tmp_path / "out")
     report = str(caught.value)
     for part in (
-        "image odd.jpg: annotation 0 cannot be drawn (ValueError: a polygon has an odd number of coordinates)",
-        "image kind.jpg: annotation 1 cannot be drawn (KeyError: 5)",
-        "image mask.jpg: annotation 2 cannot be drawn (ValueError: its mask is (5, 5) pixels",
+        "image odd.jpg: annotation 0 cannot be drawn (a polygon has an odd number of coordinates)",
+        "image kind.jpg: annotation 1 cannot be drawn (its category_id is 5, which the file does not define)",
+        "image mask.jpg: annotation 2 cannot be drawn (its mask is 5 x 5 pixels",
         "image size.jpg: the mask is 16 x 12 pixels high and wide, its image, upright, 12 x 16",
         "absent.jpg: missing, named by",
         "1 annotations of an image 7 that it does not list",
@@ -177,7 +178,106 @@ def test_what_is_wrong(tmp_path):
         assert part in report, part
 
 
-@pytest.mark.parametrize("content", [b"no json", b"{}", b'{"images": 1, "annotations": [], "categories": []}'])
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[float("nan"), 1, 5, 5, 6, 6]], "a polygon has a coordinate that is not finite"),
+        ([[float("inf"), 1, 5, 5, 6, 6]], "a polygon has a coordinate that is not finite"),
+        ([[1e9, 1, 5, 5, 6, 6]], "a polygon has coordinates from 1 to 1e.09, far outside the image"),
+        ([1, 1, 5, 5, 6, 6], "its polygons must be lists of numbers, are numbers"),
+        ([[[1, 1], [5, 5], [6, 6]]], "a polygon must be a list of numbers x, y"),
+        (["1 1 5 5 6 6"], "a polygon must be a list of numbers x, y"),
+        ([None], "a polygon must be a list of numbers x, y"),
+        ([[10**400, 1, 5, 5, 6, 6]], "a polygon must be a list of numbers x, y"),
+        (None, "its segmentation must be a list of polygons or run lengths, is NoneType"),
+        ("text", "its segmentation must be a list of polygons or run lengths, is str"),
+        ({"size": [12, 16], "counts": [10, 20]}, "its runs are 30 pixels long together, its image has 192"),
+        ({"size": [12, 16], "counts": [200, -8]}, "a run has the length -8"),
+        ({"size": [12, 16], "counts": [1.5]}, "its run lengths must be a list of whole numbers or a text"),
+        ({"size": [12, 16], "counts": None}, "its run lengths must be a list of whole numbers or a text"),
+        ({"size": [12, 16], "counts": ""}, "its runs are 0 pixels long together, its image has 192"),
+        ({"size": [12, 16], "counts": "é"}, "its run lengths hold 'é', which stands for no number"),
+        ({"size": [12, 16], "counts": "o" * 9}, "its run lengths hold 'o', which stands for no number"),
+        ({"size": [12, 16], "counts": "P"}, "its run lengths end in the middle of a number"),
+        ({"size": 12, "counts": [192]}, "the size of its mask must be height and width, is 12"),
+        ({"counts": [192]}, "the size of its mask must be height and width, is None"),
+    ],
+)
+def test_every_bad_outline_is_refused_by_its_annotation(tmp_path, segmentation, reason):
+    """pycocotools checks nothing: it crashes, takes all memory, or draws what memory held before."""
+    content = _Instances().image("good.jpg", (1, _box(0, 0, 2, 2)[0], 0)).image("1.jpg", (1, segmentation, 0))
+    images = {name: jpeg(pixels(0)) for name in ("good", "1")}
+    with pytest.raises(data.InvalidDataError) as caught:
+        datasets.prepare("coco2015", unpack(tmp_path / "in", _files(2017, content, images)), tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert re.search(rf"image 1\.jpg: annotation 1 cannot be drawn \({reason}", problem)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("images", {"id": "a"}, r"images\[0\]: id must be a whole number, is 'a'"),
+        ("images", {"id": None}, r"images\[0\]: id must be a whole number, is None"),
+        ("images", {"file_name": 3}, r"images\[0\]: file_name must be text, is 3"),
+        ("images", {"height": "12"}, r"images\[0\]: height and width of 1\.jpg must be whole numbers"),
+        ("images", {"width": 10**9}, r"images\[0\]: height and width of 1\.jpg must be whole numbers"),
+        ("annotations", {"image_id": None}, r"annotations\[0\]: image_id must be a whole number, is None"),
+        ("annotations", {"category_id": "person"}, "its category_id must be a whole number, is 'person'"),
+        ("annotations", {"iscrowd": 2}, "its iscrowd must be 0 or 1, is 2"),
+        ("categories", {"id": None}, r"categories\[0\] must have a whole number id and a text name"),
+        ("categories", {"name": 1}, r"categories\[0\] must have a whole number id and a text name"),
+    ],
+)
+def test_missing_and_mistyped_entries_are_named(tmp_path, kind, change, message):
+    content = json.loads(_Instances().image("1.jpg", (1, _box(0, 0, 2, 2)[0], 0)).json())
+    content[kind][0].update(change)
+    files = _files(2017, _Instances(), {"1": jpeg(pixels(0))})
+    files["annotations/instances_train2017.json"] = json.dumps(content).encode()
+    with pytest.raises(data.InvalidDataError, match=message):
+        datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
+
+
+def test_an_image_that_is_listed_twice(tmp_path):
+    content = _Instances().image("1.jpg").image("1.jpg")
+    with pytest.raises(data.InvalidDataError, match=r"images\[1\]: image 1\.jpg with id 41 is listed twice"):
+        datasets.prepare(
+            "coco2015", unpack(tmp_path / "in", _files(2017, content, {"1": jpeg(pixels(0))})), tmp_path / "out"
+        )
+
+
+def test_annotations_without_an_area_are_counted(tmp_path, capsys):
+    """Empty outlines and boxes would become background without a word."""
+    things = [
+        (1, _box(0, 0, 2, 2)[0], 0),
+        (1, [], 0),
+        (1, [[1, 1, 5, 5]], 0),
+        (1, _run_lengths(np.zeros(_SIZE, bool)), 1),
+    ]
+    np.testing.assert_array_equal(_prepared(tmp_path, *things), _box(0, 0, 2, 2)[1].astype(int))
+    assert "3 of 4 annotations are left out, they are empty or have fewer than three corners: 1, 2, 3" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"),
+    [
+        ("coco_polygon_nan", "a polygon has a coordinate that is not finite"),
+        ("coco_rle_string_empty", "its runs are 0 pixels long together"),
+    ],
+)
+def test_hostile_annotations(shared_data, tmp_path, case, reason):
+    with pytest.raises(data.InvalidDataError, match=rf"annotation 101 cannot be drawn \({reason}"):
+        datasets.prepare("coco2015", shared_data(f"cases/{case}"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"no json", b"{}", b'{"images": 1, "annotations": [], "categories": []}', b"[]", b"3"),
+        b'{"images": ' + b"[" * 100_000,
+    ],
+)
 def test_damaged_annotations(tmp_path, content):
     files = {**_files(2017, _Instances(), {"1": b""}), "annotations/instances_train2017.json": content}
     with pytest.raises(ValueError, match=r"instances_train2017\.json: not the instance annotations of MS-COCO"):
