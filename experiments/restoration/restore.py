@@ -112,7 +112,7 @@ def check_images(paths: Sequence[Path]) -> None:
     problems = []
     for path in paths:
         try:
-            data.read_image(path)
+            data.read_image(path, large=True)
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
     names = [path.stem for path in paths]
@@ -130,7 +130,7 @@ def predict(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for path in paths:
-        image = data.read_image(path)
+        image = data.read_image(path, large=True)
         wanted = None if tile is None else _needed(image, tile)
         if wanted is not None:
             (tops, height), (lefts, width) = wanted

@@ -93,7 +93,7 @@ def reconstruct(
     if paths:
         faces = load_config(folder, Config).data.name == "celeba"
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        images = [{"image": data.read_image(path)} for path in paths]
+        images = [{"image": data.read_image(path, large=True)} for path in paths]
         source, count = Pictures(images, partial(fit, faces=faces)), len(paths)
     else:
         source = open_source(_images(folder, data_root), split)
