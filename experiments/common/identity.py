@@ -10,24 +10,30 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .run_folder import DATA_FILE, read_object
+
+if TYPE_CHECKING:
+    from smoothjax.data import Named
 
 # Of larger splits the sizes of so many files are asked for, spread evenly: each is a call to the file system.
 _SIZES = 16384
 _PART_OF_TENSORFLOW = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 
 
-def describe_split(source: Any) -> dict[str, Any]:
+def describe_split(source: "Named") -> dict[str, Any]:
     """A split: the number of its images, and digests of their names and of their sizes."""
+    # Here, since the package reads images, and a command line that asks for help does not wait for that.
+    from smoothjax.data import CountedSource, FileSource
+
     count = len(source)
     described: dict[str, Any] = {"images": count, "names_sha256": _digest(source.name(i) for i in range(count))}
-    if hasattr(source, "file_sizes"):
+    if isinstance(source, FileSource):
         asked = min(count, _SIZES)
         sizes = (list(source.file_sizes(i * count // asked)) for i in range(asked))
         described["files_sha256"] = _digest(sizes)
-    elif hasattr(source, "counts"):
+    elif isinstance(source, CountedSource):
         # Prepared: height and width of each image, and the pixels of each class, which have been counted.
         sizes = (list(source.size(i)) for i in range(count))
         described["records_sha256"] = _digest([*sizes, source.counts.pixels.tolist()])
@@ -93,7 +99,7 @@ def recorded(folder: Path) -> dict[str, Any]:
 
 
 def is_foreign(
-    folder: Path, split: str, open_split: Callable[[str], Any], described: Mapping[str, Any] | None = None
+    folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, Any] | None = None
 ) -> bool:
     """Whether a data set is another one than that of a run: its split val tells, and the scored one if it is known.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import jax
 import numpy as np
@@ -90,7 +90,7 @@ class Sequences(Study[Config]):
         task = open_task(config.data)
         validation = task.split("val")
         iterator = data.train_iterator(
-            cast(Any, range(_POSITIONS)),
+            range(_POSITIONS),
             augmentation=_Draw(task),
             batch_size=config.batch_size,
             seed=config.seed,
@@ -176,7 +176,7 @@ class _Draw:
 
     task: Task
 
-    def __call__(self, record: Any, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
+    def __call__(self, record: int, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
         del record
         return self.task.draw(rng)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -23,6 +23,10 @@ _FACES = ("face",)
 _ALIGNED = (0.80, 0.83)
 
 
+class Drawable(data.Examples[data.Record], data.Named, Protocol):
+    """Records with an image, and their names."""
+
+
 class Pictures:
     """Images alone, as a source for the pipelines: their labels, if any, are replaced by zeros.
 
@@ -34,7 +38,7 @@ class Pictures:
       source: what was given.
     """
 
-    def __init__(self, source: Any, fit: Callable[[np.ndarray], np.ndarray] | None = None):
+    def __init__(self, source: Drawable, fit: Callable[[np.ndarray], np.ndarray] | None = None):
         self.source, self._fit = source, fit
         self.classes = data.Classes(("any",), ((0, 0, 0),))
 

@@ -8,7 +8,7 @@ through one once. Everything here is NumPy; label 255 marks pixels that do not c
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # isort: split
 # Sources: examples by index, drawn or read from a folder.
@@ -16,8 +16,13 @@ from ._folder import FolderSource as FolderSource
 from ._folder import find_classes as find_classes
 from ._resized import ResizedSource as ResizedSource
 from ._shapes import ShapesSource as ShapesSource
+from ._source import CountedSource as CountedSource
+from ._source import Examples as Examples
+from ._source import FileSource as FileSource
 from ._source import InvalidDataError as InvalidDataError
+from ._source import Named as Named
 from ._source import Record as Record
+from ._source import ScaledSource as ScaledSource
 from ._source import Source as Source
 from ._source import label_problems as label_problems
 
@@ -91,12 +96,18 @@ from ._transforms import resize as resize
 if TYPE_CHECKING:
     from ._evaluation import evaluation_batches as evaluation_batches
     from ._pipeline import Augmentation as Augmentation
+    from ._pipeline import ReadingAugmentation as ReadingAugmentation
     from ._pipeline import train_iterator as train_iterator
 else:
     # These need Grain, which imports JAX; a command line that asks for help does not wait for it.
-    _LAZY = {"Augmentation": "_pipeline", "evaluation_batches": "_evaluation", "train_iterator": "_pipeline"}
+    _LAZY = {
+        "Augmentation": "_pipeline",
+        "ReadingAugmentation": "_pipeline",
+        "evaluation_batches": "_evaluation",
+        "train_iterator": "_pipeline",
+    }
 
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

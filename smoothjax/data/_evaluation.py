@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
-from typing import Any
 
 import grain
 import numpy as np
@@ -97,7 +96,7 @@ def evaluation_batches(
         (process_index + 1) * batch_size // process_count,
     )
     plan = [_Batch(batch.indices[rows], batch.shape) for batch in _plan(source, batch_size, limit)]
-    dataset: Any = grain.MapDataset.source(plan).map(partial(_load, source=source, mean=mean, std=std))
+    dataset = grain.MapDataset.source(plan).map(partial(_load, source=source, mean=mean, std=std))
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Protocol, TypeVar, runtime_checkable
 
 import grain
 import numpy as np
 
-from ._source import Record, Source, read_at_least
+from ._source import Examples, Record, ScaledSource
 from ._transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -86,11 +86,11 @@ class Augmentation:
         low, high = self.scale_range
         return self._finish(random_scale(record, rng, low=low, high=high), rng)
 
-    def read(self, source: Source, index: int, rng: np.random.Generator) -> Record:
+    def read(self, source: Examples[Record], index: int, rng: np.random.Generator, /) -> Record:
         """`self(source[index], rng)`, but an image that shrinks is decoded no larger than it needs to be.
 
         Args:
-          source: a split; the method `read` that it may have is used, see `Source`.
+          source: a split; a `ScaledSource` reads images at less than their size.
           index: place of the example in it.
           rng: generator of every choice.
 
@@ -106,12 +106,12 @@ class Augmentation:
           True
         """
         factor = rng.uniform(*self.scale_range)
-        if factor > _HALF or not hasattr(source, "read"):
+        if factor <= _HALF and isinstance(source, ScaledSource):
+            size = scaled_size(source.size(index), factor)
+            record = source.read(index, size)
+        else:
             record = source[index]
             size = scaled_size(record["label"].shape, factor)
-        else:
-            size = scaled_size(source.size(index), factor)
-            record = read_at_least(source, index, size)
         return self._finish(resize(record, size), rng)
 
     def _finish(self, record: Record, rng: np.random.Generator) -> Record:
@@ -123,10 +123,27 @@ class Augmentation:
         return pad_to(normalize(record, mean=self.mean, std=self.std), self.crop_size)
 
 
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+
+
+@runtime_checkable
+class ReadingAugmentation(Protocol[E_contra]):
+    """A function that makes an example ready, and can also read it, such as an `Augmentation`."""
+
+    def __call__(self, example: E_contra, rng: np.random.Generator, /) -> Record:
+        """The example, varied and ready for a network."""
+        ...
+
+    def read(self, source: Examples[E_contra], index: int, rng: np.random.Generator, /) -> Record:
+        """The same from a source and an index; it may read less than the whole example."""
+        ...
+
+
 def train_iterator(
-    source: Source,
+    source: Examples[E],
     *,
-    augmentation: Callable[[Record, np.random.Generator], Record],
+    augmentation: Callable[[E, np.random.Generator], Record],
     batch_size: int,
     seed: int,
     process_index: int = 0,
@@ -135,7 +152,7 @@ def train_iterator(
 ) -> grain.DatasetIterator[dict[str, np.ndarray]]:
     """Endless shuffled and augmented batches of this process.
 
-    Every epoch has its own order and its own augmentation, both functions of the seed alone. Process i of n takes
+    Every epoch has its own order and its own augmentation, both functions of the seed only. Process i of n takes
     examples `i, i + n, ...` of each batch of the whole job, so that the job sees the same examples at every step for
     every number of processes. An epoch that the batch does not divide continues into the next one.
 
@@ -143,10 +160,10 @@ def train_iterator(
     resumes exactly, in mid-epoch too, since every choice depends on the seed and the position in the stream.
 
     Args:
-      source: the training split.
+      source: the training split; only its length and its items are used, unless `augmentation` reads more of it.
       augmentation: how examples are varied and made ready: an `Augmentation`, or any other function of an example and
-        a generator, from which all its chance must come. It is called from several threads. A method `read(source,
-        index, rng)` of it, such as that of `Augmentation`, is called in its place.
+        a generator, from which all its chance must come. It is called from several threads. The method `read` of a
+        `ReadingAugmentation` is called in its place.
       batch_size: examples in a batch of the whole job, B.
       seed: 0 .. 2^32 - 1.
       process_index: number of this process, i.
@@ -176,8 +193,8 @@ def train_iterator(
     if threads < 0:
         raise ValueError(f"threads must not be negative, got {threads}; 0 reads without threads")
     # Chance comes before the slice, so that it does not depend on the number of processes.
-    dataset: Any = (
-        grain.MapDataset.source(cast(Any, range(len(source))))
+    dataset = (
+        grain.MapDataset.range(len(source))
         .seed(seed)
         .shuffle()
         .repeat()
@@ -194,11 +211,12 @@ def _example(
     index: int,
     rng: np.random.Generator,
     *,
-    source: Source,
-    augmentation: Callable[[Record, np.random.Generator], Record],
+    source: Examples[E],
+    augmentation: Callable[[E, np.random.Generator], Record],
 ) -> Record:
-    read = getattr(augmentation, "read", None)
-    return augmentation(source[index], rng) if read is None else read(source, index, rng)
+    if isinstance(augmentation, ReadingAugmentation):
+        return augmentation.read(source, index, rng)
+    return augmentation(source[index], rng)
 
 
 def check_shares(batch_size: int, process_index: int, process_count: int) -> None:

@@ -1,25 +1,51 @@
-"""What a data set is to the rest of the project."""
+"""What a data set is to the rest of the project: protocols, from what training needs to what only some sources have."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from ._classes import IGNORE_LABEL, Classes
+from ._metadata import LabelCounts
 
 Record = Mapping[str, np.ndarray]
 """One example: `"image"` uint8 `[H, W, 3]` in RGB and `"label"` uint8 `[H, W]`."""
 
+E_co = TypeVar("E_co", covariant=True)
 
-class Source(Protocol):
-    """A split of a data set: examples by their index, in a fixed order.
 
-    Anything with these members works, a user's own class included. Reading must be safe from several threads.
+class Examples(Protocol[E_co]):
+    """Examples by their index, in a fixed order: all that `train_iterator` asks for.
 
-    A source may also have the method `read(index, at_least)`, which the pipelines then call where they make an image
-    smaller: it gives the example with a label at full size, and an image that may be any smaller one of the same view,
-    but not below the height and width `at_least`, for which a JPEG need not be decoded whole. An entry `"box"` tells
-    where the view lies in the image if it does not fill it, see `read_view` and `FolderSource.read`.
+    Anything with these two members works, a list too. Reading must be safe from several threads.
+    """
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> E_co:
+        """One example."""
+        ...
+
+
+class Named(Protocol):
+    """Examples that a person can name."""
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        ...
+
+    def name(self, index: int, /) -> str:
+        """A name that says which example this is."""
+        ...
+
+
+class Source(Named, Protocol):
+    """A split of a data set with labels: images and label maps, their names, sizes and classes.
+
+    Anything with these members works, a user's own class included. Reading must be safe from several threads. A source
+    that can decode an image at less than its size is a `ScaledSource`, too.
     """
 
     @property
@@ -27,20 +53,47 @@ class Source(Protocol):
         """Names and colours of the labels."""
         ...
 
-    def __len__(self) -> int:
-        """The number of examples."""
-        ...
-
     def __getitem__(self, index: int, /) -> Record:
         """The example: `"image"` uint8 `[H, W, 3]` and `"label"` uint8 `[H, W]`, 255 for ignored pixels."""
         ...
 
-    def name(self, index: int, /) -> str:
-        """A name that tells a person which example this is."""
-        ...
-
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width in pixels, without decoding the example."""
+        ...
+
+
+@runtime_checkable
+class ScaledSource(Source, Protocol):
+    """A source that reads images at less than their size, for which a JPEG need not be decoded whole.
+
+    The pipelines use it where they make an image smaller.
+    """
+
+    def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> Record:
+        """The example with a label at full size, and an image that may be any smaller one of the same view.
+
+        It is not smaller than the height and width `at_least`. An entry `"box"` says where the view lies in the image
+        if it does not fill it, see `read_view`.
+        """
+        ...
+
+
+@runtime_checkable
+class FileSource(Named, Protocol):
+    """A source of files, known by their sizes without reading them."""
+
+    def file_sizes(self, index: int, /) -> tuple[int, ...]:
+        """The sizes in bytes of the files of an example."""
+        ...
+
+
+@runtime_checkable
+class CountedSource(Source, Protocol):
+    """A source whose labels have been counted."""
+
+    @property
+    def counts(self) -> LabelCounts:
+        """How often each class occurs in the split."""
         ...
 
 
@@ -49,8 +102,7 @@ def read_at_least(source: Source, index: int, size: tuple[int, int]) -> Record:
 
     What `resize` makes of it is the same view at the same size either way, from slightly other pixels.
     """
-    read = getattr(source, "read", None)
-    return source[index] if read is None else read(index, size)
+    return source.read(index, size) if isinstance(source, ScaledSource) else source[index]
 
 
 class InvalidDataError(ValueError):
