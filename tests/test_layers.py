@@ -71,3 +71,43 @@ def test_the_files_beside_the_layers_import_none_of_them():
     """Command lines import `names`, which must not bring JAX; every layer imports `_checks`."""
     for name, allowed in (("names", set()), ("_checks", {"jax", "chex"})):
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
+
+
+STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence", "erf")
+#: Which packages of `experiments` a package may import. The command that lists runs lies above all of them.
+EXPERIMENTS = {
+    "common": set(),
+    **{study: {"common"} for study in STUDIES},
+    "erf": {"common", "segmentation"},  # looks at its runs
+    "timing": {"common", *STUDIES},
+    "tables": {"common", *STUDIES},
+}
+
+
+def _imported_experiments(path: Path) -> set[str]:
+    """Packages of `experiments` that a file of one imports, beside its own; a name as a string counts as well."""
+    root = PACKAGE.parent / "experiments"
+    parts, found = path.relative_to(root).parts, set[str]()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level > 0:
+            base = parts[:-1][: len(parts) - node.level]
+            found |= {base[0]} if base else {node.module.split(".")[0]} if node.module else {x.name for x in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("experiments."):
+            found.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            # Of a computed name nothing is known.
+            name = node.args[0].value if isinstance(node.args[0], ast.Constant) else "experiments"
+            found |= {ast.unparse(node)} if str(name).split(".")[0] == "experiments" else set()
+    return found - {parts[0]}
+
+
+@pytest.mark.parametrize("package", sorted(EXPERIMENTS))
+def test_studies_and_their_engine_know_nothing_of_tables(package):
+    """`segmentation` once imported its recipes from `tables`, which reached back through `importlib`."""
+    for path in sorted((PACKAGE.parent / "experiments" / package).rglob("*.py")):
+        unexpected = _imported_experiments(path) - EXPERIMENTS[package]
+        assert not unexpected, f"{path.name} of experiments/{package} imports {sorted(unexpected)}"
+
+
+def test_every_package_of_experiments_is_listed():
+    assert {path.parent.name for path in (PACKAGE.parent / "experiments").glob("*/__init__.py")} == set(EXPERIMENTS)

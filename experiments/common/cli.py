@@ -167,8 +167,8 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     else:
         options, default = generic[program.config, program.method], Compare(preset.config, program.methods)
     description = f"{kind.__doc__} Preset: {preset.note}."
-    if preset.recipe is not None and {"-h", "--help"} & set(arguments):
-        description += f"\n\n{preset.recipe()}"
+    if {"-h", "--help"} & set(arguments):
+        description = f"{description}\n\n{preset.describe(name)}"
     run(program, name, _parse(options, arguments[1:], f"{program.name} {command} {name}", default, description))
 
 

@@ -2,11 +2,14 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import tyro
+
+from .recipe import Recipe
+from .table import Score
 
 # On the command line it is --precision, wherever in the configuration a study keeps it.
 Precision = Annotated[Literal["float32", "bf16"], tyro.conf.arg(name="precision", prefix_name=False)]
@@ -25,6 +28,7 @@ Size = Annotated[
 ]
 
 C = TypeVar("C", bound="RunConfig")
+R = TypeVar("R", bound="RunConfig", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,15 @@ class RunConfig(ABC):
 
     Attributes:
       study: the name of the study, that of its package.
+      baseline: the method that others are compared with.
+      scores: the numbers of an evaluation that tables show; the first one is compared and chooses rates.
+      size: an entry of `result.json` about the size of what is compared, and its heading.
     """
 
     study: ClassVar[str]
+    baseline: ClassVar[str] = "none"
+    scores: ClassVar[tuple[Score, ...]] = ()
+    size: ClassVar[tuple[str, str]] = ("parameters", "parameters")
 
     steps: int = 20000
     """Length of the run in updates."""
@@ -68,6 +78,31 @@ class RunConfig(ABC):
     def with_method(self, method: Any) -> Self:
         """The same run with another method."""
 
+    @property
+    @abstractmethod
+    def initial_rate(self) -> float:
+        """The initial learning rate of this run."""
+
+    @property
+    def own_data(self) -> bool:
+        """Whether the data are the user's, so that their name does not say what they are."""
+        return False
+
+    @property
+    def default_split(self) -> str | None:
+        """The split that is trained on where none is named; None where that depends on what has been prepared."""
+        return "train"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that can be scored."""
+        return ("train", "val", "test")
+
+    @property
+    def set_by_method(self) -> frozenset[str]:
+        """Dotted names of further options that the method sets, so that the baseline has others."""
+        return frozenset()
+
     def validate(self) -> None:
         """Refuses what cannot be trained, as far as it shows before data are opened and devices are touched.
 
@@ -96,18 +131,25 @@ class RunConfig(ABC):
 
 
 @dataclass(frozen=True)
-class Preset(Generic[C]):
-    """A recipe.
+class Preset(Generic[R]):
+    """A configuration with its lab note.
 
     Attributes:
       config: the configuration.
       note: one line: what it is, and how long it takes.
-      recipe: of a paper, tells table rows, command, time and published scores; for the help of the preset alone.
+      lab_note: what the paper gives, what is ours, and why; for the help of the preset.
+      recipes: the rows of published tables that it fills.
     """
 
-    config: C
+    config: R
     note: str
-    recipe: Callable[[], str] | None = None
+    lab_note: str = ""
+    recipes: tuple[Recipe, ...] = ()
+
+    def describe(self, name: str) -> str:
+        """Lab note and recipes under the name of the preset, for its help."""
+        study = self.config.study
+        return "\n\n".join(filter(None, [self.lab_note, *(recipe.describe(study, name) for recipe in self.recipes)]))
 
 
 def require(holds: bool, message: str) -> None:
@@ -169,6 +211,23 @@ def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str
             f"{variant.method})",
         )
         variant.validate()
+
+
+def with_options(config: Any, options: Mapping[str, object]) -> Any:
+    """A configuration with other values of some options, by dotted name."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for name, value in options.items():
+        first, _, rest = name.partition(".")
+        values[first] = with_options(values[first], {rest: value}) if rest else value
+    return dataclasses.replace(config, **values)
+
+
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested options by dotted name."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

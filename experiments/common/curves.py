@@ -1,5 +1,6 @@
 """Training curves."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ _LINES = ("-", "--", ":")
 def draw_curves(
     logs: Mapping[str, Sequence[list[dict[str, Any]]]], panels: Sequence[Curve], path: Path, *, title: str
 ) -> None:
-    """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed."""
+    """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed.
+
+    What is not finite, null in the logs, is a gap.
+    """
     figure, row = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4), squeeze=False, layout="constrained")
     last = max((line["step"] for runs in logs.values() for log in runs for line in log), default=1)
     for axes, panel in zip(row[0], panels, strict=True):
@@ -31,7 +35,7 @@ def draw_curves(
                 lines = [line for line in log if line["split"] == panel.split and panel.key in line]
                 axes.plot(
                     [line["step"] for line in lines],
-                    [panel.factor * line[panel.key] for line in lines],
+                    [_value(panel, line) for line in lines],
                     color=_COLORS[color],
                     linestyle=_LINES[repeats % len(_LINES)],
                     label=label if index == 0 else None,
@@ -47,3 +51,8 @@ def draw_curves(
     figure.suptitle(title)
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _value(panel: Curve, line: Mapping[str, Any]) -> float:
+    value = line[panel.key]
+    return math.nan if value is None else panel.factor * value

@@ -1,38 +1,96 @@
 """The tables of the papers, read from `experiments/published.yaml`."""
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import yaml
 
 FILE = Path(__file__).parents[1] / "published.yaml"
-SMOOTHED, PIXEL = "smoothed_dilated_convolutions", "pixel_deconvolutional_networks"
+
+
+class SmoothedRow(TypedDict):
+    """A row of Tables 1 to 6 of Wang & Ji: IoU in percent."""
+
+    iou: list[float]
+    miou: float
+
+
+class SmoothedTable(TypedDict):
+    """One of Tables 1 to 6 of Wang & Ji."""
+
+    table: int
+    dataset: str
+    head: str
+    pretraining: str | None
+    rows: dict[str, SmoothedRow]
+
+
+class SmoothedPaper(TypedDict):
+    """Tables of Wang & Ji; `classes` by data set."""
+
+    source: str
+    classes: dict[str, list[str]]
+    tables: list[SmoothedTable]
+
+
+class UpsamplingRow(TypedDict):
+    """A row of Table 1 of Gao et al.: fractions."""
+
+    dataset: str
+    model: str
+    upsampling: str
+    pixel_accuracy: float
+    miou: float
+
+
+class PixelPaper(TypedDict):
+    """Tables of Gao et al.; `table2` has seconds by layer, and what they are seconds of."""
+
+    source: str
+    table1: list[UpsamplingRow]
+    table2: dict[str, str | dict[str, int]]
+
+
+class Published(TypedDict):
+    """The whole file."""
+
+    smoothed_dilated_convolutions: SmoothedPaper
+    pixel_deconvolutional_networks: PixelPaper
 
 
 @functools.cache
-def published() -> Mapping[str, Any]:
-    """The whole file: by paper, its tables as they are printed there."""
+def published() -> Published:
+    """The tables by paper, as they are printed there."""
     return yaml.safe_load(FILE.read_text())
 
 
-def smoothed_table(number: int) -> Mapping[str, Any]:
-    """Table 1 to 6 of Wang & Ji: `rows` by model, each with `iou` of `classes`, and `miou`; in percent."""
-    paper = published()[SMOOTHED]
+def smoothed_scores(number: int) -> dict[str, dict[str, float]]:
+    """Table 1 to 6 of Wang & Ji: by model, the IoU of each class and the mean, in percent."""
+    paper = published()["smoothed_dilated_convolutions"]
     table = next(table for table in paper["tables"] if table["table"] == number)
-    return {**table, "classes": paper["classes"][table["dataset"]]}
-
-
-def upsampling_rows(dataset: str, model: str) -> dict[str, dict[str, float]]:
-    """Rows of Table 1 of Gao et al. by up-sampling layer: `pixel_accuracy` and `miou`, as fractions."""
+    classes = paper["classes"][table["dataset"]]
     return {
-        row["upsampling"]: {key: row[key] for key in ("pixel_accuracy", "miou")}
-        for row in published()[PIXEL]["table1"]
+        model: {**dict(zip(classes, row["iou"], strict=True)), "mean IoU": row["miou"]}
+        for model, row in table["rows"].items()
+    }
+
+
+def upsampling_scores(dataset: str, model: str) -> dict[str, dict[str, float]]:
+    """Rows of Table 1 of Gao et al. by up-sampling layer: pixel accuracy and mean IoU, in percent."""
+    return {
+        row["upsampling"]: {"pixel accuracy": 100 * row["pixel_accuracy"], "mean IoU": 100 * row["miou"]}
+        for row in published()["pixel_deconvolutional_networks"]["table1"]
         if (row["dataset"], row["model"]) == (dataset, model)
     }
 
 
-def upsampling_times() -> dict[str, dict[str, float]]:
+def upsampling_times() -> dict[str, dict[str, int]]:
     """Table 2 of Gao et al.: seconds of 10 epochs of training (`train`) and 2109 predictions (`predict`) by layer."""
-    return {layer: times for layer, times in published()[PIXEL]["table2"].items() if layer != "what"}
+    table = published()["pixel_deconvolutional_networks"]["table2"]
+    return {layer: times for layer, times in table.items() if isinstance(times, dict)}
+
+
+def upsampling_times_caption() -> str:
+    """What Table 2 of Gao et al. measures."""
+    return str(published()["pixel_deconvolutional_networks"]["table2"]["what"])

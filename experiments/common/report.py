@@ -9,12 +9,7 @@ import numpy as np
 from .run_folder import environment, write
 from .study import Comparison, Page, Result
 from .table import align as align
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean, and the sample standard deviation where there are several values."""
-    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.{digits}f}{deviation}"
+from .table import spread as spread
 
 
 def median_seconds(runs: Sequence[Result]) -> str:

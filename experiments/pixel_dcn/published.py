@@ -1,6 +1,6 @@
 """The table of the paper, beside ours."""
 
-from ..common.published import upsampling_rows
+from ..common.published import upsampling_scores
 from ..common.table import align
 from .config import Config
 
@@ -12,8 +12,8 @@ def published_section(config: Config) -> str:
     """The rows of Table 1 with the data set and the network of a run, in Markdown, or that there are none."""
     dataset, model = _DATA.get(config.data.name, ""), _MODELS[config.model.network]
     rows = [
-        [layer, f"{100 * row['pixel_accuracy']:.1f}", f"{100 * row['miou']:.1f}"]
-        for layer, row in upsampling_rows(dataset, model).items()
+        [layer, *(f"{score:.1f}" for score in scores.values())]
+        for layer, scores in upsampling_scores(dataset, model).items()
     ]
     if not rows:
         return f"Table 1 of the paper (Gao et al., 2017) has no row for {model} on {config.data.name}."

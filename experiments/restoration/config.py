@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from smoothjax.names import RestorationTask
 
 from ..common.config import Precision, Preset, RunConfig
+from ..common.table import Score
 
 Method = Literal["none", "group_interaction", "ss_conv"]
 DataName = Literal["shapes", "folder", "haze"]
@@ -74,6 +75,11 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "restoration"
+    scores: ClassVar[tuple[Score, ...]] = (
+        Score("PSNR dB", ("psnr",), digits=2),
+        Score("SSIM", ("ssim",), digits=3),
+    )
+    size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -84,6 +90,16 @@ class Config(RunConfig):
     eval_batch_size: int = 1
     """Images evaluated together, over all devices, rounded up to a multiple of their number; they are evaluated whole,
     those of one size together."""
+
+    @property
+    def initial_rate(self) -> float:
+        """The initial learning rate of this run."""
+        return self.optim.learning_rate
+
+    @property
+    def own_data(self) -> bool:
+        """See `RunConfig`."""
+        return self.data.name in ("folder", "haze")
 
     @property
     def method(self) -> Method:

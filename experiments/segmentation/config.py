@@ -8,7 +8,7 @@ from smoothjax.names import Degridding
 
 from ..common.config import Preset, require, require_positive
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
-from ..tables.recipes import recipe
+from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
 
 Method = Literal[Degridding, "duc"]
 
@@ -128,6 +128,7 @@ class Config(DenseConfig):
     """One run."""
 
     study: ClassVar[str] = "segmentation"
+    size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -143,6 +144,16 @@ class Config(DenseConfig):
             "--model.head duc gives every pixel a logit of its own, which a loss on the 1/8 grid would leave untrained "
             "but for one in 64: add --optim.loss-at full",
         )
+
+    @property
+    def initial_rate(self) -> float:
+        """The initial rate of this run: the one asked for, or that of its method."""
+        return learning_rate(self)
+
+    @property
+    def set_by_method(self) -> frozenset[str]:
+        """See `RunConfig`: a DUC is a head with the loss that it needs."""
+        return frozenset({"model.head", "model.head_rates", "optim.loss_at"} if self.method == "duc" else ())
 
     @property
     def method(self) -> Method:
@@ -170,6 +181,17 @@ def _same_rate(rate: float) -> Rates:
     return Rates(none=rate, multigrid=rate, group_interaction=rate, ss_conv=rate)
 
 
+_NEW = (
+    "Batch normalization is trained: the network starts from random weights, which have no statistics to keep. This "
+    "recipe is ours."
+)
+_KEPT = (
+    "Batch normalization is frozen: statistics, scale and bias stay those of the published weights, as in DeepLabv2 "
+    "and the authors' code, since batches of {} images are too small to estimate them. Sec. {} gives crops, batch "
+    "size, length, initial rates, momentum and weight decay; the range of scales, mirroring and the rates of the head "
+    "are those of DeepLabv2."
+)
+
 # From scratch the encoder needs a large rate, at which the paper's factors for the head diverge: a new head above a
 # new encoder learns at a tenth of its rate. Found on drawn shapes (0.01 to 0.1, baseline).
 _FROM_SCRATCH = OptimizerConfig(rates=_same_rate(0.05), head_kernel_multiplier=0.1, head_bias_multiplier=0.1)
@@ -188,6 +210,7 @@ DEMO = Preset(
         checkpoint_every=200,
     ),
     "a small DeepLab on drawn shapes; about a minute a method on two cores",
+    _NEW,
 )
 
 CAMVID = Preset(
@@ -199,6 +222,7 @@ CAMVID = Preset(
         batch_size=8,
     ),
     "CamVid street scenes from scratch, 360x480, --data.root FOLDER; hours on a GPU",
+    _NEW,
 )
 
 FOLDER = Preset(
@@ -209,29 +233,39 @@ FOLDER = Preset(
         batch_size=8,
     ),
     "your own {train,val,test}/{images,labels} and classes.yaml, --data.root FOLDER",
+    _NEW,
 )
 
-# The paper fine-tunes published weights. Like DeepLabv2 it keeps statistics, scale and bias of batch normalization:
-# batches of 3 and 10 images are too small to estimate them.
+_ROWS = {"DeepLabv2": "none", "Multigrid": "multigrid", "G Interact": "group_interaction", "SS Conv": "ss_conv"}
+_LARGE_FOV = {"model.head": "large_fov"}
+_VOC, _STREETS = "PASCAL VOC 2012 val", "Cityscapes val"
+_WITH, _WITHOUT = "with MS-COCO pre-training", "without MS-COCO pre-training"
 _FINE_TUNED = ModelConfig(batch_norm="frozen")
 
-# Sec. 4.2. The published rates assume pre-trained encoders.
+# The published rates assume pre-trained encoders.
 VOC2012 = Preset(
     Config(model=_FINE_TUNED, data=DataConfig(name="voc2012")),
     "PASCAL VOC 2012 as in Tables 2 and 4 (no MS-COCO), --data.root FOLDER",
-    recipe("segmentation", "voc2012"),
+    _KEPT.format(10, 4.2),
+    (
+        Recipe("2", f"{_VOC}, ASPP, {_WITHOUT}", _ROWS, weights=WITHOUT_COCO),
+        Recipe("4", f"{_VOC}, LargeFOV, {_WITHOUT}", _ROWS, _LARGE_FOV, WITHOUT_COCO),
+    ),
 )
-"""Tables 2 (ASPP) and 4 (--model.head large_fov), from weights of a classification network: --init.source slim or
-torchvision. `train voc2012 --help` has commands, times and published scores, and so for the other recipes."""
+"""From weights of a classification network: --init.source slim or torchvision. `train voc2012 --help` has commands,
+times and published scores; likewise for the other recipes."""
 
 VOC2012_COCO = Preset(
     Config(model=_FINE_TUNED, data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),
     "PASCAL VOC 2012 as in Tables 1 and 3 (rates for MS-COCO initialisation), --data.root FOLDER",
-    recipe("segmentation", "voc2012-coco"),
+    _KEPT.format(10, 4.2),
+    (
+        Recipe("1", f"{_VOC}, ASPP, {_WITH}", _ROWS, weights=WITH_COCO),
+        Recipe("3", f"{_VOC}, LargeFOV, {_WITH}", _ROWS, _LARGE_FOV, WITH_COCO),
+    ),
 )
-"""Tables 1 (ASPP) and 3 (--model.head large_fov), from DeepLab's weights, trained on MS-COCO: --init.source deeplab."""
+"""From DeepLab's weights, trained on MS-COCO: --init.source deeplab."""
 
-# Sec. 4.3.
 CITYSCAPES = Preset(
     Config(
         model=_FINE_TUNED,
@@ -241,9 +275,12 @@ CITYSCAPES = Preset(
         eval_batch_size=1,
     ),
     "Cityscapes as in Tables 5 and 6, --data.root FOLDER",
-    recipe("segmentation", "cityscapes"),
+    _KEPT.format(3, 4.3),
+    (
+        Recipe("5", f"{_STREETS}, ASPP, {_WITH}", _ROWS, weights=WITH_COCO),
+        Recipe("6", f"{_STREETS}, ASPP, {_WITHOUT}", _ROWS, weights=WITHOUT_COCO),
+    ),
 )
-"""Tables 5 (--init.source deeplab, trained on MS-COCO) and 6 (slim or torchvision), both with ASPP."""
 
 PRESETS = {
     "demo": DEMO,

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 from smoothjax.names import CausalSmoothing
 
 from ..common.config import Precision, Preset, RunConfig, require, require_positive
+from ..common.table import Score
 
 Method = CausalSmoothing
 
@@ -86,6 +87,11 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "sequence"
+    scores: ClassVar[tuple[Score, ...]] = (
+        Score("bits or squared error", ("score",), digits=4, lower=True),
+        Score("accuracy %", ("accuracy",), 100),
+    )
+    size: ClassVar[tuple[str, str]] = ("smoothing_parameters", "smoothing parameters")
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -99,6 +105,21 @@ class Config(RunConfig):
     evaluate_images: int | None = None
     """Validation sequences of the evaluations during training; by default all, which the last one always takes. Only
     evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
+
+    @property
+    def initial_rate(self) -> float:
+        """The initial learning rate of this run."""
+        return self.optim.learning_rate
+
+    @property
+    def own_data(self) -> bool:
+        """See `RunConfig`."""
+        return self.data.name == "text"
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """See `RunConfig`: a text has no test."""
+        return ("train", "val") if self.data.name == "text" else super().splits
 
     @property
     def method(self) -> Method:

@@ -1,8 +1,9 @@
 """Tables of the papers beside ours, and of our own runs: methods against their baseline.
 
-- `cells`: which recipe fills which row of which table, as data; `recipes` tells it in the help of a preset.
-- `runs`: run folders, and the small JSON files of results; `checked`: what is left out of them; `neutral`: without
-  paths of a machine; `facts`: what makes two runs the same.
-- `paper`, `timing`: tables of the papers; `own`: methods against their baseline, with `statistics` over seeds.
+- `studies`: what the studies declare: configurations, presets, and the rows of published tables that these fill.
+- `runs`: run folders; `validate`: what their files must hold; `stored`: the small JSON files of results.
+- `hyperparameters`: what makes two runs repetitions of each other, or runs of one setting.
+- `rows`, `paper`, `timing`: tables of the papers.
+- `groups`, `comparison`: methods against their baseline; `statistics`: pairs of runs of one seed.
 - `formats`: Markdown, CSV and LaTeX.
 """

@@ -19,8 +19,8 @@ _NAMES: tuple[Name, ...] = ("1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2")
 class Options:
     """Prints the papers' tables beside our runs, or tables of our own.
 
-    Rows of the papers' tables are filled by runs of their recipe; a row without a run tells the command that fills it.
-    For example:
+    Rows of the papers' tables are filled by runs of their recipe; below the table stand those runs, or the command that
+    fills the row. For example:
 
     python -m experiments.tables runs --table 2 4 --format latex --out tables.tex
 
@@ -74,11 +74,11 @@ def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, lis
 
 
 def _tables(options: Options) -> tuple[list[Table], list[str]]:
-    from .cells import TIMING
-    from .own import own_tables
+    from .comparison import comparison_tables
+    from .find import find
     from .paper import paper_tables
-    from .runs import find, save
-    from .timing import timing_table
+    from .stored import save
+    from .timing import TIMING, timing_table
 
     default = Path("runs")
     found = find(options.runs or ((default,) if default.is_dir() else ()))
@@ -86,7 +86,7 @@ def _tables(options: Options) -> tuple[list[Table], list[str]]:
         left_out = f" ({'; '.join(found.remarks)})" if found.remarks else ""
         raise ValueError(f"no finished run{left_out}: name the folders that hold them")
     if options.own:
-        tables, remarks = own_tables(found.runs, options.split)
+        tables, remarks = comparison_tables(found.runs, options.split)
     else:
         tables, remarks = paper_tables([name for name in options.table if name != TIMING], found.runs)
         if TIMING in options.table:

@@ -1,22 +1,29 @@
-"""Finished runs: read from their folders, or from the small JSON files that keep their results."""
+"""Finished runs, read from their folders."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ..common.config import RunConfig, command_of
 from ..common.identity import summarized
-from ..common.run_folder import CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE, FIRST_STUDY, RESULT_FILE, to_dict, write
-from .checked import data_of, evaluation_of, is_number, is_plain, loaded, result_of, start_of
-from .facts import RATE, facts, restored
-from .neutral import neutral, neutral_config, neutral_start, short
+from ..common.run_folder import CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE, RESULT_FILE, from_dict
+from ..common.table import Score
+from .paths import start_without_paths
+from .studies import config_of
+from .validate import (
+    JsonObject,
+    is_number,
+    json_object,
+    load_json,
+    validate_evaluation,
+    validate_result,
+    validate_start,
+)
 
-# Whatever a configuration that was changed by hand, or is of another version, makes of reading it.
-_UNREADABLE = (ModuleNotFoundError, AttributeError, ValueError, TypeError, KeyError, OSError)
+#: Whatever reading a configuration raises that was changed by hand, or is of another version.
+UNREADABLE = (AttributeError, ValueError, TypeError, KeyError, OSError)
 
 
 @dataclass(frozen=True)
@@ -29,168 +36,104 @@ class Run:
       result: `result.json`.
       evaluations: by split, `evaluation-SPLIT.json`, of the last step and of whole images seen once.
       start: command, commit, versions and machine of its last start.
-      data: what it has kept of its data, see `identity.summarized`.
+      data: what it has recorded of its data, see `identity.summarized`.
     """
 
     name: str
     config: RunConfig
-    result: dict[str, Any]
-    evaluations: dict[str, dict[str, Any]]
-    start: dict[str, Any]
+    result: JsonObject
+    evaluations: dict[str, JsonObject]
+    start: JsonObject
     data: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def seconds_per_step(self) -> float:
         """Median, data included."""
-        return float(self.result.get("seconds_per_step", float("nan")))
+        seconds = self.result.get("seconds_per_step")
+        return float(seconds) if is_number(seconds) else float("nan")
 
     def evaluate(self, split: str) -> str:
         """The command that scores it on a split."""
         return f"{command_of(self.config.study)} evaluate {self.name} --split {split}"
 
+    def score(self, split: str, score: Score) -> float | None:
+        """A score on a split, None where it is not known."""
+        found: object = self._evaluation(split)
+        for key in score.path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return score.factor * found if is_number(found) else None
 
-@dataclass(frozen=True)
-class Found:
-    """What lies under some folders and in some files.
+    def class_scores(self, split: str) -> dict[str, float]:
+        """IoU of each class in percent, without classes that do not occur; empty where it is not known."""
+        scores = json_object(self._evaluation(split), "iou")
+        return {name: 100 * iou for name, iou in scores.items() if is_number(iou)}
 
-    Attributes:
-      runs: the finished ones, each configuration with each seed once.
-      remarks: what was left out, and why.
-    """
+    def text(self, name: str) -> str:
+        """An entry of its start, such as the commit."""
+        return str(self.start.get(name) or "unknown")
 
-    runs: tuple[Run, ...]
-    remarks: tuple[str, ...]
-
-
-def find(places: Sequence[Path]) -> Found:
-    """Reads every run below the folders, at any depth, and of the JSON files.
-
-    Raises:
-      FileNotFoundError: there is no such folder or file.
-      ValueError: a file holds no results.
-    """
-    runs: list[Run] = []
-    remarks: list[str] = []
-    for place in places:
-        if not place.exists():
-            raise FileNotFoundError(f"{place} does not exist: name folders of runs, or files of results (--json)")
-        if place.is_dir():
-            for path in sorted(place.rglob(CONFIG_FILE)):
-                _add(path.parent, runs, remarks)
-        else:
-            runs += _stored(place, remarks)
-    return Found(*_unique(runs, remarks))
+    def _evaluation(self, split: str) -> JsonObject:
+        """What is known on a split; on val at least the scores at the end of training."""
+        ended = {**json_object(self.result, "val"), "checkerboard": self.result.get("checkerboard")}
+        return self.evaluations.get(split, ended if split == "val" else {})
 
 
-def save(runs: Iterable[Run], path: Path) -> None:
-    """Writes results for `find` to read again: small enough to be committed, and without paths of this machine."""
-    content = {"runs": [_plain(run) for run in runs]}
-    write(path, json.dumps(content, indent=1) + "\n")
-
-
-def _add(folder: Path, runs: list[Run], remarks: list[str]) -> None:
+def read_run(folder: Path, remarks: list[str]) -> Run | None:
+    """The run of a folder; None and a remark where it is not finished or damaged."""
     if not (folder / RESULT_FILE).exists():
         remarks.append(f"{folder} is not finished")
-        return
+        return None
     try:
-        config = _config(yaml.safe_load((folder / CONFIG_FILE).read_text()))
-    except (*_UNREADABLE, yaml.YAMLError) as error:
+        config = config_from(yaml.safe_load((folder / CONFIG_FILE).read_text()))
+    except (*UNREADABLE, yaml.YAMLError) as error:
         remarks.append(f"{folder} is left out: {CONFIG_FILE} cannot be read by this version: {error}")
-        return
+        return None
     try:
-        result = result_of(loaded(folder / RESULT_FILE), str(folder / RESULT_FILE), remarks)
+        result = validate_result(load_json(folder / RESULT_FILE), str(folder / RESULT_FILE), remarks)
     except ValueError as error:
         remarks.append(f"{folder} is left out: {error}")
-        return
-    described = _described(folder)
+        return None
     evaluations = {}
     for path in sorted(folder.glob("evaluation-*.json")):
-        content = _loaded(path)
-        if not is_plain(path, content):
+        content = _load_or_none(path)
+        split = content.get("split") if isinstance(content, dict) else None
+        # Averaged scores, those of the best checkpoint and those of other data have files of other names.
+        if isinstance(split, str) and path.name != f"evaluation-{split}.json":
             continue
-        found = evaluation_of(content, result.get("steps", config.steps), str(path), remarks, described.get("sha256"))
+        found = validate_evaluation(content, config.steps, str(path), remarks)
         if found is not None:
-            evaluations[found["split"]] = found
+            evaluations[str(split)] = found
     starts = folder / ENVIRONMENT_FILE
-    start = start_of(_last(_loaded(starts)), str(starts), remarks) if starts.exists() else {}
-    runs.append(Run(str(folder), config, result, evaluations, neutral_start(start), summarized(described)))
+    start = validate_start(_last(_load_or_none(starts)), str(starts), remarks) if starts.exists() else {}
+    described = _load_or_none(folder / DATA_FILE) if (folder / DATA_FILE).exists() else None
+    data = summarized(described if isinstance(described, dict) else {})
+    return Run(str(folder), config, result, evaluations, start_without_paths(start), data)
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """What the folder tells of the data; a damaged file tells nothing."""
-    content = _loaded(folder / DATA_FILE) if (folder / DATA_FILE).exists() else None
-    return content if isinstance(content, dict) else {}
+def config_from(content: object) -> RunConfig:
+    """A configuration from its plain form, which names the study.
 
-
-def _config(content: Any) -> RunConfig:
-    """A configuration of which the tables can tell what it is."""
+    Raises:
+      ValueError, TypeError: this version has no such study, or other options.
+    """
+    if not isinstance(content, dict):
+        raise TypeError(f"it must hold the study and its options, got {content!r}")
     values = dict(content)
-    config = restored(values.pop("study", FIRST_STUDY), values)
+    config = from_dict(config_of(values.pop("study", None)), values)
     if not all(isinstance(number, int) for number in (config.steps, config.batch_size, config.seed)):
         raise ValueError("steps, batch_size and seed must be whole numbers")
-    if not is_number(facts(config)[RATE]):
-        raise ValueError(f"the {RATE} must be a number")
+    if not is_number(config.initial_rate):
+        raise ValueError("the initial rate must be a number")
     return config
 
 
-def _loaded(path: Path) -> Any:
+def _load_or_none(path: Path) -> object:
     """None for a damaged file."""
     try:
-        return loaded(path)
+        return load_json(path)
     except ValueError:
         return None
 
 
-def _last(content: Any) -> Any:
+def _last(content: object) -> object:
     return content[-1] if isinstance(content, list) and content else None
-
-
-def _stored(path: Path, remarks: list[str]) -> list[Run]:
-    try:
-        entries = list(json.loads(path.read_text())["runs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no results: name a file that --json has written ({error!r})") from error
-    runs = []
-    for index, entry in enumerate(entries):
-        where = f"run {index} of {path}"
-        try:
-            where = f"{entry['name']} in {path}"
-            config = _config({**entry["config"], "study": entry["study"]})
-            result = result_of(entry["result"], where, remarks)
-            evaluations = {
-                split: evaluation_of(found, result.get("steps", config.steps), f"{split} of {where}", remarks)
-                for split, found in entry["evaluations"].items()
-            }
-            kept = {split: found for split, found in evaluations.items() if found is not None}
-            start = start_of(entry["start"], where, remarks)
-        except KeyError as error:
-            remarks.append(f"{where} is left out: it lacks {error}")
-        except _UNREADABLE as error:
-            remarks.append(f"{where} is left out: it cannot be read by this version: {error}")
-        else:
-            runs.append(Run(str(entry["name"]), config, result, kept, neutral_start(start), data_of(entry)))
-    return runs
-
-
-def _plain(run: Run) -> dict[str, Any]:
-    return {
-        "name": short(run.name),
-        "study": run.config.study,
-        "config": neutral_config(to_dict(run.config)),
-        "result": neutral(run.result),
-        "evaluations": neutral(run.evaluations),
-        "start": run.start,
-        "data": dict(run.data),
-    }
-
-
-def _unique(runs: Iterable[Run], remarks: list[str]) -> tuple[tuple[Run, ...], tuple[str, ...]]:
-    """Each configuration with each seed once: the same result twice would make a spread too small."""
-    kept: dict[str, Run] = {}
-    for run in runs:
-        key = json.dumps([facts(run.config, run.data), run.config.seed], sort_keys=True, default=str)
-        if key in kept:
-            remarks.append(f"{run.name} is left out: {kept[key].name} is the same run")
-        else:
-            kept[key] = run
-    return tuple(kept.values()), tuple(remarks)

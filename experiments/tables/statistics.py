@@ -1,4 +1,4 @@
-"""Means over seeds, and differences between runs of the same seed."""
+"""Differences between runs of the same seed."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class Difference:
     pairs: int
 
     def text(self, digits: int = 1) -> str:
-        """As in "+0.4 [-0.3, +1.2]"; a single pair tells no interval."""
+        """As in "+0.4 [-0.3, +1.2]"; a single pair has no interval."""
         mean = f"{self.mean:+.{digits}f}"
         if self.half_width is None:
             return f"{mean} (one pair)"
@@ -47,19 +47,6 @@ def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]
 
     error = differences.std(ddof=1) / math.sqrt(len(common))
     return Difference(float(differences.mean()), float(stdtrit(len(common) - 1, 0.975) * error), len(common))
-
-
-def deviation(values: Sequence[float], digits: int = 1) -> str:
-    """The sample standard deviation; a dash for a single value."""
-    return f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"
-
-
-def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean ± sample standard deviation, the latter where there are several; a dash for none."""
-    if not values:
-        return "-"
-    mean = f"{np.mean(values):.{digits}f}"
-    return f"{mean} ± {deviation(values, digits)}" if len(values) > 1 else mean
 
 
 def listed(seeds: Sequence[int]) -> str:

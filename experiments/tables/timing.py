@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
-from ..common.published import PIXEL, published, upsampling_times
-from .checked import is_number
+from ..common.published import upsampling_times, upsampling_times_caption
+from ..common.recipe import table_title
 from .formats import Table
+from .validate import is_number, json_object
 
-TITLE = "Table 2 of Gao et al. (2017)"
+#: The name of the table for `--table`.
+TIMING = "pixel-2"
 COMMAND = "python -m experiments.timing networks --json timing.json"
 _PARTS = {"train": "training step", "predict": "prediction"}
 _SIZE = "2x256x256x3"
@@ -35,10 +37,10 @@ def timing_table(path: Path | None) -> Table:
                 sizes.add(row["size"])
             rows.append((f"U-Net + {layer}", part, f"{seconds[key]:,}", f"{ratio:.2f}", *ours))
     header = ("model", "part", "published, s", "ratio to DCL", "ours, ms", "ratio to DCL", "difference of ratios")
-    notes = [f"Published: {published()[PIXEL]['table2']['what']}.", *_source(content, sizes)]
+    notes = [f"Published: {upsampling_times_caption()}.", *_source(content, sizes)]
     if path is not None and not sizes:
         notes[-1] = f"Not measured: {path} has no rows of these networks; make it with `{COMMAND}`"
-    return Table(TITLE, header, tuple(rows), tuple(notes))
+    return Table(table_title(TIMING), header, tuple(rows), tuple(notes))
 
 
 def title(layer: str) -> str:
@@ -49,7 +51,7 @@ def title(layer: str) -> str:
 def _source(content: dict, sizes: set[str]) -> list[str]:
     if not sizes:
         return [f"Not measured: `{COMMAND}`, then add --timing timing.json"]
-    where = content.get("environment", {})
+    where = json_object(content, "environment")
     lines = [
         f"Ours: medians of a step and of a prediction, {', '.join(sorted(sizes))}, random data; "
         f"{where.get('device', 'unknown device')}, {where.get('processor', 'unknown processor')}; commit "

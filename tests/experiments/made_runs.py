@@ -24,6 +24,8 @@ def write(folder: Any, config: Any, val: float, test: float | None = None, **res
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"study": config.study, **to_dict(config)}))
     (folder / "environment.json").write_text(json.dumps([START]))
+    if config.data.name == "voc2012":
+        (folder / "data.json").write_text(json.dumps({"train_split": config.data.train_split or "train_aug"}))
     content = {"val": {"mean_iou": val, "pixel_accuracy": 0.9}, "extra_parameters": 7, "seconds_per_step": 0.05}
     (folder / "result.json").write_text(json.dumps(content | result))
     if test is not None:

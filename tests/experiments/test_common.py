@@ -32,6 +32,10 @@ class MeanConfig(RunConfig):
     def method(self):
         return self.descent
 
+    @property
+    def initial_rate(self):
+        return 0.1
+
     def with_method(self, method):
         return replace(self, descent=method)
 
@@ -114,6 +118,26 @@ def test_only_evaluations_of_the_whole_split_rank(tmp_path):
         logged = [line["error"] for line in read_log(folder) if line["split"] == "val"]
         assert logged == ([0.1, 2.0] if limit else [2.0, 2.0])
         assert _best(folder) == "error 2 at 4"
+
+
+def test_a_score_that_is_nan_is_a_gap(tmp_path):
+    """An evaluation without a score ended a comparison with a TypeError, and its report was lost."""
+
+    class Blind(Mean):
+        def prepare(self, config, mesh, *, progress):
+            job = super().prepare(config, mesh, progress=progress)
+            error = lambda state: float("nan") if config.seed or int(state.step) == 2 else 2.0
+            return replace(job, evaluate=lambda state, limit: Evaluation({"error": error(state)}, details=10))
+
+    text = compare(Blind(), SHORT, ["slow"], [0, 1], tmp_path / "runs")
+    assert "| slow   | 2.0 (1 of 2) |" in text
+    assert "| slow   | 2.0 (1 of 2) |" in (tmp_path / "runs/report.md").read_text()
+    assert (tmp_path / "runs/curves.png").exists()
+    assert [line["error"] for line in read_log(tmp_path / "runs/slow-seed0") if line["split"] == "val"] == [None, 2.0]
+    # The report of a single run without any score.
+    folder = tmp_path / "runs/slow-seed1"
+    report_run(Blind(), replace(SHORT, seed=1), folder, json.loads((folder / "result.json").read_text()))
+    assert "| slow   | -     |" in (folder / "report.md").read_text()
 
 
 def test_a_stop_in_the_last_evaluation_costs_no_score(tmp_path, monkeypatch):

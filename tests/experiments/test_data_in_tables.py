@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from experiments.common.config import with_options
 from experiments.common.evaluate import save_scores
 from experiments.common.published import upsampling_times
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.segmentation.config import PRESETS
 from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
-from experiments.tables.facts import facts, with_options
-from experiments.tables.own import groups
-from experiments.tables.runs import find
-from tests.experiments.made_runs import evaluate, write
+from experiments.tables.find import find
+from experiments.tables.groups import groups
+from experiments.tables.hyperparameters import hyperparameters
+from tests.experiments.made_runs import write
 
 
 def _record(folder, **described):
@@ -41,20 +42,8 @@ def test_the_plain_scores_are_taken(tmp_path, capsys):
     assert err == ""
 
 
-def test_scores_of_another_text_are_left_out(tmp_path, capsys):
-    """An earlier version wrote them into the file of the run's own."""
-    write(tmp_path / "a", _text(), 0.5)
-    (tmp_path / "a/result.json").write_text(json.dumps({"val": {"score": 1.5}}))
-    _record(tmp_path / "a", sha256="one")
-    evaluate(tmp_path / "a", "val", 0.0, {}, score=7.5, sha256="two")
-    assert main([str(tmp_path), "--own"]) == 0
-    out, err = capsys.readouterr()
-    assert "| 1.5000 " in out
-    assert "evaluation-val.json is left out: it is of another text than the run has learnt; evaluate again" in err
-
-
 def test_two_texts_of_one_name_are_two_settings(tmp_path, capsys):
-    """Here, and once they are stored; a stored result of an earlier version is read, too."""
+    """Here, and once they are stored."""
     for name in ("one", "two", "same"):
         write(tmp_path / name, _text(), 0.5)
         (tmp_path / name / "result.json").write_text(json.dumps({"val": {"score": 1.5}}))
@@ -69,21 +58,17 @@ def test_two_texts_of_one_name_are_two_settings(tmp_path, capsys):
         titles = [group.title for group in groups(found.runs)]
         assert len(set(titles)) == 2
         assert all("data.sha256 " in title for title in titles)
-    stored = json.loads(kept.read_text())
     assert str(tmp_path) not in kept.read_text()
-    for entry in stored["runs"]:
-        del entry["data"]
-    kept.write_text(json.dumps(stored))
-    (old,) = find([kept]).runs
-    assert facts(old.config, old.data)["data.sha256"] is None
 
 
-@pytest.mark.parametrize(("split", "fills"), [("train_aug", True), ("train", False), (None, True)])
+@pytest.mark.parametrize(("split", "fills"), [("train_aug", True), ("train", False), (None, False)])
 def test_a_row_on_voc_asks_for_the_augmented_split(tmp_path, capsys, split, fills):
-    """As the paper trains all models; a run of an earlier version, which does not tell, is taken at its word."""
+    """As the paper trains all models; a run that has not recorded its split fills no row."""
     weights = {"init.source": "slim", "init.checkpoint": Path("/a/w.npz")}
     write(tmp_path / "a", with_options(PRESETS["voc2012"].config, weights), 0.7)
-    if split is not None:
+    if split is None:
+        (tmp_path / "a/data.json").unlink()
+    else:
         _record(tmp_path / "a", train_split=split, weights={"sha256": "0" * 64})
     assert main([str(tmp_path), "--table", "2"]) == 0
     out, err = capsys.readouterr()
@@ -97,11 +82,11 @@ def test_splits_and_weights_make_settings(tmp_path):
     config = with_options(PRESETS["voc2012"].config, {"init.source": "slim", "init.checkpoint": Path("w.npz")})
     told = [{"train_split": "train", "weights_sha256": "1"}, {"train_split": "train_aug", "weights_sha256": "1"},
             {"train_split": "train_aug", "weights_sha256": "2"}, {}]  # fmt: skip
-    assert len({json.dumps(facts(config, data), default=str) for data in told}) == 4
+    assert len({json.dumps(hyperparameters(config, data), default=str) for data in told}) == 4
     named = with_options(config, {"data.train_split": "train_aug"})
-    assert facts(named, told[1]) == facts(config, told[1])
+    assert hyperparameters(named, told[1]) == hyperparameters(config, told[1])
     camvid = PRESETS["camvid"].config
-    assert facts(camvid) == facts(camvid, {"train_split": "train", "sha256": "3"})
+    assert hyperparameters(camvid) == hyperparameters(camvid, {"train_split": "train", "sha256": "3"})
 
 
 def test_seeds_from_weights_of_one_name_are_not_pooled(tmp_path, capsys):

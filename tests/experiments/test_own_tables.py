@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from experiments.common.config import with_options
 from experiments.segmentation.config import PRESETS
 from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
-from experiments.tables.facts import with_options
-from experiments.tables.own import chosen_rate, groups
-from experiments.tables.runs import find
+from experiments.tables.find import find
+from experiments.tables.groups import chosen_rate, groups
 from tests.experiments.made_runs import evaluate, write
 
 
@@ -211,9 +211,18 @@ def test_nan_is_left_out_and_told(tmp_path, capsys):
         ("result.json", '{"val": {"mean_iou": "good", "iou": 3}, "extra_parameters": null}', "b has no scores on val"),
         ("config.yaml", "", "b is left out: config.yaml cannot be read by this version"),
         ("config.yaml", "study: common", "b is left out: config.yaml cannot be read by this version"),
+        (
+            "config.yaml",
+            "steps: 3",
+            "b is left out: config.yaml cannot be read by this version: there is no study",
+        ),
         ("config.yaml", "study: [", "b is left out: config.yaml cannot be read by this version"),
-        ("config.yaml", "steps: many", "b is left out: config.yaml cannot be read by this version: steps, batch_size"),
-        ("config.yaml", "model: 3", "b is left out: config.yaml cannot be read by this version"),
+        (
+            "config.yaml",
+            "study: segmentation\nsteps: many",
+            "b is left out: config.yaml cannot be read by this version: steps, batch_size",
+        ),
+        ("config.yaml", "study: segmentation\nmodel: 3", "b is left out: config.yaml cannot be read by this version"),
     ],
 )
 def test_damaged_files_cost_no_other_run(tmp_path, capsys, name, text, told):
@@ -223,7 +232,8 @@ def test_damaged_files_cost_no_other_run(tmp_path, capsys, name, text, told):
     assert main([str(tmp_path), "--own"]) == 0
     out, err = capsys.readouterr()
     assert "| 50.0 " in out
-    assert f"{tmp_path}/{told.format(b=tmp_path / 'b')}" in err
+    assert told.format(b=tmp_path / "b") in err
+    assert f"{tmp_path}/b" in err
 
 
 def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
@@ -234,6 +244,7 @@ def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
         (3, "run 1 of {kept} is left out"),
         ({"name": "x"}, "x in {kept} is left out: it lacks 'config'"),
         ({name: value for name, value in entries[1].items() if name != "result"}, "is left out: it lacks 'result'"),
+        ({name: value for name, value in entries[1].items() if name != "data"}, "is left out: it lacks 'data'"),
         (entries[1] | {"result": []}, "in {kept} is damaged"),
         (entries[1] | {"evaluations": {"val": 3}}, "val of ss_conv-0.05-0 in {kept} is left out: it is damaged"),
     ):

@@ -1,12 +1,12 @@
 """The tables of the papers beside ours: which runs fill which rows, and what is printed of them."""
 
 import csv
-import dataclasses
 import importlib
 import io
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,28 +16,40 @@ import pytest
 import tyro
 
 from experiments.common.cli import Compare
+from experiments.common.config import RunConfig, with_options
 from experiments.common.published import FILE, published
+from experiments.common.recipe import Recipe
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.tables.__main__ import main
-from experiments.tables.cells import SETTINGS, cells, command, published_rows
-from experiments.tables.facts import differences, expected, facts, with_options
 from experiments.tables.formats import Table, render
+from experiments.tables.hyperparameters import hyperparameters, mismatches
+from experiments.tables.rows import Row, rows
+from experiments.tables.studies import CONFIGS, PRESETS
 from experiments.tables.timing import timing_table, title
+from experiments.vae.config import PRESETS as FACES
 from tests.experiments.made_runs import START, evaluate, write
 
+#: Study, preset and the rows that it fills.
+RECIPES = [
+    (preset.config.study, name, recipe)
+    for presets in PRESETS
+    for name, preset in presets.items()
+    for recipe in preset.recipes
+]
 
-def _recipe(cell: Any, options: Any = MappingProxyType({}), seed: int = 0) -> Any:
+
+def _config(row: Row, options: Mapping[str, object] = MappingProxyType({}), seed: int = 0) -> RunConfig:
     """The configuration of a run of a row, as its command makes it."""
-    setting = cell.setting
-    presets = importlib.import_module(f"experiments.{setting.study}.config").PRESETS
-    weights = {"init.source": setting.weights[0]} if setting.weights else {}
-    return with_options(
-        presets[setting.preset].config, {**setting.options, **weights, "seed": seed, **options}
-    ).with_method(cell.method)
+    weights = {"init.source": row.recipe.weights[0]} if row.recipe.weights else {}
+    return with_options(row.config, {**weights, "seed": seed, **options})
 
 
-def _cell(table: str, row: str) -> Any:
-    return next(cell for cell in cells() if (cell.setting.table, cell.row) == (table, row))
+def _mismatches(row: Row, options: Mapping[str, object]) -> list[str]:
+    return mismatches(hyperparameters(_config(row, options), {"train_split": "train_aug"}), row.expected)
+
+
+def _row(table: str, model: str) -> Row:
+    return next(row for row in rows() if (row.recipe.table, row.model) == (table, model))
 
 
 @pytest.mark.parametrize("paper", ["smoothed_dilated_convolutions", "pixel_deconvolutional_networks"])
@@ -63,15 +75,14 @@ def test_published_classes_are_those_of_the_data_sets():
 
 
 def test_every_published_row_has_a_recipe():
-    rows = [len(table["rows"]) for table in published()["smoothed_dilated_convolutions"]["tables"]]
-    assert len(cells()) == sum(rows) + len(published()["pixel_deconvolutional_networks"]["table1"])
-    assert len({(cell.setting.table, cell.row) for cell in cells()}) == len(cells())
+    printed = [len(table["rows"]) for table in published()["smoothed_dilated_convolutions"]["tables"]]
+    assert len(rows()) == sum(printed) + len(published()["pixel_deconvolutional_networks"]["table1"])
+    assert len({(row.recipe.table, row.model) for row in rows()}) == len(rows())
 
 
 def test_the_initial_rates_are_the_papers():
     rates = {
-        number: [expected(cell)["initial rate"] for cell in cells() if cell.setting.table == number]
-        for number in "123456"
+        number: [row.expected["initial rate"] for row in rows() if row.recipe.table == number] for number in "123456"
     }
     assert rates["1"] == [0.00025, 0.00025, 0.001, 0.001]
     assert rates["2"] == [0.00025, 0.00025, 0.001, 0.00075]
@@ -80,29 +91,52 @@ def test_the_initial_rates_are_the_papers():
     assert rates["5"] == rates["6"] == [0.0005] * 3
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: f"{setting.table}-{setting.preset}")
-def test_a_command_makes_the_runs_of_its_rows_and_of_no_other(setting):
-    words = command(setting).split()
-    assert words[:5] == ["python", "-m", f"experiments.{setting.study}", "compare", setting.preset]
-    program = importlib.import_module(f"experiments.{setting.study}.__main__").PROGRAM
+def _parsed(study: str, preset: str, recipe: Recipe) -> Any:
+    """The options of `compare` that the command of a recipe stands for."""
+    words = recipe.command(study, preset).split()
+    assert words[:5] == ["python", "-m", f"experiments.{study}", "compare", preset]
+    program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
     kind: Any = Compare
-    default = Compare(program.presets[setting.preset].config, program.methods)
-    options = tyro.cli(kind[program.config, program.method], args=words[5:], default=default)
-    assert len(options.methods) == len(published_rows(setting))
+    default = Compare(program.presets[preset].config, program.methods)
+    return tyro.cli(kind[program.config, program.method], args=words[5:], default=default)
+
+
+@pytest.mark.parametrize(("study", "preset", "recipe"), RECIPES)
+def test_a_command_makes_the_runs_of_its_rows_and_of_no_other(study, preset, recipe):
+    options = _parsed(study, preset, recipe)
+    assert len(options.methods) == len(recipe.scores())
     for method in options.methods:
-        run = facts(options.config.with_method(method))
-        filled = [cell for cell in cells() if not differences(run, expected(cell))]
-        assert [(cell.setting, cell.method) for cell in filled] == [(setting, method)]
+        run = hyperparameters(options.config.with_method(method), {"train_split": "train_aug"})
+        filled = [row for row in rows() if not mismatches(run, row.expected)]
+        assert [(row.recipe, row.config.method) for row in filled] == [(recipe, method)]
+
+
+@pytest.mark.parametrize(("study", "preset", "recipe"), RECIPES)
+def test_a_command_trains_or_freezes_batch_norm_as_its_lab_note_says(study, preset, recipe):
+    """The paper fine-tunes with frozen statistics: a recipe that trains them would measure another effect, too."""
+    options = _parsed(study, preset, recipe)
+    options.config.check_given(options.config)
+    assert options.config.model.batch_norm == ("frozen" if recipe.weights else "trained")
+    (declared,) = (presets[preset] for presets in PRESETS if preset in presets)
+    assert f"Batch normalization is {options.config.model.batch_norm}" in declared.lab_note
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.study)
+def test_every_preset_with_batch_norm_says_whether_it_is_trained(config):
+    presets = importlib.import_module(config.__module__).PRESETS
+    for preset in presets.values():
+        if hasattr(preset.config.model, "batch_norm"):
+            assert f"Batch normalization is {preset.config.model.batch_norm}" in preset.describe("name")
 
 
 def test_commands_keep_tables_apart():
     """A folder of runs refuses another configuration: two tables of one preset need two."""
-    folders = [command(setting).split()[-1] for setting in SETTINGS]
+    folders = [recipe.folder(study, preset) for study, preset, recipe in RECIPES]
     assert len(set(folders)) == len(folders)
 
 
 @pytest.mark.parametrize(
-    ("study", "preset"), sorted({(setting.study, setting.preset) for setting in SETTINGS} | {("vae", "celeba")})
+    ("study", "preset"), sorted({(study, preset) for study, preset, _ in RECIPES} | {("vae", "celeba")})
 )
 def test_the_help_of_a_recipe_tells_rows_command_time_and_scores(study, preset, capsys):
     program = importlib.import_module(f"experiments.{study}.__main__")
@@ -111,18 +145,28 @@ def test_the_help_of_a_recipe_tells_rows_command_time_and_scores(study, preset, 
     text = " ".join(capsys.readouterr().out.split())
     assert "Time of a run on one GPU: not measured by us" in text
     assert f"python -m experiments.{study} compare {preset} " in text
-    for setting in SETTINGS:
-        if (setting.study, setting.preset) == (study, preset):
-            for row, scores in published_rows(setting).items():
+    for _, name, recipe in RECIPES:
+        if name == preset:
+            for row, scores in recipe.scores().items():
                 assert f"{row} {scores['mean IoU']:.1f}" in text
 
 
+def test_the_help_of_a_recipe_says_what_the_paper_gives():
+    """The U-Nets after 50 and 100 epochs of Sec. 3.1, and the faces of Sec. 3.2; the rest is marked as ours."""
+    unet, faces = PIXEL["voc2012-unet"], FACES["celeba"]
+    assert "ahead of iPixelDCL after 50 epochs (--steps 264550)" in unet.lab_note
+    assert 264550 * unet.config.batch_size == 50 * 10582
+    assert "Length and split are ours" in unet.lab_note
+    assert "Sec. 3.2 gives the task" in faces.lab_note
+    assert "rate, batch size and length are ours" in faces.lab_note
+
+
 def test_a_row_shows_mean_spread_and_difference(tmp_path, capsys):
-    cell = _cell("2", "SS Conv")
+    row = _row("2", "SS Conv")
     for seed, miou in ((0, 0.72), (1, 0.74)):
-        write(tmp_path / f"runs/{seed}", _recipe(cell, seed=seed), miou)
-        evaluate(tmp_path / f"runs/{seed}", "val", miou, {name: miou for name in cell.scores if name != "mean IoU"})
-    (printed, *lines) = _lines(tmp_path, capsys, cell.row)
+        write(tmp_path / f"runs/{seed}", _config(row, seed=seed), miou)
+        evaluate(tmp_path / f"runs/{seed}", "val", miou, {name: miou for name in row.scores if name != "mean IoU"})
+    (printed, *lines) = _lines(tmp_path, capsys, row.model)
     assert (printed[1], printed[-1]) == ("published", "72.1")
     assert [line[1:3] + line[-1:] for line in lines] == [
         ["ours", "73.0", "73.0"],
@@ -141,10 +185,10 @@ def _lines(folder: Any, capsys: Any, row: str) -> list[list[str]]:
 
 def test_other_recipes_fill_no_row(tmp_path, capsys):
     """From scratch, or of another length, a run is not the paper's; what tells so names the difference."""
-    cell = _cell("2", "SS Conv")
-    write(tmp_path / "short", _recipe(cell, {"steps": 100}), 0.5)
-    write(tmp_path / "scratch", _recipe(cell, {"init.source": None}), 0.5)
-    write(tmp_path / "torchvision", _recipe(cell, {"init.source": "torchvision"}, seed=3), 0.7)
+    row = _row("2", "SS Conv")
+    write(tmp_path / "short", _config(row, {"steps": 100}), 0.5)
+    write(tmp_path / "scratch", _config(row, {"init.source": None}), 0.5)
+    write(tmp_path / "torchvision", _config(row, {"init.source": "torchvision"}, seed=3), 0.7)
     main([str(tmp_path), "--table", "2"])
     out, err = capsys.readouterr()
     assert f"{tmp_path}/short fills no row; from Table 2, SS Conv it differs in steps 100, not 20000" in err
@@ -155,10 +199,10 @@ def test_other_recipes_fill_no_row(tmp_path, capsys):
 
 
 def test_runs_from_different_weights_are_not_a_spread_of_seeds(tmp_path, capsys):
-    cell = _cell("2", "SS Conv")
+    row = _row("2", "SS Conv")
     for name, score in (("slim", 0.70), ("torchvision", 0.76)):
         options = {"init.source": name, "init.checkpoint": Path(f"/w/{name}.npz")}
-        write(tmp_path / name, _recipe(cell, options), score)
+        write(tmp_path / name, _config(row, options), score)
     assert main([str(tmp_path), "--table", "2"]) == 0
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     means = {line[1]: line[-1] for line in lines if len(line) > 20 and line[1].startswith("ours, ")}
@@ -176,7 +220,7 @@ def test_kept_results_are_not_replaced_by_none(tmp_path, capsys):
 
 def test_a_csv_file_has_one_table(tmp_path):
     for seed in (0, 1):
-        write(tmp_path / f"runs/{seed}", _recipe(_cell("2", "SS Conv"), seed=seed), 0.5)
+        write(tmp_path / f"runs/{seed}", _config(_row("2", "SS Conv"), seed=seed), 0.5)
     assert main([str(tmp_path / "runs"), "--table", "2", "--format", "csv", "--out", str(tmp_path / "t.csv")]) == 0
     texts = {path.name: path.read_text().splitlines() for path in tmp_path.glob("*.csv")}
     widths = {name: {len(row) for row in csv.reader(x for x in text if x[0] != "#")} for name, text in texts.items()}
@@ -187,24 +231,21 @@ def test_a_row_without_a_run_tells_the_command(capsys, tmp_path):
     assert main([str(tmp_path), "--table", "4"]) == 0
     out = capsys.readouterr().out
     for row in ("DeepLabv2", "G Interact", "SS Conv"):
-        assert f"{row}, no run yet; fill it with `{_cell('4', row).command()}`" in out
+        assert f"{row}, no run yet; fill it with `{_row('4', row).command}`" in out
 
 
 def test_what_does_not_change_the_network_does_not_change_the_row():
-    cell = _cell("1", "G Interact")
+    row = _row("1", "G Interact")
     for option in ("evaluate_every", "log_every", "seed", "eval_batch_size"):
-        assert not differences(facts(_recipe(cell, {option: 9})), expected(cell))
-    other = dataclasses.replace(_recipe(cell).optim.rates, ss_conv=9.0)  # of a method that this run does not have
-    assert not differences(facts(_recipe(cell, {"optim.rates": other})), expected(cell))
-    assert differences(facts(_recipe(cell, {"optim.learning_rate": 0.002})), expected(cell)) == [
-        "initial rate 0.002, not 0.001"
-    ]
+        assert not _mismatches(row, {option: 9})
+    assert not _mismatches(row, {"optim.rates.ss_conv": 9.0})  # of a method that this run does not have
+    assert _mismatches(row, {"optim.learning_rate": 0.002}) == ["initial rate 0.002, not 0.001"]
 
 
 def test_a_row_takes_weights_of_any_name():
-    cell = _cell("2", "SS Conv")
+    row = _row("2", "SS Conv")
     for name in ("/a/resnet.npz", "/b/resnet101.npz"):
-        assert not differences(facts(_recipe(cell, {"init.checkpoint": Path(name)})), expected(cell))
+        assert not _mismatches(row, {"init.checkpoint": Path(name)})
 
 
 @pytest.mark.parametrize(
@@ -220,7 +261,7 @@ def test_other_data_and_weights_make_another_run(study, preset, option):
     """They are known by their names: the same may lie elsewhere."""
     config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
     first, moved, other = (
-        facts(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
+        hyperparameters(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
     )
     assert first == moved
     assert first != other
@@ -228,15 +269,15 @@ def test_other_data_and_weights_make_another_run(study, preset, option):
 
 def test_named_data_are_the_same_anywhere():
     config = importlib.import_module("experiments.segmentation.config").PRESETS["camvid"].config
-    assert facts(config) == facts(with_options(config, {"data.root": Path("/a/mine")}))
+    assert hyperparameters(config) == hyperparameters(with_options(config, {"data.root": Path("/a/mine")}))
 
 
-def test_pixel_rows_are_told_apart():
+def test_pixel_rows_are_kept_apart():
     """The presets share a data set; the network decides."""
     for name in ("voc2012-unet", "voc2012-deeplab"):
         assert PIXEL[name].config.data.name == "voc2012"
-    rows = [cell.row for cell in cells() if not differences(facts(PIXEL["voc2012-unet"].config), expected(cell))]
-    assert rows == ["PASCAL 2012, U-Net + DCL"]
+    mine = hyperparameters(PIXEL["voc2012-unet"].config)
+    assert [row.model for row in rows() if not mismatches(mine, row.expected)] == ["PASCAL 2012, U-Net + DCL"]
 
 
 def test_errors_say_what_to_do(tmp_path, capsys):

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, ClassVar, Literal
 
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
 from ..config import Precision, RunConfig, require
+from ..table import Score
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 
@@ -131,6 +132,13 @@ class InitConfig:
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
+    scores: ClassVar[tuple[Score, ...]] = (
+        Score("mean IoU", ("mean_iou",), 100),
+        Score("pixel accuracy", ("pixel_accuracy",), 100),
+        Score("boundary IoU", ("boundary", "mean_boundary_iou"), 100),
+        Score("trimap IoU", ("boundary", "trimap_mean_iou"), 100),
+    )
+
     data: ImagesConfig = field(default_factory=ImagesConfig)
     init: InitConfig = field(default_factory=InitConfig)
     model: DeepLabConfig = field(default_factory=DeepLabConfig)
@@ -141,7 +149,17 @@ class DenseConfig(RunConfig):
         self.data.validate()
         self.init.validate()
 
-    def check_given(self, preset: Self) -> None:
+    @property
+    def own_data(self) -> bool:
+        """See `RunConfig`."""
+        return self.data.name == "folder"
+
+    @property
+    def default_split(self) -> str | None:
+        """See `RunConfig`: of VOC it is train_aug where it has been prepared."""
+        return None if self.data.name == "voc2012" else "train"
+
+    def check_given(self, preset: Any) -> None:
         """See `RunConfig`; statistics that are kept need weights that they belong to."""
         super().check_given(preset)
         require(

@@ -17,6 +17,7 @@ from smoothjax import data, training
 from ..config import fill_devices
 from ..identity import describe_weights
 from ..network import Network, compute_dtype
+from ..report import spread
 from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
 from ..train import read_examples
 from .averaging import PLAIN, Averaging, averaged
@@ -146,7 +147,7 @@ class DenseStudy(Study[C]):
     ) -> list[str]:
         """The row of a constant answer, below a table that begins with the method and these scores."""
         majority = next(iter(comparison.results.values()))[0]["majority"]
-        row = ["always the most frequent class", *(f"{100 * majority[key]:.1f}" for key in keys)]
+        row = ["always the most frequent class", *(spread([100 * majority[key]]) for key in keys)]
         return row + ["-"] * (columns - len(row))
 
     def page(self, comparison: Comparison[C], table: str, scored: str, sections: tuple[str, ...] = ()) -> Page:
@@ -154,7 +155,7 @@ class DenseStudy(Study[C]):
         config, seed = comparison.config, comparison.seeds[0]
         validation = self.view(config, open_source(config.data, "val"))
         masks = {
-            f"{comparison.labels[method]}\nmIoU {100 * runs[0]['val']['mean_iou']:.1f}": {
+            f"{comparison.labels[method]}\nmIoU {spread([100 * runs[0]['val']['mean_iou']])}": {
                 int(index): mask for index, mask in read_examples(comparison.folder(method, seed)).items()
             }
             for method, runs in comparison.results.items()

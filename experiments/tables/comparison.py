@@ -1,0 +1,123 @@
+"""Tables of our own: methods side by side, and against their baseline seed by seed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..common.table import Score, deviation, spread
+from .formats import Table
+from .groups import EVERY, Arm, Group, groups, protocols
+from .hyperparameters import RATE
+from .runs import Run
+from .statistics import listed, paired_difference
+from .summary import SUMMARY, made_by, summary
+from .validate import is_number
+
+_INTERVALS = (
+    "Differences are means over pairs of runs of the same seed, in brackets their 95 % confidence interval (Student's "
+    "t). It covers seeds, not data sets; of many such intervals some miss the truth by chance."
+)
+
+
+def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], list[str]]:
+    """Tables of every setting, scored on a split, and remarks."""
+    tables: list[Table] = []
+    remarks: list[str] = []
+    for run in runs:
+        if run.score(split, run.config.scores[0]) is None:
+            splits = run.config.splits
+            missing = f"this data set has only {' and '.join(splits)}"
+            remarks.append(
+                f"{run.name} has no scores on {split}: {run.evaluate(split) if split in splits else missing}"
+            )
+    for group in groups(runs):
+        try:
+            tables += _of_group(group, split)
+        except ValueError as error:
+            remarks.append(str(error))
+    return tables, remarks
+
+
+def _of_group(group: Group, split: str) -> list[Table]:
+    """Tables of each protocol, of the rates that have scores on the split, and one of the runs."""
+    seen, tables = set[Arm](), list[Table]()
+    for protocol, arms in protocols(group).items():
+        scored = [arm for arm in arms if group.values(arm, split, group.main_score)]
+        if set(scored) - seen or (scored and protocol != EVERY):
+            tables += _of_protocol(group, protocol, scored, split)
+        seen.update(scored)
+    return [*tables, _runs(group)]
+
+
+def _of_protocol(group: Group, protocol: str, arms: Sequence[Arm], split: str) -> list[Table]:
+    """Scores, differences to the baseline, and scores of each class."""
+    title = f"{group.title}; {protocol}; {split}"
+    shown = [score for score in group.config.scores if any(group.values(arm, split, score) for arm in arms)]
+    tables = [_scores(group, arms, split, shown, title)]
+    if len(arms) > 1 and any(method == group.baseline for method, _ in arms):
+        tables.append(_differences(group, arms, split, shown, title))
+    if any(run.class_scores(split) for arm in arms for run in group.arms[arm].values()):
+        tables.append(_classes(group, arms, split, title))
+    return tables
+
+
+def _scores(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score], title: str) -> Table:
+    entry, heading = group.config.size
+    header = ("method", RATE, "seeds", *(score.title for score in shown), heading, "s / step")
+    rows = []
+    for arm in arms:
+        runs = group.arms[arm]
+        counts = [run.result.get(entry) for run in runs.values()]
+        sizes = dict.fromkeys(f"{count:,}" if is_number(count) else "-" for count in counts)
+        cells = [spread(list(group.values(arm, split, score).values()), score.digits) for score in shown]
+        seconds = np.median([run.seconds_per_step for run in runs.values()])
+        rows.append((arm[0], f"{arm[1]:g}", listed(list(runs)), *cells, "; ".join(sizes), f"{seconds:.3f}"))
+    chosen = " Rates are chosen on val, too: for the winner of a choice these scores are too good." * (
+        split == "val" and "best" in title
+    )
+    percent = "In percent. " * all(score.factor == 100 for score in shown)
+    return Table(title, header, tuple(rows), (f"{percent}Mean ± standard deviation over seeds.{chosen}",))
+
+
+def _differences(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score], title: str) -> Table:
+    rows = []
+    for arm in arms:
+        reference = group.reference(arms, arm)
+        if arm[0] == group.baseline or reference is None:
+            continue
+        found = [
+            paired_difference(group.values(arm, split, score), group.values(reference, split, score)) for score in shown
+        ]
+        cells = [pair.text(score.digits) if pair else "-" for pair, score in zip(found, shown, strict=True)]
+        rows.append((arm[0], f"{arm[1]:g}", str(found[0].pairs if found and found[0] else 0), *cells))
+    header = ("method", RATE, "pairs", *(score.title for score in shown))
+    return Table(f"{title}: difference to {group.baseline}", header, tuple(rows), (_INTERVALS,))
+
+
+def _classes(group: Group, arms: Sequence[Arm], split: str, title: str) -> Table:
+    """Mean, standard deviation and difference to the baseline of the IoU of each class."""
+    found = {arm: {seed: run.class_scores(split) for seed, run in runs.items()} for arm, runs in group.arms.items()}
+    names = list(dict.fromkeys(name for arm in arms for scores in found[arm].values() for name in scores))
+
+    def of(arm: Arm, name: str) -> dict[int, float]:
+        return {seed: scores[name] for seed, scores in found[arm].items() if name in scores}
+
+    rows = []
+    for arm in arms:
+        values = [list(of(arm, name).values()) for name in names]
+        rows.append((arm[0], f"{arm[1]:g}", "mean", *(f"{np.mean(x):.1f}" if x else "-" for x in values)))
+        if len(group.arms[arm]) > 1:
+            rows.append(("", "", "± over seeds", *(deviation(x) for x in values)))
+        reference = group.reference(arms, arm)
+        if arm[0] != group.baseline and reference is not None:
+            pairs = [paired_difference(of(arm, name), of(reference, name)) for name in names]
+            rows.append(("", "", "difference", *(f"{pair.mean:+.1f}" if pair else "-" for pair in pairs)))
+    return Table(f"{title}: IoU of each class", ("method", RATE, "", *names), tuple(rows), ("In percent.",))
+
+
+def _runs(group: Group) -> Table:
+    """The runs behind each row."""
+    arms = {arm: [runs[seed] for seed in sorted(runs)] for arm, runs in group.arms.items()}
+    rows = tuple((method, *summary(runs)) for (method, _), runs in arms.items())
+    commands = dict.fromkeys(made_by(method, runs) for (method, _), runs in arms.items())
+    return Table(f"{group.title}: runs", ("method", *SUMMARY), rows, tuple(commands))

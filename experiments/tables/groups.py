@@ -1,0 +1,145 @@
+"""Runs of one setting, and which of them are compared.
+
+A setting is all that is not method, initial rate or seed (see `hyperparameters`). Within one, two protocols are
+distinguished: one rate for all methods, the best of the baseline on val; and for each method its own best rate on val.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common.config import RunConfig
+from ..common.table import Score
+from .hyperparameters import Hyperparameters, setting
+from .runs import Run
+
+#: A method and its initial rate.
+Arm = tuple[str, float]
+#: By method and initial rate, runs by seed.
+Arms = dict[Arm, dict[int, Run]]
+
+EVERY = "every initial rate, differences at the same one"
+
+_TITLE = ("study", "data.name", "init.source", "model.network", "model.encoder", "model.head", "steps", "batch_size")
+_OF_DEEPLAB = ("model.encoder", "model.head")
+# Part of a title only where they differ: what makes a run another experiment than its data set and network say.
+_USUAL = {"data.scale": 1.0, "data.size": [256, 256], "model.precision": "float32", "model.width": 64}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one setting.
+
+    Attributes:
+      config: the configuration of one of them; the study is theirs all.
+      title: what they share.
+      arms: the runs, those of the baseline first.
+    """
+
+    config: type[RunConfig]
+    title: str
+    arms: Arms
+
+    @property
+    def baseline(self) -> str:
+        """The method that others are compared with."""
+        return self.config.baseline
+
+    @property
+    def main_score(self) -> Score:
+        """The score that is compared and chooses rates."""
+        return self.config.scores[0]
+
+    def values(self, arm: Arm, split: str, score: Score) -> dict[int, float]:
+        """A score of an arm by seed, where it is known."""
+        found = {seed: run.score(split, score) for seed, run in self.arms[arm].items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def rates(self, method: str) -> list[float]:
+        """The initial rates that a method was trained with, in order."""
+        return sorted(rate for other, rate in self.arms if other == method)
+
+    def reference(self, arms: Sequence[Arm], arm: Arm) -> Arm | None:
+        """The baseline of an arm: at the same rate, where several are shown, or else the only one."""
+        baselines = [other for other in arms if other[0] == self.baseline]
+        mine = baselines[0] if len(baselines) == 1 else (self.baseline, arm[1])
+        return mine if mine in self.arms else None
+
+
+def groups(runs: Sequence[Run]) -> list[Group]:
+    """Runs by setting; a run whose method sets more options joins every group that shares the rest."""
+    shared: list[tuple[Hyperparameters, list[Run]]] = []
+    for run in sorted(runs, key=lambda run: bool(run.config.set_by_method)):
+        mine = setting(run.config, run.data)
+        places = [found for other, found in shared if all(other.get(name) == mine[name] for name in mine)]
+        for place in places:
+            place.append(run)
+        if not places:
+            shared.append((mine, [run]))
+    return [_group(mine, found, [other for other, _ in shared]) for mine, found in shared]
+
+
+def protocols(group: Group) -> dict[str, list[Arm]]:
+    """The arms that are compared, by description: with one rate, and with a rate for each method."""
+    methods = list(dict.fromkeys(method for method, _ in group.arms))
+    chosen = {method: chosen_rate(group, method) for method in methods}
+    if group.baseline not in methods:
+        return {"no baseline": list(group.arms)}
+    rate, tried = chosen[group.baseline], {method: group.rates(method) for method in methods}
+    shared = [(method, rate) for method in methods if (method, rate) in group.arms]
+    several = any(len(rates) > 1 for rates in tried.values())
+    found = {f"one initial rate{', the best of the baseline on val' if several else ''}": shared}
+    if any(chosen[method] != rate for method in methods):
+        equal = len({tuple(rates) for rates in tried.values()}) == 1
+        grid = f"of {', '.join(f'{rate:g}' for rate in tried[group.baseline])}" if equal else "of grids that differ"
+        of_each = f"an initial rate for each method, the best on val {grid}" if several else "the initial rate of each"
+        if len(shared) < 2:
+            found.clear()
+        found[of_each] = [(method, chosen[method]) for method in methods]
+    if set(group.arms) - {arm for arms in found.values() for arm in arms}:
+        found[EVERY] = list(group.arms)
+    return found
+
+
+def chosen_rate(group: Group, method: str) -> float:
+    """The initial rate that is best on val, as a mean over the seeds that all rates of the method have.
+
+    Raises:
+      ValueError: several rates have no seed in common, so that none can be chosen fairly.
+    """
+    rates = [rate for other, rate in group.arms if other == method]
+    if len(rates) == 1:
+        return rates[0]
+    seeds = set.intersection(*(set(group.arms[method, rate]) for rate in rates))
+    if not seeds:
+        raise ValueError(
+            f"{group.title}: the initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in "
+            "common, so that none can be chosen: train one seed with each, or name the folders of one rate"
+        )
+    sign = -1 if group.main_score.lower else 1
+
+    def on_val(rate: float) -> float:
+        values = group.values((method, rate), "val", group.main_score)
+        return float(np.mean([sign * values.get(seed, -sign * np.inf) for seed in seeds]))
+
+    return max(rates, key=on_val)
+
+
+def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperparameters]) -> Group:
+    config, arms = type(runs[0].config), Arms()
+    for run in runs:
+        arms.setdefault((run.config.method, run.config.initial_rate), {})[run.config.seed] = run
+    beside = [other for other in others if all(other.get(key) == mine.get(key) for key in ("study", "data.name"))]
+    differing = [
+        f"{name} {mine[name]}"
+        for name in mine
+        if (name not in _TITLE and len({str(other.get(name)) for other in beside}) > 1)
+        or (name in _USUAL and mine[name] != _USUAL[name])
+    ]
+    omitted = _OF_DEEPLAB if mine.get("model.network") == "unet" else ()
+    words = [str(mine[name]) for name in _TITLE[2:-2] if mine.get(name) is not None and name not in omitted]
+    words += [f"{mine['steps']:,} steps of {mine['batch_size']}", *differing]
+    order = sorted(arms, key=lambda arm: (arm[0] != config.baseline, arm))
+    title = f"{mine['study']} on {mine['data.name']}: {', '.join(words)}"
+    return Group(config, title, {arm: arms[arm] for arm in order})

@@ -1,0 +1,61 @@
+"""Results of many runs in one small JSON file."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..common.run_folder import to_dict, write
+from .paths import config_without_paths, short, start_without_paths, without_paths
+from .runs import UNREADABLE, Run, config_from
+from .validate import JsonObject, validate_data, validate_evaluation, validate_result, validate_start
+
+
+def save(runs: Iterable[Run], path: Path) -> None:
+    """Writes results for `load` to read again: small enough to be committed, and without paths of this machine."""
+    content = {"runs": [_plain(run) for run in runs]}
+    write(path, json.dumps(content, indent=1) + "\n")
+
+
+def load(path: Path, remarks: list[str]) -> list[Run]:
+    """The runs of a file that `save` has written; adds a remark for each one that is left out.
+
+    Raises:
+      ValueError: it is no such file.
+    """
+    try:
+        entries = list(json.loads(path.read_text())["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no results: name a file that --json has written ({error!r})") from error
+    runs = []
+    for index, entry in enumerate(entries):
+        where = f"run {index} of {path}"
+        try:
+            where = f"{entry['name']} in {path}"
+            config = config_from({**entry["config"], "study": entry["study"]})
+            result = validate_result(entry["result"], where, remarks)
+            evaluations = {
+                split: validate_evaluation(found, config.steps, f"{split} of {where}", remarks)
+                for split, found in entry["evaluations"].items()
+            }
+            kept = {split: found for split, found in evaluations.items() if found is not None}
+            start = start_without_paths(validate_start(entry["start"], where, remarks))
+            data = validate_data(entry["data"])
+        except KeyError as error:
+            remarks.append(f"{where} is left out: it lacks {error}")
+        except UNREADABLE as error:
+            remarks.append(f"{where} is left out: it cannot be read by this version: {error}")
+        else:
+            runs.append(Run(str(entry["name"]), config, result, kept, start, data))
+    return runs
+
+
+def _plain(run: Run) -> JsonObject:
+    return {
+        "name": short(run.name),
+        "study": run.config.study,
+        "config": config_without_paths(to_dict(run.config)),
+        "result": without_paths(run.result),
+        "evaluations": without_paths(run.evaluations),
+        "start": run.start,
+        "data": dict(run.data),
+    }
