@@ -1,17 +1,33 @@
-"""Small text files that may come from anywhere: JSON and YAML, read with limits.
+"""Small files that may come from anywhere: JSON, YAML and arrays, read with limits.
 
 A file from elsewhere must neither run code, nor exhaust memory or time, nor end in a traceback. Whatever is wrong with
 it is a ValueError of one sentence that names the file and the rule.
 """
 
 import json
+import math
 import re
+import zipfile
 from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "parse_json", "parse_yaml", "printable", "read_json", "read_text", "read_yaml"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "parse_json",
+    "parse_yaml",
+    "printable",
+    "read_json",
+    "read_npz",
+    "read_text",
+    "read_yaml",
+]
 
 MAX_BYTES = 64 * 2**20
 """Most bytes of a JSON or text file, unless a reader is given another limit."""
@@ -101,6 +117,58 @@ def read_yaml(path: str | Path) -> object:
       {'road': [128, 64, 128]}
     """
     return parse_yaml(read_text(path, max_bytes=_MAX_YAML_BYTES), str(path))
+
+
+def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
+    """Reads the arrays of a NumPy archive; what an array claims to hold must be there before memory is taken for it.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The arrays by name, in the order of the file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no archive of arrays, damaged, or an array states another size than it has, or holds objects.
+
+    Example:
+      >>> import numpy as np, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     np.savez(f"{folder}/a.npz", x=np.arange(3))
+      ...     read_npz(f"{folder}/a.npz")["x"].tolist()
+      [0, 1, 2]
+    """
+    import numpy as np
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                with archive.open(info) as member:
+                    version = np.lib.format.read_magic(member)
+                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    if version not in read:
+                        raise ValueError(f"array {name!r} is of the unknown format {version}")
+                    shape, _, dtype = read[version](member)
+                    stated = math.prod(shape) * dtype.itemsize
+                    if dtype.hasobject:
+                        raise ValueError(f"array {name!r} holds objects, which may run code")
+                    if stated != info.file_size - member.tell() or min(shape, default=0) < 0:
+                        raise ValueError(
+                            f"array {name!r} states the shape {shape} of {dtype}, {stated:,} bytes, and has "
+                            f"{info.file_size - member.tell():,}"
+                        )
+                with archive.open(info) as member:
+                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+    # A damaged archive makes the readers raise errors of many types.
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read as an archive of arrays ({error}); replace the file") from error
+    return arrays
 
 
 def parse_json(content: str | bytes, name: str, *, max_bytes: int = MAX_BYTES) -> object:

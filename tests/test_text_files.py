@@ -1,7 +1,9 @@
-"""JSON and YAML from anywhere: limits, and one sentence that names the file."""
+"""JSON, YAML and arrays from anywhere: limits, and one sentence that names the file."""
 
 import time
+import zipfile
 
+import numpy as np
 import pytest
 
 from smoothjax import files
@@ -73,6 +75,51 @@ def test_hostile_json_is_refused(text, message):
 def test_brackets_in_text_are_not_depth():
     text = '["' + "[" * 1000 + '\\"{", ' + "[],{}," * 100 + "1]"
     assert files.parse_json(text, "a.json")
+
+
+def _npz(path, header, content=b"12345678"):
+    array = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", array)
+    return path
+
+
+def test_arrays(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.arange(3), empty=np.zeros((0, 3)), scalar=np.float32(2), order=np.ones((2, 3)).T)
+    found = files.read_npz(tmp_path / "a.npz")
+    assert {name: array.shape for name, array in found.items()} == {
+        "x": (3,),
+        "empty": (0, 3),
+        "scalar": (),
+        "order": (3, 2),
+    }
+    assert found["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"{'descr': '<f8', 'fortran_order': False, 'shape': (100000000000,)}\n", r"states the shape .* and has 8"),
+        (b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}\n", "holds objects, which may run code"),
+        (b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1)}\n", "states the shape"),
+        (b"{'descr': '<f8'}\n", "cannot be read as an archive of arrays"),
+        (b"(" * 5000, "cannot be read as an archive of arrays"),
+    ],
+)
+def test_arrays_that_claim_too_much(tmp_path, header, message):
+    """Memory for 10^11 numbers would be taken before one is read."""
+    with pytest.raises(ValueError, match=message) as caught:
+        files.read_npz(_npz(tmp_path / "a.npz", header))
+    assert str(caught.value).startswith(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04"])
+def test_what_is_no_archive_of_arrays(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz: cannot be read as an archive of arrays"):
+        files.read_npz(tmp_path / "a.npz")
+    with pytest.raises(FileNotFoundError, match=r"b\.npz: no such file"):
+        files.read_npz(tmp_path / "b.npz")
 
 
 def test_a_file_that_is_none(tmp_path):

@@ -13,6 +13,7 @@ from ._transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     RGB,
+    check_largest_scale,
     checked_size,
     normalize,
     pad_to,
@@ -62,6 +63,7 @@ class Augmentation:
         object.__setattr__(self, "crop_size", checked_size("crop_size", self.crop_size))
         if len(self.scale_range) != 2 or not 0 < self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"scale_range must be (low, high) with 0 < low <= high, got {self.scale_range}")
+        check_largest_scale(self.scale_range[1])
         check_statistics(self.mean, self.std)
 
     def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:

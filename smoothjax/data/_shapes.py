@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._classes import Classes
+from ._open import MAX_PIXELS
 from ._presets import SHAPES
 from ._source import Record, checked_index
 from ._texture import background_texture, object_texture
@@ -45,8 +46,11 @@ class ShapesSource:
             raise ValueError(f"length must be 1 .. 2^32, got {length}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed must be 0 .. 2^32 - 1, got {seed}")
-        if min(size) < 32:
-            raise ValueError(f"size must be at least 32 x 32 pixels to show the shapes, got {size[0]} x {size[1]}")
+        if min(size) < 32 or size[0] * size[1] > MAX_PIXELS:
+            raise ValueError(
+                f"size must be at least 32 x 32 pixels to show the shapes, got {size[0]} x {size[1]}; at most "
+                f"{MAX_PIXELS:,} pixels fit, try 97 x 97"
+            )
         if split not in _SPLITS:
             raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
         self._length, self._size, self._seed, self._split = length, (int(size[0]), int(size[1])), seed, split

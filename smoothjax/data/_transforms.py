@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ._classes import IGNORE_LABEL
+from ._open import MAX_PIXELS
 from ._source import Record
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -20,6 +21,9 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 """Standard deviation of red, green and blue over ImageNet, in units of 0 .. 255."""
 
 RGB = tuple[float, float, float]
+
+# Larger images than this take all memory before the crop.
+_MAX_SCALE = 16
 
 
 def resize(record: Record, size: tuple[int, int]) -> Record:
@@ -82,6 +86,7 @@ def random_scale(record: Record, rng: np.random.Generator, *, low: float = 0.5, 
     """
     if not 0 < low <= high:
         raise ValueError(f"the range of scales must have 0 < low <= high, got low={low}, high={high}")
+    check_largest_scale(high)
     return resize(record, scaled_size(record["label"].shape, rng.uniform(low, high)))
 
 
@@ -89,6 +94,12 @@ def scaled_size(size: tuple[int, ...], factor: float) -> tuple[int, int]:
     """Height and width times a factor, rounded to whole pixels, at least 1."""
     height, width = size
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def check_largest_scale(high: float) -> None:
+    """Raises ValueError for a factor that would make images larger than memory."""
+    if high > _MAX_SCALE:
+        raise ValueError(f"the largest scale must be at most {_MAX_SCALE}, got {high}; try 1.5")
 
 
 def random_mirror(record: Record, rng: np.random.Generator) -> Record:
@@ -233,4 +244,6 @@ def checked_size(name: str, size: Sequence[int]) -> tuple[int, int]:
         raise ValueError(
             f"{name} must be a positive height and width in pixels, got {size}; give two ints, such as (321, 321)"
         )
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"{name} must have at most {MAX_PIXELS:,} pixels, got {height} x {width}; try 321 x 321")
     return height, width

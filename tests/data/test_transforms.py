@@ -155,6 +155,9 @@ def test_refuses():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"crop_size": (5, 5), "scale_range": (0.5, float("inf"))}, r"largest scale must be at most 16, got inf"),
+        ({"crop_size": (5, 5), "scale_range": (0.5, float("nan"))}, r"scale_range must be \(low, high\)"),
+        ({"crop_size": (10**6, 10**6)}, r"crop_size must have at most 178,956,970 pixels, got 1000000 x 1000000"),
         ({"crop_size": (0, 5)}, r"crop_size must be a positive height and width in pixels, got \(0, 5\)"),
         ({"crop_size": (5, 5), "scale_range": (1.5, 0.5)}, r"0 < low <= high, got \(1\.5, 0\.5\)"),
         ({"crop_size": (5, 5), "scale_range": (0, 0.5)}, r"0 < low <= high, got \(0, 0\.5\)"),
