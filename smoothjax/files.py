@@ -97,17 +97,7 @@ def read_json(path: str | Path, *, max_bytes: int = MAX_BYTES) -> object:
 
 
 def read_yaml(path: str | Path) -> object:
-    """Reads a YAML file, see `parse_yaml`.
-
-    Args:
-      path: the file.
-
-    Returns:
-      Its content.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: see `parse_yaml`.
+    """Reads a YAML file as `parse_yaml` reads its text; raises FileNotFoundError if there is none.
 
     Example:
       >>> import pathlib, tempfile

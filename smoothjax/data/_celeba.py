@@ -98,7 +98,7 @@ class CelebASource:
         return self._size, self._size
 
     def file_sizes(self, index: int) -> tuple[int]:
-        """Size of the image file in bytes, of a zip file as its directory tells it."""
+        """Size of the image file in bytes, of a zip file as its directory states it."""
         return (self._images.byte_size(self._names[checked_index(index, len(self))]),)
 
 

@@ -27,9 +27,9 @@ def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0
     """
     if label.ndim != 2 or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(f"label must be integers [H, W], got {label.dtype} of shape {label.shape}")
-    foreign = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= len(classes)))])
-    if foreign.size:
-        raise ValueError(f"label holds {foreign.tolist()}, outside the {len(classes)} classes 0 .. {len(classes) - 1}")
+    unknown = np.unique(label[(label != IGNORE_LABEL) & ((label < 0) | (label >= len(classes)))])
+    if unknown.size:
+        raise ValueError(f"label holds {unknown.tolist()}, outside the {len(classes)} classes 0 .. {len(classes) - 1}")
     table = np.empty((256, 3), np.uint8)
     table[:] = ignore_color
     table[: len(classes)] = classes.colors
@@ -37,13 +37,13 @@ def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0
 
 
 def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float = 0.5) -> np.ndarray:
-    """Lays the colours of a label map over its image; ignored pixels show the image alone.
+    """Lays the colours of a label map over its image; ignored pixels show only the image.
 
     Args:
       image: uint8 `[H, W, 3]`, RGB.
       label: `[H, W]`, integers 0 .. K-1 or 255 for ignored pixels.
       classes: the K classes.
-      alpha: weight of the colours, 0 (image alone) to 1 (colours alone).
+      alpha: weight of the colours, 0 (only the image) to 1 (only the colours).
 
     Returns:
       uint8 `[H, W, 3]`, RGB.

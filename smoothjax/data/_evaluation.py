@@ -51,7 +51,7 @@ def evaluation_batches(
     whole image, such as image pooling, averages over it, too. The mask of a padded image can hence differ a little near
     the bottom and right border, and for an image that is small beside its shape or its field of view, elsewhere. So the
     scores of a split of more than eight sizes depend on the shapes, which follow from its sizes: compare methods on the
-    same images. `size` tells which examples are padded.
+    same images. `size` shows which examples are padded.
 
     Every process gets the same number of batches in the same sequence of shapes: process i of n reads the i-th n-th of
     the rows of each batch.

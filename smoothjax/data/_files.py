@@ -78,27 +78,18 @@ def read_view(
 ) -> dict[str, np.ndarray]:
     """`read_image` as entries of a record, from which `resize` makes the very view of the whole image.
 
-    Args:
-      path: a file that Pillow reads.
-      at_least: height and width that suffice, see `read_image`.
-      white: see `read_image`.
-      large: see `read_image`.
+    Takes the arguments of `read_image`, and raises the same errors.
 
     Returns:
       `"image"` uint8 `[H, W, 3]`, and `"box"` float64 `[4]` where the picture does not fill it: its left, upper, right
       and lower border in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, the picture 9/8 of them.
 
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: as from `read_image`.
-
     Example:
-      >>> import pathlib, tempfile
+      >>> import tempfile
       >>> from PIL import Image
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = pathlib.Path(folder, "grey.jpg")
-      ...     Image.new("L", (9, 16), 7).save(path)
-      ...     view = read_view(path, at_least=(2, 1))
+      ...     Image.new("L", (9, 16), 7).save(f"{folder}/grey.jpg")
+      ...     view = read_view(f"{folder}/grey.jpg", at_least=(2, 1))
       >>> view["image"].shape, view["box"].tolist()
       ((2, 2, 3), [0.0, 0.0, 1.125, 2.0])
     """
@@ -154,12 +145,11 @@ def read_size(path: str | Path, *, large: bool = False) -> Size:
       ValueError: the file is no image, or too large.
 
     Example:
-      >>> import pathlib, tempfile
+      >>> import tempfile
       >>> from PIL import Image
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = pathlib.Path(folder, "grey.png")
-      ...     Image.new("L", (4, 3), 7).save(path)
-      ...     read_size(path)
+      ...     Image.new("RGB", (4, 3)).save(f"{folder}/street.png")
+      ...     read_size(f"{folder}/street.png")
       (3, 4)
     """
     return header_size(existing(path), str(path), large=large)

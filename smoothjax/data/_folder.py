@@ -130,7 +130,7 @@ class FolderSource:
         return header_size(existing(mask), str(mask), upright=False)
 
     def file_sizes(self, index: int) -> tuple[int, int]:
-        """Sizes of image and mask in bytes: they tell data sets of the same names apart, and nothing is read."""
+        """Sizes of image and mask in bytes: data sets of the same names differ in them, and nothing is read."""
         image, mask = self._pairs[checked_index(index, len(self))]
         return file_size(image), file_size(mask)
 

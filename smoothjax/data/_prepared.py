@@ -97,7 +97,7 @@ class PreparedSource:
         return {**view.entries(), "label": label, **attributes}
 
     def image(self, index: int, /, at_least: tuple[int, int] | None = None) -> np.ndarray:
-        """The image alone, uint8 `[H, W, 3]`, perhaps smaller: see `at_least` of `read_image`."""
+        """Only the image, uint8 `[H, W, 3]`, perhaps smaller: see `at_least` of `read_image`."""
         record, name = self._record(index)
         return decode_image(record["image"], name, at_least)
 

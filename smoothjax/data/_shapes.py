@@ -23,7 +23,7 @@ class ShapesSource:
     circles or blotches) of random direction and frequency, and noise. The hue leans towards one hue per class but
     overlaps with its neighbours', so colour helps without deciding: that takes the outline, and hence context.
 
-    A picture is a function of `(seed, split, index)` alone; the splits never share one.
+    A picture is a function of `(seed, split, index)` only; the splits never share one.
 
     Args:
       length: number of pictures.

@@ -120,12 +120,12 @@ class InvalidDataError(ValueError):
 def label_problems(label: np.ndarray, classes: Classes, name: str) -> tuple[str, ...]:
     """One line if the label map (uint8) has a value that is neither a class nor 255, none otherwise."""
     counts = np.bincount(label.ravel(), minlength=256)
-    foreign = np.flatnonzero(counts[len(classes) : IGNORE_LABEL]) + len(classes)
-    if not foreign.size:
+    unknown = np.flatnonzero(counts[len(classes) : IGNORE_LABEL]) + len(classes)
+    if not unknown.size:
         return ()
-    found = ", ".join(map(str, foreign[:10])) + (", ..." if foreign.size > 10 else "")
+    found = ", ".join(map(str, unknown[:10])) + (", ..." if unknown.size > 10 else "")
     return (
-        f"{name}: label {found} in {int(counts[foreign].sum())} pixels is outside the {len(classes)} classes "
+        f"{name}: label {found} in {int(counts[unknown].sum())} pixels is outside the {len(classes)} classes "
         f"0 .. {len(classes) - 1}; give more classes, or store {IGNORE_LABEL} where pixels are to be ignored",
     )
 

@@ -31,7 +31,7 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
 
     Args:
       record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`; either may have another size, of the same view. An
-        entry `"box"` `[4]` tells the left, upper, right and lower border of this view in the image, in its pixels,
+        entry `"box"` `[4]` gives the left, upper, right and lower border of this view in the image, in its pixels,
         where it does not fill it, see `read_view`.
       size: new height and width in pixels.
 

@@ -28,7 +28,7 @@ def describe(splits: Mapping[str, Source], *, progress: bool = False) -> str:
 
     Raises:
       ValueError: there is no split, or one has no examples.
-      InvalidDataError: examples cannot be used; the message tells of all.
+      InvalidDataError: examples cannot be used; the message names all.
 
     Example:
       >>> from smoothjax.data import ShapesSource

@@ -74,7 +74,7 @@ def test_refuses(tmp_path, at_least):
 
 
 def _grey_png(label, bits):
-    """Grey of any depth, of which Pillow writes 1, 8 and 16 alone."""
+    """Grey of any depth, of which Pillow writes only 1, 8 and 16."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -243,16 +243,6 @@ class _Broken:
         return (2, 3)
 
 
-def test_check_covers_any_source():
-    with pytest.raises(InvalidDataError) as caught:
-        check_source(_Broken())
-    assert caught.value.problems == (
-        "example-0: KeyError: 'nothing here'",
-        "example-1: size() says (2, 3), the label is (2, 2)",
-        "example-2: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got float32 (2, 2, 3) and uint8 (2, 2)",
-    )
-
-
 class _Raising(_Broken):
     """Whatever else may fail in a user's own source."""
 
@@ -269,14 +259,33 @@ class _Raising(_Broken):
         raise OSError("no header")
 
 
-def test_check_names_the_example_whatever_fails():
+@pytest.mark.parametrize(
+    ("source", "problems"),
+    [
+        (
+            _Broken(),
+            (
+                "example-0: KeyError: 'nothing here'",
+                "example-1: size() says (2, 3), the label is (2, 2)",
+                "example-2: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got float32 (2, 2, 3) and uint8 "
+                "(2, 2)",
+            ),
+        ),
+        (
+            _Raising(),
+            (
+                "example-0: the record has no 'label', it holds 'image'",
+                "example-1: OSError: no header",
+                "example 2: LookupError: no name",
+            ),
+        ),
+    ],
+)
+def test_check_covers_any_source(source, problems):
+    """Whatever fails, the example is named."""
     with pytest.raises(InvalidDataError) as caught:
-        check_source(_Raising())
-    assert caught.value.problems == (
-        "example-0: the record has no 'label', it holds 'image'",
-        "example-1: OSError: no header",
-        "example 2: LookupError: no name",
-    )
+        check_source(source)
+    assert caught.value.problems == problems
 
 
 def test_reading_refuses(tmp_path):

@@ -63,7 +63,7 @@ def test_unknown_colours_are_listed_with_their_counts(tmp_path):
         _folder(tmp_path, _COLORED, pixels)[0]
 
 
-def test_two_classes_of_one_colour_cannot_be_told_apart_by_it(tmp_path):
+def test_two_classes_of_one_colour_are_not_separable_by_it(tmp_path):
     with pytest.raises(data.InvalidDataError, match=r"colour \(1, 2, 3\) stands for two classes"):
         _folder(tmp_path, "a: [1, 2, 3]\nb: [1, 2, 3]\n", np.zeros((1, 1, 3), np.uint8))[0]
 

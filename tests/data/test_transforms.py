@@ -36,7 +36,7 @@ def test_mirror_crop_and_padding_keep_pixels_together(size, crop, seed):
 @settings(deadline=None, max_examples=60)
 @given(st.tuples(st.integers(20, 80), st.integers(20, 80)), st.tuples(st.integers(10, 120), st.integers(10, 120)))
 def test_resampling_does_not_shift_image_and_label(size, new_size):
-    """On a ramp, linear interpolation tells the exact place of a pixel's centre, and the label the pixel around it."""
+    """On a ramp, linear interpolation shows the exact place of a pixel's centre, the label the pixel around it."""
     rows, columns = np.mgrid[: size[0], : size[1]].astype(np.uint8)
     for axis, ramp in enumerate((rows, columns)):
         record = data.resize({"image": np.stack([3 * ramp] * 3, -1), "label": ramp}, new_size)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from smoothjax import data
+from smoothjax import data, datasets
 
 Files = Mapping[str, bytes]
 Labels = Mapping[str, np.ndarray | None]
@@ -103,6 +104,14 @@ def assert_holds(folder: Path, split: str, images: Files, expected: Labels) -> N
         assert record["label"].dtype == np.uint8
         assert source.size(index) == record["image"].shape[:2]
         assert stored(folder, split, index)["image"] == images[name]
+
+
+def assert_refused(data_set: str, source: Path, out: Path, *parts: str, **options: Any) -> tuple[str, ...]:
+    """Preparation stops with a report that has each of these parts; returns its problems."""
+    with pytest.raises(data.InvalidDataError) as caught:
+        datasets.prepare(data_set, source, out, **options)
+    assert not [part for part in parts if part not in str(caught.value)], str(caught.value)
+    return caught.value.problems
 
 
 def stored(folder: Path, split: str, index: int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_all_problems_in_one_report(tmp_path):
     with pytest.raises(data.InvalidDataError) as caught:
         _prepare(tmp_path, *[b"text"] * 60, png(_PIXELS), splits=("train", "all"), label=labels(0, [0, 2], (8, 6)))
     problems = caught.value.problems
-    # Each file is told once, however many splits hold it.
+    # Each file is named once, however many splits hold it.
     assert len(problems) == 1 + 60 + 61 + 1
     message = str(caught.value).splitlines()
     assert message[0] == f"given cannot be prepared from {tmp_path}, 123 problems:"
@@ -165,7 +165,7 @@ def test_all_problems_in_one_report(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-def test_a_builder_that_fails_is_told_with_the_name(tmp_path):
+def test_a_builder_that_fails_is_named(tmp_path):
     class Broken(_Given):
         def _mask(self, name):
             return builders.Mask(f"mask of {name}", lambda: {}["nothing"])

@@ -45,7 +45,7 @@ def test_weights(source):
     assert not datasets.median_frequency_weights(data.LabelCounts.none(3)).any()
 
 
-def test_bad_data_is_told_in_full(tmp_path):
+def test_bad_data_is_named_in_full(tmp_path):
     files = {}
     for name in "ab":
         files |= {f"train/images/{name}.png": png(pixels(0)), f"train/labels/{name}.png": png(labels(0, [0, 9]))}

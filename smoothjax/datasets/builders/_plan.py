@@ -39,7 +39,7 @@ class Example:
     """One example to be.
 
     Attributes:
-      name: tells a person which example this is.
+      name: says to a person which example this is.
       image: the file of the photograph.
       mask: the label map; None if no pixel is labelled.
       attributes: uint8 `[A]`, if the data set has attributes of whole images.
@@ -177,10 +177,10 @@ def relabelled(file: File, new: Mapping[int, int]) -> Mask:
 
     def read() -> np.ndarray:
         label = decode_mask(file.read(), file.path)
-        foreign = sorted(set(np.unique(label).tolist()) - set(new))
-        if foreign:
+        unknown = sorted(set(np.unique(label).tolist()) - set(new))
+        if unknown:
             raise ValueError(
-                f"{file.path}: label {', '.join(map(str, foreign[:10]))} is none of the labels of this data set "
+                f"{file.path}: label {', '.join(map(str, unknown[:10]))} is none of the labels of this data set "
                 f"({compact(new)}); is this the right kind of mask?"
             )
         table = np.zeros(256, np.uint8)

@@ -18,7 +18,7 @@ N = TypeVar("N", bound=Named)
 
 
 def divide(examples: Sequence[N], fractions: Mapping[str, float], seed: int) -> dict[str, list[N]]:
-    """Parts of given shares, chosen by the seed and the names of the examples alone; what remains is `train`.
+    """Parts of given shares, chosen only by the seed and the names of the examples; what remains is `train`.
 
     The choice is the same on every machine and for every order of the examples, and an example that is added changes
     little: names are ranked by a hash, and each part takes the lowest that are left.
