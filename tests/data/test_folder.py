@@ -267,8 +267,8 @@ class _Raising(_Broken):
             (
                 "example-0: KeyError: 'nothing here'",
                 "example-1: size() says (2, 3), the label is (2, 2)",
-                "example-2: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got float32 (2, 2, 3) and uint8 "
-                "(2, 2)",
+                "example-2: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got float32 (2, 2, 3) and "
+                "uint8 (2, 2)",
             ),
         ),
         (
