@@ -12,13 +12,15 @@ LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
     "models": {"jax", "flax", "numpy", "ops", "nn", *COMMON},
-    "weights": {"jax", "flax", "numpy", "ops", "nn", "models", "files", *COMMON},
+    "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", *COMMON},
     "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files"},
     "datasets": {
         *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),
     },
-    "training": {"jax", "flax", "numpy", "optax", "orbax", "grain", "chex", "tqdm", "tensorboardX", "absl", "files"}
-    | set(COMMON),
+    "training": {
+        *("jax", "flax", "numpy", "optax", "orbax", "tensorstore", "grain", "chex", "tqdm", "tensorboardX", "absl"),
+        *("files", *COMMON),
+    },
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", "nn", *COMMON},
 }

@@ -34,6 +34,8 @@ from ._mesh import shard_batch as shard_batch
 # The loop, its checkpoints and its log.
 from ._checkpoint import Checkpoints as Checkpoints
 from ._checkpoint import Restored as Restored
+from ._folder import check_folder as check_folder
+from ._lock import lock_folder as lock_folder
 from ._logging import RunLog as RunLog
 from ._logging import say as say
 from ._loop import Evaluation as Evaluation

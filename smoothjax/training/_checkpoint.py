@@ -1,22 +1,30 @@
 """Checkpoints of a run: the best and the latest two, found again after any kill."""
 
 import contextlib
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 import grain.checkpoint
 import jax
 import orbax.checkpoint as ocp
+import tensorstore
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from ._digest import check_digests, check_iterator, digests, iterator_digests, read_digests
+from ._folder import StepFolders, check_folder
 from ._logging import say
 from ._state import TrainState, to_restore, to_save
-from ._summary import KeepBest, Ranking, rewrite, without_nan
+from ._summary import KeepBest, Ranking, read_metrics, rewrite, without_nan
+
+T = TypeVar("T")
+
+# Orbax measures how long a save takes with the clock of the wall, and gives up when that was set forward meanwhile: a
+# machine without a battery starts in 1970. A hundred years are beyond what any clock is set by.
+_SAVE_TIMEOUT = 100 * 365 * 24 * 3600
 
 
 class Restored(NamedTuple):
@@ -36,19 +44,20 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints in a folder; a context manager, since a save that nobody waits for is lost at exit.
 
-    A checkpoint holds the training state, the position of the data iterator and the metrics measured there. Kept are
-    the latest two and the one with the best `metric`. Saving is asynchronous and atomic: a kill in the middle of a
-    save leaves the checkpoints before it as they were.
+    A checkpoint holds the training state, the position of the data iterator, a digest of each, and the metrics measured
+    there. Kept are the latest two and the one with the best `metric`. Saving is asynchronous and atomic: a kill in the
+    middle of a save leaves the checkpoints before it as they were. Every saved checkpoint is opened again, and every
+    restored array is compared with its digest.
 
     Args:
       folder: Where they lie, one sub-folder a step; created where missing.
       metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
       mode: "max" or "min": which value of the metric is best.
       read_only: For evaluation, also beside a running training: nothing in the folder is changed.
-      report: Called with the lines to tell the user.
+      report: Called with messages for the user.
 
     Raises:
-      ValueError: `mode` is unknown.
+      ValueError: `mode` is unknown, or no checkpoint can lie in `folder`, see `check_folder`.
       FileNotFoundError: `read_only`, and the folder is missing.
     """
 
@@ -62,7 +71,8 @@ class Checkpoints:
         report: Callable[[str], None] = say,
     ):
         self._ranking, self._report, self._read_only = Ranking(metric, mode), report, read_only
-        self.folder: Path = Path(folder).absolute()
+        self.folder: Path = check_folder(folder)
+        self._unverified: tuple[int, int] | None = None
         if read_only and not self.folder.is_dir():
             raise FileNotFoundError(f"Checkpoints: no checkpoints in {self.folder}, the folder is missing; train first")
         # Orbax can rank checkpoints by itself, but then a damaged metrics file keeps the folder from opening at all.
@@ -71,13 +81,15 @@ class Checkpoints:
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                step_name_format=StepFolders(),
+                async_options=ocp.AsyncOptions(timeout_secs=_SAVE_TIMEOUT),
                 # Orbax's own `read_only` does no more than these two and warns at every opening.
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
             ),
         )
         for step in self.steps:
-            self._ranking.put(step, self._read_metrics(step))
+            self._ranking.put(step, read_metrics(self.path(step)))
 
     @property
     def steps(self) -> list[int]:
@@ -103,7 +115,7 @@ class Checkpoints:
         self,
         step: int,
         state: TrainState,
-        iterator: grain.DatasetIterator[Any],
+        iterator: grain.DatasetIterator[T],
         *,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
@@ -111,14 +123,16 @@ class Checkpoints:
 
         Args:
           step: Number of updates done, more than at the latest checkpoint.
-          state: The training state.
+          state: The training state of that step.
           iterator: The data iterator; its next batch is the first one of a resumed run.
           metrics: What was measured at this step.
 
         Raises:
           RuntimeError: The checkpoints were opened with `read_only`.
-          OSError: This checkpoint, or the one before, cannot be written; those of earlier steps are as they were.
-          ValueError: There is a checkpoint of this step or of a later one; nothing has changed.
+          OSError: This checkpoint, or the one before, cannot be written or opened again; those of earlier steps are as
+            they were.
+          ValueError: There is a checkpoint of this step or of a later one, or the state is of another step; nothing has
+            changed.
         """
         self._check_writable(step)
         self.wait()
@@ -128,9 +142,17 @@ class Checkpoints:
                 f"Checkpoints: step must be greater than the latest saved, {latest}, got {step}: use another folder "
                 "for another run; `measure` gives metrics to a checkpoint that is saved"
             )
+        held = to_save(state)
+        if int(held.step) != step:
+            raise ValueError(
+                f"Checkpoints: step must be that of the state, {int(held.step)}, got {step}: a checkpoint is named "
+                "after the updates it has seen"
+            )
+        arrays = digests(held)
         args = ocp.args.Composite(
-            state=ocp.args.StandardSave(to_save(state)),
+            state=ocp.args.StandardSave(held),
             iterator=grain.checkpoint.CheckpointSave(iterator),
+            digests=ocp.args.JsonSave({"state": arrays, "iterator": iterator_digests(iterator)}),
             summary=ocp.args.JsonSave(without_nan(self._ranking.summary(step, metrics or {}, self.steps))),
         )
         # Orbax asks for the best in the middle of the save, so the rank comes first; it does not count before there is
@@ -144,6 +166,7 @@ class Checkpoints:
                 self._ranking.put(step, {})
         if not accepted:
             raise ValueError(f"Checkpoints: step {step} was not accepted by Orbax and is not saved; save a later step")
+        self._unverified = step, len(arrays)
 
     def measure(self, step: int, metrics: Mapping[str, float]) -> None:
         """Gives a saved checkpoint the metrics that were measured only afterwards, and with them its rank.
@@ -166,17 +189,17 @@ class Checkpoints:
         self._ranking.put(step, metrics)
 
     def wait(self) -> None:
-        """Returns when the last save is on disk; raises OSError where it cannot be written."""
+        """Returns when the last save is on disk and opens again; raises OSError where it cannot be written."""
         with self._writing():
             self._manager.wait_until_finished()
+            self._verify()
 
-    def restore_latest(
-        self, template: TrainState, iterator: grain.DatasetIterator[Any] | None = None
-    ) -> Restored | None:
+    def restore_latest(self, template: TrainState, iterator: grain.DatasetIterator[T] | None = None) -> Restored | None:
         """Reads the newest checkpoint that can be read.
 
         Where the newest is damaged, it says so, reads the one before, and sets the damaged one aside as
-        `<step>.damaged`, so that its step can be saved again.
+        `<step>.damaged`, so that its step can be saved again. Damaged is what cannot be read, what differs from its
+        digest, and a state of another step than the name of its folder.
 
         Args:
           template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: what to restore, and where
@@ -187,33 +210,15 @@ class Checkpoints:
           The checkpoint, or None where the folder has none.
 
         Raises:
-          Exception: None could be read: the error of the newest, with a note.
+          ValueError: None can be read; the message has the reason for each.
         """
-        failed: dict[int, Exception] = {}
-        for step in reversed(self.steps):
-            try:
-                restored = self._restore(step, template, iterator)
-            except Exception as error:  # whatever Orbax, TensorStore or JSON make of a damaged file
-                failed[step] = error
-                continue
-            for bad, error in failed.items():
-                self._report(
-                    f"checkpoint {self.path(bad)} is damaged ({_first_line(error)}); using step {step} instead"
-                )
-            self._set_aside(failed)
-            return restored
-        if failed:
-            first = next(iter(failed.values()))
-            first.add_note(
-                f"None of the checkpoints {sorted(failed)} in {self.folder} could be restored. If the model, the "
-                "optimiser or the number of processes has changed since, use another folder; if the files are "
-                "damaged, delete the folder to start anew."
-            )
-            raise first
-        return None
+        steps = self.steps[::-1]
+        return self._restore_first(steps, template, iterator) if steps else None
 
     def restore_best(self, template: TrainState) -> Restored:
-        """Reads the checkpoint with the best metric.
+        """Reads the checkpoint with the best metric that can be read.
+
+        Where the best is damaged, it says so and reads the next best, as `restore_latest` does.
 
         Args:
           template: As in `restore_latest`.
@@ -223,19 +228,21 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: No checkpoint has the metric.
+          ValueError: None that has it can be read.
         """
-        best = self.best_step
-        if best is None:
+        ranked = self._ranking.ranked(self.steps)
+        if not ranked:
             raise FileNotFoundError(
                 f"Checkpoints: none of the checkpoints {self.steps} in {self.folder} has the metric "
                 f"{self._ranking.metric!r}; train until the first evaluation that ranks, or use restore_latest"
             )
-        return self._restore(best, template, None)
+        return self._restore_first(ranked, template, None)
 
     def close(self) -> None:
         """As `wait`, and ends the threads."""
         with self._writing():
             self._manager.close()
+            self._verify()
 
     def __enter__(self) -> Self:
         return self
@@ -243,8 +250,9 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What went wrong first is what to tell.
-        with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+        # The first error is the one that matters; a stop is none, and reports that all is saved.
+        failed = error is not None and not isinstance(error, SystemExit)
+        with contextlib.suppress(OSError) if failed else contextlib.nullcontext():
             self.close()
 
     @contextlib.contextmanager
@@ -253,6 +261,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
+            self._unverified = None
             # Orbax counts a checkpoint as soon as its save has begun: look again which ones there are.
             with contextlib.suppress(Exception):
                 self._manager.reload()
@@ -263,25 +272,61 @@ class Checkpoints:
                 "command"
             ) from error
 
-    def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator[Any] | None) -> Restored:
-        items: dict[str, Any] = {"state": ocp.args.StandardRestore(to_restore(template))}
-        if iterator is not None:
-            items["iterator"] = grain.checkpoint.CheckpointRestore(iterator)
-        state = self._manager.restore(step, args=ocp.args.Composite(**items))["state"]
-        return Restored(step, state, self._read_metrics(step))
+    def _verify(self) -> None:
+        """Opens what was saved as a reader would: Orbax reports success also where nothing is found again."""
+        if self._unverified is None:
+            return
+        (step, count), self._unverified = self._unverified, None
+        folder = self.path(step)
+        self._manager.reload()
+        if step not in self.steps:
+            raise OSError(f"{folder} was written and is not found again")
+        store = tensorstore.KvStore.open({"driver": "ocdbt", "base": f"file://{folder / 'state'}/"}).result()
+        found = sum(key.endswith((b"/.zarray", b"/zarr.json")) for key in store.list().result())
+        if found != count:
+            raise OSError(f"{folder} was written, and {found} of its {count} arrays are found again")
+        read_digests(folder)
 
-    def _read_metrics(self, step: int) -> dict[str, float]:
-        try:
-            summary = self._manager.restore(step, args=ocp.args.Composite(summary=ocp.args.JsonRestore()))["summary"]
-            return {name: math.nan if value is None else value for name, value in summary["metrics"].items()}
-        except Exception:  # a damaged summary costs the rank of the checkpoint, not the checkpoint
-            return {}
+    def _restore_first(
+        self, steps: Iterable[int], template: TrainState, iterator: grain.DatasetIterator[T] | None
+    ) -> Restored:
+        """Restores the first of these steps that can be restored, and sets those before it aside."""
+        failed: dict[int, str] = {}
+        for step in steps:
+            try:
+                restored = self._restore(step, template, iterator)
+            except Exception as error:  # whatever Orbax, TensorStore or JSON make of a damaged file
+                failed[step] = _first_line(error)
+                continue
+            for bad, reason in failed.items():
+                self._report(f"checkpoint {self.path(bad)} is damaged ({reason}); using step {step} instead")
+            self._set_aside(failed)
+            return restored
+        reasons = "".join(f"\n  step {step}: {reason}" for step, reason in failed.items())
+        raise ValueError(
+            f"Checkpoints: no checkpoint in {self.folder} can be restored:{reasons}\nIf the model, the optimiser or "
+            "the number of processes has changed since, use another folder; if the files are damaged, delete this one."
+        )
+
+    def _restore(self, step: int, template: TrainState, iterator: grain.DatasetIterator[T] | None) -> Restored:
+        folder, expected = self.path(step), read_digests(self.path(step))
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(to_restore(template)))
+        state: TrainState = self._manager.restore(step, args=items)["state"]
+        check_digests(state, expected.state)
+        if int(state.step) != step:
+            raise ValueError(f"the folder is named {step}, the state in it is of step {int(state.step)}")
+        if iterator is not None:  # last, so that only a good checkpoint moves it
+            check_iterator(folder / "iterator", expected.iterator)
+            items = ocp.args.Composite(iterator=grain.checkpoint.CheckpointRestore(iterator))
+            self._manager.restore(step, args=items)
+        return Restored(step, state, read_metrics(folder))
 
     def _check_writable(self, step: int) -> None:
         if self._read_only:
             raise RuntimeError(f"Checkpoints: {self.folder} was opened read_only, step {step} cannot be saved there")
 
     def _set_aside(self, steps: Iterable[int]) -> None:
+        steps = list(steps)
         if self._read_only or not steps:
             return
         if jax.process_index() == 0:

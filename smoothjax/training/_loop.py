@@ -256,7 +256,7 @@ def fit(
                         say(f"{saved}; the same command continues from there")
                         raise Stopped(128 + stop.signal)
                     interval.started += time.perf_counter() - paused
-        checkpoints.wait()
+            checkpoints.wait()  # while signals are still caught
         return result()
 
 

@@ -4,12 +4,15 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import jax
 from jax.experimental import multihost_utils
 
+from ._logging import say
+
 T = TypeVar("T")
+Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Stopped(SystemExit):
@@ -23,7 +26,10 @@ class Stopped(SystemExit):
 class StopSignals:
     """While it is entered, SIGTERM and the first SIGINT only ask for a stop; a second one acts as without it.
 
-    Several processes must stop at the same step, whichever of them was told to: there JAX's coordination service
+    A signal that nobody asked about, since it came after the last step, raises `Stopped` at the end: what comes after
+    this run must not start.
+
+    Several processes must stop at the same step, whichever of them got the signal: there JAX's coordination service
     takes SIGTERM and finds the step, and SIGINT is passed on to it as SIGTERM. Signals reach the main thread only: in
     another one nothing is changed.
     """
@@ -31,11 +37,13 @@ class StopSignals:
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._passed_on = signal.SIGTERM
-        self._previous: dict[signal.Signals, Any] = {}
+        self._previous: dict[signal.Signals, Handler] = {}
         self._interruptible = False
+        self._step = 0
 
     def at(self, step: int) -> bool:
         """Whether the run stops after this step; to be asked once for every step."""
+        self._step = step
         if jax.process_count() > 1 and self._received is None and multihost_utils.reached_preemption_sync_point(step):
             self._received = self._passed_on
         return self._received is not None
@@ -59,9 +67,9 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            alone = jax.process_count() == 1
+            single = jax.process_count() == 1
             handlers = {signal.SIGTERM: self._receive, signal.SIGINT: self._receive}
-            for number, handler in (handlers if alone else {signal.SIGINT: self._pass_on}).items():
+            for number, handler in (handlers if single else {signal.SIGINT: self._pass_on}).items():
                 self._previous[number] = signal.signal(number, handler)
         return self
 
@@ -69,6 +77,9 @@ class StopSignals:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._restore()
+        if error is None and self.at(self._step + 1):
+            say(f"stopped by {self.signal.name} after the last step, which is saved")
+            raise Stopped(128 + self.signal)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         del frame

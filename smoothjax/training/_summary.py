@@ -1,15 +1,30 @@
-"""What a checkpoint tells beside its state: what was measured there, and which one is the best so far."""
+"""The summary of a checkpoint, beside its state: what was measured there, and which one is the best so far."""
 
 import copy
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-import jax
 from orbax.checkpoint import checkpoint_managers
+
+
+class Best(TypedDict):
+    """The best checkpoint so far, by the value of a metric."""
+
+    metric: str
+    step: int
+    value: float
+
+
+class Summary(TypedDict):
+    """What was measured at a checkpoint, and which one was the best then."""
+
+    metrics: dict[str, float]
+    best: Best | None
 
 
 class Ranking:
@@ -30,19 +45,23 @@ class Ranking:
         if math.isfinite(value := float(metrics.get(self.metric, math.nan))):
             self.values[step] = value
 
+    def ranked(self, steps: Iterable[int]) -> list[int]:
+        """Those of these steps that have a rank, the best first, the later one of equals."""
+        known = [step for step in steps if step in self.values]
+        return sorted(known, key=lambda step: (self._sign * self.values[step], step), reverse=True)
+
     def best(self, steps: Iterable[int]) -> int | None:
         """Of these steps the best one, the later one of equals; None where none has a rank."""
-        ranked = [step for step in steps if step in self.values]
-        return max(ranked, key=lambda step: (self._sign * self.values[step], step), default=None)
+        return next(iter(self.ranked(steps)), None)
 
-    def summary(self, step: int, metrics: Mapping[str, float], steps: Iterable[int]) -> dict[str, Any]:
-        """What a checkpoint tells beside its state; `steps` are those that exist. It changes no rank."""
+    def summary(self, step: int, metrics: Mapping[str, float], steps: Iterable[int]) -> Summary:
+        """The summary of a step, where `steps` are those that exist. It changes no rank."""
         with_it = copy.copy(self)
         with_it.values = dict(self.values)
         with_it.put(step, metrics)
         best = with_it.best({step, *steps})
-        named = None if best is None else {"metric": self.metric, "step": best, "value": with_it.values[best]}
-        return {"metrics": {name: float(value) for name, value in metrics.items()}, "best": named}
+        named = None if best is None else Best(metric=self.metric, step=best, value=with_it.values[best])
+        return Summary(metrics={name: float(value) for name, value in metrics.items()}, best=named)
 
 
 class KeepBest(checkpoint_managers.PreservationPolicy):
@@ -61,15 +80,40 @@ class KeepBest(checkpoint_managers.PreservationPolicy):
         return [checkpoint.step == best for checkpoint in checkpoints]
 
 
-def without_nan(tree: Any) -> Any:
-    """JSON has no NaN: null instead."""
-    return jax.tree.map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, tree)
+def without_nan(summary: Summary) -> dict[str, Mapping[str, float | None] | Best | None]:
+    """The summary for a JSON file, which has no NaN: null instead."""
+    finite = {name: value if math.isfinite(value) else None for name, value in summary["metrics"].items()}
+    return {"metrics": finite, "best": summary["best"]}
 
 
-def rewrite(checkpoint: Path, summary: Mapping[str, Any]) -> None:
+def read_metrics(checkpoint: Path) -> dict[str, float]:
+    """What was measured at a checkpoint; nothing where its summary is damaged, which costs it only its rank."""
+    try:
+        metrics = json.loads(_path(checkpoint).read_text(encoding="utf-8"))["metrics"]
+        return {str(name): _number(value) for name, value in metrics.items()}
+    except Exception:  # text of any kind may stand there, and any reader of it may fail
+        return {}
+
+
+def rewrite(checkpoint: Path, summary: Summary) -> None:
     """Replaces the summary in the folder of a checkpoint, at once or not at all."""
-    path = checkpoint / "summary" / "metadata"  # where Orbax keeps the item, a JSON file
+    path = _path(checkpoint)
+    if path.parent.is_symlink():
+        raise OSError(f"{path.parent} is a link, which would be followed out of the checkpoint: remove it")
     path.parent.mkdir(exist_ok=True)  # of a damaged checkpoint it may be gone
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(without_nan(summary)))
-    os.replace(temporary, path)
+    # A random name, and never an existing file or link: the folder may come from somebody else.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".metadata", delete=False) as file:
+        json.dump(without_nan(summary), file)
+    os.replace(file.name, path)
+
+
+def _path(checkpoint: Path) -> Path:
+    return checkpoint / "summary" / "metadata"  # where Orbax keeps the item, a JSON file
+
+
+def _number(value: float | None) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a metric must be a number, got {value!r}")
+    return float(value)

@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import math
 import os
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from smoothjax.training import Checkpoints, TrainState, data_mesh, replicate
+from smoothjax.training import Checkpoints, TrainState, check_folder, data_mesh, replicate
 from smoothjax.training._state import to_save
 
 # After the first error of a damaged checkpoint, TensorStore's other reads end in threads whose event loop is gone.
@@ -22,7 +24,7 @@ def test_restores_state_data_and_metrics(tmp_path: Path, toy: ModuleType) -> Non
     iterator, fresh = toy.make_iterator(), toy.make_iterator()
     for _ in range(8):  # into the second epoch
         next(iterator)
-    state = toy.make_state()
+    state = dataclasses.replace(toy.make_state(), step=jnp.int32(8))
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.restore_latest(state, fresh) is None
         checkpoints.save(8, state, iterator, metrics={"mean_iou": 0.5, "iou_sky": math.nan})
@@ -63,9 +65,9 @@ def test_a_donated_state_is_saved_as_it_was(tmp_path: Path, toy: ModuleType) -> 
     state = replicate(TrainState(jnp.int32(0), {"w": jnp.zeros(size)}, {}, ()), mesh)
     iterator = toy.make_iterator()
     with Checkpoints(tmp_path) as checkpoints:
-        for step in (1, 2):
-            held, before = to_save(state), 5 * (step - 1)
-            checkpoints.save(step, state, iterator)
+        for before in (0, 5):
+            held = to_save(state)
+            checkpoints.save(before, state, iterator)
             for _ in range(5):  # overwrites the buffers while the save is running
                 state = add(state)
             jax.block_until_ready(state)
@@ -80,7 +82,7 @@ def test_a_typed_key_is_saved_and_restored(tmp_path: Path, toy: ModuleType) -> N
     """The streams of Flax's dropout hold such keys."""
     draw = lambda key: jax.random.normal(key, (4,))
     key = jax.random.key(7)
-    state = TrainState(jnp.int32(0), {"w": jnp.ones(3)}, {"dropout": {"key": key, "count": jnp.uint32(2)}}, ())
+    state = TrainState(jnp.int32(1), {"w": jnp.ones(3)}, {"dropout": {"key": key, "count": jnp.uint32(2)}}, ())
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state, toy.make_iterator())
     other = {"dropout": {"key": jax.random.key(0), "count": jnp.uint32(0)}}
@@ -130,21 +132,21 @@ def test_what_orbax_does_not_take_or_write_ranks_nothing(
         raise OSError("no space left on device")
 
     with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, state, iterator, metrics={"mean_iou": 0.5})
+        checkpoints.save(1, toy.at(state, 1), iterator, metrics={"mean_iou": 0.5})
         for save, error in ((lambda *_, **__: False, "step 2 was not accepted"), (fails, "no space left on device")):
             with monkeypatch.context() as patch:
                 patch.setattr(ocp.CheckpointManager, "save", save)
                 with pytest.raises((ValueError, OSError), match=error):
-                    checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.9})
+                    checkpoints.save(2, toy.at(state, 2), iterator, metrics={"mean_iou": 0.9})
             assert checkpoints.best_step == 1
         # The same, in the background, after Orbax took it. Then there is space again.
         with monkeypatch.context() as patch:
             patch.setattr(os, "rename", fails)
-            checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.9})
+            checkpoints.save(2, toy.at(state, 2), iterator, metrics={"mean_iou": 0.9})
             with pytest.raises(OSError, match="no space left on device"):
                 checkpoints.wait()
         assert (checkpoints.steps, checkpoints.best_step) == ([1], 1)
-        checkpoints.save(2, state, iterator, metrics={"mean_iou": 0.4})
+        checkpoints.save(2, toy.at(state, 2), iterator, metrics={"mean_iou": 0.4})
         assert (checkpoints.steps, checkpoints.best_step) == ([1, 2], 1)
     assert toy.kept(tmp_path) == [1, 2]
 
@@ -154,7 +156,7 @@ def test_the_best_is_one_that_exists(tmp_path: Path, toy: ModuleType) -> None:
     iterator, state = toy.make_iterator(), toy.make_state()
     with Checkpoints(tmp_path) as checkpoints:
         for step, value in ((1, 0.5), (2, 0.9), (3, 0.4), (4, 0.3)):
-            checkpoints.save(step, state, iterator, metrics={"mean_iou": value})
+            checkpoints.save(step, toy.at(state, step), iterator, metrics={"mean_iou": value})
         assert checkpoints.steps == [2, 3, 4]
         checkpoints.measure(2, {"mean_iou": 0.1})
         assert (checkpoints.best_step, checkpoints.restore_best(state).step) == (3, 3)
@@ -163,7 +165,7 @@ def test_the_best_is_one_that_exists(tmp_path: Path, toy: ModuleType) -> None:
         # Metrics are replaced, and with them the rank.
         checkpoints.measure(3, {"loss": 1.0})
         assert (checkpoints.best_step, checkpoints.best_value) == (4, 0.3)
-        checkpoints.save(5, state, iterator, metrics={"mean_iou": 0.2})
+        checkpoints.save(5, toy.at(state, 5), iterator, metrics={"mean_iou": 0.2})
         assert checkpoints.steps == [4, 5]
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         assert checkpoints.best_step == 4
@@ -172,7 +174,7 @@ def test_the_best_is_one_that_exists(tmp_path: Path, toy: ModuleType) -> None:
 @pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8)])
 def test_restores_on_another_number_of_devices(before: int, after: int, tmp_path: Path, toy: ModuleType) -> None:
     meshes = [data_mesh(jax.devices()[:count]) for count in (before, after)]
-    state = replicate(toy.make_state(), meshes[0])
+    state = replicate(toy.at(toy.make_state(), 1), meshes[0])
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state, toy.make_iterator())
     with Checkpoints(tmp_path) as checkpoints:
@@ -191,7 +193,7 @@ def test_another_model_raises_and_harms_nothing(tmp_path: Path, toy: ModuleType)
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(ValueError, match=r"dense|structure") as raised:
             checkpoints.restore_latest(other)
-        assert "has changed since, use another folder" in raised.value.__notes__[0]
+        assert "has changed since, use another folder" in str(raised.value)
         assert checkpoints.restore_latest(state) is not None
     assert toy.kept(tmp_path) == [1, 2]
 
@@ -216,3 +218,65 @@ def test_bad_arguments(tmp_path: Path, toy: ModuleType) -> None:
         ),
     ):
         checkpoints.restore_best(toy.make_state())
+
+
+def test_a_state_of_another_step_is_not_saved(tmp_path: Path, toy: ModuleType) -> None:
+    """Its folder would be named after a step that the state has not seen."""
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.raises(ValueError, match="step must be that of the state, 2, got 3"):
+            checkpoints.save(3, toy.at(toy.make_state(), 2), toy.make_iterator())
+        assert checkpoints.steps == []
+
+
+def test_what_was_saved_is_opened_again(tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orbax reports success where the arrays are lost: without a look at them, only the next start finds out."""
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, toy.at(toy.make_state(), 1), toy.make_iterator())
+        checkpoints.wait()
+        checkpoints.save(2, toy.at(toy.make_state(), 2), toy.make_iterator())
+        with monkeypatch.context() as patch:
+            finish = ocp.CheckpointManager.wait_until_finished
+
+            def lose(manager: ocp.CheckpointManager) -> None:
+                finish(manager)
+                for path in (tmp_path / "2" / "state" / "d").iterdir():
+                    path.unlink()
+
+            patch.setattr(ocp.CheckpointManager, "wait_until_finished", lose)
+            with pytest.raises(OSError, match=r"could not be written to .*\. The checkpoints of the steps \[1, 2\]"):
+                checkpoints.wait()
+
+
+@pytest.mark.parametrize("name", ["lr=[0.1]", "a*", "what?", "a\\b", "b]"])
+def test_folders_that_cannot_be_read_back_are_refused(name: str, tmp_path: Path) -> None:
+    """Orbax writes below such names and never finds it again."""
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    for folder in (tmp_path / name / "checkpoints", tmp_path / "link" / "checkpoints"):
+        with pytest.raises(ValueError, match=r"folder must not contain any of the characters \[ \] \* \? ") as raised:
+            Checkpoints(folder)
+        assert str(tmp_path / name / "checkpoints") in str(raised.value)
+    assert list((tmp_path / name).iterdir()) == []
+
+
+def test_folders_elsewhere_are_refused(tmp_path: Path) -> None:
+    for folder in ("s3://bucket/run", "gs:/bucket/run"):
+        with pytest.raises(ValueError, match=r"--run must be on a file system of this machine, got '[sg]"):
+            check_folder(folder, name="--run")
+    with pytest.raises(ValueError, match="folder must be valid UTF-8"):
+        check_folder(tmp_path / "a\udc80")
+    assert check_folder(tmp_path / "a b=1,{2}%~'é'") == tmp_path / "a b=1,{2}%~'é'"
+
+
+def test_a_clock_that_jumps_does_not_end_a_save(
+    tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Orbax takes the time on the wall: a machine that finds the time server while it saves would time out."""
+    years, now = iter([0] + 10_000 * [56]), time.time
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(time, "time", lambda: now() + next(years) * 365 * 24 * 3600)
+        checkpoints.save(1, toy.at(toy.make_state(), 1), toy.make_iterator())
+        checkpoints.wait()
+        years = iter(10_000 * [0])
+        checkpoints.save(2, toy.at(toy.make_state(), 2), toy.make_iterator())
+    assert toy.kept(tmp_path) == [1, 2]

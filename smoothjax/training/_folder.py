@@ -1,0 +1,90 @@
+"""Which folders can hold a run, and which of their sub-folders are checkpoints."""
+
+import datetime
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+
+# Orbax finds files by patterns, in which the first four mean something else, and TensorStore takes a backslash for a
+# slash: checkpoints below such a name are written, and never found again.
+_PATTERN = "[]*?\\"
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Path:
+    """Refuses folders in which checkpoints could not be read back.
+
+    Args:
+      folder: The folder of a run; it need not exist.
+      name: What the message calls it.
+
+    Returns:
+      The folder as an absolute path.
+
+    Raises:
+      ValueError: A part of the path, or of what it links to, contains `[`, `]`, `*`, `?` or a backslash, is not UTF-8,
+        or is the address of a remote storage.
+
+    Example:
+      >>> check_folder("/runs/lr=[0.1]")
+      Traceback (most recent call last):
+      ...
+      ValueError: folder must not contain any of the characters [ ] * ? \\ ..., got /runs/lr=[0.1]: choose another name
+    """
+    given = os.fspath(folder)
+    if _REMOTE.match(given):
+        raise ValueError(f"{name} must be on a file system of this machine, got {given!r}: mount the storage, or copy")
+    path = Path(given).absolute()
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # links that lead in a circle
+        raise ValueError(f"{name} must lead to a folder, got {path} ({error}): remove the link") from error
+    for place in (path, target):
+        link = "" if place == path else f", which {path} links to"
+        if any(character in _PATTERN for character in str(place)):
+            raise ValueError(
+                f"{name} must not contain any of the characters {' '.join(_PATTERN)} (checkpoints below it could not "
+                f"be read back), got {place}{link}: choose another name"
+            )
+        if not _is_utf8(str(place)):
+            raise ValueError(f"{name} must be valid UTF-8, got {str(place)!r}{link}: choose another name")
+    return path
+
+
+class StepFolders(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
+    """One folder a step, named by its number; what a checkpoint says of itself cannot keep the others from opening."""
+
+    def __init__(self) -> None:
+        self._standard = ocp.path.step.standard_name_format()
+
+    def build_name(self, step: int) -> str:
+        """The name of a step's folder."""
+        return self._standard.build_name(step)
+
+    def find_all(self, base_path: str | os.PathLike[str]) -> Iterator[ocp.path.step.Metadata]:
+        """The complete checkpoints in a folder."""
+        for found in self._standard.find_all(base_path):
+            yield _Step(step=found.step, path=found.path)
+
+    def find_step(self, base_path: str | os.PathLike[str], step: int) -> ocp.path.step.Metadata:
+        """The checkpoint of a step; raises ValueError where there is none."""
+        found = self._standard.find_step(base_path, step)
+        return _Step(step=found.step, path=found.path)
+
+
+class _Step(ocp.path.step.Metadata):
+    @property
+    def commit_timestamp(self) -> datetime.datetime:
+        """No checkpoint is kept or deleted by its age, and reading it from a damaged file would raise."""
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

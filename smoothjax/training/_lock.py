@@ -1,0 +1,95 @@
+"""One process in a run folder: two would overwrite each other's checkpoints and logs."""
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from ._logging import say
+
+_NAME = "run.lock"
+
+
+@contextlib.contextmanager
+def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds the lock of a run folder while it is entered; the system releases it when the process dies.
+
+    The file `run.lock` says who holds the lock; it stays when the lock is gone, and means nothing then. Of several
+    processes that train as one, the first holds it for all. On NFS the lock holds between machines unless it is mounted
+    with `nolock`; where a file system has no locks, a message says so and the run goes on without.
+
+    Args:
+      folder: The folder of the run, created where missing.
+
+    Raises:
+      BlockingIOError: Another process holds the lock; the message has its host, number and start.
+      OSError: The file cannot be made.
+
+    Example:
+      >>> import tempfile
+      >>> folder = tempfile.mkdtemp()
+      >>> with lock_folder(folder):
+      ...     with lock_folder(folder):
+      ...         pass
+      Traceback (most recent call last):
+      ...
+      BlockingIOError: /tmp/... is in use by process ... on ... since ...: wait until it has ended, or stop it; ...
+    """
+    with contextlib.ExitStack() as stack:
+        error: OSError | None = None
+        if jax.process_index() == 0:
+            try:
+                stack.enter_context(_held(Path(folder)))
+            except OSError as caught:
+                error = caught
+        if jax.process_count() > 1:
+            failed = multihost_utils.broadcast_one_to_all(np.bool_(error is not None))
+            if failed and error is None:
+                raise BlockingIOError(errno.EWOULDBLOCK, f"{folder} is in use; the first process says by whom")
+        if error is not None:
+            raise error
+        yield
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _NAME
+    # A link is not followed: the folder may come from somebody else.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                f"{folder} is in use by {_holder(descriptor)}: wait until it has ended, or stop it; another run needs "
+                "another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+            say(f"{path} cannot be locked ({error.strerror}): make sure that no other process uses this folder")
+        now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        holder = {"host": socket.gethostname(), "process": os.getpid(), "time": now}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode() + b"\n", 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        found = json.loads(os.pread(descriptor, 1000, 0))
+        return f"process {found['process']} on {found['host']} since {found['time']}"
+    except (ValueError, TypeError, KeyError, RecursionError):  # it has only just been taken, or the file is not ours
+        return "another process"
