@@ -1,32 +1,38 @@
 """One reader for files of weights, whatever wrote them."""
 
 import os
+import warnings
 import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ._foreign import checkpoint_prefix, read_tensorflow, read_torch
 from ._safetensors import read_safetensors
+from ._state_dict import state_dict_of, without_prefix
+from ._tensorflow import checkpoint_prefix, read_tensorflow
+from ._torch import is_torch, read_torch
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read(path: str | os.PathLike[str], *, report: Callable[[str], None] = print) -> dict[str, np.ndarray]:
     """Reads a file of weights into NumPy arrays by name.
 
-    `.safetensors` and `.npz` need nothing else; `.pth` and `.pt` are read by PyTorch, TensorFlow checkpoints (version 1
-    and 2) by TensorFlow: `pip install ".[convert]"`. No code in a file is executed.
+    `.safetensors`, `.npz` and the files of PyTorch (`.pth`, `.pt`, `.th`, `.bin`, Lightning's `.ckpt`) need nothing
+    else; TensorFlow checkpoints (version 1 and 2) are read by TensorFlow: `pip install ".[convert]"`. No code in a file
+    is executed. Of a training checkpoint of PyTorch, the dict under `state_dict`, `model` or `model_state_dict` is
+    taken. A prefix that all names share (`module.`, `model.`, `backbone.`, `encoder.`) is taken off.
 
     Args:
       path: the file. A TensorFlow checkpoint is named by its prefix (`model.ckpt-20000`), its index or any of its data
         files.
+      report: called with messages, such as a prefix that was taken off.
 
     Returns:
-      The arrays by the names in the file, in its dtypes.
+      The arrays by the names in the file, in its dtypes. Arrays that hold NaN are named in a `UserWarning`.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ModuleNotFoundError: PyTorch or TensorFlow is missing.
+      ModuleNotFoundError: TensorFlow is missing.
       ValueError: the file is of none of these kinds, damaged, or holds more than arrays.
 
     Example:
@@ -39,27 +45,60 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       {'kernel': (3, 3, 1, 8)}
     """
     path = Path(path)
-    readers = {".safetensors": read_safetensors, ".npz": _read_npz, ".pth": read_torch, ".pt": read_torch}
-    read_file, prefix = readers.get(path.suffix.lower()), checkpoint_prefix(path)
-    if read_file is None and prefix is not None:
-        read_file, path = read_tensorflow, prefix
-    elif not path.is_file():
+    reader, place = _reader(path)
+    try:
+        arrays = reader(place)
+        if reader is not read_tensorflow:
+            arrays = without_prefix(arrays, lambda message: report(f"{path}: {message}"))
+        broken = [name for name, array in arrays.items() if array.dtype.kind in "fcV" and (array != array).any()]
+    except (ModuleNotFoundError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file can fail in any way
+        raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
+    if broken:
+        more = ", ..." if len(broken) > 5 else ""
+        warnings.warn(
+            f"{path}: {len(broken)} of {len(arrays)} arrays hold NaN ({', '.join(broken[:5])}{more}): was its training "
+            "sound?",
+            stacklevel=2,
+        )
+    return arrays
+
+
+Reader = Callable[[Path], dict[str, np.ndarray]]
+
+
+def _reader(path: Path) -> tuple[Reader, Path]:
+    """How a file is read, and where: of a TensorFlow checkpoint at its prefix."""
+    readers: dict[str, Reader] = {".safetensors": read_safetensors, ".npz": _read_npz}
+    readers |= dict.fromkeys((".pth", ".pt", ".th", ".bin"), _read_state_dict)
+    if found := readers.get(path.suffix.lower()):
+        _check_file(path)
+        return found, path
+    if prefix := checkpoint_prefix(path):
+        return read_tensorflow, prefix
+    _check_file(path)
+    if path.suffix == ".ckpt" and is_torch(path):
+        return _read_state_dict, path
+    if ".ckpt" in path.name or path.suffix == ".index":
+        raise ValueError(
+            f"{path} is no whole TensorFlow checkpoint, nor one of Lightning: it is damaged, or the .index beside its "
+            "data is missing; get it again"
+        )
+    raise ValueError(
+        f"{path} is of an unknown kind: known are {', '.join(readers)}, Lightning's .ckpt and TensorFlow checkpoints "
+        "(a .index and data files, or one .ckpt file)"
+    )
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
         where = "is a folder: name the file in it" if path.is_dir() else "does not exist: check the path"
         raise FileNotFoundError(f"{path} {where} (of a TensorFlow checkpoint the prefix, its index or a data file)")
-    elif read_file is None:
-        if ".ckpt" in path.name or path.suffix == ".index":
-            raise ValueError(
-                f"{path} is no whole TensorFlow checkpoint: it is damaged, or the .index beside its data is missing; "
-                "get it again"
-            )
-        raise ValueError(
-            f"{path} is of an unknown kind: known are {', '.join(readers)} and TensorFlow checkpoints (a .index and "
-            "data files, or one .ckpt file)"
-        )
-    try:
-        return read_file(path)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    return state_dict_of(read_torch(path))
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -69,5 +108,5 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         # Opened here, since np.load leaves the file of a broken archive open.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # NumPy and zipfile raise errors of many kinds
         raise ValueError(f"{str(error) or 'it ends too early'}; the file is damaged, get it again") from error
