@@ -3,7 +3,6 @@
 import math
 import time
 from collections import deque
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +66,7 @@ def check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None
 
 
 @jax.jit
-def _finite(state: TrainState) -> Any:
+def _finite(state: TrainState) -> TrainState:
     return jax.tree.map(lambda x: jnp.isfinite(x).all() if jnp.issubdtype(x.dtype, jnp.inexact) else True, state)
 
 
@@ -76,6 +75,7 @@ def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPoint
     saved = checkpoints.steps
     good = f"step {saved[-1]}, {checkpoints.path(saved[-1])}" if saved else "none was saved before"
     return FloatingPointError(
-        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate, look for "
-        "labels that are no class, or compute in float32; the same command then continues from that checkpoint"
+        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate or "
+        "compute in float32, in another folder, since a run keeps its options; or look for labels that are no class and "
+        "correct them: the same command then continues from that checkpoint"
     )

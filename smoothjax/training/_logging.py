@@ -1,9 +1,11 @@
 """What is seen of a run: scalars on the console, in a JSON-lines file and in TensorBoard; pictures there, too."""
 
+import contextlib
+import functools
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,9 +70,11 @@ class RunLog:
             folder = Path(folder)
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / "metrics.jsonl"
-            _cut(path, resume_step)
-            self._file = path.open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+            with _writing(folder):
+                _cut(path, resume_step)
+                self._file = path.open("a", encoding="utf-8")
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_step + 1)
+            self._folder, self._events = folder, _Events(self._board)
 
     def scalars(self, step: int, split: str, values: Mapping[str, float]) -> None:
         """Writes the values of one step.
@@ -84,8 +88,10 @@ class RunLog:
             return
         values = {name: float(value) for name, value in values.items()}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._file.write(json.dumps({"step": step, "split": split, **finite}) + "\n")
-        self._file.flush()  # a killed run keeps its curves
+        with _writing(self._folder):
+            self._events.check()
+            self._file.write(json.dumps({"step": step, "split": split, **finite}) + "\n")
+            self._file.flush()  # a killed run keeps its curves
         for name, value in values.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
         if self._mirror is not None:
@@ -116,10 +122,12 @@ class RunLog:
                 self._board.add_histogram(name, np.asarray(array, np.float32).ravel(), step)
 
     def close(self) -> None:
-        """Flushes and closes the files."""
+        """Flushes and closes the files; raises OSError where they cannot be written."""
         if self._writes:
-            self._file.close()
-            self._board.close()
+            with _writing(self._folder), contextlib.ExitStack() as stack:
+                stack.callback(self._events.check)
+                stack.callback(self._board.close)
+                stack.callback(self._file.close)
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +135,56 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # The first error is the one that matters: a full disk fails here once more.
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext():
+            self.close()
+
+
+class _Events:
+    """What tensorboardX writes events with, made to survive a full disk.
+
+    Its thread would end with a traceback at the first error, and the next events wait for it forever.
+    """
+
+    def __init__(self, board: SummaryWriter):
+        writer = board.file_writer.event_writer
+        self._inner, self._error = writer._ev_writer, None
+        writer._ev_writer = writer._worker._record_writer = self
+
+    def check(self) -> None:
+        """Raises the first error that there was."""
+        if self._error is not None:
+            raise self._error
+
+    def write_event(self, event: object) -> None:
+        """Called by the thread."""
+        self._try(functools.partial(self._inner.write_event, event))
+
+    def flush(self) -> None:
+        """Called by the thread, and at the end."""
+        self._try(self._inner.flush)
+
+    def close(self) -> None:
+        """Called at the end."""
+        self._try(self._inner.close)
+
+    def _try(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except OSError as error:
+            self._error = self._error or error
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Says what a failed line of the log means."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"the log of {folder} could not be written ({error.strerror or error}): free space there or make the "
+            "folder writable, then continue with the same command"
+        ) from error
 
 
 def _cut(path: Path, resume_step: int) -> None:

@@ -29,8 +29,8 @@ def cross_entropy(
 
     Args:
       logits: `[..., classes]`, floating point, unnormalised.
-      labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN instead of
-        passing unseen; `fit` stops at it.
+      labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN, at
+        which `fit` stops.
       ignore_label: The label of pixels that count for nothing.
       class_weights: `[classes]`, non-negative; None weighs every class 1.
       label_smoothing: Share of the target spread evenly over all classes, in [0, 1).

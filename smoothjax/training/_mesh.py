@@ -1,15 +1,20 @@
 """Data parallelism: the batch is split over the devices, everything else is on all of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import KeyPath
+from jax.typing import ArrayLike
+
+T = TypeVar("T")
+"""A tree, whose structure stays."""
 
 
-def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """A mesh of one axis, "data", over the devices of all processes.
 
     Args:
@@ -28,7 +33,7 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def shard_batch(batch: Any, mesh: Mesh) -> Any:
+def shard_batch(batch: T, mesh: Mesh) -> T:
     """Puts a batch on the devices, its leading axis split over them.
 
     Args:
@@ -49,8 +54,8 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     local_devices = len(mesh.local_devices)
     sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
-    def put(path: Any, leaf: Any) -> jax.Array:
-        leaf, where = np.asarray(leaf), jax.tree_util.keystr(path)
+    def put(path: KeyPath, given: ArrayLike) -> jax.Array:
+        leaf, where = np.asarray(given), jax.tree_util.keystr(path)
         if leaf.dtype.kind in "OSU":
             raise ValueError(
                 f"shard_batch: batch{where} has dtype {leaf.dtype}, which no device holds; remove it first"
@@ -94,7 +99,7 @@ def check_rows(what: str, rows: int, *, devices: int = 1, parts: int = 1) -> Non
     )
 
 
-def replicate(tree: Any, mesh: Mesh) -> Any:
+def replicate(tree: T, mesh: Mesh) -> T:
     """Copies a tree of arrays to every device of the mesh.
 
     Always a copy: donating the result to a step leaves the given tree alive.
@@ -106,10 +111,10 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     Returns:
       The tree, replicated.
     """
-    # `device_put` alone shares the buffer of the device where an array already is, `may_alias=False` or not.
+    # Without the copy, `device_put` shares the buffer of an array that is there already, `may_alias=False` or not.
     return _copy(jax.device_put(tree, NamedSharding(mesh, PartitionSpec())))
 
 
 @jax.jit
-def _copy(tree: Any) -> Any:
+def _copy(tree: T) -> T:
     return jax.tree.map(jnp.copy, tree)

@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, TypeVar
 
+import chex
 import jax
 import optax
+from jax.tree_util import KeyPath
+
+T = TypeVar("T")
+
+Labels: TypeAlias = T | dict[str | int, "Labels[T]"]
+"""A nested dict like that of the parameters, with one value for each of them."""
 
 
-def label_parameters(params: Any, rule: Callable[[tuple[str | int, ...]], Any]) -> Any:
+def label_parameters(params: chex.ArrayTree, rule: Callable[[tuple[str | int, ...]], T]) -> Labels[T]:
     """A tree like `params` whose leaves are what `rule` says of their paths.
 
     Args:
@@ -23,7 +30,7 @@ def label_parameters(params: Any, rule: Callable[[tuple[str | int, ...]], Any]) 
       >>> label_parameters(params, lambda path: path[-1] == "kernel")
       {'encoder': {'kernel': True}, 'head': {'bias': False, 'kernel': True}}
     """
-    return jax.tree_util.tree_map_with_path(lambda path, _: rule(tuple(_plain(key) for key in path)), params)
+    return jax.tree_util.tree_map_with_path(lambda path, _: rule(_plain(path)), params)
 
 
 def sgd(
@@ -31,8 +38,8 @@ def sgd(
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    decay_mask: Any = None,
-    multipliers: Any = None,
+    decay_mask: Labels[bool] | None = None,
+    multipliers: Labels[float] | None = None,
 ) -> optax.GradientTransformation:
     """Momentum SGD of the paper: L2 coupled to the gradient, one "poly" rate, a multiplier for every parameter.
 
@@ -83,7 +90,7 @@ def sgd(
         optax.identity() if multipliers is None else _scale_leaves(multipliers),
     )
 
-    def init(params: Any) -> Any:
+    def init(params: optax.Params) -> optax.OptState:
         for name, tree in (("decay_mask", decay_mask), ("multipliers", multipliers)):
             if tree is not None:
                 _check_structure(name, tree, params)
@@ -92,11 +99,11 @@ def sgd(
     return optax.GradientTransformation(init, chain.update)
 
 
-def _scale_leaves(multipliers: Any) -> optax.GradientTransformation:
+def _scale_leaves(multipliers: Labels[float]) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(lambda u, m: u * m, updates, multipliers))
 
 
-def _check_structure(name: str, tree: Any, params: Any) -> None:
+def _check_structure(name: str, tree: Labels[T], params: optax.Params) -> None:
     given, wanted = _paths(tree), _paths(params)
     if given != wanted:
         missing, extra = sorted(wanted - given), sorted(given - wanted)
@@ -106,13 +113,10 @@ def _check_structure(name: str, tree: Any, params: Any) -> None:
         )
 
 
-def _paths(tree: Any) -> set[str]:
+def _paths(tree: Labels[T] | optax.Params) -> set[str]:
     return {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _plain(key: Any) -> str | int:
-    """The dict key, index or attribute name in a JAX path entry."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(key, attribute):
-            return getattr(key, attribute)
-    return str(key)
+def _plain(path: KeyPath) -> tuple[str | int, ...]:
+    """The dict keys, indices and attribute names in a path of JAX."""
+    return tuple(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", str(entry)))) for entry in path)

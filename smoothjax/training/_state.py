@@ -1,8 +1,8 @@
 """What a step changes."""
 
 import dataclasses
-from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -21,12 +21,14 @@ class TrainState:
     """
 
     step: jax.Array
-    params: Any
-    model_state: Any
+    params: chex.ArrayTree
+    model_state: chex.ArrayTree
     opt_state: optax.OptState
 
 
-def create_state(params: Any, model_state: Any, optimizer: optax.GradientTransformation) -> TrainState:
+def create_state(
+    params: chex.ArrayTree, model_state: chex.ArrayTree, optimizer: optax.GradientTransformation
+) -> TrainState:
     """The state before the first step.
 
     Args:
@@ -52,11 +54,11 @@ def to_save(state: TrainState) -> TrainState:
     return state if jax.process_count() > 1 else jax.device_get(state)
 
 
-def to_restore(template: TrainState) -> Any:
+def to_restore(template: TrainState) -> TrainState:
     """Shapes, dtypes and places of a state, for Orbax; what has no place goes to the first device."""
     return jax.tree.map(_abstract, template)
 
 
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct:
-    sharding = getattr(leaf, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+def _abstract(leaf: jax.Array | jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -5,6 +5,8 @@ import fcntl
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,24 +27,27 @@ def test_a_second_process_is_refused_by_the_name_of_the_first(tmp_path: Path) ->
         pass
 
 
+_HOLD = """
+import fcntl, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666)
+fcntl.flock(descriptor, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_the_system_releases_the_lock_of_a_dead_process(tmp_path: Path) -> None:
     """A lock that is only a file would have to be deleted by hand after every kill."""
-    ready, started = os.pipe()
-    if (child := os.fork()) == 0:
-        descriptor = os.open(tmp_path / "run.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(started, b"x")
-        os.read(ready, 2)  # until it is killed: the parent holds the other end
-        os._exit(0)
-    assert os.read(ready, 1) == b"x"
-    with pytest.raises(BlockingIOError, match="is in use by another process"), lock_folder(tmp_path):
-        pass
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    with lock_folder(tmp_path):
-        pass
-    os.close(ready)
-    os.close(started)
+    command = [sys.executable, "-I", "-S", "-c", _HOLD, str(tmp_path / "run.lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match="is in use by another process"), lock_folder(tmp_path):
+            pass
+        other.kill()
+        other.wait()
+        with lock_folder(tmp_path):
+            pass
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"host": 1}'])

@@ -1,6 +1,8 @@
+import errno
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboardX.proto import event_pb2
@@ -70,3 +72,52 @@ def test_other_processes_write_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with RunLog(tmp_path / "run") as log:
         log.scalars(1, "train", {"loss": 1.0})
     assert not (tmp_path / "run").exists()
+
+
+class _Full:
+    """A file on a full disk."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write = write_event = close = lambda self, *_: self.flush()
+
+
+def _fill(log: RunLog, *, events: bool) -> None:
+    if events:
+        log._events._inner = _Full(log._events._inner)
+    else:
+        log._file.close()
+        log._file = _Full(log._file)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_a_full_disk_is_one_sentence(events: bool, tmp_path: Path) -> None:
+    """TensorBoard's thread ends at the first error: without a guard the run waits for it forever."""
+    message = rf"^the log of {tmp_path} could not be written \(No space left on device\): free space there"
+
+    def train() -> None:
+        with RunLog(tmp_path, console=False) as log:
+            _fill(log, events=events)
+            for step in range(100):
+                log.scalars(step, "train", {"loss": 1.0})
+
+    with pytest.raises(OSError, match=message):
+        train()
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_a_full_disk_while_closing_hides_no_error(events: bool, tmp_path: Path) -> None:
+    def train() -> None:
+        with RunLog(tmp_path, console=False) as log:
+            _fill(log, events=events)
+            raise ValueError("the one that matters")
+
+    with pytest.raises(ValueError, match="the one that matters"):
+        train()
