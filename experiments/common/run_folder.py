@@ -23,6 +23,7 @@ if typing.TYPE_CHECKING:
 
 CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
 RESULT_FILE, EXAMPLES_FILE, LOG_FILE, REPORT_FILE = "result.json", "examples.npz", "metrics.jsonl", "report.md"
+LOCK_FILE = "run.lock"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 # Files of the time when there was one study do not name it.
 FIRST_STUDY = "segmentation"
@@ -71,7 +72,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
                 + "\n  ".join(differences)
                 + "\nname another folder with --run (or --out), or delete this one to start anew"
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 

@@ -17,7 +17,7 @@ from .config import RunConfig
 from .cost import compare_steps, describe_step
 from .identity import check_data
 from .network import count
-from .run_folder import EXAMPLES_FILE, RESULT_FILE, check_run, describe_run, read_log, read_object, write
+from .run_folder import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, check_run, describe_run, read_log, read_object, write
 from .study import Evaluation, Job, Result, Study
 from .wandb_logging import check_mirror, open_mirror
 
@@ -46,6 +46,19 @@ def train(
         result = read_object(folder / RESULT_FILE)
         training.say(f"{folder} is finished")
         return result
+    with training.lock_folder(folder, file=LOCK_FILE):
+        return _train(study, config, folder, mesh, described, progress=progress)
+
+
+def _train(
+    study: Study[Any],
+    config: RunConfig,
+    folder: Path,
+    mesh: Mesh,
+    described: Mapping[str, Any],
+    *,
+    progress: bool,
+) -> Result:
     job = study.prepare(config, mesh, progress=progress)
     if jax.process_index() == 0:
         describe_run(folder, config, job.classes, described)
@@ -131,6 +144,7 @@ def seconds_per_step(folder: Path) -> float:
 def check(config: RunConfig, folder: Path) -> Mesh:
     """Refuses what does not fit the devices or the folder; returns the mesh of all devices."""
     mesh = _check_devices(config)
+    training.check_folder(folder, name="--run")
     check_run(folder, config)
     return mesh
 

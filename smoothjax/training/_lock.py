@@ -16,19 +16,18 @@ from jax.experimental import multihost_utils
 
 from ._logging import say
 
-_NAME = "run.lock"
-
 
 @contextlib.contextmanager
-def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+def lock_folder(folder: str | os.PathLike[str], *, file: str = "run.lock") -> Iterator[None]:
     """Holds the lock of a run folder while it is entered; the system releases it when the process dies.
 
-    The file `run.lock` says who holds the lock; it stays when the lock is gone, and means nothing then. Of several
-    processes that train as one, the first holds it for all. On NFS the lock holds between machines unless it is mounted
+    A file in it says who holds the lock; it stays when the lock is gone, and means nothing then. Of several processes
+    that train as one, the first holds it for all. On NFS the lock holds between machines unless it is mounted
     with `nolock`; where a file system has no locks, a message says so and the run goes on without.
 
     Args:
       folder: The folder of the run, created where missing.
+      file: The name of the file.
 
     Raises:
       BlockingIOError: Another process holds the lock; the message has its host, number and start.
@@ -48,7 +47,7 @@ def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
         error: OSError | None = None
         if jax.process_index() == 0:
             try:
-                stack.enter_context(_held(Path(folder)))
+                stack.enter_context(_held(Path(folder), file))
             except OSError as caught:
                 error = caught
         if jax.process_count() > 1:
@@ -61,9 +60,9 @@ def lock_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _held(folder: Path, file: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _NAME
+    path = folder / file
     # A link is not followed: the folder may come from somebody else.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
