@@ -30,6 +30,7 @@ from ._grid import upsample_logits as upsample_logits
 from ._norm import BATCH_NORM_MODES as BATCH_NORM_MODES
 from ._norm import BatchNorm as BatchNorm
 from ._resnet import DEGRIDDINGS as DEGRIDDINGS
+from ._resnet import RESNET_BLOCKS as RESNET_BLOCKS
 from ._resnet import ResNetEncoder as ResNetEncoder
 
 # isort: split

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict, get_args
 
 import jax
@@ -17,7 +18,10 @@ DEGRIDDINGS: tuple[EncoderDegridding, ...] = get_args(EncoderDegridding)
 
 _BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-DEPTHS = (*_BASIC, *_BOTTLENECK)
+RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
+"""The number of blocks in each stage of a residual network, by its depth: up to 34 basic ones, then bottlenecks."""
+
+DEPTHS = tuple(RESNET_BLOCKS)
 OUTPUT_STRIDES = (8, 16, 32)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A plain convolution where the rate is 1, else a dilated one: no type tells which.
@@ -188,7 +192,7 @@ def _apply(block: Any, x: jax.Array) -> jax.Array:
 
 def stage_plan(depth: int, output_stride: int, smoothing: EncoderDegridding) -> list[tuple[int, list[tuple[int, ...]]]]:
     """Stride and dilation rates of each stage: one tuple a block, with the rates of its 3x3 convolutions."""
-    units = (_BASIC | _BOTTLENECK)[depth]
+    units = RESNET_BLOCKS[depth]
     convolutions = 2 if depth in _BASIC else 1
     plan = []
     for stage, blocks in enumerate(units):

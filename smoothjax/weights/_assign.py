@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from numpy.typing import ArrayLike
 
 from ._names import Variables
 
-Path = tuple[Any, ...]
+Path: TypeAlias = tuple[str | int, ...]
 Model = TypeVar("Model", bound=nnx.Module)
 
 
@@ -19,7 +20,7 @@ class Entry(NamedTuple):
 
     path: Path
     variable: str
-    convert: Callable[[np.ndarray], Any] | None = None
+    convert: Callable[[np.ndarray], ArrayLike] | None = None
 
 
 def kernel_from_torch(weight: np.ndarray) -> np.ndarray:
@@ -75,7 +76,7 @@ def shapes_of(model: nnx.Module) -> dict[Path, tuple[int, ...]]:
     return {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model))}
 
 
-def with_values(model: Model, values: Mapping[Path, Any]) -> Model:
+def with_values(model: Model, values: Mapping[Path, ArrayLike]) -> Model:
     """The model of an abstract one, given the values of all its parameters and statistics."""
     graph, state = nnx.split(model)
     leaves = [(path, leaf.replace(jnp.asarray(values[path]))) for path, leaf in nnx.to_flat_state(state)]

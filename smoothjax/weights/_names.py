@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from ..models._resnet import DEPTHS, stage_plan
+from numpy.typing import ArrayLike
+
+from ..models import RESNET_BLOCKS
 
 Family = Literal["caffe", "slim", "torchvision"]
-Variables = Mapping[str, Any]
+Variables = Mapping[str, ArrayLike]
 BASIC_DEPTHS = (18, 34)
 
 
@@ -68,7 +70,7 @@ def layers(depth: int) -> Iterator[Layer]:
     """The layers of a network, in sequence."""
     yield STEM
     convolutions = ("conv1", "conv2") if depth in BASIC_DEPTHS else ("conv1", "conv2", "conv3")
-    for stage, units in enumerate(_units(depth)):
+    for stage, units in enumerate(RESNET_BLOCKS[depth]):
         for unit in range(units):
             # The first stage of a shallow network keeps the number of channels.
             if unit == 0 and (stage > 0 or depth not in BASIC_DEPTHS):
@@ -94,17 +96,13 @@ def recognise(variables: Variables, families: tuple[Family, ...] = get_args(Fami
     return found[0]
 
 
-def _units(depth: int) -> tuple[int, ...]:
-    return tuple(len(rates) for _, rates in stage_plan(depth, 32, "none"))
-
-
 def _depth(units: list[int], *, shallow: bool) -> int:
-    for depth in DEPTHS:
-        if _units(depth) == tuple(units) and (depth in BASIC_DEPTHS) is shallow:
+    for depth, blocks in RESNET_BLOCKS.items():
+        if blocks == tuple(units) and (depth in BASIC_DEPTHS) is shallow:
             return depth
     raise ValueError(
-        f"the variables are of a residual network with {units} blocks in its stages, of no known depth ({DEPTHS}): "
-        "variables may be missing"
+        f"the variables are of a residual network with {units} blocks in its stages, of no known depth "
+        f"({', '.join(map(str, RESNET_BLOCKS))}): variables may be missing"
     )
 
 
