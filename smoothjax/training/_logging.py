@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import jax
 import numpy as np
@@ -147,7 +147,8 @@ class _Events:
     """
 
     def __init__(self, board: SummaryWriter):
-        writer = board.file_writer.event_writer
+        files: Any = board.file_writer  # two of its attributes are private, and there is no other way in
+        writer = files.event_writer
         self._inner, self._error = writer._ev_writer, None
         writer._ev_writer = writer._worker._record_writer = self
 

@@ -1,7 +1,7 @@
 """Data parallelism: the batch is split over the devices, everything else is on all of them."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +10,12 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import KeyPath
 from jax.typing import ArrayLike
 
+from ._state import Tree
+
 T = TypeVar("T")
-"""A tree, whose structure stays."""
 
 
-def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of one axis, "data", over the devices of all processes.
 
     Args:
@@ -33,7 +34,7 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
-def shard_batch(batch: T, mesh: Mesh) -> T:
+def shard_batch(batch: Tree, mesh: Mesh) -> Tree:
     """Puts a batch on the devices, its leading axis split over them.
 
     Args:

@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
 
-import chex
 import jax
 import optax
 from jax.tree_util import KeyPath
 
-T = TypeVar("T")
-
-Labels: TypeAlias = T | dict[str | int, "Labels[T]"]
-"""A nested dict like that of the parameters, with one value for each of them."""
+from ._state import Tree
 
 
-def label_parameters(params: chex.ArrayTree, rule: Callable[[tuple[str | int, ...]], T]) -> Labels[T]:
+def label_parameters(params: Tree, rule: Callable[[tuple[str | int, ...]], bool | float]) -> Tree:
     """A tree like `params` whose leaves are what `rule` says of their paths.
 
     Args:
@@ -38,8 +33,8 @@ def sgd(
     *,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
-    decay_mask: Labels[bool] | None = None,
-    multipliers: Labels[float] | None = None,
+    decay_mask: Tree | None = None,
+    multipliers: Tree | None = None,
 ) -> optax.GradientTransformation:
     """Momentum SGD of the paper: L2 coupled to the gradient, one "poly" rate, a multiplier for every parameter.
 
@@ -99,11 +94,11 @@ def sgd(
     return optax.GradientTransformation(init, chain.update)
 
 
-def _scale_leaves(multipliers: Labels[float]) -> optax.GradientTransformation:
+def _scale_leaves(multipliers: Tree) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree.map(lambda u, m: u * m, updates, multipliers))
 
 
-def _check_structure(name: str, tree: Labels[T], params: optax.Params) -> None:
+def _check_structure(name: str, tree: Tree, params: optax.Params) -> None:
     given, wanted = _paths(tree), _paths(params)
     if given != wanted:
         missing, extra = sorted(wanted - given), sorted(given - wanted)
@@ -113,7 +108,7 @@ def _check_structure(name: str, tree: Labels[T], params: optax.Params) -> None:
         )
 
 
-def _paths(tree: Labels[T] | optax.Params) -> set[str]:
+def _paths(tree: Tree) -> set[str]:
     return {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)}
 
 

@@ -1,11 +1,14 @@
 """What a step changes."""
 
 import dataclasses
+from typing import Any, TypeAlias
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
+
+Tree: TypeAlias = Any
+"""A pytree, mostly a nested dict of arrays, whose structure only the model, the loss or the data know."""
 
 
 @jax.tree_util.register_dataclass
@@ -21,14 +24,12 @@ class TrainState:
     """
 
     step: jax.Array
-    params: chex.ArrayTree
-    model_state: chex.ArrayTree
+    params: Tree
+    model_state: Tree
     opt_state: optax.OptState
 
 
-def create_state(
-    params: chex.ArrayTree, model_state: chex.ArrayTree, optimizer: optax.GradientTransformation
-) -> TrainState:
+def create_state(params: Tree, model_state: Tree, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step.
 
     Args:

@@ -3,7 +3,7 @@
 import functools
 import numbers
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ._mesh import check_rows
-from ._state import TrainState
+from ._state import TrainState, Tree
 
 
 class LossOutput(NamedTuple):
@@ -27,11 +27,11 @@ class LossOutput(NamedTuple):
 
     loss_sum: jax.Array
     valid_count: jax.Array
-    model_state: Any
+    model_state: Tree
     metrics: Mapping[str, jax.Array] = {}
 
 
-LossFn = Callable[[Any, Any, Any], LossOutput]
+LossFn = Callable[[Tree, Tree, Tree], LossOutput]
 """`loss_fn(params, model_state, batch)`.
 
 The precision of the computation is its own business: a bfloat16 model casts inside, while the parameters and the sums
@@ -41,7 +41,7 @@ stay float32. What it needs of randomness comes from the batch or from `model_st
 
 def train_step(
     state: TrainState,
-    batch: Any,
+    batch: Tree,
     *,
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
@@ -93,10 +93,10 @@ def train_step(
     # gradient of replicated ones by itself, and the sum below would count it twice.
     params = state.params if axis_name is None else jax.lax.pcast(state.params, axis_name, to="varying")
 
-    def sums_of(model_state: Any, part: Any) -> tuple[Any, tuple[Any, dict[str, jax.Array], jax.Array]]:
+    def sums_of(model_state: Tree, part: Tree) -> tuple[Tree, tuple[Tree, dict[str, jax.Array], jax.Array]]:
         """The model state after a part of the batch; its gradients, metrics and count."""
 
-        def differentiated(params: Any) -> tuple[jax.Array, LossOutput]:
+        def differentiated(params: Tree) -> tuple[jax.Array, LossOutput]:
             output = LossOutput(*loss_fn(params, model_state, part))
             return output.loss_sum, output
 
@@ -131,7 +131,7 @@ def train_step(
 
 def compile_step(
     loss_fn: LossFn, optimizer: optax.GradientTransformation, mesh: Mesh, *, accumulate: int = 1
-) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+) -> Callable[[TrainState, Tree], tuple[TrainState, dict[str, jax.Array]]]:
     """`train_step` jitted over a mesh: state replicated and donated, batch split along its leading axis.
 
     Args:
@@ -150,7 +150,7 @@ def compile_step(
     _check_accumulate("compile_step", accumulate)
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(state: TrainState, batch: Tree) -> tuple[TrainState, dict[str, jax.Array]]:
         rows = jax.tree.leaves(batch)[0].shape[0]
         check_rows("train_step: the rows of the batch", rows, devices=mesh.size, parts=accumulate)
         return train_step(state, batch, loss_fn=loss_fn, optimizer=optimizer, accumulate=accumulate)
@@ -177,10 +177,10 @@ def _parts(leaf: jax.Array, count: int) -> jax.Array:
     return jnp.moveaxis(leaf.reshape(-1, count, *leaf.shape[1:]), 1, 0)
 
 
-def _add_up(function: Callable[[Any, Any], tuple[Any, Any]], model_state: Any, parts: Any) -> tuple[Any, Any]:
+def _add_up(function: Callable[[Tree, Tree], tuple[Tree, Tree]], model_state: Tree, parts: Tree) -> tuple[Tree, Tree]:
     """The sums over the parts of what the function returns beside the model state, which goes from part to part."""
 
-    def body(carry: Any, part: Any) -> tuple[Any, None]:
+    def body(carry: Tree, part: Tree) -> tuple[Tree, None]:
         model_state, totals = carry
         model_state, sums = function(model_state, part)
         return (model_state, jax.tree.map(jnp.add, totals, sums)), None
