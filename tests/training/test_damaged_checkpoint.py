@@ -184,7 +184,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path, toy: ModuleType) -> None:
     with Checkpoints(tmp_path) as checkpoints:
         for step, state in enumerate(states, 1):
             checkpoints.save(step, state, toy.make_iterator(), metrics={"mean_iou": 0.1 * step})
-    data = max((tmp_path / "2" / "state" / "d").iterdir(), key=lambda path: path.stat().st_size)
+    data = max((tmp_path / "2" / "state").rglob("d/*"), key=lambda path: path.stat().st_size)
     _flip(data, data.stat().st_size // 2)
     said: list[str] = []
     with Checkpoints(tmp_path, read_only=True, report=said.append) as checkpoints:
