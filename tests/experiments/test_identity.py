@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.compare import compare
+from experiments.common.config import with_options
 from experiments.common.dense.sources import note_on_split
 from experiments.common.evaluate import save_scores
 from experiments.common.identity import check_data, describe_weights, is_foreign
@@ -18,7 +19,6 @@ from experiments.common.train import dry_compare, dry_run, train
 from experiments.restoration.config import Config as Restoration
 from experiments.restoration.config import DataConfig as Pairs
 from experiments.segmentation.config import Config, DataConfig
-from experiments.tables.facts import with_options
 from experiments.vae.config import Config as Faces
 from experiments.vae.config import DataConfig as FacesData
 from smoothjax import data, datasets

@@ -11,7 +11,8 @@ from experiments.common.dense.study import deeplab_options
 from experiments.common.network import build_network
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
-from smoothjax import models, weights
+from smoothjax import datasets, models, weights
+from tests.datasets.archives import jpeg, labels, pixels, png, unpack
 from tests.experiments.command_line import TINY, call, run
 from tests.support import assert_close, random
 from tests.weights.reference import tf_variables, torchvision_tensors
@@ -34,6 +35,20 @@ def test_a_run_starts_from_published_weights(checkpoint, tmp_path):
     call("evaluate", tmp_path / "run", folder=tmp_path)
     text = (tmp_path / "run/config.yaml").read_text()
     assert "source: torchvision" in text
+
+
+def test_a_dry_run_of_a_recipe_shows_frozen_statistics_and_the_split(checkpoint, tmp_path):
+    """Neither is in the command that `experiments.tables` prints."""
+    base = tmp_path / "source/VOCdevkit/VOC2012"
+    unpack(base, {f"ImageSets/Segmentation/{split}.txt": f"{split}\n".encode() for split in ("train", "val")})
+    unpack(base, {f"JPEGImages/{split}.jpg": jpeg(pixels(0, (40, 40))) for split in ("train", "val")})
+    unpack(base, {f"SegmentationClass/{split}.png": png(labels(0, [0, 1], (40, 40))) for split in ("train", "val")})
+    datasets.prepare("voc2012", tmp_path / "source", tmp_path / "voc")
+    options = ["--data.root", "voc", "--init.source", "torchvision", "--init.checkpoint", checkpoint]
+    small = ["--model.encoder", "resnet18", "--model.width", "4", "--data.crop-size", "33", "33", "--batch-size", "8"]
+    out, _ = call("train", "voc2012", *options, *small, "--dry-run", folder=tmp_path)
+    assert "Batch normalization: frozen in 20 layers." in out
+    assert "note: Trained on the 1 images of train: voc has no split train_aug, the 10,582 images" in out
 
 
 def test_the_encoder_is_that_of_the_loader(checkpoint):
