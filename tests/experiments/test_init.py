@@ -37,13 +37,14 @@ def test_a_run_starts_from_published_weights(checkpoint, tmp_path):
     assert "source: torchvision" in text
 
 
-def test_a_dry_run_of_a_recipe_shows_frozen_statistics_and_the_split(checkpoint, tmp_path):
+def test_a_dry_run_of_a_recipe_shows_frozen_statistics_and_the_split(checkpoint, tmp_path, monkeypatch):
     """Neither is in the command that `experiments.tables` prints."""
     base = tmp_path / "source/VOCdevkit/VOC2012"
     unpack(base, {f"ImageSets/Segmentation/{split}.txt": f"{split}\n".encode() for split in ("train", "val")})
     unpack(base, {f"JPEGImages/{split}.jpg": jpeg(pixels(0, (40, 40))) for split in ("train", "val")})
     unpack(base, {f"SegmentationClass/{split}.png": png(labels(0, [0, 1], (40, 40))) for split in ("train", "val")})
     datasets.prepare("voc2012", tmp_path / "source", tmp_path / "voc")
+    monkeypatch.setattr("experiments.common.cost.step_costs", lambda *_: {})  # compiled in other tests
     options = ["--data.root", "voc", "--init.source", "torchvision", "--init.checkpoint", checkpoint]
     small = ["--model.encoder", "resnet18", "--model.width", "4", "--data.crop-size", "33", "33", "--batch-size", "8"]
     out, _ = call("train", "voc2012", *options, *small, "--dry-run", folder=tmp_path)
