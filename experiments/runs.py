@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 import yaml
 
-from .common.run_folder import CONFIG_FILE, FIRST_STUDY, RESULT_FILE, load_config, read_log, to_dict
+from .common.run_folder import CONFIG_FILE, RESULT_FILE, load_config, read_log, to_dict
 from .common.table import align
 
 
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _study(run: Path) -> str:
     try:
-        return yaml.safe_load((run / CONFIG_FILE).read_text()).get("study", FIRST_STUDY)
-    except (yaml.YAMLError, AttributeError, ValueError):
+        return yaml.safe_load((run / CONFIG_FILE).read_text())["study"]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError):
         return "unreadable"
 
 
@@ -48,7 +48,7 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     try:
         kind = importlib.import_module(f"experiments.{study}.config").Config
     except ModuleNotFoundError:
-        return f"{study}:\n" + "\n".join(f"  {run}: no study of this version" for run in runs)
+        return f"{study}:\n" + "\n".join(f"  {run}: {CONFIG_FILE} names no study of this version" for run in runs)
     configs, unreadable = {}, []
     for run in runs:
         try:
@@ -85,7 +85,7 @@ def _step(run: Path, steps: int) -> str:
 
 
 def _best(run: Path) -> str:
-    """The best score so far on the whole split, as the newest checkpoint tells it."""
+    """The best score so far on the whole split, as the newest checkpoint has it."""
     for path in sorted(run.glob("checkpoints/*/summary/metadata"), key=_number, reverse=True):
         try:
             best = json.loads(path.read_text())["best"]

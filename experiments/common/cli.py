@@ -1,23 +1,26 @@
 """The command grammar of the studies; imports JAX only once it is needed."""
 
 import difflib
+import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
+from .usage import presets_text, usage_text
 
 if TYPE_CHECKING:
-    from .study import Study
+    from .study import AnyStudy
 
 C = TypeVar("C")
 M = TypeVar("M")
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Train(Generic[C]):
     run: Path | None = None
     """Folder of the run; by default runs/STUDY/PRESET/METHOD-seedSEED."""
     dry_run: bool = False
-    """Whether to compile the step and tell its cost, without training or writing anything."""
+    """Whether to compile the step and show its cost, without training or writing anything."""
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
@@ -49,22 +52,8 @@ class Compare(Generic[C, M]):
 
 
 @dataclass(frozen=True)
-class Evaluate:
-    """Scores a run on a split."""
-
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Folder of the run."""
-    split: str = "val"
-    """Split of the data set: train, val or test."""
-    checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the whole validation split, or latest."""
-    data_root: Path | None = None
-    """Folder of the data set, where it has moved since; scores of another data set have a file of their own."""
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command that works on a finished run.
+class Command(Generic[Options]):
+    """A command of a study.
 
     Attributes:
       options: the dataclass of its options.
@@ -73,10 +62,13 @@ class Command:
       summary: one line; by default the docstring of the options.
     """
 
-    options: type
+    options: type[Options]
     arguments: str
-    run: Callable[["Program", Any], None]
+    run: Callable[["Program", Options], None]
     summary: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "summary", self.summary or self.options.__doc__ or "")
 
 
 @dataclass(frozen=True)
@@ -85,25 +77,23 @@ class Program:
 
     Attributes:
       config: the class of its configurations.
-      load: imports the study, and with it JAX.
       summary: one line.
       presets: recipes by name.
       method: a `Literal` of all methods.
       methods: those that `compare` trains by default.
       commands: its own commands by name.
-      examples: commands worth showing, without the name of the program.
+      examples: commands worth showing, a line each, without the name of the program; the default comes first.
       afterwards: what to do with a trained run, with `{run}` for its folder.
       default: the command without arguments.
     """
 
     config: type[RunConfig]
-    load: Callable[[], "Study[Any]"]
     summary: str
     presets: Mapping[str, Preset[Any]]
     method: Any
     methods: tuple[str, ...]
-    commands: Mapping[str, Command]
-    examples: tuple[str, ...]
+    commands: Mapping[str, Command[Any]]
+    examples: str
     afterwards: str
     default: tuple[str, ...] = ("compare", "demo")
 
@@ -112,22 +102,31 @@ class Program:
         """How it is called."""
         return command_of(self.config.study)
 
+    def load(self) -> "AnyStudy":
+        """Imports the study, which lies beside its configuration, and with it JAX."""
+        return importlib.import_module(".study", self.config.__module__.rpartition(".")[0]).STUDY
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Runs a command; returns the exit status."""
+        return main(self, arguments)
+
 
 def main(program: Program, arguments: Sequence[str]) -> int:
     """Runs a command; returns the exit status."""
     arguments = list(arguments) or list(program.default)
     if arguments[0] in ("-h", "--help"):
-        print(_usage(program))
+        print(usage_text(program, {"train PRESET": Train.__doc__ or "", "compare PRESET": Compare.__doc__ or ""}))
         return 0
     name = arguments.pop(0)
-    command = _choose("command", name, {"train": None, "compare": None, **program.commands})
+    commands: dict[str, Command[Any] | None] = {"train": None, "compare": None, **program.commands}
+    command = _choose("command", name, commands)
 
     def run() -> None:
         if command is None:
             _with_preset(program, name, arguments)
         else:
             prog = f"{program.name} {name}"
-            options = _parse(command.options, arguments, prog, description=_summary(command))
+            options = _parse(command.options, arguments, prog, description=command.summary)
             command.run(program, options)
 
     return status_of(run)
@@ -136,7 +135,7 @@ def main(program: Program, arguments: Sequence[str]) -> int:
 def status_of(
     run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
 ) -> int:
-    """Runs a command; returns its exit status. What a user can mend is told in a sentence, the rest by a traceback."""
+    """Runs a command; returns its exit status. What a user can mend is one sentence, the rest a traceback."""
     try:
         run()
         sys.stdout.flush()
@@ -157,7 +156,7 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     """Parses `PRESET [options]`, where the preset gives the defaults, and runs `train` or `compare`."""
     kind, run = (Train, _train) if command == "train" else (Compare, _compare)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: {program.name} {command} PRESET [options]\n\n{kind.__doc__}\n\n{_presets(program, command)}")
+        print(f"usage: {program.name} {command} PRESET [options]\n\n{kind.__doc__}\n\n{presets_text(program, command)}")
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
     preset = _choose("preset", name, program.presets)
@@ -182,7 +181,8 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     from smoothjax.training import say
 
     from .compare import report_run
-    from .train import dry_run, train
+    from .dry_run import dry_run
+    from .train import train
 
     if options.dry_run:
         say(dry_run(study, config, folder))
@@ -202,7 +202,7 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     from smoothjax.training import say
 
     from .compare import compare
-    from .train import dry_compare
+    from .dry_run import dry_compare
 
     out = options.out or _runs(program, preset)
     if options.dry_run:
@@ -219,7 +219,7 @@ def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, d
     return tyro.cli(kind, args=arguments, prog=program, description=description, **given)
 
 
-def _choose(what: str, name: str, choices: Mapping[str, Any]) -> Any:
+def _choose(what: str, name: str, choices: Mapping[str, C]) -> C:
     if name in choices:
         return choices[name]
     close = difflib.get_close_matches(name, choices, 1)
@@ -230,31 +230,3 @@ def _choose(what: str, name: str, choices: Mapping[str, Any]) -> Any:
 
 def _runs(program: Program, preset: str) -> Path:
     return Path("runs") / program.config.study / preset
-
-
-def _summary(command: Command) -> str:
-    return command.summary or command.options.__doc__ or ""
-
-
-def _presets(program: Program, command: str) -> str:
-    width = max(map(len, program.presets)) + 2
-    lines = [f"  {name:<{width}}{preset.note}" for name, preset in program.presets.items()]
-    return "presets:\n" + "\n".join(lines) + f"\n\n{program.name} {command} PRESET --help explains every option."
-
-
-def _usage(program: Program) -> str:
-    own = [(f"{name} {command.arguments}", _summary(command)) for name, command in program.commands.items()]
-    commands = [("train PRESET", Train.__doc__), ("compare PRESET", Compare.__doc__), *own]
-    width = max(24, *(len(call) + 2 for call, _ in commands))
-    return f"""usage: {program.name} [COMMAND ...]
-
-{program.summary}
-Without a command: {" ".join(program.default)}, which takes a few minutes on two cores.
-
-commands:
-{chr(10).join(f"  {call:<{width}}{summary}" for call, summary in commands)}
-
-{_presets(program, "train")}
-
-examples:
-{chr(10).join(f"  {program.name} {example}".rstrip() for example in program.examples)}"""

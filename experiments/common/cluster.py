@@ -14,7 +14,7 @@ class Cluster:
     processes: int | None = None
     """Number of processes, with --coordinator."""
     process_index: int | None = None
-    """Which of them this is, from 0, with --coordinator."""
+    """Number of this process, from 0, with --coordinator."""
 
     def join(self) -> None:
         """Meets the other processes; does nothing where there are none. Comes before JAX touches a device.

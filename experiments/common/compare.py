@@ -1,27 +1,26 @@
 """Trains every method with every seed, and reports them side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from smoothjax import training
 
+from .comparison import Comparison, Page, Result
 from .config import RunConfig
 from .curves import draw_curves
 from .identity import check_data
 from .report import write_report
 from .run_folder import REPORT_FILE, read_log
-from .study import Comparison, Page, Result, Study
+from .study import AnyStudy
 from .train import check, train
 
 
-def compare(study: Study[Any], config: RunConfig, methods: Sequence[str], seeds: Sequence[int], out: Path) -> str:
+def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: Sequence[int], out: Path) -> str:
     """Trains what is not trained yet, then writes `report.md`, `report.json` and figures; returns what to print.
 
-    Every folder is looked at first: a conflict is not found hours later, when its turn comes.
+    Every folder is checked first, so that no conflict shows up hours later.
     """
     comparison = Comparison(config, {method: [] for method in methods}, study.labels, seeds, out, study.title(config))
     runs = [(method, seed) for seed in seeds for method in methods]
@@ -41,22 +40,15 @@ def compare(study: Study[Any], config: RunConfig, methods: Sequence[str], seeds:
     return "\n" + "\n\n".join([page.table, *page.sections, f"{out}/{files} and curves.png show it."])
 
 
-def report_run(study: Study[Any], config: RunConfig, folder: Path, result: Result) -> None:
+def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result) -> None:
     """Writes the report of one run into its folder: that of a comparison of one."""
     if jax.process_index() == 0 and not (folder / REPORT_FILE).exists():
         results = {config.method: [result]}
-        _write(study, _Single(config, results, study.labels, (config.seed,), folder, study.title(config)))
+        title = study.title(config)
+        _write(study, Comparison(config, results, study.labels, (config.seed,), folder, title, single=True))
 
 
-@dataclass(frozen=True)
-class _Single(Comparison[Any]):
-    """One run, beside none."""
-
-    def folder(self, method: str, seed: int) -> Path:
-        return self.out
-
-
-def _write(study: Study[Any], comparison: Comparison[Any]) -> Page:
+def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:
     page = study.report(comparison)
     logs = {
         study.labels[name]: [read_log(comparison.folder(name, seed)) for seed in comparison.seeds]

@@ -4,12 +4,15 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import tyro
 
 from .recipe import Recipe
 from .table import Score
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # On the command line it is --precision, wherever in the configuration a study keeps it.
 Precision = Annotated[Literal["float32", "bf16"], tyro.conf.arg(name="precision", prefix_name=False)]
@@ -29,6 +32,7 @@ Size = Annotated[
 
 C = TypeVar("C", bound="RunConfig")
 R = TypeVar("R", bound="RunConfig", covariant=True)
+D = TypeVar("D", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,11 @@ class RunConfig(ABC):
       baseline: the method that others are compared with.
       scores: the numbers of an evaluation that tables show; the first one is compared and chooses rates.
       size: an entry of `result.json` about the size of what is compared, and its heading.
+      compared: the option whose values the study compares, its methods.
     """
 
     study: ClassVar[str]
+    compared: ClassVar[str]
     baseline: ClassVar[str] = "none"
     scores: ClassVar[tuple[Score, ...]] = ()
     size: ClassVar[tuple[str, str]] = ("parameters", "parameters")
@@ -70,13 +76,14 @@ class RunConfig(ABC):
     """Project of Weights & Biases where scalars are logged, too; needs the extra wandb."""
 
     @property
-    @abstractmethod
     def method(self) -> str:
         """What the study compares: the name of this run's variant."""
+        section, _, option = self.compared.partition(".")
+        return getattr(getattr(self, section), option) if option else getattr(self, section)
 
-    @abstractmethod
-    def with_method(self, method: Any) -> Self:
+    def with_method(self, method: str) -> Self:
         """The same run with another method."""
+        return with_options(self, {self.compared: method})
 
     @property
     @abstractmethod
@@ -109,12 +116,9 @@ class RunConfig(ABC):
         Raises:
           ValueError: an option is out of its range, or does not go with another one; the message has a suggestion.
         """
-        for name in ("steps", "batch_size", "accumulate", "eval_batch_size", "log_every", "evaluate_every",
-                     "checkpoint_every"):  # fmt: skip
-            value = getattr(self, name)
-            require(
-                value >= 1, f"--{name.replace('_', '-')} must be at least 1, got {value}: leave it out for the preset's"
-            )
+        names = ("steps", "batch_size", "accumulate", "eval_batch_size", "log_every", "evaluate_every",
+                 "checkpoint_every")  # fmt: skip
+        require_at_least_one(**{name: getattr(self, name) for name in names})
         require(
             self.evaluate_images is None or self.evaluate_images >= 1,
             f"--evaluate-images must be at least 1, got {self.evaluate_images}: leave it out for the whole split",
@@ -158,14 +162,32 @@ def require(holds: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def require_at_least_one(**values: int) -> None:
+    """Raises ValueError unless these options, `model__width` for --model.width, are 1 or more."""
+    for name, value in values.items():
+        require(value >= 1, f"--{_option(name)} must be at least 1, got {value}: leave it out for the preset's")
+
+
 def require_positive(**values: float) -> None:
     """Raises ValueError unless these options, `optim__learning_rate` for --optim.learning-rate, are positive."""
     for name, value in values.items():
-        option = name.replace("__", ".").replace("_", "-")
         require(
             0 < value < float("inf"),
-            f"--{option} must be positive and finite, got {value}: leave it out for the preset's",
+            f"--{_option(name)} must be positive and finite, got {value}: leave it out for the preset's",
         )
+
+
+def _option(name: str) -> str:
+    return name.replace("__", ".").replace("_", "-")
+
+
+def with_options(config: D, options: Mapping[str, object]) -> D:
+    """A configuration with other values of some options, by their dotted names."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for name, value in options.items():
+        first, _, rest = name.partition(".")
+        values[first] = with_options(values[first], {rest: value}) if rest else value
+    return dataclasses.replace(config, **values)
 
 
 def fill_devices(config: C, devices: int) -> C:
@@ -211,15 +233,6 @@ def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str
             f"{variant.method})",
         )
         variant.validate()
-
-
-def with_options(config: Any, options: Mapping[str, object]) -> Any:
-    """A configuration with other values of some options, by dotted name."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    for name, value in options.items():
-        first, _, rest = name.partition(".")
-        values[first] = with_options(values[first], {rest: value}) if rest else value
-    return dataclasses.replace(config, **values)
 
 
 def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:

@@ -7,65 +7,59 @@ import jax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import models, nn, training
+from smoothjax import models, training
 
 from .config import RunConfig
-from .network import Network, count
+from .network import M, Network
+from .parameters import count, smoothing_parameters
 from .report import align
-from .study import Job
 
 
-def describe_step(job: Job, config: RunConfig, mesh: Mesh) -> str:
+def describe_step(network: Network[M], problem: training.Problem, config: RunConfig, mesh: Mesh) -> str:
     """Parameters, batch normalization, FLOPs, bytes and memory of a step, in Markdown; compiles, runs nothing."""
-    costs = [[name, value] for name, value in step_costs(job, config, mesh).items()]
-    norms = f"Batch normalization: {describe_batch_norm(job.network)}."
-    return "\n\n".join([parameter_table(job.network.params), norms, _title(config, mesh), align(["", ""], costs)])
+    costs = [[name, value] for name, value in step_costs(problem, config, mesh).items()]
+    norms = f"Batch normalization: {describe_batch_norm(network)}."
+    return "\n\n".join([parameter_table(network.params), norms, _title(config, mesh), align(["", ""], costs)])
 
 
-def compare_steps(jobs: Mapping[str, Callable[[], Job]], config: RunConfig, mesh: Mesh) -> str:
+def compare_steps(
+    made: Mapping[str, Callable[[], tuple[Network[M], training.Problem]]], config: RunConfig, mesh: Mesh
+) -> str:
     """The same of several networks, a row for each, made one after the other."""
     rows, header = [], []
-    for name, make in jobs.items():
-        job = make()
-        params, costs = job.network.params, step_costs(job, config, mesh)
-        header = ["", "parameters", "of them smoothing", "batch normalization", *costs]
-        norms = describe_batch_norm(job.network)
-        rows.append([name, f"{count(params):,}", f"{count(_smoothers(params)):,}", norms, *costs.values()])
+    for name, make in made.items():
+        network, problem = make()
+        costs, norms = step_costs(problem, config, mesh), describe_batch_norm(network)
+        header = ["", "parameters", "smoothing parameters", "batch normalization", *costs]
+        smoothing = count(smoothing_parameters(network.params))
+        rows.append([name, f"{count(network.params):,}", f"{smoothing:,}", norms, *costs.values()])
     return f"{_title(config, mesh)}\n\n{align(header, rows)}"
 
 
-def step_costs(job: Job, config: RunConfig, mesh: Mesh) -> dict[str, str]:
+def step_costs(problem: training.Problem, config: RunConfig, mesh: Mesh) -> dict[str, str]:
     """FLOPs, bytes and memory of a step by name, with their units; compiles, and runs nothing."""
     everywhere = NamedSharding(mesh, PartitionSpec())
-    state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
-    batch = training.shard_batch(next(job.iterator), mesh)
-    step: Any = training.compile_step(job.loss_fn, job.optimizer, mesh, accumulate=config.accumulate)
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), problem.state)
+    batch = training.shard_batch(next(problem.iterator), mesh)
+    step: Any = training.compile_step(problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate)
     return _costs(step.lower(abstract, batch).compile())
 
 
 def parameter_table(params: Any) -> str:
-    """Parameters of each part of a network, and how many of them smooth."""
+    """Parameters of each part of a network, and its smoothing parameters."""
 
     def row(name: str, tree: Any) -> list[str]:
-        return [name, f"{count(tree):,}", f"{count(_smoothers(tree)):,}"]
+        return [name, f"{count(tree):,}", f"{count(smoothing_parameters(tree)):,}"]
 
     rows = [row(str(name), {name: params[name]}) for name in params]
-    return align(["parameters of", "number", "of them smoothing"], [*rows, row("all", params)])
+    return align(["parameters of", "number", "smoothing parameters"], [*rows, row("all", params)])
 
 
-def describe_batch_norm(network: Network) -> str:
+def describe_batch_norm(network: Network[M]) -> str:
     """What training does to batch normalization, as in "frozen in 104 layers": statistics, scale and bias stay."""
-    if not isinstance(network.train_graph, nnx.GraphDef):
-        return "none"
-    model = nnx.merge(network.train_graph, network.params, network.model_state)
+    model = network.model(training=True)
     modes = [module.mode for _, module in nnx.iter_graph(model) if isinstance(module, models.BatchNorm)]
     return ", ".join(f"{mode} in {modes.count(mode)} layers" for mode in sorted(set(modes))) or "none"
-
-
-def _smoothers(params: Any) -> list[Any]:
-    flags = training.label_parameters(params, nn.is_smoother)
-    return [leaf for leaf, smooths in zip(*map(jax.tree.leaves, (params, flags)), strict=True) if smooths]
 
 
 def _costs(compiled: Any) -> dict[str, str]:
@@ -94,4 +88,4 @@ def _title(config: RunConfig, mesh: Mesh) -> str:
 
 
 def _number(value: float | None, unit: float, name: str) -> str:
-    return "not told by this compiler" if not value or value < 0 else f"{value / unit:,.2f} {name}"
+    return "not reported by this compiler" if not value or value < 0 else f"{value / unit:,.2f} {name}"

@@ -11,7 +11,7 @@ matplotlib.use("Agg")  # files only; works without a display
 
 import matplotlib.pyplot as plt
 
-from .study import Curve
+from .comparison import Curve
 
 # Okabe & Ito: distinct to colour-blind eyes.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")

@@ -1,20 +1,71 @@
-"""Files of scores. The tables take `evaluation-SPLIT.json` alone: the last step, whole images, the run's own data.
+"""Scores of a network on a split, and the files that keep them.
 
-Every other look has a file of its own, so that it costs no score that the tables show.
+The tables only take `evaluation-SPLIT.json`: the last step, whole images, the run's own data. Scores that were made in
+another way have a file of their own, so that they replace none that the tables show.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple
 
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from smoothjax import training
+
+from .comparison import C, Result
+from .config import fill_devices
 from .identity import short_digest
-from .run_folder import DATA_FILE, write
-from .trained import Checkpoint
+from .learner import S, T
+from .network import M, Network
+from .run_folder import DATA_FILE, load_config, write
+from .study import Arrays, Scored, Study
+from .trained import Checkpoint, read_run
 
 
-class Scored(NamedTuple):
+class Scorer(Generic[C, T, S, M]):
+    """Scores states of a network, compiled over a mesh."""
+
+    def __init__(self, study: Study[C, T, S, M], config: C, network: Network[M], mesh: Mesh):
+        self._study, self._config, self._mesh = study, fill_devices(config, mesh.size), mesh
+        everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+        self._score = jax.jit(
+            lambda state, batch: study.score(config, network.model(state), batch), out_shardings=(everywhere, split)
+        )
+
+    def score(
+        self, state: training.TrainState, source: S, *, limit: int | None = None, keep: Collection[int] = ()
+    ) -> Scored:
+        """Scores a split, or `limit` examples spread evenly over it; returns the outputs of those to `keep`, too."""
+        totals = None
+        kept: dict[int, Arrays] = {}
+        for batch in self._study.batches(self._config, source, limit):
+            index = batch.pop("index")
+            sums, outputs = self._score(state, training.shard_batch(batch, self._mesh))
+            sums = jax.tree.map(_widened, sums)
+            totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+            for row in np.flatnonzero(np.isin(index, list(keep))):
+                kept[int(index[row])] = self._study.example(batch, outputs, int(row))
+        assert totals is not None, "a split has at least one batch"
+        return Scored(self._study.scores(totals), totals, kept)
+
+
+def _widened(total: jax.Array) -> np.ndarray:
+    """Counted on the devices in 32 bits, summed over the split in 64: a large split has more than 2^31 pixels."""
+    found = np.asarray(total)
+    return found.astype(np.int64 if np.issubdtype(found.dtype, np.integer) else np.float64)
+
+
+def spread_evenly(count: int, length: int) -> list[int]:
+    """`count` of `length` places, or all. With several processes none: outputs of another one cannot be read."""
+    count = min(count, length) if jax.process_count() == 1 else 0
+    return [i * length // count for i in range(count)]
+
+
+class Saved(NamedTuple):
     """Scores, and what became of them.
 
     Attributes:
@@ -24,49 +75,67 @@ class Scored(NamedTuple):
       note: a sentence about data that are not the run's; None for its own.
     """
 
-    result: dict[str, Any]
+    result: Result
     path: Path
-    before: dict[str, Any] | None
+    before: Result | None
     note: str | None
 
 
+def evaluate(
+    study: Study[C, T, S, M], folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None
+) -> Saved:
+    """Scores a run on a split, and writes `evaluation-SPLIT.json`; `data_root` is where the data lie now, or others."""
+    config = load_config(folder, study.config)
+    if data_root is not None:
+        config = study.moved(config, data_root)
+    target = study.read_target(config, folder)
+    source = study.open_split(config, split, target)
+    study.check_scored_data(config, target, source)
+    trained = read_run(study, folder, checkpoint, data_root)
+    found = Scorer(study, config, trained.network, trained.mesh).score(trained.state, source)
+    origin = study.origin(config, folder, split, source)
+    result = {
+        "split": split,
+        "checkpoint": checkpoint,
+        "step": trained.step,
+        # None: where the run's configuration says.
+        "data_root": None if data_root is None else str(data_root),
+        **origin.entries,
+        **found.scores,
+        **study.summarize(trained, source, found).results,
+        **study.details(trained, source, found),
+    }
+    return save_scores(folder, result, checkpoint, study.qualifiers(), origin.other)
+
+
 def save_scores(
-    folder: Path,
-    result: Mapping[str, Any],
-    checkpoint: Checkpoint,
-    looks: Sequence[str] = (),
-    foreign: Path | None = None,
-) -> Scored:
+    folder: Path, result: Result, checkpoint: Checkpoint, qualifiers: Sequence[str] = (), other: Path | None = None
+) -> Saved:
     """Writes the scores of `result["split"]` into the folder of a run.
 
     Args:
       folder: of the run.
       result: the scores, with what identifies the data in `"data"`, or of a text in `"sha256"`.
       checkpoint: which one is scored.
-      looks: what is unusual about how examples are looked at, in a word each.
-      foreign: where the data lie, if they are not the run's own; None if they are.
+      qualifiers: what is unusual about how the scores were made, in a word each.
+      other: where the data lie, if they are not the run's own; None if they are.
     """
-    result = dict(result)
-    words = [*looks, *(["best"] if checkpoint == "best" else [])]
-    if foreign is not None:
-        words.insert(0, f"of-{_name(foreign)}-{short_digest(result.get('data') or result.get('sha256'))[:8]}")
-    path = folder / f"{'-'.join(['evaluation', result['split'], *words])}.json"
-    note = None
-    if foreign is not None:
+    words, note = [*qualifiers, *(["best"] if checkpoint == "best" else [])], None
+    if other is not None:
+        digest = short_digest(result.get("data") or result.get("sha256"))[:8]
+        name = re.sub(r"[^\w.]+", "-", other.absolute().name) or "data"
+        words.insert(0, f"of-{name}-{digest}")
         note = (
-            f"{foreign} is not what {folder} has learnt from, as its {DATA_FILE} tells: these scores have a file of "
+            f"{other} is not what {folder} has learnt from, as its {DATA_FILE} shows: these scores have a file of "
             "their own, which no table takes"
         )
+    path = folder / f"{'-'.join(['evaluation', result['split'], *words])}.json"
     before = _read(path)
     write(path, json.dumps(result, indent=2) + "\n")
-    return Scored(result, path, before, note)
+    return Saved(result, path, before, note)
 
 
-def _name(place: Path) -> str:
-    return re.sub(r"[^\w.]+", "-", place.absolute().name) or "data"
-
-
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Result | None:
     try:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):

@@ -1,8 +1,8 @@
-"""What the data and the initial weights of a run are, told by what they hold and not by where they lie.
+"""What the data and the initial weights of a run are: what they hold, not where they lie.
 
 A split of images is known by the names of its examples, and by the sizes of their files or, once it is prepared, by
-what is stored beside the records. Nothing is decoded, so this takes a fraction of a second; files that change and keep
-their size are not told apart. Imports no JAX.
+what is stored beside the records. Nothing is decoded, so this takes a fraction of a second; a file that changes and
+keeps its size goes unnoticed. Imports no JAX.
 """
 
 import hashlib
@@ -60,9 +60,9 @@ def describe_weights(path: Path) -> dict[str, Any]:
 
 
 def check_data(folder: Path, described: Mapping[str, Any]) -> None:
-    """Refuses to take a run for one on other data or other initial weights; `described` is what a study tells of them.
+    """Refuses to continue a run on other data or other initial weights, which `Study.describe_data` has `described`.
 
-    What one of both does not tell is not compared: a run of an earlier version is continued as it is.
+    Keys missing on either side are ignored: a prepared split and the same one as files have different digests.
 
     Raises:
       ValueError: the folder holds a run on other data; the message names what differs.
@@ -81,7 +81,7 @@ def check_data(folder: Path, described: Mapping[str, Any]) -> None:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Lines about what two descriptions tell differently, as far as both tell it; names of places are free."""
+    """Lines about the keys whose values differ; keys missing on either side are ignored, and so are names of places."""
     lines: list[str] = []
     for key in before:
         if key == "name" or key not in now or before[key] == now[key]:
@@ -89,22 +89,22 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         if isinstance(before[key], Mapping) and isinstance(now[key], Mapping):
             lines += differences(before[key], now[key], f"{prefix}{key}.")
         else:
-            lines.append(f"{prefix}{key}: {_told(before[key])} there, {_told(now[key])} now")
+            lines.append(f"{prefix}{key}: {_in_words(before[key])} there, {_in_words(now[key])} now")
     return lines
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    """What a run folder tells of its data; nothing where it is of an earlier version, or where nothing is to tell."""
+    """What a run folder keeps of its data; nothing of drawn ones."""
     return read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
 
 
-def is_foreign(
+def is_other_data(
     folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, Any] | None = None
 ) -> bool:
-    """Whether a data set is another one than that of a run: its split val tells, and the scored one if it is known.
+    """Whether a data set is another one than that of a run, by its split val and, if the run knows it, the scored one.
 
-    `described` is that of the scored split, if the caller has it already. False where the folder does not tell what
-    the run has learnt from.
+    `described` is that of the scored split, if the caller has it already. False where the folder does not say what the
+    run has learnt from, as of drawn images.
     """
     known = recorded(folder).get("splits", {})
     for name in dict.fromkeys(("val", split)):
@@ -133,7 +133,7 @@ def summarized(described: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def short_digest(content: Any) -> str:
-    """Twelve digits that tell plain values apart."""
+    """Twelve digits that identify plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -144,5 +144,5 @@ def _digest(lines: Iterable[Any]) -> str:
     return found.hexdigest()
 
 
-def _told(value: Any) -> str:
+def _in_words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,49 +1,76 @@
-"""A network as pure functions of nested dicts."""
+"""A network: pure trees of parameters between the steps, and the model that they make."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+M = TypeVar("M", bound=nnx.Module)
+
+
+class Variables(Protocol):
+    """What a model is made of: a `Network` at its start, a `training.TrainState` afterwards."""
+
+    @property
+    def params(self) -> chex.ArrayTree:
+        """Nested dict of the parameters."""
+        ...
+
+    @property
+    def model_state(self) -> chex.ArrayTree:
+        """Nested dict of the batch statistics."""
+        ...
+
+
+class Trees(NamedTuple):
+    """Parameters and batch statistics, and nothing else."""
+
+    params: chex.ArrayTree
+    model_state: chex.ArrayTree
+
 
 @dataclass(frozen=True)
-class Network:
-    """The network as pure functions of nested dicts.
+class Network(Generic[M]):
+    """The initial network.
 
     Attributes:
-      params: initial parameters.
-      model_state: initial batch statistics.
-      train_graph, eval_graph: the two modes of the model, for `nnx.merge`.
+      params, model_state: see `Variables`.
+      train_graph, eval_graph: the two modes of the model.
     """
 
-    params: Any
-    model_state: Any
-    train_graph: Any
-    eval_graph: Any
+    params: chex.ArrayTree
+    model_state: chex.ArrayTree
+    train_graph: nnx.GraphDef[M]
+    eval_graph: nnx.GraphDef[M]
+
+    @classmethod
+    def of(cls, model: M) -> "Network[M]":
+        """The network of a model in evaluation mode; uses the model up."""
+        eval_graph, params, model_state = nnx.split(model, nnx.Param, ...)
+        model.train()
+        return cls(nnx.to_pure_dict(params), nnx.to_pure_dict(model_state), nnx.graphdef(model), eval_graph)
+
+    def model(self, variables: Variables | None = None, *, training: bool = False) -> M:
+        """The model with these variables, by default the initial ones; costs nothing, inside `jax.jit` too."""
+        given = self if variables is None else variables
+        return nnx.merge(self.train_graph if training else self.eval_graph, given.params, given.model_state)
 
 
-def build_network(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> Network:
+def build_network(make: Callable[[nnx.Rngs], M], seed: int) -> Network[M]:
     """Initialises a network, in one compiled program."""
     # The compiler takes several times longer for JAX's default random bits on CPU.
-    model = nnx.jit(lambda key: make(nnx.Rngs(key)))(jax.random.key(seed, impl="rbg"))
-    eval_graph, params, model_state = nnx.split(model, nnx.Param, ...)
-    model.train()
-    return Network(nnx.to_pure_dict(params), nnx.to_pure_dict(model_state), nnx.graphdef(model), eval_graph)
+    return Network.of(nnx.jit(lambda key: make(nnx.Rngs(key)))(jax.random.key(seed, impl="rbg")))
 
 
-def model_state_of(model: nnx.Module) -> Any:
+def model_state_of(model: nnx.Module) -> chex.ArrayTree:
     """What a forward pass has changed, as a nested dict."""
     return nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
 
-def compute_dtype(precision: str) -> Any:
+def compute_dtype(precision: str) -> type[jnp.bfloat16] | None:
     """The `dtype` argument of the models; parameters stay float32."""
     return None if precision == "float32" else jnp.bfloat16
-
-
-def count(params: Any) -> int:
-    """Number of parameters."""
-    return int(sum(leaf.size for leaf in jax.tree.leaves(params)))

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from .comparison import Comparison, Page, Result
+from .config import RunConfig
 from .run_folder import environment, write
-from .study import Comparison, Page, Result
 from .table import align as align
 from .table import spread as spread
 
@@ -17,7 +17,7 @@ def median_seconds(runs: Sequence[Result]) -> str:
     return f"{np.median([run['seconds_per_step'] for run in runs]):.3f}"
 
 
-def write_report(comparison: Comparison[Any], page: Page) -> None:
+def write_report(comparison: Comparison[RunConfig], page: Page) -> None:
     """Writes `report.md` and `report.json`."""
     where = environment(comparison.config.study)
     seeds = comparison.seeds

@@ -19,14 +19,15 @@ import yaml
 from .config import RunConfig, command_of
 
 if typing.TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import DataclassInstance
+
     from smoothjax.data import Classes
 
 CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
 RESULT_FILE, EXAMPLES_FILE, LOG_FILE, REPORT_FILE = "result.json", "examples.npz", "metrics.jsonl", "report.md"
 LOCK_FILE = "run.lock"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-# Files of the time when there was one study do not name it.
-FIRST_STUDY = "segmentation"
 
 # What may change when a run is resumed: none of it changes its parameters.
 FREE = {
@@ -45,7 +46,7 @@ FREE = {
 }
 
 Config = TypeVar("Config", bound=RunConfig)
-Dataclass = TypeVar("Dataclass")
+Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 
 
 def check_run(folder: Path, config: RunConfig) -> None:
@@ -77,7 +78,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
 
 
 def describe_run(
-    folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, Any] | None = None
+    folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, object] | None = None
 ) -> None:
     """Writes what a run is into its folder: configuration, classes, data, and the environment of every start.
 
@@ -119,7 +120,9 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
     try:
         values = dict(yaml.safe_load(path.read_text()))
-        study = values.pop("study", FIRST_STUDY)
+        study = values.pop("study", None)
+        if study is None:
+            raise ValueError("it names no study")
         if study == kind.study:
             return from_dict(kind, values)
     except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
@@ -141,10 +144,10 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dict(sorted(values.items(), key=lambda item: not isinstance(item[1], dict)))
 
 
-def from_dict(kind: type[Dataclass], values: dict[str, Any]) -> Dataclass:
+def from_dict(kind: type[Dataclass], values: Mapping[str, Any]) -> Dataclass:
     """The inverse of `to_dict`."""
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(typing.cast(Any, kind))})
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
     if unknown:
         raise ValueError(f"unknown fields {', '.join(unknown)}")
     return kind(**{name: _typed(hints[name], value) for name, value in values.items()})
@@ -156,16 +159,16 @@ def _typed(hint: Any, value: Any) -> Any:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
     if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(Any, hint), value)
+        return from_dict(hint, value)
     if typing.get_origin(hint) is tuple:
         return tuple(value)
     return Path(value) if hint is Path else value
 
 
 def _free(folder: Path) -> set[str]:
-    """What may change of this run. The split that it was trained on is known where it has been kept.
+    """What may change of this run. The training split is free once the folder records the data.
 
-    Then its data tell another one apart (`identity.check_data`), and it may be named that was the default before.
+    Then `identity.check_data` recognises another one, and a split that was the default before may be named.
     """
     known = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
     return FREE | ({"data.train_split"} if "train_split" in known else set())
@@ -237,6 +240,14 @@ def read_object(path: Path) -> dict[str, Any]:
             "again, which goes on from the last checkpoint and writes it anew"
         )
     return content
+
+
+def read_examples(folder: Path) -> "dict[str, np.ndarray]":
+    """The arrays of a run's `examples.npz`."""
+    import numpy as np
+
+    with np.load(folder / EXAMPLES_FILE) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

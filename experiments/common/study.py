@@ -1,158 +1,200 @@
-"""What a study gives to the common code."""
+"""What a study supplies beyond a `Learner`: scores, and how they are shown. The engine does the rest."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
-import grain
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from smoothjax import data, training
 
-from .config import RunConfig
-from .network import Network
+from .comparison import C, Comparison, Curve, Page, Result
+from .config import RunConfig, with_options
+from .identity import describe_split, is_other_data
+from .learner import Learner, S, T
+from .network import M, Network
 
-C = TypeVar("C", bound=RunConfig)
-Result = dict[str, Any]
+Batch = Mapping[str, np.ndarray]
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a pass over the validation split finds.
+class Scored:
+    """What a pass over a split finds.
 
     Attributes:
-      scores: numbers by name, for the log; one of them is the study's metric.
-      details: whatever `Job.summarize` wants to see besides.
+      scores: numbers by name, for logs and tables.
+      totals: what they are made from: the sums over the split.
+      examples: of some of the images, by their index, what `Study.example` keeps.
     """
 
     scores: dict[str, float]
-    details: Any = None
+    totals: chex.ArrayTree
+    examples: Mapping[int, Arrays]
 
 
 @dataclass(frozen=True)
-class Job:
-    """A configuration made ready to train.
-
-    Attributes:
-      iterator: endless training batches of this process.
-      network: the initial network.
-      loss_fn: see `training.train_step`.
-      optimizer, schedule: the optimiser, and the rate that it was made with.
-      evaluate: from the state, and the number of validation images or None for all, to an evaluation.
-      summarize: from the last state and its evaluation over the whole split to further entries of `result.json`, and
-        arrays for `examples.npz` (none where several processes share the work).
-      pictures: from an evaluation to what to show of it in TensorBoard, uint8 `[H, W, 3]` by name.
-      classes: what predictions mean, if they are classes; kept in the run folder.
-    """
-
-    iterator: grain.DatasetIterator
-    network: Network
-    loss_fn: training.LossFn
-    optimizer: optax.GradientTransformation
-    schedule: optax.Schedule
-    evaluate: Callable[[training.TrainState, int | None], Evaluation]
-    summarize: Callable[[training.TrainState, Evaluation], tuple[Result, Mapping[str, np.ndarray]]]
-    classes: data.Classes | None = None
-    pictures: Callable[[Evaluation], Mapping[str, np.ndarray]] | None = None
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A panel of the figure of training curves.
-
-    Attributes:
-      split: "train" or "val".
-      key: name of the number in the log.
-      title, unit: heading, and label of the axis.
-      factor: by which the number is multiplied.
-      from_zero: whether the axis begins at 0.
-    """
-
-    split: str
-    key: str
-    title: str
-    unit: str
-    factor: float = 1.0
-    from_zero: bool = True
-
-
-@dataclass(frozen=True)
-class Comparison(Generic[C]):
-    """Runs side by side.
-
-    Attributes:
-      config: the configuration that they share.
-      results: by method, `result.json` of each seed.
-      labels: what tables and figures call the methods.
-      seeds: their seeds.
-      out: the folder that holds theirs.
-      title: what is compared.
-    """
+class Trained(Generic[C, T, M]):
+    """A run with the state of its end, or of a checkpoint."""
 
     config: C
-    results: dict[str, list[Result]]
-    labels: Mapping[str, str]
-    seeds: Sequence[int]
-    out: Path
-    title: str
+    target: T
+    network: Network[M]
+    state: training.TrainState
+    step: int
+    mesh: Mesh
 
-    def variant(self, method: str, seed: int) -> C:
-        """The configuration of one run."""
-        return replace(self.config.with_method(method), seed=seed)
-
-    def folder(self, method: str, seed: int) -> Path:
-        """The folder of one run."""
-        return self.out / f"{method}-seed{seed}"
+    def local_model(self) -> M:
+        """The model in evaluation mode on this process, whatever the mesh."""
+        return self.network.model(jax.tree.map(jnp.asarray, jax.device_get(self.state)))
 
 
-@dataclass(frozen=True)
-class Page:
-    """What a comparison says.
+class Summary(NamedTuple):
+    """What a split shows beyond scores.
 
     Attributes:
-      table: in Markdown, see `report.align`.
-      setting: a sentence about data and scores.
-      sections: more Markdown, after the table.
-      figures: files in the folder of the comparison, and what they show.
+      results: entries of `result.json` and `evaluation-SPLIT.json`.
+      examples: arrays for `examples.npz`; none where several processes share the work.
     """
 
-    table: str
-    setting: str
-    sections: tuple[str, ...] = ()
-    figures: Mapping[str, str] = field(default_factory=dict)
+    results: Result
+    examples: Arrays
 
 
-class Study(ABC, Generic[C]):
-    """What a study is, beside its command line.
+class Origin(NamedTuple):
+    """Which data are scored.
+
+    Attributes:
+      entries: of `evaluation-SPLIT.json`, what identifies them.
+      other: where they lie, if they are not the run's own.
+    """
+
+    entries: Result
+    other: Path | None
+
+
+class Study(Learner[C, T, S, M]):
+    """What a study is, beside its command line: what `Learner` asks for, and the following.
 
     Attributes:
       config: the class of its configurations.
       labels: what tables and figures call its methods.
-      metric, mode: which number of an evaluation ranks checkpoints, and whether "max" or "min" is best.
+      metric, mode: which score ranks checkpoints, and whether "max" or "min" is best.
       curves: the panels of its figure of training curves.
+      examples: images of the validation split to keep for figures.
+      unit: what a split consists of.
     """
 
-    config: ClassVar[type[Any]]
+    config: ClassVar[type[RunConfig]]
     labels: ClassVar[Mapping[str, str]]
     metric: ClassVar[str]
     mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]]
+    examples: ClassVar[int] = 0
+    unit: ClassVar[str] = "images"
+
+    # Data.
 
     @abstractmethod
-    def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
-        """Opens the data and builds the network; whatever is wrong is found here, before anything is written."""
+    def read_target(self, config: C, folder: Path) -> T:
+        """The same of a run, from its folder: the data need not be here."""
 
-    def describe_data(self, config: C) -> Mapping[str, Any]:
-        """What the run folder keeps of data and initial weights, where the configuration says no more than where.
+    @abstractmethod
+    def batches(self, config: C, source: S, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+        """This process's share of the batches of a split, or of `limit` examples spread evenly over it.
 
-        A finished run is shown, and an unfinished one continued, on the same alone: see `identity.check_data`. So it
-        tells contents, not places, and is cheap; an entry `"name"`, what messages call the thing, may change.
+        `"index"` holds the place of each example in the split, -1 for a row that only fills up the batch.
         """
+
+    def check_scored_data(self, config: C, target: T, source: S) -> None:
+        """Refuses a split that a run cannot be scored on."""
+
+    def described(self, source: S) -> data.Named:
+        """The source that identifies a split: see `identity.describe_split`."""
+        raise NotImplementedError
+
+    def data_name(self, config: C) -> str | None:
+        """What messages call the data; None where the configuration says all about them, as about drawn ones."""
+        return None
+
+    def place(self, config: C) -> Path | None:
+        """Where the data lie."""
+        return None
+
+    def moved(self, config: C, place: Path) -> C:
+        """The same run with its data, or others, in another place."""
+        return with_options(config, {"data.root": place})
+
+    def describe_data(self, config: C) -> Result:
+        """What the run folder keeps of data and initial weights, where the configuration only says where they lie.
+
+        A finished run is shown, and an unfinished one continued, only on the same data: see `identity.check_data`. So
+        it describes contents, not places, and is cheap; an entry `"name"`, what messages call the data, may change.
+        """
+        name = self.data_name(config)
+        if name is None:
+            return {}
+        names = dict.fromkeys((self.training_split(config), "val"))
+        splits = {split: describe_split(self.described(self.open_split(config, split))) for split in names}
+        return {"name": f"{name} in {self.place(config)}", "splits": splits}
+
+    def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
+        """Which data are scored, and whether they are those of the run in the folder."""
+        found = None if self.data_name(config) is None else describe_split(self.described(source))
+        other = is_other_data(folder, split, lambda name: self.described(self.open_split(config, name)), found)
+        return Origin({self.unit: len(source), "data": found}, self.place(config) if other else None)
+
+    # Scores.
+
+    @abstractmethod
+    def score(
+        self, config: C, model: M, batch: Mapping[str, jax.Array]
+    ) -> tuple[chex.ArrayTree, chex.ArrayTree | None]:
+        """Sums over a batch that `scores` is made from, and the outputs of each row, for `example`."""
+
+    @abstractmethod
+    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+        """The scores of a split from the sums over it."""
+
+    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+        """What is kept of a row of a batch."""
         return {}
+
+    def summarize(self, trained: Trained[C, T, M], source: S, found: Scored) -> Summary:
+        """What a split shows beyond scores."""
+        return Summary({}, {})
+
+    def measure(self, trained: Trained[C, T, M]) -> Result:
+        """Entries of `result.json` about the trained parameters, beside their number."""
+        return {}
+
+    def details(self, trained: Trained[C, T, M], source: S, found: Scored) -> Result:
+        """Further entries of `evaluation-SPLIT.json`."""
+        return {}
+
+    def qualifiers(self) -> list[str]:
+        """Words for the name of a file of scores that are not made in the plain way."""
+        return []
+
+    # What is shown.
+
+    def pictures(self, source: S, found: Scored) -> Arrays:
+        """What TensorBoard shows of an evaluation, uint8 `[H, W, 3]` by name."""
+        return {}
+
+    @abstractmethod
+    def score_table(self, result: Result) -> str:
+        """The scores of a split, for the console."""
+
+    def setting(self, result: Result) -> str:
+        """What these scores depend on, in words."""
+        return f"step {result.get('step', 'unknown')}, checkpoint {result.get('checkpoint', 'unknown')}"
 
     @abstractmethod
     def outcome(self, result: Result) -> str:
@@ -165,3 +207,24 @@ class Study(ABC, Generic[C]):
     @abstractmethod
     def report(self, comparison: Comparison[C]) -> Page:
         """The table of a comparison; draws its figures, but for the training curves."""
+
+
+class PlainStudy(Study[C, None, S, M]):
+    """A study whose network need not know anything of the data."""
+
+    def target(self, config: C, source: S) -> None:
+        """Nothing."""
+
+    def read_target(self, config: C, folder: Path) -> None:
+        """Nothing."""
+
+
+def means(totals: chex.ArrayTree, count: str) -> dict[str, float]:
+    """Means over a split from named sums, of which one is the number of what was summed."""
+    sums = {name: float(total) for name, total in totals.items()}
+    number = sums.pop(count)
+    return {name: total / number for name, total in sums.items()}
+
+
+AnyStudy = Study[Any, Any, Any, Any]
+"""A study that the command line has found by its name."""

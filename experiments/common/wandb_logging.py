@@ -1,4 +1,4 @@
-"""Scalars of a run in Weights & Biases, for who wants them there, too."""
+"""Optional Weights & Biases logging."""
 
 import contextlib
 import uuid
@@ -15,15 +15,15 @@ _ID_FILE = "wandb-id.txt"
 
 
 @contextlib.contextmanager
-def open_mirror(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
+def open_wandb(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
     """What `training.RunLog` calls with its scalars; None where the configuration names no project.
 
-    A resumed run continues its curves: its identity is kept in the folder. Process 0 alone speaks.
+    A resumed run continues its curves: its identity is kept in the folder. Only process 0 logs.
     """
     if config.wandb is None or jax.process_index() > 0:
         yield None
         return
-    check_mirror(config)
+    check_wandb(config)
     import wandb  # pyright: ignore[reportMissingImports]
 
     path = folder / _ID_FILE
@@ -43,7 +43,7 @@ def open_mirror(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
         run.finish()
 
 
-def check_mirror(config: RunConfig) -> None:
+def check_wandb(config: RunConfig) -> None:
     """Raises ValueError where the configuration names a project and the library is not installed."""
     if config.wandb is None:
         return

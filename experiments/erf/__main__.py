@@ -33,7 +33,7 @@ class Options:
     """Height and width in pixels that images are cropped or mirrored to about their centre: a field may be wider than
     an image. The default shows the whole fields of ResNet-18."""
     batch_size: int = 4
-    """Images looked at together."""
+    """Images in a batch."""
     checkpoint: Literal["best", "latest"] = "latest"
     """Best on the whole validation split, or latest."""
     data_root: Path | None = None

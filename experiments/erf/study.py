@@ -6,19 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from smoothjax.training import say
 
-from ..common.dense.predict import read_run
 from ..common.dense.sources import open_source
 from ..common.run_folder import environment, write
 from ..common.table import align
 from ..common.train import train
-from ..common.trained import Checkpoint
+from ..common.trained import Checkpoint, read_run
 from ..segmentation.config import DEMO, Method
 from ..segmentation.study import STUDY
 from .fields import FIGURES, SHARES, Field, Images, measure, numbers
@@ -50,9 +46,8 @@ def study(
     for run, trained, name in zip(runs, methods, names, strict=True):
         images = Images(open_source(trained.config.data, "val"), trained.config, size, limit, batch_size)
         say(f"{run}: {len(images.indices)} images of {size[0]}x{size[1]} pixels")
-        state = jax.tree.map(jnp.asarray, jax.device_get((trained.state.params, trained.state.model_state)))
         try:
-            found = measure(nnx.merge(trained.network.eval_graph, *state), images, size, name)
+            found = measure(trained.local_model(), images, size, name)
         except ValueError as error:
             raise ValueError(f"{run}: {error}") from error
         for figure, field in found.items():

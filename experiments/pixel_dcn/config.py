@@ -1,12 +1,13 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
+
+from smoothjax.names import Upsampling
 
 from ..common.config import Preset, require, require_positive
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
 from ..common.recipe import WITH_COCO, Recipe
-from ..common.upsampling import Upsampling
 
 Method = Upsampling
 
@@ -35,7 +36,7 @@ class DataConfig(ImagesConfig):
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam. Rate and batch size are those of the authors' code; the paper does not tell them."""
+    """Adam. Rate and batch size are those of the authors' code; the paper does not give them."""
 
     learning_rate: float = 0.001
     """Initial rate."""
@@ -50,6 +51,7 @@ class Config(DenseConfig):
     study: ClassVar[str] = "pixel_dcn"
     baseline: ClassVar[str] = "dcl"
     size: ClassVar[tuple[str, str]] = ("upsampling_parameters", "up-sampling parameters")
+    compared: ClassVar[str] = "model.upsampling"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -112,15 +114,6 @@ class Config(DenseConfig):
     def initial_rate(self) -> float:
         """The initial learning rate of this run."""
         return self.optim.learning_rate
-
-    @property
-    def method(self) -> Method:
-        """The up-sampling layer of this run."""
-        return self.model.upsampling
-
-    def with_method(self, method: Method) -> Self:
-        """The same run with another up-sampling layer."""
-        return replace(self, model=replace(self.model, upsampling=method))
 
 
 # Recipes: each is a difference from the defaults, and a lab note.

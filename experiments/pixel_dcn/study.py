@@ -1,25 +1,33 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
+import chex
 import jax
 import optax
 from flax import nnx
 
 from smoothjax import data, models, training
 
+from ..common.comparison import Comparison, Page, Result
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options
-from ..common.network import Network, build_network, compute_dtype, count, model_state_of
+from ..common.learner import Loss
+from ..common.methods import UPSAMPLING_LABELS
+from ..common.network import compute_dtype
+from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
-from ..common.study import Comparison, Page, Result
-from ..common.upsampling import UPSAMPLING_LABELS, masked_taps
+from ..common.study import Trained
 from .config import Config
 from .published import published_section
 
+UpsamplingModel = models.UNet | models.DeepLabUpsampled
 
-class PixelDeconvolution(DenseStudy[Config]):
+
+@dataclass(frozen=True)
+class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     """A U-Net, or DeepLab with three up-sampling blocks; images and labels are resized as a whole (Sec. 3.1)."""
 
     config: ClassVar[type[Config]] = Config
@@ -35,63 +43,53 @@ class PixelDeconvolution(DenseStudy[Config]):
         return data.ResizedSource(source, config.data.size)
 
     def export_size(self, config: Config) -> tuple[int, int]:
-        """That of training: images are resized by who calls it."""
+        """That of training: the caller resizes the images."""
         return config.data.size
 
-    def build_network(self, config: Config, num_classes: int) -> Network:
-        """Initialises the network of a configuration."""
+    def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> UpsamplingModel:
+        """U-Net, or DeepLab as its encoder's weights expect it, with three up-sampling blocks."""
         model = config.model
         if model.network == "deeplab":
-            options = deeplab_options(model, config.init, num_classes)
-
-            def extended(rngs: nnx.Rngs) -> models.DeepLabUpsampled:
-                deeplab = models.DeepLab(**options, rngs=rngs)
-                return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, rngs=rngs)
-
-            return build_network(extended, config.seed)
-        return build_network(
-            lambda rngs: models.UNet(
-                num_classes=num_classes,
-                upsampling=model.upsampling,
-                depth=model.depth,
-                width=model.width,
-                batch_norm=model.batch_norm,
-                dtype=compute_dtype(model.precision),
-                rngs=rngs,
-            ),
-            config.seed,
+            options = deeplab_options(model, config.init, len(target))
+            deeplab = models.DeepLab(**options, rngs=rngs)
+            return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, rngs=rngs)
+        return models.UNet(
+            num_classes=len(target),
+            upsampling=model.upsampling,
+            depth=model.depth,
+            width=model.width,
+            batch_norm=model.batch_norm,
+            dtype=compute_dtype(model.precision),
+            rngs=rngs,
         )
 
-    def augmentation(self, config: Config) -> data.Augmentation:
+    def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """The whole image, mirrored at most."""
         size, (mean, std) = config.data.size, normalization(config.init)
         return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=mean, std=std)
 
-    def make_loss(self, config: Config, network: Network, num_classes: int) -> training.LossFn:
+    def loss(self, config: Config, model: UpsamplingModel, batch: Mapping[str, jax.Array]) -> Loss:
         """Cross entropy over the valid pixels at full resolution."""
+        return Loss(*training.cross_entropy(model(batch["image"]), batch["label"]))
 
-        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-            model = nnx.merge(network.train_graph, params, model_state)
-            loss_sum, valid = training.cross_entropy(model(batch["image"]), batch["label"])
-            return training.LossOutput(loss_sum, valid, model_state_of(model))
-
-        return loss_fn
-
-    def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(
+        self, config: Config, params: chex.ArrayTree
+    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam, at a constant rate unless a power is given."""
         rate, power = config.optim.learning_rate, config.optim.power
         constant = optax.constant_schedule(rate)
         schedule = constant if power is None else training.poly_schedule(rate, config.steps, power)
         return optax.adam(schedule), schedule
 
-    def logits(self, config: Config, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+    def logits(self, config: Config, model: UpsamplingModel, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees."""
-        return nnx.merge(network.eval_graph, params, model_state)(images)
+        return model(images)
 
-    def measure(self, config: Config, params: Any, initial: Any) -> Result:
+    def measure(self, trained: Trained[Config, data.Classes, UpsamplingModel]) -> Result:
         """Number of parameters of the up-sampling layers, without the taps that are masked."""
-        masked = masked_taps(params["upsampling"]) if config.method == "fast_pixel_dcl" else 0
-        return {"upsampling_parameters": count(params["upsampling"]) - masked, "masked_parameters": masked}
+        layers = trained.state.params["upsampling"]
+        masked = masked_taps(layers) if trained.config.method == "fast_pixel_dcl" else 0
+        return {"upsampling_parameters": count(layers) - masked, "masked_parameters": masked}
 
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread where there are several; below it Table 1."""

@@ -1,16 +1,16 @@
 """The command line of the study; imports JAX only once it is needed."""
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import tyro
 
 from smoothjax.names import RestorationTask
 
 from ..common import cli
+from ..common.commands import evaluating
 from ..common.config import Size
 from .config import PRESETS, Config, Method
 
@@ -53,25 +53,6 @@ class Filters:
     """Of a run: best on the whole validation split, or latest."""
 
 
-def _load() -> Any:
-    from .study import STUDY
-
-    return STUDY
-
-
-def _evaluate(program: cli.Program, options: cli.Evaluate) -> None:
-    from .restore import evaluate
-
-    scored = evaluate(options.run, options.split, options.checkpoint, options.data_root)
-    result = scored.result
-    print(f"{'':>8}{'restored':>10}{'degraded':>10}")
-    for name, key, digits in (("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3)):
-        print(f"{name:>8}{result[key]:>10.{digits}f}{result[f'degraded_{key}']:>10.{digits}f}")
-    print(f"{result['images']} images of {options.split}, step {result['step']}; written to {scored.path}")
-    if scored.note is not None:
-        print(scored.note)
-
-
 def _predict(program: cli.Program, options: Predict) -> None:
     run, images = options.run, options.images
     if options.weights is not None and run is not None:
@@ -98,10 +79,11 @@ def _predict(program: cli.Program, options: Predict) -> None:
     if options.tile is not None:
         check_tile(options.tile)
     check_images(images)
-    if run is not None:
-        restorer = Restorer.of_run(run, options.checkpoint)
+    if options.weights is not None and options.task is not None:
+        restorer = Restorer.of_weights(options.weights, options.task)
     else:
-        restorer = Restorer.of_weights(cast(Path, options.weights), cast(RestorationTask, options.task))
+        assert run is not None  # a run, or --weights with --task
+        restorer = Restorer.of_run(run, options.checkpoint)
     for path in predict(restorer, images, options.out, options.tile, options.compare):
         print(path)
 
@@ -124,33 +106,26 @@ def _filters(program: cli.Program, options: Filters) -> None:
 
 PROGRAM = cli.Program(
     config=Config,
-    load=_load,
     summary="Smoothed dilated convolutions in GCANet, a network that takes haze or rain out of images.",
     presets=PRESETS,
     method=Method,
     methods=("none", "group_interaction", "ss_conv"),
     commands={
-        "evaluate": cli.Command(cli.Evaluate, "RUN", cast(Any, _evaluate), "Scores a run on a split: PSNR and SSIM."),
-        "predict": cli.Command(Predict, "[RUN] IMAGES...", cast(Any, _predict)),
-        "filters": cli.Command(Filters, "[RUN]", cast(Any, _filters)),
+        "evaluate": evaluating("Scores a run on a split: PSNR and SSIM."),
+        "predict": cli.Command(Predict, "[RUN] IMAGES...", _predict),
+        "filters": cli.Command(Filters, "[RUN]", _filters),
     },
-    examples=(
-        "",
-        "compare haze --data.root FOLDER --methods none ss_conv --seeds 0 1 2",
-        "train folder --data.root FOLDER --model.smoothing ss_conv",
-        "evaluate runs/restoration/haze/ss_conv-seed0 --split test",
-        "predict runs/restoration/haze/ss_conv-seed0 photo.jpg --out restored --compare",
-        "predict --weights wacv_gcanet_dehaze.pth --task dehaze photo.jpg --out restored --tile 512 512",
-        "filters --weights wacv_gcanet_dehaze.pth --out filters.png",
-    ),
+    examples="""
+compare haze --data.root FOLDER --methods none ss_conv --seeds 0 1 2
+train folder --data.root FOLDER --model.smoothing ss_conv
+evaluate runs/restoration/haze/ss_conv-seed0 --split test
+predict runs/restoration/haze/ss_conv-seed0 photo.jpg --out restored --compare
+predict --weights wacv_gcanet_dehaze.pth --task dehaze photo.jpg --out restored --tile 512 512
+filters --weights wacv_gcanet_dehaze.pth --out filters.png
+""",
     afterwards="predict {run} IMAGES... --out restored --compare",
 )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs a command; returns the exit status."""
-    return cli.main(PROGRAM, arguments)
-
+main = PROGRAM.main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -15,19 +15,17 @@ from tqdm import tqdm
 
 from smoothjax import data
 
-from .config import Config
+from .config import SMALLEST, Config
 from .haze import Haze, scatter
 from .sources import Restorable, Shapes
 
-# SSIM compares windows of this size.
-_SMALLEST = 11
 # Of the haze of evaluations; nothing else uses it, so that no score depends on a run's seed.
 _HELD_OUT = 2019
 _REPORTED = 20
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Augment:
     """Degrades an image where it is not degraded yet, crops and mirrors it.
 
     A batch holds all the chance there is, so that a run that is resumed is the run that was never stopped.
@@ -36,11 +34,6 @@ class Prepare:
     crop_size: tuple[int, int]
     mirror: bool
     haze: Haze
-
-    def __post_init__(self):
-        if min(self.crop_size) < _SMALLEST:
-            given = f"{self.crop_size[0]} {self.crop_size[1]}"
-            raise ValueError(f"--data.crop-size must be at least {_SMALLEST} {_SMALLEST} pixels, got {given}")
 
     def __call__(self, record: data.Record, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
         """From 8-bit images to `"image"`, degraded, and `"clean"`, float32 `[*crop_size, 3]` in 0 .. 255."""
@@ -115,7 +108,7 @@ def check_sources(sources: Mapping[str, Restorable], config: Config, *, progress
     """
     problems = [problem for source in sources.values() for problem in source.problems]
     for split, source in sources.items() if config.data.check else ():
-        smallest = config.data.crop_size if split == "train" else (_SMALLEST, _SMALLEST)
+        smallest = config.data.crop_size if split == "train" else (SMALLEST, SMALLEST)
         # Decoding is done outside Python's lock.
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             # Drawn images are all of one kind.

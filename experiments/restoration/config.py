@@ -1,16 +1,20 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from smoothjax.names import RestorationTask
 
-from ..common.config import Precision, Preset, RunConfig
+from ..common.config import Precision, Preset, RunConfig, require, require_at_least_one, require_positive
 from ..common.table import Score
 
 Method = Literal["none", "group_interaction", "ss_conv"]
 DataName = Literal["shapes", "folder", "haze"]
+
+#: Height and width of an image, at least: SSIM compares windows of this size.
+SMALLEST = 11
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ class DataConfig:
     name: DataName = "folder"
     """Data set: drawn shapes in haze, a folder {train,val,test}/{degraded,clean} of pairs, or haze on clean images."""
     root: Path | None = None
-    """Folder of the images. For haze: {train,val,test} with images in them (or in their clean or images), or images
-    alone, of which the first of every ten is validated on, and the second tested; shapes need none."""
+    """Folder of the images. For haze: {train,val,test} with images in them (or in their clean or images), or just
+    images, of which the first of every ten is validated on, and the second tested; shapes need none."""
     crop_size: tuple[int, int] = (256, 256)
     """Height and width of training images in pixels."""
     mirror: bool = True
@@ -49,6 +53,20 @@ class DataConfig:
     image_size: tuple[int, int] = (64, 64)
     """Height and width of drawn images in pixels (shapes)."""
 
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        require_at_least_one(data__train_images=self.train_images, data__val_images=self.val_images)
+        require(
+            min(self.crop_size) >= SMALLEST,
+            f"--data.crop-size must be at least {SMALLEST} {SMALLEST} pixels, got {self.crop_size[0]} "
+            f"{self.crop_size[1]}: SSIM compares windows of that size",
+        )
+        require(
+            self.name != "shapes" or min(self.image_size) >= 32,
+            f"--data.image-size must be at least 32 32, to show the shapes, got {self.image_size[0]} "
+            f"{self.image_size[1]}: try 64 64",
+        )
+
 
 @dataclass(frozen=True)
 class HazeConfig:
@@ -60,6 +78,16 @@ class HazeConfig:
     """Smallest and largest beta, the thickness of the haze, in 1 / (unit of depth)."""
     depth: tuple[float, float] = (0.2, 1.2)
     """Depth of the nearest and the farthest point of every image, in any unit."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        for name, top in (("airlight", 1.0), ("beta", math.inf), ("depth", math.inf)):
+            low, high = getattr(self, name)
+            limit = "" if math.isinf(top) else f" <= {top:g}"
+            require(
+                0 <= low <= high <= top and math.isfinite(high),
+                f"--haze.{name} must be two numbers 0 <= low <= high{limit}, got {low:g} {high:g}",
+            )
 
 
 @dataclass(frozen=True)
@@ -80,6 +108,7 @@ class Config(RunConfig):
         Score("SSIM", ("ssim",), digits=3),
     )
     size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
+    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -91,6 +120,14 @@ class Config(RunConfig):
     """Images evaluated together, over all devices, rounded up to a multiple of their number; they are evaluated whole,
     those of one size together."""
 
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        require_at_least_one(model__width=self.model.width)
+        self.data.validate()
+        self.haze.validate()
+        require_positive(optim__learning_rate=self.optim.learning_rate)
+
     @property
     def initial_rate(self) -> float:
         """The initial learning rate of this run."""
@@ -100,15 +137,6 @@ class Config(RunConfig):
     def own_data(self) -> bool:
         """See `RunConfig`."""
         return self.data.name in ("folder", "haze")
-
-    @property
-    def method(self) -> Method:
-        """The smoothing of this run."""
-        return self.model.smoothing
-
-    def with_method(self, method: Method) -> Self:
-        """The same run with another smoothing."""
-        return replace(self, model=replace(self.model, smoothing=method))
 
 
 # Recipes: each is a difference from the defaults, and a lab note.

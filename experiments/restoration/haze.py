@@ -1,6 +1,5 @@
 """Synthetic haze by atmospheric scattering."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,21 +37,9 @@ def random_depth(rng: np.random.Generator, size: tuple[int, int], low: float, hi
 
 @dataclass(frozen=True)
 class Haze:
-    """Draws the haze of an image.
-
-    Raises:
-      ValueError: a range is none.
-    """
+    """Draws the haze of an image."""
 
     config: HazeConfig
-
-    def __post_init__(self):
-        largest = {"airlight": 1.0, "beta": math.inf, "depth": math.inf}
-        for name, top in largest.items():
-            low, high = getattr(self.config, name)
-            if not (0 <= low <= high <= top and math.isfinite(high)):
-                limit = "" if math.isinf(top) else f" <= {top:g}"
-                raise ValueError(f"--haze.{name} must be two numbers 0 <= low <= high{limit}, got {low:g} {high:g}")
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, float]:
         """The transmission t = exp(-beta d) of an image of a size, float32 `[H, W]`, and the airlight."""

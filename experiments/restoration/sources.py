@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from PIL import ExifTags, Image
 
 from smoothjax import data
 
-from ..common.identity import describe_split
 from .config import DataConfig
 
 SPLITS = ("train", "val", "test")
@@ -62,7 +61,7 @@ class Shapes:
 
 
 class Files:
-    """Image files: clean ones alone, or degraded ones and, of the same names, clean ones.
+    """Image files: only clean ones, or degraded and clean ones of the same names.
 
     Args:
       files: by the name of the record's entry, the files of all examples.
@@ -129,14 +128,6 @@ def open_source(config: DataConfig, split: str) -> Restorable:
         }
         raise ValueError(f"name the images: --data.root FOLDER, a folder of {what[config.name]}")
     return _paired(config.root, split) if config.name == "folder" else _clean(config.root, split)
-
-
-def describe_images(config: DataConfig) -> dict[str, Any]:
-    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
-    if config.name == "shapes":
-        return {}
-    splits = {split: describe_split(open_source(config, split)) for split in ("train", "val")}
-    return {"name": f"{config.name} in {config.root}", "splits": splits}
 
 
 def _paired(root: Path, split: str) -> Files:

@@ -1,38 +1,44 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import chex
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
 
-from smoothjax import data, models, nn, training
+from smoothjax import data, models
 
-from ..common.network import Network, build_network, compute_dtype, model_state_of
+from ..common.comparison import Comparison, Curve, Page, Result
+from ..common.config import with_options
+from ..common.learner import Loss
+from ..common.methods import SMOOTHING_LABELS
+from ..common.network import compute_dtype
+from ..common.parameters import count, largest_move, smoothing_parameters
 from ..common.report import align, median_seconds, spread
-from ..common.study import Comparison, Curve, Evaluation, Job, Page, Result, Study
-from ..common.train import read_examples
-from .batches import Prepare, check_sources
+from ..common.run_folder import read_examples
+from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
+from .batches import Augment, check_sources, held_out_batches
 from .config import Config
 from .figures import draw_columns
 from .haze import Haze
-from .scores import Scorer
-from .sources import describe_images, open_source
+from .sources import Restorable, open_source
+
+# Of equal images PSNR is infinite, and so would be every mean over it.
+_LARGEST_PSNR = 100.0
 
 
-class Restoration(Study[Config]):
+class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
     """GCANet, its dilated convolutions smoothed or not."""
 
     config: ClassVar[type[Config]] = Config
-    labels: ClassVar[Mapping[str, str]] = {
-        "none": "baseline",
-        "group_interaction": "group interaction",
-        "ss_conv": "SS convolution",
-    }
+    labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
     metric: ClassVar[str] = "psnr"
     mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]] = (
@@ -40,6 +46,7 @@ class Restoration(Study[Config]):
         Curve("val", "psnr", "Validation", "PSNR (dB)", from_zero=False),
         Curve("val", "ssim", "Validation", "SSIM", from_zero=False),
     )
+    examples: ClassVar[int] = 4
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
@@ -49,83 +56,115 @@ class Restoration(Study[Config]):
             "haze": "Dehazing images in synthetic haze",
         }[config.data.name]
 
-    def describe_data(self, config: Config) -> Mapping[str, Any]:
-        """See `Study`: the images of training and validation."""
-        return describe_images(config.data)
+    # Data.
 
-    def build_network(self, config: Config) -> Network:
-        """Initialises the network of a configuration."""
+    def open_split(self, config: Config, split: str, target: None = None) -> Restorable:
+        """See `Study`."""
+        return open_source(config.data, split)
+
+    def described(self, source: Restorable) -> data.Named:
+        """See `Study`."""
+        return source
+
+    def data_name(self, config: Config) -> str | None:
+        """See `Study`."""
+        return None if config.data.name == "shapes" else config.data.name
+
+    def place(self, config: Config) -> Path | None:
+        """See `Study`."""
+        return config.data.root
+
+    def check_training_data(
+        self, config: Config, source: Restorable, validation: Restorable, *, progress: bool
+    ) -> None:
+        """Compares the names of files, and reads all files unless the configuration says otherwise."""
+        check_sources({"train": source, "val": validation}, config, progress=progress)
+
+    def check_scored_data(self, config: Config, target: None, source: Restorable) -> None:
+        """Compares the names of files."""
+        check_sources({"scored": source}, with_options(config, {"data.check": False}))
+
+    def augmentation(self, config: Config, target: None) -> Augment:
+        """Hazed where they are not degraded yet, cropped and mirrored at random."""
+        return Augment(config.data.crop_size, config.data.mirror, Haze(config.haze))
+
+    def batches(self, config: Config, source: Restorable, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+        """See `Study`."""
+        return held_out_batches(source, config, limit)
+
+    # Network, loss and optimiser.
+
+    def make_model(self, config: Config, target: None, rngs: nnx.Rngs) -> models.GCANet:
+        """GCANet."""
         model = config.model
-        return build_network(
-            lambda rngs: models.GCANet(
-                task=model.task,
-                smoothing=model.smoothing,
-                width=model.width,
-                dtype=compute_dtype(model.precision),
-                rngs=rngs,
-            ),
-            config.seed,
+        return models.GCANet(
+            task=model.task,
+            smoothing=model.smoothing,
+            width=model.width,
+            dtype=compute_dtype(model.precision),
+            rngs=rngs,
         )
 
-    def make_loss(self, config: Config, network: Network) -> training.LossFn:
+    def loss(self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]) -> Loss:
         """The mean squared error of the restored image in units of 0 .. 255, not rounded."""
+        image, clean = batch["image"], batch["clean"]
+        # For "dehaze" the target is the residual.
+        target = clean - image if config.model.task == "dehaze" else clean
+        output = model(models.gcanet_input(image))[:, : image.shape[1], : image.shape[2]]
+        errors = jnp.mean(jnp.square(output - target), (1, 2, 3))
+        return Loss(errors.sum(), jnp.asarray(errors.shape[0], jnp.float32))
 
-        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-            model = nnx.merge(network.train_graph, params, model_state)
-            image, clean = batch["image"], batch["clean"]
-            # For "dehaze" the target is the residual.
-            target = clean - image if config.model.task == "dehaze" else clean
-            output = model(models.gcanet_input(image))[:, : image.shape[1], : image.shape[2]]
-            errors = jnp.mean(jnp.square(output - target), (1, 2, 3))
-            return training.LossOutput(errors.sum(), jnp.asarray(errors.shape[0], jnp.float32), model_state_of(model))
-
-        return loss_fn
-
-    def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(
+        self, config: Config, params: chex.ArrayTree
+    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam."""
-        del params
-        rate = config.optim.learning_rate
-        if not 0 < rate < float("inf"):
-            raise ValueError(f"--optim.learning-rate must be positive and finite, got {rate}")
-        schedule = optax.cosine_decay_schedule(rate, config.steps)
+        schedule = optax.cosine_decay_schedule(config.optim.learning_rate, config.steps)
         return optax.adam(schedule), schedule
 
-    def prepare(self, config: Config, mesh: Mesh, *, progress: bool) -> Job:
-        """Opens the data and builds the network."""
-        augmentation = Prepare(config.data.crop_size, config.data.mirror, Haze(config.haze))
-        source, validation = (open_source(config.data, split) for split in ("train", "val"))
-        check_sources({"train": source, "val": validation}, config, progress=progress)
-        stream: Any = source  # what the pipeline needs of a source: examples by index
-        iterator = data.train_iterator(
-            stream,
-            augmentation=augmentation,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        network = self.build_network(config)
-        loss_fn = self.make_loss(config, network)
-        optimizer, schedule = self.make_optimizer(config, network.params)
-        scorer = Scorer(config, network, mesh)
+    # Scores.
 
-        def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            return Evaluation(*scorer.score(state, validation, limit=limit, keep=limit is None))
-
-        def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
-            return self.measure(state.params, network.params), last.details
-
-        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize)
-
-    def measure(self, params: Any, initial: Any) -> Result:
-        """Number of smoothing parameters, and the largest change of one since it was the identity."""
-        smoothers = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
-        pairs = zip(smoothers, jax.tree.leaves(params), jax.tree.leaves(initial), strict=True)
-        moved = [np.abs(np.asarray(now) - np.asarray(then)) for is_smoother, now, then in pairs if is_smoother]
-        return {
-            "extra_parameters": int(sum(leaf.size for leaf in moved)),
-            "largest_move": float(max((leaf.max() for leaf in moved), default=0.0)),
+    def score(
+        self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]
+    ) -> tuple[chex.ArrayTree, jax.Array]:
+        """Sums over the images, of 8 bits, and the restored images."""
+        degraded, clean = batch["image"], batch["clean"] / 255
+        restored = models.gcanet_image(model(models.gcanet_input(degraded)), degraded, task=config.model.task)
+        values = {
+            "images": jnp.ones_like(batch["valid"]),
+            **_compare(restored.astype(jnp.float32) / 255, clean),
+            **{f"degraded_{name}": value for name, value in _compare(degraded / 255, clean).items()},
         }
+        return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, restored
+
+    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+        """PSNR in dB and SSIM, of restored and of degraded images, means over the images."""
+        return means(totals, "images")
+
+    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+        """An image degraded, restored and clean, uint8 `[H, W, 3]`."""
+        images = {"degraded": batch["image"][row], "restored": outputs[row], "clean": batch["clean"][row]}
+        return {name: np.asarray(image).astype(np.uint8) for name, image in images.items()}
+
+    def summarize(self, trained: Trained[Config, None, models.GCANet], source: Restorable, found: Scored) -> Summary:
+        """Images by name and index."""
+        return Summary({}, {f"{n}-{i}": image for i, images in found.examples.items() for n, image in images.items()})
+
+    def measure(self, trained: Trained[Config, None, models.GCANet]) -> Result:
+        """Number of smoothing parameters, and the largest change of one since it was the identity."""
+        params = trained.state.params
+        return {
+            "extra_parameters": count(smoothing_parameters(params)),
+            "largest_move": largest_move(params, trained.network.params),
+        }
+
+    # What is shown.
+
+    def score_table(self, result: Result) -> str:
+        """See `Study`."""
+        lines = [f"{'':>8}{'restored':>10}{'degraded':>10}"]
+        for name, key, digits in (("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3)):
+            lines.append(f"{name:>8}{result[key]:>10.{digits}f}{result[f'degraded_{key}']:>10.{digits}f}")
+        return "\n".join(lines)
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
@@ -154,13 +193,12 @@ class Restoration(Study[Config]):
                     median_seconds(runs),
                 ]
             )
-        config, validation = comparison.config, open_source(comparison.config.data, "val")
+        config, validation = comparison.config, self.open_split(comparison.config, "val")
         setting = f"""Validation split of {config.data.name}: {len(validation)} whole images, scored at 8 bits against
 the clean ones (PSNR of equal images counts as 100 dB), after {config.steps:,} steps of {config.batch_size} images."""
         if config.data.name != "folder":
-            ranges = {name: getattr(config.haze, name) for name in ("airlight", "beta", "depth")}
-            told = ", ".join(f"{name} {low:g} .. {high:g}" for name, (low, high) in ranges.items())
-            setting += f"\nHaze of each image: {told}."
+            ranges = ", ".join(f"{name} {low:g} .. {high:g}" for name, (low, high) in asdict(config.haze).items())
+            setting += f"\nHaze of each image: {ranges}."
         return Page(align(header, rows), setting, figures=self._draw(comparison))
 
     def _draw(self, comparison: Comparison[Config]) -> Mapping[str, str]:
@@ -181,6 +219,11 @@ the clean ones (PSNR of equal images counts as 100 dB), after {config.steps:,} s
         title = f"{comparison.title}, seed {comparison.seeds[0]}"
         draw_columns(columns, comparison.out / "restored.png", title=title)
         return {"restored.png": "Restored images"}
+
+
+def _compare(image: jax.Array, clean: jax.Array) -> dict[str, jax.Array]:
+    psnr, ssim = jnp.asarray(dm_pix.psnr(image, clean)), jnp.asarray(dm_pix.ssim(image, clean))
+    return {"psnr": jnp.minimum(psnr, _LARGEST_PSNR), "ssim": ssim}
 
 
 STUDY = Restoration()

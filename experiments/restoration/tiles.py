@@ -1,4 +1,4 @@
-"""An image looked at tile by tile, where the network needs too much memory for the whole of it."""
+"""An image processed tile by tile, where the whole needs too much memory."""
 
 from collections.abc import Callable
 
@@ -34,7 +34,7 @@ def tiled(network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, tile: tupl
     Args:
       network: maps `[1, h, w, C]` to `[1, h, w, K]`.
       x: `[1, H, W, C]`, of even size.
-      tile: height and width of the tiles, even; an axis that is shorter is looked at whole.
+      tile: height and width of the tiles, even; an axis that is shorter is taken whole.
 
     Returns:
       float32 `[1, H, W, K]`.

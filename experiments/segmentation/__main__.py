@@ -1,45 +1,29 @@
 """The command line of the study; imports JAX only once it is needed."""
 
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from ..common import cli
 from ..common.dense.cli import commands
 from .config import PRESETS, Config, Method
 
-
-def _load() -> Any:
-    from .study import STUDY
-
-    return STUDY
-
-
 PROGRAM = cli.Program(
     config=Config,
-    load=_load,
     summary="Smoothed dilated convolutions against the baseline, multigrid and other remedies, in semantic "
     "segmentation.",
     presets=PRESETS,
     method=Method,
     methods=("none", "multigrid", "group_interaction", "ss_conv"),
     commands=commands("at full image size", any_size=True),
-    examples=(
-        "",
-        "compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2",
-        "compare demo --methods none drn lfe average_filter gaussian_filter aggregated_filters duc",
-        "train camvid --data.root FOLDER --model.smoothing ss_conv --data.scale 0.5",
-        "evaluate runs/segmentation/camvid/ss_conv-seed0 --split test",
-        "predict runs/segmentation/camvid/ss_conv-seed0 street.jpg --out predictions",
-    ),
+    examples="""
+compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2
+compare demo --methods none drn lfe average_filter gaussian_filter aggregated_filters duc
+train camvid --data.root FOLDER --model.smoothing ss_conv --data.scale 0.5
+evaluate runs/segmentation/camvid/ss_conv-seed0 --split test
+predict runs/segmentation/camvid/ss_conv-seed0 street.jpg --out predictions
+""",
     afterwards="predict {run} IMAGES... --out predictions",
 )
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Runs a command; returns the exit status."""
-    return cli.main(PROGRAM, arguments)
-
+main = PROGRAM.main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

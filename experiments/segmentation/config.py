@@ -1,16 +1,36 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from smoothjax.names import Degridding
 
-from ..common.config import Preset, require, require_positive
+from ..common.config import Preset, require, require_positive, with_options
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
+from ..common.methods import SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
 from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
 
 Method = Literal[Degridding, "duc"]
+
+
+# A head, not a smoothing: the baseline with the loss that this head needs.
+_DUC = {"model.smoothing": "none", "model.head": "duc", "model.head_rates": None, "optim.loss_at": "full"}
+
+#: A new degridding has its layer, and its line here.
+METHODS: Mapping[str, MethodSpec] = {
+    "none": MethodSpec(SMOOTHING_LABELS["none"], 0.00025),
+    "multigrid": MethodSpec("multigrid", 0.00025),
+    "group_interaction": MethodSpec(SMOOTHING_LABELS["group_interaction"], 0.001),
+    "ss_conv": MethodSpec(SMOOTHING_LABELS["ss_conv"], 0.00075),
+    "average_filter": MethodSpec("average filter"),
+    "gaussian_filter": MethodSpec("Gaussian filter"),
+    "aggregated_filters": MethodSpec("aggregated filters"),
+    "drn": MethodSpec("DRN"),
+    "lfe": MethodSpec("LFE"),
+    "duc": MethodSpec("DUC", options=_DUC),
+}
 
 
 @dataclass(frozen=True)
@@ -46,30 +66,10 @@ class DataConfig(ImagesConfig):
         )
 
 
-@dataclass(frozen=True)
-class Rates:
-    """Initial learning rate of each method; the paper calls its change an important step. None is the baseline's."""
-
-    none: float = 0.00025
-    """Baseline."""
-    multigrid: float = 0.00025
-    """Multigrid."""
-    group_interaction: float = 0.001
-    """Group interaction."""
-    ss_conv: float = 0.00075
-    """SS convolution."""
-    average_filter: float | None = None
-    """Average filter."""
-    gaussian_filter: float | None = None
-    """Gaussian filter."""
-    aggregated_filters: float | None = None
-    """Aggregated filters."""
-    drn: float | None = None
-    """DRN."""
-    lfe: float | None = None
-    """Local feature extraction."""
-    duc: float | None = None
-    """Dense up-sampling convolution."""
+if TYPE_CHECKING:
+    Rates = MethodRates
+else:
+    Rates = rates_dataclass(METHODS, __name__)
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ class Config(DenseConfig):
 
     study: ClassVar[str] = "segmentation"
     size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
+    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -156,17 +157,14 @@ class Config(DenseConfig):
         return frozenset({"model.head", "model.head_rates", "optim.loss_at"} if self.method == "duc" else ())
 
     @property
-    def method(self) -> Method:
+    def method(self) -> str:
         """The degridding of this run; that of a DUC is the method "duc" where nothing else is smoothed."""
         model = self.model
         return "duc" if model.head == "duc" and model.smoothing == "none" else model.smoothing
 
-    def with_method(self, method: Method) -> Self:
-        """The same run with another degridding; "duc" is the baseline with another head, and the loss that it needs."""
-        if method != "duc":
-            return replace(self, model=replace(self.model, smoothing=method))
-        model = replace(self.model, smoothing="none", head="duc", head_rates=None)
-        return replace(self, model=model, optim=replace(self.optim, loss_at="full"))
+    def with_method(self, method: str) -> Self:
+        """The same run with another degridding."""
+        return with_options(self, {self.compared: method, **METHODS[method].options})
 
 
 def learning_rate(config: Config) -> float:

@@ -1,55 +1,55 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
+import chex
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 
-from smoothjax import data, models, nn, training
+from smoothjax import data, models, training
 
+from ..common.comparison import Comparison, Page, Result
+from ..common.config import with_options
 from ..common.dense.averaging import resized
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
-from ..common.network import Network, build_network, count, model_state_of
+from ..common.learner import Loss
+from ..common.parameters import count, largest_move
 from ..common.report import align, median_seconds, spread
-from ..common.study import Comparison, Page, Result
-from .config import Config, learning_rate
+from ..common.study import Trained
+from .config import METHODS, Config, learning_rate
 
 STRIDE = 8
 
 
-class SmoothedDilation(DenseStudy[Config]):
+@dataclass(frozen=True)
+class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     """DeepLabv2, its dilated convolutions smoothed or not."""
 
     config: ClassVar[type[Config]] = Config
-    labels: ClassVar[Mapping[str, str]] = {
-        "none": "baseline",
-        "multigrid": "multigrid",
-        "group_interaction": "group interaction",
-        "ss_conv": "SS convolution",
-        "average_filter": "average filter",
-        "gaussian_filter": "Gaussian filter",
-        "aggregated_filters": "aggregated filters",
-        "drn": "DRN",
-        "lfe": "LFE",
-        "duc": "DUC",
-    }
+    labels: ClassVar[Mapping[str, str]] = {name: method.label for name, method in METHODS.items()}
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
         return f"Degridding on {config.data.name}"
 
-    def build_network(self, config: Config, num_classes: int) -> Network:
-        """Initialises the network of a configuration."""
-        options = deeplab_options(config.model, config.init, num_classes)
-        return build_network(lambda rngs: models.DeepLab(**options, rngs=rngs), config.seed)
+    def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> models.DeepLab:
+        """DeepLabv2 as its encoder's weights expect it."""
+        return models.DeepLab(**deeplab_options(config.model, config.init, len(target)), rngs=rngs)
 
-    def augmentation(self, config: Config) -> data.Augmentation:
+    def target(self, config: Config, source: data.Source) -> data.Classes:
+        """The classes, of which each has a weight in the loss, or none has."""
+        classes, weights = source.classes, config.optim.class_weights
+        if weights is not None and len(weights) != len(classes):
+            raise ValueError(
+                f"--optim.class-weights must have one weight for each of the {len(classes)} classes, got {len(weights)}"
+            )
+        return classes
+
+    def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""
         (low, high), (mean, std) = config.data.scale_range, normalization(config.init)
         return data.Augmentation(
@@ -60,39 +60,30 @@ class SmoothedDilation(DenseStudy[Config]):
             std=std,
         )
 
-    def make_loss(self, config: Config, network: Network, num_classes: int) -> training.LossFn:
+    def loss(self, config: Config, model: models.DeepLab, batch: Mapping[str, jax.Array]) -> Loss:
         """Cross entropy over the valid pixels, on the 1/8 grid or at full size (Sec. 4.1)."""
-        optim = config.optim
-        if optim.class_weights is not None and len(optim.class_weights) != num_classes:
-            raise ValueError(
-                f"--optim.class-weights must have one weight for each of the {num_classes} classes, got "
-                f"{len(optim.class_weights)}"
+        optim, logits, labels = config.optim, model(batch["image"]), batch["label"]
+        if optim.loss_at == "grid":
+            labels = models.downsample_labels(labels, stride=STRIDE)
+        elif config.model.head != "duc":  # whose logits are at full size already
+            logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE)
+        return Loss(
+            *training.cross_entropy(
+                logits, labels, class_weights=optim.class_weights, label_smoothing=optim.label_smoothing
             )
-        weights = None if optim.class_weights is None else jnp.asarray(optim.class_weights)
+        )
 
-        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-            model = nnx.merge(network.train_graph, params, model_state)
-            logits, labels = model(batch["image"]), batch["label"]
-            if optim.loss_at == "grid":
-                labels = models.downsample_labels(labels, stride=STRIDE)
-            elif config.model.head != "duc":  # whose logits are at full size already
-                logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE)
-            loss_sum, pixels = training.cross_entropy(
-                logits, labels, class_weights=weights, label_smoothing=optim.label_smoothing
-            )
-            return training.LossOutput(loss_sum, pixels, model_state_of(model))
-
-        return loss_fn
-
-    def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """SGD of the paper: L2 on kernels alone, larger rates in the head; degridding goes with the encoder."""
+    def make_optimizer(
+        self, config: Config, params: chex.ArrayTree
+    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+        """SGD of the paper: L2 only on kernels, larger rates in the head; degridding goes with the encoder."""
         optim = config.optim
         # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
         pixels = STRIDE**2 if config.model.head == "duc" else 1
         factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
-        def multiplier(path: tuple[Any, ...]) -> float:
-            return factors[path[-1]] if path[0] == "head" else 1.0
+        def multiplier(path: tuple[str | int, ...]) -> float:
+            return factors[str(path[-1])] if path[0] == "head" else 1.0
 
         schedule = training.poly_schedule(learning_rate(config), config.steps, optim.power)
         optimizer = training.sgd(
@@ -104,27 +95,32 @@ class SmoothedDilation(DenseStudy[Config]):
         )
         return optimizer, schedule
 
-    def logits(self, config: Config, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
+    def logits(self, config: Config, model: models.DeepLab, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees, `config.data.scale` of the image."""
-        model = nnx.merge(network.eval_graph, params, model_state)
         height, width = (scaled(length, config.data.scale) for length in images.shape[1:3])
         logits = model(resized(images, (height, width)))
         if config.model.head == "duc":
             return logits
         return models.upsample_logits(logits, (height, width), stride=STRIDE)
 
-    def measure(self, config: Config, params: Any, initial: Any) -> Result:
+    def measure(self, trained: Trained[Config, data.Classes, models.DeepLab]) -> Result:
         """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training.
 
-        The former is None for a DUC, whose run does not tell which head it stands for.
+        The former is None for a DUC: its run does not say which head it stands for.
         """
-        smoothers = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
-        pairs = zip(smoothers, jax.tree.leaves(params), jax.tree.leaves(initial), strict=True)
-        moved = [np.abs(np.asarray(now) - np.asarray(then)) for is_smoother, now, then in pairs if is_smoother]
+        params = trained.state.params
         return {
-            "extra_parameters": _extra_parameters(config, params),
-            "largest_move": float(max((leaf.max() for leaf in moved), default=0.0)),
+            "extra_parameters": self._extra_parameters(trained.config, trained.target, params),
+            "largest_move": largest_move(params, trained.network.params),
         }
+
+    def _extra_parameters(self, config: Config, target: data.Classes, params: chex.ArrayTree) -> int | None:
+        """Parameters beyond those of the network without degridding, which is not computed."""
+        if config.method == "duc":
+            return None
+        baseline = with_options(config, {"model.smoothing": "none"})
+        abstract = nnx.eval_shape(lambda: self.make_model(baseline, target, nnx.Rngs(0)))
+        return count(params) - count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
 
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread where there are several."""
@@ -155,22 +151,6 @@ class SmoothedDilation(DenseStudy[Config]):
                 ]
             )
         return self.page(comparison, align(header, [*rows, self.majority_row(comparison, len(header))]), "at full size")
-
-
-def _extra_parameters(config: Config, params: Any) -> int | None:
-    """Parameters beyond those of the network without degridding, of which it computes none."""
-    if config.method == "duc":
-        return None
-    options = deeplab_options(replace(config.model, smoothing="none"), config.init, _num_classes(config, params))
-    abstract = nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nnx.Rngs(0)))
-    return count(params) - count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
-
-
-def _num_classes(config: Config, params: Any) -> int:
-    """As many as the head has biases, for every pixel of a cell in a DUC."""
-    if config.model.head == "duc":
-        return params["head"]["conv"]["bias"].size // STRIDE**2
-    return params["head"]["branches"][0]["bias"].size
 
 
 STUDY = SmoothedDilation()

@@ -1,8 +1,8 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from smoothjax.names import CausalSmoothing
 
@@ -92,6 +92,7 @@ class Config(RunConfig):
         Score("accuracy %", ("accuracy",), 100),
     )
     size: ClassVar[tuple[str, str]] = ("smoothing_parameters", "smoothing parameters")
+    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -120,15 +121,6 @@ class Config(RunConfig):
     def splits(self) -> tuple[str, ...]:
         """See `RunConfig`: a text has no test."""
         return ("train", "val") if self.data.name == "text" else super().splits
-
-    @property
-    def method(self) -> Method:
-        """The smoothing of this run."""
-        return self.model.smoothing
-
-    def with_method(self, method: Method) -> Self:
-        """The same run with another smoothing."""
-        return replace(self, model=replace(self.model, smoothing=method))
 
     def validate(self) -> None:
         """See `RunConfig`."""

@@ -1,19 +1,18 @@
 """Gridding over time, measured on a trained network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
-from smoothjax import analysis, models, training
+from smoothjax import analysis, models
 
-from ..common.network import Network
 from .scores import spread_over
 from .tasks import Example
 
-# Sequences that receptive fields are averaged over, and outputs of a block that are looked at: each is compiled.
+# Sequences that receptive fields are averaged over, and outputs of a block that are measured: each is compiled.
 _SEQUENCES, _OUTPUTS = 64, 8
 
 
@@ -37,11 +36,8 @@ class Gridding:
     fields: dict[str, np.ndarray]
 
 
-def measure(network: Network, state: training.TrainState, examples: list[Example]) -> Gridding:
+def measure(model: models.TemporalConvNet, examples: Sequence[Example]) -> Gridding:
     """Measures a network on the features of a split's sequences, up to the end of the last whole period."""
-    # On this process alone, whatever the mesh: as host arrays.
-    params, model_state = (jax.tree.map(np.asarray, tree) for tree in (state.params, state.model_state))
-    model = nnx.merge(network.eval_graph, params, model_state)
     some = spread_over(examples, _SEQUENCES)
     inputs = np.stack([example["input"] for example in some])
     level = max(i for i, rate in enumerate(model.rates) if i == 1 or 2 * rate <= inputs.shape[1])

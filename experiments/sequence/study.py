@@ -1,42 +1,44 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import chex
 import jax
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
 
-from smoothjax import data, models, training
+from smoothjax import models, training
 
-from ..common.config import fill_devices
-from ..common.network import Network, build_network, compute_dtype, model_state_of
+from ..common.comparison import Comparison, Curve, Page, Result
+from ..common.config import with_options
+from ..common.identity import recorded
+from ..common.learner import Loss
+from ..common.methods import SMOOTHING_LABELS
+from ..common.network import compute_dtype
 from ..common.report import align, median_seconds, spread
-from ..common.study import Comparison, Curve, Evaluation, Job, Page, Result, Study
-from ..common.train import read_examples
+from ..common.run_folder import DATA_FILE, read_examples
+from ..common.study import Origin, Scored, Study, Summary, Trained, means
 from .config import Config
 from .figures import draw_fields
 from .gridding import measure, smoothing_parameters
-from .scores import Scorer, sums
-from .tasks import CopyTask, Sizes, Task, describe_text, open_task
+from .scores import batches, spread_over, sums
+from .tasks import Characters, CopyTask, Draw, Sizes, Split, Stream, Task, describe_text, open_task
 
 _UNIT = "bits (adding: squared error)"
 
 
-class Sequences(Study[Config]):
+class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
     """Causal networks over time that differ in the smoothing of their dilated convolutions."""
 
     config: ClassVar[type[Config]] = Config
-    labels: ClassVar[Mapping[str, str]] = {
-        "none": "baseline",
-        "group_interaction": "group interaction",
-        "ss_conv": "SS convolution",
-    }
+    labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
     metric: ClassVar[str] = "score"
     mode: ClassVar[Literal["max", "min"]] = "min"
+    unit: ClassVar[str] = "sequences"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve("train", "score", "Training", _UNIT),
         Curve("val", "score", "Validation", _UNIT),
@@ -46,71 +48,146 @@ class Sequences(Study[Config]):
         """The heading of a comparison."""
         return f"Causal dilated convolutions: {open_task(config.data).title}"
 
-    def describe_data(self, config: Config) -> Mapping[str, Any]:
-        """What a text is: `--data.file` says no more than where."""
-        return describe_text(config.data.file) if config.data.name == "text" and config.data.file is not None else {}
+    # Data.
 
-    def build_network(self, config: Config, sizes: Sizes) -> Network:
-        """Initialises the network of a configuration."""
+    def open_split(self, config: Config, split: str, target: Sizes | None = None) -> Split:
+        """A split of the task; a text is read in the characters that `target` has learnt."""
+        file = config.data.file
+        if target is None:
+            return Split(open_task(config.data), split)
+        if config.data.name == "text" and file is not None and not file.is_file():
+            raise FileNotFoundError(f"{file}, the text, is not there: name it with evaluate RUN --data-file FILE")
+        return Split(open_task(config.data, target.alphabet), split)
+
+    def target(self, config: Config, source: Split) -> Task:
+        """The task itself; says where what it asks for is out of sight: whoever trains in vain knows."""
+        task = source.task
+        seen = nnx.eval_shape(lambda: self.make_model(config, task, nnx.Rngs(0))).receptive_field
+        if isinstance(task, CopyTask) and seen <= task.lag:
+            training.say(
+                f"an output sees {seen} steps, and what it is to copy came {task.lag} steps before: take a larger "
+                f"--model.depth, or a smaller --data.delay"
+            )
+        return task
+
+    def read_target(self, config: Config, folder: Path) -> Sizes:
+        """The task, or of a text its characters: the text need not be here."""
+        if config.data.name != "text":
+            return open_task(config.data)
+        alphabet = recorded(folder).get("alphabet")
+        if alphabet is None:
+            raise ValueError(
+                f"{folder} does not say which characters it has learnt, {DATA_FILE} is missing: restore it"
+            )
+        return Characters(alphabet)
+
+    def training_examples(self, config: Config, source: Split) -> Stream:
+        """See `Draw`."""
+        return Stream()
+
+    def augmentation(self, config: Config, target: Sizes) -> Draw:
+        """Every training example is drawn."""
+        assert isinstance(target, Task)  # see `target`
+        return Draw(target)
+
+    def batches(self, config: Config, source: Split, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+        """See `Study`."""
+        return batches(spread_over(source.examples, limit), config.eval_batch_size)
+
+    def moved(self, config: Config, place: Path) -> Config:
+        """See `Study`."""
+        if config.data.name != "text":
+            raise ValueError(f"--data-file is for texts, and the run has learnt {config.data.name}: leave it out")
+        return with_options(config, {"data.file": place})
+
+    def describe_data(self, config: Config) -> Result:
+        """What a text is: `--data.file` only says where."""
+        return {} if config.data.file is None or config.data.name != "text" else describe_text(config.data.file)
+
+    def origin(self, config: Config, folder: Path, split: str, source: Split) -> Origin:
+        """See `Study`: a text is known by its characters."""
+        found = self.describe_data(config)
+        if not found:
+            return Origin({}, None)
+        learnt = recorded(folder).get("sha256")
+        other = None if learnt in (None, found["sha256"]) else config.data.file
+        return Origin({"text": str(config.data.file), "sha256": found["sha256"]}, other)
+
+    # Network, loss and optimiser.
+
+    def make_model(self, config: Config, target: Sizes, rngs: nnx.Rngs) -> models.TemporalConvNet:
+        """Residual blocks of causal dilated convolutions."""
         model = config.model
-        return build_network(
-            lambda rngs: models.TemporalConvNet(
-                sizes.out_features,
-                vocabulary=sizes.vocabulary,
-                in_features=sizes.in_features,
-                width=model.width,
-                depth=model.depth,
-                kernel_size=model.kernel_size,
-                smoothing=model.smoothing,
-                dtype=compute_dtype(model.precision),
-                rngs=rngs,
-            ),
-            config.seed,
+        return models.TemporalConvNet(
+            target.out_features,
+            vocabulary=target.vocabulary,
+            in_features=target.in_features,
+            width=model.width,
+            depth=model.depth,
+            kernel_size=model.kernel_size,
+            smoothing=model.smoothing,
+            dtype=compute_dtype(model.precision),
+            rngs=rngs,
         )
 
-    def make_loss(self, task: Task, network: Network) -> training.LossFn:
+    def loss(self, config: Config, model: models.TemporalConvNet, batch: Mapping[str, jax.Array]) -> Loss:
         """Cross-entropy in nats, or squared error, of the scored steps."""
+        found = sums(model(batch["input"]), batch)
+        loss, steps = found.pop("loss"), found.pop("steps")
+        return Loss(loss, steps, found)
 
-        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-            model = nnx.merge(network.train_graph, params, model_state)
-            found = sums(model(batch["input"]), batch, real=task.real)
-            loss, steps = found.pop("loss"), found.pop("steps")
-            return training.LossOutput(loss, steps, model_state_of(model), found)
-
-        return loss_fn
-
-    def make_optimizer(self, config: Config) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(
+        self, config: Config, params: chex.ArrayTree
+    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam, with a rate that falls to 0, of a gradient clipped to norm 1."""
         schedule = optax.cosine_decay_schedule(config.optim.learning_rate, config.steps)
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), schedule
 
-    def prepare(self, config: Config, mesh: Mesh, *, progress: bool) -> Job:
-        """Opens the task and builds the network."""
-        del progress
-        task = open_task(config.data)
-        validation = task.split("val")
-        iterator = data.train_iterator(
-            range(_POSITIONS),
-            augmentation=_Draw(task),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        network = self.build_network(config, task)
-        _tell_what_is_out_of_sight(network, task)
-        optimizer, schedule = self.make_optimizer(config)
-        scorer = Scorer(task, network, fill_devices(config, mesh.size).eval_batch_size, mesh)
+    # Scores.
 
-        def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            return Evaluation(scorer.score(state, validation, limit))
+    def score(
+        self, config: Config, model: models.TemporalConvNet, batch: Mapping[str, jax.Array]
+    ) -> tuple[chex.ArrayTree, None]:
+        """Sums over the scored steps."""
+        return sums(model(batch["input"]), batch), None
 
-        def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
-            del last
-            return describe(network, state, task, "val")
+    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+        """Means over the scored steps."""
+        return means(totals, "steps")
 
-        loss_fn = self.make_loss(task, network)
-        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize)
+    def summarize(
+        self, trained: Trained[Config, Sizes, models.TemporalConvNet], source: Split, found: Scored
+    ) -> Summary:
+        """What the score is compared with, the gridding of the network, and the receptive fields behind it."""
+        model, task = trained.local_model(), source.task
+        gridding = measure(model, source.examples)
+        results = {
+            "unit": task.unit,
+            "trivial": {k: v for k, v in dataclasses.asdict(task.trivial).items() if v is not None},
+            "sequences": len(source),
+            "steps_per_sequence": task.length,
+            "smoothing_parameters": smoothing_parameters(model),
+            "gridding_rate": gridding.rate,
+            "gridding": gridding.block,
+            "gridding_network": gridding.network,
+            "half_of_field": gridding.half,
+        }
+        return Summary(results, gridding.fields)
+
+    # What is shown.
+
+    def score_table(self, result: Result) -> str:
+        """See `Study`."""
+        accuracy = {"accuracy (%)": f"{100 * result['accuracy']:.1f}"} if "accuracy" in result else {}
+        lines = {
+            result["unit"]: f"{result['score']:.4f}",
+            **accuracy,
+            f"trivial: {result['trivial']['name']}": f"{result['trivial']['score']:.4f}",
+            f"gridding of the block of rate {result['gridding_rate']}": f"{result['gridding']:.4f}",
+            "gridding of the network": f"{result['gridding_network']:.4f}",
+            "steps with half of the receptive field": f"{result['half_of_field']}",
+        }
+        return "\n".join(f"{name:>40}  {value:>10}" for name, value in lines.items())
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
@@ -153,8 +230,8 @@ class Sequences(Study[Config]):
 imbalance at rate {rate} (`smoothjax.analysis.phase_imbalance`) of the effective receptive field, 1 where all of it lies
 on one of the {rate} phases, 0 where it is spread evenly; of the block of rate {rate} (skip connection included, from
 its input, a mean over outputs of all phases), and of the last output of the whole network, which also shows where the
-task has it look. Half of ERF: the fewest steps that hold half of the latter. The masked half of group interactions is
-not counted as parameters."""
+task draws its attention. Half of ERF: the fewest steps that hold half of the latter. The masked half of group
+interactions is not counted as parameters."""
 
     def _draw(self, comparison: Comparison[Config], first: Result) -> Mapping[str, str]:
         seed = comparison.seeds[0]
@@ -164,52 +241,6 @@ not counted as parameters."""
         title = f"{comparison.title}, seed {seed}"
         draw_fields(fields, first["gridding_rate"], comparison.out / "erf.png", title=title)
         return {"erf.png": "What the last output sees"}
-
-
-# Of an endless stream: an example depends on its position there, and nothing is stored.
-_POSITIONS = 2**16
-
-
-@dataclasses.dataclass(frozen=True)
-class _Draw:
-    """Draws a training example, for `data.train_iterator`."""
-
-    task: Task
-
-    def __call__(self, record: int, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
-        del record
-        return self.task.draw(rng)
-
-
-def _tell_what_is_out_of_sight(network: Network, task: Task) -> None:
-    """Whoever asks for it may train in vain, but knows."""
-    seen = nnx.merge(network.eval_graph, network.params, network.model_state).receptive_field
-    if isinstance(task, CopyTask) and seen <= task.lag:
-        training.say(
-            f"an output sees {seen} steps, and what it is to copy came {task.lag} steps before: take a larger "
-            "--model.depth, or a smaller --data.delay"
-        )
-
-
-def describe(
-    network: Network, state: training.TrainState, task: Task, split: str
-) -> tuple[Result, Mapping[str, np.ndarray]]:
-    """What a network's score is compared with, its gridding on a split, and the receptive fields behind it."""
-    examples = task.split(split)
-    found = measure(network, state, examples)
-    model = nnx.merge(network.eval_graph, network.params, network.model_state)
-    results = {
-        "unit": task.unit,
-        "trivial": {k: v for k, v in dataclasses.asdict(task.trivial).items() if v is not None},
-        "sequences": len(examples),
-        "steps_per_sequence": task.length,
-        "smoothing_parameters": smoothing_parameters(model),
-        "gridding_rate": found.rate,
-        "gridding": found.block,
-        "gridding_network": found.network,
-        "half_of_field": found.half,
-    }
-    return results, found.fields
 
 
 STUDY = Sequences()

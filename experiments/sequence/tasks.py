@@ -3,6 +3,7 @@
 An example is a dict of `"input"`, `"target"` and `"weight"`, each over T steps; only steps of weight 1 are scored.
 """
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+
+from smoothjax import data
 
 from .config import DataConfig
 
@@ -42,18 +45,20 @@ class Sizes:
       vocabulary: number of input symbols; None for real inputs.
       in_features: channels of real inputs; None for symbols.
       out_features: size of the output.
+      alphabet: characters by their symbols, of a text.
     """
 
     vocabulary: int | None = None
     in_features: int | None = None
     out_features: int
+    alphabet: str | None = None
 
 
-class Symbols(Sizes):
-    """The next one of so many symbols."""
+class Characters(Sizes):
+    """The next one of the characters of an alphabet."""
 
-    def __init__(self, count: int):
-        self.vocabulary = self.out_features = count
+    def __init__(self, alphabet: str):
+        self.alphabet, self.vocabulary, self.out_features = alphabet, len(alphabet), len(alphabet)
 
 
 class Task(Sizes, ABC):
@@ -79,16 +84,50 @@ class Task(Sizes, ABC):
     def split(self, name: str) -> list[Example]:
         """The examples of a split, the same ones for every run."""
 
-    @property
-    def real(self) -> bool:
-        """Whether a real number is asked for, and not a symbol."""
-        return self.vocabulary is None
+
+class Split:
+    """The examples of a split of a task, by their place; made when one is asked for."""
+
+    def __init__(self, task: Task, name: str):
+        self.task, self.name = task, name
+
+    @functools.cached_property
+    def examples(self) -> list[Example]:
+        """All of them."""
+        return self.task.split(self.name)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return self.examples[index]
+
+
+class Stream:
+    """What training examples are drawn at: places in an endless stream. Nothing is stored there."""
+
+    def __len__(self) -> int:
+        return 2**16
+
+    def __getitem__(self, index: int, /) -> Example:
+        return {}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draws a training example, for `data.train_iterator`."""
+
+    task: Task
+
+    def __call__(self, record: data.Record, rng: np.random.Generator, /) -> Example:
+        """The record is empty."""
+        return self.task.draw(rng)
 
 
 def _drawn(task: Task, split: str, count: int) -> list[Example]:
-    """A split of drawn examples; each depends on its place in the split alone."""
+    """A split of drawn examples; each depends only on its place in the split."""
     if split not in _HELD_OUT:
-        raise ValueError(f"--split must be one of {', '.join(_HELD_OUT)}, got {split!r}: pick one of them")
+        raise ValueError(f"--split must be one of {', '.join(_HELD_OUT)}, got {split!r}: take val")
     return [task.draw(np.random.default_rng((2018, _HELD_OUT[split], index))) for index in range(count)]
 
 
@@ -96,7 +135,7 @@ class CopyTask(Task):
     """Copy memory: n symbols of an alphabet A, then blanks, and after a signal the same symbols again.
 
     Symbols are 1 .. A, the blank is 0, the signal A + 1. The n last steps are scored; of each symbol the copy comes n +
-    delay steps later. One who guesses needs log2(A) bits a symbol.
+    delay steps later. Guessing needs log2(A) bits a symbol.
 
     References:
       Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Arjovsky et al., Unitary Evolution Recurrent Neural
@@ -127,7 +166,7 @@ class CopyTask(Task):
 class AddingTask(Task):
     """The adding problem: numbers of 0 .. 1, one marked in each half; their sum is asked for at the last step.
 
-    One who always says 1 has a mean squared error of 1/6, the variance of the sum.
+    The constant answer 1 has a mean squared error of 1/6, the variance of the sum.
 
     References:
       Hochreiter & Schmidhuber, Long Short-Term Memory, 1997; Bai et al., 2018.

@@ -14,7 +14,7 @@ from flax import nnx
 
 from smoothjax import models, training
 
-from ..common.network import Network, build_network, model_state_of
+from ..common.network import Network, Trees, build_network, model_state_of
 from ..common.published import upsampling_times
 from .measure import Case, Peer, random_array
 
@@ -85,18 +85,17 @@ def _peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride:
         held[0], metrics = step(held[0], batch)
         jax.block_until_ready((held[0], metrics))
 
-    predict = jax.jit(
-        lambda params, model_state: jnp.argmax(nnx.merge(network.eval_graph, params, model_state)(images), -1)
-    )
+    predict = jax.jit(lambda variables: jnp.argmax(network.model(variables)(images), -1))
+    variables = Trees(network.params, network.model_state)
     return Peer(
         {
             "training step": train,
-            "prediction": lambda: jax.block_until_ready(predict(network.params, network.model_state)),
+            "prediction": lambda: jax.block_until_ready(predict(variables)),
         }
     )
 
 
 def _loss(network: Network, params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-    model: Any = nnx.merge(network.train_graph, params, model_state)
+    model = network.model(Trees(params, model_state), training=True)
     loss_sum, count = training.cross_entropy(model(batch["image"]), batch["label"])
     return training.LossOutput(loss_sum, count, model_state_of(model))

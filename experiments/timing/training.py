@@ -12,19 +12,19 @@ import grain
 import jax
 from jax.sharding import Mesh
 
-from smoothjax import training
+from smoothjax import data, models, training
 
 from ..common.report import align
 from ..common.run_folder import RESULT_FILE
-from ..common.study import Job
-from ..common.train import train
+from ..common.train import Job, prepare, train
 from ..segmentation.config import DEMO, Config
-from ..segmentation.study import SmoothedDilation
+from ..segmentation.study import STUDY, SmoothedDilation
 
 # Compilation and the first steps, which find cold caches, are not counted.
 _WARM = 10
 # As many as the loop of the studies has in flight before it reads the metrics of a step.
 _IN_FLIGHT = 2
+SegmentationJob = Job[Config, data.Classes, data.Source, models.DeepLab]
 _FEW = replace(DEMO.config.data, train_images=64, val_images=16)
 
 
@@ -80,42 +80,41 @@ class _Clock(grain.DatasetIterator):
         self._inner.set_state(state)
 
 
-class _Clocked(SmoothedDilation):
-    """The study with a clock in its data, and its evaluation compiled before it begins."""
+class _Clocked:
+    """Makes a run ready with a clock in its data, and its evaluation compiled before it begins."""
 
     def __init__(self) -> None:
         self.clock: _Clock | None = None
         self.compiling = 0.0
 
-    def prepare(self, config: Config, mesh: Mesh, *, progress: bool) -> Job:
-        """As the study does, and compiles the evaluation."""
-        job = super().prepare(config, mesh, progress=progress)
-        self.clock = _Clock(job.iterator)
+    def __call__(self, study: SmoothedDilation, config: Config, mesh: Mesh, *, progress: bool) -> SegmentationJob:
+        """As `prepare` does, and compiles the evaluation."""
+        job = prepare(study, config, mesh, progress=progress)
+        self.clock = _Clock(job.problem.iterator)
         start = time.perf_counter()
-        state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
-        job.evaluate(training.replicate(state, mesh), config.eval_batch_size)
+        job.evaluate(training.replicate(job.problem.state, mesh), config.eval_batch_size, 0)
         self.compiling = time.perf_counter() - start
-        return replace(job, iterator=self.clock)
+        return replace(job, problem=replace(job.problem, iterator=self.clock))
 
 
 class _Bare:
-    """Batches and updates alone, compiled once."""
+    """Only batches and updates, compiled once."""
 
     def __init__(self, config: Config):
         self._config, self._mesh = config, training.data_mesh()
-        job = SmoothedDilation().prepare(config, self._mesh, progress=False)
-        self._state = training.create_state(job.network.params, job.network.model_state, job.optimizer)
-        self._step = training.compile_step(job.loss_fn, job.optimizer, self._mesh, accumulate=config.accumulate)
+        problem = prepare(STUDY, config, self._mesh, progress=False).problem
+        self._state = problem.state
+        self._step = training.compile_step(problem.loss_fn, problem.optimizer, self._mesh, accumulate=config.accumulate)
 
     def speed(self) -> float:
         """Steps per second of one run."""
-        job = SmoothedDilation().prepare(self._config, self._mesh, progress=False)
+        iterator = prepare(STUDY, self._config, self._mesh, progress=False).problem.iterator
         state, unread = training.replicate(self._state, self._mesh), deque()
         start = 0.0
         for step in range(self._config.steps):
             if step == _WARM:
                 start = time.perf_counter()
-            state, metrics = self._step(state, training.shard_batch(next(job.iterator), self._mesh))
+            state, metrics = self._step(state, training.shard_batch(next(iterator), self._mesh))
             unread.append(metrics)
             if len(unread) > _IN_FLIGHT:
                 jax.device_get(unread.popleft())
@@ -125,27 +124,27 @@ class _Bare:
 
 def _speed(config: Config, folder: Path) -> float:
     """Steps per second of one run with everything."""
-    study = _Clocked()
-    train(study, config, folder, progress=False)
-    assert study.clock is not None
-    return (config.steps - _WARM) / (time.perf_counter() - study.clock.asked[_WARM])
+    clocked = _Clocked()
+    train(STUDY, config, folder, make_job=clocked, progress=False)
+    assert clocked.clock is not None
+    return (config.steps - _WARM) / (time.perf_counter() - clocked.clock.asked[_WARM])
 
 
 def _resume(config: Config, folder: Path) -> tuple[float, float]:
     """Seconds to restore the latest checkpoint, and to resume a run until its first update is dispatched."""
     (folder / RESULT_FILE).unlink()
-    mesh, study = training.data_mesh(), SmoothedDilation()
-    job = study.prepare(config, mesh, progress=False)
-    state = training.replicate(training.create_state(job.network.params, job.network.model_state, job.optimizer), mesh)
+    mesh = training.data_mesh()
+    problem = prepare(STUDY, config, mesh, progress=False).problem
+    state = training.replicate(problem.state, mesh)
     start = time.perf_counter()
     with training.Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
-        restored = checkpoints.restore_latest(state, job.iterator)
+        restored = checkpoints.restore_latest(state, problem.iterator)
         jax.block_until_ready(restored)
         last = checkpoints.path(checkpoints.steps[-1])
     restore = time.perf_counter() - start
     last.rename(folder / "last")
     clocked = _Clocked()
     start = time.perf_counter()
-    train(clocked, config, folder, progress=False)
+    train(STUDY, config, folder, make_job=clocked, progress=False)
     assert clocked.clock is not None
     return restore, clocked.clock.asked[1] - start - clocked.compiling

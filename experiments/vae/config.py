@@ -1,15 +1,14 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
-from smoothjax.names import Likelihood
+from smoothjax.names import Likelihood, Upsampling
 
-from ..common.config import Precision, Preset, RunConfig
+from ..common.config import Precision, Preset, RunConfig, require, require_at_least_one, require_positive
 from ..common.recipe import NOT_MEASURED
 from ..common.table import Score
-from ..common.upsampling import Upsampling
 
 Method = Upsampling
 
@@ -48,7 +47,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam, whose rate falls to 0 along a cosine. The paper tells neither optimiser nor rate; these are ours."""
+    """Adam, whose rate falls to 0 along a cosine. The paper gives neither optimiser nor rate; these are ours."""
 
     learning_rate: float = 0.003
     """Initial rate."""
@@ -72,6 +71,7 @@ class Config(RunConfig):
         Score("checkerboard of samples", ("checkerboard",), digits=2, lower=True),
     )
     size: ClassVar[tuple[str, str]] = ("upsampling_parameters", "up-sampling parameters")
+    compared: ClassVar[str] = "model.upsampling"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -86,14 +86,22 @@ class Config(RunConfig):
         """The initial learning rate of this run."""
         return self.optim.learning_rate
 
-    @property
-    def method(self) -> Method:
-        """The up-sampling layer of this run."""
-        return self.model.upsampling
-
-    def with_method(self, method: Method) -> Self:
-        """The same run with another up-sampling layer."""
-        return replace(self, model=replace(self.model, upsampling=method))
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        super().validate()
+        require_at_least_one(
+            model__latent_features=self.model.latent_features,
+            model__width=self.model.width,
+            data__train_images=self.data.train_images,
+            data__val_images=self.data.val_images,
+        )
+        require_positive(
+            optim__learning_rate=self.optim.learning_rate, optim__scale_multiplier=self.optim.scale_multiplier
+        )
+        require(
+            0 <= self.optim.beta < float("inf"),
+            f"--optim.beta must be finite and not negative, got {self.optim.beta}: 1 is the ELBO",
+        )
 
 
 # Recipes: each is a difference from the defaults, and a lab note.

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -12,7 +12,6 @@ from PIL import Image
 
 from smoothjax import data
 
-from ..common.identity import describe_split
 from .config import Config, DataConfig
 
 SIZE = 64
@@ -28,7 +27,7 @@ class Drawable(data.Examples[data.Record], data.Named, Protocol):
 
 
 class Pictures:
-    """Images alone, as a source for the pipelines: their labels, if any, are replaced by zeros.
+    """Images without their labels, as a source for the pipelines: zeros stand for labels.
 
     Args:
       source: anything that gives records with an image.
@@ -84,14 +83,6 @@ def open_source(config: DataConfig, split: str) -> Pictures:
     return Pictures(source, partial(data.crop_face, size=SIZE))
 
 
-def describe_images(config: DataConfig) -> dict[str, Any]:
-    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
-    if config.name == "shapes":
-        return {}
-    splits = {split: describe_split(open_source(config, split).source) for split in ("train", "val")}
-    return {"name": f"{config.name} in {images_root(config)}", "splits": splits}
-
-
 def images_root(config: DataConfig) -> Path:
     """Where faces lie: in the folder or file asked for, or where they have been prepared."""
     return Path(data.DATA_DIR, "celeba") if config.root is None else config.root
@@ -109,7 +100,7 @@ def fit(image: np.ndarray, *, faces: bool) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Prepare:
+class Augment:
     """Mirrors an image at random, makes it what the likelihood asks for, and draws the noise of its latents.
 
     A batch holds all the chance there is, so that a run that is resumed is the run that was never stopped.
@@ -141,7 +132,7 @@ def held_out_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """This process's share of the batches of a split.
 
-    Dequantisation and noise of an image depend on its place in the split alone: every run is scored on the same ones.
+    Dequantisation and noise of an image depend only on its place in the split: every run is scored on the same ones.
 
     Returns:
       Batches of `"pixels"` (8-bit values over 255) and `"image"` (as the likelihood asks), `[B, 64, 64, 3]`, `"noise"`

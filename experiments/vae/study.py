@@ -1,26 +1,31 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, Literal
 
+import chex
+import dm_pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
 
 from smoothjax import data, models, training
 
-from ..common.network import Network, build_network, compute_dtype, count, model_state_of
+from ..common.comparison import Comparison, Curve, Page, Result
+from ..common.learner import Loss
+from ..common.methods import UPSAMPLING_LABELS
+from ..common.network import compute_dtype
+from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
-from ..common.study import Comparison, Curve, Evaluation, Job, Page, Result, Study
-from ..common.train import read_examples
-from ..common.upsampling import UPSAMPLING_LABELS, masked_taps
+from ..common.run_folder import read_examples
+from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
 from .config import Config
 from .figures import draw_strips, grid
-from .scores import Scorer
-from .sources import Prepare, describe_images, open_source
+from .samples import as_bytes, checkerboard_of_images, checkerboard_of_samples
+from .sources import Augment, Pictures, held_out_batches, images_root, open_source
 
 # Column, entry of result.json, digits.
 _COLUMNS = (
@@ -33,7 +38,7 @@ _COLUMNS = (
 _STRIP = 8
 
 
-class VAE(Study[Config]):
+class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
     """Auto-encoders that differ in the up-sampling layers of their decoders."""
 
     config: ClassVar[type[Config]] = Config
@@ -45,58 +50,70 @@ class VAE(Study[Config]):
         Curve("val", "bits_per_dimension", "Validation", "bits / dimension", from_zero=False),
         Curve("val", "psnr", "Validation, reconstruction", "PSNR (dB)", from_zero=False),
     )
+    examples: ClassVar[int] = _STRIP
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
         return f"Up-sampling in an auto-encoder of {config.data.name}"
 
-    def describe_data(self, config: Config) -> Mapping[str, Any]:
-        """See `Study`: the images of training and validation."""
-        return describe_images(config.data)
+    # Data.
 
-    def build_network(self, config: Config) -> Network:
-        """Initialises the network of a configuration."""
+    def open_split(self, config: Config, split: str, target: None = None) -> Pictures:
+        """See `Study`."""
+        return open_source(config.data, split)
+
+    def described(self, source: Pictures) -> data.Named:
+        """See `Study`."""
+        return source.source
+
+    def data_name(self, config: Config) -> str | None:
+        """See `Study`."""
+        return None if config.data.name == "shapes" else config.data.name
+
+    def place(self, config: Config) -> Path:
+        """See `Study`."""
+        return images_root(config.data)
+
+    def augmentation(self, config: Config, target: None) -> Augment:
+        """Mirrored at random, with the noise of the latents."""
+        return Augment(config.model.likelihood, config.model.latent_features, config.data.mirror)
+
+    def batches(self, config: Config, source: Pictures, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+        """See `Study`."""
+        return held_out_batches(source, config, limit)
+
+    # Network, loss and optimiser.
+
+    def make_model(self, config: Config, target: None, rngs: nnx.Rngs) -> models.ConvVAE:
+        """A convolutional variational auto-encoder."""
         model = config.model
-        return build_network(
-            lambda rngs: models.ConvVAE(
-                upsampling=model.upsampling,
-                latent_features=model.latent_features,
-                width=model.width,
-                likelihood=model.likelihood,
-                dtype=compute_dtype(model.precision),
-                rngs=rngs,
-            ),
-            config.seed,
+        return models.ConvVAE(
+            upsampling=model.upsampling,
+            latent_features=model.latent_features,
+            width=model.width,
+            likelihood=model.likelihood,
+            dtype=compute_dtype(model.precision),
+            rngs=rngs,
         )
 
-    def make_loss(self, config: Config, network: Network) -> training.LossFn:
+    def loss(self, config: Config, model: models.ConvVAE, batch: Mapping[str, jax.Array]) -> Loss:
         """The negative ELBO in nats per image, its divergence weighted by beta."""
-        beta = config.optim.beta
-        if not 0 <= beta < float("inf"):
-            raise ValueError(f"--optim.beta must be finite and not negative, got {beta}: 1 is the ELBO")
+        elbo, reconstruction, kl = model.elbo(batch["image"], batch["noise"])
+        sums = {
+            "bits_per_dimension": model.bits_per_dimension(elbo),
+            "elbo": elbo,
+            "reconstruction": reconstruction,
+            "kl": kl,
+        }
+        loss = config.optim.beta * kl - reconstruction
+        images = jnp.asarray(loss.shape[0], jnp.float32)
+        return Loss(loss.sum(), images, {name: value.sum() for name, value in sums.items()})
 
-        def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
-            model = nnx.merge(network.train_graph, params, model_state)
-            elbo, reconstruction, kl = model.elbo(batch["image"], batch["noise"])
-            sums = {
-                "bits_per_dimension": model.bits_per_dimension(elbo),
-                "elbo": elbo,
-                "reconstruction": reconstruction,
-                "kl": kl,
-            }
-            loss = beta * kl - reconstruction
-            images = jnp.asarray(loss.shape[0], jnp.float32)
-            metrics = {name: value.sum() for name, value in sums.items()}
-            return training.LossOutput(loss.sum(), images, model_state_of(model), metrics)
-
-        return loss_fn
-
-    def make_optimizer(self, config: Config, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(
+        self, config: Config, params: chex.ArrayTree
+    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam; the scale of the likelihood has a rate of its own."""
         optim = config.optim
-        for option, value in (("learning-rate", optim.learning_rate), ("scale-multiplier", optim.scale_multiplier)):
-            if not 0 < value < float("inf"):
-                raise ValueError(f"--optim.{option} must be positive and finite, got {value}")
         schedule = optax.cosine_decay_schedule(optim.learning_rate, config.steps)
         multipliers = training.label_parameters(
             params, lambda path: optim.scale_multiplier if path == ("log_scale",) else 1.0
@@ -104,38 +121,68 @@ class VAE(Study[Config]):
         scaled = optax.stateless(lambda updates, _: jax.tree.map(lambda u, m: m * u, updates, multipliers))
         return optax.chain(optax.adam(schedule), scaled), schedule
 
-    def prepare(self, config: Config, mesh: Mesh, *, progress: bool) -> Job:
-        """Opens the data and builds the network."""
-        del progress
-        source, validation = (open_source(config.data, split) for split in ("train", "val"))
-        model = config.model
-        iterator = data.train_iterator(
-            source,
-            augmentation=Prepare(model.likelihood, model.latent_features, config.data.mirror),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-        network = self.build_network(config)
-        loss_fn = self.make_loss(config, network)
-        optimizer, schedule = self.make_optimizer(config, network.params)
-        scorer = Scorer(config, network, mesh)
+    # Scores.
 
-        def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            return Evaluation(*scorer.score(state, validation, limit=limit, keep=0 if limit else _STRIP))
+    def score(
+        self, config: Config, model: models.ConvVAE, batch: Mapping[str, jax.Array]
+    ) -> tuple[chex.ArrayTree, jax.Array]:
+        """Sums over the images, and their reconstructions."""
+        elbo, reconstruction, kl = model.elbo(batch["image"], batch["noise"])
+        decoded = model.reconstruct(batch["pixels"])
+        values = {
+            "images": jnp.ones_like(elbo),
+            "elbo": elbo,
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "bits_per_dimension": model.bits_per_dimension(elbo),
+            "psnr": dm_pix.psnr(batch["pixels"], decoded),
+            "ssim": dm_pix.ssim(batch["pixels"], decoded),
+        }
+        return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, decoded
 
-        def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
-            board, samples = scorer.samples(state, keep=2 * _STRIP)
-            masked = masked_taps(state.params["up"]) if config.method == "fast_pixel_dcl" else 0
-            results = {
-                "checkerboard": board,
-                "checkerboard_of_images": scorer.checkerboard_of(validation),
-                "upsampling_parameters": count(state.params["up"]) - masked,
-            }
-            return results, {**last.details, "samples": samples}
+    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+        """Means in nats per image, bits, dB and 1."""
+        return means(totals, "images")
 
-        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize)
+    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+        """An image and its reconstruction."""
+        return {"originals": as_bytes(batch["pixels"][row]), "reconstructions": as_bytes(outputs[row])}
+
+    def summarize(self, trained: Trained[Config, None, models.ConvVAE], source: Pictures, found: Scored) -> Summary:
+        """The checkerboards of samples from the prior and of the images, and pictures for figures."""
+        board, samples = checkerboard_of_samples(trained)
+        results = {"checkerboard": board, "checkerboard_of_images": checkerboard_of_images(source)}
+        return Summary(results, {**strips(found), "samples": samples[: 2 * _STRIP]})
+
+    def measure(self, trained: Trained[Config, None, models.ConvVAE]) -> Result:
+        """Number of parameters of the up-sampling layers, without the taps that are masked."""
+        layers = trained.state.params["up"]
+        masked = masked_taps(layers) if trained.config.method == "fast_pixel_dcl" else 0
+        return {"upsampling_parameters": count(layers) - masked}
+
+    def details(self, trained: Trained[Config, None, models.ConvVAE], source: Pictures, found: Scored) -> Result:
+        """See `Study`."""
+        return {"latent_samples_per_image": 1}
+
+    # What is shown.
+
+    def setting(self, result: Result) -> str:
+        """See `Study`."""
+        return f"one sample of the latents each, {super().setting(result)}"
+
+    def score_table(self, result: Result) -> str:
+        """See `Study`."""
+        lines = {
+            "ELBO (nats per image)": f"{result['elbo']:.1f}",
+            "reconstruction (nats)": f"{result['reconstruction']:.1f}",
+            "divergence (nats)": f"{result['kl']:.1f}",
+            "bits per dimension": f"{result['bits_per_dimension']:.4f}",
+            "PSNR (dB)": f"{result['psnr']:.2f}",
+            "SSIM": f"{result['ssim']:.4f}",
+            "checkerboard of samples": f"{result['checkerboard']:.3f}",
+            "checkerboard of images": f"{result['checkerboard_of_images']:.3f}",
+        }
+        return "\n".join(f"{name:>24}  {value:>10}" for name, value in lines.items())
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
@@ -158,7 +205,7 @@ class VAE(Study[Config]):
         rows.append(["the images themselves", *"----", f"{first['checkerboard_of_images']:.2f}", "-", "-"])
         header = ["method", *(column for column, *_ in _COLUMNS), "up-sampling parameters", "s / step"]
 
-        config, validation = comparison.config, open_source(comparison.config.data, "val")
+        config, validation = comparison.config, self.open_split(comparison.config, "val")
         likelihood = config.model.likelihood.replace("_", " ")
         setting = f"""Validation split of {config.data.name}: {len(validation)} images of 64x64, after {config.steps:,}
 steps of {config.batch_size} images. ELBO of the 8-bit values, {likelihood} likelihood, one sample of the latents per
@@ -182,6 +229,12 @@ masked taps of the fast form are not counted as parameters."""
         strips = {label: grid(images, _STRIP) for label, images in pictures.items()}
         draw_strips(strips, comparison.out / "reconstructions.png", title=f"{title}: reconstructions")
         return {"samples.png": "Samples from the same latents", "reconstructions.png": "Reconstructions"}
+
+
+def strips(found: Scored) -> Arrays:
+    """`"originals"` and `"reconstructions"`, uint8 `[N, 64, 64, 3]`; nothing where no image was kept."""
+    kept = [found.examples[index] for index in sorted(found.examples)]
+    return {name: np.stack([arrays[name] for arrays in kept]) for name in (kept[0] if kept else ())}
 
 
 STUDY = VAE()

@@ -17,6 +17,9 @@ class ResizedSource:
       source: any source.
       size: height and width in pixels.
 
+    Attributes:
+      source: what was given.
+
     Raises:
       ValueError: `size` is not positive.
 
@@ -28,25 +31,26 @@ class ResizedSource:
     """
 
     def __init__(self, source: Source, size: tuple[int, int]):
-        self._source, self._size = source, checked_size("size", size)
+        self.source: Source = source
+        self._size = checked_size("size", size)
 
     @property
     def classes(self) -> Classes:
         """Names and colours of the labels."""
-        return self._source.classes
+        return self.source.classes
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.source)
 
     def __getitem__(self, index: int, /) -> Record:
-        return resize(read_at_least(self._source, index, self._size), self._size)
+        return resize(read_at_least(self.source, index, self._size), self._size)
 
     def __repr__(self) -> str:
-        return f"ResizedSource({self._source!r}, {self._size})"
+        return f"ResizedSource({self.source!r}, {self._size})"
 
     def name(self, index: int, /) -> str:
         """The name of the example."""
-        return self._source.name(index)
+        return self.source.name(index)
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width of every example."""

@@ -85,7 +85,7 @@ def check_pictures(folder: Path, *names: str) -> None:
 
 def parameters(folder: Path) -> dict[str, np.ndarray]:
     """The latest state of a run of the study segmentation, by path."""
-    from experiments.common.dense.predict import read_run
+    from experiments.common.trained import read_run
     from experiments.segmentation.study import STUDY
 
     state = read_run(STUDY, folder, "latest").state

@@ -3,12 +3,15 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grain
+import numpy as np
 import yaml
 
+from experiments.common.network import Network
 from experiments.common.run_folder import describe_run, load_config, to_dict
+from experiments.common.study import Trained
 from smoothjax import data, training
 
 START = {
@@ -48,9 +51,21 @@ def assert_survives_its_file(config: Any, folder: Path) -> None:
 
 def save_untrained(study: Any, folder: Any, config: Any) -> None:
     """A run of no step, of eight classes, whose masks have several of them."""
-    network = study.build_network(config, len(data.SHAPES))
+    network = study.build_network(config, data.SHAPES)
     optimizer, _ = study.make_optimizer(config, network.params)
     describe_run(folder, config, data.SHAPES)
     with training.Checkpoints(folder / "checkpoints") as checkpoints:
         state = training.create_state(network.params, network.model_state, optimizer)
         checkpoints.save(0, state, iter(grain.MapDataset.range(1).to_iter_dataset()))
+
+
+def classes(count: int) -> data.Classes:
+    """So many of them."""
+    return data.Classes(tuple(f"class {index}" for index in range(count)), data.default_colors(count))
+
+
+def measured(study: Any, config: Any, target: Any, params: Any, initial: Any) -> dict[str, Any]:
+    """What a run says about its parameters."""
+    network = Network(initial, {}, cast(Any, None), cast(Any, None))
+    state = training.TrainState(np.zeros((), np.int32), params, {}, ())
+    return study.measure(Trained(config, target, network, state, 0, training.data_mesh()))

@@ -5,19 +5,20 @@ import signal
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import grain
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from experiments.common.compare import compare, report_run
+from experiments.common.comparison import Curve, Page
 from experiments.common.config import RunConfig
-from experiments.common.network import Network
+from experiments.common.learner import Loss
 from experiments.common.report import align, spread
-from experiments.common.run_folder import read_log
-from experiments.common.study import Curve, Evaluation, Job, Page, Study
-from experiments.common.train import read_examples, train
+from experiments.common.run_folder import read_examples, read_log
+from experiments.common.study import Study, Summary
+from experiments.common.train import train
 from experiments.runs import _best
 from smoothjax import training
 
@@ -25,22 +26,23 @@ from smoothjax import training
 @dataclass(frozen=True)
 class MeanConfig(RunConfig):
     study: ClassVar[str] = "mean"
+    compared: ClassVar[str] = "descent"
 
     descent: str = "slow"
-
-    @property
-    def method(self):
-        return self.descent
 
     @property
     def initial_rate(self):
         return 0.1
 
-    def with_method(self, method):
-        return replace(self, descent=method)
+
+class Number(nnx.Module):
+    """One parameter."""
+
+    def __init__(self):
+        self.w = nnx.Param(jnp.zeros(()))
 
 
-class Mean(Study[MeanConfig]):
+class Mean(Study[MeanConfig, None, Any, Number]):
     """Finds a number that is as near to 0 .. 7 as possible; the validation split has ten examples."""
 
     config = MeanConfig
@@ -51,24 +53,43 @@ class Mean(Study[MeanConfig]):
     def __init__(self):
         self.passes: list[int | None] = []
 
-    def prepare(self, config, mesh, *, progress):
-        numbers = grain.MapDataset.source(range(8)).repeat().map(np.float32).batch(config.batch_size)
+    def open_split(self, config, split, target=None):
+        return range(8 if split == "train" else 10)
+
+    def target(self, config, source):
+        return None
+
+    def read_target(self, config, folder):
+        return None
+
+    def augmentation(self, config, target):
+        return lambda number, rng: {"x": np.float32(number)}
+
+    def batches(self, config, source, limit):
+        self.passes.append(limit)
+        yield {"x": np.zeros(config.eval_batch_size), "index": np.arange(config.eval_batch_size)}
+
+    def make_model(self, config, target, rngs):
+        return Number()
+
+    def loss(self, config, model, batch):
+        return Loss(((model.w[...] - batch["x"]) ** 2).sum(), jnp.asarray(batch["x"].size))
+
+    def make_optimizer(self, config, params):
         schedule = optax.constant_schedule({"slow": 0.01, "fast": 0.1}[config.method])
+        return optax.sgd(schedule), schedule
 
-        def loss_fn(params, model_state, batch):
-            return training.LossOutput(((params["w"] - batch) ** 2).sum(), batch.size, model_state)
+    def score(self, config, model, batch):
+        return {"error": jnp.abs(model.w[...] - 3.5)}, None
 
-        def evaluate(state, limit):
-            self.passes.append(limit)
-            return Evaluation({"error": abs(float(state.params["w"]) - 3.5)}, details=limit or 10)
+    def scores(self, totals):
+        return {"error": float(totals["error"])}
 
-        def summarize(state, last):
-            return {"seen": last.details}, {"w": np.asarray(state.params["w"])}
+    def summarize(self, trained, source, found):
+        return Summary({"seen": self.passes[-1] or len(source)}, {"w": np.asarray(trained.state.params["w"])})
 
-        network = Network({"w": jnp.zeros(())}, {}, None, None)
-        return Job(
-            iter(numbers.to_iter_dataset()), network, loss_fn, optax.sgd(schedule), schedule, evaluate, summarize
-        )
+    def score_table(self, result):
+        return f"error {result['error']}"
 
     def outcome(self, result):
         return ""
@@ -105,10 +126,8 @@ def test_only_evaluations_of_the_whole_split_rank(tmp_path):
     """Of three examples the error looks smaller: ranked beside those of all ten, the part would win."""
 
     class Flattered(Mean):
-        def prepare(self, config, mesh, *, progress):
-            job = super().prepare(config, mesh, progress=progress)
-            score = lambda limit: 0.1 if limit else 2.0
-            return replace(job, evaluate=lambda state, limit: Evaluation({"error": score(limit)}, details=limit or 10))
+        def scores(self, totals):
+            return {"error": 0.1 if self.passes[-1] else 2.0}
 
     for limit in (3, None):
         folder = tmp_path / str(limit)
@@ -124,10 +143,11 @@ def test_a_score_that_is_nan_is_a_gap(tmp_path):
     """An evaluation without a score ended a comparison with a TypeError, and its report was lost."""
 
     class Blind(Mean):
-        def prepare(self, config, mesh, *, progress):
-            job = super().prepare(config, mesh, progress=progress)
-            error = lambda state: float("nan") if config.seed or int(state.step) == 2 else 2.0
-            return replace(job, evaluate=lambda state, limit: Evaluation({"error": error(state)}, details=10))
+        def score(self, config, model, batch):
+            return {"error": jnp.asarray(float("nan") if config.seed else 2.0)}, None
+
+        def scores(self, totals):
+            return {"error": float("nan") if len(self.passes) % 2 else float(totals["error"])}  # none at step 2
 
     text = compare(Blind(), SHORT, ["slow"], [0, 1], tmp_path / "runs")
     assert "| slow   | 2.0 (1 of 2) |" in text
@@ -143,19 +163,14 @@ def test_a_score_that_is_nan_is_a_gap(tmp_path):
 def test_a_stop_in_the_last_evaluation_costs_no_score(tmp_path, monkeypatch):
     """Of the same command again come the result, its line in the log, and the rank of its checkpoint."""
     study, whole = Mean(), Mean()
-    prepare = study.prepare
+    batches = study.batches
 
-    def stopped(config, mesh, *, progress):
-        job = prepare(config, mesh, progress=progress)
+    def stopped(config, source, limit):
+        if len(study.passes) == 1:  # the last evaluation comes
+            signal.raise_signal(signal.SIGTERM)
+        return batches(config, source, limit)
 
-        def evaluate(state, limit):
-            if int(state.step) == config.steps:
-                signal.raise_signal(signal.SIGTERM)
-            return job.evaluate(state, limit)
-
-        return replace(job, evaluate=evaluate)
-
-    monkeypatch.setattr(study, "prepare", stopped)
+    monkeypatch.setattr(study, "batches", stopped)
     with pytest.raises(training.Stopped):
         train(study, SHORT, tmp_path / "run", progress=False)
     monkeypatch.undo()

@@ -1,11 +1,11 @@
 """Figures 8 and 9: what the paper says of them, by number, and that the figures show it."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from PIL import Image
@@ -13,6 +13,7 @@ from PIL import Image
 from experiments.common.dense.init import normalization
 from experiments.common.dense.study import scaled
 from experiments.common.run_folder import describe_run
+from experiments.common.study import Trained
 from experiments.erf import study
 from experiments.erf.__main__ import main
 from experiments.erf.fields import Images, blocks, fit, whole_blocks
@@ -21,6 +22,7 @@ from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import Config as VaeConfig
 from smoothjax import data, models, nn, training
+from tests.experiments.made_runs import classes
 from tests.support import build, random
 
 BASELINE, INTERACTION, SHARED = range(3)
@@ -28,12 +30,11 @@ BASELINE, INTERACTION, SHARED = range(3)
 
 def _network(config):
     """An untrained network whose smoothing has left the identity, as it does in training."""
-    network = STUDY.build_network(config, 3)
+    network = STUDY.build_network(config, classes(3))
     flags = training.label_parameters(network.params, nn.is_smoother)
     moved = jax.tree.map(lambda leaf, flag: leaf + 0.05 * random(0, *leaf.shape) * flag, network.params, flags)
-    return SimpleNamespace(
-        config=config, network=network, step=0, state=SimpleNamespace(params=moved, model_state=network.model_state)
-    )
+    state = training.create_state(moved, network.model_state, optax.identity())
+    return Trained(config, classes(3), network, state, 0, training.data_mesh())
 
 
 @pytest.fixture(scope="module")

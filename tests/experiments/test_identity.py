@@ -12,10 +12,11 @@ from PIL import Image
 from experiments.common.compare import compare
 from experiments.common.config import with_options
 from experiments.common.dense.sources import note_on_split
+from experiments.common.dry_run import dry_compare, dry_run
 from experiments.common.evaluate import save_scores
-from experiments.common.identity import check_data, describe_weights, is_foreign
+from experiments.common.identity import check_data, describe_weights, is_other_data
 from experiments.common.run_folder import check_run, describe_run
-from experiments.common.train import dry_compare, dry_run, train
+from experiments.common.train import train
 from experiments.restoration.config import Config as Restoration
 from experiments.restoration.config import DataConfig as Pairs
 from experiments.segmentation.config import Config, DataConfig
@@ -79,8 +80,8 @@ def test_a_run_on_other_data_or_weights_is_refused(tmp_path, finished):
         assert "name the first ones (with --data.root, " in str(error.value)
 
 
-def test_a_run_of_an_earlier_version_goes_on(tmp_path):
-    """Without a record, or without some entries of it, which it then gets."""
+def test_keys_missing_on_either_side_are_ignored(tmp_path):
+    """Without a record, or without some entries of it, a run goes on, and then gets them."""
     train(Mean(), SHORT, tmp_path / "run", progress=False)
     assert not (tmp_path / "run/data.json").exists()
     assert train(Learning(), SHORT, tmp_path / "run", progress=False)
@@ -214,9 +215,9 @@ def test_the_training_split_of_voc_is_kept(tmp_path):
         check_data(tmp_path / "run", at("b"))
     # It goes on once the split is named that was the default before.
     check_run(tmp_path / "run", Config(data=DataConfig(train_split="train")))
-    describe_run(tmp_path / "earlier", Config())
+    describe_run(tmp_path / "unnamed", Config())
     with pytest.raises(ValueError, match="train_split: None there, train now"):
-        check_run(tmp_path / "earlier", Config(data=DataConfig(train_split="train")))
+        check_run(tmp_path / "unnamed", Config(data=DataConfig(train_split="train")))
 
 
 def test_weights_are_known_by_their_content(tmp_path):
@@ -246,9 +247,9 @@ def test_scores_of_other_data_do_not_replace_the_runs_own(tmp_path):
     (tmp_path / "other/mine/val/images/0.png").unlink()
     (tmp_path / "other/mine/val/labels/0.png").unlink()
     shutil.copytree(tmp_path / "moved/train", tmp_path / "part/train")
-    foreign = {root: is_foreign(tmp_path / "run", "train", source(root)) for root in ("moved", "other/mine", "part")}
+    foreign = {root: is_other_data(tmp_path / "run", "train", source(root)) for root in ("moved", "other/mine", "part")}
     assert foreign == {"moved": False, "other/mine": True, "part": True}
-    assert not is_foreign(tmp_path / "an earlier one", "val", source("other/mine"))
+    assert not is_other_data(tmp_path / "none", "val", source("other/mine"))
 
 
 def test_every_look_has_its_file(tmp_path):
@@ -260,7 +261,7 @@ def test_every_look_has_its_file(tmp_path):
     others = [
         save_scores(tmp_path, changed, "best"),
         save_scores(tmp_path, changed, "latest", ["tile-65x65", "flip"]),
-        save_scores(tmp_path, changed, "latest", foreign=elsewhere),
+        save_scores(tmp_path, changed, "latest", other=elsewhere),
         save_scores(tmp_path, changed, "best", ["flip"], elsewhere),
     ]
     names = [other.path.name for other in others]

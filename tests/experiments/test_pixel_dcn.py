@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-from functools import partial
 from typing import get_args
 
 import jax
@@ -12,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.upsampling import masked_taps
+from experiments.common.parameters import masked_taps
 from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, ModelConfig
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data
 from tests.experiments.command_line import TINY_U_NET, call, check_pictures, run
+from tests.experiments.made_runs import classes
 from tests.support import random
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
@@ -132,22 +132,21 @@ def test_the_papers_recipes():
 def test_deeplab_predicts_every_pixel():
     model = ModelConfig(network="deeplab", encoder="resnet18", width=4, head_rates=(1, 2), upsampling="ipixel_dcl")
     config = Config(model=model, data=DataConfig(name="shapes", size=(33, 41)))
-    network = STUDY.build_network(config, 8)
+    network = STUDY.build_network(config, data.SHAPES)
     batch = {"image": random(0, 2, 33, 41, 3), "label": jnp.zeros((2, 33, 41), jnp.int32).at[0, :3].set(255)}
-    out = jax.jit(STUDY.make_loss(config, network, 8))(network.params, network.model_state, batch)
+    out = jax.jit(STUDY.make_loss(config, network))(network.params, network.model_state, batch)
     assert int(out.valid_count) == 2 * 33 * 41 - 3 * 41
     assert np.isfinite(float(out.loss_sum))
     assert jax.tree.structure(out.model_state) == jax.tree.structure(network.model_state)
-    segment = jax.jit(partial(STUDY.segment, config, network, size=(50, 35)))
-    masks = segment(network.params, network.model_state, batch["image"])
+    masks = jax.jit(lambda images: STUDY.segment(config, network.model(), images, (50, 35)))(batch["image"])
     assert (masks.shape, masks.dtype) == ((2, 50, 35), jnp.int32)
 
 
 def test_masked_taps_get_no_gradient():
     """What is not counted as a parameter does not move."""
     config = Config(model=ModelConfig(width=2, depth=2, upsampling="fast_pixel_dcl"), data=DataConfig(size=(8, 8)))
-    network = STUDY.build_network(config, 3)
-    loss_fn = STUDY.make_loss(config, network, 3)
+    network = STUDY.build_network(config, classes(3))
+    loss_fn = STUDY.make_loss(config, network)
     batch = {"image": random(0, 2, 8, 8, 3), "label": jnp.asarray(np.random.default_rng(0).integers(0, 3, (2, 8, 8)))}
 
     def loss(upsampling):
@@ -161,7 +160,7 @@ def test_masked_taps_get_no_gradient():
 @pytest.mark.parametrize("power", [None, 0.9])
 def test_the_rate(power):
     config = dataclasses.replace(Config(steps=100), optim=dataclasses.replace(Config().optim, power=power))
-    optimizer, schedule = STUDY.make_optimizer(config, None)
+    optimizer, schedule = STUDY.make_optimizer(config, {})
     assert [float(jnp.asarray(schedule(step))) for step in (0, 50)] == pytest.approx(
         [0.001, 0.001 if power is None else 0.001 * 0.5**0.9]
     )

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.dense.predict import read_run
 from experiments.common.dense.sources import Images
-from experiments.common.dense.study import Scorer
+from experiments.common.evaluate import Scorer
+from experiments.common.trained import read_run
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
@@ -67,8 +67,7 @@ def test_any_number_of_devices_scores_a_run(folder, monkeypatch):
     def confusion():
         run, source = read_run(STUDY, folder / "run", "latest"), data.ShapesSource(length=3, size=(33, 40))
         assert run.config.eval_batch_size == 1
-        counts, _ = Scorer(STUDY, run.config, run.network, source, run.mesh).score(run.state)
-        return counts.pixels
+        return Scorer(STUDY, run.config, run.network, run.mesh).score(run.state, source).totals.pixels
 
     several = confusion()
     monkeypatch.setattr(training, "data_mesh", lambda: one)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.run_folder import load_config
+from experiments.common.trained import read_run
 from experiments.restoration.__main__ import main
 from experiments.restoration.config import Config, Method
 from experiments.restoration.sources import open_source
@@ -99,9 +100,7 @@ def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
 
 
 def _parameters(folder):
-    from experiments.restoration.restore import read_run
-
-    state = read_run(folder, "latest").state
+    state = read_run(STUDY, folder, "latest").state
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
 
 

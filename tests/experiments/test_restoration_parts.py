@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from experiments.restoration.batches import Prepare, held_out_batches
+from experiments.restoration.batches import Augment, held_out_batches
 from experiments.restoration.config import PRESETS, DataConfig, HazeConfig
 from experiments.restoration.haze import Haze, random_depth, scatter
 from experiments.restoration.sources import open_source
@@ -73,14 +73,14 @@ def test_haze_stays_in_its_ranges_and_is_smooth():
 def test_a_batch_holds_all_the_chance():
     """Haze belongs to the image, crop and mirror image are one for both, and the generator alone decides."""
     record = {"clean": _pixels(40, 30)}
-    prepare = Prepare((24, 20), mirror=True, haze=Haze(HazeConfig(depth=(0, 0))))
+    prepare = Augment((24, 20), mirror=True, haze=Haze(HazeConfig(depth=(0, 0))))
     for seed in range(6):
         example, again = (prepare(record, np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(example["image"], example["clean"])  # no depth, no haze
         np.testing.assert_array_equal(example["clean"], again["clean"])
         assert example["clean"].shape == (24, 20, 3)
         assert example["clean"].dtype == np.float32
-    hazy = Prepare((24, 20), mirror=True, haze=Haze(HazeConfig()))
+    hazy = Augment((24, 20), mirror=True, haze=Haze(HazeConfig()))
     examples = [hazy(record, np.random.default_rng(seed)) for seed in range(6)]
     assert all((example["image"] == np.rint(example["image"])).all() for example in examples)
     assert all(np.abs(example["image"] - example["clean"]).mean() > 10 for example in examples)
@@ -89,7 +89,7 @@ def test_a_batch_holds_all_the_chance():
         example = hazy(pair, np.random.default_rng(seed))
         np.testing.assert_array_equal(example["image"], 255 - example["clean"])
     with pytest.raises(ValueError, match="40 x 30 pixels high and wide, less than the 24 x 31 that are needed"):
-        Prepare((24, 31), mirror=True, haze=Haze(HazeConfig()))(record, np.random.default_rng(0))
+        Augment((24, 31), mirror=True, haze=Haze(HazeConfig()))(record, np.random.default_rng(0))
 
 
 def test_held_out_haze_belongs_to_the_image():

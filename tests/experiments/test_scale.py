@@ -14,7 +14,7 @@ import pytest
 
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
-from smoothjax import nn, training
+from smoothjax import data, nn, training
 
 _SIZE, _ROWS = 33, 8
 
@@ -37,12 +37,12 @@ def _train(
     config: Config, *, devices: int = 1, steps: int = 1, dtype: Any = jnp.float32, accumulate: int = 1
 ) -> tuple[training.TrainState, list[Any]]:
     """Plain SGD at rate 1, so that one step shows the gradient; 0.01 for more."""
-    network = STUDY.build_network(config, 8)
+    network = STUDY.build_network(config, data.SHAPES)
     wide = lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
     params, model_state = jax.tree.map(wide, (network.params, network.model_state))
     optimizer = optax.sgd(1.0 if steps == 1 else 0.01)
     mesh = training.data_mesh(jax.devices()[:devices])
-    loss_fn = STUDY.make_loss(config, network, 8)
+    loss_fn = STUDY.make_loss(config, network)
     step = training.compile_step(loss_fn, optimizer, mesh, accumulate=accumulate)
     state = training.replicate(training.create_state(params, model_state, optimizer), mesh)
     metrics = []
@@ -79,8 +79,8 @@ def test_recomputed_activations_are_not_kept() -> None:
     kept = {}
     for remat in (False, True):
         config = _config(remat=remat)
-        network, batch = STUDY.build_network(config, 8), jax.eval_shape(lambda: _batch(np.float32))
-        loss_fn = STUDY.make_loss(config, network, 8)
+        network, batch = STUDY.build_network(config, data.SHAPES), jax.eval_shape(lambda: _batch(np.float32))
+        loss_fn = STUDY.make_loss(config, network)
         loss = lambda params, batch, f=loss_fn, state=network.model_state: f(params, state, batch).loss_sum
         backward = jax.eval_shape(lambda p, batch, f=loss: jax.vjp(lambda p: f(p, batch), p)[1], network.params, batch)
         kept[remat] = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(backward))
@@ -96,9 +96,13 @@ def test_recomputed_activations_save_memory() -> None:
     memory = {}
     for remat in (False, True):
         config = _config(remat=remat, width=16)
-        network, optimizer, mesh = STUDY.build_network(config, 8), optax.sgd(0.1), training.data_mesh(jax.devices()[:1])
+        network, optimizer, mesh = (
+            STUDY.build_network(config, data.SHAPES),
+            optax.sgd(0.1),
+            training.data_mesh(jax.devices()[:1]),
+        )
         state = training.create_state(network.params, network.model_state, optimizer)
-        step: Any = training.compile_step(STUDY.make_loss(config, network, 8), optimizer, mesh)
+        step: Any = training.compile_step(STUDY.make_loss(config, network), optimizer, mesh)
         batch = training.shard_batch(_batch(np.float32), mesh)
         memory[remat] = step.lower(state, batch).compile().memory_analysis().temp_size_in_bytes
     assert memory[True] < 0.75 * memory[False]
@@ -112,7 +116,7 @@ def test_batch_statistics_are_updated_once_though_computed_twice() -> None:
 def test_the_step_in_bfloat16(frozen: Any) -> None:
     state, (metrics,) = _train(_config(batch_norm="frozen", precision="bf16"))
     plain_state, (plain,) = frozen
-    start = STUDY.build_network(_config(), 8).params
+    start = STUDY.build_network(_config(), data.SHAPES).params
     assert float(metrics["loss"]) == pytest.approx(float(plain["loss"]), rel=2e-2)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves((state.params, state.model_state)) if leaf.ndim)
     gradient, reference = (jax.tree.map(np.subtract, start, s.params) for s in (state, plain_state))

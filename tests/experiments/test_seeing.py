@@ -12,14 +12,16 @@ from tensorboardX.proto import event_pb2
 
 from experiments import runs
 from experiments.common.cost import describe_batch_norm
+from experiments.common.dry_run import dry_compare, dry_run
 from experiments.common.run_folder import describe_run, read_log
-from experiments.common.train import dry_compare, dry_run, train
+from experiments.common.train import train
 from experiments.pixel_dcn.config import Config as UNet
 from experiments.pixel_dcn.config import DataConfig as UNetData
 from experiments.pixel_dcn.config import ModelConfig as UNetConfig
 from experiments.pixel_dcn.study import STUDY as UPSAMPLING
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
+from smoothjax import data
 from smoothjax.training import RunLog
 from tests.experiments.test_common import SHORT, Mean
 
@@ -47,7 +49,7 @@ def _events(folder):
     return found
 
 
-def test_a_dry_run_tells_the_cost_and_leaves_nothing(tmp_path):
+def test_a_dry_run_shows_the_cost_and_leaves_nothing(tmp_path):
     text = dry_run(Mean(), SHORT, tmp_path / "run")
     for words in (
         "| all           | 1      | 0 ",
@@ -56,7 +58,7 @@ def test_a_dry_run_tells_the_cost_and_leaves_nothing(tmp_path):
         "| peak memory ",
     ):
         assert words in text
-    assert "not told" not in text
+    assert "not reported" not in text
     assert list(tmp_path.iterdir()) == []
     text = dry_run(Mean(), replace(SHORT, batch_size=32, accumulate=4), tmp_path / "run")
     assert "A step of 32 images in 4 parts, of which the compiler counts one" in text
@@ -73,7 +75,7 @@ def test_the_costs_say_whether_batch_norm_is_frozen(tmp_path):
     config = UNet(model=model, data=UNetData(name="shapes", size=(16, 16), image_size=(32, 32)))
     for mode in ("trained", "frozen"):
         one = replace(config, model=replace(model, batch_norm=mode))
-        network = UPSAMPLING.build_network(one, 8)
+        network = UPSAMPLING.build_network(one, data.SHAPES)
         assert describe_batch_norm(network) == f"{mode} in 6 layers"
 
 
@@ -83,7 +85,7 @@ def test_the_costs_of_methods_side_by_side(tmp_path):
     cells = [[cell.strip() for cell in row.split("|")[1:4]] for row in rows]
     assert cells == [["slow descent", "1", "0"], ["fast descent", "1", "0"]]
     assert all(header.count(words) == 1 for words in ("FLOPs", "bytes read", "peak memory", "temporaries"))
-    assert "not told" not in text
+    assert "not reported" not in text
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,11 +93,11 @@ def test_the_command_line_runs_dry(tmp_path, monkeypatch, capsys):
     def cost(study, config, folder):
         return f"{study.metric} {config.steps} {folder.name}"
 
-    monkeypatch.setattr("experiments.common.train.dry_run", cost)
+    monkeypatch.setattr("experiments.common.dry_run.dry_run", cost)
     assert main(["train", "demo", "--dry-run", "--run", str(tmp_path / "run")]) == 0
     assert capsys.readouterr().out == "mean_iou 400 run\n"
 
-    monkeypatch.setattr("experiments.common.train.dry_compare", lambda *arguments: " ".join(arguments[2]))
+    monkeypatch.setattr("experiments.common.dry_run.dry_compare", lambda *arguments: " ".join(arguments[2]))
     arguments = ["compare", "demo", "--dry-run", "--methods", "none", "ss_conv", "--out", str(tmp_path / "runs")]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "none ss_conv\n"
@@ -112,7 +114,7 @@ def test_runs_are_listed_with_what_they_differ_in(tmp_path, capsys):
     (summary / "metadata").write_text(json.dumps({"metrics": {}, "best": best}))
     (tmp_path / "a/ss_conv/result.json").touch()
     (tmp_path / "b").mkdir()
-    (tmp_path / "b/config.yaml").write_text("stepz: 1\n")
+    (tmp_path / "b/config.yaml").write_text("study: segmentation\nstepz: 1\n")
     (tmp_path / "c").mkdir()
     (tmp_path / "c/config.yaml").write_text("study: astrology\n")
     assert runs.main([str(tmp_path)]) == 0

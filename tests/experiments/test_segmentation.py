@@ -76,7 +76,7 @@ def test_evaluate(compared):
     _, err = call("evaluate", path, *wide, folder=folder, status=1)
     assert "--boundary-distance must be a fraction of the image's diagonal between 0 and 1, got 2" in err
     _, err = call("evaluate", path, "--boundary-distance", "0.1", folder=folder, status=1)
-    assert "--boundary-distance 0.1 is used with --boundary alone: add --boundary, or leave it out" in err
+    assert "--boundary-distance 0.1 needs --boundary: add it, or leave the distance out" in err
     assert written["averaging"] == {"tile": [24, 24], "scales": [0.75, 1.0], "flip": True}
     assert (written["step"], written["checkpoint"], written["data_root"]) == (6, "latest", None)
     assert f"written to {path}/{looked}" in averaged

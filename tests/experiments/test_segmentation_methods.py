@@ -1,6 +1,5 @@
 """The methods of the study: each has a step, counts what it adds, and trains."""
 
-from functools import partial
 from typing import Any, get_args
 
 import chex
@@ -10,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.network import Network
-from experiments.common.study import Comparison, Page
+from experiments.common.comparison import Comparison, Page
+from experiments.common.network import Network, Trees
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig
 from experiments.segmentation.study import STUDY
+from smoothjax import data
 from tests.experiments.command_line import TINY, run
 from tests.experiments.command_line import TRAINED as METHODS
+from tests.experiments.made_runs import measured
 
 
 def _shape(*shape, dtype: Any = jnp.float32):
@@ -35,17 +36,21 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
     graphs: list[Network] = []
 
     def build():
-        graphs.append(STUDY.build_network(config, 8))
+        graphs.append(STUDY.build_network(config, data.SHAPES))
         return graphs[0].params, graphs[0].model_state
 
     params, state = jax.eval_shape(build)
-    loss_fn = STUDY.make_loss(config, graphs[0], 8)
+    loss_fn = STUDY.make_loss(config, graphs[0])
     batch = {"image": _shape(4, 33, 33, 3), "label": _shape(4, 33, 33, dtype=jnp.int32)}
     gradient = jax.eval_shape(jax.grad(lambda *arguments: loss_fn(*arguments).loss_sum), params, state, batch)
     chex.assert_trees_all_equal_shapes_and_dtypes(gradient, params)
-    logits = jax.eval_shape(partial(STUDY.logits, config, graphs[0]), params, state, _shape(2, 40, 37, 3))
+    logits = jax.eval_shape(
+        lambda trees, images: STUDY.logits(config, graphs[0].model(trees), images),
+        Trees(params, state),
+        _shape(2, 40, 37, 3),
+    )
     assert logits.shape == (2, 40, 37, 8)
-    extra = STUDY.measure(config, _zeros(params), _zeros(params))["extra_parameters"]
+    extra = measured(STUDY, config, data.SHAPES, _zeros(params), _zeros(params))["extra_parameters"]
     assert (
         extra
         == {
@@ -56,7 +61,7 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
             "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),
             "drn": 4 * (9 * 32 * 32 + 2 * 32),
             "lfe": 3 * (9 * 32 * 32 + 2 * 32),
-            "duc": None,  # its run does not tell whether it stands for ASPP or LargeFOV
+            "duc": None,  # its run does not say whether it stands for ASPP or LargeFOV
         }[method]
     )
 
@@ -67,11 +72,11 @@ def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch,
     model = ModelConfig(encoder="resnet18", width=4, head=head)
     config = Config(model=model, data=DataConfig(name="shapes"))
 
-    def measured(variant):
-        params = jax.eval_shape(lambda: STUDY.build_network(variant, 8).params)
+    def result(variant):
+        params = jax.eval_shape(lambda: STUDY.build_network(variant, data.SHAPES).params)
         size = sum(leaf.size for leaf in jax.tree.leaves(params))
         val = {"mean_iou": 0.5, "pixel_accuracy": 0.5}
-        return {**STUDY.measure(variant, _zeros(params), _zeros(params)), "parameters": size, "val": val,
+        return {**measured(STUDY, variant, data.SHAPES, _zeros(params), _zeros(params)), "parameters": size, "val": val,
                 "seconds_per_step": 1.0, "majority": val}  # fmt: skip
 
     def extra(results):

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from experiments.common.network import Trees
 from experiments.common.run_folder import from_dict, to_dict
+from experiments.common.train import prepare
 from experiments.sequence.config import PRESETS, Config, DataConfig, Method, ModelConfig
 from experiments.sequence.gridding import measure, smoothing_parameters
-from experiments.sequence.sample import Predictor, Trained
+from experiments.sequence.sample import Predictor
 from experiments.sequence.scores import sums
 from experiments.sequence.study import STUDY
 from experiments.sequence.tasks import AddingTask, CopyTask, TextTask, open_task
@@ -96,7 +98,7 @@ def test_frequencies_of_characters_are_the_trivial_answer():
 def test_sums_count_scored_steps_alone():
     logits = random(0, 2, 5, 3)
     batch: Any = {"target": np.array([[0, 1, 2, 0, 1]] * 2), "weight": np.array([[0, 0, 1, 1, 0], [0, 1, 0, 0, 0]])}
-    found = sums(logits, batch, real=False)
+    found = sums(logits, batch)
     log_p = np.log(np.asarray(nnx.softmax(logits)))
     expected = -(log_p[0, 2, 2] + log_p[0, 3, 0] + log_p[1, 1, 1])
     assert float(found["loss"]) == pytest.approx(expected, rel=1e-5)
@@ -104,7 +106,7 @@ def test_sums_count_scored_steps_alone():
     assert float(found["steps"]) == 3
     numbers: Any = {"target": np.zeros((2, 5)), "weight": batch["weight"]}
     expected = float(logits[0, 2, 0] ** 2 + logits[0, 3, 0] ** 2 + logits[1, 1, 0] ** 2)
-    assert float(sums(logits[..., :1], numbers, real=True)["score"]) == pytest.approx(expected, rel=1e-5)
+    assert float(sums(logits[..., :1], numbers)["score"]) == pytest.approx(expected, rel=1e-5)
 
 
 # The configuration.
@@ -134,7 +136,7 @@ def test_smoothing_parameters_are_those_that_count():
     for method, expected in {"none": 0, "ss_conv": 1 + 3 + 7, "group_interaction": 1 + 3 + 10}.items():
         config = Config(model=ModelConfig(smoothing=cast(Any, method), width=2, depth=3))
         network = STUDY.build_network(config, open_task(config.data))
-        assert smoothing_parameters(nnx.merge(network.eval_graph, network.params, network.model_state)) == expected
+        assert smoothing_parameters(network.model()) == expected
 
 
 def test_gridding_is_that_of_a_block_at_what_enters_it():
@@ -142,12 +144,10 @@ def test_gridding_is_that_of_a_block_at_what_enters_it():
     config = Config(model=ModelConfig(smoothing="ss_conv", width=4, depth=3))
     task = CopyTask(4, 5, 5, 6)
     network = STUDY.build_network(config, task)
-    optimizer, _ = STUDY.make_optimizer(config)
-    state = training.create_state(network.params, network.model_state, optimizer)
     examples = task.split("val")
-    found = measure(network, state, examples)
+    found = measure(network.model(), examples)
     inputs = np.stack([example["input"][:12] for example in examples])
-    model = nnx.merge(network.eval_graph, network.params, network.model_state)
+    model = network.model()
     block = analysis.between(model, inputs, "blocks.2")
     expected = analysis.effective_receptive_field(lambda x: block(x)[:, -1:], block.features(inputs))
     assert found.rate == 4
@@ -163,20 +163,19 @@ def test_writing_on_sees_the_whole_past(method):
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: random(1, *leaf.shape) if path[-1].key == "smoother" else leaf, network.params
     )
-    optimizer, _ = STUDY.make_optimizer(config)
-    state = training.create_state(params, network.model_state, optimizer)
-    predict = Predictor(Trained(config, network, state, 0))
+    model = network.model(Trees(params, network.model_state))
+    predict = Predictor(model)
     symbols = np.random.default_rng(0).integers(0, task.vocabulary or 0, 61).astype(np.int32)
-    whole = nnx.merge(network.eval_graph, params, network.model_state)(symbols[None])[0]
+    whole = model(symbols[None])[0]
     for count in (1, 5, *range(28, 38), 61):
         assert_close(predict(symbols[:count]), np.asarray(whole[count - 1]), 1e-4)
 
 
 def test_a_delay_beyond_the_receptive_field_is_told(capsys):
     config = Config(model=ModelConfig(width=2, depth=3), data=DataConfig(symbols=2, delay=5), batch_size=8)
-    STUDY.prepare(config, training.data_mesh(), progress=False)
+    prepare(STUDY, config, training.data_mesh(), progress=False)
     assert capsys.readouterr().out == ""
     longer = dataclasses.replace(config, data=dataclasses.replace(config.data, delay=6))
-    STUDY.prepare(longer, training.data_mesh(), progress=False)
+    prepare(STUDY, longer, training.data_mesh(), progress=False)
     said = capsys.readouterr().out
     assert "an output sees 8 steps, and what it is to copy came 8 steps before: take a larger --model.depth" in said

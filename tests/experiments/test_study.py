@@ -1,7 +1,6 @@
 """What the study trains: which parameter gets which rate and decay, and where the loss is taken."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,8 @@ import pytest
 from experiments.common.dense.scores import majority_scores
 from experiments.segmentation.config import Config, DataConfig, ModelConfig, OptimizerConfig
 from experiments.segmentation.study import STRIDE, STUDY
-from smoothjax import models, nn, training
+from smoothjax import data, models, nn, training
+from tests.experiments.made_runs import measured
 from tests.support import assert_close, random
 
 TINY = Config(
@@ -23,7 +23,7 @@ TINY = Config(
 
 @pytest.fixture(scope="module")
 def network():
-    return STUDY.build_network(TINY, 8)
+    return STUDY.build_network(TINY, data.SHAPES)
 
 
 def _flat(tree):
@@ -53,7 +53,7 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
     images = random(0, 2, 33, 41, 3)
     labels = jnp.asarray(np.random.default_rng(0).integers(0, 8, (2, 33, 41)))
     labels = labels.at[:, :, :9].set(255)
-    loss_fn = jax.jit(STUDY.make_loss(config, network, 8))
+    loss_fn = jax.jit(STUDY.make_loss(config, network))
     out = loss_fn(network.params, network.model_state, {"image": images, "label": labels})
     expected = 2 * 5 * 4 if loss_at == "grid" else 2 * 33 * 32  # columns 16, 24, 32, 40 of six are not ignored
     assert int(out.valid_count) == expected
@@ -65,9 +65,9 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
 def test_the_step_runs_under_pmap_and_jit_alike():
     """On eight devices; batch normalisation is frozen, since that of pmap is not global."""
     config = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_norm="frozen"))
-    network = STUDY.build_network(config, 8)
+    network = STUDY.build_network(config, data.SHAPES)
     optimizer, _ = STUDY.make_optimizer(config, network.params)
-    loss_fn = STUDY.make_loss(config, network, 8)
+    loss_fn = STUDY.make_loss(config, network)
     state = training.create_state(network.params, network.model_state, optimizer)
     labels = np.random.default_rng(0).integers(0, 8, (8, 33, 33))
     labels[:3, :20] = 255
@@ -90,8 +90,7 @@ def test_segmentation_has_the_size_of_the_image(network):
     images = random(0, 1, 50, 35, 3)
     for scale in (1.0, 0.5):
         config = dataclasses.replace(TINY, data=dataclasses.replace(TINY.data, scale=scale))
-        segment = jax.jit(partial(STUDY.segment, config, network, size=(50, 35)))
-        masks = segment(network.params, network.model_state, images)
+        masks = jax.jit(lambda images, config=config: STUDY.segment(config, network.model(), images, (50, 35)))(images)
         assert masks.shape == (1, 50, 35)
         assert masks.dtype == jnp.int32
 
@@ -104,17 +103,17 @@ def test_a_constant_answer():
 
 
 def test_how_far_the_smoothing_has_moved(network):
-    assert STUDY.measure(TINY, network.params, network.params) == {
+    assert measured(STUDY, TINY, data.SHAPES, network.params, network.params) == {
         "extra_parameters": 4 * 9 + 4 * 49, "largest_move": 0.0
     }  # fmt: skip
     moved = jax.tree_util.tree_map_with_path(lambda path, p: p - 0.25 if path[-1].key == "smoother" else p + 1,
                                              network.params)  # fmt: skip
-    assert STUDY.measure(TINY, moved, network.params)["largest_move"] == pytest.approx(0.25)
+    assert measured(STUDY, TINY, data.SHAPES, moved, network.params)["largest_move"] == pytest.approx(0.25)
 
 
 def test_every_method_starts_from_the_same_weights(network):
     baseline = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, smoothing="none"))
-    plain, smoothed = _flat(STUDY.build_network(baseline, 8).params), _flat(network.params)
+    plain, smoothed = _flat(STUDY.build_network(baseline, data.SHAPES).params), _flat(network.params)
     assert set(smoothed) - set(plain) == {path for path in smoothed if nn.is_smoother(path)}
     for path, leaf in plain.items():
         np.testing.assert_array_equal(leaf, smoothed[path])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.trained import read_run
 from experiments.vae.__main__ import main
 from experiments.vae.config import Method
 from experiments.vae.sources import fit
@@ -180,9 +181,7 @@ def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
 
 
 def _parameters(folder):
-    from experiments.vae.generate import read_run
-
-    state = read_run(folder, "latest").state
+    state = read_run(STUDY, folder, "latest").state
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
 
 

@@ -15,7 +15,7 @@ from experiments.common.run_folder import from_dict, to_dict
 from experiments.vae.__main__ import PROGRAM
 from experiments.vae.config import PRESETS, Config, DataConfig, Method, OptimizerConfig
 from experiments.vae.figures import draw_strips, grid, pairs
-from experiments.vae.sources import Pictures, Prepare, draw_latents, fit, held_out_batches, open_source
+from experiments.vae.sources import Augment, Pictures, draw_latents, fit, held_out_batches, open_source
 from experiments.vae.study import STUDY
 from smoothjax import data, datasets, models, nn
 from tests.datasets.archives import jpeg, pixels, png, unpack, zipped
@@ -71,7 +71,7 @@ def test_a_batch_holds_all_the_chance():
     source = open_source(dataclasses.replace(PRESETS["demo"].config.data, train_images=4), "train")
     pixels = source[0]["image"]
     for likelihood in models.LIKELIHOODS:
-        prepare = Prepare(likelihood, 5, mirror=True)
+        prepare = Augment(likelihood, 5, mirror=True)
         drawn = [prepare(source[0], np.random.default_rng(seed)) for seed in range(8)]
         again = prepare(source[0], np.random.default_rng(3))
         for name, value in drawn[3].items():
@@ -85,7 +85,7 @@ def test_a_batch_holds_all_the_chance():
         assert {*mirrored} == {True, False}
         for value, turned in zip(values, mirrored, strict=True):
             np.testing.assert_array_equal(value, pixels[:, ::-1] if turned else pixels)
-    plain = Prepare("discretized_logistic", 5, mirror=False)(source[0], np.random.default_rng(1))["image"]
+    plain = Augment("discretized_logistic", 5, mirror=False)(source[0], np.random.default_rng(1))["image"]
     np.testing.assert_array_equal(np.rint(255 * plain), pixels)
 
 
@@ -122,7 +122,7 @@ def test_the_loss_weighs_the_divergence():
     model = dataclasses.replace(PRESETS["demo"].config.model, width=2, latent_features=4, upsampling="resize_conv")
     batch = {"image": jnp.full((2, 64, 64, 3), 0.4), "noise": jnp.ones((2, 4))}
     config = Config(model=model)
-    network = STUDY.build_network(config)
+    network = STUDY.build_network(config, None)
     losses = {}
     for beta in (1.0, 3.0):
         loss_fn = STUDY.make_loss(dataclasses.replace(config, optim=OptimizerConfig(beta=beta)), network)

@@ -14,12 +14,12 @@ Logits = Callable[[jax.Array], jax.Array]
 
 @dataclass(frozen=True)
 class Averaging:
-    """How an image is looked at.
+    """How an image is seen.
 
     Attributes:
       tile: height and width of overlapping windows in pixels, or None for the whole image at once.
-      scales: factors of the image's size, each looked at once.
-      flip: whether each is looked at mirrored, too.
+      scales: factors of the image's size, each seen once.
+      flip: whether each is seen mirrored, too.
     """
 
     tile: tuple[int, int] | None = None
@@ -32,6 +32,13 @@ class Averaging:
         if not self.scales or not all(np.isfinite(scale) and scale > 0 for scale in self.scales):
             raise ValueError(f"--scales must be positive numbers, at least one, got {self.scales}: try 0.75 1 1.25")
 
+    def words(self) -> list[str]:
+        """For the name of a file; none of the plain way."""
+        words = [] if self.tile is None else ["tile-{}x{}".format(*self.tile)]
+        if self.scales != (1.0,):
+            words.append("-".join(["scales", *(f"{scale:.6g}" for scale in sorted(self.scales))]))
+        return [*words, *(["flip"] if self.flip else [])]
+
 
 #: The whole image, once, as it is.
 PLAIN = Averaging()
@@ -43,15 +50,15 @@ def averaged(logits: Logits, images: jax.Array, size: tuple[int, int], averaging
     Probabilities are averaged at the final size, over scales and mirror images. With the default, the result is
     `logits(images)`, resampled to the size.
     """
-    look = logits if averaging.tile is None else _tiled(logits, averaging.tile)
+    apply = logits if averaging.tile is None else _tiled(logits, averaging.tile)
     views = [(scale, mirrored) for scale in averaging.scales for mirrored in (False, True)[: 1 + averaging.flip]]
     if views == [(1.0, False)]:
-        return resized(look(images), size)
+        return resized(apply(images), size)
     total: Any = 0
     for scale, mirrored in views:
         height, width = (max(1, round(length * scale)) for length in images.shape[1:3])
         seen = resized(images[:, :, ::-1] if mirrored else images, (height, width))
-        probabilities = resized(jax.nn.softmax(look(seen)), size)
+        probabilities = resized(jax.nn.softmax(apply(seen)), size)
         total = total + (probabilities[:, :, ::-1] if mirrored else probabilities)
     return jnp.log(total / len(views))
 
@@ -66,10 +73,10 @@ def resized(images: jax.Array, size: tuple[int, int]) -> jax.Array:
 def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
     """The logits of windows that overlap by a third, one window at a time, averaged with more weight at the centre.
 
-    The memory beside that of the result is that of one window. An image smaller than the window is looked at whole.
+    The memory beside that of the result is that of one window. An image smaller than the window is seen whole.
     """
 
-    def look(images: jax.Array) -> jax.Array:
+    def apply(images: jax.Array) -> jax.Array:
         window = [min(length, wanted) for length, wanted in zip(images.shape[1:3], tile, strict=True)]
         if window == list(images.shape[1:3]):
             return logits(images)
@@ -90,7 +97,7 @@ def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
         total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], classes + 1), images.dtype), starts)
         return total[..., :-1] / total[..., -1:]
 
-    return look
+    return apply
 
 
 def _starts(length: int, window: int) -> list[int]:

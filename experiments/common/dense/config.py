@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
-from ..config import Precision, RunConfig, require
+from ..config import Precision, RunConfig, require, require_at_least_one
 from ..table import Score
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
@@ -89,9 +89,7 @@ class ImagesConfig:
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of its range."""
-        for name in ("train_images", "val_images"):
-            option, value = name.replace("_", "-"), getattr(self, name)
-            require(value >= 1, f"--data.{option} must be at least 1, got {value}: leave it out for the preset's")
+        require_at_least_one(data__train_images=self.train_images, data__val_images=self.val_images)
         require(
             self.white is None or 1 <= self.white <= 65535,
             f"--data.white must be 1 .. 65535, the largest number of a 16-bit image, got {self.white}: try 4095",

@@ -1,24 +1,23 @@
 """A run as one file that JAX runs by itself: weights, preprocessing and up-sampling included."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from ..network import M
 from ..run_folder import write_bytes
-from ..trained import Checkpoint
+from ..trained import Checkpoint, read_run
 from .init import normalization
-from .predict import read_run
-from .study import DenseStudy
+from .study import C, DenseStudy
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _SMALLEST = 16
 
 
 def export(
-    study: DenseStudy[Any], folder: Path, out: Path, checkpoint: Checkpoint, size: tuple[int, int] | None = None
+    study: DenseStudy[C, M], folder: Path, out: Path, checkpoint: Checkpoint, size: tuple[int, int] | None = None
 ) -> str:
     """Writes the network of a run: from images uint8 `[N, H, W, 3]` to masks uint8 `[N, H, W]`; says how to run it.
 
@@ -32,12 +31,12 @@ def export(
     trained = read_run(study, folder, checkpoint)
     config = trained.config
     shape = _size(study, config, size)
-    params, model_state = jax.device_get((trained.state.params, trained.state.model_state))
+    state = jax.device_get(trained.state)
 
     def segment(images: jax.Array) -> jax.Array:
         mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in normalization(config.init))
         pixels = (images.astype(jnp.float32) - mean) / std
-        masks = study.segment(config, trained.network, params, model_state, pixels, (images.shape[1], images.shape[2]))
+        masks = study.segment(config, trained.network.model(state), pixels, (images.shape[1], images.shape[2]))
         return masks.astype(jnp.uint8)
 
     names = "b, {}, {}, 3".format(*(shape or ("h", "w")))
@@ -48,13 +47,13 @@ def export(
     write_bytes(out, bytes(exported.serialize()))
     words = f"{shape[0]}x{shape[1]} pixels" if shape else f"any size from {_SMALLEST} pixels on"
     return f"""{out}: step {trained.step}, images of {words}, for {", ".join(PLATFORMS)}.
-With jax and flatbuffers alone:
+With only jax and flatbuffers:
   from jax import export
   model = export.deserialize(open("{out}", "rb").read())
   masks = model.call(images)  # uint8 [N, H, W, 3] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
 
 
-def _size(study: DenseStudy[Any], config: Any, size: tuple[int, int] | None) -> tuple[int, int] | None:
+def _size(study: DenseStudy[C, M], config: C, size: tuple[int, int] | None) -> tuple[int, int] | None:
     """The one size of images, or None for any."""
     if size is not None and min(size) < _SMALLEST:
         raise ValueError(f"--size must be at least {_SMALLEST} {_SMALLEST}, got {size[0]} {size[1]}")

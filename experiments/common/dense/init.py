@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
-from flax import nnx
 
 from smoothjax import data, weights
 
-from ..network import Network
+from ..network import M, Network
 from .config import InitConfig
 
 RGB = tuple[float, float, float]
@@ -30,7 +29,7 @@ def normalization(init: InitConfig) -> tuple[RGB, RGB]:
     return (red, green, blue), (red_std, green_std, blue_std)
 
 
-def initialized(network: Network, init: InitConfig) -> Network:
+def initialized(network: Network[M], init: InitConfig) -> Network[M]:
     """The network with the published weights in its encoder; prints what was loaded and what was not.
 
     Raises:
@@ -39,8 +38,7 @@ def initialized(network: Network, init: InitConfig) -> Network:
     """
     if init.checkpoint is None or init.source is None:
         return network
-    model = nnx.merge(network.eval_graph, network.params, network.model_state)
-    result = weights.initialize_encoder(model, weights.read(init.checkpoint), source=init.source)
+    result = weights.initialize_encoder(network.model(), weights.read(init.checkpoint), source=init.source)
     if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":
         # Images are RGB in all studies; the first kernel is turned instead.
         _flip_first_kernel(result.params)

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from smoothjax import data, datasets
 
-from ..identity import describe_split
 from .config import ImagesConfig
 from .init import RGB
 
@@ -20,7 +18,6 @@ CLASSES = {
     "coco2015": data.COCO,
     "cityscapes": data.CITYSCAPES,
 }
-_EXAMPLES = 4
 
 
 def open_source(config: ImagesConfig, split: str) -> data.Source:
@@ -68,20 +65,6 @@ def note_on_split(config: ImagesConfig) -> str | None:
     )
 
 
-def describe_images(config: ImagesConfig) -> dict[str, Any]:
-    """What the images are, wherever they lie; nothing of drawn ones, of which the configuration tells all."""
-    if config.name == "shapes":
-        return {}
-    split = train_split(config)
-    sources = {name: open_source(config, name) for name in (split, "val")}
-    return {
-        "name": f"{config.name} in {images_root(config)}",
-        "train_split": split,
-        "classes": list(sources[split].classes.names),
-        "splits": {name: describe_split(source) for name, source in sources.items()},
-    }
-
-
 def images_root(config: ImagesConfig) -> Path:
     """The folder of the data set: that asked for, or where it has been prepared."""
     root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
@@ -109,14 +92,6 @@ def batches_of(
         process_count=jax.process_count(),
         limit=limit,
     )
-
-
-def example_indices(length: int) -> list[int]:
-    """The validation images shown in figures: a few, spread evenly. One process alone can read every mask."""
-    if jax.process_count() > 1:
-        return []
-    count = min(_EXAMPLES, length)
-    return [i * length // count for i in range(count)]
 
 
 class Images:

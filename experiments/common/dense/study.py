@@ -1,138 +1,214 @@
-"""A study of semantic segmentation: from a configuration to what the loop needs."""
+"""A study of semantic segmentation, but for its network, loss and optimiser."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from smoothjax import data, training
+from smoothjax import data, metrics, training
 
-from ..config import fill_devices
+from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
-from ..network import Network, compute_dtype
+from ..network import M, Network, compute_dtype
 from ..report import spread
-from ..study import Comparison, Curve, Evaluation, Job, Page, Result, Study
-from ..train import read_examples
+from ..run_folder import CLASSES_FILE, read_examples
+from ..study import Arrays, Batch, Scored, Study, Summary, Trained
 from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
-from .scores import Counts, count, majority_scores, scores
-from .sources import (
-    batches_of,
-    check_images,
-    describe_images,
-    example_indices,
-    note_on_split,
-    open_source,
-    train_split,
-)
+from .scores import Counts, boundary_scores, by_class, count, majority_scores, scores
+from .sources import batches_of, check_images, images_root, note_on_split, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
 
 
-class DenseStudy(Study[C]):
-    """What a study of semantic segmentation adds: its network, how that is trained, and how it sees an image."""
+@dataclass(frozen=True)
+class DenseStudy(Study[C, data.Classes, data.Source, M]):
+    """What studies of semantic segmentation share.
+
+    Attributes:
+      averaging: how an image is seen where it is scored.
+      boundary: distance from contours within which pixels are scored separately, as a fraction of an image's diagonal.
+    """
 
     metric: ClassVar[str] = "mean_iou"
     curves: ClassVar[tuple[Curve, ...]] = (
         Curve("train", "loss", "Training loss", "cross entropy (nats per pixel)"),
         Curve("val", "mean_iou", "Validation mean IoU", "mean IoU (%)", factor=100),
     )
+    examples: ClassVar[int] = 4
+
+    averaging: Averaging = PLAIN
+    boundary: float | None = None
 
     @abstractmethod
-    def build_network(self, config: C, num_classes: int) -> Network:
-        """The initial network."""
+    def logits(self, config: C, model: M, images: jax.Array) -> jax.Array:
+        """Logits of normalised images `[N, H, W, 3]`: `[N, h, w, K]`, of any size over the image."""
 
-    @abstractmethod
-    def make_loss(self, config: C, network: Network, num_classes: int) -> training.LossFn:
-        """The loss of a batch of images and labels."""
+    def segment(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
+        """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
+        return _classes_of(self._averaged(config, model, images, size))
 
-    @abstractmethod
-    def make_optimizer(self, config: C, params: Any) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """The optimiser, and the rate that it was made with."""
+    def _averaged(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
+        return averaged(lambda seen: self.logits(config, model, seen), images, size, self.averaging)
 
-    @abstractmethod
-    def augmentation(self, config: C) -> data.Augmentation:
-        """How training images are varied."""
+    # Data.
 
-    @abstractmethod
-    def logits(self, config: C, network: Network, params: Any, model_state: Any, images: jax.Array) -> jax.Array:
-        """Logits of normalised images `[N, H, W, 3]` in evaluation mode: `[N, h, w, K]`, of any size over the image."""
-
-    @abstractmethod
-    def measure(self, config: C, params: Any, initial: Any) -> Result:
-        """Entries of `result.json` about the trained parameters, beside their number."""
+    def open_split(self, config: C, split: str, target: data.Classes | None = None) -> data.Source:
+        """Images and labels as the network sees them and is scored on."""
+        return self.view(config, open_source(config.data, split))
 
     def view(self, config: C, source: data.Source) -> data.Source:
-        """The images as the network sees them and is scored on."""
+        """Images and labels of a source as the network sees them."""
         return source
 
-    def export_size(self, config: C) -> tuple[int, int] | None:
-        """The only size of images that an exported network takes; None where it takes any."""
-        return None
+    def described(self, source: data.Source) -> data.Named:
+        """See `Study`."""
+        return _stored(source)
 
-    def segment(
-        self,
-        config: C,
-        network: Network,
-        params: Any,
-        model_state: Any,
-        images: jax.Array,
-        size: tuple[int, int],
-        averaging: Averaging = PLAIN,
-    ) -> jax.Array:
-        """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
-        logits = partial(self.logits, config, network, params, model_state)
-        return jnp.argmax(averaged(logits, images, size, averaging), -1).astype(jnp.int32)
+    def data_name(self, config: C) -> str | None:
+        """See `Study`."""
+        return None if config.data.name == "shapes" else config.data.name
 
-    def describe_data(self, config: C) -> Mapping[str, Any]:
-        """See `Study`: images, split that is trained on, classes, and published weights."""
-        weights = config.init.checkpoint
-        found = describe_images(config.data)
-        return found if weights is None else {**found, "weights": describe_weights(weights)}
+    def place(self, config: C) -> Path:
+        """See `Study`."""
+        return images_root(config.data)
 
-    def prepare(self, config: C, mesh: Mesh, *, progress: bool) -> Job:
-        """Opens the data and builds the network."""
+    def training_split(self, config: C) -> str:
+        """See `Study`."""
+        return train_split(config.data)
+
+    def target(self, config: C, source: data.Source) -> data.Classes:
+        """The classes."""
+        return source.classes
+
+    def read_target(self, config: C, folder: Path) -> data.Classes:
+        """The classes."""
+        return data.load_classes(folder / CLASSES_FILE)
+
+    def check_training_data(self, config: C, source: data.Source, validation: data.Source, *, progress: bool) -> None:
+        """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""
         if note := note_on_split(config.data):
             training.say(f"note: {note}")
-        source, validation = (open_source(config.data, split) for split in (train_split(config.data), "val"))
-        check_images(config.data, source, validation, progress=progress)
-        iterator = data.train_iterator(
-            self.view(config, source),
-            augmentation=self.augmentation(config),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
+        check_images(config.data, _stored(source), _stored(validation), progress=progress)
+
+    def check_scored_data(self, config: C, target: data.Classes, source: data.Source) -> None:
+        """Refuses other classes than those that were learnt."""
+        if source.classes.names != target.names:
+            raise ValueError(
+                f"the data set has the classes {', '.join(source.classes.names)}, the run was trained on "
+                f"{', '.join(target.names)}: name the data set of the run with --data-root"
+            )
+
+    def batches(self, config: C, source: data.Source, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
+        """See `Study`: `"image"`, `"label"`, and the `"size"` of each without padding."""
+        return batches_of(source, config.eval_batch_size, normalization(config.init), limit)
+
+    def describe_data(self, config: C) -> Result:
+        """See `Study`: images, split that is trained on, classes, and published weights."""
+        weights, found = config.init.checkpoint, super().describe_data(config)
+        if found:
+            split = train_split(config.data)
+            classes = open_source(config.data, split).classes
+            found = {"name": found["name"], "train_split": split, "classes": list(classes.names), **found}
+        return found if weights is None else {**found, "weights": describe_weights(weights)}
+
+    def with_weights(self, config: C, network: Network[M]) -> Network[M]:
+        """See `Study`: published weights in the encoder."""
+        return initialized(network, config.init)
+
+    # Scores.
+
+    def score(self, config: C, model: M, batch: Mapping[str, jax.Array]) -> tuple[Counts, jax.Array]:
+        """Confusion matrices, and the masks."""
+        labels = batch["label"]
+        logits = self._averaged(config, model, batch["image"], (labels.shape[1], labels.shape[2]))
+        masks = _classes_of(logits)
+        return count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary), masks
+
+    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+        """See `Study`."""
+        return scores(_counts(totals).pixels)
+
+    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+        """The mask."""
+        height, width = batch["size"][row]
+        return {"mask": np.asarray(outputs[row, :height, :width], np.uint8)}
+
+    def summarize(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Summary:
+        """The scores of a constant answer, and masks by the index of their images."""
+        masks = {str(index): arrays["mask"] for index, arrays in found.examples.items()}
+        return Summary({"majority": majority_scores(_counts(found.totals).pixels)}, masks)
+
+    def details(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Result:
+        """How images were seen, and the scores by class."""
+        names, counts = source.classes.names, _counts(found.totals)
+        result: Result = {
+            "averaging": asdict(self.averaging),
+            "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
+        }
+        return (
+            result if self.boundary is None else {**result, "boundary": boundary_scores(counts, self.boundary, names)}
         )
-        network = initialized(self.build_network(config, len(source.classes)), config.init)
-        loss_fn = self.make_loss(config, network, len(source.classes))
-        optimizer, schedule = self.make_optimizer(config, network.params)
-        examples, seen = example_indices(len(validation)), self.view(config, validation)
-        scorer = Scorer(self, config, network, seen, mesh)
 
-        def evaluate(state: training.TrainState, limit: int | None) -> Evaluation:
-            counts, masks = scorer.score(state, limit=limit, keep=examples)
-            return Evaluation(scores(counts.pixels), (counts.pixels, masks))
+    def qualifiers(self) -> list[str]:
+        """See `Study`; an image that is seen whole and once is the plain way."""
+        return self.averaging.words()
 
-        def summarize(state: training.TrainState, last: Evaluation) -> tuple[Result, Mapping[str, np.ndarray]]:
-            confusion, masks = last.details
-            majority = {"majority": majority_scores(confusion)}
-            return majority | self.measure(config, state.params, network.params), masks
+    # What is shown.
 
-        def pictures(found: Evaluation) -> Mapping[str, np.ndarray]:
-            _, masks = found.details
-            return {f"predictions/{index}": side_by_side(seen, int(index), mask) for index, mask in masks.items()}
+    def pictures(self, source: data.Source, found: Scored) -> Arrays:
+        """Images, labels and masks side by side."""
+        return {
+            f"predictions/{index}": side_by_side(source, index, arrays["mask"])
+            for index, arrays in found.examples.items()
+        }
 
-        return Job(iterator, network, loss_fn, optimizer, schedule, evaluate, summarize, source.classes, pictures)
+    def setting(self, result: Result) -> str:
+        """See `Study`."""
+        words, averaging = [super().setting(result)], result.get("averaging", {})
+        if averaging.get("tile") is not None:
+            words.append("tiles of {} x {}".format(*averaging["tile"]))
+        if list(averaging.get("scales", [1.0])) != [1.0]:
+            words.append(f"scales {' '.join(f'{scale:g}' for scale in averaging['scales'])}")
+        if averaging.get("flip"):
+            words.append("mirrored, too")
+        if result.get("boundary"):
+            words.append(f"with scores within {100 * result['boundary']['distance']:g} % of contours")
+        if result.get("data_root") is not None:
+            words.append(f"images in {result['data_root']}")
+        return ", ".join(words)
+
+    def score_table(self, result: Result) -> str:
+        """The scores of each class and their means, and beside them those near contours, if they were made."""
+        columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"]}
+        means: dict[str, list[float | None]] = {
+            "mean IoU %": [result["mean_iou"]],
+            "pixel accuracy %": [result["pixel_accuracy"]],
+        }
+        near, lines = result.get("boundary"), []
+        if near is not None:
+            columns |= {"boundary IoU %": near["boundary_iou"], "trimap IoU %": near["trimap_iou"]}
+            means["mean IoU %"] += [near["mean_boundary_iou"], near["trimap_mean_iou"]]
+            lines.append("  ".join([" " * 20, *columns]))
+        rows = {name: [column[name] for column in columns.values()] for name in result["iou"]} | means
+        for name, values in rows.items():
+            cells = ["absent" if value is None else f"{100 * value:.1f}" for value in values]
+            padded = (cell.rjust(len(head)) for cell, head in zip(cells, columns, strict=False))
+            lines.append("  ".join([name.rjust(20), *padded]))
+        if near is not None:
+            lines.append(
+                f"boundary and trimap: pixels within {100 * near['distance']:g} % of the image's diagonal of a contour"
+            )
+        return "\n".join(lines)
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
@@ -153,7 +229,7 @@ class DenseStudy(Study[C]):
     def page(self, comparison: Comparison[C], table: str, scored: str, sections: tuple[str, ...] = ()) -> Page:
         """The report of a comparison, with a figure of predictions; `scored` says at what size."""
         config, seed = comparison.config, comparison.seeds[0]
-        validation = self.view(config, open_source(config.data, "val"))
+        validation = self.open_split(config, "val")
         masks = {
             f"{comparison.labels[method]}\nmIoU {spread([100 * runs[0]['val']['mean_iou']])}": {
                 int(index): mask for index, mask in read_examples(comparison.folder(method, seed)).items()
@@ -173,48 +249,18 @@ class DenseStudy(Study[C]):
         return Page(table, setting, sections, figures)
 
 
-class Scorer(Generic[C]):
-    """Scores states of a network on a split, compiled over a mesh."""
+def _classes_of(logits: jax.Array) -> jax.Array:
+    return jnp.argmax(logits, -1).astype(jnp.int32)
 
-    def __init__(
-        self,
-        study: DenseStudy[C],
-        config: C,
-        network: Network,
-        source: data.Source,
-        mesh: Mesh,
-        averaging: Averaging = PLAIN,
-        boundary: float | None = None,
-    ):
-        config = fill_devices(config, mesh.size)
-        self._config, self._source, self._mesh = config, source, mesh
-        counted = partial(count, num_classes=len(source.classes), boundary=boundary)
 
-        def evaluate(params: Any, model_state: Any, batch: dict[str, jax.Array]) -> tuple[Counts, jax.Array]:
-            labels = batch["label"]
-            size = (labels.shape[1], labels.shape[2])
-            masks = study.segment(config, network, params, model_state, batch["image"], size, averaging)
-            return counted(labels, masks, batch["size"]), masks
+def _counts(totals: chex.ArrayTree) -> Counts:
+    assert isinstance(totals, Counts)  # see `score`
+    return totals
 
-        everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
-        self._evaluate = jax.jit(evaluate, out_shardings=(everywhere, split))
 
-    def score(
-        self, state: training.TrainState, *, limit: int | None = None, keep: Collection[int] = ()
-    ) -> tuple[Counts, dict[str, np.ndarray]]:
-        """Confusion matrices over the split, int64, and the masks of the images to keep, by their index."""
-        total, kept = None, {}
-        for batch in batches_of(self._source, self._config.eval_batch_size, normalization(self._config.init), limit):
-            arrays = training.shard_batch({key: batch[key] for key in ("image", "label", "size")}, self._mesh)
-            counts, masks = self._evaluate(state.params, state.model_state, arrays)
-            # Counted on the devices in int32, summed over the split in int64: a large split has more than 2^31 pixels.
-            counts = jax.tree.map(lambda matrix: np.asarray(matrix, np.int64), counts)
-            total = counts if total is None else jax.tree.map(np.add, total, counts)
-            for row, (index, (height, width)) in enumerate(zip(batch["index"], batch["size"], strict=True)):
-                if index in keep:
-                    kept[str(index)] = np.asarray(masks[row, :height, :width], np.uint8)
-        assert total is not None, "a split has at least one batch"
-        return total, kept
+def _stored(source: data.Source) -> data.Source:
+    """A source without the view of it."""
+    return source.source if isinstance(source, data.ResizedSource) else source
 
 
 def scaled(length: Any, factor: float) -> Any:

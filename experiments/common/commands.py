@@ -1,0 +1,55 @@
+"""Commands that work on a trained run; imports JAX only once it is needed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from .cli import Command, Program
+
+if TYPE_CHECKING:
+    from .study import AnyStudy
+
+
+@dataclass(frozen=True)
+class OfRun:
+    """A command that works on a trained run."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Folder of the run."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Best on the whole validation split, or latest."""
+
+
+@dataclass(frozen=True)
+class Evaluate(OfRun):
+    """Scores a run on a split."""
+
+    split: str = "val"
+    """Split of the data set: train, val or test."""
+    data_root: Path | None = None
+    """Folder of the data set, where it has moved since; scores of another data set have a file of their own."""
+
+
+def score(study: "AnyStudy", options: OfRun, split: str, data_root: Path | None) -> None:
+    """Scores a run on a split, and prints a table."""
+    from .evaluate import evaluate
+
+    result, path, before, note = evaluate(study, options.run, split, options.checkpoint, data_root)
+    setting = study.setting(result)
+    print(study.score_table(result))
+    print(f"{result[study.unit]} {study.unit} of {split}, {setting}\nwritten to {path}")
+    if before is not None and study.setting(before) != setting:
+        print(f"it replaces the scores of {study.setting(before)}")
+    if note is not None:
+        print(note)
+
+
+def _evaluate(program: Program, options: Evaluate) -> None:
+    score(program.load(), options, options.split, options.data_root)
+
+
+def evaluating(summary: str) -> Command[Evaluate]:
+    """The command `evaluate`."""
+    return Command(Evaluate, "RUN", _evaluate, summary)

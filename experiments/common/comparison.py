@@ -1,0 +1,80 @@
+"""Runs side by side, and what a page says about them; imports no JAX."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .config import RunConfig
+
+C = TypeVar("C", bound=RunConfig)
+Result = dict[str, Any]
+"""A JSON object: `result.json`, or a file of scores."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A panel of the figure of training curves.
+
+    Attributes:
+      split: "train" or "val".
+      key: name of the number in the log.
+      title, unit: heading, and label of the axis.
+      factor: by which the number is multiplied.
+      from_zero: whether the axis begins at 0.
+    """
+
+    split: str
+    key: str
+    title: str
+    unit: str
+    factor: float = 1.0
+    from_zero: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison(Generic[C]):
+    """Runs side by side.
+
+    Attributes:
+      config: the configuration that they share.
+      results: by method, `result.json` of each seed.
+      labels: what tables and figures call the methods.
+      seeds: their seeds.
+      out: the folder that holds theirs.
+      title: what is compared.
+      single: whether `out` is the folder of a single run.
+    """
+
+    config: C
+    results: dict[str, list[Result]]
+    labels: Mapping[str, str]
+    seeds: Sequence[int]
+    out: Path
+    title: str
+    single: bool = False
+
+    def variant(self, method: str, seed: int) -> C:
+        """The configuration of one run."""
+        return replace(self.config.with_method(method), seed=seed)
+
+    def folder(self, method: str, seed: int) -> Path:
+        """The folder of one run."""
+        return self.out if self.single else self.out / f"{method}-seed{seed}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a comparison says.
+
+    Attributes:
+      table: in Markdown, see `table.align`.
+      setting: a sentence about data and scores.
+      sections: more Markdown, after the table.
+      figures: files in the folder of the comparison, and what they show.
+    """
+
+    table: str
+    setting: str
+    sections: tuple[str, ...] = ()
+    figures: Mapping[str, str] = field(default_factory=dict)

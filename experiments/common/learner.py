@@ -1,0 +1,93 @@
+"""What a study supplies for training: data, model, loss and optimiser."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+import chex
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from smoothjax import data, training
+
+from .comparison import C
+from .network import M, Network, Trees, build_network, model_state_of
+
+T = TypeVar("T")
+"""What the network must know of the data, such as the classes; None where it need not know anything."""
+S = TypeVar("S", bound=data.Examples[data.Record])
+"""A split of the data."""
+
+
+Augment = Callable[[data.Record, np.random.Generator], data.Record]
+"""Makes a training example of one that was read; whatever is random comes from the generator."""
+
+
+class Loss(NamedTuple):
+    """Sums over a batch, see `training.LossOutput`."""
+
+    sum: jax.Array
+    count: jax.Array
+    metrics: Mapping[str, jax.Array] = {}
+
+
+class Learner(ABC, Generic[C, T, S, M]):
+    """What learns: `train.prepare` makes a run of it."""
+
+    @abstractmethod
+    def open_split(self, config: C, split: str, target: T | None = None) -> S:
+        """A split of the data, read as `target` says where it is that of a run; says what is missing."""
+
+    @abstractmethod
+    def target(self, config: C, source: S) -> T:
+        """What the network must know of the training split; refuses a configuration that does not fit it."""
+
+    @abstractmethod
+    def augmentation(self, config: C, target: T) -> Augment:
+        """How training examples are varied."""
+
+    def training_split(self, config: C) -> str:
+        """The name of the split to train on."""
+        return "train"
+
+    def training_examples(self, config: C, source: S) -> data.Examples[data.Record]:
+        """What training batches are made of."""
+        return source
+
+    def check_training_data(self, config: C, source: S, validation: S, *, progress: bool) -> None:
+        """Reports whatever is wrong with the data, before anything is compiled or written."""
+
+    @abstractmethod
+    def make_model(self, config: C, target: T, rngs: nnx.Rngs) -> M:
+        """The model, initialised at random."""
+
+    @abstractmethod
+    def loss(self, config: C, model: M, batch: Mapping[str, jax.Array]) -> Loss:
+        """The loss of a training batch."""
+
+    @abstractmethod
+    def make_optimizer(self, config: C, params: chex.ArrayTree) -> tuple[optax.GradientTransformation, optax.Schedule]:
+        """The optimiser, and the rate that it was made with."""
+
+    def with_weights(self, config: C, network: Network[M]) -> Network[M]:
+        """The network with published weights, if the configuration names some."""
+        return network
+
+    def build_network(self, config: C, target: T) -> Network[M]:
+        """The network of a configuration, initialised at random."""
+        return build_network(partial(self.make_model, config, target), config.seed)
+
+    def make_loss(self, config: C, network: Network[M]) -> training.LossFn:
+        """The loss as a pure function of the trees that the step differentiates."""
+
+        def loss_fn(
+            params: chex.ArrayTree, model_state: chex.ArrayTree, batch: Mapping[str, jax.Array]
+        ) -> training.LossOutput:
+            model = network.model(Trees(params, model_state), training=True)
+            loss = self.loss(config, model, batch)
+            return training.LossOutput(loss.sum, loss.count, model_state_of(model), loss.metrics)
+
+        return loss_fn

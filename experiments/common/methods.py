@@ -1,0 +1,62 @@
+"""The methods that studies compare, each said once: its label, initial rate and options; imports no JAX."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+#: What tables and figures call the smoothings of the paper, and the baseline.
+SMOOTHING_LABELS: Mapping[str, str] = {
+    "none": "baseline",
+    "group_interaction": "group interaction",
+    "ss_conv": "SS convolution",
+}
+
+UPSAMPLING_LABELS: Mapping[str, str] = {
+    "dcl": "DCL",
+    "ipixel_dcl": "iPixelDCL",
+    "fast_pixel_dcl": "PixelDCL (fast, Fig. 6)",
+    "pixel_dcl": "PixelDCL (general)",
+    "resize_conv": "resize convolution",
+    "sub_pixel": "sub-pixel convolution",
+}
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """What the study knows of a method.
+
+    Attributes:
+      label: what tables and figures call it.
+      rate: initial learning rate; None is the baseline's.
+      options: what makes a run one of this method, beside `model.smoothing`.
+    """
+
+    label: str
+    rate: float | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+
+class MethodRates:
+    """Initial learning rate of each method; the paper calls its change an important step. None is the baseline's."""
+
+    none: float
+
+    def __init__(self, **rates: float | None): ...
+
+
+def rates_dataclass(methods: Mapping[str, MethodSpec], module: str) -> type:
+    """The class behind `MethodRates`: frozen, with a field, an option and a line of help for each method."""
+
+    def option(spec: MethodSpec) -> object:
+        kind = float | None if spec.rate is None else float
+        return Annotated[kind, tyro.conf.arg(help=f"{spec.label[0].upper()}{spec.label[1:]}.")]
+
+    return dataclasses.make_dataclass(
+        "Rates",
+        [(name, option(spec), spec.rate) for name, spec in methods.items()],
+        frozen=True,
+        namespace={"__doc__": MethodRates.__doc__, "__module__": module},
+    )

@@ -1,0 +1,33 @@
+"""What the command line of a study says about itself."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .cli import Program
+
+
+def presets_text(program: "Program", command: str) -> str:
+    """The list of presets."""
+    width = max(map(len, program.presets)) + 2
+    lines = [f"  {name:<{width}}{preset.note}" for name, preset in program.presets.items()]
+    return "presets:\n" + "\n".join(lines) + f"\n\n{program.name} {command} PRESET --help explains every option."
+
+
+def usage_text(program: "Program", general: Mapping[str, str]) -> str:
+    """Commands, presets and examples; `general` are the commands that all studies have, with a line each."""
+    own = [(f"{name} {command.arguments}", command.summary) for name, command in program.commands.items()]
+    commands = [*general.items(), *own]
+    width = max(24, *(len(call) + 2 for call, _ in commands))
+    return f"""usage: {program.name} [COMMAND ...]
+
+{program.summary}
+Without a command: {" ".join(program.default)}, which takes a few minutes on two cores.
+
+commands:
+{chr(10).join(f"  {call:<{width}}{summary}" for call, summary in commands)}
+
+{presets_text(program, "train")}
+
+examples:
+{chr(10).join(f"  {program.name} {example}".rstrip() for example in ["", *program.examples.split(chr(10))[1:-1]])}"""
