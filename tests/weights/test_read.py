@@ -83,38 +83,29 @@ def _entry(**changes):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content",
     [
-        (b"", "too small"),
-        (_header({}, length=10**15), "too large"),
-        (_header(b"{"), "EOF while parsing"),
-        (_header(b"\xff\xff"), "UTF-8"),
-        (_header(b"[]"), "invalid"),
-        (_header({"x": 1}), "invalid type"),
-        (_header(_entry(data_offsets=[0])), "invalid length 1"),
-        (_header(_entry(dtype="F7")), "unknown variant `F7`"),
-        (_header(_entry(shape=[-2])) + bytes(8), "invalid value"),
-        (_header(_entry(shape=[3])) + bytes(8), "shape"),
-        (_header(_entry()) + bytes(7), "incomplete metadata"),
-        (_header(_entry(data_offsets=[4, 12])) + bytes(12), "offset"),
-        (_header(_entry() | {"y": _entry()["x"]}) + bytes(8), "offset"),  # they overlap
-        (_header(_entry()) + bytes(9), "not fully covered"),
-        (_header(b'{"x": ' + 100_000 * b"["), "recursion limit"),
-        (
-            _header(
-                json.dumps(_entry())[:-1].encode()
-                + b', "x": '
-                + json.dumps(_entry(data_offsets=[8, 16])["x"]).encode()
-                + b"}"
-            )
-            + bytes(16),
-            "offset",
-        ),
+        b"",
+        _header({}, length=10**15),
+        _header(b"{"),
+        _header(b"\xff\xff"),
+        _header(b"[]"),
+        _header({"x": 1}),
+        _header(_entry(data_offsets=[0])),
+        _header(_entry(dtype="F7")),
+        _header(_entry(shape=[-2])) + bytes(8),
+        _header(_entry(shape=[3])) + bytes(8),
+        _header(_entry(shape=[2**62])) + bytes(8),
+        _header(_entry()) + bytes(7),
+        _header(_entry(data_offsets=[4, 12])) + bytes(12),  # a hole
+        _header(_entry() | {"y": _entry()["x"]}) + bytes(8),  # both at one place
+        _header(_entry()) + bytes(9),  # a rest
+        _header(b'{"x": ' + 100_000 * b"["),
     ],
 )
-def test_damaged_safetensors(tmp_path, content, message):
+def test_damaged_safetensors(tmp_path, content):
     (path := tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"(?i)model.safetensors cannot be read: .*{message}.*; the file is damaged"):
+    with pytest.raises(ValueError, match=r"model.safetensors cannot be read: .+; the file is damaged, get it again"):
         weights.read(path)
 
 
