@@ -27,7 +27,7 @@ def _text(seed=0):
 
 
 def test_the_plain_scores_are_taken(tmp_path, capsys):
-    """Those of other looks and of other data have other names, of which nothing needs to be said."""
+    """Averaged scores and those of other data have files of other names; they need no remark."""
     write(tmp_path / "a", PRESETS["camvid"].config, 0.5, test=0.25)
     content = json.loads((tmp_path / "a/evaluation-test.json").read_text())
     other = content | {"mean_iou": 0.99}
@@ -73,18 +73,18 @@ def test_a_row_on_voc_asks_for_the_augmented_split(tmp_path, capsys, split, fill
     assert main([str(tmp_path), "--table", "2"]) == 0
     out, err = capsys.readouterr()
     assert ("DeepLabv2, no run yet" not in out) == fills
-    told = f"fills no row; from Table 2, DeepLabv2 it differs in data.train_split {split}, not train_aug"
-    assert (told in err) == (not fills)
+    remark = f"fills no row; from Table 2, DeepLabv2 it differs in data.train_split {split}, not train_aug"
+    assert (remark in err) == (not fills)
 
 
 def test_splits_and_weights_make_settings(tmp_path):
     """Of one name each."""
     config = with_options(PRESETS["voc2012"].config, {"init.source": "slim", "init.checkpoint": Path("w.npz")})
-    told = [{"train_split": "train", "weights_sha256": "1"}, {"train_split": "train_aug", "weights_sha256": "1"},
+    recorded = [{"train_split": "train", "weights_sha256": "1"}, {"train_split": "train_aug", "weights_sha256": "1"},
             {"train_split": "train_aug", "weights_sha256": "2"}, {}]  # fmt: skip
-    assert len({json.dumps(hyperparameters(config, data), default=str) for data in told}) == 4
+    assert len({json.dumps(hyperparameters(config, data), default=str) for data in recorded}) == 4
     named = with_options(config, {"data.train_split": "train_aug"})
-    assert hyperparameters(named, told[1]) == hyperparameters(config, told[1])
+    assert hyperparameters(named, recorded[1]) == hyperparameters(config, recorded[1])
     camvid = PRESETS["camvid"].config
     assert hyperparameters(camvid) == hyperparameters(camvid, {"train_split": "train", "sha256": "3"})
 

@@ -67,7 +67,7 @@ def test_rates_are_chosen_on_val_and_shown_on_test(compared, capsys):
 
 
 def test_rates_that_were_not_chosen_need_no_scores_on_test(compared, capsys):
-    """They stand in the table of val alone."""
+    """They stand only in the table of val."""
     write(compared / "low", _camvid("none", 0, 0.01), 0.4)
     row = re.compile(r"^\| none +\| 0\.01 ", re.MULTILINE)
     main([str(compared), "--own", "--split", "test"])
@@ -96,13 +96,13 @@ def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
     for seed, rate in ((0, 0.05), (1, 0.1)):
         write(tmp_path / str(rate), _camvid("none", seed, rate), 0.5)
     (group,) = groups(find([tmp_path]).runs)
-    told = "the initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
-    with pytest.raises(ValueError, match=told):
+    reason = "the initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
+    with pytest.raises(ValueError, match=reason):
         chosen_rate(group, "none")
     write(tmp_path / "short", _camvid("none", 0, options={"steps": 10}), 0.5)
     assert main([str(tmp_path), "--own"]) == 0
     out, err = capsys.readouterr()
-    assert told in err
+    assert reason in err
     assert "10 steps of 8; one initial rate; val" in out
 
 
@@ -114,7 +114,7 @@ def test_settings_are_not_mixed(tmp_path):
     assert len({group.title for group in found}) == 3
 
 
-def test_titles_tell_small_images(tmp_path):
+def test_titles_name_small_images(tmp_path):
     write(tmp_path / "half", _camvid("none", 0, options={"data.scale": 0.5}), 0.5)
     (group,) = groups(find([tmp_path]).runs)
     assert group.title == "segmentation on camvid: resnet18, aspp, 20,000 steps of 8, data.scale 0.5"
@@ -138,7 +138,7 @@ def test_results_are_read_back_and_name_no_machine(compared, tmp_path, capsys):
     assert str(tmp_path) not in kept.read_text()
 
 
-def test_what_cannot_be_compared_is_left_out_and_told(tmp_path, capsys):
+def test_what_cannot_be_compared_is_left_out_with_a_remark(tmp_path, capsys):
     write(tmp_path / "a", _camvid("none", 0), 0.5)
     evaluate(tmp_path / "a", "test", 0.9, {}, averaging={"tile": None, "scales": [1.0], "flip": True})
     evaluate(tmp_path / "a", "val", 0.9, {}, checkpoint="best")
@@ -187,7 +187,7 @@ def test_boundary_scores_of_another_distance_are_left_out(tmp_path, capsys):
     assert "evaluation-val.json: its boundary scores are left out: they are of the distance 0.05, not 0.02" in err
 
 
-def test_nan_is_left_out_and_told(tmp_path, capsys):
+def test_nan_is_left_out_with_a_remark(tmp_path, capsys):
     """One diverged run does not take the mean of the others away."""
     for seed, mean in ((0, 0.5), (1, 0.7), (2, float("nan"))):
         write(tmp_path / str(seed), _camvid("none", seed), mean, seconds_per_step=float("nan"))
@@ -198,49 +198,50 @@ def test_nan_is_left_out_and_told(tmp_path, capsys):
     assert "seconds_per_step" not in err
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "told"),
-    [
-        ("environment.json", "[]", "b/environment.json is damaged: command, commit and machine of the run are unknown"),
-        ("environment.json", '[{"comm', "b/environment.json is damaged"),
-        ("evaluation-val.json", '{"split": "va', "b/evaluation-val.json is left out: it is damaged"),
-        ("evaluation-val.json", '{"mean_iou": 0.1}', "b/evaluation-val.json is left out: it is damaged"),
-        ("result.json", '{"method": "none"}', "b is left out: {b}/result.json is damaged: it must hold an object"),
-        ("result.json", "[]", "b/result.json is damaged"),
-        ("result.json", '{"val"', "b is left out: {b}/result.json is damaged"),
-        ("result.json", '{"val": {"mean_iou": "good", "iou": 3}, "extra_parameters": null}', "b has no scores on val"),
-        ("config.yaml", "", "b is left out: config.yaml cannot be read by this version"),
-        ("config.yaml", "study: common", "b is left out: config.yaml cannot be read by this version"),
-        (
-            "config.yaml",
-            "steps: 3",
-            "b is left out: config.yaml cannot be read by this version: there is no study",
-        ),
-        ("config.yaml", "study: [", "b is left out: config.yaml cannot be read by this version"),
-        (
-            "config.yaml",
-            "study: segmentation\nsteps: many",
-            "b is left out: config.yaml cannot be read by this version: steps, batch_size",
-        ),
-        ("config.yaml", "study: segmentation\nmodel: 3", "b is left out: config.yaml cannot be read by this version"),
-    ],
-)
-def test_damaged_files_cost_no_other_run(tmp_path, capsys, name, text, told):
+#: By file, damaged contents and what is printed of them.
+DAMAGED = {
+    "environment.json": {
+        "[]": "b/environment.json is damaged: command, commit and machine of the run are unknown",
+        '[{"comm': "b/environment.json is damaged",
+    },
+    "evaluation-val.json": dict.fromkeys(
+        ('{"split": "va', '{"mean_iou": 0.1}'), "b/evaluation-val.json is left out: it is damaged"
+    ),
+    "result.json": {
+        '{"method": "none"}': "b is left out: {b}/result.json is damaged: it must hold an object",
+        "[]": "b/result.json is damaged",
+        '{"val"': "b is left out: {b}/result.json is damaged",
+        '{"val": {"mean_iou": "good", "iou": 3}, "extra_parameters": null}': "b has no scores on val",
+    },
+    "config.yaml": dict.fromkeys(
+        ("", "study: common", "study: [", "study: segmentation\nmodel: 3"),
+        "b is left out: config.yaml cannot be read by this version",
+    )
+    | {
+        "steps: 3": "config.yaml cannot be read by this version: there is no study None",
+        "study: segmentation\nsteps: many": "config.yaml cannot be read by this version: steps, batch_size",
+    },
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_files_cost_no_other_run(tmp_path, capsys, name):
     write(tmp_path / "a", _camvid("none", 0), 0.5)
     write(tmp_path / "b", _camvid("ss_conv", 0), 0.6)
-    (tmp_path / "b" / name).write_text(text)
-    assert main([str(tmp_path), "--own"]) == 0
-    out, err = capsys.readouterr()
-    assert "| 50.0 " in out
-    assert told.format(b=tmp_path / "b") in err
-    assert f"{tmp_path}/b" in err
+    for text, remark in DAMAGED[name].items():
+        (tmp_path / "b" / name).write_text(text)
+        assert main([str(tmp_path), "--own"]) == 0
+        out, err = capsys.readouterr()
+        assert "| 50.0 " in out
+        assert remark.format(b=tmp_path / "b") in err, text
+        assert f"{tmp_path}/b" in err
 
 
 def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
     kept = tmp_path / "results.json"
     main([str(compared / "none-0.05-0"), str(compared / "ss_conv-0.05-0"), "--own", "--json", str(kept)])
     entries = json.loads(kept.read_text())["runs"]
-    for damaged, told in (
+    for damaged, remark in (
         (3, "run 1 of {kept} is left out"),
         ({"name": "x"}, "x in {kept} is left out: it lacks 'config'"),
         ({name: value for name, value in entries[1].items() if name != "result"}, "is left out: it lacks 'result'"),
@@ -253,7 +254,7 @@ def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
         assert main([str(kept), "--own"]) == 0
         out, err = capsys.readouterr()
         assert "| 60.0 " in out
-        assert told.format(kept=kept) in err
+        assert remark.format(kept=kept) in err
 
 
 def test_no_path_of_the_machine_is_kept(tmp_path, capsys):

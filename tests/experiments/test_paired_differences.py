@@ -15,7 +15,7 @@ from experiments.tables.statistics import paired_difference
 
 
 def test_paired_differences_find_what_spreads_hide():
-    """Seeds that are good or bad for all methods: means ± deviations overlap, pairs tell the methods apart."""
+    """Seeds that are good or bad for all methods: means ± deviations overlap, pairs separate the methods."""
     rng = np.random.default_rng(0)
     luck = 3 * rng.standard_normal(5)
     baseline = dict(enumerate(60 + luck))

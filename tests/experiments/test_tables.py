@@ -138,7 +138,7 @@ def test_commands_keep_tables_apart():
 @pytest.mark.parametrize(
     ("study", "preset"), sorted({(study, preset) for study, preset, _ in RECIPES} | {("vae", "celeba")})
 )
-def test_the_help_of_a_recipe_tells_rows_command_time_and_scores(study, preset, capsys):
+def test_the_help_of_a_recipe_states_rows_command_time_and_scores(study, preset, capsys):
     program = importlib.import_module(f"experiments.{study}.__main__")
     with pytest.raises(SystemExit, match="0"):
         program.main(["train", preset, "--help"])
@@ -184,7 +184,7 @@ def _lines(folder: Any, capsys: Any, row: str) -> list[list[str]]:
 
 
 def test_other_recipes_fill_no_row(tmp_path, capsys):
-    """From scratch, or of another length, a run is not the paper's; what tells so names the difference."""
+    """From scratch, or of another length, a run is not the paper's; the remark names the difference."""
     row = _row("2", "SS Conv")
     write(tmp_path / "short", _config(row, {"steps": 100}), 0.5)
     write(tmp_path / "scratch", _config(row, {"init.source": None}), 0.5)
@@ -227,7 +227,7 @@ def test_a_csv_file_has_one_table(tmp_path):
     assert widths == {"t-1.csv": {24}, "t-2.csv": {7}}
 
 
-def test_a_row_without_a_run_tells_the_command(capsys, tmp_path):
+def test_a_row_without_a_run_shows_the_command(capsys, tmp_path):
     assert main([str(tmp_path), "--table", "4"]) == 0
     out = capsys.readouterr().out
     for row in ("DeepLabv2", "G Interact", "SS Conv"):
@@ -248,15 +248,11 @@ def test_a_row_takes_weights_of_any_name():
         assert not _mismatches(row, {"init.checkpoint": Path(name)})
 
 
-@pytest.mark.parametrize(
-    ("study", "preset", "option"),
-    [
-        ("segmentation", "folder", "data.root"),
-        ("restoration", "folder", "data.root"),
-        ("sequence", "text", "data.file"),
-        ("segmentation", "voc2012", "init.checkpoint"),
-    ],
-)
+_PATHS = "segmentation folder data.root, restoration folder data.root, sequence text data.file"
+_PATHS += ", segmentation voc2012 init.checkpoint"
+
+
+@pytest.mark.parametrize(("study", "preset", "option"), [case.split() for case in _PATHS.split(", ")])
 def test_other_data_and_weights_make_another_run(study, preset, option):
     """They are known by their names: the same may lie elsewhere."""
     config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
