@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
 
-DTYPES = (jnp.float32, jnp.bfloat16, jnp.float64)
+DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64)
 
 Padding: TypeAlias = str | Sequence[tuple[int, int]]
 """Zero-padding of a convolution: `"SAME"`, `"VALID"`, or one pair `(low, high)` of pixels an axis."""
@@ -62,12 +62,9 @@ def check_array(name: str, value: object, *, ranks: Sequence[int], layout: str) 
         raise ValueError(f"{name} must be an array, {layout}, got {type(value).__name__}: {error}") from error
     rank = f"{name} must be {layout}, got shape {array.shape}: add or remove axes"
     check_structure(rank, chex.assert_rank, array, set(ranks))
-    check_structure(
-        f"{name} must be float32, bfloat16 or float64, got {array.dtype}: cast it, e.g. {name}.astype(jnp.float32)",
-        chex.assert_equal,
-        any(array.dtype == dtype for dtype in DTYPES),
-        True,
-    )
+    remedy = f"cast it, e.g. {name}.astype(jnp.float32)"
+    dtypes = f"{name} must be float32, bfloat16, float16 or float64, got {array.dtype}: {remedy}"
+    check_structure(dtypes, chex.assert_equal, any(array.dtype == dtype for dtype in DTYPES), True)
     return array
 
 
@@ -132,7 +129,8 @@ def resolve_padding(padding: object, kernel_size: Sequence[int], rate: int, spat
         pairs = _check_pairs(padding, len(extents))
     for axis, (size, extent, (low, high)) in enumerate(zip(spatial_shape, extents, pairs, strict=True)):
         # A symbolic size (jax.export) cannot be compared; it is trusted.
-        if isinstance(size, int) and size + low + high < extent:
+        # An empty map stays empty where the padding keeps the size.
+        if isinstance(size, int) and size + low + high < extent - (size == 0):
             raise ValueError(
                 f"padding {padding!r} leaves no output on spatial axis {axis}: size {size} with padding {(low, high)} "
                 f"is smaller than the kernel's extent {extent} (rate {rate}): use 'SAME', pad more, or enlarge x"

@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from ._confusion import confusion_matrix, widened
+from .._checks import check_structure
+from .._meshes import keeps_split_batch
+from ._confusion import check_label_maps, confusion_matrix, widened
 
 
 def boundary_confusion_matrix(
@@ -63,7 +65,20 @@ def boundary_confusion_matrix(
     References:
       Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation Evaluation, CVPR 2021, Sec. 4.
     """
-    pair, valid, sizes = _checked(labels, predictions, num_classes, sizes, ignore_label)
+    labels, predictions, sizes = _checked(labels, predictions, num_classes, sizes)
+    return _near_contours(labels, predictions, sizes, num_classes, distance, ignore_label)
+
+
+@keeps_split_batch(out=None)
+def _near_contours(
+    labels: jax.Array,
+    predictions: jax.Array,
+    sizes: jax.Array | None,
+    num_classes: int,
+    distance: float,
+    ignore_label: int,
+) -> jax.Array:
+    pair, valid, sizes = _masked(labels, predictions, sizes, num_classes, ignore_label)
     near = [_near(classes, valid, sizes, distance=distance, border=True) for classes in pair]
     # What counts, but is not near, is one class more; what does not count has a label that no class has.
     outside = num_classes + 1
@@ -118,7 +133,20 @@ def trimap_confusion_matrix(
       Kohli, Ladicky & Torr, Robust Higher Order Potentials for Enforcing Label Consistency, IJCV 2009; Chen et al.,
       DeepLab, 2016 (mean IoU in a trimap).
     """
-    (truth, predicted), valid, sizes = _checked(labels, predictions, num_classes, sizes, ignore_label)
+    labels, predictions, sizes = _checked(labels, predictions, num_classes, sizes)
+    return _near_true_contours(labels, predictions, sizes, num_classes, distance, ignore_label)
+
+
+@keeps_split_batch(out=None)
+def _near_true_contours(
+    labels: jax.Array,
+    predictions: jax.Array,
+    sizes: jax.Array | None,
+    num_classes: int,
+    distance: float,
+    ignore_label: int,
+) -> jax.Array:
+    (truth, predicted), valid, sizes = _masked(labels, predictions, sizes, num_classes, ignore_label)
     counted = valid & _near(truth, valid, sizes, distance=distance, border=False)
     return confusion_matrix(
         jnp.where(counted, truth, num_classes), predicted, num_classes=num_classes, ignore_label=num_classes
@@ -126,21 +154,28 @@ def trimap_confusion_matrix(
 
 
 def _checked(
-    labels: ArrayLike, predictions: ArrayLike, num_classes: int, sizes: ArrayLike | None, ignore_label: int
-) -> tuple[tuple[jax.Array, jax.Array], jax.Array, jax.Array | None]:
-    """Labels and predictions int32 `[N, H, W]`, which of their pixels count, and the sizes `[N, 2]`."""
+    labels: ArrayLike, predictions: ArrayLike, num_classes: int, sizes: ArrayLike | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """The arguments as arrays."""
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}; pass the number of classes of the data")
     labels, predictions = jnp.asarray(labels), jnp.asarray(predictions)
-    chex.assert_equal_shape((labels, predictions))
-    chex.assert_type((labels, predictions), int)
-    chex.assert_equal(
-        labels.ndim >= 2, True, custom_message=f"labels must be maps [*B, H, W], got shape {labels.shape}: add axes"
-    )
-    if sizes is not None:
-        sizes = jnp.asarray(sizes)
-        chex.assert_shape(sizes, (*labels.shape[:-2], 2))
-        sizes = sizes.reshape(-1, 2)
+    check_label_maps(labels, predictions)
+    axes = f"labels must be maps [*B, H, W], got shape {labels.shape}: add axes"
+    check_structure(axes, chex.assert_equal, labels.ndim >= 2, True)
+    if sizes is None:
+        return labels, predictions, None
+    sizes, shape = jnp.asarray(sizes), (*labels.shape[:-2], 2)
+    one_each = f"sizes must be a height and a width for each map, {shape}, got shape {sizes.shape}: change its axes"
+    check_structure(one_each, chex.assert_shape, sizes, shape)
+    return labels, predictions, sizes
+
+
+def _masked(
+    labels: jax.Array, predictions: jax.Array, sizes: jax.Array | None, num_classes: int, ignore_label: int
+) -> tuple[tuple[jax.Array, jax.Array], jax.Array, jax.Array | None]:
+    """Labels and predictions int32 `[N, H, W]`, which of their pixels count, and the sizes `[N, 2]`."""
+    sizes = None if sizes is None else sizes.reshape(-1, 2)
     labels, predictions = (widened(array).reshape(-1, *array.shape[-2:]) for array in (labels, predictions))
     valid = (labels != ignore_label) & (labels >= 0) & (labels < num_classes)
     valid &= (predictions >= 0) & (predictions < num_classes)

@@ -4,6 +4,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from .._checks import check_structure
+from .._meshes import keeps_split_batch
+
 
 def confusion_matrix(
     labels: jax.typing.ArrayLike, predictions: jax.typing.ArrayLike, *, num_classes: int, ignore_label: int = 255
@@ -41,9 +44,12 @@ def confusion_matrix(
     if num_classes < 1:
         raise ValueError(f"num_classes must be at least 1, got {num_classes}; pass the number of classes of the data")
     labels, predictions = jnp.asarray(labels), jnp.asarray(predictions)
-    chex.assert_equal_shape((labels, predictions))
-    chex.assert_type((labels, predictions), int)
+    check_label_maps(labels, predictions)
+    return _counted(labels, predictions, num_classes, ignore_label)
 
+
+@keeps_split_batch(out=None)
+def _counted(labels: jax.Array, predictions: jax.Array, num_classes: int, ignore_label: int) -> jax.Array:
     labels, predictions = widened(labels), widened(predictions)
     counted = (labels != ignore_label) & (labels >= 0) & (labels < num_classes)
     counted &= (predictions >= 0) & (predictions < num_classes)
@@ -52,6 +58,17 @@ def confusion_matrix(
     # One cell more takes what is not counted. On a CPU this is five times faster than a product of one-hot matrices.
     counts = jnp.bincount(jnp.where(counted, pair, cells).ravel(), length=cells + 1)
     return counts[:cells].reshape(num_classes, num_classes).astype(jnp.int32)
+
+
+def check_label_maps(labels: jax.Array, predictions: jax.Array) -> None:
+    """Refuses labels and predictions that are not integers of one shape."""
+    shapes = f"predictions must have the shape of labels, {labels.shape}, got {predictions.shape}: predict every pixel"
+    check_structure(shapes, chex.assert_equal_shape, (labels, predictions))
+    types = (
+        f"labels and predictions must be integers, got {labels.dtype} and {predictions.dtype}: take the argmax of "
+        "logits over the classes"
+    )
+    check_structure(types, chex.assert_type, (labels, predictions), int)
 
 
 def widened(integers: jax.Array) -> jax.Array:

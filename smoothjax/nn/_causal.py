@@ -10,7 +10,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from .. import ops
 from .._checks import check_convolution, check_kernel_size
 from ..names import CausalSmoothing
-from ._batch_axes import with_one_batch_axis
+from ._conv_like import ConvLike, OutSharding, with_one_batch_axis
 from ._smoothers import SmoothedLayer, Smoother
 
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
@@ -20,7 +20,7 @@ CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
-class CausalDilatedConv(SmoothedLayer):
+class CausalDilatedConv(ConvLike, SmoothedLayer):
     r"""Causal dilated convolution over time, smoothed or not: an output sees its own step and earlier ones, none later.
 
     $$y[t] = \sum_{s=0}^{K-1} \hat x[t - (K - 1 - s)\,r]\,w[s] + b$$
@@ -47,7 +47,7 @@ class CausalDilatedConv(SmoothedLayer):
       smoothing: `"none"`, `"group_interaction"` (`rate * (rate + 1) / 2` parameters that count) or `"ss_conv"`
         (`2 * rate - 1` parameters).
       use_bias: whether a bias is added.
-      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and
+      dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters, as in `flax.nnx.Conv`.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernel.
@@ -89,6 +89,9 @@ class CausalDilatedConv(SmoothedLayer):
     dtype: Any
     param_dtype: Any
 
+    #: As of an `nnx.Conv` of the same meaning.
+    padding = "CAUSAL"
+
     def __init__(
         self,
         in_features: int,
@@ -114,16 +117,19 @@ class CausalDilatedConv(SmoothedLayer):
         self.rate, self.smoothing = rate, smoothing
         self.dtype, self.param_dtype = dtype, param_dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[..., T, in_features]` to `[..., T, out_features]`; leading axes are batch axes."""
+    def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
+        """Maps `[..., T, in_features]` to `[..., T, out_features]`; leading axes are batch axes.
+
+        The arguments are those of `flax.nnx.Conv`.
+        """
         parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
-        x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
+        inputs, kernel, bias, smoother = promote_dtype((inputs, *parameters), dtype=self.dtype)
 
         def layer(x: jax.Array) -> jax.Array:
             y = self._convolve(x, kernel, smoother)
             return y if bias is None else y + bias.reshape(1, 1, -1)
 
-        return with_one_batch_axis(layer, x, 1)
+        return with_one_batch_axis(layer, inputs, 1, out_sharding)
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         past = (((self.kernel_size - 1) * self.rate, 0),)

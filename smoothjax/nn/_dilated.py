@@ -11,7 +11,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from .. import ops
 from .._checks import Padding, check_convolution, check_kernel_size
 from ..names import Smoothing
-from ._batch_axes import with_one_batch_axis
+from ._conv_like import ConvLike, OutSharding, with_one_batch_axis
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
 from ._smoothers import SmoothedLayer, Smoother
 
@@ -23,7 +23,7 @@ _FIXED_FILTERS = {"average_filter": average_filter, "gaussian_filter": gaussian_
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
-class DilatedConv(SmoothedLayer):
+class DilatedConv(ConvLike, SmoothedLayer):
     """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
 
     A layer smoothed by group interaction or SS convolution starts as the exact identity of the unsmoothed one, so a
@@ -45,7 +45,7 @@ class DilatedConv(SmoothedLayer):
       before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
         operations and dilated convolutions freely.
       after: any further operation on the output, before the bias, e.g. `nn.SSConv((3, 3), rngs=rngs)`.
-      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and
+      dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters, as in `flax.nnx.Conv`.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernel.
@@ -120,17 +120,20 @@ class DilatedConv(SmoothedLayer):
         self.rate, self.smoothing, self.padding = rate, smoothing, padding
         self.dtype, self.param_dtype = dtype, param_dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[..., *S, in_features]` to `[..., *S', out_features]`; leading axes are batch axes."""
+    def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
+        """Maps `[..., *S, in_features]` to `[..., *S', out_features]`; leading axes are batch axes.
+
+        The arguments are those of `flax.nnx.Conv`.
+        """
         parameters = [None if p is None else p[...] for p in (self.kernel, self.bias, self.smoother)]
-        x, kernel, bias, smoother = promote_dtype((x, *parameters), dtype=self.dtype)
+        inputs, kernel, bias, smoother = promote_dtype((inputs, *parameters), dtype=self.dtype)
 
         def layer(x: jax.Array) -> jax.Array:
             y = self._convolve(x if self.before is None else self.before(x), kernel, smoother)
             y = y if self.after is None else self.after(y)
             return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
-        return with_one_batch_axis(layer, x, len(self.kernel_size))
+        return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         if self.smoothing == "group_interaction":

@@ -2,10 +2,10 @@
 
 from typing import Any, TypeVar
 
-import jax.numpy as jnp
 from flax import nnx
 
-from ._surgery import Path, common_value, find_modules, replace_modules, where
+from .._checks import DTYPES
+from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
 from ._up_conv import UpConv, Upsampling, check_upsampling
 
 Model = TypeVar("Model")
@@ -45,8 +45,9 @@ def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> t
     """
     check_upsampling(method)
     found = find_modules(model, _upsamples)
-    for layer, path in found.values():
-        _check(layer, path, method)
+    normalised = under_spectral_norm(model)
+    for key, (layer, path) in found.items():
+        _check(layer, path, method, key in normalised)
     new = {key: _replacement(layer, method, rngs) for key, (layer, _) in found.items()}
     return replace_modules(model, new), [path for _, path in found.values()]
 
@@ -55,7 +56,7 @@ def _upsamples(node: Any) -> bool:
     return isinstance(node, nnx.ConvTranspose) and common_value(node.strides) != 1
 
 
-def _check(conv: Any, path: Path, method: Upsampling) -> None:
+def _check(conv: Any, path: Path, method: Upsampling, normalised: bool) -> None:
     """Refuses what no UpConv can take the place of."""
 
     def refuse(what: str) -> ValueError:
@@ -75,7 +76,11 @@ def _check(conv: Any, path: Path, method: Upsampling) -> None:
         raise refuse(f"it is dilated, kernel_dilation={conv.kernel_dilation}")
     if conv.mask is not None:
         raise refuse("its kernel is masked")
-    if conv.dtype not in (None, jnp.float32, jnp.bfloat16, jnp.float64):
+    if normalised:
+        raise refuse("it lies in an nnx.SpectralNorm, which knows no other weights")
+    if conv.precision is not None or conv.preferred_element_type is not None:
+        raise refuse("it asks for a precision of its own")
+    if conv.dtype not in (None, *DTYPES):
         raise refuse(f"it computes in {conv.dtype}")
     if not 1 <= ndim <= 3:
         raise refuse(f"it has {ndim} spatial axes")

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
-from .._checks import Padding
+from .._checks import DTYPES, Padding
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
-from ._dilated import DilatedConv, Smoothing, check_smoothing, set_smoothing
-from ._surgery import Path, common_value, find_modules, replace_modules, where
+from ._dilated import DilatedConv, Smoothing, check_smoothing, identity_smoothing, set_smoothing
+from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
 
 Model = TypeVar("Model")
 
@@ -25,11 +24,14 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
 
     A convolution becomes a `DilatedConv`. One over time that sees no later step, of padding `"CAUSAL"` or
     `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv` where it is smoothed, which stays causal whatever is
-    learnt. Unsmoothed `DilatedConv` layers are smoothed too, and so are those of the output layers of
-    `smoothjax.models.DeepLab`, whose own option smooths the encoder alone, as the paper does. All other layers are left
-    alone and not among the paths: those of rate 1, those already smoothed, and every `CausalDilatedConv`, which has an
-    option of its own as has `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is replaced:
-    where one cannot be, nothing has changed.
+    learnt. A network that is made causal by hand, by `jnp.pad` before a convolution of padding `"VALID"`, is not
+    recognised: its smoothed layers look ahead.
+
+    Unsmoothed `DilatedConv` layers are smoothed too, and so are those of the output layers of
+    `smoothjax.models.DeepLab`, whose own option smooths only the encoder, as the paper does. All other layers stay as
+    they are and are not among the paths: those of rate 1, those already smoothed, and every `CausalDilatedConv`, which
+    has an option of its own as has `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is
+    replaced: where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
@@ -42,9 +44,9 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
       The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
 
     Raises:
-      ValueError: smoothing is none of the above, or a layer of rate > 1 is strided, grouped, masked, circular,
-        reflecting, of different rates along its axes, or otherwise no plain dilated convolution, or smoothing has no
-        causal form and a layer is causal; with its path.
+      ValueError: smoothing is unknown, or a layer of rate > 1 is strided, grouped, masked, circular, reflecting, of
+        different rates along its axes, in an `nnx.SpectralNorm`, or otherwise no plain dilated convolution, or
+        smoothing has no causal form and a layer is causal; with its path.
 
     Example:
       >>> from flax import nnx
@@ -56,6 +58,14 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     """
     check_smoothing(smoothing)
     found = find_modules(model, _is_to_smooth)
+    if identity_smoothing(smoothing, 2, 1) is not None:
+        normalised = under_spectral_norm(model)
+        for key, (_, path) in found.items():
+            if key in normalised:
+                raise ValueError(
+                    f"cannot smooth the convolution at {where(path)}: it lies in an nnx.SpectralNorm, which would "
+                    "divide the smoothing parameters, too: smooth the layer first and normalise its kernel yourself"
+                )
     arguments = {key: _arguments(layer, path, smoothing) for key, (layer, path) in found.items()}
     new: dict[int, Any] = {}
     for key, (layer, _) in found.items():
@@ -115,7 +125,7 @@ def _arguments(conv: Any, path: Path, smoothing: Smoothing) -> dict[str, Any]:
         raise refuse("it asks for a precision of its own")
     if conv.conv_general_dilated is not jax.lax.conv_general_dilated:
         raise refuse("it uses a convolution function of its own")
-    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, jnp.float32, jnp.bfloat16, jnp.float64):
+    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
         raise refuse(f"it computes in a dtype of its own, dtype={conv.dtype}")
     padding = _padding(conv.padding, conv.kernel_size, rate)
     if padding is None:

@@ -10,7 +10,7 @@ from flax import nnx
 
 from .. import ops
 from .._checks import Padding, check_convolution, check_kernel_size
-from ._batch_axes import with_one_batch_axis
+from ._conv_like import with_one_batch_axis
 from ._smoothers import SmoothedLayer, Smoother
 
 

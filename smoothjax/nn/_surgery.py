@@ -1,9 +1,11 @@
 """Finding and replacing layers inside a model of any structure."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from flax import nnx
+from flax.core import FrozenDict
 
 #: Keys from a model down to a layer: attributes, indices, dictionary keys.
 Path = tuple[Any, ...]
@@ -16,8 +18,10 @@ def find_modules(model: Any, wanted: Callable[[Any], bool]) -> dict[int, tuple[A
     Raises:
       ValueError: model is no module and no container of modules.
     """
-    if not isinstance(model, (nnx.Pytree, list, tuple, dict)):
-        raise ValueError(f"model must be a Flax NNX module or a container of them, got {type(model).__name__}")
+    if not isinstance(model, (nnx.Pytree, list, tuple, dict, FrozenDict)) and not _is_frozen_dataclass(model):
+        raise ValueError(
+            f"model must be a Flax NNX module or a container of them, got {type(model).__name__}: pass the module"
+        )
     found: dict[int, tuple[Any, Path]] = {}
     seen: set[int] = set()
 
@@ -40,8 +44,15 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
         return new[id(node)]
     new[id(node)] = node  # also ends cycles
     changed = {key: other for key, child in _children(node) if (other := replace_modules(child, new)) is not child}
-    if isinstance(node, tuple) and changed:
-        new[id(node)] = tuple(changed.get(key, child) for key, child in enumerate(node))
+    if changed and isinstance(node, tuple):
+        items = [changed.get(key, child) for key, child in enumerate(node)]
+        new[id(node)] = type(node)(*items) if hasattr(node, "_fields") else tuple(items)  # named tuples stay so
+        return new[id(node)]
+    if changed and isinstance(node, FrozenDict):
+        new[id(node)] = node.copy(changed)
+        return new[id(node)]
+    if changed and _is_frozen_dataclass(node):
+        new[id(node)] = dataclasses.replace(node, **changed)
         return new[id(node)]
     for key, child in changed.items():
         if isinstance(node, (list, dict, nnx.List, nnx.Dict)):
@@ -49,6 +60,12 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
         else:
             setattr(node, key, child)
     return node
+
+
+def under_spectral_norm(model: Any) -> set[int]:
+    """The parts of a model whose weights an `nnx.SpectralNorm` divides; it keeps a statistic for each of them."""
+    norms = find_modules(model, lambda node: isinstance(node, nnx.SpectralNorm))
+    return {key for norm, _ in norms.values() for key in find_modules(norm, lambda node: True)}
 
 
 def where(path: Path) -> str:
@@ -66,8 +83,15 @@ def _children(node: Any) -> list[tuple[Any, Any]]:
     """The parts of a node that may hold modules, by key, in a stable order."""
     if isinstance(node, (list, tuple, nnx.List)):
         return list(enumerate(node))
-    if isinstance(node, (dict, nnx.Dict)):
+    if isinstance(node, (dict, nnx.Dict, FrozenDict)):
         return list(node.items())
     if isinstance(node, nnx.Pytree):  # modules among them
         return list(vars(node).items())
+    if _is_frozen_dataclass(node):
+        return [(field.name, getattr(node, field.name)) for field in dataclasses.fields(node)]
     return []
+
+
+def _is_frozen_dataclass(node: Any) -> bool:
+    """Whether this is an instance of a dataclass whose fields are replaced, not set, as of `flax.struct`."""
+    return dataclasses.is_dataclass(node) and not isinstance(node, (type, nnx.Pytree))

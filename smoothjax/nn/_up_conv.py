@@ -13,7 +13,7 @@ from .. import ops
 from .._checks import check_kernel_size
 from ..names import Interpolation, Upsampling
 from ..ops._pixel_deconv import check_order
-from ._batch_axes import with_one_batch_axis
+from ._conv_like import OutSharding, with_one_batch_axis
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
@@ -45,7 +45,8 @@ class UpConv(nnx.Module):
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, see `ops.pixel_deconv`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
       use_bias: whether a bias is added.
-      dtype: dtype of the computation, float32, bfloat16 or float64; by default the common one of input and parameters.
+      dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
+        parameters.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernels. With `"sub_pixel"` it draws one kernel for all phases (ICNR), so that the
         layer starts as nearest interpolation of a convolution, without a checkerboard.
@@ -142,18 +143,21 @@ class UpConv(nnx.Module):
         self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes."""
+    def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
+        """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes.
+
+        The arguments are those of `flax.nnx.ConvTranspose`.
+        """
         bias = None if self.bias is None else self.bias[...]
         single = [] if self.kernel is None else [self.kernel]
         parameters = [kernel[...] for kernel in (*single, *self.kernels)]
-        x, bias, *kernels = promote_dtype((x, bias, *parameters), dtype=self.dtype)
+        inputs, bias, *kernels = promote_dtype((inputs, bias, *parameters), dtype=self.dtype)
 
         def layer(x: jax.Array) -> jax.Array:
             y = self._upsample(x, kernels)
             return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
-        return with_one_batch_axis(layer, x, len(self.kernel_size))
+        return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
     def _upsample(self, x: jax.Array, kernels: list[Any]) -> jax.Array:
         match self.method:

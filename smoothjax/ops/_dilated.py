@@ -3,10 +3,12 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
 from .._checks import Padding, Pairs, check_int, check_maps, check_parameter, is_int, resolve_padding
+from .._meshes import keeps_split_batch
 from ..names import DilatedMethod
 from ._fast._platform import by_platform
 from ._reinterlace import periodic_subsample, reinterlace
@@ -29,7 +31,7 @@ def dilated_conv(
     Nothing connects the groups; that is gridding.
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       rate: dilation rate r in pixels, an int >= 1; 1 is the standard convolution.
       padding: `"SAME"` (total `(K - 1) * rate` an axis, the smaller half before), `"VALID"`, or d pairs
@@ -69,6 +71,7 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
     return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
 
 
+@keeps_split_batch()
 def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     if not all(is_int(side) for pair in pairs for side in pair):
@@ -94,14 +97,17 @@ def _padded_before(before: Pairs, pairs: Pairs, rate: int, x: jax.Array, kernel:
 
 def _of_xla(pairs: Pairs, rate: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
     spatial = "DHW"[-len(pairs) :]
-    return lax.conv_general_dilated(
-        x,
-        kernel,
+    # XLA sums the products of bfloat16 in float32, but not those of float16.
+    dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype == jnp.float16 else x.dtype
+    y = lax.conv_general_dilated(
+        x.astype(dtype),
+        kernel.astype(dtype),
         window_strides=(1,) * len(pairs),
         padding=pairs,
         rhs_dilation=(rate,) * len(pairs),
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
     )
+    return y.astype(x.dtype)
 
 
 def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -112,6 +118,7 @@ def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
     return out.reshape(count, batch, *out.shape[1:])
 
 
+@keeps_split_batch()
 def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     x = pad_zeros(x, pairs)
     out_shape = [size - (taps - 1) * rate for size, taps in zip(x.shape[1:-1], kernel.shape, strict=False)]

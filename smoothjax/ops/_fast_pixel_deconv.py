@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._checks import check_maps, check_parameter
+from .._meshes import keeps_split_batch
 from ._dilated import check_kernel, dilated_conv
 from ._fast._cross import cross
 from ._fast._phase_conv import phase_conv
@@ -25,7 +26,7 @@ def fast_pixel_deconv(
     a transposed convolution of 6x6 has 36.
 
     Args:
-      x: maps `[N, H, W, C_in]`; float32, bfloat16 or float64.
+      x: maps `[N, H, W, C_in]`; float32, bfloat16, float16 or float64.
       kernel_first: `[*K, C_in, C]` of F1, cast to x's dtype, as the others.
       kernel_second: `[*K, C, C]` of F2.
       kernel_cross: `[*K, C, C]` with odd K. It is masked here; masked taps get no gradient.
@@ -64,6 +65,11 @@ def fast_pixel_deconv(
             f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: only then has it a "
             "centre, from which the mask counts"
         )
+    return _cascade(x, kernel_first, kernel_second, kernel_cross)
+
+
+@keeps_split_batch()
+def _cascade(x: jax.Array, kernel_first: jax.Array, kernel_second: jax.Array, kernel_cross: jax.Array) -> jax.Array:
     first = phase_conv(x, kernel_first)
     second = phase_conv(first, kernel_second)
     right, below = cross(first, second, kernel_cross)

@@ -18,6 +18,7 @@ from .._checks import (
     check_parameter,
     resolve_padding,
 )
+from .._meshes import keeps_split_batch
 from ._dilated import check_kernel, convolve, pad_zeros
 from ._fast._phase_mixing import mix_phases
 from ._reinterlace import crop_end, merge_blocks, split_blocks
@@ -32,7 +33,7 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
     is the same map as `ss_block_fc` after it.
 
     Args:
-      groups: `[rate**d, N, *S, C]`, as `periodic_subsample` gives them; float32, bfloat16 or float64.
+      groups: `[rate**d, N, *S, C]`, as `periodic_subsample` gives them; float32, bfloat16, float16 or float64.
       weight: `[rate**d, rate**d]`, row i makes output group i; cast to the groups' dtype.
 
     Returns:
@@ -56,6 +57,11 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
     """
     groups = check_groups(groups)
     weight = _check_weight(weight, groups.shape[0], groups.dtype)
+    return _interacted(groups, weight)
+
+
+@keeps_split_batch(axis=1, out=1)
+def _interacted(groups: jax.Array, weight: jax.Array) -> jax.Array:
     dtype = accumulation_dtype(groups.dtype)
     # It costs little beside the convolution, so that it can afford full precision everywhere.
     out = jnp.einsum("ij,j...->i...", weight.astype(dtype), groups.astype(dtype), precision=lax.Precision.HIGHEST)
@@ -70,7 +76,7 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     `ss_block_fc(x) == reinterlace(group_interaction(periodic_subsample(x)))`.
 
     Args:
-      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       weight: `[rate**d, rate**d]`, row i makes the unit at phase i of a block; cast to x's dtype.
       rate: side of a block in pixels, an int >= 1.
 
@@ -96,6 +102,7 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     return _mixed(x, weight, rate)
 
 
+@keeps_split_batch()
 # Compiled here, so that calls outside jit do not compile its loop anew.
 @partial(jax.jit, static_argnums=2)
 def _mixed(x: jax.Array, weight: jax.Array, rate: int) -> jax.Array:
@@ -117,7 +124,7 @@ def group_interaction_dilated_conv(
     the two operations accumulates in float32 and rounds once.
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       weight: `[rate**d, rate**d]`, cast to x's dtype; Eq. 6 is the identity.
       rate: dilation rate in pixels, an int >= 1.
@@ -152,6 +159,7 @@ def group_interaction_dilated_conv(
     return form(x, kernel, weight, rate, pairs)
 
 
+@keeps_split_batch()
 def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
     """The layer as it is drawn (Fig. 4), on checked arguments: complete blocks of the output, mixed, then cropped."""
     out_shape = [
@@ -166,6 +174,7 @@ def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int
     return crop_end(out, out_shape)
 
 
+@keeps_split_batch()
 def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
     """The same map: a dilated convolution keeps the phases apart, so that they may be mixed before it.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from .._checks import check_int, check_maps, check_ndim, check_parameter, is_int
+from .._meshes import keeps_split_batch
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
@@ -32,7 +33,7 @@ def ipixel_deconv(
     contradicts.)
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
         The sources are the input, then the phases of earlier stages in their sequence, so
         `C_sources = C_in + C_out * (number of phases in earlier stages)`.
@@ -73,7 +74,7 @@ def pixel_deconv(
     its form of Fig. 6, with fewer weights.
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
         The source of the first stage is the input, `C_sources = C_in`; those of later ones are the phases of earlier
         stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
@@ -135,7 +136,12 @@ def pixel_order(factor: int, ndim: int) -> Order:
 def _deconv(x: Any, kernels: Any, factor: Any, order: Any, *, sees_input: bool) -> jax.Array:
     x, factor = check_maps("x", x), check_int("factor", factor, minimum=2)
     order = check_order(order, factor, x.ndim - 2)
-    parameters = iter(_check_kernels(kernels, x, order, sees_input))
+    return _in_order(x, _check_kernels(kernels, x, order, sees_input), factor, order, sees_input)
+
+
+@keeps_split_batch()
+def _in_order(x: jax.Array, kernels: list[jax.Array], factor: int, order: Order, sees_input: bool) -> jax.Array:
+    parameters = iter(kernels)
     made: dict[Phase, jax.Array] = {}
     for stage in order:
         sources = [x, *made.values()] if sees_input or not made else list(made.values())

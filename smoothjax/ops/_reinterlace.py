@@ -8,6 +8,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from .._checks import check_groups, check_int, check_maps, is_int
+from .._meshes import keeps_split_batch
 
 
 def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
@@ -17,7 +18,7 @@ def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
     `rate` does not divide is zero-padded at its end. `reinterlace` is the inverse.
 
     Args:
-      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       rate: subsampling rate r in pixels, an int >= 1.
 
     Returns:
@@ -36,7 +37,11 @@ def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.1 and Fig. 3.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
+    return _subsampled(check_maps("x", x), check_int("rate", rate))
+
+
+@keeps_split_batch(out=1)
+def _subsampled(x: jax.Array, rate: int) -> jax.Array:
     ndim = x.ndim - 2
     blocks = split_blocks(x, rate)
     phase_axes = [2 + 2 * axis for axis in range(ndim)]
@@ -53,7 +58,7 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
     each other, and both cures act on the groups before this step.
 
     Args:
-      groups: `[rate**d, N, *S', C]`, phases in row-major order; float32, bfloat16 or float64.
+      groups: `[rate**d, N, *S', C]`, phases in row-major order; float32, bfloat16, float16 or float64.
       rate: interlacing rate r in pixels, an int >= 1.
       spatial_shape: the d sizes to crop the result to, each at most `rate * S'`; all of it when None.
 
@@ -81,12 +86,17 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
             f"groups must hold rate**d = {rate}**{ndim} = {rate**ndim} phases on its first axis, got shape "
             f"{groups.shape}: pass the result of periodic_subsample, or the rate it was made with"
         )
+    full = tuple(rate * size for size in groups.shape[2:-1])
+    return _reinterlaced(groups, rate, full if spatial_shape is None else _check_crop(spatial_shape, full))
+
+
+@keeps_split_batch(axis=1)
+def _reinterlaced(groups: jax.Array, rate: int, crop: tuple[int, ...]) -> jax.Array:
+    ndim = groups.ndim - 3
     phases = groups.reshape(*(rate,) * ndim, *groups.shape[1:])
     axes = [ndim]
     for axis in range(ndim):
         axes += [ndim + 1 + axis, axis]
-    full = tuple(rate * size for size in groups.shape[2:-1])
-    crop = full if spatial_shape is None else _check_crop(spatial_shape, full)
     return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rate, crop)
 
 
@@ -126,6 +136,6 @@ def _check_crop(spatial_shape: Sequence[int], full: tuple[int, ...]) -> tuple[in
     for size, limit in zip(spatial_shape, full, strict=True):
         # Symbolic sizes (jax.export) cannot be compared; they are trusted.
         symbolic = jax.export.is_symbolic_dim(size) or jax.export.is_symbolic_dim(limit)
-        if not symbolic and not (is_int(size) and 1 <= size <= limit):
+        if not symbolic and not (is_int(size) and min(1, limit) <= size <= limit):
             raise problem
     return tuple(spatial_shape)

@@ -17,6 +17,7 @@ from .._checks import (
     check_parameter,
     resolve_padding,
 )
+from .._meshes import keeps_split_batch
 from ._dilated import dilated_conv
 from ._fast._spatial_filter import filter_maps
 
@@ -30,7 +31,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
     number of channels.
 
     Args:
-      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: the filter `[*K]`, cast to x's dtype; not flipped.
       padding: `"SAME"`, `"VALID"` or d pairs `(low, high)` of zeros in pixels.
       rate: dilation rate of the filter in pixels, an int >= 1.
@@ -58,6 +59,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
     return _filtered(x, kernel, pairs, rate)
 
 
+@keeps_split_batch()
 # Compiled here, so that calls outside jit do not compile its loops anew.
 @partial(jax.jit, static_argnums=(2, 3))
 def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
@@ -77,7 +79,7 @@ def ss_dilated_conv(
     of the two operations accumulates in float32 and rounds once.
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       smoother: the SS filter, `2 * rate - 1` taps along each axis, cast to x's dtype; Eq. 7 is the identity.
       rate: dilation rate in pixels, an int >= 1.

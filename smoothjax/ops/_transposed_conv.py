@@ -6,6 +6,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from .._checks import Pairs, check_int, check_maps
+from .._meshes import keeps_split_batch
 from ..names import TransposedMethod
 from ._dilated import check_kernel, convolve
 from ._reinterlace import reinterlace
@@ -24,7 +25,7 @@ def transposed_conv(
     size. It is the adjoint of a convolution of stride r whose kernel is flipped, with C_in and C_out exchanged.
 
     Args:
-      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype. Where K is below the factor, some phases are 0.
       factor: up-sampling factor r, an int >= 2.
       method: `"decomposed"`, one convolution to all phases at low resolution, or `"direct"`, XLA's own; the same
@@ -56,18 +57,24 @@ def transposed_conv(
     raise ValueError(f"method must be 'decomposed' or 'direct', got {method!r}: both give the same numbers")
 
 
+@keeps_split_batch()
 def _direct(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
     spatial = "DHW"[-(x.ndim - 2) :]
-    return lax.conv_transpose(
-        x,
-        kernel,
+    if 0 in x.shape:  # lax makes up a size
+        return _decomposed(x, kernel, factor)
+    dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype == jnp.float16 else x.dtype  # as in `dilated_conv`
+    y = lax.conv_transpose(
+        x.astype(dtype),
+        kernel.astype(dtype),
         (factor,) * len(spatial),
         "SAME",
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
         transpose_kernel=False,
     )
+    return y.astype(x.dtype)
 
 
+@keeps_split_batch()
 def _decomposed(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
     ndim = x.ndim - 2
     kernels, reach = _phase_kernels(kernel, factor)

@@ -91,3 +91,17 @@ def test_refuses_what_is_no_model():
         nn.replace_upsampling(3, "dcl", rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match="method must be one of dcl"):
         nn.replace_upsampling(Decoder(), "deconv", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("options", [{"precision": "highest"}, {"preferred_element_type": jnp.float32}])
+def test_refuses_a_precision_that_would_be_dropped(options):
+    conv = nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0), **options)
+    with pytest.raises(ValueError, match=r"cannot replace .* it asks for a precision of its own"):
+        nn.replace_upsampling([conv], "dcl", rngs=nnx.Rngs(0))
+
+
+def test_the_new_layer_is_called_like_the_old_one():
+    model, _ = nn.replace_upsampling(
+        [nnx.ConvTranspose(2, 3, (4, 4), strides=2, rngs=nnx.Rngs(0))], "dcl", rngs=nnx.Rngs(0)
+    )
+    assert model[0](inputs=jnp.ones((1, 3, 3, 2)), out_sharding=None).shape == (1, 6, 6, 3)

@@ -1,12 +1,13 @@
 """Plug and play: smoothing the dilated convolutions of models that know nothing of it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
+from flax import nnx, struct
+from flax.core import FrozenDict
 
 from smoothjax import nn
 from tests.support import assert_close, random
@@ -201,3 +202,72 @@ def test_refuses_what_is_no_plain_dilated_convolution_and_changes_nothing(layer,
 def test_refuses_an_unknown_smoothing():
     with pytest.raises(ValueError, match=r"smoothing must be one of none, .*, ss_conv, .*, got 'multigrid'"):
         nn.smooth(Network(), "multigrid", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
+
+
+# --- in the place of what they replace ---
+
+
+def test_a_smoothed_layer_is_called_like_a_convolution():
+    """`inputs` by keyword, `out_sharding`, and the options that other code reads off an `nnx.Conv`."""
+    conv = nnx.Conv(2, 3, (3, 3), kernel_dilation=2, use_bias=False, rngs=nnx.Rngs(0))
+    x = random(0, 2, 6, 7, 2)
+    layer, _ = nn.smooth(conv, "ss_conv", rngs=nnx.Rngs(0))
+    assert_close(layer(inputs=x, out_sharding=None), conv(inputs=x, out_sharding=None))
+    for option in ("in_features", "out_features", "kernel_size", "kernel_shape", "strides", "padding", "use_bias",
+                   "input_dilation", "kernel_dilation", "feature_group_count", "mask", "dtype", "param_dtype",
+                   "precision", "promote_dtype", "preferred_element_type", "conv_general_dilated"):  # fmt: skip
+        assert getattr(layer, option) == getattr(conv, option), option
+    mesh = jax.make_mesh((8,), ("data",))
+    with jax.set_mesh(mesh):
+        y = layer(random(1, 8, 6, 7, 2), out_sharding=jax.sharding.PartitionSpec("data"))
+    assert jax.typeof(y).sharding.spec[0] == "data"
+
+
+class _Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@struct.dataclass
+class _Record:
+    conv: Any
+    name: str = struct.field(pytree_node=False, default="record")
+
+
+def _dilated(rate=2, **options):
+    return nnx.Conv(2, 2, (3, 3), kernel_dilation=rate, rngs=nnx.Rngs(0), **options)
+
+
+def test_containers_keep_their_type():
+    """A named tuple read by its fields, a dataclass of `flax.struct` and a frozen dict are entered, and stay so."""
+
+    class Holder(nnx.Module):
+        def __init__(self):
+            self.pair = nnx.data(_Pair(_dilated(), _dilated(1)))
+            self.record = nnx.data(_Record(_dilated(4)))
+            self.frozen = nnx.data(FrozenDict({"a": _dilated(), "b": None}))
+
+    model, paths = nn.smooth(Holder(), "ss_conv", rngs=nnx.Rngs(0))
+    assert paths == [("pair", 0), ("record", "conv"), ("frozen", "a")]
+    assert isinstance(model.pair, _Pair)
+    assert isinstance(model.pair.first, nn.DilatedConv)
+    assert isinstance(model.record, _Record)
+    assert (type(model.record.conv), model.record.name) == (nn.DilatedConv, "record")
+    assert isinstance(model.frozen, FrozenDict)
+    assert isinstance(model.frozen["a"], nn.DilatedConv)
+
+
+def test_half_precision_parameters_are_smoothed():
+    conv, x = _dilated(param_dtype=jnp.float16, dtype=jnp.float16), random(0, 1, 6, 6, 2)
+    expected = conv(x)
+    layer, _ = nn.smooth(conv, "group_interaction", rngs=nnx.Rngs(0))
+    assert layer(x).dtype == jnp.float16
+    assert_close(layer(x).astype(jnp.float32), expected.astype(jnp.float32), 5e-3)
+
+
+def test_spectral_norm_is_refused_before_anything_changes():
+    """It keeps a statistic for each parameter that it knows, and would fail at the first call."""
+    model = nnx.Sequential(_dilated(), nnx.SpectralNorm(_dilated(4), rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"cannot smooth the convolution at layers\.1\.layer_instance: it lies in an"):
+        nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
+    assert type(model.layers[0]) is nnx.Conv

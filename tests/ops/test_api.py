@@ -93,6 +93,38 @@ def test_jit_and_dtypes(name, ndim):
         assert_close(double, reference, TOLERANCE["float32"])
 
 
+@each_operation
+def test_half_precision(name):
+    """float16 is summed in float32, and rounded once by every operation."""
+    op, shape, _ = _case(name, 2)
+    x = random(0, *shape).astype(jnp.float16)
+    out, gradient = op(x), jax.grad(lambda x: jnp.sum(op(x).astype(jnp.float32)))(x)
+    assert out.dtype == gradient.dtype == jnp.float16
+    assert_close(out.astype(jnp.float32), op(x.astype(jnp.float32)), 2e-3)
+
+
+def test_half_precision_is_summed_in_single():
+    """In float16 a sum of ones ends at 2048, where 1 is less than half a step."""
+    ones = jnp.ones((1, 1, 1, 4096), jnp.float16)
+    assert float(ops.dilated_conv(ones, jnp.ones((1, 1, 4096, 1)))[0, 0, 0, 0]) == 4096
+
+
+@each_operation
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_an_empty_map_stays_empty(name, size):
+    """In every operation, in value and gradient; both views of one agree."""
+    op, shape, _ = _case(name, 2)
+    at = shape.index(8) + 1
+    full, empty = (*shape[:at], 5, 5, *shape[at + 2 :]), (*shape[:at], *size, *shape[at + 2 :])
+    op = partial(op.func, **{key: value for key, value in op.keywords.items() if key != "spatial_shape"})
+    out = op(jnp.zeros(empty))
+    reference = jax.eval_shape(op, jax.ShapeDtypeStruct(full, jnp.float32)).shape
+    place = next(i for i, (a, b) in enumerate(zip(out.shape, reference, strict=True)) if a != b)
+    assert out.size == 0
+    assert [a for i, a in enumerate(out.shape) if i != place] == [b for i, b in enumerate(reference) if i != place]
+    assert jax.grad(lambda x: jnp.sum(op(x)))(jnp.zeros(empty)).shape == empty
+
+
 @each_case
 def test_grad_is_the_adjoint(name, ndim):
     """Every operation is linear in x: <op(x), y> = <x, grad(y)>, and jvp(x) = op(x)."""
@@ -163,10 +195,10 @@ def test_shard_map_splits_the_batch(name, ndim):
 
 
 @each_operation
-@pytest.mark.parametrize("dtype", ["float16", "int32", "complex64"])
+@pytest.mark.parametrize("dtype", ["float8_e5m2", "int32", "complex64"])
 def test_refuses_other_dtypes(name, dtype):
     op, shape, _ = _case(name, 2)
-    with pytest.raises(AssertionError, match=f"must be float32, bfloat16 or float64, got {dtype}: cast it"):
+    with pytest.raises(AssertionError, match=f"must be float32, bfloat16, float16 or float64, got {dtype}: cast it"):
         op(jnp.zeros(shape, dtype))
 
 

@@ -47,7 +47,8 @@ _MIN_CHANNELS = 32
 @partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
     """Correlates zero-padded maps `[N, *S, C]` with `[*K]` at a rate, on checked arguments of one dtype."""
-    return by_platform(x, kernel, cpu=partial(_on_cpu, rate, pairs), default=partial(depthwise, rate, pairs))
+    fast = partial(depthwise if 0 in x.shape else _on_cpu, rate, pairs)
+    return by_platform(x, kernel, cpu=fast, default=partial(depthwise, rate, pairs))
 
 
 @filter_maps.defjvp
@@ -58,16 +59,15 @@ def _filter_maps_jvp(
     (x, kernel), (dx, dkernel) = primals, tangents
     y = filter_maps(x, kernel, rate, pairs)
     of_maps = as_transpose_of(partial(_flipped, kernel, rate, pairs), y)(dx)
-    of_kernel = by_platform(
-        x, dkernel, cpu=partial(_of_kernel_on_cpu, rate, pairs), default=partial(depthwise, rate, pairs)
-    )
+    fast = partial(depthwise if 0 in x.shape else _of_kernel_on_cpu, rate, pairs)
+    of_kernel = by_platform(x, dkernel, cpu=fast, default=partial(depthwise, rate, pairs))
     return y, of_maps + of_kernel
 
 
 def depthwise(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The plain form: a depthwise convolution whose filters are all the same one."""
     spatial, channels = "DHW"[-kernel.ndim :], x.shape[-1]
-    if channels == 0:  # XLA knows no convolution of no groups
+    if 0 in x.shape:  # XLA knows no convolution of no groups
         return shifted_sum(pad_zeros(x, pairs), kernel, rate)
     return lax.conv_general_dilated(
         x,

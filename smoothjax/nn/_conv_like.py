@@ -1,0 +1,67 @@
+"""What the layers that take the place of a Flax convolution share with it."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from .._meshes import keeps_split_batch
+
+OutSharding = NamedSharding | PartitionSpec | None
+"""Where the result of a layer shall lie on a mesh of Explicit axes, as `flax.nnx.Conv` takes it."""
+
+
+class ConvLike:
+    """The options of a `flax.nnx.Conv` of the same meaning, for code that reads them."""
+
+    kernel: nnx.Param[jax.Array]
+    bias: nnx.Param[jax.Array] | Any
+    rate: int
+
+    strides: ClassVar[int] = 1
+    input_dilation: ClassVar[int] = 1
+    feature_group_count: ClassVar[int] = 1
+    mask: ClassVar[None] = None
+    precision: ClassVar[None] = None
+    preferred_element_type: ClassVar[None] = None
+    conv_general_dilated = staticmethod(lax.conv_general_dilated)
+    promote_dtype = staticmethod(promote_dtype)
+
+    @property
+    def kernel_dilation(self) -> int:
+        """The dilation rate."""
+        return self.rate
+
+    @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """`[*K, C_in, C_out]`."""
+        return self.kernel.shape
+
+    @property
+    def use_bias(self) -> bool:
+        """Whether a bias is added."""
+        return self.bias is not None
+
+
+def with_one_batch_axis(
+    layer: Callable[[jax.Array], jax.Array], inputs: jax.Array, ndim: int, out_sharding: OutSharding = None
+) -> jax.Array:
+    """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does."""
+    if inputs.ndim <= ndim:
+        raise ValueError(
+            f"inputs must be [..., *S, C] with the {ndim} spatial axes S of this layer, got shape {inputs.shape}: add "
+            "axes, or make the layer for fewer"
+        )
+    y = layer(inputs) if inputs.ndim == ndim + 2 else _under_several_axes(inputs, layer, ndim)
+    return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
+
+
+@keeps_split_batch()
+def _under_several_axes(x: jax.Array, layer: Callable[[jax.Array], jax.Array], ndim: int) -> jax.Array:
+    batch = x.shape[: x.ndim - ndim - 1]
+    y = layer(x.reshape(-1, *x.shape[len(batch) :]))
+    return y.reshape(*batch, *y.shape[1:])
