@@ -1,18 +1,18 @@
 """Checks of arguments that the measures share."""
 
 from functools import partial
-from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from .._checks import check_int, check_structure
 
 check_pixels = partial(check_int, remedy="give a number of pixels")
 
 
-def check_maps(name: str, maps: Any) -> jax.Array:
+def check_maps(name: str, maps: ArrayLike) -> jax.Array:
     """Returns maps `[N, *S, C]` as an array."""
     maps = jnp.asarray(maps)
     rank = f"{name} must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes"

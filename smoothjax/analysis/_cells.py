@@ -1,6 +1,6 @@
 """What the figures of maps have in common: units as coloured squares."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,9 @@ def canvas(axes: "Axes", width: float, height: float) -> None:
     axes.set_axis_off()
 
 
-def cells(axes: "Axes", colours: Any, at: tuple[float, float] = (0, 0), scale: float = 1, line: float = 0.8) -> None:
+def cells(
+    axes: "Axes", colours: np.ndarray, at: tuple[float, float] = (0, 0), scale: float = 1, line: float = 0.8
+) -> None:
     """Draws colours `[H, W, 3]` as squares of a side, the upper left corner at (x, y)."""
     colours = np.asarray(colours)
     height, width = colours.shape[:2]
@@ -44,7 +46,7 @@ def phases(height: int, width: int, rate: int) -> np.ndarray:
     return rate * (np.arange(height) % rate)[:, None] + np.arange(width) % rate
 
 
-def tinted(values: Any, groups: Any) -> np.ndarray:
+def tinted(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """The colour of the group, the paler the smaller the value: `[..., 3]`."""
     values = np.asarray(values, np.float64)
     span = values.max() - values.min()

@@ -1,6 +1,6 @@
 """Figure 3: a dilated convolution in three steps."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -140,7 +140,7 @@ def _apart(groups: jax.Array, rate: int) -> list[tuple[np.ndarray, tuple[float, 
     ]
 
 
-def _weights(kernel: Any) -> np.ndarray:
+def _weights(kernel: ArrayLike) -> np.ndarray:
     """Weights in greys: dark those of large magnitude."""
     size = np.abs(np.asarray(kernel, np.float64))
     return np.repeat((0.75 - 0.6 * size / max(size.max(), 1e-30))[..., None], 3, -1)

@@ -3,13 +3,22 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.extend.core import Literal, Var
+from jax.typing import DTypeLike
 
-_Watch = Callable[[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+Inputs: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
+#: What layers take and return: mostly arrays, but Flax limits neither.
+Value: TypeAlias = Any
+_Call = Callable[..., Value]
+_Arguments = tuple[Value, ...]
+_Options = dict[str, Value]
+_Watch = Callable[[nnx.Module, _Call, _Arguments, _Options], Value]
 _WATCH: ContextVar[_Watch] = ContextVar("_WATCH")
 
 
@@ -24,7 +33,7 @@ class Layer(NamedTuple):
     """
 
     name: str
-    module: Any
+    module: nnx.Module
     input_shape: tuple[int, ...] | None
     output_shape: tuple[int, ...] | None
 
@@ -43,14 +52,16 @@ class Block:
     start: str
     stop: str
 
-    def __init__(self, model: Any, shape: tuple[int, ...], dtype: Any, first: tuple[int, str], last: tuple[int, str]):
+    def __init__(
+        self, model: nnx.Module, shape: tuple[int, ...], dtype: DTypeLike, first: tuple[int, str], last: tuple[int, str]
+    ):
         self._model, self._shape, self._dtype = model, shape, dtype
         (self._first, self.start), (self._last, self.stop) = first, last
 
-    def features(self, inputs: Any) -> jax.Array:
+    def features(self, inputs: Inputs) -> jax.Array:
         """What the first layer is given, for inputs of the network."""
 
-        def watch(number: int, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        def watch(number: int, call: _Call, arguments: _Arguments, options: _Options) -> Value:
             if number == self._first:
                 raise _Reached(arguments[0])
             return call(*arguments, **options)
@@ -62,8 +73,8 @@ class Block:
         # Nothing but the features matters, so that the compiler leaves out all that comes before.
         return self._apply(features, jnp.zeros((features.shape[0], *self._shape[1:]), self._dtype))
 
-    def _apply(self, features: jax.Array, inputs: Any) -> Any:
-        def watch(number: int, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _apply(self, features: jax.Array, inputs: Inputs) -> Value:
+        def watch(number: int, call: _Call, arguments: _Arguments, options: _Options) -> Value:
             given = (features, *arguments[1:]) if number == self._first else arguments
             out = call(*given, **options)
             if number == self._last:
@@ -73,7 +84,7 @@ class Block:
         return _run(self._model, inputs, watch)
 
 
-def layers(model: nnx.Module, inputs: Any) -> tuple[Layer, ...]:
+def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
     """Lists the layers of a network, in the order in which it calls them; computes shapes alone.
 
     Args:
@@ -99,7 +110,7 @@ def layers(model: nnx.Module, inputs: Any) -> tuple[Layer, ...]:
     return tuple(calls)
 
 
-def between(model: nnx.Module, inputs: Any, start: str, stop: str | None = None) -> Block:
+def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = None) -> Block:
     """The block of a network from one layer to another: from what `start` is given to what `stop` returns.
 
     The derivatives of a block are those of the network with respect to an inner map, e.g. for its effective receptive
@@ -156,7 +167,7 @@ def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
     return found
 
 
-def _check(block: Block, inputs: Any) -> None:
+def _check(block: Block, inputs: Inputs) -> None:
     """Refuses a block that depends on something else than its features, or not on them."""
     given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
     features = jax.eval_shape(block.features, given)
@@ -178,11 +189,11 @@ def _check(block: Block, inputs: Any) -> None:
         )
 
 
-def _is_variable(atom: Any) -> bool:
-    return not hasattr(atom, "val")  # literals have a value, and no hash
+def _is_variable(atom: Var | Literal) -> bool:
+    return not isinstance(atom, Literal)  # literals have no hash
 
 
-def _trace(model: Any, inputs: Any) -> tuple[list[Layer], list[int]]:
+def _trace(model: nnx.Module, inputs: Inputs) -> tuple[list[Layer], list[int]]:
     """The calls, and their numbers in the order in which they return."""
     watched = _copy(model)
     names = {id(module): ".".join(map(str, path)) for path, module in _modules(watched)}
@@ -190,7 +201,7 @@ def _trace(model: Any, inputs: Any) -> tuple[list[Layer], list[int]]:
     calls: list[Layer] = []
     finished: list[int] = []
 
-    def watch(module: Any, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
         name = names[id(module)]
         if not name:
             return call(*arguments, **options)
@@ -207,11 +218,11 @@ def _trace(model: Any, inputs: Any) -> tuple[list[Layer], list[int]]:
     return calls, finished
 
 
-def _run(model: Any, inputs: Any, watch: Callable[..., Any]) -> Any:
+def _run(model: nnx.Module, inputs: Inputs, watch: _Call) -> Value:
     """Calls a watched model until something is reached."""
     count = 0
 
-    def numbered(module: Any, call: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def numbered(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
         nonlocal count
         if module is model:
             return call(*arguments, **options)
@@ -229,7 +240,7 @@ def _run(model: Any, inputs: Any, watch: Callable[..., Any]) -> Any:
 class _Reached(Exception):  # noqa: N818 (no error)
     """Ends a pass through the model early, with what was wanted."""
 
-    def __init__(self, value: Any):
+    def __init__(self, value: Value):
         super().__init__()
         self.value = value
 
@@ -247,7 +258,7 @@ class _watching:  # noqa: N801 (a function to its users)
         _WATCH.reset(self._token)
 
 
-def _copy(model: Any) -> Any:
+def _copy(model: nnx.Module) -> Value:
     """A copy in evaluation mode whose layers are watched; it shares the model's arrays."""
     if not isinstance(model, nnx.Module):
         raise ValueError(f"model must be a Flax NNX module, got {type(model).__name__}: functions have no layers")
@@ -267,15 +278,15 @@ def _copy(model: Any) -> Any:
     return copy
 
 
-def _modules(model: Any) -> list[tuple[tuple[Any, ...], Any]]:
+def _modules(model: nnx.Module) -> list[tuple[tuple[str | int, ...], nnx.Module]]:
     return [(path, node) for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Module)]
 
 
 @cache
-def _watched(kind: Any) -> Any:
+def _watched(kind: type[nnx.Module]) -> type[nnx.Module]:
     """The same class, whose instances are called through the watch; one for each, since JAX keeps every class."""
 
-    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+    def call(self: Value, *arguments: Value, **options: Value) -> Value:
         return _WATCH.get()(self, partial(kind.__call__, self), arguments, options)
 
     return type(kind)(kind.__name__, (kind,), {"__call__": call})

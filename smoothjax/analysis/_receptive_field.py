@@ -6,7 +6,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 from tqdm import tqdm
 
 from .._checks import check_int
@@ -93,7 +93,7 @@ def effective_receptive_field(
     return total / count
 
 
-def _error(out: Any, ndim: int) -> jax.Array:
+def _error(out: jax.Array, ndim: int) -> jax.Array:
     """The error behind a block: not 0 at the centre."""
     if len(out.shape) != ndim:
         raise ValueError(
@@ -104,7 +104,7 @@ def _error(out: Any, ndim: int) -> jax.Array:
     return jnp.zeros(out.shape, out.dtype).at[centre].set(error_size(out.dtype))
 
 
-def error_size(dtype: Any) -> float:
+def error_size(dtype: DTypeLike) -> float:
     """How large the error behind a block is; float16 has no room for a larger one."""
     return _ERROR if jnp.finfo(dtype).maxexp > 64 else 1.0
 
@@ -207,7 +207,7 @@ def contribution_area(field: ArrayLike, *, share: float, square: bool = False) -
     return int(counts[np.searchsorted(held, share * held[-1] * (1 - 1e-12))])
 
 
-def _check_field(field: Any) -> np.ndarray:
+def _check_field(field: ArrayLike) -> np.ndarray:
     values = np.asarray(field, np.float64)
     if not 1 <= values.ndim <= 3 or not values.size:
         raise ValueError(f"field must have one to three axes [*S], got shape {values.shape}: sum channels and examples")

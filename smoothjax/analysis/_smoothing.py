@@ -3,18 +3,23 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from .. import nn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.ticker import MaxNLocator
 
 Path = tuple[str | int, ...]
+#: Parameters as `nnx.State`, or as nested dicts of arrays.
+Tree: TypeAlias = Any
 Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction"]
 
 _LABELS: dict[Kind, str] = {
@@ -44,7 +49,7 @@ class SmoothingParameter(NamedTuple):
     distance: float
 
 
-def smoothing_parameters(model_or_params: Any) -> tuple[SmoothingParameter, ...]:
+def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingParameter, ...]:
     """Finds the SS filters and group-interaction matrices of a network, and how far each is from the identity.
 
     Args:
@@ -159,17 +164,15 @@ def draw_smoothing(
     limit = limit if math.isfinite(limit) and limit > 0 else 1.0
     figure = Figure(figsize=(_CELL * columns + 1, (_CELL + 0.45) * rows + 0.6), dpi=_DPI, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
-    image: Any = None
-    for axes, parameter in zip(grid.flat, parameters, strict=False):
-        image = _draw(axes, parameter, limit)
+    images = [_draw(axes, parameter, limit) for axes, parameter in zip(grid.flat, parameters, strict=False)]
     for axes in grid.flat[len(parameters) :]:
         axes.set_axis_off()
-    figure.colorbar(image, ax=grid, label="weight (output / input, no unit)", shrink=0.8)
+    figure.colorbar(images[-1], ax=grid, label="weight (output / input, no unit)", shrink=0.8)
     figure.suptitle(title)
     return figure
 
 
-def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> Any:
+def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> "AxesImage":
     path, kind, value, distance = parameter
     pixels = value.reshape(1, -1) if value.ndim == 1 else value
     if value.ndim == 3:
@@ -197,13 +200,13 @@ def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> Any:
     return image
 
 
-def _integers(length: int) -> Any:
+def _integers(length: int) -> "MaxNLocator":
     from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(nbins=min(length, 8), integer=True)
 
 
-def _pure(tree: Any) -> Any:
+def _pure(tree: Tree) -> Tree:
     """Nested dicts, whatever of Flax is in them."""
     if isinstance(tree, nnx.State):
         return nnx.to_pure_dict(tree)
@@ -212,7 +215,7 @@ def _pure(tree: Any) -> Any:
     return tree[...] if isinstance(tree, nnx.Variable) else tree
 
 
-def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def _leaves(tree: Tree, path: Path = ()) -> Iterator[tuple[Path, ArrayLike]]:
     if not isinstance(tree, dict):
         yield path, tree
         return
@@ -254,7 +257,7 @@ def _identity(kind: Kind, shape: tuple[int, ...]) -> np.ndarray:
     return identity
 
 
-def _natural(path: Path) -> tuple[Any, ...]:
+def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
     """Numbers within names count as numbers."""
     parts = [part for key in path for part in (*re.split(r"(\d+)", str(key)), "")]
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)

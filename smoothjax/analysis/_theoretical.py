@@ -1,12 +1,14 @@
 """The theoretical receptive field: what an output unit is connected to, whatever the weights."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.typing import ArrayLike
 
 # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
 _SUMS = {
@@ -29,7 +31,7 @@ _LOOPS = {"scan", "while", "cond", "reduce", "reduce_window"}
 class _Data:
     """A value that depends on the input."""
 
-    def __init__(self, value: Any):
+    def __init__(self, value: jax.Array):
         self.value = value
 
 
@@ -39,8 +41,13 @@ class _Decision:
 
 _DECISION = _Decision()
 
+#: An array that does not depend on the input, `_Data` or `_Decision`: JAX does not type the values of its programs.
+Value: TypeAlias = Any
 
-def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inputs: Any) -> np.ndarray:
+
+def theoretical_receptive_field(
+    function: Callable[[jax.Array], jax.Array], inputs: ArrayLike | jax.ShapeDtypeStruct
+) -> np.ndarray:
     """The input units that the output unit at the centre is connected to, whatever the weights and the images.
 
     Read from the operations that the function consists of: weights count as not 0, rectifiers as open, and a maximum
@@ -80,7 +87,7 @@ def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inpu
 
     # Arrays are arguments: of constants alone, the compiler would compute all of it itself, slowly.
     @jax.jit
-    def pulled(constants: Any, x: jax.Array, error: jax.Array) -> jax.Array:
+    def pulled(constants: list[jax.Array], x: jax.Array, error: jax.Array) -> jax.Array:
         def connected(x: jax.Array) -> jax.Array:
             (out,) = _evaluate(closed.jaxpr, constants, [_Data(x)])
             return out.value if isinstance(out, _Data) else jnp.zeros_like(error)
@@ -93,12 +100,12 @@ def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inpu
     return np.asarray(pulled(constants, jnp.zeros(given.shape, given.dtype), error))
 
 
-def _evaluate(jaxpr: Any, constants: Any, arguments: Any) -> list[Any]:
+def _evaluate(jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Value]) -> list[Value]:
     """Evaluates a program on data and constants."""
-    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True))
+    values: dict[object, Value] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True))
 
-    def read(atom: Any) -> Any:
-        if not hasattr(atom, "val"):
+    def read(atom: Var | Literal) -> Value:
+        if not isinstance(atom, Literal):
             return values[atom]
         return _weight(atom.val) if np.ndim(atom.val) else atom.val  # scalars belong to the operations
 
@@ -108,7 +115,7 @@ def _evaluate(jaxpr: Any, constants: Any, arguments: Any) -> list[Any]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: Any, arguments: list[Any]) -> list[Any]:
+def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     """The results of one operation."""
     name, options = equation.primitive.name, equation.params
     data = [argument for argument in arguments if isinstance(argument, _Data)]
@@ -135,7 +142,7 @@ def _apply(equation: Any, arguments: list[Any]) -> list[Any]:
     return [_Data(_mixed(name, arguments, options, shapes[0]))]
 
 
-def _mixed(name: str, arguments: list[Any], options: dict[str, Any], aval: Any) -> Any:
+def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: jax.core.ShapedArray) -> Value:
     """What takes the place of an operation that is more than a move."""
     data = [argument.value for argument in arguments if isinstance(argument, _Data)]
     if name in _SUMS or (name == "select_n" and arguments[0] is _DECISION):
@@ -171,7 +178,7 @@ def _mixed(name: str, arguments: list[Any], options: dict[str, Any], aval: Any) 
     )
 
 
-def _scan(equation: Any, arguments: list[Any]) -> list[Any]:
+def _scan(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     """A loop, turn by turn."""
     options, inner = equation.params, equation.params["jaxpr"]
     # What the turns share out, or stack, has an axis more outside than inside; names of options change with JAX.
@@ -182,7 +189,7 @@ def _scan(equation: Any, arguments: list[Any]) -> list[Any]:
     carried, count = len(arguments) - fed, len(equation.outvars) - stacked
     constants, carry, lists = arguments[: carried - count], arguments[carried - count : carried], arguments[carried:]
     turns = range(options["length"])
-    made: dict[int, list[Any]] = {}
+    made: dict[int, list[Value]] = {}
     for turn in reversed(turns) if options["reverse"] else turns:
         items = [_item(values, turn) for values in lists]
         outs = _evaluate(inner.jaxpr, _constants(inner), [*constants, *carry, *items])
@@ -190,15 +197,17 @@ def _scan(equation: Any, arguments: list[Any]) -> list[Any]:
     return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in turns), strict=True))]
 
 
-def _cond(equation: Any, arguments: list[Any]) -> list[Any]:
-    """Any of the branches."""
+def _cond(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
+    """Value of the branches."""
     index, *operands = arguments
     branches = [_evaluate(branch.jaxpr, _constants(branch), operands) for branch in equation.params["branches"]]
+    if len(branches) == 1:
+        return branches[0]
     columns = zip(equation.outvars, zip(*branches, strict=True), strict=True)
     return [_one_of(index, column, variable.aval) for variable, column in columns]
 
 
-def _one_of(index: Any, column: tuple[Any, ...], aval: Any) -> Any:
+def _one_of(index: Value, column: tuple[Value, ...], aval: jax.core.ShapedArray) -> Value:
     data = [item.value for item in column if isinstance(item, _Data)]
     if data:
         return _Data(_total(data))
@@ -207,25 +216,25 @@ def _one_of(index: Any, column: tuple[Any, ...], aval: Any) -> Any:
     return lax.select_n(jnp.asarray(index, jnp.int32), *column)
 
 
-def _item(values: Any, turn: int) -> Any:
+def _item(values: Value, turn: int) -> Value:
     if values is _DECISION:
         return values
     return _Data(values.value[turn]) if isinstance(values, _Data) else values[turn]
 
 
-def _stacked(column: tuple[Any, ...]) -> Any:
+def _stacked(column: tuple[Value, ...]) -> Value:
     if any(item is _DECISION for item in column):
         return _DECISION
     stacked = jnp.stack([item.value if isinstance(item, _Data) else item for item in column])
     return _Data(stacked) if any(isinstance(item, _Data) for item in column) else stacked
 
 
-def _decided(aval: Any) -> Any:
+def _decided(aval: jax.core.ShapedArray) -> Value:
     """What has no gradient; a mask as numbers is open everywhere."""
     return jnp.ones(aval.shape, aval.dtype) if jnp.issubdtype(aval.dtype, jnp.inexact) else _DECISION
 
 
-def _products(arguments: list[Any], product: Callable[[Any, Any], Any]) -> list[Any]:
+def _products(arguments: list[Value], product: Callable[[jax.Array, jax.Array], jax.Array]) -> list[Value]:
     """A product of two arguments, linear in the data of each."""
     left, right = arguments
     products = []
@@ -236,28 +245,28 @@ def _products(arguments: list[Any], product: Callable[[Any, Any], Any]) -> list[
     return products
 
 
-def _pattern(argument: Any) -> Any:
+def _pattern(argument: Value) -> Value:
     """Ones where an argument is not 0, or may be so."""
     if isinstance(argument, _Data):
         return jnp.ones_like(argument.value)
     return jnp.asarray(argument != 0, jnp.result_type(argument))
 
 
-def _constant(argument: Any) -> Any:
+def _constant(argument: Value) -> Value:
     if isinstance(argument, _Data):
         return argument.value
     return jnp.zeros_like(argument) if jnp.issubdtype(jnp.result_type(argument), jnp.inexact) else argument
 
 
-def _total(values: list[Any]) -> Any:
+def _total(values: list[Value]) -> Value:
     return sum(values[1:], values[0])
 
 
-def _constants(program: Any) -> list[Any]:
+def _constants(program: Jaxpr | ClosedJaxpr) -> list[Value]:
     return [_weight(value) for value in getattr(program, "consts", ())]
 
 
-def _weight(value: Any) -> Any:
+def _weight(value: Value) -> Value:
     """Some positive numbers in place of weights; integers and masks are part of the structure."""
     if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
         return value

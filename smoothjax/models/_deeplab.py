@@ -1,14 +1,15 @@
 """DeepLabv2: a dilated residual encoder, its degridding, and a choice of output layers."""
 
-from typing import Any, Unpack, get_args
+from typing import Unpack, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int, check_rates
-from ..names import Degridding, Encoder, Head
+from ..names import Degridding, DegriddingLayersName, Encoder, EncoderDegridding, Head
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
 from ._duc import DenseUpsamplingHead
 from ._resnet import DEGRIDDINGS, EncoderOptions, ResNetEncoder
@@ -98,8 +99,12 @@ class DeepLab(nnx.Module):
             head_rates = check_rates("head_rates", head_rates, _RATES_REMEDY)
             if head == "duc":
                 raise ValueError(f"head 'duc' has no dilation rates, got head_rates {head_rates}: leave them out")
-        layers: Any = smoothing if smoothing in DEGRIDDING_LAYERS else None
-        in_encoder: Any = "none" if layers else smoothing
+        layers: DegriddingLayersName | None = None
+        in_encoder: EncoderDegridding = "none"
+        if smoothing == "drn" or smoothing == "lfe":
+            layers = smoothing
+        else:
+            in_encoder = smoothing
         if layers and options.get("output_stride") == 32:
             raise ValueError(
                 f"smoothing {smoothing!r} has nothing to degrid at output_stride 32: use 8 or 16, or 'none'"
@@ -165,7 +170,13 @@ class SummedHead(nnx.Module):
     branches: nnx.List[nn.DilatedConv]
 
     def __init__(
-        self, in_features: int, num_classes: int, *, rates: tuple[int, ...], dtype: Any = None, rngs: nnx.Rngs
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        rates: tuple[int, ...],
+        dtype: DTypeLike | None = None,
+        rngs: nnx.Rngs,
     ):
         rates = check_rates("head_rates", rates, _RATES_REMEDY)
         init = nnx.initializers.normal(0.01)

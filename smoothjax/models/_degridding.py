@@ -1,10 +1,11 @@
 """Layers after the encoder that remove gridding: the remedies that change the network, not the convolution."""
 
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_rates
@@ -72,7 +73,7 @@ class DegriddingLayers(nnx.Module):
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         rates = check_rates("rates", rates, "use those of DEGRIDDING_RATES")

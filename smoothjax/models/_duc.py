@@ -1,11 +1,11 @@
 """Dense up-sampling convolution, an output layer with a logit of its own for every pixel."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import check_int
@@ -50,7 +50,9 @@ class DenseUpsamplingHead(nnx.Module):
     num_classes: int
     factor: int
 
-    def __init__(self, in_features: int, num_classes: int, *, factor: int = 8, dtype: Any = None, rngs: nnx.Rngs):
+    def __init__(
+        self, in_features: int, num_classes: int, *, factor: int = 8, dtype: DTypeLike | None = None, rngs: nnx.Rngs
+    ):
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         factor = check_int("factor", factor, remedy="pass the output stride of the encoder")
         channels = factor**2 * num_classes

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int
@@ -80,7 +81,7 @@ class GCANet(nnx.Module):
         task: RestorationTask,
         smoothing: nn.Smoothing = "ss_conv",
         width: int = 64,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         check_choice("task", task, TASKS)
@@ -138,7 +139,7 @@ class _Block(nnx.Module):
     conv2: Any
     norm2: InstanceNorm
 
-    def __init__(self, width: int, rate: int, smoothing: nn.Smoothing, *, dtype: Any, rngs: nnx.Rngs):
+    def __init__(self, width: int, rate: int, smoothing: nn.Smoothing, *, dtype: DTypeLike | None, rngs: nnx.Rngs):
         def conv() -> nnx.Module:
             common = {"use_bias": False, "dtype": dtype, "rngs": rngs}
             if rate == 1:

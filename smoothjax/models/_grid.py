@@ -87,7 +87,7 @@ def _interpolation(size: int, cells: int, stride: int) -> jax.Array:
     return jnp.clip(1.0 - jnp.abs(position[:, None] - jnp.arange(cells)[None, :]), 0.0, 1.0)
 
 
-def _check_stride(stride: Any) -> int:
+def _check_stride(stride: object) -> int:
     return check_int("stride", stride, remedy="pass the output stride of the network")
 
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, TypedDict, get_args
 
 import jax
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn, ops
 from .._checks import check_choice, check_int
@@ -40,7 +41,7 @@ class EncoderOptions(TypedDict, total=False):
     epsilon: float
     width: int
     remat: bool
-    dtype: Any
+    dtype: DTypeLike | None
 
 
 class ResNetEncoder(nnx.Module):
@@ -107,7 +108,7 @@ class ResNetEncoder(nnx.Module):
     epsilon: float
     width: int
     remat: bool
-    dtype: Any
+    dtype: DTypeLike | None
     out_features: int
 
     def __init__(
@@ -124,7 +125,7 @@ class ResNetEncoder(nnx.Module):
         epsilon: float = 1e-5,
         width: int = 64,
         remat: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         check_choice("depth", depth, DEPTHS)
@@ -215,12 +216,12 @@ def _strides(plan: list[tuple[int, list[tuple[int, ...]]]], stage: int, stride_u
     return strides
 
 
-def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: Any, rngs: nnx.Rngs) -> nnx.Conv:
+def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.Conv:
     return nnx.Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
 
 
 def _conv3x3(
-    features: int, out: int, *, stride: int, rate: int, smoothing: nn.Smoothing, dtype: Any, rngs: nnx.Rngs
+    features: int, out: int, *, stride: int, rate: int, smoothing: nn.Smoothing, dtype: DTypeLike | None, rngs: nnx.Rngs
 ) -> nnx.Module:
     common = {"use_bias": False, "dtype": dtype, "kernel_init": _HE, "rngs": rngs}
     if rate == 1:

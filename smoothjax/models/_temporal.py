@@ -1,10 +1,9 @@
 """A causal network over time: residual blocks of dilated convolutions whose rates double."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_int
@@ -67,7 +66,7 @@ class TemporalConvNet(nnx.Module):
     in_features: int | None
     width: int
     kernel_size: int
-    dtype: Any
+    dtype: DTypeLike | None
 
     def __init__(
         self,
@@ -79,7 +78,7 @@ class TemporalConvNet(nnx.Module):
         depth: int = 7,
         kernel_size: int = 2,
         smoothing: nn.CausalSmoothing = "none",
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         if (vocabulary is None) == (in_features is None):
@@ -159,7 +158,14 @@ class _TemporalBlock(nnx.Module):
     linear: nnx.Linear
 
     def __init__(
-        self, width: int, kernel_size: int, rate: int, *, smoothing: nn.CausalSmoothing, dtype: Any, rngs: nnx.Rngs
+        self,
+        width: int,
+        kernel_size: int,
+        rate: int,
+        *,
+        smoothing: nn.CausalSmoothing,
+        dtype: DTypeLike | None,
+        rngs: nnx.Rngs,
     ):
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.conv = nn.CausalDilatedConv(

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int
@@ -73,7 +74,7 @@ class UNet(nnx.Module):
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
@@ -121,7 +122,7 @@ class ConvBlock(nnx.Module):
     conv2: nnx.Conv
     bn2: BatchNorm
 
-    def __init__(self, features: int, out: int, *, norm: Any, dtype: Any, rngs: nnx.Rngs):
+    def __init__(self, features: int, out: int, *, norm: Any, dtype: DTypeLike | None, rngs: nnx.Rngs):
         conv = partial(nnx.Conv, kernel_size=(3, 3), use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
         self.conv1, self.bn1 = conv(features, out), norm(out)
         self.conv2, self.bn2 = conv(out, out), norm(out)

@@ -3,11 +3,12 @@
 import itertools
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_int
@@ -115,7 +116,7 @@ class ConvVAE(nnx.Module):
     likelihood: Likelihood
     latent_features: int
     width: int
-    dtype: Any
+    dtype: DTypeLike | None
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class ConvVAE(nnx.Module):
         likelihood: Likelihood = "gaussian",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)

@@ -1,16 +1,17 @@
 """The causal dilated convolutional layer over time, with a choice of smoothing that keeps it causal."""
 
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import check_convolution, check_kernel_size
 from ..names import CausalSmoothing
-from ._conv_like import ConvLike, OutSharding, with_one_batch_axis
+from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._smoothers import SmoothedLayer, Smoother
 
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
@@ -78,16 +79,15 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
     """
 
     kernel: nnx.Param[jax.Array]
-    # Or None, as in `DilatedConv`.
-    bias: nnx.Param[jax.Array] | Any
-    smoother: nnx.Param[jax.Array] | Any
+    bias: OptionalParam
+    smoother: OptionalParam
     in_features: int
     out_features: int
     kernel_size: int
     rate: int
     smoothing: CausalSmoothing
-    dtype: Any
-    param_dtype: Any
+    dtype: DTypeLike | None
+    param_dtype: DTypeLike
 
     #: As of an `nnx.Conv` of the same meaning.
     padding = "CAUSAL"
@@ -101,8 +101,8 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         rate: int,
         smoothing: CausalSmoothing = "none",
         use_bias: bool = True,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         kernel_init: nnx.Initializer = _KERNEL_INIT,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
@@ -131,7 +131,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
 
         return with_one_batch_axis(layer, inputs, 1, out_sharding)
 
-    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
+    def _convolve(self, x: jax.Array, kernel: jax.Array, smoother: jax.Array) -> jax.Array:
         past = (((self.kernel_size - 1) * self.rate, 0),)
         if self.smoothing == "group_interaction":
             passed = jnp.tril(smoother)

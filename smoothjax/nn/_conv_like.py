@@ -1,7 +1,7 @@
 """What the layers that take the place of a Flax convolution share with it."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 from flax import nnx
@@ -11,6 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from .._meshes import keeps_split_batch
 
+OptionalParam: TypeAlias = nnx.Param[jax.Array] | Any
+"""A parameter, or None where the options leave it out; `Any` spares those who know theirs a check for the types."""
+
 OutSharding = NamedSharding | PartitionSpec | None
 """Where the result of a layer shall lie on a mesh of Explicit axes, as `flax.nnx.Conv` takes it."""
 
@@ -19,7 +22,7 @@ class ConvLike:
     """The options of a `flax.nnx.Conv` of the same meaning, for code that reads them."""
 
     kernel: nnx.Param[jax.Array]
-    bias: nnx.Param[jax.Array] | Any
+    bias: OptionalParam
     rate: int
 
     strides: ClassVar[int] = 1

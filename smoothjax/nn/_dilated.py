@@ -1,17 +1,18 @@
 """The dilated convolutional layer, with a choice of smoothing."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import Padding, check_convolution, check_kernel_size
 from ..names import Smoothing
-from ._conv_like import ConvLike, OutSharding, with_one_batch_axis
+from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
 from ._smoothers import SmoothedLayer, Smoother
 
@@ -75,10 +76,9 @@ class DilatedConv(ConvLike, SmoothedLayer):
     """
 
     kernel: nnx.Param[jax.Array]
-    # These are None where the options leave them out; `| Any` spares those who know theirs a check for types alone.
-    bias: nnx.Param[jax.Array] | Any
-    smoother: nnx.Param[jax.Array] | Any
-    aggregation: nnx.Param[jax.Array] | Any
+    bias: OptionalParam
+    smoother: OptionalParam
+    aggregation: OptionalParam
     before: Callable[[jax.Array], jax.Array] | None
     after: Callable[[jax.Array], jax.Array] | None
     in_features: int
@@ -87,8 +87,8 @@ class DilatedConv(ConvLike, SmoothedLayer):
     rate: int
     smoothing: Smoothing
     padding: Padding
-    dtype: Any
-    param_dtype: Any
+    dtype: DTypeLike | None
+    param_dtype: DTypeLike
 
     def __init__(
         self,
@@ -102,8 +102,8 @@ class DilatedConv(ConvLike, SmoothedLayer):
         use_bias: bool = True,
         before: Callable[[jax.Array], jax.Array] | None = None,
         after: Callable[[jax.Array], jax.Array] | None = None,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         kernel_init: nnx.Initializer = _KERNEL_INIT,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
@@ -135,7 +135,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
 
         return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
-    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
+    def _convolve(self, x: jax.Array, kernel: jax.Array, smoother: jax.Array) -> jax.Array:
         if self.smoothing == "group_interaction":
             return ops.group_interaction_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
         smoother = self._filter(smoother)
@@ -143,7 +143,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
             return ops.ss_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
         return ops.dilated_conv(x, kernel, rate=self.rate, padding=self.padding)
 
-    def _filter(self, smoother: Any) -> Any:
+    def _filter(self, smoother: jax.Array | None) -> jax.Array | None:
         """The filter before the convolution, or None."""
         if self.smoothing == "aggregated_filters":
             # Of the parameters themselves: rounded to bfloat16 once, as a sum.
@@ -170,7 +170,7 @@ def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
     layer.smoother, layer.aggregation = _initial(smoothing, layer.rate, len(layer.kernel_size), layer.param_dtype)
 
 
-def _initial(smoothing: str, rate: int, ndim: int, dtype: Any) -> tuple[Any, Any]:
+def _initial(smoothing: str, rate: int, ndim: int, dtype: DTypeLike | None) -> tuple[OptionalParam, OptionalParam]:
     """The attributes `smoother` and `aggregation`."""
     logits = jnp.zeros(AGGREGATED) if smoothing == "aggregated_filters" else None
     smoother, aggregation = (
@@ -180,7 +180,7 @@ def _initial(smoothing: str, rate: int, ndim: int, dtype: Any) -> tuple[Any, Any
     return smoother, aggregation
 
 
-def check_smoothing(smoothing: Any) -> None:
+def check_smoothing(smoothing: object) -> None:
     """Refuses what is no smoothing of a dilated convolution."""
     if smoothing not in SMOOTHINGS:
         raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")

@@ -1,7 +1,5 @@
 """Filters before a dilated convolution: fixed low-pass ones, and their learned aggregation."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -67,7 +65,7 @@ def gaussian_filter(rate: int, ndim: int) -> jax.Array:
     """
     shape = ops.identity_smoother(rate, ndim).shape
     offset = jnp.stack(jnp.meshgrid(*(jnp.arange(1 - rate, rate) for _ in shape), indexing="ij"))
-    taps: Any = jnp.exp(-jnp.sum(offset**2, 0) / (2 * _SIGMA**2))
+    taps = jnp.exp(-jnp.sum(offset**2, 0) / (2 * _SIGMA**2))
     return taps / taps.sum()
 
 

@@ -1,8 +1,9 @@
 """Plug and play: other up-sampling for every transposed convolution of an existing model (Gao et al., Sec. 2.3)."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flax import nnx
+from flax.typing import PaddingLike
 
 from .._checks import DTYPES
 from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
@@ -27,7 +28,7 @@ def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> t
       The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
 
     Raises:
-      ValueError: method is none of the above, or a layer has different strides along its axes, another output size than
+      ValueError: method is unknown, or a layer has different strides along its axes, another output size than
         stride times input, or is otherwise no plain transposed convolution; with its path.
 
     Example:
@@ -52,11 +53,11 @@ def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> t
     return replace_modules(model, new), [path for _, path in found.values()]
 
 
-def _upsamples(node: Any) -> bool:
+def _upsamples(node: object) -> bool:
     return isinstance(node, nnx.ConvTranspose) and common_value(node.strides) != 1
 
 
-def _check(conv: Any, path: Path, method: Upsampling, normalised: bool) -> None:
+def _check(conv: nnx.ConvTranspose, path: Path, method: Upsampling, normalised: bool) -> None:
     """Refuses what no UpConv can take the place of."""
 
     def refuse(what: str) -> ValueError:
@@ -90,7 +91,7 @@ def _check(conv: Any, path: Path, method: Upsampling, normalised: bool) -> None:
         raise refuse(f"fast_pixel_dcl is factor 2 in two dimensions, it has factor {stride} in {ndim}; use pixel_dcl")
 
 
-def _keeps_multiples(padding: Any, kernel_size: tuple[int, ...], stride: int) -> bool:
+def _keeps_multiples(padding: PaddingLike, kernel_size: tuple[int, ...], stride: int) -> bool:
     """Whether a transposed convolution turns every size S into `stride * S`."""
     if isinstance(padding, str):
         return padding == "SAME" or (padding == "VALID" and max(kernel_size) <= stride)
@@ -99,7 +100,7 @@ def _keeps_multiples(padding: Any, kernel_size: tuple[int, ...], stride: int) ->
     return all(total == taps + stride - 2 for total, taps in zip(totals, kernel_size, strict=True))
 
 
-def _replacement(conv: Any, method: Upsampling, rngs: nnx.Rngs) -> UpConv:
+def _replacement(conv: nnx.ConvTranspose, method: Upsampling, rngs: nnx.Rngs) -> UpConv:
     return UpConv(
         conv.in_features,
         conv.out_features,

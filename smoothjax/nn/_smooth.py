@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from flax.typing import PaddingLike
 
 from .._checks import DTYPES, Padding
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
@@ -76,13 +77,13 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     return replace_modules(model, new), [path for _, path in found.values()]
 
 
-def _is_to_smooth(node: Any) -> bool:
+def _is_to_smooth(node: object) -> bool:
     if isinstance(node, DilatedConv):
         return node.rate > 1 and node.smoothing == "none"
     return isinstance(node, nnx.Conv) and common_value(node.kernel_dilation) != 1
 
 
-def _arguments(conv: Any, path: Path, smoothing: Smoothing) -> dict[str, Any]:
+def _arguments(conv: nnx.Conv | DilatedConv, path: Path, smoothing: Smoothing) -> dict[str, Any]:
     """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot.
 
     Without a padding they are those of a CausalDilatedConv.
@@ -146,7 +147,7 @@ def _sees_the_past_alone(padding: Padding, kernel_size: Sequence[int], rate: int
     return len(kernel_size) == 1 and reach > 0 and padding == ((reach, 0),)
 
 
-def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | None:
+def _padding(padding: PaddingLike, kernel_size: Sequence[int], rate: int) -> Padding | None:
     """The padding of a Flax convolution in our terms, or None where it is no zero-padding."""
     if padding in ("SAME", "VALID"):
         return padding
@@ -161,7 +162,7 @@ def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | N
 
 
 def _replacement(
-    conv: Any, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs
+    conv: nnx.Conv | DilatedConv, smoothing: Smoothing, arguments: dict[str, Any], rngs: nnx.Rngs
 ) -> DilatedConv | CausalDilatedConv:
     causal = "padding" not in arguments
     make: Any = CausalDilatedConv if causal else DilatedConv

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 from flax import nnx
@@ -73,7 +73,7 @@ def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
     }
 
 
-def is_smoother(path: Sequence[Any]) -> bool:
+def is_smoother(path: Sequence[object]) -> bool:
     """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
 
     For trees of parameters without their model; `smoothers` asks the layers of one. Smoothing filters start as the

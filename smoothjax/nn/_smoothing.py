@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import Padding, check_convolution, check_kernel_size
@@ -52,7 +52,7 @@ class SSConv(SmoothedLayer):
         *,
         rate: int = 1,
         padding: Padding = "SAME",
-        param_dtype: Any = jnp.float32,
+        param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         del rngs
@@ -79,7 +79,7 @@ class _Interaction(SmoothedLayer):
     rate: int
     ndim: int
 
-    def __init__(self, rate: int, ndim: int, *, param_dtype: Any = jnp.float32, rngs: nnx.Rngs):
+    def __init__(self, rate: int, ndim: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         del rngs
         self.rate, self.ndim = rate, ndim
         self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))

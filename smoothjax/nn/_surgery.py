@@ -2,17 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from flax import nnx
 from flax.core import FrozenDict
 
 #: Keys from a model down to a layer: attributes, indices, dictionary keys.
-Path = tuple[Any, ...]
+Path: TypeAlias = tuple[str | int, ...]
 Node = TypeVar("Node")
 
 
-def find_modules(model: Any, wanted: Callable[[Any], bool]) -> dict[int, tuple[Any, Path]]:
+def find_modules(model: object, wanted: Callable[[object], bool]) -> dict[int, tuple[Any, Path]]:
     """The wanted layers of a model and their paths, by identity: a layer used in two places is one.
 
     Raises:
@@ -25,7 +25,7 @@ def find_modules(model: Any, wanted: Callable[[Any], bool]) -> dict[int, tuple[A
     found: dict[int, tuple[Any, Path]] = {}
     seen: set[int] = set()
 
-    def visit(node: Any, path: Path) -> None:
+    def visit(node: object, path: Path) -> None:
         if id(node) in seen:
             return
         seen.add(id(node))
@@ -62,7 +62,7 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
     return node
 
 
-def under_spectral_norm(model: Any) -> set[int]:
+def under_spectral_norm(model: object) -> set[int]:
     """The parts of a model whose weights an `nnx.SpectralNorm` divides; it keeps a statistic for each of them."""
     norms = find_modules(model, lambda node: isinstance(node, nnx.SpectralNorm))
     return {key for norm, _ in norms.values() for key in find_modules(norm, lambda node: True)}
@@ -79,7 +79,7 @@ def common_value(values: Any) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _children(node: Any) -> list[tuple[Any, Any]]:
+def _children(node: object) -> list[tuple[str | int, Any]]:
     """The parts of a node that may hold modules, by key, in a stable order."""
     if isinstance(node, (list, tuple, nnx.List)):
         return list(enumerate(node))
@@ -92,6 +92,6 @@ def _children(node: Any) -> list[tuple[Any, Any]]:
     return []
 
 
-def _is_frozen_dataclass(node: Any) -> bool:
+def _is_frozen_dataclass(node: object) -> bool:
     """Whether this is an instance of a dataclass whose fields are replaced, not set, as of `flax.struct`."""
     return dataclasses.is_dataclass(node) and not isinstance(node, (type, nnx.Pytree))

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import check_kernel_size
 from ..names import Interpolation, Upsampling
-from ..ops._pixel_deconv import check_order
-from ._conv_like import OutSharding, with_one_batch_axis
+from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
@@ -76,19 +76,18 @@ class UpConv(nnx.Module):
       (resize convolution); Shi et al., 2016 (sub-pixel convolution); Aitken et al., 2017 (ICNR).
     """
 
-    # Or None, as in `DilatedConv`.
-    kernel: nnx.Param[jax.Array] | Any
-    bias: nnx.Param[jax.Array] | Any
+    kernel: OptionalParam
+    bias: OptionalParam
     kernels: nnx.List[nnx.Param[jax.Array]]
     method: Upsampling
     factor: int
-    order: Sequence[Any] | None
+    order: ops.Stages | None
     kernel_size: tuple[int, ...]
     interpolation: Interpolation
     in_features: int
     out_features: int
-    dtype: Any
-    param_dtype: Any
+    dtype: DTypeLike | None
+    param_dtype: DTypeLike
 
     def __init__(
         self,
@@ -98,11 +97,11 @@ class UpConv(nnx.Module):
         method: Upsampling,
         factor: int = 2,
         kernel_size: Sequence[int] | None = None,
-        order: Sequence[Any] | None = None,
+        order: ops.Stages | None = None,
         interpolation: Interpolation = "nearest",
         use_bias: bool = True,
-        dtype: Any = None,
-        param_dtype: Any = jnp.float32,
+        dtype: DTypeLike | None = None,
+        param_dtype: DTypeLike = jnp.float32,
         kernel_init: nnx.Initializer = _KERNEL_INIT,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
@@ -120,7 +119,7 @@ class UpConv(nnx.Module):
         if method == "fast_pixel_dcl":
             _check_fast(factor, kernel_size)
         if method in ("ipixel_dcl", "pixel_dcl"):
-            order = check_order(order, factor, ndim)
+            order = ops.pixel_order(factor, ndim, order=order)
         self.method, self.factor, self.order = method, factor, order
         self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
         self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
@@ -159,7 +158,7 @@ class UpConv(nnx.Module):
 
         return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
-    def _upsample(self, x: jax.Array, kernels: list[Any]) -> jax.Array:
+    def _upsample(self, x: jax.Array, kernels: list[jax.Array]) -> jax.Array:
         match self.method:
             case "dcl":
                 return ops.transposed_conv(x, kernels[0], factor=self.factor)
@@ -177,7 +176,7 @@ class UpConv(nnx.Module):
                 return ops.reinterlace(jnp.moveaxis(phases, -2, 0), rate=self.factor)
 
 
-def check_upsampling(method: Any) -> None:
+def check_upsampling(method: object) -> None:
     """Refuses a method that is none of `UPSAMPLINGS`."""
     if method not in UPSAMPLINGS:
         raise ValueError(f"method must be one of {', '.join(UPSAMPLINGS)}, got {method!r}: pick one of them")
@@ -203,7 +202,7 @@ def _live_taps(height: int, width: int) -> int:
     return sum((row - height // 2 + column - width // 2) % 2 for row in range(height) for column in range(width))
 
 
-def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: Sequence[Any] | None) -> list[tuple[int, int]]:
+def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: ops.Stages | None) -> list[tuple[int, int]]:
     """Input and output channels of each kernel to draw."""
     if method == "fast_pixel_dcl":
         return [(c_in, c_out), (c_out, c_out), (c_out, c_out)]

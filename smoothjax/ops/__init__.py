@@ -30,6 +30,7 @@ from ._multigrid import multigrid_rates as multigrid_rates
 # isort: split
 # Up-sampling: the deconvolutional layer and its cure (Gao et al., Pixel Deconvolutional Networks, 2017).
 from ._fast_pixel_deconv import fast_pixel_deconv as fast_pixel_deconv
+from ._pixel_deconv import Stages as Stages
 from ._pixel_deconv import ipixel_deconv as ipixel_deconv
 from ._pixel_deconv import pixel_deconv as pixel_deconv
 from ._pixel_deconv import pixel_order as pixel_order

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +13,20 @@ from .._meshes import keeps_split_batch
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
 
-Phase = tuple[int, ...]
+Phase: TypeAlias = tuple[int, ...]
 #: Stages in sequence, each a tuple of phases made in parallel.
-Order = tuple[tuple[Phase, ...], ...]
+Order: TypeAlias = tuple[tuple[Phase, ...], ...]
+
+Stages: TypeAlias = Sequence[Sequence[Sequence[int]]]
+"""An order of the phases as users write it: stages, each of phases, each of one int an axis."""
 
 
 def ipixel_deconv(
-    x: ArrayLike, kernels: Sequence[ArrayLike], *, factor: int = 2, order: Sequence[Any] | None = None
+    x: ArrayLike,
+    kernels: Sequence[ArrayLike],
+    *,
+    factor: int = 2,
+    order: Stages | None = None,
 ) -> jax.Array:
     r"""Input pixel deconvolution (iPixelDCL, Eq. 2): every phase sees the input and all earlier phases.
 
@@ -63,7 +70,11 @@ def ipixel_deconv(
 
 
 def pixel_deconv(
-    x: ArrayLike, kernels: Sequence[ArrayLike], *, factor: int = 2, order: Sequence[Any] | None = None
+    x: ArrayLike,
+    kernels: Sequence[ArrayLike],
+    *,
+    factor: int = 2,
+    order: Stages | None = None,
 ) -> jax.Array:
     r"""Pixel deconvolution (PixelDCL, Eq. 3): the first phase sees the input, the others only earlier phases.
 
@@ -103,21 +114,22 @@ def pixel_deconv(
     return _deconv(x, kernels, factor, order, sees_input=False)
 
 
-def pixel_order(factor: int, ndim: int) -> Order:
-    """The default sequence in which pixel deconvolution makes the phases.
+def pixel_order(factor: int, ndim: int, *, order: Stages | None = None) -> Order:
+    """The sequence in which pixel deconvolution makes the phases: the default one, or another one, checked.
 
-    For factor 2 in two dimensions that of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then (0, 1) and (1, 0)
-    in parallel. Otherwise row-major, one phase a stage: Eqs. 2 and 3 to the letter.
+    The default for factor 2 in two dimensions is that of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then
+    (0, 1) and (1, 0) in parallel. Otherwise it is row-major, one phase a stage: Eqs. 2 and 3 to the letter.
 
     Args:
       factor: up-sampling factor r, an int >= 2.
       ndim: number of spatial axes d, 1, 2 or 3.
+      order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; every phase once.
 
     Returns:
       A tuple of stages, each a tuple of phases, each a tuple of d ints.
 
     Raises:
-      ValueError: factor or ndim is none of the above.
+      ValueError: factor is no int >= 2, ndim is not 1, 2 or 3, or order does not name every phase once.
 
     Example:
       >>> from smoothjax import ops
@@ -128,15 +140,24 @@ def pixel_order(factor: int, ndim: int) -> Order:
       Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 2.3 and Fig. 6.
     """
     factor, ndim = check_int("factor", factor, minimum=2), check_ndim(ndim)
+    if order is not None:
+        return _check_order(order, factor, ndim)
     if (factor, ndim) == (2, 2):
         return ((0, 0),), ((1, 1),), ((0, 1), (1, 0))
     return tuple((phase,) for phase in itertools.product(range(factor), repeat=ndim))
 
 
-def _deconv(x: Any, kernels: Any, factor: Any, order: Any, *, sees_input: bool) -> jax.Array:
+def _deconv(
+    x: ArrayLike,
+    kernels: Sequence[ArrayLike],
+    factor: int,
+    order: Stages | None,
+    *,
+    sees_input: bool,
+) -> jax.Array:
     x, factor = check_maps("x", x), check_int("factor", factor, minimum=2)
-    order = check_order(order, factor, x.ndim - 2)
-    return _in_order(x, _check_kernels(kernels, x, order, sees_input), factor, order, sees_input)
+    stages = pixel_order(factor, x.ndim - 2, order=order)
+    return _in_order(x, _check_kernels(kernels, x, stages, sees_input), factor, stages, sees_input)
 
 
 @keeps_split_batch()
@@ -150,10 +171,8 @@ def _in_order(x: jax.Array, kernels: list[jax.Array], factor: int, order: Order,
     return reinterlace(jnp.stack([made[phase] for phase in sorted(made)]), rate=factor)
 
 
-def check_order(order: Any, factor: int, ndim: int) -> Order:
-    """Returns the order as tuples, the default one for None; refuses one that is no sequence of all phases."""
-    if order is None:
-        return pixel_order(factor, ndim)
+def _check_order(order: Stages, factor: int, ndim: int) -> Order:
+    """Returns the order as tuples of ints; refuses one that is no sequence of all phases."""
     rule = (
         f"order must be a sequence of stages, each a sequence of phases, each {ndim} ints, that names every one of the "
         f"{factor**ndim} phases of factor {factor} once"
@@ -172,7 +191,7 @@ def check_order(order: Any, factor: int, ndim: int) -> Order:
     return tuple(tuple(tuple(int(index) for index in phase) for phase in stage) for stage in stages)
 
 
-def _check_kernels(kernels: Any, x: jax.Array, order: Order, sees_input: bool) -> list[jax.Array]:
+def _check_kernels(kernels: Sequence[ArrayLike], x: jax.Array, order: Order, sees_input: bool) -> list[jax.Array]:
     phases = [(number, phase) for number, stage in enumerate(order) for phase in stage]
     # An array is a sequence of its rows, but never of kernels of several sizes; a stack of them is welcome.
     if not hasattr(kernels, "__len__") or isinstance(kernels, (str, dict)) or len(kernels) != len(phases):

@@ -1,7 +1,6 @@
 """Method 2: separable and shared (SS) convolution, and the smoothed dilated convolution built on it."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +64,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
 def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
     """The filter on checked arguments."""
     dtype = accumulation_dtype(x.dtype)
-    y: Any = filter_maps(x.astype(dtype), kernel.astype(dtype), rate, pairs)
+    y = filter_maps(x.astype(dtype), kernel.astype(dtype), rate, pairs)
     return y.astype(x.dtype)
 
 

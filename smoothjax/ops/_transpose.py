@@ -1,13 +1,16 @@
 """Linear maps written backwards, so that the gradient is the form that was written."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+Cotangents = TypeVar("Cotangents", jax.Array, tuple[jax.Array, ...])
+Types: TypeAlias = jax.Array | jax.ShapeDtypeStruct | tuple[jax.Array | jax.ShapeDtypeStruct, ...]
 
-def as_transpose_of(function: Callable[[Any], jax.Array], like: Any) -> Callable[[jax.Array], Any]:
+
+def as_transpose_of(function: Callable[[Cotangents], jax.Array], like: Types) -> Callable[[jax.Array], Cotangents]:
     """The transpose of a linear map, for tangents: JAX transposes it once more for the gradient, back to `function`.
 
     A `custom_vjp` would fix the gradient, too, but forbid forward mode and with it most second derivatives.

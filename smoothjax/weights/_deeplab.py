@@ -1,9 +1,8 @@
 """DeepLabv2 as its TensorFlow checkpoints hold it."""
 
-from typing import Any
-
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .._checks import check_choice
 from ..models import DEGRIDDINGS, HEAD_RATES, DeepLab
@@ -21,7 +20,7 @@ def deeplab_from_tf(
     *,
     smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> DeepLab:
     """Builds DeepLabv2 from a TensorFlow checkpoint, with exactly the outputs of the network that wrote it.
 

@@ -1,7 +1,5 @@
 """What the loaders of residual networks share: their entries, smoothing parameters included."""
 
-from typing import Any
-
 import jax
 import numpy as np
 from flax import nnx
@@ -74,7 +72,7 @@ def check_smoothing(smoothing: EncoderDegridding, variables: Variables) -> bool:
     return trained != "none"
 
 
-def _smoother_from_official(fix_w: np.ndarray) -> Any:
+def _smoother_from_official(fix_w: np.ndarray) -> np.ndarray | jax.Array:
     if fix_w.ndim == 2:
         return group_interaction_weight_from_official(fix_w)
     if fix_w.shape[2:] != (1, 1, 1):

@@ -1,9 +1,8 @@
 """GCANet as its PyTorch checkpoints hold it."""
 
-from typing import Any
-
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice
@@ -13,7 +12,7 @@ from ._assign import Entry, Path, convert, kernel_from_torch, shapes_of, with_va
 from ._names import Variables
 
 
-def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: Any = None) -> GCANet:
+def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DTypeLike | None = None) -> GCANet:
     """Builds GCANet from the state dict of the published network, with exactly its outputs.
 
     Args:

@@ -133,7 +133,7 @@ def _smoothing(encoder: ResNetEncoder) -> EncoderDegridding:
 
 
 def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:
-    def differs(name: str, published: Any) -> bool:
+    def differs(name: str, published: object) -> bool:
         # Basic blocks have no 1x1 that could hold a stride.
         return getattr(encoder, name) != published and (name != "stride_in" or encoder.depth not in BASIC_DEPTHS)
 

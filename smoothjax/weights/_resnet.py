@@ -1,8 +1,7 @@
 """Residual networks for classification as encoders."""
 
-from typing import Any
-
 from flax import nnx
+from jax.typing import DTypeLike
 
 from ..models import ResNetEncoder
 from ..names import BatchNormMode, EncoderDegridding
@@ -19,7 +18,7 @@ def resnet_from_slim(
     output_stride: int = 8,
     smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> ResNetEncoder:
     """Builds the encoder of a TF-slim `resnet_v1` checkpoint.
 
@@ -58,7 +57,7 @@ def resnet_from_torchvision(
     output_stride: int = 8,
     smoothing: EncoderDegridding = "none",
     batch_norm: BatchNormMode = "trained",
-    dtype: Any = None,
+    dtype: DTypeLike | None = None,
 ) -> ResNetEncoder:
     """Builds the encoder of a torchvision `resnet` state dict (v1.5, the stride in the 3x3).
 
@@ -98,7 +97,7 @@ def _resnet(
     output_stride: int,
     smoothing: EncoderDegridding,
     batch_norm: BatchNormMode,
-    dtype: Any,
+    dtype: DTypeLike | None,
 ) -> ResNetEncoder:
     names = recognise(variables, source.families)
     if names.depth != depth:

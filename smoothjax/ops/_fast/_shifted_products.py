@@ -10,11 +10,11 @@ import itertools
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from ..._checks import accumulation_dtype
 from .._dilated import pad_zeros
@@ -66,7 +66,7 @@ def product_over_places(source: jax.Array, copies: jax.Array) -> jax.Array:
     return jnp.matmul(flat.T, sought, preferred_element_type=accumulation_dtype(source.dtype))
 
 
-def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: Any) -> jax.Array:
+def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: DTypeLike) -> jax.Array:
     """For every place what each term has added to, `[N, *S, terms * C']`."""
     size, channels = cotangents[0].shape[1:-1], cotangents[0].shape[-1]
     reads = [[move[axis] for _, move in terms] for axis in range(len(size))]
