@@ -113,3 +113,28 @@ def test_studies_and_their_engine_know_nothing_of_tables(package):
 
 def test_every_package_of_experiments_is_listed():
     assert {path.parent.name for path in (PACKAGE.parent / "experiments").glob("*/__init__.py")} == set(EXPERIMENTS)
+
+
+def test_no_package_imports_the_private_files_of_another():
+    """What packages share is public, or lies in a file beside them; a private name may change unseen."""
+    for root in (PACKAGE, PACKAGE.parent / "experiments"):
+        for path in sorted(root.rglob("*.py")):
+            for name in _imported_names(path, root):
+                top, *parts = name.split(".")
+                hidden = [part for part in parts if part.startswith("_") and not part.endswith("__")]
+                own = root == PACKAGE and parts[:1] in ([path.relative_to(root).parts[0]], hidden)
+                assert top != "smoothjax" or own or not hidden, f"{path.relative_to(root.parent)} imports {name}"
+
+
+def _imported_names(path: Path, root: Path) -> list[str]:
+    """Full names that a file imports."""
+    package = (root.name, *path.relative_to(root).parts[:-1])
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            found += [f"{module}.{alias.name}" for alias in node.names]
+    return found

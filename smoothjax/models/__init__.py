@@ -1,6 +1,9 @@
 """Networks made of `smoothjax.nn`, in evaluation mode until `train()` is called."""
 
 # Segmentation (Wang & Ji, KDD 2018, Sec. 4).
+from ..names import Degridding as Degridding
+from ..names import Encoder as Encoder
+from ..names import Head as Head
 from ._deeplab import ENCODERS as ENCODERS
 from ._deeplab import HEAD_RATES as HEAD_RATES
 from ._deeplab import HEADS as HEADS
@@ -9,6 +12,7 @@ from ._deeplab import SummedHead as SummedHead
 
 # isort: split
 # Remedies for gridding that change the network (Yu et al., 2017; Hamaguchi et al., 2018; Wang et al., 2018).
+from ..names import DegriddingLayersName as DegriddingLayersName
 from ._degridding import DEGRIDDING_LAYERS as DEGRIDDING_LAYERS
 from ._degridding import DEGRIDDING_RATES as DEGRIDDING_RATES
 from ._degridding import DegriddingLayers as DegriddingLayers
@@ -16,6 +20,7 @@ from ._duc import DenseUpsamplingHead as DenseUpsamplingHead
 
 # isort: split
 # Learnt up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3).
+from ..names import Upsampling as Upsampling
 from ._deeplab_upsampled import DeepLabUpsampled as DeepLabUpsampled
 from ._unet import UPSAMPLINGS as UPSAMPLINGS
 from ._unet import UNet as UNet
@@ -27,14 +32,21 @@ from ._grid import upsample_logits as upsample_logits
 
 # isort: split
 # Encoders.
+from ..names import BatchNormMode as BatchNormMode
+from ..names import EncoderDegridding as EncoderDegridding
+from ..names import EncoderPadding as EncoderPadding
+from ..names import StrideIn as StrideIn
+from ..names import StrideUnit as StrideUnit
 from ._norm import BATCH_NORM_MODES as BATCH_NORM_MODES
 from ._norm import BatchNorm as BatchNorm
 from ._resnet import DEGRIDDINGS as DEGRIDDINGS
 from ._resnet import RESNET_BLOCKS as RESNET_BLOCKS
+from ._resnet import EncoderOptions as EncoderOptions
 from ._resnet import ResNetEncoder as ResNetEncoder
 
 # isort: split
 # Restoration (Chen et al., WACV 2019).
+from ..names import RestorationTask as RestorationTask
 from ._gcanet import TASKS as TASKS
 from ._gcanet import GCANet as GCANet
 from ._gcanet import edge_map as edge_map
@@ -43,6 +55,7 @@ from ._gcanet import gcanet_input as gcanet_input
 
 # isort: split
 # A generative model (Gao et al., 2017, Sec. 3.2).
+from ..names import Likelihood as Likelihood
 from ._likelihood import LIKELIHOODS as LIKELIHOODS
 from ._likelihood import discretized_logistic_log_likelihood as discretized_logistic_log_likelihood
 from ._likelihood import gaussian_log_likelihood as gaussian_log_likelihood
@@ -53,4 +66,5 @@ from ._vae import ImageDistribution as ImageDistribution
 
 # isort: split
 # Over time (the future work of Wang & Ji, KDD 2018).
+from ..names import CausalSmoothing as CausalSmoothing
 from ._temporal import TemporalConvNet as TemporalConvNet
