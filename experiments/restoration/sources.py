@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from PIL import ExifTags, Image
-
 from smoothjax import data
 
 from .config import DataConfig
 
 SPLITS = ("train", "val", "test")
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _PERIOD = 10
 _LISTED = 10
-_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class Restorable(Protocol):
@@ -79,14 +75,18 @@ class Files:
 
     def __getitem__(self, index: int, /) -> data.Record:
         """Reads the files of an example. Raises InvalidDataError with everything wrong with them."""
-        record, problems = {}, []
-        for entry, paths in self._files.items():
-            try:
-                record[entry] = data.read_image(paths[index])
-            except (ValueError, FileNotFoundError) as error:
-                problems.append(str(error))
-        if len({image.shape for image in record.values()}) > 1:
-            degraded, clean = (f"{record[entry].shape[0]} x {record[entry].shape[1]}" for entry in ("image", "clean"))
+        record, sizes, problems = {}, {}, []
+        for read, found in ((data.read_size, sizes), (data.read_image, record)):
+            # Sizes are compared before an image is decoded.
+            if problems or len({*sizes.values()}) > 1:
+                break
+            for entry, paths in self._files.items():
+                try:
+                    found[entry] = read(paths[index])
+                except (ValueError, FileNotFoundError) as error:
+                    problems.append(str(error))
+        if len({*sizes.values()}) > 1:
+            degraded, clean = (f"{sizes[entry][0]} x {sizes[entry][1]}" for entry in ("image", "clean"))
             problems.append(
                 f"{self._files['image'][index]}: the degraded image is {degraded} pixels high and wide, the clean one "
                 f"{clean}; make them the same"
@@ -101,9 +101,7 @@ class Files:
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width of the upright image, from the header."""
-        with Image.open(self._files["clean"][index]) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
-            return (image.width, image.height) if turned else (image.height, image.width)
+        return data.read_size(self._files["clean"][index])
 
     def file_sizes(self, index: int, /) -> tuple[int, ...]:
         """Sizes of the files of an example in bytes."""
@@ -140,8 +138,8 @@ def _paired(root: Path, split: str) -> Files:
             "{train,val,test}/{degraded,clean} with images of the same names"
             + (f" (splits there: {', '.join(there)})" if there else "")
         )
-    (degraded, ambiguous), (clean, others) = (_by_stem(folder) for folder in folders.values())
-    problems = [*ambiguous, *others]
+    problems: list[str] = []
+    degraded, clean = (_by_stem(folder, problems) for folder in folders.values())
     for kind, other, lonely in (
         ("degraded", "clean", sorted(degraded.keys() - clean.keys())),
         ("clean", "degraded", sorted(clean.keys() - degraded.keys())),
@@ -164,30 +162,21 @@ def _clean(root: Path, split: str) -> Files:
     place = next((p for p in (root / split / "clean", root / split / "images", root / split) if p.is_dir()), None)
     if place is None and any((root / other).is_dir() for other in SPLITS):
         raise FileNotFoundError(f"split {split!r} of {root} is missing: make the folder {root / split}")
-    paths = _images(root if place is None else place)
+    paths, problems = data.list_images(root if place is None else place)
     if place is None:
         # A name's place in the list decides, so that the same folder always gives the same splits.
         kept = {"val": (0,), "test": (1,), "train": range(2, _PERIOD)}[split]
         paths = [path for position, path in enumerate(paths) if position % _PERIOD in kept]
-    if not paths:
+    if not paths and not problems:
         raise ValueError(
-            f"split {split!r} of {root} has no images: put some ({', '.join(s[1:] for s in _SUFFIXES)}) into "
+            f"split {split!r} of {root} has no images: put some ({', '.join(s[1:] for s in data.IMAGE_SUFFIXES)}) into "
             f"{place or f'it, {_PERIOD} or more, or into {root / split}'}"
         )
-    return Files({"clean": paths})
+    return Files({"clean": paths}, tuple(problems))
 
 
-def _images(folder: Path) -> list[Path]:
-    # File managers leave hidden files behind, such as ._street.jpg.
-    return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".")]
-
-
-def _by_stem(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Images by name, and a line for every name that several files share."""
-    found: dict[str, Path] = {}
-    problems = []
-    for path in _images(folder):
-        if path.stem in found:
-            problems.append(f"{folder}: {found[path.stem].name} and {path.name} share a name; rename or remove one")
-        found[path.stem] = path
-    return found, problems
+def _by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Images by name; a line for every name that several files share, and for what is left out."""
+    paths, left_out = data.list_images(folder)
+    problems += left_out
+    return data.by_stem(paths, problems)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 # isort: split
 # Sources: examples by index, drawn or read from a folder.
 from ._folder import FolderSource as FolderSource
+from ._folder import by_stem as by_stem
 from ._folder import find_classes as find_classes
+from ._folder import list_images as list_images
 from ._resized import ResizedSource as ResizedSource
 from ._shapes import ShapesSource as ShapesSource
 from ._source import CountedSource as CountedSource

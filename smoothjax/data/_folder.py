@@ -2,6 +2,7 @@
 
 import shlex
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from ._classes import CLASS_FILES, CLASSES_EXAMPLE, Classes, load_classes
@@ -216,28 +217,75 @@ def _pairs(folder: Path, mask_suffix: str) -> tuple[tuple[Path, Path], ...]:
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...], ending: str, problems: list[str]) -> dict[str, Path]:
     """The files of these suffixes by their stem without the ending; a line in `problems` for what is left out."""
-    found: dict[str, Path] = {}
+    paths, left_out = list_images(folder, suffixes)
+    problems += left_out
+    return by_stem(paths, problems, ending=ending)
+
+
+def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[list[Path], list[str]]:
+    """The images right inside a folder, and what else looks like data there.
+
+    Hidden files, which file managers leave behind, and files that are no images are passed over.
+
+    Args:
+      folder: the folder.
+      suffixes: those that are read.
+
+    Returns:
+      The paths in the order of their names, and a line for each folder and each image of another kind.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as name:
+      ...     folder = pathlib.Path(name)
+      ...     for file in ("b.png", "a.jpg", "c.heic", "notes.txt"):
+      ...         folder.joinpath(file).touch()
+      ...     paths, problems = list_images(folder)
+      >>> [path.name for path in paths], len(problems)
+      (['a.jpg', 'b.png'], 1)
+    """
+    paths: list[Path] = []
+    problems: list[str] = []
     for path in sorted(folder.iterdir()):
-        # File managers leave hidden files behind, such as ._street.jpg.
+        suffix = path.suffix.lower()
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        suffix = path.suffix.lower()
         if path.is_dir():
-            problems.append(
-                f"{path}: a folder, which is not read here; move its files up, or prepare the data set: python -m "
-                f"smoothjax.data prepare folder --source {shlex.quote(str(folder.parent.parent))}"
-            )
-        elif suffix not in suffixes:
-            if suffix in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES) and folder.name != "labels":
-                problems.append(f"{path}: images of this kind are not read; convert it, such as to PNG, or remove it")
-        elif not path.stem.endswith(ending):
+            problems.append(f"{path}: a folder, which is not read here; move its files up, or the folder elsewhere")
+        elif suffix in suffixes:
+            paths.append(path)
+        elif suffix in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES):
+            kinds = ", ".join(kind[1:] for kind in suffixes[:_LISTED])
+            problems.append(f"{path}: files of this kind are not read here, only {kinds}; convert or remove it")
+    return paths, problems
+
+
+def by_stem(paths: Iterable[Path], problems: list[str], *, ending: str = "") -> dict[str, Path]:
+    """Files by their stem, in Unicode's composed form.
+
+    An image and its mask may have been named on different systems: ä is one letter or two.
+
+    Args:
+      paths: the files.
+      problems: gets a line for two files of one stem, and for a stem without the ending.
+      ending: what stems have in addition, and lose.
+
+    Returns:
+      The files.
+
+    Example:
+      >>> by_stem([Path("a_mask.png")], [], ending="_mask")
+      {'a': PosixPath('a_mask.png')}
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.stem.endswith(ending):
             problems.append(f"{path}: its name does not end in {ending} (--data.mask-suffix); rename or remove it")
-        else:
-            # An image and its mask may have been named on different systems: ä is one letter or two.
-            stem = unicodedata.normalize("NFC", path.stem.removesuffix(ending))
-            if stem in found:
-                problems.append(f"{folder}: {found[stem].name} and {path.name} share a name; rename or remove one")
-            found[stem] = path
+            continue
+        stem = unicodedata.normalize("NFC", path.stem.removesuffix(ending))
+        if stem in found:
+            problems.append(f"{path.parent}: {found[stem].name} and {path.name} share a name; rename or remove one")
+        found[stem] = path
     return found
 
 

@@ -10,7 +10,7 @@ from ._classes import IGNORE_LABEL, Classes
 from ._files import decode_image, decode_mask, decode_view
 from ._folder import FolderSource
 from ._metadata import INCOMPLETE_SUFFIX, LabelCounts, Metadata, read_metadata
-from ._source import InvalidDataError, Record, Source, checked_index
+from ._source import InvalidDataError, Record, Source, checked_index, label_problems
 from ._stored import StoredRecord, open_records
 
 DATA_DIR = "data"
@@ -93,6 +93,8 @@ class PreparedSource:
         except ValueError as error:
             problem = f"{error}; it was in order when the data set was prepared: prepare it again"
             raise InvalidDataError((problem,)) from error
+        if problems := label_problems(label, self.classes, name):
+            raise InvalidDataError(problems)
         attributes = {"attributes": record["attributes"]} if "attributes" in record else {}
         return {**view.entries(), "label": label, **attributes}
 

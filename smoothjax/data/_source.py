@@ -119,10 +119,11 @@ class InvalidDataError(ValueError):
 
 def label_problems(label: np.ndarray, classes: Classes, name: str) -> tuple[str, ...]:
     """One line if the label map (uint8) has a value that is neither a class nor 255, none otherwise."""
+    # Nearly all label maps are right, and this takes a tenth of the time of counting.
+    if not ((label >= len(classes)) & (label != IGNORE_LABEL)).any():
+        return ()
     counts = np.bincount(label.ravel(), minlength=256)
     unknown = np.flatnonzero(counts[len(classes) : IGNORE_LABEL]) + len(classes)
-    if not unknown.size:
-        return ()
     found = ", ".join(map(str, unknown[:10])) + (", ..." if unknown.size > 10 else "")
     return (
         f"{name}: label {found} in {int(counts[unknown].sum())} pixels is outside the {len(classes)} classes "

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import tyro
 
@@ -41,17 +41,26 @@ _CLASSES = {
 
 
 @dataclass(frozen=True)
-class Info:
-    """Counts images, sizes and classes, and gives class weights."""
+class Where:
+    """Where the data lie, and how a folder that is not prepared is read."""
 
     data: Path = Path(DATA_DIR)
     """Folder of the prepared data sets, or of this one."""
     classes: str | None = None
     """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
+    mask_suffix: str = ""
+    """What the names of masks have in addition in such a folder, such as _mask for street_mask.png."""
+    white: int | None = None
+    """Largest number of 16-bit images in such a folder, such as 4095 for 12 bits."""
 
 
 @dataclass(frozen=True)
-class Show:
+class Info(Where):
+    """Counts images, sizes and classes, and gives class weights."""
+
+
+@dataclass(frozen=True)
+class Show(Where):
     """Draws images beside their coloured masks, with a legend."""
 
     out: Path = Path("grid.png")
@@ -60,10 +69,10 @@ class Show:
     """The split; by default the first one."""
     images: int = 8
     """How many images, spread evenly over the split."""
-    data: Path = Path(DATA_DIR)
-    """Folder of the prepared data sets, or of this one."""
-    classes: str | None = None
-    """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
+
+
+T = TypeVar("T")
+W = TypeVar("W", bound=Where)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -101,7 +110,7 @@ def _prepare(arguments: list[str]) -> None:
 
 def _info(arguments: list[str]) -> None:
     name, options = _with_name("info", Info, arguments)
-    folder, splits = _open(name, options.data, options.classes)
+    folder, splits = _open(name, options)
     from ._describe import describe
 
     print(f"{folder}\n\n{describe(splits, progress=True)}")
@@ -109,7 +118,7 @@ def _info(arguments: list[str]) -> None:
 
 def _show(arguments: list[str]) -> None:
     name, options = _with_name("show", Show, arguments)
-    folder, splits = _open(name, options.data, options.classes)
+    folder, splits = _open(name, options)
     split = options.split or next(iter(splits))
     if split not in splits:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
@@ -140,8 +149,9 @@ def _prepare_options(name: str) -> type:
     )
 
 
-def _open(name: str, data: Path, classes: str | None) -> tuple[Path, dict[str, Source]]:
+def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
     """The splits of a data set, prepared or as `{split}/{images,labels}`, and where it is."""
+    data, classes = options.data, options.classes
     folder = data if is_prepared(data) else find_prepared(name, data)
     if is_prepared(folder):
         return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
@@ -152,7 +162,10 @@ def _open(name: str, data: Path, classes: str | None) -> tuple[Path, dict[str, S
     if splits:
         named = None if classes is None else _CLASSES[classes] if classes in _CLASSES else load_classes(classes)
         try:
-            return root, {split: FolderSource(root, split, named) for split in splits}
+            return root, {
+                split: FolderSource(root, split, named, mask_suffix=options.mask_suffix, white=options.white)
+                for split in splits
+            }
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}\nor name classes: --classes {', '.join(_CLASSES)} or a file") from error
     there = [path.name for path in data.iterdir() if is_prepared(path)] if data.is_dir() else []
@@ -163,7 +176,7 @@ def _open(name: str, data: Path, classes: str | None) -> tuple[Path, dict[str, S
     return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
 
 
-def _with_name(command: str, kind: type, arguments: list[str]) -> tuple[str, Any]:
+def _with_name(command: str, kind: type[W], arguments: list[str]) -> tuple[str, W]:
     """Parses `NAME [options]`."""
     program = f"{PROGRAM} {command}"
     if not arguments or arguments[0].startswith("-"):
@@ -174,7 +187,7 @@ def _with_name(command: str, kind: type, arguments: list[str]) -> tuple[str, Any
     return arguments[0], _parse(kind, arguments[1:], f"{program} {arguments[0]}", kind.__doc__ or "")
 
 
-def _parse(kind: Any, arguments: list[str], program: str, description: str) -> Any:
+def _parse(kind: type[T], arguments: list[str], program: str, description: str) -> T:
     return tyro.cli(kind, args=arguments, prog=program, description=description)
 
 

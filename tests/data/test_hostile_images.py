@@ -194,8 +194,9 @@ def test_whatever_pillow_reads_is_an_image(tmp_path, suffix):
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ("train/images/b.heic", r"b\.heic: images of this kind are not read; convert it"),
-        ("train/images/more/b.png", r"images/more: a folder, which is not read here; .*prepare folder --source"),
+        ("train/images/b.heic", r"b\.heic: files of this kind are not read here, only jpg, jpeg, png, .*; convert"),
+        ("train/images/more/b.png", r"images/more: a folder, which is not read here; move its files up"),
+        ("train/labels/b.gif", r"b\.gif: files of this kind are not read here, only png; convert"),
         ("train/labels/more/b.png", r"labels/more: a folder, which is not read here"),
     ],
 )
