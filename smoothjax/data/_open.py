@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from ._depth import check_upper_bits, grey_of_eight_bits
+from ._png import is_of_text, read_late_exif, without_text
 
 MAX_PIXELS = 178_956_970
 """Most pixels of an image or a mask of a data set, as in Pillow."""
@@ -24,10 +27,6 @@ _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 # Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
 _FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
-_MAX_EXIF_BYTES = 2**16
-_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-# An image of 16 bits whose numbers need no more than this many may hold data of fewer bits.
-_FEW_BITS = 14
 
 Size = tuple[int, int]
 
@@ -99,26 +98,12 @@ class OpenedImage:
         if image.mode == "F":
             raise ValueError(f"{self.name}: pixels are floating-point numbers of unknown range; store 8-bit RGB")
         if image.mode in _SIXTEEN_BITS:
-            return _eight_bits(image, self.name, self.bits, white)
+            return grey_of_eight_bits(image, self.name, self.bits, white)
         if self.bits > 8:
-            self._check_high_bits(white)
+            check_upper_bits(image, self.name, white)
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
         return image.convert("RGB")
-
-    def _check_high_bits(self, white: int | None) -> None:
-        """Of 16-bit colours Pillow keeps the upper eight bits, right if the numbers use all of the range."""
-        if white is not None and white != 65535:
-            raise ValueError(
-                f"{self.name}: 16-bit colours can be read with a white point of 65535 only, got {white}; store 8-bit "
-                "RGB"
-            )
-        high = max(upper for _, upper in _extrema(self.pixels.convert("RGB")))
-        if white is None and high < 2 ** (_FEW_BITS - 8):
-            raise ValueError(
-                f"{self.name}: its 16-bit colours are all below {256 * (high + 1)} of 65535, as of data with fewer "
-                "bits; store 8-bit RGB, or state that 65535 is white (--data.white 65535, white= in Python)"
-            )
 
 
 @contextmanager
@@ -177,9 +162,9 @@ def header_size(file: Path | bytes, name: str, *, upright: bool = True, large: b
         with opened(file, name, large=large) as image:
             return _upright(image, _orientation(image) if upright else 1)
     except ValueError as error:
-        if not _is_of_text(error):
+        if not is_of_text(error):
             raise
-    return header_size(_without_text(file), name, upright=upright, large=large)
+    return header_size(without_text(file), name, upright=upright, large=large)
 
 
 def open_image(
@@ -236,9 +221,9 @@ def open_image(
     except SizeDiffersError:
         raise
     except ValueError as error:
-        if not _is_of_text(error):
+        if not is_of_text(error):
             raise
-    return open_image(_without_text(file), name, at_least=at_least, upright=upright, expected=expected, large=large)
+    return open_image(without_text(file), name, at_least=at_least, upright=upright, expected=expected, large=large)
 
 
 def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
@@ -260,41 +245,6 @@ def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
     raise UnidentifiedImageError
 
 
-def _read_late_exif(image: Image.Image, stream: BinaryIO) -> None:
-    """EXIF data behind the pixels, which Pillow reads once it has decoded these."""
-    begin = stream.tell()
-    for kind, place, end in _chunks(stream):
-        if kind == b"eXIf":
-            stream.seek(place + 8)
-            image.info["exif"] = b"Exif\0\0" + stream.read(min(end - place - 12, _MAX_EXIF_BYTES))
-    stream.seek(begin)
-
-
-def _is_of_text(error: ValueError) -> bool:
-    """Whether Pillow refuses a PNG only since it holds more text than its limit."""
-    return "MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)
-
-
-def _without_text(file: Path | bytes) -> bytes:
-    """A PNG without its pieces of text, of which Pillow reads 1 MB at most."""
-    content = file if isinstance(file, bytes) else file.read_bytes()
-    kept = [content[place:end] for kind, place, end in _chunks(io.BytesIO(content)) if kind not in _TEXT_CHUNKS]
-    return b"".join([content[:8], *kept])
-
-
-def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """The pieces of a PNG: kind, begin and end."""
-    place = 8
-    while True:
-        stream.seek(place)
-        head = stream.read(8)
-        if len(head) < 8:
-            return
-        end = place + 12 + int.from_bytes(head[:4], "big")
-        yield head[4:], place, end
-        place = end
-
-
 def _upright(image: Image.Image, orientation: int) -> Size:
     # Pillow states the upright size of a TIFF, and turns it when it is decoded.
     if orientation in _ON_ITS_SIDE and not isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -306,7 +256,7 @@ def _orientation(image: Image.Image) -> int:
     """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all. Decodes nothing."""
     if image.format == "PNG":
         if isinstance(image, ImageFile.ImageFile) and image.fp is not None and "exif" not in image.info:
-            _read_late_exif(image, image.fp)
+            read_late_exif(image, image.fp)
         # The method of a PNG decodes it where it finds no EXIF data.
         exif = Image.Image.getexif(image)
     else:
@@ -333,33 +283,6 @@ def _is_planar(image: Image.Image) -> bool:
         return False
     several = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) > 1
     return several and image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
-
-
-def _extrema(image: Image.Image) -> list[tuple[int, int]]:
-    return [band.getextrema() for band in image.split()]
-
-
-def _eight_bits(image: Image.Image, name: str, bits: int, white: int | None) -> Image.Image:
-    """Grey of up to 16 bits as RGB. Pillow's own conversion clips at 255, which turns such images white."""
-    values = np.asarray(image)
-    low, high = int(values.min()), int(values.max())
-    if white is None and 8 < bits < 16:
-        white = 2**bits - 1
-    if white is None and image.format == "PPM":
-        white = 65535  # the file states its range, and Pillow stretches it
-    if low < 0 or high > (65535 if white is None else white):
-        raise ValueError(
-            f"{name}: its numbers go from {low} to {high}, outside 0 .. {65535 if white is None else white}; give the "
-            "white point (--data.white, white= in Python), or store 8-bit RGB"
-        )
-    if white is None and 0 < high < 2**_FEW_BITS:
-        used = max(high.bit_length(), 8)
-        raise ValueError(
-            f"{name}: the largest of its 16-bit numbers is {high} of 65535, as of data with {used} bits; state what is "
-            f"white: --data.white {2**used - 1} (white= in Python), or 65535 if the image is as dark as that"
-        )
-    scaled = values.astype(np.uint32) * 256 // ((65535 if white is None else white) + 1)
-    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
 
 
 def _box(picture: tuple[float, float], size: Size, orientation: int) -> tuple[float, float, float, float] | None:

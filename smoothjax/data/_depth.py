@@ -1,0 +1,47 @@
+"""Images of 16 bits as images of 8: right pixels, or an error.
+
+Such files often hold numbers of 10, 12 or 14 bits, which come out nearly black when they are taken for 16.
+"""
+
+import numpy as np
+from PIL import Image
+
+# An image of 16 bits whose numbers need no more than this many may hold data of fewer bits.
+_FEW_BITS = 14
+
+
+def grey_of_eight_bits(image: Image.Image, name: str, bits: int, white: int | None) -> Image.Image:
+    """Grey of up to 16 bits as RGB. Pillow's own conversion clips at 255, which turns such images white."""
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if white is None and 8 < bits < 16:
+        white = 2**bits - 1
+    if white is None and image.format == "PPM":
+        white = 65535  # the file states its range, and Pillow stretches it
+    if low < 0 or high > (65535 if white is None else white):
+        raise ValueError(
+            f"{name}: its numbers go from {low} to {high}, outside 0 .. {65535 if white is None else white}; give the "
+            "white point (--data.white, white= in Python), or store 8-bit RGB"
+        )
+    if white is None and 0 < high < 2**_FEW_BITS:
+        used = max(high.bit_length(), 8)
+        raise ValueError(
+            f"{name}: the largest of its 16-bit numbers is {high} of 65535, as of data with {used} bits; state what is "
+            f"white: --data.white {2**used - 1} (white= in Python), or 65535 if the image is as dark as that"
+        )
+    scaled = values.astype(np.uint32) * 256 // ((65535 if white is None else white) + 1)
+    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+
+
+def check_upper_bits(image: Image.Image, name: str, white: int | None) -> None:
+    """Of 16-bit colours Pillow keeps the upper eight bits, right if the numbers use all of the range."""
+    if white is not None and white != 65535:
+        raise ValueError(
+            f"{name}: 16-bit colours can be read with a white point of 65535 only, got {white}; store 8-bit RGB"
+        )
+    high = max(upper for _, upper in (band.getextrema() for band in image.convert("RGB").split()))
+    if white is None and high < 2 ** (_FEW_BITS - 8):
+        raise ValueError(
+            f"{name}: its 16-bit colours are all below {256 * (high + 1)} of 65535, as of data with fewer "
+            "bits; store 8-bit RGB, or state that 65535 is white (--data.white 65535, white= in Python)"
+        )
