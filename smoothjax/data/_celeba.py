@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..files import read_text
 from ._files import decode_image, file_size
 from ._source import InvalidDataError, Record, checked_index
 
@@ -19,6 +20,7 @@ _SPLITS = {"train": "0", "val": "1", "test": "2"}
 # 0.62 and their chin at about 1.03 of the width; most are some 0.5 wide.
 _SIDE, _CENTRE = 0.6, 0.75
 _LISTED = 5
+_MAX_BYTES = 2**26
 
 
 class CelebASource:
@@ -173,14 +175,25 @@ class _Zip(_Folder):
             self._file = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
             raise ValueError(f"{path} is no zip file, or a part of one ({error}); download it again") from error
-        members = (info for info in self._file.infolist() if not info.is_dir())
-        self._members = {Path(info.filename).name: info for info in members}
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        for info in self._file.infolist():
+            name = Path(info.filename).name
+            if info.is_dir() or name.startswith("."):
+                continue
+            if name in self._members:
+                raise ValueError(
+                    f"{path}: {self._members[name].filename} and {info.filename} have one name; remove one of them"
+                )
+            self._members[name] = info
         self._lock = threading.Lock()
 
     def read(self, name: str) -> bytes:
+        member = self._members[name]
+        if member.file_size > _MAX_BYTES:
+            raise ValueError(f"{self.path}, {name}: decompresses to {member.file_size:,} bytes, more than a photograph")
         # The threads share one position in the file. Decoding, which takes longer, is outside the lock.
         with self._lock:
-            return self._file.read(self._members[name])
+            return self._file.read(member)
 
     def byte_size(self, name: str) -> int:
         return self._members[name].file_size
@@ -219,7 +232,7 @@ def _read_partition(path: Path, split: str) -> tuple[str, ...]:
             'lines "000001.jpg 0" (0 train, 1 val, 2 test)'
         )
     names = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         parts = line.split()
         if not parts:
             continue

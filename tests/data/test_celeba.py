@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from smoothjax.data import CelebASource, InvalidDataError
+from smoothjax.data import CelebASource, InvalidDataError, _celeba
 
 PARTITION = "000001.jpg 0\n000002.jpg 0\n000003.jpg 1\n000004.jpg 2\n"
 
@@ -175,6 +175,21 @@ def test_a_damaged_archive_names_the_image(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InvalidDataError, match=r"000001.jpg: cannot be read \(Bad CRC-32.*complete the data set"):
         CelebASource(path, "train")[0]
+
+
+def test_a_member_that_decompresses_to_very_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(_celeba, "_MAX_BYTES", 100)
+    with pytest.raises(InvalidDataError, match=r"000001\.jpg: decompresses to [\d,]+ bytes, more than a photograph"):
+        CelebASource(_archive(tmp_path), "train")[0]
+
+
+def test_two_members_of_one_name(tmp_path):
+    """One of them would be left out without a word."""
+    with zipfile.ZipFile(_archive(tmp_path) / "img_align_celeba.zip", "a") as file:
+        file.writestr("more/000001.jpg", _jpeg(2))
+        file.writestr("__MACOSX/._000001.jpg", b"")
+    with pytest.raises(ValueError, match=r"img_align_celeba/000001\.jpg and more/000001\.jpg have one name"):
+        CelebASource(tmp_path, "train")
 
 
 def test_an_image_of_another_shape_is_named(folder, tmp_path):
