@@ -137,7 +137,7 @@ def test_a_prefix_of_all_names_is_taken_off_and_reported(tmp_path):
     assert list(weights.read(path, report=said.append)) == ["a", "b.c"]
     assert said == [f"{path}: all 2 names begin with 'module.encoder.', which is taken off"]
     (path := tmp_path / "other.safetensors").write_bytes(_safetensors(arrays | {"head": np.ones(1, np.float32)}))
-    assert list(weights.read(path, report=said.append)) == [*arrays, "head"]
+    assert weights.read(path, report=said.append).keys() == {*arrays, "head"}
     assert len(said) == 1
 
 
