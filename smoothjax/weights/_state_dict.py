@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ._torch import Tensor, Value
+from ._torch_pickle import Tensor, Value
 
 _KEYS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "model.", "backbone.", "encoder.")
