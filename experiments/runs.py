@@ -1,18 +1,19 @@
 """Lists runs, and what their configurations differ in; imports no JAX."""
 
-import importlib
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 import yaml
 
+from .common.config import flat
 from .common.run_folder import CONFIG_FILE, RESULT_FILE, load_config, read_log, to_dict
 from .common.table import align
+from .tables.studies import config_of
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def _study(run: Path) -> str:
 
 def _table(study: str, runs: list[Path], folder: Path) -> str:
     try:
-        kind = importlib.import_module(f"experiments.{study}.config").Config
-    except ModuleNotFoundError:
+        kind = config_of(study)
+    except ValueError:
         return f"{study}:\n" + "\n".join(f"  {run}: {CONFIG_FILE} names no study of this version" for run in runs)
     configs, unreadable = {}, []
     for run in runs:
@@ -55,7 +56,7 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
             configs[run] = load_config(run, kind)
         except ValueError as error:
             unreadable.append(str(error))
-    options = {run: _flat(to_dict(config)) for run, config in configs.items()}
+    options = {run: flat(to_dict(config)) for run, config in configs.items()}
     names = dict.fromkeys(name for values in options.values() for name in values)
     differing = [name for name in names if len({json.dumps(values.get(name)) for values in options.values()}) > 1]
     rows = []
@@ -69,13 +70,6 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
         rows.append([str(run.relative_to(folder)), config.method, step, _best(run), *values])
     table = [align(["run", "method", "step", "best", *differing], rows)] if rows else []
     return "\n".join([f"{study}:", *table, *unreadable])
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def _step(run: Path, steps: int) -> str:

@@ -140,7 +140,7 @@ def test_a_folder_keeps_its_configuration(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("steps: [", "cannot be read as a configuration"), ("stepz: 3", "unknown fields stepz")],
+    [("steps: [", "cannot be read as a configuration"), ("study: segmentation\nstepz: 3", "unknown fields stepz")],
 )
 def test_refuses_a_damaged_configuration(tmp_path, content, message):
     (tmp_path / "config.yaml").write_text(content)

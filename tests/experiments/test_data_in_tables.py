@@ -33,7 +33,7 @@ def test_the_plain_scores_are_taken(tmp_path, capsys):
     other = content | {"mean_iou": 0.99}
     save_scores(tmp_path / "a", other, "best")
     save_scores(tmp_path / "a", other, "latest", ["flip"])
-    save_scores(tmp_path / "a", other, "latest", foreign=tmp_path / "other")
+    save_scores(tmp_path / "a", other, "latest", other=tmp_path / "other")
     assert len(list((tmp_path / "a").glob("evaluation-test*"))) == 4
     assert main([str(tmp_path), "--own", "--split", "test"]) == 0
     out, err = capsys.readouterr()

@@ -12,6 +12,7 @@ from experiments.pixel_dcn.study import STUDY as UPSAMPLING
 from experiments.segmentation.config import PRESETS
 from experiments.segmentation.study import STUDY as SMOOTHING
 from experiments.tables.statistics import paired_difference
+from smoothjax import data
 
 
 def test_paired_differences_find_what_spreads_hide():
@@ -39,7 +40,7 @@ def test_paired_differences_find_what_spreads_hide():
 def test_initial_weights_within_a_pair_are_the_same(study, preset, small, methods):
     """A method with keys of its own would shift the random numbers of all layers after it."""
     config = replace(preset.config, model=replace(preset.config.model, **small))
-    baseline, method = (_weights(study.build_network(config.with_method(name), 8)) for name in methods)
+    baseline, method = (_weights(study.build_network(config.with_method(name), data.SHAPES)) for name in methods)
     common = {name for name in baseline if name in method and baseline[name].shape == method[name].shape}
     assert len(common) >= len(baseline) - 2  # an up-sampling layer has kernels of its own
     assert all(np.array_equal(baseline[name], method[name]) for name in common)
