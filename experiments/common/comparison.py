@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from .config import RunConfig
+from .run_folder import Json
 
 C = TypeVar("C", bound=RunConfig)
-Result = dict[str, Any]
+Result = Json
 """A JSON object: `result.json`, or a file of scores."""
 
 

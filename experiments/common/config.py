@@ -125,7 +125,7 @@ class RunConfig(ABC):
         )
         require(0 <= self.seed < 2**32, f"--seed must be 0 .. 2^32 - 1, got {self.seed}: try 0")
 
-    def check_given(self, preset: Any) -> None:
+    def check_given(self, preset: "RunConfig") -> None:
         """Refuses options that this run would ignore, where they are not those of the preset that it began from.
 
         Raises:
@@ -243,7 +243,7 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return found
 
 
-def _differences(one: Any, other: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _differences(one: Any, other: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Options by which two configurations differ, with the values of the first."""
     for field in dataclasses.fields(one):
         mine, its = getattr(one, field.name), getattr(other, field.name)

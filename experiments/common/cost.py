@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import chex
 import jax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -45,10 +46,10 @@ def step_costs(problem: training.Problem, config: RunConfig, mesh: Mesh) -> dict
     return _costs(step.lower(abstract, batch).compile())
 
 
-def parameter_table(params: Any) -> str:
+def parameter_table(params: chex.ArrayTree) -> str:
     """Parameters of each part of a network, and its smoothing parameters."""
 
-    def row(name: str, tree: Any) -> list[str]:
+    def row(name: str, tree: chex.ArrayTree) -> list[str]:
         return [name, f"{count(tree):,}", f"{count(smoothing_parameters(tree)):,}"]
 
     rows = [row(str(name), {name: params[name]}) for name in params]

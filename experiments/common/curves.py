@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -12,6 +11,7 @@ matplotlib.use("Agg")  # files only; works without a display
 import matplotlib.pyplot as plt
 
 from .comparison import Curve
+from .run_folder import Json
 
 # Okabe & Ito: distinct to colour-blind eyes.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
@@ -19,9 +19,7 @@ _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
 _LINES = ("-", "--", ":")
 
 
-def draw_curves(
-    logs: Mapping[str, Sequence[list[dict[str, Any]]]], panels: Sequence[Curve], path: Path, *, title: str
-) -> None:
+def draw_curves(logs: Mapping[str, Sequence[list[Json]]], panels: Sequence[Curve], path: Path, *, title: str) -> None:
     """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed.
 
     What is not finite, null in the logs, is a gap.
@@ -53,6 +51,6 @@ def draw_curves(
     plt.close(figure)
 
 
-def _value(panel: Curve, line: Mapping[str, Any]) -> float:
+def _value(panel: Curve, line: Json) -> float:
     value = line[panel.key]
     return math.nan if value is None else panel.factor * value

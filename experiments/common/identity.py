@@ -10,9 +10,9 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .run_folder import DATA_FILE, read_object
+from .run_folder import DATA_FILE, Json, read_object
 
 if TYPE_CHECKING:
     from smoothjax.data import Named
@@ -22,13 +22,13 @@ _SIZES = 16384
 _PART_OF_TENSORFLOW = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 
 
-def describe_split(source: "Named") -> dict[str, Any]:
+def describe_split(source: "Named") -> Json:
     """A split: the number of its images, and digests of their names and of their sizes."""
     # Here, since the package reads images, and a command line that asks for help does not wait for that.
     from smoothjax.data import CountedSource, FileSource
 
     count = len(source)
-    described: dict[str, Any] = {"images": count, "names_sha256": _digest(source.name(i) for i in range(count))}
+    described: Json = {"images": count, "names_sha256": _digest(source.name(i) for i in range(count))}
     if isinstance(source, FileSource):
         asked = min(count, _SIZES)
         sizes = (list(source.file_sizes(i * count // asked)) for i in range(asked))
@@ -40,7 +40,7 @@ def describe_split(source: "Named") -> dict[str, Any]:
     return described
 
 
-def describe_weights(path: Path) -> dict[str, Any]:
+def describe_weights(path: Path) -> Json:
     """A file of weights: its name and its SHA-256; of a TensorFlow checkpoint, that of all its files.
 
     Raises:
@@ -59,7 +59,7 @@ def describe_weights(path: Path) -> dict[str, Any]:
     return {"name": prefix.name if index.is_file() else path.name, "sha256": found.hexdigest()}
 
 
-def check_data(folder: Path, described: Mapping[str, Any]) -> None:
+def check_data(folder: Path, described: Mapping[str, object]) -> None:
     """Refuses to continue a run on other data or other initial weights, which `Study.describe_data` has `described`.
 
     Keys missing on either side are ignored: a prepared split and the same one as files have different digests.
@@ -80,7 +80,7 @@ def check_data(folder: Path, described: Mapping[str, Any]) -> None:
         )
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(before: Mapping[str, object], now: Mapping[str, object], prefix: str = "") -> list[str]:
     """Lines about the keys whose values differ; keys missing on either side are ignored, and so are names of places."""
     lines: list[str] = []
     for key in before:
@@ -93,13 +93,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     return lines
 
 
-def recorded(folder: Path) -> dict[str, Any]:
+def recorded(folder: Path) -> Json:
     """What a run folder keeps of its data; nothing of drawn ones."""
     return read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
 
 
 def is_other_data(
-    folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, Any] | None = None
+    folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, object] | None = None
 ) -> bool:
     """Whether a data set is another one than that of a run, by its split val and, if the run knows it, the scored one.
 
@@ -119,7 +119,7 @@ def is_other_data(
     return False
 
 
-def summarized(described: Mapping[str, Any]) -> dict[str, str | None]:
+def summarized(described: Mapping[str, object]) -> dict[str, str | None]:
     """What tables need of a description: the training split, and short digests of data and weights; None if unknown."""
     data = {key: value for key, value in described.items() if key not in ("name", "weights")}
     weights = described.get("weights")
@@ -132,17 +132,17 @@ def summarized(described: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
-def short_digest(content: Any) -> str:
+def short_digest(content: object) -> str:
     """Twelve digits that identify plain values."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _digest(lines: Iterable[Any]) -> str:
+def _digest(lines: Iterable[object]) -> str:
     found = hashlib.sha256()
     for line in lines:
         found.update(json.dumps(line).encode() + b"\n")
     return found.hexdigest()
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -45,6 +45,8 @@ FREE = {
     "wandb",
 }
 
+Json = dict[str, Any]
+"""A JSON object."""
 Config = TypeVar("Config", bound=RunConfig)
 Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 
@@ -130,10 +132,10 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
     raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: "DataclassInstance") -> Json:
     """A configuration as plain types, for YAML; its sections come first."""
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> Any:
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, tuple):
@@ -144,7 +146,7 @@ def to_dict(config: Any) -> dict[str, Any]:
     return dict(sorted(values.items(), key=lambda item: not isinstance(item[1], dict)))
 
 
-def from_dict(kind: type[Dataclass], values: Mapping[str, Any]) -> Dataclass:
+def from_dict(kind: type[Dataclass], values: Mapping[str, object]) -> Dataclass:
     """The inverse of `to_dict`."""
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
@@ -153,7 +155,7 @@ def from_dict(kind: type[Dataclass], values: Mapping[str, Any]) -> Dataclass:
     return kind(**{name: _typed(hints[name], value) for name, value in values.items()})
 
 
-def _typed(hint: Any, value: Any) -> Any:
+def _typed(hint: Any, value: Any) -> object:
     if value is None:
         return None
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
@@ -174,7 +176,7 @@ def _free(folder: Path) -> set[str]:
     return FREE | ({"data.train_split"} if "train_split" in known else set())
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any], free: set[str], prefix: str = "") -> list[str]:
+def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list[str]:
     lines = []
     for name in {**old, **new}:
         then, now = old.get(name), new.get(name)
@@ -185,7 +187,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], free: set[str], prefi
     return lines
 
 
-def environment(study: str) -> dict[str, Any]:
+def environment(study: str) -> Json:
     """What a result depends on beside its configuration: command, versions, commit and machine."""
     import jax
 
@@ -224,7 +226,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> Json:
     """Reads a JSON file of a run that holds one object, such as its result.
 
     Raises:
@@ -250,7 +252,7 @@ def read_examples(folder: Path) -> "dict[str, np.ndarray]":
         return {name: stored[name] for name in stored.files}
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
+def read_log(folder: Path) -> list[Json]:
     """The lines of a run's `metrics.jsonl`, but for a last one that a kill has torn.
 
     Raises:
@@ -269,7 +271,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry is not None]
 
 
-def _entry(line: bytes) -> dict[str, Any] | None:
+def _entry(line: bytes) -> Json | None:
     try:
         content = json.loads(line)
     except ValueError:  # those of JSON and UTF-8, too

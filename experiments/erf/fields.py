@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from smoothjax import analysis, data
 
 from ..common.dense.init import normalization
 from ..common.dense.study import scaled
+from ..common.run_folder import Json
 from ..segmentation.config import Config
 
 SHARES = (0.2, 0.3, 0.5, 0.99)
@@ -78,7 +78,7 @@ class _Features:
         return map(self._compute, self._images)
 
 
-def blocks(model: Any, size: tuple[int, int]) -> dict[str, analysis.Block]:
+def blocks(model: nnx.Module, size: tuple[int, int]) -> dict[str, analysis.Block]:
     """The block of each figure in a DeepLab.
 
     Raises:
@@ -118,7 +118,7 @@ def measure(model: nnx.Module, images: Images, size: tuple[int, int], label: str
     return found
 
 
-def numbers(field: Field) -> dict[str, Any]:
+def numbers(field: Field) -> Json:
     """What the table says about a field."""
     values, rows, columns = field.values, *box(field.connected)
     inside = values[rows, columns]

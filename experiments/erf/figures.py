@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from ..common.run_folder import Json
 from .fields import Field, box
 
 #: Pixels a cell, as in the paper.
@@ -27,7 +28,7 @@ COLORS = ListedColormap(plt.get_cmap("viridis")(np.linspace(0.22, 1, 256))).with
 )
 
 
-def draw(fields: Sequence[Field], rows: Sequence[dict[str, Any]], path: Path, *, title: str, note: str) -> None:
+def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: str, note: str) -> None:
     """Draws the fields side by side, each cell as 10x10 pixels; zero weights are black.
 
     All panels show the same cells: the rectangle around all theoretical fields, which are outlined.
@@ -41,7 +42,7 @@ def draw(fields: Sequence[Field], rows: Sequence[dict[str, Any]], path: Path, *,
     # Room on the right for the colour bar.
     total, high = round(left + len(fields) * pitch + 7 * letter), round(top + height + bottom)
     figure = plt.figure(figsize=(total / 100, high / 100), dpi=100)
-    sizes: dict[str, Any] = {"fontsize": letter * 0.72}  # a point is 1/72 inch
+    sizes = {"fontsize": letter * 0.72}  # a point is 1/72 inch
     figure.text(0.5, 1 - 1.6 * letter / high, title, ha="center", va="center", fontsize=letter * 0.95)
     figure.text(0.5, 1 - 3.1 * letter / high, note, ha="center", va="center", color="0.35", **sizes)
     image: Any = None

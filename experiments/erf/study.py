@@ -1,17 +1,16 @@
 """From runs to the table, the figures and the files."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from smoothjax.training import say
 
 from ..common.dense.sources import open_source
-from ..common.run_folder import environment, write
+from ..common.run_folder import Json, environment, write
 from ..common.table import align
 from ..common.train import train
 from ..common.trained import Checkpoint, read_run
@@ -71,9 +70,7 @@ def demo_runs() -> list[Path]:
     return folders
 
 
-def report(
-    fields: dict[str, list[Field]], described: Sequence[dict[str, Any]], size: tuple[int, int], out: Path
-) -> str:
+def report(fields: dict[str, list[Field]], described: Sequence[Json], size: tuple[int, int], out: Path) -> str:
     """Writes figures, arrays and numbers; returns the tables."""
     out.mkdir(parents=True, exist_ok=True)
     rows = {figure: [numbers(field) for field in panels] for figure, panels in fields.items()}
@@ -81,7 +78,7 @@ def report(
     data = ", ".join(dict.fromkeys(entry["data"] for entry in described))
     over = f"{' or '.join(map(str, counts))} validation images of the data set {data}"
     for figure, (what, _) in FIGURES.items():
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, np.ndarray | str] = {}
         for index, field in enumerate(fields[figure]):
             arrays |= {
                 f"label_{index}": field.label,
@@ -101,7 +98,7 @@ def report(
     )
 
 
-def tables_of(rows: Mapping[str, Any]) -> list[str]:
+def tables_of(rows: Json) -> list[str]:
     """A table for each figure, of the numbers in `erf.json`."""
     return [
         f"Figure {number}: {what}, phases of rate {rate}\n\n{_table(rows[figure])}"
@@ -109,7 +106,7 @@ def tables_of(rows: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(rows: Sequence[Json]) -> str:
     shares = "/".join(f"{100 * share:g}" for share in SHARES)
     header = [
         "network",

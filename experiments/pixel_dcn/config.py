@@ -1,11 +1,11 @@
 """What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from smoothjax.names import Upsampling
 
-from ..common.config import Preset, require, require_positive
+from ..common.config import Preset, RunConfig, require, require_positive
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
 from ..common.recipe import WITH_COCO, Recipe
 
@@ -101,11 +101,11 @@ class Config(DenseConfig):
             f"got {size[0]} {size[1]}: try {near}",
         )
 
-    def check_given(self, preset: Self) -> None:
+    def check_given(self, preset: RunConfig) -> None:
         """See `RunConfig`; a DeepLab of a preset for U-Nets keeps its depth, unused."""
         super().check_given(preset)
         require(
-            self.model.network == "unet" or self.model.depth == preset.model.depth,
+            self.model.network == "unet" or not isinstance(preset, Config) or self.model.depth == preset.model.depth,
             f"--model.depth is an option of U-Net, got {self.model.depth} for a DeepLab: leave it out, or add "
             "--model.network unet",
         )

@@ -1,8 +1,7 @@
 """Gridding over time, measured on a trained network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -47,7 +46,7 @@ def measure(model: models.TemporalConvNet, examples: Sequence[Example]) -> Gridd
     features = model.embed(inputs)
     entering = _through(model.blocks[:level], features)
 
-    def seen(block: Any, maps: jax.Array, step: int) -> np.ndarray:
+    def seen(block: Callable[[jax.Array], jax.Array], maps: jax.Array, step: int) -> np.ndarray:
         return analysis.effective_receptive_field(lambda x: block(x)[:, step : step + 1], maps, batch_size=len(some))
 
     last = inputs.shape[1] - 1
@@ -73,7 +72,7 @@ def smoothing_parameters(model: models.TemporalConvNet) -> int:
     return total
 
 
-def _through(blocks: Any, x: jax.Array) -> jax.Array:
+def _through(blocks: Sequence[Callable[[jax.Array], jax.Array]], x: jax.Array) -> jax.Array:
     for block in blocks:
         x = block(x)
     return x

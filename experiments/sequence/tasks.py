@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -270,7 +270,7 @@ def open_task(config: DataConfig, alphabet: str | None = None) -> Task:
     return TextTask(_read(config.file), config.length, config.val_share, alphabet=alphabet, source=source)
 
 
-def describe_text(path: Path) -> dict[str, Any]:
+def describe_text(path: Path) -> dict[str, str]:
     """What the folder of a run keeps of its text: its name, its SHA-256 (of the characters) and its alphabet.
 
     Raises:

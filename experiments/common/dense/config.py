@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
@@ -157,7 +157,7 @@ class DenseConfig(RunConfig):
         """See `RunConfig`: of VOC it is train_aug where it has been prepared."""
         return None if self.data.name == "voc2012" else "train"
 
-    def check_given(self, preset: Any) -> None:
+    def check_given(self, preset: RunConfig) -> None:
         """See `RunConfig`; statistics that are kept need weights that they belong to."""
         super().check_given(preset)
         require(

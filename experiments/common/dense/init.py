@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import chex
 import jax.numpy as jnp
 
 from smoothjax import data, weights
@@ -46,6 +47,6 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
     return replace(network, params=result.params, model_state=result.model_state)
 
 
-def _flip_first_kernel(params: Any) -> None:
+def _flip_first_kernel(params: chex.ArrayTree) -> None:
     encoder = params["deeplab"]["encoder"] if "deeplab" in params else params["encoder"]
     encoder["conv1"]["kernel"] = jnp.flip(encoder["conv1"]["kernel"], 2)

@@ -1,12 +1,17 @@
 """Scores of a split, from confusion matrices."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from smoothjax import metrics
+
+from ..run_folder import Json
+
+Matrix = jax.Array | np.ndarray
+"""On the devices for a batch, on the host for a split."""
 
 
 class Counts(NamedTuple):
@@ -18,9 +23,9 @@ class Counts(NamedTuple):
         `metrics.trimap_confusion_matrix`; None where they are not asked for.
     """
 
-    pixels: Any
-    boundary: Any = None
-    trimap: Any = None
+    pixels: Matrix
+    boundary: Matrix | None = None
+    trimap: Matrix | None = None
 
 
 def count(
@@ -38,7 +43,7 @@ def count(
     )
 
 
-def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> dict[str, Any]:
+def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> Json:
     """The scores of a split near contours, in all and by class; None where there is nothing to score."""
     return {
         "distance": distance,
@@ -54,7 +59,7 @@ def by_class(names: Sequence[str], values: np.ndarray) -> dict[str, float | None
     return {name: _defined(value) for name, value in zip(names, values, strict=True)}
 
 
-def _defined(value: Any) -> float | None:
+def _defined(value: np.floating) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
