@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
 import tyro
 
@@ -71,31 +71,56 @@ class Command(Generic[Options]):
         object.__setattr__(self, "summary", self.summary or self.options.__doc__ or "")
 
 
+class Compared(NamedTuple):
+    """What `train` and `compare` need.
+
+    Attributes:
+      config: the class of the configurations.
+      presets: recipes by name.
+      method: a `Literal` of all methods.
+      methods: those that `compare` trains by default.
+    """
+
+    config: type[RunConfig]
+    presets: Mapping[str, Preset[RunConfig]]
+    method: Any
+    methods: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Program:
     """The command line of a study: `train` and `compare`, which all have, and its own commands.
 
     Attributes:
-      config: the class of its configurations.
+      compared: what those two need.
       summary: one line.
-      presets: recipes by name.
-      method: a `Literal` of all methods.
-      methods: those that `compare` trains by default.
       commands: its own commands by name.
       examples: commands worth showing, a line each, without the name of the program; the default comes first.
       afterwards: what to do with a trained run, with `{run}` for its folder.
       default: the command without arguments.
     """
 
-    config: type[RunConfig]
+    compared: Compared
     summary: str
-    presets: Mapping[str, Preset[Any]]
-    method: Any
-    methods: tuple[str, ...]
     commands: Mapping[str, Command[Any]]
     examples: str
     afterwards: str
     default: tuple[str, ...] = ("compare", "demo")
+
+    @property
+    def config(self) -> type[RunConfig]:
+        """The class of its configurations."""
+        return self.compared.config
+
+    @property
+    def presets(self) -> Mapping[str, Preset[RunConfig]]:
+        """Recipes by name."""
+        return self.compared.presets
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that `compare` trains by default."""
+        return self.compared.methods
 
     @property
     def name(self) -> str:
@@ -164,7 +189,7 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     if command == "train":
         options, default = generic[program.config], Train(preset.config)
     else:
-        options, default = generic[program.config, program.method], Compare(preset.config, program.methods)
+        options, default = generic[program.config, program.compared.method], Compare(preset.config, program.methods)
     description = f"{kind.__doc__} Preset: {preset.note}."
     if {"-h", "--help"} & set(arguments):
         description = f"{description}\n\n{preset.describe(name)}"

@@ -7,11 +7,8 @@ from ..common.dense.cli import commands
 from .config import PRESETS, Config, Method
 
 PROGRAM = cli.Program(
-    config=Config,
+    cli.Compared(Config, PRESETS, Method, ("dcl", "ipixel_dcl", "fast_pixel_dcl")),
     summary="Pixel deconvolutional layers against transposed convolutions, in semantic segmentation.",
-    presets=PRESETS,
-    method=Method,
-    methods=("dcl", "ipixel_dcl", "fast_pixel_dcl"),
     commands=commands("at the size that the network sees", any_size=False),
     examples="""
 compare voc2012-unet --data.root FOLDER --methods dcl fast_pixel_dcl --seeds 0 1 2

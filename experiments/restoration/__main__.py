@@ -105,11 +105,8 @@ def _filters(program: cli.Program, options: Filters) -> None:
 
 
 PROGRAM = cli.Program(
-    config=Config,
+    cli.Compared(Config, PRESETS, Method, ("none", "group_interaction", "ss_conv")),
     summary="Smoothed dilated convolutions in GCANet, a network that takes haze or rain out of images.",
-    presets=PRESETS,
-    method=Method,
-    methods=("none", "group_interaction", "ss_conv"),
     commands={
         "evaluate": evaluating("Scores a run on a split: PSNR and SSIM."),
         "predict": cli.Command(Predict, "[RUN] IMAGES...", _predict),

@@ -7,12 +7,9 @@ from ..common.dense.cli import commands
 from .config import PRESETS, Config, Method
 
 PROGRAM = cli.Program(
-    config=Config,
+    cli.Compared(Config, PRESETS, Method, ("none", "multigrid", "group_interaction", "ss_conv")),
     summary="Smoothed dilated convolutions against the baseline, multigrid and other remedies, in semantic "
     "segmentation.",
-    presets=PRESETS,
-    method=Method,
-    methods=("none", "multigrid", "group_interaction", "ss_conv"),
     commands=commands("at full image size", any_size=True),
     examples="""
 compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2

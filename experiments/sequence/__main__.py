@@ -47,11 +47,8 @@ def _sample(program: cli.Program, options: Sample) -> None:
 
 
 PROGRAM = cli.Program(
-    config=Config,
+    cli.Compared(Config, PRESETS, Method, ("none", "group_interaction", "ss_conv")),
     summary="Smoothed dilated convolutions over time: a causal network on a memory task, or on your own text.",
-    presets=PRESETS,
-    method=Method,
-    methods=("none", "group_interaction", "ss_conv"),
     commands={
         "evaluate": cli.Command(Evaluate, "RUN", _evaluate),
         "sample": cli.Command(Sample, "RUN --prompt ...", _sample),

@@ -55,11 +55,8 @@ def _reconstruct(program: cli.Program, options: Reconstruct) -> None:
 
 
 PROGRAM = cli.Program(
-    config=Config,
+    cli.Compared(Config, PRESETS, Method, ("dcl", "ipixel_dcl", "fast_pixel_dcl")),
     summary="Pixel deconvolutional layers against transposed convolutions, in a variational auto-encoder of faces.",
-    presets=PRESETS,
-    method=Method,
-    methods=("dcl", "ipixel_dcl", "fast_pixel_dcl"),
     commands={
         "evaluate": evaluating("Scores a run on a split of images."),
         "sample": cli.Command(Sample, "RUN", _sample),

@@ -5,8 +5,10 @@ import importlib
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -83,10 +85,30 @@ def check_pictures(folder: Path, *names: str) -> None:
             assert np.asarray(image.convert("L")).std() > 5
 
 
-def parameters(folder: Path) -> dict[str, np.ndarray]:
-    """The latest state of a run of the study segmentation, by path."""
+def parameters(folder: Path, study: str = "segmentation") -> dict[str, np.ndarray]:
+    """The latest state of a run, by path."""
     from experiments.common.trained import read_run
-    from experiments.segmentation.study import STUDY
 
-    state = read_run(STUDY, folder, "latest").state
+    state = read_run(importlib.import_module(f"experiments.{study}.study").STUDY, folder, "latest").state
     return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+
+
+def check_resumed(whole: Path, resumed: Path, study: str, steps: tuple[int, int], *options: object) -> None:
+    """Without its last checkpoint, a run ends with bitwise the same parameters; `steps` are the last two saved."""
+    shutil.copytree(whole, resumed)
+    shutil.rmtree(resumed / f"checkpoints/{steps[1]}")
+    (resumed / "result.json").unlink()
+    out, _ = run("train", "demo", *options, "--run", resumed, folder=resumed.parent, study=study)
+    assert f"resuming {resumed} from step {steps[0]} of {steps[1]}" in out
+    expected, found = parameters(whole, study), parameters(resumed, study)
+    assert len(expected) > 40
+    for path, leaf in found.items():
+        np.testing.assert_array_equal(expected[path], leaf, err_msg=path)
+
+
+def check_rows(report: Path, out: str, labels: Iterable[str]) -> None:
+    """Each label has a row, on the console and in the report."""
+    text = (report / "report.md").read_text()
+    for label in labels:
+        assert f"\n| {label} " in out
+        assert f"\n| {label} " in text

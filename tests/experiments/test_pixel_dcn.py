@@ -16,7 +16,7 @@ from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, Mo
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data
-from tests.experiments.command_line import TINY_U_NET, call, check_pictures, run
+from tests.experiments.command_line import TINY_U_NET, call, check_pictures, check_rows, run
 from tests.experiments.made_runs import classes
 from tests.support import random
 
@@ -55,10 +55,7 @@ def test_every_other_method_trains(tmp_path):
 def _check_comparison(folder, out, methods):
     """That every method has learnt, has its row and its number of parameters."""
     report = folder / "runs/pixel_dcn/demo"
-    text = (report / "report.md").read_text()
-    for row in (*(STUDY.labels[method] for method in methods), "always the most frequent class"):
-        assert f"\n| {row} " in out
-        assert f"\n| {row} " in text
+    check_rows(report, out, [*(STUDY.labels[method] for method in methods), "always the most frequent class"])
     for method in methods:
         log = (report / f"{method}-seed0/metrics.jsonl").read_text().splitlines()
         losses = [line["loss"] for line in map(json.loads, log) if line["split"] == "train"]

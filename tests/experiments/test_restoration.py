@@ -2,23 +2,20 @@
 
 import json
 import shlex
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments.common.run_folder import load_config
-from experiments.common.trained import read_run
 from experiments.restoration.__main__ import main
 from experiments.restoration.config import Config, Method
 from experiments.restoration.sources import open_source
 from experiments.restoration.study import STUDY
-from tests.experiments.command_line import check_pictures
+from tests.experiments.command_line import check_pictures, check_resumed
 from tests.experiments.command_line import run as run_study
 
 METHODS = get_args(Method)
@@ -87,21 +84,8 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
 @pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: crops, mirroring and haze are those of the batch."""
-    whole, resumed = compared[0] / "runs/restoration/demo/none-seed0", tmp_path / "resumed"
-    shutil.copytree(whole, resumed)
-    shutil.rmtree(resumed / "checkpoints/48")
-    (resumed / "result.json").unlink()
-    out, _ = run("train", "demo", *TINY, *OPTIONS, "--run", resumed, folder=tmp_path)
-    assert f"resuming {resumed} from step 24 of 48" in out
-    parameters = _parameters(whole)
-    assert len(parameters) > 40
-    for path, leaf in _parameters(resumed).items():
-        np.testing.assert_array_equal(parameters[path], leaf, err_msg=path)
-
-
-def _parameters(folder):
-    state = read_run(STUDY, folder, "latest").state
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+    whole = compared[0] / "runs/restoration/demo/none-seed0"
+    check_resumed(whole, tmp_path / "resumed", "restoration", (24, 48), *TINY, *OPTIONS)
 
 
 def test_evaluate_finds_what_training_found(compared, capsys):

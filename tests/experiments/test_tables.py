@@ -98,7 +98,7 @@ def _parsed(study: str, preset: str, recipe: Recipe) -> Any:
     program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
     kind: Any = Compare
     default = Compare(program.presets[preset].config, program.methods)
-    return tyro.cli(kind[program.config, program.method], args=words[5:], default=default)
+    return tyro.cli(kind[program.config, program.compared.method], args=words[5:], default=default)
 
 
 @pytest.mark.parametrize(("study", "preset", "recipe"), RECIPES)

@@ -5,23 +5,20 @@ import io
 import json
 import math
 import shlex
-import shutil
 import zipfile
 from functools import partial
 from typing import get_args
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.trained import read_run
 from experiments.vae.__main__ import main
 from experiments.vae.config import Method
 from experiments.vae.sources import fit
 from experiments.vae.study import STUDY
 from smoothjax import data
-from tests.experiments.command_line import check_pictures
+from tests.experiments.command_line import check_pictures, check_resumed, check_rows
 from tests.experiments.command_line import run as run_study
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
@@ -63,10 +60,7 @@ def test_every_other_method_trains(tmp_path):
 def _check_comparison(folder, out, methods):
     """That every method has learnt, has its row and its number of parameters; returns the results."""
     report = folder / "runs/vae/demo"
-    text = (report / "report.md").read_text()
-    for row in (*(STUDY.labels[method] for method in methods), "the images themselves"):
-        assert f"\n| {row} " in out
-        assert f"\n| {row} " in text
+    check_rows(report, out, [*(STUDY.labels[method] for method in methods), "the images themselves"])
     for column in ("ELBO, nats / image", "bits / dim", "PSNR dB", "SSIM", "checkerboard of samples", "s / step"):
         assert f"| {column} " in out
     for method in methods:
@@ -168,21 +162,8 @@ def test_celeba_from_its_archive(tmp_path):
 @pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: mirroring, dequantisation and noise are those of the batch."""
-    whole, resumed = compared[0] / "runs/vae/demo/dcl-seed0", tmp_path / "resumed"
-    shutil.copytree(whole, resumed)
-    shutil.rmtree(resumed / "checkpoints/16")
-    (resumed / "result.json").unlink()
-    out, _ = run("train", "demo", *TINY, *OPTIONS, "--run", resumed, folder=tmp_path)
-    assert f"resuming {resumed} from step 8 of 16" in out
-    parameters = _parameters(whole)
-    assert len(parameters) > 40
-    for path, leaf in _parameters(resumed).items():
-        np.testing.assert_array_equal(parameters[path], leaf, err_msg=path)
-
-
-def _parameters(folder):
-    state = read_run(STUDY, folder, "latest").state
-    return {jax.tree_util.keystr(path): np.asarray(x) for path, x in jax.tree_util.tree_leaves_with_path(state)}
+    whole = compared[0] / "runs/vae/demo/dcl-seed0"
+    check_resumed(whole, tmp_path / "resumed", "vae", (8, 16), *TINY, *OPTIONS)
 
 
 @pytest.mark.parametrize(
