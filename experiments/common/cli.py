@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import tyro
 
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
+from .status import status_of
 from .usage import presets_text, usage_text
 
 if TYPE_CHECKING:
@@ -155,26 +155,6 @@ def main(program: Program, arguments: Sequence[str]) -> int:
             command.run(program, options)
 
     return status_of(run)
-
-
-def status_of(
-    run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
-) -> int:
-    """Runs a command; returns its exit status. What a user can mend is one sentence, the rest a traceback."""
-    try:
-        run()
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"\n{stopped}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever reads, such as `head`, has seen enough; nothing is left to be flushed at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def _with_preset(program: Program, command: str, arguments: list[str]) -> None:

@@ -8,9 +8,9 @@ from typing import Literal
 
 import tyro
 
-from ..common.cli import status_of
 from ..common.config import require
 from ..common.run_folder import load_config
+from ..common.status import status_of
 from ..segmentation.config import Config
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ..common.cli import status_of
+from ..common.status import status_of
 from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from ..common.cli import status_of
 from ..common.config import require
+from ..common.status import status_of
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
 

@@ -35,14 +35,14 @@ from ._mesh import shard_batch as shard_batch
 from ._checkpoint import Checkpoints as Checkpoints
 from ._checkpoint import Restored as Restored
 from ._folder import check_folder as check_folder
+from ._intervals import Intervals as Intervals
+from ._intervals import LoopConfig as LoopConfig
 from ._lock import lock_folder as lock_folder
 from ._logging import RunLog as RunLog
 from ._logging import say as say
 from ._loop import Evaluation as Evaluation
 from ._loop import Evaluator as Evaluator
 from ._loop import FitResult as FitResult
-from ._loop import Intervals as Intervals
-from ._loop import LoopConfig as LoopConfig
 from ._loop import Problem as Problem
 from ._loop import fit as fit
 from ._stop import Stopped as Stopped

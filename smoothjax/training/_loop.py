@@ -2,12 +2,11 @@
 
 import dataclasses
 import functools
-import numbers
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import chex
 import grain
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from ._checkpoint import Checkpoints
 from ._interval import Interval, check_finite
+from ._intervals import Intervals, check_intervals
 from ._logging import RunLog, say
 from ._mesh import replicate, shard_batch
 from ._state import TrainState
@@ -26,46 +26,6 @@ from ._step import LossFn, compile_step
 from ._stop import Stopped, StopSignals
 
 D = TypeVar("D")
-
-
-class Intervals(Protocol):
-    """What `fit` asks of a configuration; `LoopConfig` is one, and so is any object with these numbers."""
-
-    @property
-    def steps(self) -> int:
-        """Length of the run in steps, each an update of the parameters."""
-        ...
-
-    @property
-    def accumulate(self) -> int:
-        """Parts of a batch whose gradients are added up, see `train_step`."""
-        ...
-
-    @property
-    def log_every(self) -> int:
-        """Steps between log lines, each the mean over the steps since the last."""
-        ...
-
-    @property
-    def evaluate_every(self) -> int:
-        """Steps between evaluations; there is one at the end as well. Each saves a checkpoint."""
-        ...
-
-    @property
-    def checkpoint_every(self) -> int:
-        """Steps between checkpoints; there is one at the end as well."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopConfig:
-    """The numbers that `fit` asks for, see `Intervals`."""
-
-    steps: int
-    accumulate: int = 1
-    log_every: int = 20
-    evaluate_every: int = 1000
-    checkpoint_every: int = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +145,7 @@ def fit(
       ValueError: A number of `config` is not an int or less than 1, the iterator ends, or a batch does not divide over
         the devices.
     """
-    _check(config)
+    check_intervals(config)
     folder, total = Path(folder), config.steps
     iterator, state = problem.iterator, problem.state
     ranking = {} if evaluator is None else {"metric": evaluator.metric, "mode": evaluator.mode}
@@ -258,15 +218,6 @@ def fit(
                     interval.started += time.perf_counter() - paused
             checkpoints.wait()  # while signals are still caught
         return result()
-
-
-def _check(config: Intervals) -> None:
-    for name in ("steps", "accumulate", "log_every", "evaluate_every", "checkpoint_every"):
-        value = getattr(config, name)
-        if not isinstance(value, numbers.Integral):
-            raise ValueError(f"fit: config.{name} must be an int, got {value!r}; give a whole number")
-        if value < 1:
-            raise ValueError(f"fit: config.{name} must be at least 1, got {value}")
 
 
 def _evaluate(

@@ -1,0 +1,25 @@
+"""The exit status of a command, and what it prints where it fails."""
+
+import os
+import sys
+from collections.abc import Callable
+
+
+def status_of(
+    run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
+) -> int:
+    """Runs a command; returns its exit status. What a user can mend is one sentence, the rest a traceback."""
+    try:
+        run()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"\n{stopped}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough; nothing is left to be flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,55 @@
+"""How long to train, and how often to do what."""
+
+import dataclasses
+import numbers
+from typing import Protocol
+
+
+class Intervals(Protocol):
+    """What `fit` asks of a configuration; `LoopConfig` is one, and so is any object with these numbers."""
+
+    @property
+    def steps(self) -> int:
+        """Length of the run in steps, each an update of the parameters."""
+        ...
+
+    @property
+    def accumulate(self) -> int:
+        """Parts of a batch whose gradients are added up, see `train_step`."""
+        ...
+
+    @property
+    def log_every(self) -> int:
+        """Steps between log lines, each the mean over the steps since the last."""
+        ...
+
+    @property
+    def evaluate_every(self) -> int:
+        """Steps between evaluations; there is one at the end as well. Each saves a checkpoint."""
+        ...
+
+    @property
+    def checkpoint_every(self) -> int:
+        """Steps between checkpoints; there is one at the end as well."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """The numbers that `fit` asks for, see `Intervals`."""
+
+    steps: int
+    accumulate: int = 1
+    log_every: int = 20
+    evaluate_every: int = 1000
+    checkpoint_every: int = 500
+
+
+def check_intervals(config: Intervals) -> None:
+    """Raises ValueError where one of the numbers is not an int, or less than 1."""
+    for name in ("steps", "accumulate", "log_every", "evaluate_every", "checkpoint_every"):
+        value = getattr(config, name)
+        if not isinstance(value, numbers.Integral):
+            raise ValueError(f"fit: config.{name} must be an int, got {value!r}; give a whole number")
+        if value < 1:
+            raise ValueError(f"fit: config.{name} must be at least 1, got {value}")
