@@ -83,13 +83,14 @@ def check_data(folder: Path, described: Mapping[str, object]) -> None:
 def differences(before: Mapping[str, object], now: Mapping[str, object], prefix: str = "") -> list[str]:
     """Lines about the keys whose values differ; keys missing on either side are ignored, and so are names of places."""
     lines: list[str] = []
-    for key in before:
-        if key == "name" or key not in now or before[key] == now[key]:
+    for key, then in before.items():
+        if key == "name" or key not in now or then == now[key]:
             continue
-        if isinstance(before[key], Mapping) and isinstance(now[key], Mapping):
-            lines += differences(before[key], now[key], f"{prefix}{key}.")
+        found = now[key]
+        if isinstance(then, Mapping) and isinstance(found, Mapping):
+            lines += differences(then, found, f"{prefix}{key}.")
         else:
-            lines.append(f"{prefix}{key}: {_in_words(before[key])} there, {_in_words(now[key])} now")
+            lines.append(f"{prefix}{key}: {_in_words(then)} there, {_in_words(found)} now")
     return lines
 
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from smoothjax import data, training
 
 from .comparison import C, Comparison, Curve, Page, Result
-from .config import RunConfig, with_options
+from .config import with_options
 from .identity import describe_split, is_other_data
 from .learner import Learner, S, T
 from .network import M, Network
@@ -91,7 +91,7 @@ class Study(Learner[C, T, S, M]):
       unit: what a split consists of.
     """
 
-    config: ClassVar[type[RunConfig]]
+    config: type[C]
     labels: ClassVar[Mapping[str, str]]
     metric: ClassVar[str]
     mode: ClassVar[Literal["max", "min"]] = "max"

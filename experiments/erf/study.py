@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def report(fields: dict[str, list[Field]], described: Sequence[Json], size: tupl
     data = ", ".join(dict.fromkeys(entry["data"] for entry in described))
     over = f"{' or '.join(map(str, counts))} validation images of the data set {data}"
     for figure, (what, _) in FIGURES.items():
-        arrays: dict[str, np.ndarray | str] = {}
+        arrays: dict[str, Any] = {}
         for index, field in enumerate(fields[figure]):
             arrays |= {
                 f"label_{index}": field.label,

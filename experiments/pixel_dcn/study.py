@@ -30,7 +30,7 @@ UpsamplingModel = models.UNet | models.DeepLabUpsampled
 class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     """A U-Net, or DeepLab with three up-sampling blocks; images and labels are resized as a whole (Sec. 3.1)."""
 
-    config: ClassVar[type[Config]] = Config
+    config = Config
     labels: ClassVar[Mapping[str, str]] = UPSAMPLING_LABELS
 
     def title(self, config: Config) -> str:

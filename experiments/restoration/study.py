@@ -37,7 +37,7 @@ _LARGEST_PSNR = 100.0
 class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
     """GCANet, its dilated convolutions smoothed or not."""
 
-    config: ClassVar[type[Config]] = Config
+    config = Config
     labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
     metric: ClassVar[str] = "psnr"
     mode: ClassVar[Literal["max", "min"]] = "max"

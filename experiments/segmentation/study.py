@@ -29,7 +29,7 @@ STRIDE = 8
 class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     """DeepLabv2, its dilated convolutions smoothed or not."""
 
-    config: ClassVar[type[Config]] = Config
+    config = Config
     labels: ClassVar[Mapping[str, str]] = {name: method.label for name, method in METHODS.items()}
 
     def title(self, config: Config) -> str:

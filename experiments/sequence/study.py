@@ -34,7 +34,7 @@ _UNIT = "bits (adding: squared error)"
 class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
     """Causal networks over time that differ in the smoothing of their dilated convolutions."""
 
-    config: ClassVar[type[Config]] = Config
+    config = Config
     labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
     metric: ClassVar[str] = "score"
     mode: ClassVar[Literal["max", "min"]] = "min"

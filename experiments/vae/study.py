@@ -41,7 +41,7 @@ _STRIP = 8
 class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
     """Auto-encoders that differ in the up-sampling layers of their decoders."""
 
-    config: ClassVar[type[Config]] = Config
+    config = Config
     labels: ClassVar[Mapping[str, str]] = UPSAMPLING_LABELS
     metric: ClassVar[str] = "elbo"
     mode: ClassVar[Literal["max", "min"]] = "max"

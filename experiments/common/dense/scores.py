@@ -45,6 +45,8 @@ def count(
 
 def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> Json:
     """The scores of a split near contours, in all and by class; None where there is nothing to score."""
+    assert counts.boundary is not None  # counted with a distance
+    assert counts.trimap is not None
     return {
         "distance": distance,
         "mean_boundary_iou": _defined(metrics.mean_boundary_iou(counts.boundary)),

@@ -53,6 +53,10 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     def logits(self, config: C, model: M, images: jax.Array) -> jax.Array:
         """Logits of normalised images `[N, H, W, 3]`: `[N, h, w, K]`, of any size over the image."""
 
+    def export_size(self, config: C) -> tuple[int, int] | None:
+        """The only size of images that an exported network takes; None where it takes any."""
+        return None
+
     def segment(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
         """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
         return _classes_of(self._averaged(config, model, images, size))
