@@ -187,7 +187,7 @@ _KEPT = (
     "Batch normalization is frozen: statistics, scale and bias stay those of the published weights, as in DeepLabv2 "
     "and the authors' code, since batches of {} images are too small to estimate them. Sec. {} gives crops, batch "
     "size, length, initial rates, momentum and weight decay; the range of scales, mirroring and the rates of the head "
-    "are those of DeepLabv2."
+    "are those of DeepLabv2. The layers that drn and lfe add are new: their frozen normalization does nothing."
 )
 
 # From scratch the encoder needs a large rate, at which the paper's factors for the head diverge: a new head above a
