@@ -1,5 +1,5 @@
-"""What all studies share: one command grammar, one run folder, one way to train, compare and report.
+"""The engine of the studies: it prepares, trains, restores, scores, compares and reports, and knows no study by name.
 
-A study is a configuration (`config.RunConfig`), a `cli.Program` of presets and commands, which imports no JAX, and a
-`study.Study`, which says how a configuration becomes a network, a loss and data. The rest is here.
+A study is a configuration (`config.RunConfig`), a command line (`cli.Program`), neither of which imports JAX, and a
+`study.Study`, which supplies data, model, loss, optimiser and scores.
 """

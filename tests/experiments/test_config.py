@@ -3,11 +3,13 @@
 import dataclasses
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
+from experiments.common.config import with_options
 from experiments.common.dense.config import InitConfig
 from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
 from experiments.pixel_dcn.config import PRESETS as PIXEL
@@ -128,6 +130,25 @@ def test_methods_and_labels_agree(study):
     assert [config.with_method(method).method for method in methods] == list(methods)
 
 
+@pytest.mark.parametrize(
+    ("study", "option", "value", "message"),
+    [
+        ("vae", "optim.beta", -1.0, "--optim.beta must be finite and not negative, got -1"),
+        ("vae", "optim.scale_multiplier", 0.0, "--optim.scale-multiplier must be positive and finite, got 0"),
+        ("vae", "data.val_images", 0, "--data.val-images must be at least 1, got 0"),
+        ("restoration", "optim.learning_rate", float("nan"), "--optim.learning-rate must be positive and finite"),
+        ("restoration", "data.crop_size", (8, 64), "--data.crop-size must be at least 11 11 pixels, got 8 64"),
+        ("restoration", "haze.airlight", (0.0, 2.0), "--haze.airlight must be two numbers 0 <= low <= high <= 1"),
+        ("sequence", "model.depth", 1, "--model.depth must be 2 .. 16 blocks, got 1"),
+    ],
+)
+def test_options_are_refused_before_data_are_opened(study, option, value, message):
+    """Those of restoration and vae once came to light only after the images had been read."""
+    config = with_options(_module(study, "config").PRESETS["demo"].config, {option: value})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        config.validate()
+
+
 def test_a_folder_keeps_its_configuration(tmp_path):
     describe_run(tmp_path / "run", Config())
     other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
@@ -140,7 +161,11 @@ def test_a_folder_keeps_its_configuration(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("steps: [", "cannot be read as a configuration"), ("study: segmentation\nstepz: 3", "unknown fields stepz")],
+    [
+        ("steps: [", "cannot be read as a configuration"),
+        ("study: segmentation\nstepz: 3", "unknown fields stepz"),
+        ("steps: 3", "it names no study"),
+    ],
 )
 def test_refuses_a_damaged_configuration(tmp_path, content, message):
     (tmp_path / "config.yaml").write_text(content)
