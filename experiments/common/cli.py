@@ -58,7 +58,7 @@ class Command(Generic[Options]):
     Attributes:
       options: the dataclass of its options.
       arguments: its positional arguments, for the list of commands.
-      run: does it, given the program and the options, and prints what comes of it.
+      run: executes it with the program and the options, and prints the outcome.
       summary: one line; by default the docstring of the options.
     """
 
@@ -128,7 +128,7 @@ class Program:
         return command_of(self.config.study)
 
     def load(self) -> "AnyStudy":
-        """Imports the study, which lies beside its configuration, and with it JAX."""
+        """Imports the study from the package of its configuration, and JAX with it."""
         return importlib.import_module(".study", self.config.__module__.rpartition(".")[0]).STUDY
 
     def main(self, arguments: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ class Cluster:
     """Number of this process, from 0, with --coordinator."""
 
     def join(self) -> None:
-        """Meets the other processes; does nothing where there are none. Comes before JAX touches a device.
+        """Connects to the other processes, if any; call it before JAX touches a device.
 
         Raises:
           ValueError: the options do not fit together, or the environment says nothing.

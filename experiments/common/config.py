@@ -58,22 +58,22 @@ class RunConfig(ABC):
     batch_size: int = 10
     """Images in an update, over all devices."""
     accumulate: int = 1
-    """Parts of a batch that are computed one after the other, to save memory; each is normalised by itself."""
+    """Parts of a batch that are computed one after the other to save memory; each is normalised separately."""
     eval_batch_size: int = 4
     """Images evaluated together, over all devices; rounded up to a multiple of their number."""
     log_every: int = 20
     """Updates between log lines."""
     evaluate_every: int = 1000
-    """Updates between evaluations; there is one at the end, too."""
+    """Updates between evaluations; there is also one at the end."""
     evaluate_images: int | None = None
     """Validation images of the evaluations during training; by default all, which the last one always takes. Only
     evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
     checkpoint_every: int = 500
-    """Updates between checkpoints; there is one at each evaluation, too."""
+    """Updates between checkpoints; each evaluation also saves one."""
     seed: int = 0
     """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
     wandb: str | None = None
-    """Project of Weights & Biases where scalars are logged, too; needs the extra wandb."""
+    """Project of Weights & Biases for optional logging of scalars; needs the extra wandb."""
 
     @property
     def method(self) -> str:
@@ -199,7 +199,7 @@ def fill_devices(config: C, devices: int) -> C:
 
 
 def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str], seeds: Sequence[int]) -> None:
-    """Refuses a comparison of other runs than are asked for; `preset` is the configuration that it began from.
+    """Refuses a comparison that would train other runs than requested; `preset` is the configuration it started from.
 
     Raises:
       ValueError: there is nothing to compare, a method or a seed is there twice, or an option would be ignored.

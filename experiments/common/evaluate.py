@@ -39,7 +39,7 @@ class Scorer(Generic[C, T, S, M]):
     def score(
         self, state: training.TrainState, source: S, *, limit: int | None = None, keep: Collection[int] = ()
     ) -> Scored:
-        """Scores a split, or `limit` examples spread evenly over it; returns the outputs of those to `keep`, too."""
+        """Scores a split, or `limit` examples spread evenly over it; also returns the outputs of those to `keep`."""
         totals = None
         kept: dict[int, Arrays] = {}
         for batch in self._study.batches(self._config, source, limit):

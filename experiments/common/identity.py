@@ -1,7 +1,7 @@
 """What the data and the initial weights of a run are: what they hold, not where they lie.
 
 A split of images is known by the names of its examples, and by the sizes of their files or, once it is prepared, by
-what is stored beside the records. Nothing is decoded, so this takes a fraction of a second; a file that changes and
+what is stored with the records. Nothing is decoded, so this takes a fraction of a second; a file that changes and
 keeps its size goes unnoticed. Imports no JAX.
 """
 

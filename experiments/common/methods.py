@@ -31,7 +31,7 @@ class MethodSpec:
     Attributes:
       label: what tables and figures call it.
       rate: initial learning rate; None is the baseline's.
-      options: what makes a run one of this method, beside `model.smoothing`.
+      options: further options that the method sets, besides `model.smoothing`.
     """
 
     label: str

@@ -188,7 +188,7 @@ def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list
 
 
 def environment(study: str) -> Json:
-    """What a result depends on beside its configuration: command, versions, commit and machine."""
+    """What a result depends on apart from its configuration: command, versions, commit and machine."""
     import jax
 
     return {
@@ -234,7 +234,7 @@ def read_object(path: Path) -> Json:
     """
     try:
         content = json.loads(path.read_text())
-    except ValueError as error:  # those of JSON and UTF-8, too
+    except ValueError as error:  # also those of JSON and UTF-8
         content = error
     if not isinstance(content, dict):
         raise ValueError(
@@ -253,7 +253,7 @@ def read_examples(folder: Path) -> "dict[str, np.ndarray]":
 
 
 def read_log(folder: Path) -> list[Json]:
-    """The lines of a run's `metrics.jsonl`, but for a last one that a kill has torn.
+    """The lines of a run's `metrics.jsonl`, except a last one that a kill has cut off.
 
     Raises:
       ValueError: another line is damaged.
@@ -274,6 +274,6 @@ def read_log(folder: Path) -> list[Json]:
 def _entry(line: bytes) -> Json | None:
     try:
         content = json.loads(line)
-    except ValueError:  # those of JSON and UTF-8, too
+    except ValueError:  # also those of JSON and UTF-8
         return None
     return content if isinstance(content, dict) else None

@@ -16,7 +16,7 @@ def status_of(
         print(f"\n{stopped}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever reads, such as `head`, has seen enough; nothing is left to be flushed at the end.
+        # The reader, such as `head`, has seen enough; nothing is left to flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:

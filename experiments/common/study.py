@@ -80,7 +80,7 @@ class Origin(NamedTuple):
 
 
 class Study(Learner[C, T, S, M]):
-    """What a study is, beside its command line: what `Learner` asks for, and the following.
+    """A study: what `Learner` requires, and the following.
 
     Attributes:
       config: the class of its configurations.
@@ -171,7 +171,7 @@ class Study(Learner[C, T, S, M]):
         return Summary({}, {})
 
     def measure(self, trained: Trained[C, T, M]) -> Result:
-        """Entries of `result.json` about the trained parameters, beside their number."""
+        """Entries of `result.json` about the trained parameters, except their number."""
         return {}
 
     def details(self, trained: Trained[C, T, M], source: S, found: Scored) -> Result:
@@ -206,7 +206,7 @@ class Study(Learner[C, T, S, M]):
 
     @abstractmethod
     def report(self, comparison: Comparison[C]) -> Page:
-        """The table of a comparison; draws its figures, but for the training curves."""
+        """The table of a comparison; draws its figures, except the training curves."""
 
 
 class PlainStudy(Study[C, None, S, M]):

@@ -35,7 +35,7 @@ def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: st
     """
     window = _window(fields)
     height, width = (ENLARGEMENT * (part.stop - part.start) for part in window)
-    # Text grows with the maps: the smallest is read beside them, too.
+    # Text grows with the maps: even the smallest stays legible next to them.
     letter = max(11.0, width / 34)
     pitch = max(width + 3 * letter, 19 * letter)
     left, top, bottom = 5 * letter, 7.2 * letter, 6 * letter

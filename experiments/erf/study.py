@@ -34,7 +34,7 @@ def study(
     checkpoint: Checkpoint,
     data_root: Path | None = None,
 ) -> str:
-    """Measures runs, or those of the demo, and writes what comes of it; returns what to print."""
+    """Measures runs, or those of the demo, and writes the results; returns what to print."""
     runs = list(runs) or demo_runs()
     methods = [read_run(STUDY, run, checkpoint, data_root) for run in runs]
     labels = [STUDY.labels[trained.config.method] for trained in methods]

@@ -17,7 +17,7 @@ class ModelConfig(DeepLabConfig):
     """The network: a U-Net, or a DeepLab with three up-sampling blocks, whose other options U-Net does not have."""
 
     network: Literal["unet", "deeplab"] = "unet"
-    """U-Net (of which width, batch-norm and precision hold, too), or DeepLab followed by three up-sampling blocks."""
+    """U-Net (to which width, batch-norm and precision also apply), or DeepLab followed by three up-sampling blocks."""
     upsampling: Method = "dcl"
     """Up-sampling layer; dcl is the baseline, fast_pixel_dcl what the paper's experiments call PixelDCL."""
     depth: int = 5

@@ -1,4 +1,4 @@
-"""The table of the paper, beside ours."""
+"""The table of the paper, next to ours."""
 
 from ..common.published import upsampling_scores
 from ..common.table import align

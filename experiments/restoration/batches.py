@@ -63,7 +63,7 @@ def whole_pair(record: data.Record, index: int, haze: Haze) -> tuple[np.ndarray,
 def held_out_batches(source: Restorable, config: Config, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:
     """This process's share of the batches of a split, whole images, those of one size together.
 
-    Nothing is padded: the statistics of instance normalisation would be those of the padding, too.
+    Nothing is padded: the statistics of instance normalisation would include the padding.
 
     Returns:
       Batches of `"image"` and `"clean"`, float32 `[B, H, W, 3]` in 0 .. 255, `"valid"` and `"index"` `[B]`, 0 and -1

@@ -78,7 +78,7 @@ def check_images(paths: Sequence[Path]) -> None:
 def predict(
     restorer: Restorer, paths: Sequence[Path], out: Path, tile: tuple[int, int] | None = None, compare: bool = False
 ) -> list[Path]:
-    """Writes `NAME_restored.png`, and `NAME_compare.png` beside it if asked to; says where tiles change the result."""
+    """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; says where tiles change the result."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for path in paths:

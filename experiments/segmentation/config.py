@@ -148,7 +148,7 @@ class Config(DenseConfig):
 
     @property
     def initial_rate(self) -> float:
-        """The initial rate of this run: the one asked for, or that of its method."""
+        """The initial rate of this run: the one given, or that of its method."""
         return learning_rate(self)
 
     @property
@@ -168,7 +168,7 @@ class Config(DenseConfig):
 
 
 def learning_rate(config: Config) -> float:
-    """The initial rate of a run: the one asked for, or that of its method."""
+    """The initial rate of a run: the one given, or that of its method."""
     if config.optim.learning_rate is not None:
         return config.optim.learning_rate
     rate = getattr(config.optim.rates, config.method)

@@ -60,7 +60,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         return Split(open_task(config.data, target.alphabet), split)
 
     def target(self, config: Config, source: Split) -> Task:
-        """The task itself; says where what it asks for is out of sight: whoever trains in vain knows."""
+        """The task itself; warns where the network cannot see what the task asks for."""
         task = source.task
         seen = nnx.eval_shape(lambda: self.make_model(config, task, nnx.Rngs(0))).receptive_field
         if isinstance(task, CopyTask) and seen <= task.lag:

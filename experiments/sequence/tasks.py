@@ -86,7 +86,7 @@ class Task(Sizes, ABC):
 
 
 class Split:
-    """The examples of a split of a task, by their place; made when one is asked for."""
+    """The examples of a split of a task, by their place; made on first use."""
 
     def __init__(self, task: Task, name: str):
         self.task, self.name = task, name

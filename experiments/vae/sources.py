@@ -84,7 +84,7 @@ def open_source(config: DataConfig, split: str) -> Pictures:
 
 
 def images_root(config: DataConfig) -> Path:
-    """Where faces lie: in the folder or file asked for, or where they have been prepared."""
+    """Where the faces are: in the folder or file named, or where they have been prepared."""
     return Path(data.DATA_DIR, "celeba") if config.root is None else config.root
 
 

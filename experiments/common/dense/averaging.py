@@ -19,7 +19,7 @@ class Averaging:
     Attributes:
       tile: height and width of overlapping windows in pixels, or None for the whole image at once.
       scales: factors of the image's size, each seen once.
-      flip: whether each is seen mirrored, too.
+      flip: whether each is also seen mirrored.
     """
 
     tile: tuple[int, int] | None = None
@@ -73,7 +73,7 @@ def resized(images: jax.Array, size: tuple[int, int]) -> jax.Array:
 def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
     """The logits of windows that overlap by a third, one window at a time, averaged with more weight at the centre.
 
-    The memory beside that of the result is that of one window. An image smaller than the window is seen whole.
+    Apart from the result, it needs the memory of one window. An image smaller than the window is seen whole.
     """
 
     def apply(images: jax.Array) -> jax.Array:

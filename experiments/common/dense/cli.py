@@ -38,7 +38,7 @@ class AveragingOptions:
     """Factors of the image's size over which probabilities are averaged, e.g. 0.75 1 1.25; as many as follow, so name
     run and images before it."""
     flip: bool = False
-    """Whether to average with the mirror image, too."""
+    """Whether to average with the mirror image as well."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class EvaluateDense(Evaluate):
     """Scores a run on a split."""
 
     boundary: bool = False
-    """Whether to score the pixels near contours, too: boundary IoU, and IoU in a trimap."""
+    """Whether to score the pixels near contours as well: boundary IoU, and IoU in a trimap."""
     boundary_distance: float | None = None
     """How near, as a fraction of the image's diagonal; by default 0.02, as published for boundary IoU."""
 

@@ -113,7 +113,7 @@ class InitConfig:
     """Published weights for the encoder; without them it starts from random ones."""
 
     source: SourceName | None = None
-    """Their kind. It decides padding, strides and epsilon of the encoder and the preprocessing of images, too."""
+    """Their kind, which determines padding, strides and epsilon of the encoder, and the preprocessing of images."""
     checkpoint: Path | None = None
     """Their file: .safetensors, .npz, or, with the extra convert, .pth or a TensorFlow checkpoint."""
 

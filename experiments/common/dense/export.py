@@ -1,4 +1,4 @@
-"""A run as one file that JAX runs by itself: weights, preprocessing and up-sampling included."""
+"""A run as one self-contained file for JAX, with weights, preprocessing and up-sampling."""
 
 from pathlib import Path
 

@@ -44,7 +44,7 @@ def predict(
     for batch in batches_of(study.view(trained.config, source), 1, normalization(trained.config.init)):
         index, seen = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
         height, width = source.size(index)
-        # What is seen at its own size may be padded, to make few shapes; its mask then has the padding, too.
+        # An image at its own size may be padded, so that there are few shapes; its mask then includes the padding.
         size = batch["image"].shape[1:3] if seen == (height, width) else (height, width)
         padded += size != (height, width)
         masks = compiled(trained.state, batch["image"], size=size)

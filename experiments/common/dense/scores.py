@@ -20,7 +20,7 @@ class Counts(NamedTuple):
     Attributes:
       pixels: of all pixels, `[K, K]`.
       boundary, trimap: of those near contours, see `metrics.boundary_confusion_matrix` and
-        `metrics.trimap_confusion_matrix`; None where they are not asked for.
+        `metrics.trimap_confusion_matrix`; None where they are not counted.
     """
 
     pixels: Matrix

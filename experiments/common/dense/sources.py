@@ -45,7 +45,7 @@ def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, 
 
 
 def train_split(config: ImagesConfig) -> str:
-    """The split to train on: that asked for, or the augmented one of VOC where it has been prepared, or train."""
+    """The split to train on: the one named, or the augmented one of VOC where it has been prepared, or train."""
     if config.train_split is not None or config.name != "voc2012":
         return config.train_split or "train"
     root = images_root(config)
@@ -66,7 +66,7 @@ def note_on_split(config: ImagesConfig) -> str | None:
 
 
 def images_root(config: ImagesConfig) -> Path:
-    """The folder of the data set: that asked for, or where it has been prepared."""
+    """The folder of the data set: the one named, or where it has been prepared."""
     root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
     if config.root is None and not data.is_prepared(root):
         prepare = f"python -m smoothjax.data prepare {config.name} --source DIR"

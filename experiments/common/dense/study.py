@@ -1,4 +1,4 @@
-"""A study of semantic segmentation, but for its network, loss and optimiser."""
+"""What studies of semantic segmentation share: everything except network, loss and optimiser."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -192,7 +192,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return ", ".join(words)
 
     def score_table(self, result: Result) -> str:
-        """The scores of each class and their means, and beside them those near contours, if they were made."""
+        """The scores of each class and their means, and those near contours where they were measured."""
         columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"]}
         means: dict[str, list[float | None]] = {
             "mean IoU %": [result["mean_iou"]],
@@ -275,7 +275,7 @@ def scaled(length: Any, factor: float) -> Any:
 
 
 def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int) -> dict[str, Any]:
-    """The arguments of `models.DeepLab`, but for the source of randomness; published weights decide some of them."""
+    """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
     return {
         "encoder": config.encoder,
         "head": config.head,
