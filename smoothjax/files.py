@@ -1,4 +1,4 @@
-"""Small files that may come from anywhere: JSON, YAML and arrays, read with limits.
+"""Small files that may come from anywhere, read with limits, and files written into folders that may.
 
 A file from elsewhere must neither run code, nor exhaust memory or time, nor end in a traceback. Whatever is wrong with
 it is a ValueError of one sentence that names the file and the rule.
@@ -6,7 +6,9 @@ it is a ValueError of one sentence that names the file and the rule.
 
 import json
 import math
+import os
 import re
+import secrets
 import zipfile
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "check_links",
     "parse_json",
     "parse_yaml",
     "printable",
@@ -27,6 +30,7 @@ __all__ = [
     "read_npz",
     "read_text",
     "read_yaml",
+    "write_whole",
 ]
 
 MAX_BYTES = 64 * 2**20
@@ -159,6 +163,63 @@ def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as an archive of arrays ({error}); replace the file") from error
     return arrays
+
+
+def check_links(folder: str | Path) -> None:
+    """Refuses a folder with links that lead out of it: what is written below it would land elsewhere.
+
+    Args:
+      folder: the folder, which need not exist; it may be a link itself.
+
+    Raises:
+      ValueError: a link in it, at any depth, leaves it; the message names both ends.
+
+    Example:
+      >>> import os, pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     os.symlink("/etc/passwd", f"{folder}/report.md")
+      ...     check_links(folder)
+      Traceback (most recent call last):
+      ValueError: /.../report.md is a link to /etc/passwd, out of its folder, where writing would follow it: remove it
+    """
+    target = Path(os.path.realpath(folder))
+    for root, folders, files in os.walk(folder):
+        for entry in (Path(root, name) for name in (*folders, *files)):
+            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(target):
+                raise ValueError(
+                    f"{entry} is a link to {os.readlink(entry)}, out of its folder, where writing would follow it: "
+                    "remove it"
+                )
+
+
+def write_whole(path: str | Path, content: str | bytes) -> None:
+    """Writes a file at once or not at all; a link in its place is replaced, not followed.
+
+    Args:
+      path: the file, in a folder that exists.
+      content: its bytes, or text to be written in UTF-8.
+
+    Raises:
+      OSError: the file cannot be written; what was there before is unchanged.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_whole(f"{folder}/note.txt", "whole")
+      ...     print(pathlib.Path(folder, "note.txt").read_text(), len(os.listdir(folder)))
+      whole 1
+    """
+    path = Path(path)
+    # A name that nobody can guess, and only if nothing is there: a planted link is not followed either.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def parse_json(content: str | bytes, name: str, *, max_bytes: int = MAX_BYTES) -> object:

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import yaml
 
+from smoothjax.files import check_links, write_whole
+
 from .config import RunConfig, command_of
 
 if typing.TYPE_CHECKING:
@@ -108,8 +110,10 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
 
     Raises:
       FileNotFoundError: the folder holds no run; the message lists the runs in it, or those beside it.
-      ValueError: the file cannot be read as a configuration, or the run belongs to another study.
+      ValueError: the file cannot be read as a configuration, the run belongs to another study, or a link leaves the
+        folder.
     """
+    check_links(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
         if inside := _runs_in(folder):
@@ -221,9 +225,7 @@ def write(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file at once or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_whole(path, content)
 
 
 def read_object(path: Path) -> Json:

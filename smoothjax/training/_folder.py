@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orbax.checkpoint as ocp
 
+from ..files import check_links
+
 # Orbax finds files by patterns, in which the first four mean something else, and TensorStore takes a backslash for a
 # slash: checkpoints below such a name are written, and never found again.
 _PATTERN = "[]*?\\"
@@ -26,7 +28,7 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
 
     Raises:
       ValueError: A part of the path, or of what it links to, contains `[`, `]`, `*`, `?` or a backslash, is not UTF-8,
-        or is the address of a remote storage.
+        or is the address of a remote storage; or a link in the folder leaves it.
 
     Example:
       >>> check_folder("/runs/lr=[0.1]")
@@ -51,6 +53,7 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
             )
         if not _is_utf8(str(place)):
             raise ValueError(f"{name} must be valid UTF-8, got {str(place)!r}{link}: choose another name")
+    check_links(path)
     return path
 
 

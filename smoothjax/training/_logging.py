@@ -15,6 +15,8 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from ..files import write_whole
+
 
 def say(message: str) -> None:
     """Prints a line on process 0, above a progress bar if there is one; the other processes stay silent.
@@ -193,9 +195,7 @@ def _cut(path: Path, resume_step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= resume_step]
-    temporary = path.with_suffix(".jsonl.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 def _step_of(line: str) -> float:

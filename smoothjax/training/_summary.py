@@ -3,13 +3,13 @@
 import copy
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from orbax.checkpoint import checkpoint_managers
+
+from ..files import write_whole
 
 
 class Best(TypedDict):
@@ -101,10 +101,7 @@ def rewrite(checkpoint: Path, summary: Summary) -> None:
     if path.parent.is_symlink():
         raise OSError(f"{path.parent} is a link, which would be followed out of the checkpoint: remove it")
     path.parent.mkdir(exist_ok=True)  # of a damaged checkpoint it may be gone
-    # A random name, and never an existing file or link: the folder may come from somebody else.
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".metadata", delete=False) as file:
-        json.dump(without_nan(summary), file)
-    os.replace(file.name, path)
+    write_whole(path, json.dumps(without_nan(summary)))
 
 
 def _path(checkpoint: Path) -> Path:

@@ -2,12 +2,12 @@
 
 import os
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from ..files import read_npz
 from ._safetensors import read_safetensors
 from ._state_dict import state_dict_of, without_prefix
 from ._tensorflow import checkpoint_prefix, read_tensorflow
@@ -103,10 +103,6 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is no whole zip archive of arrays")
-        # Opened here, since np.load leaves the file of a broken archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:  # NumPy and zipfile raise errors of many kinds
-        raise ValueError(f"{str(error) or 'it ends too early'}; the file is damaged, get it again") from error
+        return read_npz(path)
+    except ValueError as error:
+        raise ValueError(f"{error.__cause__ or error}; the file is damaged, get it again") from error

@@ -280,3 +280,17 @@ def test_a_clock_that_jumps_does_not_end_a_save(
         years = iter(10_000 * [0])
         checkpoints.save(2, toy.at(toy.make_state(), 2), toy.make_iterator())
     assert toy.kept(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("place", ["2", "1/summary", "1/state/d", "plan.json.tmp"])
+def test_a_planted_link_is_refused(place: str, tmp_path: Path, toy: ModuleType) -> None:
+    """Checkpoints would be written, and old ones deleted, in a folder of somebody else."""
+    toy.save(tmp_path / "run", {1: None})
+    (tmp_path / "precious").mkdir()
+    link = tmp_path / "run" / place
+    if link.exists():
+        link.rename(tmp_path / "moved")
+    link.symlink_to(tmp_path / "precious")
+    with pytest.raises(ValueError, match=f"{place} is a link to .*precious, out of its folder, .*: remove it"):
+        Checkpoints(tmp_path / "run")
+    assert list((tmp_path / "precious").iterdir()) == []
