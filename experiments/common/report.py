@@ -13,8 +13,9 @@ from .table import spread as spread
 
 
 def median_seconds(runs: Sequence[Result]) -> str:
-    """The cell "s / step" of a method."""
-    return f"{np.median([run['seconds_per_step'] for run in runs]):.3f}"
+    """The cell "s / step" of a method; a dash where nothing was measured."""
+    seconds = [run["seconds_per_step"] for run in runs]
+    return "-" if np.isnan(seconds).all() else f"{np.nanmedian(seconds):.3f}"
 
 
 def write_report(comparison: Comparison[RunConfig], page: Page) -> None:

@@ -15,7 +15,7 @@ from experiments.common.compare import compare, report_run
 from experiments.common.comparison import Curve, Page
 from experiments.common.config import RunConfig
 from experiments.common.learner import Loss
-from experiments.common.report import align, spread
+from experiments.common.report import align, median_seconds, spread
 from experiments.common.run_folder import read_examples, read_log
 from experiments.common.study import Study, Summary
 from experiments.common.train import train
@@ -219,4 +219,6 @@ def test_the_same_seed_gives_the_same_result(tmp_path):
 
 def test_tables_are_aligned():
     assert align(["a", "bcd"], [["efg", "h"]]) == "| a   | bcd |\n| --- | --- |\n| efg | h   |"
+    assert median_seconds([{"seconds_per_step": value} for value in (0.5, float("nan"))]) == "0.500"
+    assert median_seconds([{"seconds_per_step": float("nan")}]) == "-"
     assert (spread([1.0]), spread([1.0, 3.0]), spread([0.5], 3)) == ("1.0", "2.0 ± 1.4", "0.500")
