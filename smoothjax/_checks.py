@@ -32,7 +32,7 @@ def check_structure(message: str, assertion: Callable[..., None], *arguments: ob
 
 
 def check_int(name: str, value: object, *, minimum: int = 1, remedy: str = "pass one Python int") -> int:
-    """Returns `value` as a Python int of at least `minimum`, or says why it is none."""
+    """Returns `value` as a Python int of at least `minimum`, or raises an error that says why not."""
     if isinstance(value, Tracer):
         raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
     rule = f"{name} must be an int >= {minimum}, got"
@@ -179,20 +179,20 @@ def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: objec
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
-    """Refuses a value that is none of the choices."""
+    """Refuses a value that is not among the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")
 
 
 def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:
-    """Returns the dilation rates of one or several layers as Python ints, or says why they are none."""
+    """Returns the dilation rates of one or several layers as Python ints, or raises an error that says why not."""
     if not isinstance(rates, tuple) or not rates or not all(is_int(rate) and rate > 0 for rate in rates):
         raise ValueError(f"{name} must be a tuple of ints >= 1, got {rates!r}: {remedy}")
     return tuple(map(operator.index, rates))
 
 
 def check_images(images: jax.Array) -> None:
-    """Refuses what is no batch of colour images."""
+    """Refuses anything but a batch of colour images."""
     if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "

@@ -7,7 +7,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: One colour for each group, told apart with any colour vision (Okabe and Ito); four for rate 2, nine for rate 3.
+#: One colour for each group, distinct with any colour vision (Okabe and Ito); four for rate 2, nine for rate 3.
 GROUPS = np.array(
     [
         *([0.00, 0.45, 0.70], [0.90, 0.62, 0.00], [0.00, 0.62, 0.45], [0.80, 0.47, 0.65]),

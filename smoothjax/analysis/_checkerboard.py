@@ -48,7 +48,7 @@ def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None 
     Returns:
       E, a scalar without unit, float32 (float64 for float64 maps). 0: nothing stands out, as in photographs and in
       what a resize convolution makes of a constant; 1: twice the energy of the neighbourhood. Where there is nothing
-      but the pattern, $\epsilon$ alone bounds it, about 1e13 in float32.
+      but the pattern, only $\epsilon$ bounds it, about 1e13 in float32.
 
     Raises:
       AssertionError: maps has another rank or dtype.

@@ -83,13 +83,13 @@ def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *,
 
     $$D = \frac{1}{|\mathcal{P}|} \sum_{(i, j) \in \mathcal{P}} \frac{|R_i \cap R_j|}{|R_i \cup R_j|} \in [0, 1]$$
 
-    0: no two neighbours share an input, as after dilated convolutions of one rate alone (Fig. 2); 1: all neighbours see
+    0: no two neighbours share an input, as after dilated convolutions of only one rate (Fig. 2); 1: all neighbours see
     the same, as after global pooling. n plain convolutions of three taps have n / (n + 1). The pairs are those that
     start in one block of `rate**d` units at the output's centre, so that every phase counts once along every axis:
     group interaction, say, gives neighbours within one of its blocks the same set, and others less.
 
     What it does not see is how strong a dependence is: a smoother next to the identity counts like any other, and
-    `phase_imbalance` tells the two apart. The identity itself is a 0.
+    `phase_imbalance` distinguishes the two. The identity itself is a 0.
 
     Args:
       function: see `receptive_sets`; take absolute values of weights, or ones, to see what layers connect.

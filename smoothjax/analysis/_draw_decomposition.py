@@ -116,8 +116,8 @@ def draw_decomposition(
     corner = (width / 2 - 9, low + 0.5)
     cells(axes, holes, at=corner, scale=small, line=0.5)
     same = "exactly the same output" if difference == 0 else f"the same numbers (relative difference {difference:.0e})"
-    told = f"dilated convolution, {taps} at rate {rate}, in one step:\n{same}"
-    axes.text(corner[0] + 3.2, low + 1.85, told, va="center", fontsize=11, color=INK, linespacing=1.4)
+    caption = f"dilated convolution, {taps} at rate {rate}, in one step:\n{same}"
+    axes.text(corner[0] + 3.2, low + 1.85, caption, va="center", fontsize=11, color=INK, linespacing=1.4)
     return figure
 
 

@@ -36,7 +36,7 @@ def draw_receptive_sets(
 ) -> "Figure":
     """Draws the receptive sets of four neighbouring units through the layers of one or several networks (Fig. 2).
 
-    The four units are a 2x2 square at the centre of the output, each with a colour. What one of them sees alone has its
+    The four units are a 2x2 square at the centre of the output, each with a colour. What only one of them sees has its
     colour, what several see is grey, the darker the more. Gridding is a figure without grey.
 
     Args:
@@ -158,15 +158,15 @@ def _draw(axes: "Axes", sets: np.ndarray, depth: int) -> None:
     cells(axes, colours, line=min(0.8, 20 / max(height, width)))
     frame(axes, ((width - 1) // 2, (height - 1) // 2), 2, 2)
     shared = f"{(count == 4).sum()} by all four" if count.max() == 4 else f"{(count > 1).sum()} by several"
-    told = f"{(count > 0).sum()} units seen, {shared if count.max() > 1 else 'none shared'}"
-    axes.text(0.5, -0.03, told if depth else "four neighbours", transform=axes.transAxes, ha="center", va="top",
+    caption = f"{(count > 0).sum()} units seen, {shared if count.max() > 1 else 'none shared'}"
+    axes.text(0.5, -0.03, caption if depth else "four neighbours", transform=axes.transAxes, ha="center", va="top",
               fontsize=_TEXT, color=INK)  # fmt: skip
 
 
 def _legend(figure: "Figure", counts: Sequence[int], width: float, height: float) -> None:
     """Entries in a row, centred."""
     lengths = {2: 1.6, 3: 1.75, 4: 1.75}
-    widths = {"the four units": 1.9, "seen by one of them alone": 3.3} | {_COUNTS[n]: lengths[n] for n in counts}
+    widths = {"the four units": 1.9, "seen by only one of them": 3.3} | {_COUNTS[n]: lengths[n] for n in counts}
     unit = 4.6  # squares an inch
     axes = figure.add_axes((0, 0.08 / height, 1, 0.6 / height))
     canvas(axes, width * unit, 0.6 * unit)

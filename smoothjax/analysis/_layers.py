@@ -85,7 +85,7 @@ class Block:
 
 
 def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
-    """Lists the layers of a network, in the order in which it calls them; computes shapes alone.
+    """Lists the layers of a network, in the order in which it calls them; computes only shapes.
 
     Args:
       model: any Flax NNX module that maps an array; it is left as it is.

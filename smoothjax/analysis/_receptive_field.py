@@ -128,7 +128,7 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
     $$I = \frac{\sum_p (m_p - 1/G)^2}{1 - 1/G} \in [0, 1]$$
 
     is 0 where every phase has the same share and 1 where a single phase has all of it, as after dilated convolutions of
-    that rate alone. Sizes that the rate does not divide are cropped evenly to the largest that it does.
+    only that rate. Sizes that the rate does not divide are cropped evenly to the largest that it does.
 
     Args:
       field: not negative, `[*S]` with d = 1, 2 or 3 axes, as `effective_receptive_field` gives it.
@@ -166,7 +166,7 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
 def contribution_area(field: ArrayLike, *, share: float, square: bool = False) -> int:
     """The number of input units that hold a share of the field: the fewest, or those of a square about the centre.
 
-    The fewest are few where a field is gridded, even if it is wide, for they need not be neighbours; the square tells
+    The fewest are few where a field is gridded, even if it is wide, for they need not be neighbours; the square shows
     how far the field reaches. Ding et al. give its area at 20, 30, 50 and 99 %, relative to that of the input.
 
     Args:

@@ -55,8 +55,8 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
     Args:
       model_or_params: a model, or its parameters as `nnx.State` or nested dicts (see `nn.smoothers` and
         `nn.is_smoother`). The SS filter among aggregated filters is listed; fixed filters have no parameters. A filter
-        and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are told apart by their layer
-        in a model; in a tree of parameters by which identity they are nearer to.
+        and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are distinguished by
+        their layer in a model; in a tree of parameters by the identity that they are nearer to.
 
     Returns:
       One entry a layer, in the natural order of their paths: `conv2` before `conv10`.

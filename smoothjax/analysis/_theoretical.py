@@ -17,7 +17,7 @@ _SUMS = {
     "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round", "rsqrt", "sign", "sin", "sinh",
     "sqrt", "square", "stop_gradient", "sub", "tan", "tanh",
 }  # fmt: skip
-#: Linear, and made of moves and sums alone.
+#: Linear, and made only of moves and sums.
 _MOVES = {
     "broadcast_in_dim", "concatenate", "convert_element_type", "copy_p", "cumsum", "dynamic_slice",
     "dynamic_update_slice", "expand_dims", "gather", "pad", "reduce_sum", "reduce_window_sum", "reshape", "rev",
@@ -52,7 +52,7 @@ def theoretical_receptive_field(
 
     Read from the operations that the function consists of: weights count as not 0, rectifiers as open, and a maximum
     as passing all of its arguments on. It holds the support of `effective_receptive_field` at all weights. Of a dilated
-    convolution these are the taps alone; the rectangle around them is `(taps - 1) * rate + 1` units long.
+    convolution these are only the taps; the rectangle around them is `(taps - 1) * rate + 1` units long.
 
     Args:
       function: a block of a network as in `effective_receptive_field`; constant float arrays in it are weights.
@@ -85,7 +85,7 @@ def theoretical_receptive_field(
         )
     centre = (slice(None), *(size // 2 for size in shape.shape[1:-1]))
 
-    # Arrays are arguments: of constants alone, the compiler would compute all of it itself, slowly.
+    # Arrays are arguments: from constants, the compiler would compute all of it itself, slowly.
     @jax.jit
     def pulled(constants: list[jax.Array], x: jax.Array, error: jax.Array) -> jax.Array:
         def connected(x: jax.Array) -> jax.Array:

@@ -74,6 +74,6 @@ def check_label_maps(labels: jax.Array, predictions: jax.Array) -> None:
 def widened(integers: jax.Array) -> jax.Array:
     """At least 32 bits, in which every number of classes and every label to ignore compares as it is.
 
-    In 8 bits JAX takes 256 classes for none. Wider types stay: a cast would wrap a foreign value into the range.
+    In 8 bits JAX reads 256 classes as 0. Wider types stay: a cast would wrap a value from outside into the range.
     """
     return integers.astype(jnp.int32) if jnp.iinfo(integers.dtype).bits < 32 else integers

@@ -56,7 +56,7 @@ class DeepLab(nnx.Module):
       head: a `SummedHead` or a `DenseUpsamplingHead`.
 
     Raises:
-      ValueError: an option is none of the above, or does not fit another; when called, images are not `[N, H, W, 3]`
+      ValueError: an option is invalid, or does not fit another; when called, images are not `[N, H, W, 3]`
         of a float dtype.
 
     Example:
@@ -64,7 +64,7 @@ class DeepLab(nnx.Module):
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.DeepLab(encoder="resnet18", num_classes=5, smoothing="ss_conv", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # shapes only; make() or nnx.jit(make)() gives it weights
       >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.ones((1, 65, 81, 3))).shape
       (1, 9, 11, 5)
 

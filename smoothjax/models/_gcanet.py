@@ -43,7 +43,7 @@ class GCANet(nnx.Module):
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, x is not `[N, H, W, 4]` of a float dtype, or a size is
+      ValueError: an option is invalid; when called, x is not `[N, H, W, 4]` of a float dtype, or a size is
         odd.
 
     Example:
@@ -220,7 +220,7 @@ def gcanet_image(output: jax.Array, images: jax.Array, *, task: RestorationTask)
       uint8 `[N, H, W, 3]`: cropped to the images, rounded, clipped to 0 .. 255.
 
     Raises:
-      ValueError: task is none of the above, or images are of another shape or dtype.
+      ValueError: task is unknown, or images are of another shape or dtype.
 
     Example:
       >>> import jax.numpy as jnp

@@ -92,7 +92,7 @@ def _check_stride(stride: object) -> int:
 
 
 def _check_shape(spatial_shape: Any) -> tuple[Any, ...]:
-    """The sizes as Python ints, those of an exported program as they are; another number of them is told later."""
+    """The sizes as Python ints, those of an exported program as they are; another number of them is refused later."""
     sizes = tuple(spatial_shape) if np.iterable(spatial_shape) else (spatial_shape,)
     if not all(export.is_symbolic_dim(size) or is_int(size) for size in sizes):
         raise ValueError(

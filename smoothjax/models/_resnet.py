@@ -25,7 +25,7 @@ RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
 DEPTHS = tuple(RESNET_BLOCKS)
 OUTPUT_STRIDES = (8, 16, 32)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-# A plain convolution where the rate is 1, else a dilated one: no type tells which.
+# A plain convolution where the rate is 1, else a dilated one: no type says which.
 _Conv3x3: TypeAlias = Any
 
 
@@ -62,7 +62,7 @@ class ResNetEncoder(nnx.Module):
       stride_unit: the block that holds a stride: the `"first"` of the stage that follows, or the `"last"` of the stage
         before, as in TF-slim.
       padding: of the first convolution and the pooling, `"symmetric"` or TensorFlow's SAME, which pads even sizes
-        more at their end: `"same"`, both, or `"same_pool"`, the pooling alone, as in TF-slim. SAME moves what cell i
+        more at their end: `"same"`, both, or `"same_pool"`, only the pooling, as in TF-slim. SAME moves what cell i
         sits on towards the end: by 1 pixel in the convolution at even sizes, and by 2 in the pooling at sizes whose
         half, rounded up, is even.
       batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
@@ -80,12 +80,12 @@ class ResNetEncoder(nnx.Module):
         dtype: the options.
 
     Raises:
-      ValueError: an option is none of the above, or the smoothing has no layer to act on (output stride 32).
+      ValueError: an option is invalid, or the smoothing has no layer to act on (output stride 32).
 
     Example:
       >>> from flax import nnx
       >>> from smoothjax import models
-      >>> encoder = nnx.eval_shape(lambda: models.ResNetEncoder(101, rngs=nnx.Rngs(0)))  # shapes alone
+      >>> encoder = nnx.eval_shape(lambda: models.ResNetEncoder(101, rngs=nnx.Rngs(0)))  # shapes only
       >>> encoder.out_features
       2048
 

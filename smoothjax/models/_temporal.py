@@ -36,14 +36,14 @@ class TemporalConvNet(nnx.Module):
       rates: their dilation rates.
 
     Raises:
-      ValueError: an option is none of the above; when called, the inputs have another shape or dtype.
+      ValueError: an option is invalid; when called, the inputs have another shape or dtype.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.TemporalConvNet(27, vocabulary=27, depth=4, smoothing="ss_conv", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # shapes only; make() or nnx.jit(make)() gives it weights
       >>> nnx.eval_shape(lambda m, x: m(x), model, jnp.zeros((2, 20), jnp.int32)).shape
       (2, 20, 27)
       >>> model.rates, model.receptive_field

@@ -41,7 +41,7 @@ class UNet(nnx.Module):
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype, or a
+      ValueError: an option is invalid; when called, images are not `[N, H, W, 3]` of a float dtype, or a
         size is no multiple of `2**(depth - 1)`.
 
     Example:
@@ -49,7 +49,7 @@ class UNet(nnx.Module):
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.UNet(num_classes=5, upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # shapes only; make() or nnx.jit(make)() gives it weights
       >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.ones((1, 64, 96, 3))).shape
       (1, 64, 96, 5)
 

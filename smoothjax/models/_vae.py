@@ -64,7 +64,7 @@ class ConvVAE(nnx.Module):
     of the pixels. Batch normalisation and ELU follow every layer but the two that make latents and pixels. The
     prior is the standard normal, the posterior a diagonal Gaussian, and all pixels share one learnt scale. The means
     of the posterior are batch-normalised, too, without scale and bias: over the data each latent has the mean and the
-    variance of the prior from the first step, where the divergence alone takes tens of thousands to bring them
+    variance of the prior from the first step, where the divergence by itself takes tens of thousands to bring them
     together, and samples look like nothing until then. Everything but the four up-sampling layers is the same for
     every method.
 
@@ -84,14 +84,14 @@ class ConvVAE(nnx.Module):
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, an argument has another shape or dtype.
+      ValueError: an option is invalid; when called, an argument has another shape or dtype.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.ConvVAE(upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # shapes only; make() or nnx.jit(make)() gives it weights
       >>> images, noise = jnp.full((2, 64, 64, 3), 0.5), jnp.zeros((2, 64))
       >>> elbo, reconstruction, kl = nnx.eval_shape(lambda m, x, e: m.elbo(x, e), model, images, noise)
       >>> elbo.shape, nnx.eval_shape(lambda m, z: m.sample(z), model, noise).shape

@@ -32,7 +32,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
 
     - `"ss_conv"` (method 2) takes all its taps from the current step and the `2 * rate - 2` before it, $\hat x[t] =
       \sum_s x[t - (2r - 2 - s)]\,v[s]$, so that the identity is the last tap and not the middle one;
-    - `"group_interaction"` (method 1) lets phase i of a block of `rate` steps take from the phases $j \le i$ alone:
+    - `"group_interaction"` (method 1) lets phase i of a block of `rate` steps take only from the phases $j \le i$:
       $y[kr + i] = \sum_{j \le i} W_{ij}\,y'[kr + j]$. Blocks begin at multiples of the rate, counted from the first
       step, so these are the steps of the block that have passed. The weight is a whole matrix, of which the part above
       the diagonal is masked: it changes nothing and gets no gradient. As in the paper the map depends on where in its
@@ -61,7 +61,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
       smoother: `nnx.Param`: `[rate, rate]` or `[2 * rate - 1]` by method, or None.
 
     Raises:
-      ValueError: kernel_size or rate is no int >= 1, or smoothing is none of the above.
+      ValueError: kernel_size or rate is no int >= 1, or smoothing is unknown.
 
     Example:
       >>> import jax.numpy as jnp

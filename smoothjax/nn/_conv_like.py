@@ -59,12 +59,16 @@ def with_one_batch_axis(
             f"inputs must be [..., *S, C] with the {ndim} spatial axes S of this layer, got shape {inputs.shape}: add "
             "axes, or make the layer for fewer"
         )
-    y = layer(inputs) if inputs.ndim == ndim + 2 else _under_several_axes(inputs, layer, ndim)
+    batch = inputs.shape[: inputs.ndim - ndim - 1]
+    y = layer(inputs) if len(batch) == 1 else _apart(layer(_together(inputs, len(batch))), batch)
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
 @keeps_split_batch()
-def _under_several_axes(x: jax.Array, layer: Callable[[jax.Array], jax.Array], ndim: int) -> jax.Array:
-    batch = x.shape[: x.ndim - ndim - 1]
-    y = layer(x.reshape(-1, *x.shape[len(batch) :]))
+def _together(x: jax.Array, batch_axes: int) -> jax.Array:
+    return x.reshape(-1, *x.shape[batch_axes:])
+
+
+@keeps_split_batch()
+def _apart(y: jax.Array, batch: tuple[int, ...]) -> jax.Array:
     return y.reshape(*batch, *y.shape[1:])

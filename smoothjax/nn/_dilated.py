@@ -60,7 +60,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
       aggregation: `nnx.Param` of shape `[4]`, the logits of the weights of aggregated filters, or None.
 
     Raises:
-      ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is none of the above.
+      ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -199,7 +199,7 @@ def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None
       aggregated filters, None for the rest.
 
     Raises:
-      ValueError: smoothing is none of the above, rate is no int >= 1, or ndim is not 1, 2 or 3.
+      ValueError: smoothing is unknown, rate is no int >= 1, or ndim is not 1, 2 or 3.
 
     Example:
       >>> from smoothjax import nn

@@ -25,7 +25,7 @@ def average_filter(rate: int, ndim: int) -> jax.Array:
       `(2 * rate - 1,) * ndim` equal taps whose sum is 1.
 
     Raises:
-      ValueError: rate or ndim is none of the above.
+      ValueError: rate or ndim is invalid.
 
     Example:
       >>> from smoothjax import nn
@@ -53,7 +53,7 @@ def gaussian_filter(rate: int, ndim: int) -> jax.Array:
       `(2 * rate - 1,) * ndim` taps in proportion to `exp(-|offset|**2 / 2)`, whose sum is 1.
 
     Raises:
-      ValueError: rate or ndim is none of the above.
+      ValueError: rate or ndim is invalid.
 
     Example:
       >>> from smoothjax import nn

@@ -16,7 +16,7 @@ def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> t
     """Replaces every up-sampling `nnx.ConvTranspose` in a model by an `UpConv` of another method, with new weights.
 
     The model is changed in place; all shapes between its layers stay. `"dcl"` keeps the size of each kernel, the other
-    methods get 3 taps along each axis. Transposed convolutions of stride 1 do not up-sample and are left alone. Every
+    methods get 3 taps along each axis. Transposed convolutions of stride 1 do not up-sample and stay as they are. Every
     layer is checked before the first is replaced: where one cannot be, nothing has changed.
 
     Args:

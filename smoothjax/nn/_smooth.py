@@ -37,7 +37,7 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
       smoothing: `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"`,
-        see `DilatedConv`; of causal layers one of the first two, which alone have a causal form. `"none"` turns the
+        see `DilatedConv`; for causal layers one of the first two, which have a causal form. `"none"` turns the
         layers into plain DilatedConv.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
@@ -142,7 +142,7 @@ def _arguments(conv: nnx.Conv | DilatedConv, path: Path, smoothing: Smoothing) -
 
 
 def _sees_the_past_alone(padding: Padding, kernel_size: Sequence[int], rate: int) -> bool:
-    """Whether the padding makes a convolution over time causal; one tap needs none, and nobody says what is meant."""
+    """Whether the padding makes a convolution over time causal; one tap needs none, so that it shows nothing."""
     reach = (kernel_size[0] - 1) * rate
     return len(kernel_size) == 1 and reach > 0 and padding == ((reach, 0),)
 

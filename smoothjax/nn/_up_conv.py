@@ -60,7 +60,7 @@ class UpConv(nnx.Module):
       bias: `nnx.Param` `[out_features]`, or None.
 
     Raises:
-      ValueError: an option is none of the above, or the method does not know this factor, kernel size or number of
+      ValueError: an option is invalid, or the method does not know this factor, kernel size or number of
         axes.
 
     Example:
@@ -110,7 +110,9 @@ class UpConv(nnx.Module):
         if interpolation not in get_args(Interpolation):
             raise ValueError(f"interpolation must be 'nearest' or 'bilinear', got {interpolation!r}: pick one of them")
         if order is not None and method not in ("ipixel_dcl", "pixel_dcl"):
-            raise ValueError(f"order is of ipixel_dcl and pixel_dcl alone, got {order!r} with {method!r}: leave it out")
+            raise ValueError(
+                f"order is an option of only ipixel_dcl and pixel_dcl, got {order!r} with {method!r}: leave it out"
+            )
         ops.pixel_order(factor, 1)  # refuses a factor that is no int >= 2
         if kernel_size is None:
             kernel_size = (3 * factor if method == "dcl" else 3,) * 2

@@ -43,7 +43,7 @@ def dilated_conv(
 
     Raises:
       AssertionError: x or kernel has another rank or dtype.
-      ValueError: rate, padding or method is none of the above, channels do not match, or no output is left.
+      ValueError: rate, padding or method is invalid, channels do not match, or no output is left.
 
     Example:
       >>> import jax.numpy as jnp

@@ -135,7 +135,7 @@ def group_interaction_dilated_conv(
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: rate or padding is none of the above, shapes do not match, or no output is left.
+      ValueError: rate or padding is invalid, shapes do not match, or no output is left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -202,7 +202,7 @@ def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
       The identity matrix `[rate**ndim, rate**ndim]` of JAX's default float type.
 
     Raises:
-      ValueError: rate or ndim is none of the above.
+      ValueError: rate or ndim is invalid.
 
     Example:
       >>> from smoothjax import ops

@@ -17,7 +17,7 @@ def multigrid_rates(rate: int, depth: int) -> tuple[int, ...]:
       The `depth` rates, in the order of the layers.
 
     Raises:
-      ValueError: rate or depth is none of the above.
+      ValueError: rate or depth is invalid.
 
     Example:
       >>> from smoothjax import ops

@@ -53,7 +53,7 @@ def ipixel_deconv(
 
     Raises:
       AssertionError: x or a kernel has another rank or dtype.
-      ValueError: factor or order is none of the above, or the kernels do not fit.
+      ValueError: factor or order is invalid, or the kernels do not fit.
 
     Example:
       >>> import jax.numpy as jnp
@@ -98,7 +98,7 @@ def pixel_deconv(
 
     Raises:
       AssertionError: x or a kernel has another rank or dtype.
-      ValueError: factor or order is none of the above, or the kernels do not fit.
+      ValueError: factor or order is invalid, or the kernels do not fit.
 
     Example:
       >>> import jax.numpy as jnp

@@ -40,7 +40,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: rate or padding is none of the above, or no output is left.
+      ValueError: rate or padding is invalid, or no output is left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,7 +74,7 @@ def ss_dilated_conv(
     """Dilated convolution smoothed by an SS convolution before it: method 2 (Sec. 3.3, Figs. 5 and 7).
 
     Every unit collects its neighbours of the other groups before the periodic subsampling tears them apart. The
-    smoother is always SAME: it changes no size, and `padding` concerns the dilated convolution alone. In bfloat16 each
+    smoother is always SAME: it changes no size, and `padding` concerns only the dilated convolution. In bfloat16 each
     of the two operations accumulates in float32 and rounds once.
 
     Args:
@@ -89,7 +89,7 @@ def ss_dilated_conv(
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: rate or padding is none of the above, shapes do not match, or no output is left.
+      ValueError: rate or padding is invalid, shapes do not match, or no output is left.
 
     Example:
       >>> import jax.numpy as jnp
@@ -118,7 +118,7 @@ def identity_smoother(rate: int, ndim: int) -> jax.Array:
       `2 * rate - 1` taps along each of `ndim` axes, 1 at the centre and 0 elsewhere, of JAX's default float type.
 
     Raises:
-      ValueError: rate or ndim is none of the above.
+      ValueError: rate or ndim is invalid.
 
     Example:
       >>> from smoothjax import ops

@@ -36,7 +36,7 @@ def transposed_conv(
 
     Raises:
       AssertionError: x or kernel has another rank or dtype.
-      ValueError: factor or method is none of the above, or channels do not match.
+      ValueError: factor or method is invalid, or channels do not match.
 
     Example:
       >>> import jax.numpy as jnp

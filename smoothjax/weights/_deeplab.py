@@ -33,7 +33,7 @@ def deeplab_from_tf(
     Args:
       variables: variables of the checkpoint by name, as `read` gives them.
       smoothing: degridding of the network, see `models.DeepLab`. A checkpoint trained with one (its variables `fix_w`)
-        is loaded with the same one alone; any other starts from it at its initial value, multigrid with its own rates.
+        is loaded only with the same one; any other starts from it at its initial value, multigrid with its own rates.
         The layers of `"drn"` and `"lfe"` are in no checkpoint: see `initialize_encoder`.
       batch_norm, dtype: see `models.DeepLab`.
 
@@ -95,7 +95,7 @@ def _num_classes(names: Names, variables: Variables) -> int:
     name = f"{_branch(names, 0)}/weights"
     if name not in variables:
         raise ValueError(
-            f"the checkpoint has no output layer ({name!r}): it is of a classification network, or not whole; load its "
-            "encoder alone, by resnet_from_slim or initialize_encoder"
+            f"the checkpoint has no output layer ({name!r}): it is of a classification network, or not whole: load "
+            "only its encoder, by resnet_from_slim or initialize_encoder"
         )
     return np.shape(variables[name])[-1]

@@ -24,7 +24,7 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DT
       The model with SS convolutions. `models.gcanet_input` makes its input.
 
     Raises:
-      ValueError: task is none of the above, or the tensors are of another network or shape, incomplete, or hold what is
+      ValueError: task is unknown, or the tensors are of another network or shape, incomplete, or hold what is
         not known.
 
     Example:

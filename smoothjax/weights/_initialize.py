@@ -75,7 +75,7 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
       The trees, whose loaded values are float32, and the report.
 
     Raises:
-      ValueError: source is none of the above, the model has no or several encoders, or the variables are of another
+      ValueError: source is unknown, the model has no or several encoders, or the variables are of another
         family, depth, width or smoothing than the encoder, incomplete, or hold what is not known.
 
     Example:
@@ -145,7 +145,7 @@ def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:
 
 
 def _grouped(names: tuple[str, ...]) -> str:
-    """Names that differ in their numbers alone become one, with their count."""
+    """Names that differ only in their numbers become one, with their count."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(re.sub(r"\d+", "*", name), []).append(name)

@@ -19,7 +19,7 @@ class Preprocessing:
 
     Raises:
       ValueError: a mean or standard deviation is not of three numbers, a standard deviation is not positive, the order
-        is none of the above; when called, an image has other than three channels.
+        is invalid; when called, an image has other than three channels.
 
     Example:
       >>> import numpy as np

@@ -1,8 +1,8 @@
 """Both gradients of convolutions of one source, from the same shifted copies of the cotangents.
 
 The hot part of pixel deconvolution on CPU, where XLA's gradient of a kernel takes two to three times as long as either
-the value or the gradient of the maps. A convolution is told by its terms: for every tap to which output it adds, and
-which pixel it reads at pixel 0; all maps are of one size. The kernels of the terms stand side by side,
+the value or the gradient of the maps. A convolution is described by its terms: for every tap, the output it adds to and
+the pixel it reads at pixel 0; all maps are of one size. The kernels of the terms stand side by side,
 `[C, terms * C']`.
 """
 
