@@ -101,7 +101,7 @@ def _without(*names):
     [
         (_without("bn4c_branch2b/gamma"), {}, r"1 variables .* are not in the checkpoint \(bn4c_branch2b/gamma\)"),
         (_without("conv1/weights"), {}, "no kernel 'conv1/weights' of its first layer"),
-        (_without("fc1_voc12_c0/weights"), {}, "no output layer .* load its encoder alone, by resnet_from_slim or"),
+        (_without("fc1_voc12_c0/weights"), {}, "no output layer .* load only its encoder, by resnet_from_slim or"),
         (
             _without("res4c_branch2a/weights"),
             {},
