@@ -236,7 +236,9 @@ class _Block(nnx.Module):
     out_features: int
     stride: int
 
-    def __init__(self, features: int, out: int, *, stride: int, conv1x1: Callable[..., Any], norm: Callable[..., Any]):
+    def __init__(
+        self, features: int, out: int, *, stride: int, conv1x1: Callable[..., nnx.Conv], norm: Callable[..., BatchNorm]
+    ):
         self.out_features, self.stride = out, stride
         projection = (conv1x1(features, out, stride=stride), norm(out)) if features != out else ()
         self.shortcut = nnx.List(projection)
@@ -262,9 +264,9 @@ class _BasicBlock(_Block):
         *,
         stride: int,
         rates: tuple[int, ...],
-        conv3x3: Callable[..., Any],
-        conv1x1: Callable[..., Any],
-        norm: Callable[..., Any],
+        conv3x3: Callable[..., _Conv3x3],
+        conv1x1: Callable[..., nnx.Conv],
+        norm: Callable[..., BatchNorm],
     ):
         super().__init__(features, channels, stride=stride, conv1x1=conv1x1, norm=norm)
         self.conv1, self.bn1 = conv3x3(features, channels, stride=stride, rate=rates[0]), norm(channels)
@@ -291,9 +293,9 @@ class _Bottleneck(_Block):
         stride: int,
         rates: tuple[int, ...],
         stride_in: StrideIn,
-        conv3x3: Callable[..., Any],
-        conv1x1: Callable[..., Any],
-        norm: Callable[..., Any],
+        conv3x3: Callable[..., _Conv3x3],
+        conv1x1: Callable[..., nnx.Conv],
+        norm: Callable[..., BatchNorm],
     ):
         out = 4 * channels
         super().__init__(features, out, stride=stride, conv1x1=conv1x1, norm=norm)

@@ -49,13 +49,19 @@ def of_nn(x: jax.Array) -> tuple[int, ...]:
     first: jax.Array = net.up.kernels[0][...]
     causal = nn.CausalDilatedConv(1, 1, 2, rate=4, smoothing=nn.CAUSAL_SMOOTHINGS[1], rngs=nnx.Rngs(0))
     y = net(nn.SSConv((3, 3), rngs=nnx.Rngs(0))(x)) + causal(x)
-    return (*y.shape, *net.conv.kernel_size, *smoother.shape, *first.shape, net.conv.rate, len(changed))
+    kinds: list[nn.SmootherKind] = [smoother.kind for smoother in nn.smoothers(net).values()]
+    sizes = (*y.shape, *net.conv.kernel_size, *smoother.shape, *first.shape)
+    return (*sizes, net.conv.rate, net.conv.kernel_dilation, len(changed), len(kinds))
 
 
 def of_models(images: jax.Array) -> jax.Array:
     """Networks and their parts."""
     model = models.DeepLab(encoder=models.ENCODERS[0], head="aspp", num_classes=5, smoothing="drn", rngs=nnx.Rngs(0))
     model.train()
+    extended = models.DeepLabUpsampled(model, upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
+    options: models.EncoderOptions = {"width": extended.deeplab.encoder.width, "batch_norm": "frozen"}
+    smoothing: models.EncoderDegridding = model.encoder.smoothing
+    models.ResNetEncoder(18, smoothing=smoothing, rngs=nnx.Rngs(0), **options)
     features: jax.Array = model.encoder(images)
     for blocks in model.encoder.stages:
         for block in blocks:
