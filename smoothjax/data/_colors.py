@@ -4,6 +4,8 @@ import numpy as np
 
 from ._classes import IGNORE_LABEL, Classes, Color
 
+_ROWS = 64
+
 
 def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0)) -> np.ndarray:
     """Paints a label map in the colours of its classes.
@@ -63,5 +65,11 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
         )
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in 0 .. 1, got {alpha}")
-    blend = (1 - alpha) * image + alpha * colorize(label, classes).astype(np.float32)
-    return np.where((label != IGNORE_LABEL)[..., None], np.rint(blend).astype(np.uint8), image)
+    result = image.copy()
+    # By rows, since floating-point numbers take four times the memory of the image.
+    for top in range(0, len(label), _ROWS):
+        rows = slice(top, top + _ROWS)
+        blend = (1 - alpha) * image[rows] + alpha * colorize(label[rows], classes).astype(np.float32)
+        kept = label[rows] != IGNORE_LABEL
+        result[rows][kept] = np.rint(blend).astype(np.uint8)[kept]
+    return result

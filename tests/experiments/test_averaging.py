@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common.dense.averaging import Averaging, _starts, averaged
+from experiments.common.dense.averaging import Averaging, averaged, starts
+from experiments.common.dense.tiles import classes_by_tiles
 from smoothjax import ops
 from tests.support import assert_close, random
 
@@ -44,6 +45,21 @@ def test_borders_of_tiles_weigh_little():
     assert float(error.mean()) < 0.05 * float(jnp.abs(whole).mean())
 
 
+@pytest.mark.parametrize(("size", "tile"), [((50, 61), (24, 20)), ((50, 18), (24, 24)), ((24, 70), (24, 24))])
+def test_tiles_of_one_image_at_a_time(size, tile):
+    """The same classes, though neither the image nor its logits are there in floating-point numbers."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    logits = averaged(_local, jnp.asarray(image, jnp.float32)[None], size, Averaging(tile=tile))
+    held = []
+
+    def look(window):
+        held.append(window.size)
+        return _local(jnp.asarray(window, jnp.float32)[None])
+
+    np.testing.assert_array_equal(classes_by_tiles(image, tile, look), np.asarray(logits.argmax(-1))[0])
+    assert max(held) <= 3 * tile[0] * tile[1]
+
+
 def test_an_image_smaller_than_the_tile_is_looked_at_whole():
     images = random(0, 1, 18, 20, 3)
     np.testing.assert_array_equal(averaged(_local, images, (18, 20), Averaging(tile=(32, 32))), _local(images))
@@ -51,10 +67,10 @@ def test_an_image_smaller_than_the_tile_is_looked_at_whole():
 
 @pytest.mark.parametrize(("length", "window"), [(100, 33), (64, 24), (25, 24), (1024, 513), (24, 24)])
 def test_tiles_cover_the_image_and_overlap_by_a_third(length, window):
-    starts = _starts(length, window)
-    assert starts[0] == 0
-    assert starts[-1] + window == length
-    assert all(b - a <= 2 * window / 3 + 1 for a, b in itertools.pairwise(starts))
+    begins = starts(length, window)
+    assert begins[0] == 0
+    assert begins[-1] + window == length
+    assert all(b - a <= 2 * window / 3 + 1 for a, b in itertools.pairwise(begins))
 
 
 def test_mirror_images():

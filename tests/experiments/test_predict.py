@@ -49,6 +49,17 @@ def test_alone_and_among_others(folder, capsys, monkeypatch):
     assert len(captured.out.splitlines()) == 6
 
 
+def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypatch):
+    """The same mask as of the whole image cut into tiles by the network's program."""
+    image = [str(folder / "2.png"), "--tile", "32", "32", "--out"]
+    assert main(["predict", str(folder / "run"), *image, str(folder / "tiled")]) == 0
+    monkeypatch.setattr("experiments.common.dense.predict.Averaging", lambda tile: None)
+    assert main(["predict", str(folder / "run"), *image, str(folder / "whole")]) == 0
+    tiled, whole = (Image.open(folder / name / "2_mask.png") for name in ("tiled", "whole"))
+    assert tiled.size == (48, 64)
+    np.testing.assert_array_equal(np.asarray(tiled), np.asarray(whole))
+
+
 def test_images_made_smaller_stay_in_their_place(tmp_path):
     """As a network of one size sees them: a JPEG of one pixel more than the decoder's squares is not stretched."""
     ramp = np.broadcast_to(np.linspace(0, 255, 65)[None, :, None], (65, 65, 3)).astype(np.uint8)

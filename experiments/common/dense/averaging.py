@@ -80,9 +80,9 @@ def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
         window = [min(length, wanted) for length, wanted in zip(images.shape[1:3], tile, strict=True)]
         if window == list(images.shape[1:3]):
             return logits(images)
-        starts = jnp.array([(y, x) for y in _starts(images.shape[1], window[0])
-                            for x in _starts(images.shape[2], window[1])])  # fmt: skip
-        weights = (_tent(window[0])[:, None] * _tent(window[1])[None, :])[None, :, :, None]
+        corners = jnp.array([(y, x) for y in starts(images.shape[1], window[0])
+                             for x in starts(images.shape[2], window[1])])  # fmt: skip
+        weights = (tent(window[0])[:, None] * tent(window[1])[None, :])[None, :, :, None]
         classes = jax.eval_shape(logits, jax.ShapeDtypeStruct((1, *window, 3), images.dtype)).shape[-1]
 
         def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
@@ -94,19 +94,19 @@ def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
             before = lax.dynamic_slice(total, (0, y, x, 0), part.shape)
             return lax.dynamic_update_slice(total, before + part, (0, y, x, 0)), None
 
-        total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], classes + 1), images.dtype), starts)
+        total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], classes + 1), images.dtype), corners)
         return total[..., :-1] / total[..., -1:]
 
     return apply
 
 
-def _starts(length: int, window: int) -> list[int]:
+def starts(length: int, window: int) -> list[int]:
     """Where windows begin: evenly, so that the last ends with the image and two overlap by a third or more."""
     count = 1 + -(-(length - window) * 3 // (2 * window)) if length > window else 1
     return [round(i * (length - window) / max(1, count - 1)) for i in range(count)]
 
 
-def _tent(length: int) -> jax.Array:
+def tent(length: int) -> jax.Array:
     """Weights that fall from the centre of a window to its borders, where the network sees padding; above 0."""
     position = (jnp.arange(length) + 0.5) / length
     return jnp.minimum(position, 1 - position) + 1e-3

@@ -1,6 +1,6 @@
 """Masks of a user's images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +11,12 @@ from PIL import Image
 from smoothjax import data, training
 
 from ..network import M
-from ..trained import Checkpoint, read_run
+from ..trained import Checkpoint, Trained, read_run
+from .averaging import Averaging, resized
 from .init import normalization
 from .sources import Images, batches_of
 from .study import C, DenseStudy
+from .tiles import classes_by_tiles
 
 
 class Predicted(NamedTuple):
@@ -34,21 +36,11 @@ def predict(
     """
     source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
     trained = read_run(study, folder, checkpoint)
-
-    def apply(state: training.TrainState, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        return study.segment(trained.config, trained.network.model(state), images, size)
-
-    compiled = jax.jit(apply, static_argnames="size")
-    out.mkdir(parents=True, exist_ok=True)
+    source.white = trained.config.data.white
     written, padded = [], 0
-    for batch in batches_of(study.view(trained.config, source), 1, normalization(trained.config.init)):
-        index, seen = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
-        height, width = source.size(index)
-        # An image at its own size may be padded, so that there are few shapes; its mask then includes the padding.
-        size = batch["image"].shape[1:3] if seen == (height, width) else (height, width)
-        padded += size != (height, width)
-        masks = compiled(trained.state, batch["image"], size=size)
-        mask = np.asarray(masks[0], np.uint8)[:height, :width]
+    for index, mask, was_padded in _masks(study, trained, source):
+        padded += was_padded
+        out.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(mask)
         indexed.putpalette(np.asarray(trained.target.colors, np.uint8).tobytes())
         overlay = Image.fromarray(data.overlay(source[index]["image"], mask, trained.target))
@@ -56,3 +48,46 @@ def predict(
             written.append(out / f"{source.name(index)}_{suffix}.png")
             picture.save(written[-1])
     return Predicted(written, padded)
+
+
+def _masks(
+    study: DenseStudy[C, M], trained: Trained[C, M, data.Classes], source: Images
+) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """The place of each image, its mask uint8 `[H, W]`, and whether it was padded."""
+    config, statistics = trained.config, normalization(trained.config.init)
+    seen = study.view(config, source)
+    tile = study.averaging.tile
+    if tile is not None and study.averaging == Averaging(tile=tile) and seen is source:
+        yield from _by_tiles(study, trained, source, tile)
+        return
+
+    def apply(state: training.TrainState, images: jax.Array, size: tuple[int, int]) -> jax.Array:
+        return study.segment(config, trained.network.model(state), images, size)
+
+    compiled = jax.jit(apply, static_argnames="size")
+    for batch in batches_of(seen, 1, statistics):
+        index, shape = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
+        height, width = source.size(index)
+        # An image at its own size may be padded, so that there are few shapes; its mask then includes the padding.
+        size = batch["image"].shape[1:3] if shape == (height, width) else (height, width)
+        masks = compiled(trained.state, batch["image"], size=size)
+        yield index, np.asarray(masks[0], np.uint8)[:height, :width], size != (height, width)
+
+
+def _by_tiles(
+    study: DenseStudy[C, M], trained: Trained[C, M, data.Classes], source: Images, tile: tuple[int, int]
+) -> Iterator[tuple[int, np.ndarray, bool]]:
+    """`_masks`, the memory beside an image and its mask that of one row of tiles."""
+    mean, std = normalization(trained.config.init)
+
+    def apply(state: training.TrainState, images: jax.Array) -> jax.Array:
+        logits = study.logits(trained.config, trained.network.model(state), images)
+        return resized(logits, (images.shape[1], images.shape[2]))
+
+    compiled = jax.jit(apply)
+
+    def look(window: np.ndarray) -> jax.Array:
+        return compiled(trained.state, data.normalize_image(window, mean=mean, std=std)[None])
+
+    for index in range(len(source)):
+        yield index, classes_by_tiles(source[index]["image"], tile, look), False

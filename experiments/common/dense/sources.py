@@ -95,9 +95,13 @@ def batches_of(
 
 
 class Images:
-    """Images without labels, as a source for the pipeline of evaluation."""
+    """Images without labels, as a source for the pipeline of evaluation.
 
-    def __init__(self, paths: Sequence[Path], classes: data.Classes, white: int | None = None):
+    Attributes:
+      white: the largest number of 16-bit images, see `data.read_image`.
+    """
+
+    def __init__(self, paths: Sequence[Path], classes: data.Classes):
         if folders := [str(path) for path in paths if path.is_dir()]:
             raise IsADirectoryError(
                 f"{', '.join(folders)}: a folder; name the images in it, such as {folders[0]}/*.jpg"
@@ -111,7 +115,8 @@ class Images:
             raise ValueError(f"several images are called {', '.join(repeated)}: predict them into different folders")
         self._paths, self.classes = list(paths), classes
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        self._sizes, self._white = [data.read_size(path, large=True) for path in paths], white
+        self._sizes = [data.open_image(path, str(path), large=True).size for path in paths]
+        self.white: int | None = None
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -121,7 +126,7 @@ class Images:
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
         """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
-        view = data.read_view(self._paths[index], at_least, white=self._white, large=True)
+        view = data.read_view(self._paths[index], at_least, white=self.white, large=True)
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def name(self, index: int, /) -> str:
