@@ -16,7 +16,7 @@ from ..common.trained import Checkpoint, read_run
 from .figures import draw_columns
 from .statistics import apply_with, measure, sample
 from .study import STUDY
-from .tiles import tiled, windows
+from .tiles import tiled_rows, windows
 
 
 class Restorer:
@@ -48,15 +48,37 @@ class Restorer:
 
     def restore(self, image: np.ndarray, tile: tuple[int, int] | None = None) -> np.ndarray:
         """Restores an image, uint8 `[H, W, 3]`, as a whole or by tiles."""
-        images = jnp.asarray(image, jnp.float32)[None]
-        # Padded here and cropped by `gcanet_image`, never resized; the edge map of a tile is that of the whole.
-        x = np.asarray(models.gcanet_input(images))
+        # Padded by the input and cropped by `gcanet_image`, never resized.
         if tile is None:
-            output = self._apply(self._variables, x)
-        else:
-            found = self._measure(self._variables, sample(x, tile))
-            output = tiled(lambda part: np.asarray(self._apply_with(self._variables, found, part)), x, tile)
-        return np.asarray(models.gcanet_image(jnp.asarray(output), images, task=self._task))[0]
+            output = self._apply(self._variables, models.gcanet_input(jnp.asarray(image, jnp.float32)[None]))
+            return self._image(output, image)
+        x = InputWindows(image)
+        found = self._measure(self._variables, sample(x, tile))
+        restored = np.empty_like(image)
+        for top, rows in tiled_rows(lambda part: np.asarray(self._apply_with(self._variables, found, part)), x, tile):
+            seen = image[top : top + len(rows)]
+            restored[top : top + len(rows)] = self._image(jnp.asarray(rows)[None], seen)
+        return restored
+
+    def _image(self, output: jax.Array, image: np.ndarray) -> np.ndarray:
+        return np.asarray(models.gcanet_image(output, jnp.asarray(image, jnp.float32)[None], task=self._task))[0]
+
+
+class InputWindows:
+    """The windows of `gcanet_input` of an image, uint8 `[H, W, 3]`; the edge map of each is that of the whole."""
+
+    def __init__(self, image: np.ndarray):
+        self._image = image
+        self.shape = (1, *(length + length % 2 for length in image.shape[:2]), 4)
+
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> np.ndarray:
+        # One pixel more on all sides, for the differences; beyond the image its border goes on, and there are none.
+        rows, columns = (
+            np.arange(part.start - 1, part.stop + 1).clip(0, length - 1)
+            for part, length in zip(window[1:], self._image.shape[:2], strict=True)
+        )
+        part = jnp.asarray(self._image[rows[:, None], columns], jnp.float32)[None]
+        return np.asarray(models.gcanet_input(part))[:, 1:-1, 1:-1]
 
 
 def check_images(paths: Sequence[Path]) -> None:

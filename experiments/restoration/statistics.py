@@ -13,24 +13,31 @@ from jax import lax
 
 from smoothjax import models
 
+from .tiles import Windows
+
 Statistics = list[tuple[jax.Array, jax.Array]]
 
 _PATCH = 64
 
 
-def sample(x: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
+def sample(x: Windows, tile: tuple[int, int]) -> np.ndarray:
     """Patches spread evenly over `x`, `[1, H, W, C]`, put together to at most the size of a tile.
 
     They are at full size: the statistics of a reduced image are those of a sharper one.
     """
-    for axis, wanted in zip((1, 2), tile, strict=True):
-        size = x.shape[axis]
-        if size > wanted:
-            patch = min(_PATCH, wanted)
-            # On the grid of the network's features, as tiles are.
-            starts = np.linspace(0, size - patch, wanted // patch).astype(int) // 2 * 2
-            x = np.concatenate([x.take(np.arange(start, start + patch), axis) for start in starts], axis)
-    return x
+    rows, columns = (_parts(size, wanted) for size, wanted in zip(x.shape[1:3], tile, strict=True))
+    every = slice(None)
+    return np.concatenate([np.concatenate([x[every, row, column] for column in columns], 2) for row in rows], 1)
+
+
+def _parts(size: int, wanted: int) -> list[slice]:
+    """The whole of an axis, or patches of it that are as long together as wanted."""
+    if size <= wanted:
+        return [slice(0, size)]
+    patch = min(_PATCH, wanted)
+    # On the grid of the network's features, as tiles are.
+    starts = np.linspace(0, size - patch, wanted // patch).astype(int) // 2 * 2
+    return [slice(int(start), int(start) + patch) for start in starts]
 
 
 def measure(model: models.GCANet, x: jax.Array) -> Statistics:

@@ -1,10 +1,26 @@
 """An image processed tile by tile, where the whole needs too much memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 
+from ..common.bands import blended_rows
+
 _SMALLEST = 32
+
+
+class Windows(Protocol):
+    """An array `[1, H, W, C]`, or what makes its windows when they are asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of its axes."""
+        ...
+
+    def __getitem__(self, window: tuple[slice, slice, slice], /) -> np.ndarray:
+        """A window."""
+        ...
 
 
 def check_tile(tile: tuple[int, int]) -> None:
@@ -25,8 +41,10 @@ def windows(size: tuple[int, int], tile: tuple[int, int]) -> list[tuple[list[int
     ]
 
 
-def tiled(network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
-    """What a network makes of the tiles of `x`, blended where they overlap.
+def tiled_rows(
+    network: Callable[[np.ndarray], np.ndarray], x: Windows, tile: tuple[int, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """What a network makes of the tiles of `x`, blended where they overlap, row by row of tiles.
 
     The network sees one tile at a time, all of one shape, so that its memory is that of a tile. Weights fall linearly
     from the middle of a tile to its borders, and add up to 1 at every pixel.
@@ -34,23 +52,21 @@ def tiled(network: Callable[[np.ndarray], np.ndarray], x: np.ndarray, tile: tupl
     Args:
       network: maps `[1, h, w, C]` to `[1, h, w, K]`.
       x: `[1, H, W, C]`, of even size.
-      tile: height and width of the tiles, even; an axis that is shorter is taken whole.
+      tile: height and width of the tiles, even; an axis that is shorter is seen whole.
 
-    Returns:
-      float32 `[1, H, W, K]`.
+    Yields:
+      Where rows begin, and these rows, float32 `[h, W, K]`; they change when the next ones are asked for.
     """
-    (tops, height), (lefts, width) = windows((x.shape[1], x.shape[2]), tile)
-    down, across = _weights(tops, height, x.shape[1]), _weights(lefts, width, x.shape[2])
-    blended: np.ndarray | None = None
-    for top, vertical in zip(tops, down, strict=True):
-        for left, horizontal in zip(lefts, across, strict=True):
-            window = np.s_[:, top : top + height, left : left + width]
-            part = np.asarray(network(x[window]), np.float32)
-            if blended is None:
-                blended = np.zeros((*x.shape[:3], part.shape[-1]), np.float32)
-            blended[window] += part * (vertical[:, None] * horizontal)[None, :, :, None]
-    assert blended is not None  # an axis has at least one tile
-    return blended
+    size = (x.shape[1], x.shape[2])
+    (tops, height), (lefts, width) = windows(size, tile)
+    down, across = _weights(tops, height, size[0]), _weights(lefts, width, size[1])
+    yield from blended_rows(
+        size,
+        (height, width),
+        (tops, lefts),
+        lambda row, column: down[row][:, None] * across[column],
+        lambda rows, columns: np.asarray(network(x[:, rows, columns])[0], np.float32),
+    )
 
 
 def _starts(length: int, window: int) -> list[int]:

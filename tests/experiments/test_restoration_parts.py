@@ -12,9 +12,10 @@ from PIL import Image
 from experiments.restoration.batches import Augment, held_out_batches
 from experiments.restoration.config import PRESETS, DataConfig, HazeConfig
 from experiments.restoration.haze import Haze, random_depth, scatter
+from experiments.restoration.restore import InputWindows
 from experiments.restoration.sources import open_source
 from experiments.restoration.statistics import apply_with, measure, sample
-from experiments.restoration.tiles import tiled, windows
+from experiments.restoration.tiles import tiled_rows, windows
 from smoothjax import models
 from tests.support import assert_close, build
 
@@ -123,7 +124,7 @@ def test_the_statistics_of_a_sample_take_the_place_of_a_tiles_own():
     patches = sample(x, (132, 96))
     np.testing.assert_array_equal(patches, np.concatenate([x[:, :64], x[:, 136:]], 1))
     assert sample(x, (32, 40)).shape == (1, 32, 40, 4)
-    assert sample(x, (200, 90)) is x
+    np.testing.assert_array_equal(sample(x, (200, 90)), x)
     graph, state = nnx.split(build(lambda rngs: models.GCANet(task="dehaze", width=2, rngs=rngs)))
 
     @jax.jit
@@ -137,6 +138,17 @@ def test_the_statistics_of_a_sample_take_the_place_of_a_tiles_own():
     assert float(np.abs(held_other - of_other).max()) > 1e-2
 
 
+@pytest.mark.parametrize("size", [(11, 8), (6, 9)])
+def test_windows_of_the_input(size):
+    """The edge map of a window is that of the whole image, at its borders too."""
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    whole, windows = np.asarray(models.gcanet_input(jnp.asarray(image, jnp.float32)[None])), InputWindows(image)
+    assert windows.shape == whole.shape
+    for rows, columns in ((slice(0, 4), slice(2, 8)), (slice(2, 6), slice(0, 4)), (slice(4, 6), slice(4, 8))):
+        assert_close(windows[slice(None), rows, columns], whole[:, rows, columns])
+    assert_close(windows[slice(None), slice(0, whole.shape[1]), slice(0, whole.shape[2])], whole)
+
+
 @pytest.mark.parametrize(("size", "tile"), [((64, 64), (32, 32)), ((50, 130), (34, 48)), ((40, 33 * 2), (512, 40))])
 def test_tiles_cover_the_image_and_add_up(size, tile):
     """What acts on each pixel alone is the same by tiles."""
@@ -147,7 +159,8 @@ def test_tiles_cover_the_image_and_add_up(size, tile):
         seen.append(part.shape)
         return 2 * part[..., :3] + 1
 
-    np.testing.assert_allclose(tiled(network, x, tile), 2 * x[..., :3] + 1, rtol=1e-4, atol=1e-5)
+    rows = np.concatenate([part.copy() for _, part in tiled_rows(network, x, tile)])
+    np.testing.assert_allclose(rows[None], 2 * x[..., :3] + 1, rtol=1e-4, atol=1e-5)
     assert set(seen) == {(1, *(min(s, t) for s, t in zip(size, tile, strict=True)), 4)}
     for (starts, window), length in zip(windows(size, tile), size, strict=True):
         assert (starts[0], starts[-1] + window) == (0, length)
