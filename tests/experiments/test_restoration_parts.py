@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -142,11 +143,11 @@ def test_the_statistics_of_a_sample_take_the_place_of_a_tiles_own():
 def test_windows_of_the_input(size):
     """The edge map of a window is that of the whole image, at its borders too."""
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    whole, windows = np.asarray(models.gcanet_input(jnp.asarray(image, jnp.float32)[None])), InputWindows(image)
-    assert windows.shape == whole.shape
+    whole, parts = np.asarray(models.gcanet_input(jnp.asarray(image, jnp.float32)[None])), InputWindows(image)
+    assert parts.shape == whole.shape
     for rows, columns in ((slice(0, 4), slice(2, 8)), (slice(2, 6), slice(0, 4)), (slice(4, 6), slice(4, 8))):
-        assert_close(windows[slice(None), rows, columns], whole[:, rows, columns])
-    assert_close(windows[slice(None), slice(0, whole.shape[1]), slice(0, whole.shape[2])], whole)
+        assert_close(parts[slice(None), rows, columns], whole[:, rows, columns])
+    assert_close(parts[slice(None), slice(0, whole.shape[1]), slice(0, whole.shape[2])], whole)
 
 
 @pytest.mark.parametrize(("size", "tile"), [((64, 64), (32, 32)), ((50, 130), (34, 48)), ((40, 33 * 2), (512, 40))])
