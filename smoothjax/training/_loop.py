@@ -119,7 +119,8 @@ def fit(
 
     SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
     code 143 or 130; an evaluation is cut short, and only the last one is made up for, when the run is started again.
-    Several processes stop together, whichever of them got the signal; they finish an evaluation first.
+    Several processes stop together, whichever of them got the signal; they finish an evaluation first. A signal after the
+    last step raises `Stopped` too, when all is saved: whatever would have followed must not start.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
     Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
@@ -142,8 +143,8 @@ def fit(
       KeyError: The evaluation lacks the metric.
       OSError: A checkpoint cannot be written; earlier ones are intact.
       Stopped: A signal asked for it.
-      ValueError: A number of `config` is not an int or less than 1, the iterator ends, or a batch does not divide over
-        the devices.
+      ValueError: A number of `config` is not an int or less than 1, the initial state is not of step 0, the iterator
+        ends, or a batch does not divide over the devices.
     """
     check_intervals(config)
     folder, total = Path(folder), config.steps
@@ -153,6 +154,11 @@ def fit(
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
     with Checkpoints(folder / "checkpoints", **ranking) as checkpoints:
         restored = checkpoints.restore_latest(template, iterator)
+        if restored is None and int(state.step) != 0:
+            raise ValueError(
+                f"fit: problem.state must be of step 0, got step {int(state.step)}: `create_state` begins with given "
+                "parameters, and a run continues in its own folder"
+            )
         start, metrics = (restored.step, restored.metrics) if restored else (0, {})
         state = restored.state if restored else replicate(state, mesh)
         last: Evaluation[D] | None = None

@@ -179,6 +179,12 @@ def test_a_batch_without_a_valid_pixel_does_no_harm(toy: ModuleType, tmp_path: P
     assert _lines(tmp_path, "train")[4]["loss"] == 0
 
 
+def test_a_state_in_mid_run_is_refused_before_training(toy: ModuleType, tmp_path: Path) -> None:
+    """Its first checkpoint would be named after another step than the state has."""
+    with pytest.raises(ValueError, match=r"problem.state must be of step 0, got step 3: `create_state` begins"):
+        toy.fit(tmp_path, state=toy.at(toy.make_state(), 3))
+
+
 def test_data_that_ends_says_so(toy: ModuleType, tmp_path: Path) -> None:
     dataset = grain.MapDataset.source(list(range(24))).seed(0).random_map(toy.example).batch(8).to_iter_dataset()
     with pytest.raises(ValueError, match=r"the data ended before step 4 of 20; end the pipeline with \.repeat\(\)"):
