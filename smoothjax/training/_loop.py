@@ -119,8 +119,8 @@ def fit(
 
     SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
     code 143 or 130; an evaluation is cut short, and only the last one is made up for, when the run is started again.
-    Several processes stop together, whichever of them got the signal; they finish an evaluation first. A signal after the
-    last step raises `Stopped` too, when all is saved: whatever would have followed must not start.
+    Several processes stop together, whichever of them got the signal; they finish an evaluation first. A signal after
+    the last step raises `Stopped` too, when all is saved: whatever would have followed must not start.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
     Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
