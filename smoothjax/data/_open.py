@@ -246,10 +246,12 @@ def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
 
 
 def _upright(image: Image.Image, orientation: int) -> Size:
-    # Pillow states the upright size of a TIFF, and turns it when it is decoded.
-    if orientation in _ON_ITS_SIDE and not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.width, image.height
-    return image.height, image.width
+    height, width = image.height, image.width
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # Which size Pillow states of a TIFF, which it turns when it is decoded, depends on its version.
+        tags = image.tag_v2
+        height, width = tags[TiffImagePlugin.IMAGELENGTH], tags[TiffImagePlugin.IMAGEWIDTH]
+    return (width, height) if orientation in _ON_ITS_SIDE else (height, width)
 
 
 def _orientation(image: Image.Image) -> int:
