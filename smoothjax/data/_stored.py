@@ -74,6 +74,9 @@ def open_builder(folder: str | Path) -> "DatasetBuilder":
 
     try:
         return tfds.builder_from_directory(folder)
+    # Packages that do not fit each other.
+    except (AttributeError, ImportError):
+        raise
     # TFDS and Protocol Buffers raise errors of many types for what they do not understand.
     except Exception as error:
         raise ValueError(
