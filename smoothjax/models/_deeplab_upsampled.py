@@ -6,6 +6,7 @@ from flax import nnx
 
 from .. import nn
 from .._checks import check_choice
+from ._conv import Conv
 from ._deeplab import DeepLab
 from ._duc import DenseUpsamplingHead
 
@@ -60,7 +61,7 @@ class DeepLabUpsampled(nnx.Module):
         classes, dtype = deeplab.num_classes, deeplab.encoder.dtype
         blocks = deeplab.output_stride.bit_length() - 1  # each doubles the size
         self.deeplab = deeplab
-        self.convs = nnx.List(nnx.Conv(classes, classes, (3, 3), dtype=dtype, rngs=rngs) for _ in range(blocks))
+        self.convs = nnx.List(Conv(classes, classes, (3, 3), dtype=dtype, rngs=rngs) for _ in range(blocks))
         # Last, so that all the rest is the same for every method.
         self.upsampling = nnx.List(
             nn.UpConv(classes, classes, method=upsampling, dtype=dtype, rngs=rngs) for _ in range(blocks)

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import check_int
+from ._conv import Conv
 
 _INIT = nnx.initializers.normal(0.01)  # as in the other heads
 
@@ -56,7 +57,7 @@ class DenseUpsamplingHead(nnx.Module):
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         factor = check_int("factor", factor, remedy="pass the output stride of the encoder")
         channels = factor**2 * num_classes
-        self.conv = nnx.Conv(in_features, channels, (1, 1), dtype=dtype, kernel_init=_INIT, rngs=rngs)
+        self.conv = Conv(in_features, channels, (1, 1), dtype=dtype, kernel_init=_INIT, rngs=rngs)
         self.num_classes, self.factor = num_classes, factor
 
     def __call__(self, x: jax.Array, *, spatial_shape: Sequence[int] | None = None) -> jax.Array:

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from .. import nn
 from .._checks import check_choice, check_images, check_int
 from ..names import RestorationTask
+from ._conv import Conv
 
 TASKS: tuple[RestorationTask, ...] = get_args(RestorationTask)
 """What `GCANet` has been trained for."""
@@ -87,7 +88,7 @@ class GCANet(nnx.Module):
         check_choice("task", task, TASKS)
         check_choice("smoothing", smoothing, nn.SMOOTHINGS)
         width = check_int("width", width, remedy="64 is the published network")
-        conv = partial(nnx.Conv, kernel_size=(3, 3), padding=1, dtype=dtype, rngs=rngs)
+        conv = partial(Conv, kernel_size=(3, 3), padding=1, dtype=dtype, rngs=rngs)
         norm = partial(InstanceNorm, width, rngs=rngs)
         self.conv1, self.norm1 = conv(4, width, use_bias=False), norm()
         self.conv2, self.norm2 = conv(width, width, use_bias=False), norm()
@@ -97,7 +98,7 @@ class GCANet(nnx.Module):
         self.deconv3 = nn.UpConv(width, width, method="dcl", kernel_size=(4, 4), dtype=dtype, rngs=rngs)
         self.norm4 = norm()
         self.deconv2, self.norm5 = conv(width, width), norm()
-        self.deconv1 = nnx.Conv(width, 3, (1, 1), dtype=dtype, rngs=rngs)
+        self.deconv1 = Conv(width, 3, (1, 1), dtype=dtype, rngs=rngs)
         self.task, self.smoothing = task, smoothing
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -143,7 +144,7 @@ class _Block(nnx.Module):
         def conv() -> nnx.Module:
             common = {"use_bias": False, "dtype": dtype, "rngs": rngs}
             if rate == 1:
-                return nnx.Conv(width, width, (3, 3), padding=1, **common)
+                return Conv(width, width, (3, 3), padding=1, **common)
             return nn.DilatedConv(width, width, (3, 3), rate=rate, smoothing=smoothing, **common)
 
         self.conv1, self.norm1 = conv(), InstanceNorm(width, rngs=rngs)

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from .. import nn, ops
 from .._checks import check_choice, check_int
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
+from ._conv import Conv
 from ._norm import BATCH_NORM_MODES, BatchNorm
 
 DEGRIDDINGS: tuple[EncoderDegridding, ...] = get_args(EncoderDegridding)
@@ -147,7 +148,7 @@ class ResNetEncoder(nnx.Module):
         self.batch_norm, self.momentum, self.epsilon = batch_norm, momentum, epsilon
         self.remat, self.dtype = remat, dtype
         stem_padding = "SAME" if padding == "same" else 3
-        self.conv1 = nnx.Conv(
+        self.conv1 = Conv(
             3, width, (7, 7), strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs
         )
         self.bn1 = norm(width)
@@ -217,7 +218,7 @@ def _strides(plan: list[tuple[int, list[tuple[int, ...]]]], stage: int, stride_u
 
 
 def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.Conv:
-    return nnx.Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+    return Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
 
 
 def _conv3x3(
@@ -225,7 +226,7 @@ def _conv3x3(
 ) -> nnx.Module:
     common = {"use_bias": False, "dtype": dtype, "kernel_init": _HE, "rngs": rngs}
     if rate == 1:
-        return nnx.Conv(features, out, (3, 3), strides=stride, padding=1, **common)
+        return Conv(features, out, (3, 3), strides=stride, padding=1, **common)
     return nn.DilatedConv(features, out, (3, 3), rate=rate, smoothing=smoothing, **common)
 
 

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from .. import nn
 from .._checks import check_choice, check_images, check_int
 from ..names import BatchNormMode
+from ._conv import Conv
 from ._norm import BATCH_NORM_MODES, BatchNorm
 
 UPSAMPLINGS = nn.UPSAMPLINGS
@@ -87,7 +88,7 @@ class UNet(nnx.Module):
         channels = [width * 2**level for level in range(depth)]
         self.down = nnx.List(block(c_in, c_out) for c_in, c_out in zip([3, *channels], channels, strict=False))
         self.up = nnx.List(block(2 * c, c) for c in reversed(channels[:-1]))
-        self.head = nnx.Conv(width, num_classes, (1, 1), dtype=dtype, rngs=rngs)
+        self.head = Conv(width, num_classes, (1, 1), dtype=dtype, rngs=rngs)
         # Last, so that all the rest is the same for every method.
         self.upsampling = nnx.List(
             nn.UpConv(2 * c, c, method=upsampling, dtype=dtype, rngs=rngs) for c in reversed(channels[:-1])
@@ -123,7 +124,7 @@ class ConvBlock(nnx.Module):
     bn2: BatchNorm
 
     def __init__(self, features: int, out: int, *, norm: Any, dtype: DTypeLike | None, rngs: nnx.Rngs):
-        conv = partial(nnx.Conv, kernel_size=(3, 3), use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+        conv = partial(Conv, kernel_size=(3, 3), use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
         self.conv1, self.bn1 = conv(features, out), norm(out)
         self.conv2, self.bn2 = conv(out, out), norm(out)
 

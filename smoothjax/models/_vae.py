@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from .. import nn
 from .._checks import check_choice, check_int
 from ..names import Likelihood
+from ._conv import Conv
 from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
 from ._norm import BatchNorm
 
@@ -139,7 +140,7 @@ class ConvVAE(nnx.Module):
 
         norm = partial(BatchNorm, mode="trained", momentum=momentum, epsilon=epsilon, rngs=rngs)
         linear = partial(nnx.Linear, dtype=dtype, rngs=rngs)
-        conv = partial(nnx.Conv, dtype=dtype, rngs=rngs)
+        conv = partial(Conv, dtype=dtype, rngs=rngs)
         down = [width * 2**level for level in range(_LEVELS)]
         up = [*reversed(down), width]
         cells = _GRID**2 * down[-1]

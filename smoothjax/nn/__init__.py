@@ -38,6 +38,7 @@ from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
 
 # isort: split
-# The cures in an existing model, in place.
+# Changes of an existing model, in place.
+from ._fast_convolutions import use_fast_convolutions as use_fast_convolutions
 from ._replace_upsampling import replace_upsampling as replace_upsampling
 from ._smooth import smooth as smooth

@@ -8,6 +8,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from flax.typing import PaddingLike
 
+from .. import ops
 from .._checks import DTYPES, Padding
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
 from ._dilated import DilatedConv, Smoothing, check_smoothing, identity_smoothing, set_smoothing
@@ -124,7 +125,7 @@ def _arguments(conv: nnx.Conv | DilatedConv, path: Path, smoothing: Smoothing) -
         raise refuse("its kernel is masked")
     if conv.precision is not None or conv.preferred_element_type is not None:
         raise refuse("it asks for a precision of its own")
-    if conv.conv_general_dilated is not jax.lax.conv_general_dilated:
+    if conv.conv_general_dilated not in (jax.lax.conv_general_dilated, ops.conv_general_dilated):
         raise refuse("it uses a convolution function of its own")
     if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
         raise refuse(f"it computes in a dtype of its own, dtype={conv.dtype}")

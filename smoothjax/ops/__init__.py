@@ -11,6 +11,11 @@ from ._reinterlace import periodic_subsample as periodic_subsample
 from ._reinterlace import reinterlace as reinterlace
 
 # isort: split
+# Convolutions of any kind.
+from ._conv import conv_general_dilated as conv_general_dilated
+from ._conv import depthwise_conv as depthwise_conv
+
+# isort: split
 # Method 1: group interaction (Sec. 3.2).
 from ._group_interaction import group_interaction as group_interaction
 from ._group_interaction import group_interaction_dilated_conv as group_interaction_dilated_conv

@@ -1,16 +1,15 @@
 """Dilated convolution in its two views: the direct operation, and its decomposition."""
 
-from functools import partial
-
 import jax
-import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
 from .._checks import Padding, Pairs, check_int, check_maps, check_parameter, is_int, resolve_padding
 from .._meshes import keeps_split_batch
 from ..names import DilatedMethod
-from ._fast._platform import by_platform
+from ._fast._conv import convolution
+from ._fast._conv_forms import plain
+from ._fast._window import Window
 from ._reinterlace import periodic_subsample, reinterlace
 
 
@@ -77,37 +76,9 @@ def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Ar
     if not all(is_int(side) for pair in pairs for side in pair):
         # Symbolic, under jax.export: such sides cannot be compared below.
         x, pairs = pad_zeros(x, pairs), ((0, 0),) * len(pairs)
-    # Where the output is larger than the input, XLA's CPU gradient of the kernel leaves the fast path: 1500 instead of
-    # 30 ms at 2x41x41x256. So what makes it larger is padded before, behind a barrier that keeps XLA from folding it
-    # back.
-    reach = [(taps - 1) * rate for taps in kernel.shape[:-2]]
-    growth = [max(low + high - most, 0) for (low, high), most in zip(pairs, reach, strict=True)]
-    if not any(growth):
-        return _of_xla(pairs, rate, x, kernel)
-    before = tuple((more - min(high, more), min(high, more)) for (_, high), more in zip(pairs, growth, strict=True))
-    return by_platform(
-        x, kernel, cpu=partial(_padded_before, before, pairs, rate), default=partial(_of_xla, pairs, rate)
-    )
-
-
-def _padded_before(before: Pairs, pairs: Pairs, rate: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    rest = tuple((low - done, high - too) for (low, high), (done, too) in zip(pairs, before, strict=True))
-    return _of_xla(rest, rate, lax.optimization_barrier(pad_zeros(x, before)), kernel)
-
-
-def _of_xla(pairs: Pairs, rate: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    spatial = "DHW"[-len(pairs) :]
-    # XLA sums the products of bfloat16 in float32, but not those of float16.
-    dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype == jnp.float16 else x.dtype
-    y = lax.conv_general_dilated(
-        x.astype(dtype),
-        kernel.astype(dtype),
-        window_strides=(1,) * len(pairs),
-        padding=pairs,
-        rhs_dilation=(rate,) * len(pairs),
-        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
-    )
-    return y.astype(x.dtype)
+    window = Window((1,) * len(pairs), pairs, (rate,) * len(pairs))
+    static = all(isinstance(length, int) and length > 0 for length in x.shape)
+    return convolution(x, kernel, window) if static else plain(window, x, kernel)
 
 
 def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from smoothjax import ops
 from tests.support import TOLERANCE, assert_close, random
 
 PUBLIC = {name: value for name, value in vars(ops).items() if inspect.isfunction(value)}
+del PUBLIC["conv_general_dilated"]  # it has the interface of jax.lax
 PARAMETERLESS = {"identity_group_interaction", "identity_smoother", "multigrid_rates", "pixel_order"}
 PARAMETERS = ("smoother", "weight", "kernel", "kernels", "kernel_first", "kernel_second", "kernel_cross")
 INTS = ("rate", "factor")
@@ -42,6 +43,7 @@ def _case(name: str, ndim: int, batch: int = 8):
             maps,
             (0, 0),
         ),
+        "depthwise_conv": (partial(ops.depthwise_conv, kernel=random(5, *(3,) * ndim, 2), rate=2), maps, (0, 0)),
         "transposed_conv": (partial(ops.transposed_conv, kernel=kernel, factor=2), maps, (0, 0)),
         "ipixel_deconv": (partial(ops.ipixel_deconv, kernels=_kernels(ndim, 2), factor=2), maps, (0, 0)),
         "pixel_deconv": (partial(ops.pixel_deconv, kernels=_kernels(ndim, 0), factor=2), maps, (0, 0)),

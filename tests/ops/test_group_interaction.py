@@ -193,3 +193,16 @@ def test_symbolic_sizes_of_the_smoothed_convolution(padding):
     for sizes in ((2, 9, 12), (1, 13, 8)):
         x = random(1, *sizes, 2)
         assert_close(exported.call(x, kernel, weight), operation(x, kernel, weight))
+
+
+@pytest.mark.parametrize(("shape", "rate"), [((1, 1024, 2), 512), ((1, 32, 32, 2), 16)])
+def test_many_phases_are_not_added_one_by_one(shape, rate):
+    """A sum that is unrolled over 512 phases takes half a minute to compile."""
+    ndim = len(shape) - 2
+    layer = partial(ops.ss_block_fc, rate=rate)
+    gradient = jax.grad(lambda x, weight: jnp.sum(layer(x, weight) ** 2), (0, 1))
+    text = jax.jit(gradient).lower(jnp.ones(shape), jnp.eye(rate**ndim)).as_text()
+    assert len(text.splitlines()) < 200
+    x, weight = random(0, *shape), random(1, rate**ndim, rate**ndim)
+    groups = ops.group_interaction(ops.periodic_subsample(x, rate=rate), weight)
+    assert_close(layer(x, weight), ops.reinterlace(groups, rate=rate))

@@ -169,6 +169,22 @@ def test_memory_grows_with_the_length_alone():
         assert large < 16 * small
 
 
+def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
+    """Spread over all places, it took 46 times the map of 7x7x7 taps; the map, its padding and its blocks take 4."""
+    x = jax.ShapeDtypeStruct((1, 32, 32, 32, 8), jnp.float32)
+    analysis: Any = jax.jit(ops.ss_conv).lower(x, random(0, 7, 7, 7)).compile().memory_analysis()
+    assert analysis.temp_size_in_bytes <= 10 * 4 * x.size
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_nan_and_infinity_reach_no_further_than_a_large_filter(bad, transpose):
+    """They spread through zeros of the banded matrix: to 22 x 22 outputs instead of 16 x 15."""
+    kernel, x = jnp.ones((16, 15)), jnp.zeros((1, 40, 40, 1)).at[0, 20, 20].set(bad)
+    form = jax.vjp(lambda x: ops.ss_conv(x, kernel), x)[1] if transpose else lambda x: (ops.ss_conv(x, kernel),)
+    assert np.sum(~np.isfinite(form(x)[0])) == 16 * 15
+
+
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 @pytest.mark.parametrize("rate", [1, 2, 4])
 def test_equation_7_is_the_identity(ndim, rate):

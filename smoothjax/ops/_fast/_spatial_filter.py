@@ -84,11 +84,11 @@ def depthwise(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.A
 def _on_cpu(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
     channels = x.shape[-1]
     if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
-        return blocked_product(_pad(x, pairs), kernel, rate)
+        return finite_product(_pad(x, pairs), kernel, rate)
     # The neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512 channels 7x7
     # takes twice as long, at 1024 three times. Some channels more keep them apart.
     aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
-    if not aliases and _needs_no_padding(x, kernel, rate, pairs):
+    if not aliases and needs_no_padding(x, kernel, rate, pairs):
         return unpadded_sum(x, kernel, rate, pairs)
     return few_by_few(_pad(x, pairs, 16 if aliases else 0), kernel, rate)[..., :channels]
 
@@ -97,16 +97,16 @@ def _of_kernel_on_cpu(rate: int, pairs: Pairs, x: jax.Array, dkernel: jax.Array)
     """The filtered maps as a function of the filter."""
     padded = _pad(x, pairs)
     y = jax.eval_shape(partial(shifted_sum, rate=rate), padded, dkernel)
-    if not _few_terms(dkernel, y):
+    if not few_terms(dkernel.shape, y):
         return blocked_product(padded, dkernel, rate)
     products = partial(products_by_tap, dkernel.shape, rate, padded)
     return as_transpose_of(products, y)(varying_with(dkernel, padded))
 
 
-def _few_terms(kernel: jax.Array, y: jax.ShapeDtypeStruct) -> bool:
+def few_terms(size: tuple[int, ...], y: jax.ShapeDtypeStruct) -> bool:
     """Whether `products_by_tap` is worth it."""
-    small = math.prod(kernel.shape) <= _MAX_PRODUCT_TAPS and all(isinstance(length, int) for length in y.shape[1:-1])
-    return small and math.prod(kernel.shape[:-1]) * y.shape[-2] <= _MAX_TERMS
+    small = math.prod(size) <= _MAX_PRODUCT_TAPS and all(isinstance(length, int) for length in y.shape[1:-1])
+    return small and math.prod(size[:-1]) * y.shape[-2] <= _MAX_TERMS
 
 
 def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -> jax.Array:
@@ -123,12 +123,12 @@ def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
 
 def shifted_sum(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     """The sum over the taps of shifted copies of x."""
-    return _sum_of(_all_taps(kernel.shape), x, kernel, rate)
+    return _sum_of(_all_taps(filter_size(x, kernel)), x, kernel, rate)
 
 
 def few_by_few(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     """The shifted sum in some sums of a few taps each: 7x7 in 0.58 instead of 0.75 ms at 2x40x40x256."""
-    taps = _all_taps(kernel.shape)
+    taps = _all_taps(filter_size(x, kernel))
     count = -(-len(taps) // -(-len(taps) // _TAPS))
     y = fenced(partial(_sum_of, taps[:count], rate=rate), x, kernel)
     for at in range(count, len(taps), count):
@@ -137,16 +137,16 @@ def few_by_few(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     return y
 
 
-def _needs_no_padding(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> bool:
+def needs_no_padding(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> bool:
     """Whether `unpadded_sum` can filter these maps, and is the fast form for them."""
-    *size, channels = x.shape[1:]
+    (*size, channels), taps_by_axis = x.shape[1:], filter_size(x, kernel)
     if not all(isinstance(length, int) for length in (*size, channels)):  # symbolic, under jax.export
         return False
-    same = all(sum(pair) == (taps - 1) * rate for pair, taps in zip(pairs, kernel.shape, strict=True))
+    same = all(sum(pair) == (taps - 1) * rate for pair, taps in zip(pairs, taps_by_axis, strict=True))
     reach = [max(pair) < length for pair, length in zip(pairs[1:], size[1:], strict=True)]
-    few = math.prod(kernel.shape) <= _MAX_UNPADDED_TAPS and channels >= _MIN_UNPADDED_CHANNELS
+    few = math.prod(taps_by_axis) <= _MAX_UNPADDED_TAPS and channels >= _MIN_UNPADDED_CHANNELS
     # A mask for every single tap is slow: 1x3 takes twice as long so.
-    shared_masks = kernel.ndim == 1 or kernel.shape[0] > 1
+    shared_masks = len(size) == 1 or taps_by_axis[0] > 1
     return few and shared_masks and same and all(reach) and sum(pairs[0]) + 2 <= size[0]
 
 
@@ -156,10 +156,10 @@ def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> ja
     On the flat map, a row after the other, a tap is one step for all places. Where the step leaves the row it is
     masked; where it leaves the map, at either end, places are summed from a small copy of both ends with zeros between.
     """
-    size, channels = x.shape[1:-1], x.shape[-1]
+    size, channels, by_axis = x.shape[1:-1], x.shape[-1], filter_size(x, kernel)
     strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
     row, places = strides[0], math.prod(size)
-    moves = [[t * rate - low for t in range(taps)] for taps, (low, _) in zip(kernel.shape, pairs, strict=True)]
+    moves = [[t * rate - low for t in range(taps)] for taps, (low, _) in zip(by_axis, pairs, strict=True)]
     before, after = (sum(map(operator.mul, sides, strides)) for sides in zip(*pairs, strict=True))
     gap = -(-max(before, after) // row) * row
 
@@ -169,18 +169,18 @@ def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> ja
 
         def shifted(tap: tuple[int, ...]) -> jax.Array:
             at = before + sum(move[t] * stride for move, t, stride in zip(moves, tap, strides, strict=True))
-            return kernel[tap] * lax.slice_in_dim(flat, at, at + count, axis=1)
+            return _weight(kernel, tap, flat) * lax.slice_in_dim(flat, at, at + count, axis=1)
 
         def column(rest: tuple[int, ...]) -> jax.Array:
             """The taps that leave the rows at the same places, which are masked once."""
-            values = _in_two_chains([shifted((t, *rest)) for t in range(kernel.shape[0])])
+            values = _in_two_chains([shifted((t, *rest)) for t in range(by_axis[0])])
             for t, move, stride, length in zip(rest, moves[1:], strides[1:], size[1:], strict=True):
                 at = place // stride % length
                 if move[t]:
                     values = jnp.where(at >= -move[t] if move[t] < 0 else at < length - move[t], values, 0)
             return values
 
-        total: Any = sum(map(column, _all_taps(kernel.shape[1:])))
+        total: Any = sum(map(column, _all_taps(by_axis[1:])))
         return total
 
     def ends(flat: jax.Array) -> jax.Array:
@@ -199,6 +199,17 @@ def unpadded_sum(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> ja
     return fenced(whole, flat, kernel, fenced(ends, flat)).reshape(x.shape)
 
 
+def filter_size(x: jax.Array, kernel: jax.Array) -> tuple[int, ...]:
+    """`[*K]` of a filter that all channels share, and of one that has weights for each of them, `[*K, C]`."""
+    return kernel.shape[: x.ndim - 2]
+
+
+def _weight(kernel: jax.Array, tap: tuple[int, ...], x: jax.Array) -> jax.Array:
+    """What multiplies x at a tap: a number, or one for each channel."""
+    weight = kernel[tap]
+    return weight.reshape((1,) * (x.ndim - 1) + weight.shape) if weight.ndim else weight
+
+
 def _all_taps(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, shape)))
 
@@ -210,7 +221,7 @@ def _sum_of(taps: list[tuple[int, ...]], x: jax.Array, kernel: jax.Array, rate: 
         window = [slice(t * rate, t * rate + length) for t, length in zip(tap, size, strict=True)]
         return x[(slice(None), *window)]
 
-    return _in_two_chains([kernel[tap] * shifted(tap) for tap in taps])
+    return _in_two_chains([_weight(kernel, tap, x) * shifted(tap) for tap in taps])
 
 
 def _in_two_chains(terms: list[jax.Array]) -> jax.Array:
@@ -222,7 +233,12 @@ def _in_two_chains(terms: list[jax.Array]) -> jax.Array:
 # Keeping its slices for the backward pass would copy the map several times over.
 @partial(jax.checkpoint, static_argnums=(0, 1), prevent_cse=False)
 def products_by_tap(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: jax.Array) -> jax.Array:
-    """The transpose of `shifted_sum` with respect to the filter: the product with a shifted copy of x, summed, by tap.
+    """The transpose of `shifted_sum` with respect to the filter: products with shifted copies of x, summed, by tap."""
+    return products_by_channel(taps, rate, x, cotangent).sum(-1)
+
+
+def products_by_channel(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: jax.Array) -> jax.Array:
+    """The same for a filter that has weights for each channel, `[*K, C]`.
 
     As a reduction XLA does this slowly. So the last axis is summed like a filter, column by column, for all of the taps
     along it at once; what is left to reduce is small. Its transpose, in forward mode, is slow: 36 ms for 3x3 at
@@ -238,9 +254,35 @@ def products_by_tap(taps: tuple[int, ...], rate: int, x: jax.Array, cotangent: j
         terms = [column * shifted[..., at : at + reach : rate, :] for at, column in enumerate(columns)]
         parts: list[Any] = [sum(terms[at : at + length]) for at in range(0, width, length)]
         total: Any = sum(map(materialized, parts))  # [N, *S[:-1], taps[-1], C]
-        return total.sum(tuple(range(total.ndim - 2))).sum(-1)
+        return total.sum(tuple(range(total.ndim - 2)))
 
-    return jnp.stack([summed(tap) for tap in _all_taps(taps[:-1])]).reshape(taps)
+    return jnp.stack([summed(tap) for tap in _all_taps(taps[:-1])]).reshape(*taps, x.shape[-1])
+
+
+def finite_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """`blocked_product` of finite maps. NaN and infinity would spread through the zeros of its banded matrix.
+
+    Such maps are summed tap by tap: with 17 taps an axis, a single NaN would reach up to 24 outputs along it.
+    """
+    if not all(isinstance(length, int) and length > 0 for length in x.shape):
+        return blocked_product(x, kernel, rate)
+    products, sums = partial(blocked_product, rate=rate), partial(sum_tap_by_tap, rate=rate)
+    return lax.cond(jnp.isfinite(x).all(), products, sums, x, kernel)
+
+
+def sum_tap_by_tap(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
+    """The shifted sum as a loop: slow, but quickly compiled at any number of taps."""
+    size = _out_size(x, kernel, rate)
+    starts = jnp.stack(jnp.meshgrid(*map(jnp.arange, kernel.shape), indexing="ij"), -1).reshape(-1, kernel.ndim) * rate
+
+    @jax.checkpoint
+    def add(total: jax.Array, tap: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        weight, start = tap
+        shifted = lax.dynamic_slice(x, (0, *start, 0), (x.shape[0], *size, x.shape[-1]))
+        return total + weight * shifted, None
+
+    zeros = jnp.zeros_like(x[(slice(None), *map(slice, size))])
+    return lax.scan(add, zeros, (kernel.ravel(), starts))[0]
 
 
 def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
@@ -268,6 +310,11 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     matrix = kernel.transpose(*range(0, 2 * ndim, 2), *range(1, 2 * ndim, 2))
     matrix = matrix.reshape(math.prod(blocks), math.prod(window))
 
+    # The matrix spread over the places of a strip, as below, would take many times what the map does: 1,473 MB for
+    # 15x15x15 on 64x64x64x8.
+    if math.prod(counts[1:]) * matrix.size > math.prod(x.shape[1:]):
+        return _product_by_places(x, matrix, blocks, window, counts)[(slice(None), *map(slice, size))]
+
     # Keeping the blocks for the backward pass would copy the map several times over.
     @jax.checkpoint
     def strip_at(start: jax.Array) -> jax.Array:
@@ -290,6 +337,25 @@ def blocked_product(x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
     return y[(slice(None), *(slice(length) for length in size))]
 
 
+def _product_by_places(
+    x: jax.Array, matrix: jax.Array, blocks: list[int], window: list[int], counts: list[int]
+) -> jax.Array:
+    """The same, one place after the other."""
+    ndim, (batch, channels) = len(blocks), (x.shape[0], x.shape[-1])
+    places = jnp.stack(jnp.meshgrid(*map(jnp.arange, counts), indexing="ij"), -1).reshape(-1, ndim)
+
+    @jax.checkpoint
+    def place_at(place: jax.Array) -> jax.Array:
+        starts = (place * jnp.array(blocks)).astype(place.dtype)
+        part = lax.dynamic_slice(x, (0, *starts, 0), (batch, *window, channels))
+        return jnp.matmul(matrix, part.reshape(batch, math.prod(window), channels), precision=lax.Precision.HIGHEST)
+
+    y = lax.map(place_at, places).reshape(*counts, batch, *blocks, channels)
+    order = [ndim, *(axis for pair in zip(range(ndim), range(ndim + 1, 2 * ndim + 1), strict=True) for axis in pair)]
+    sides = [count * block for count, block in zip(counts, blocks, strict=True)]
+    return y.transpose(*order, 2 * ndim + 1).reshape(batch, *sides, channels)
+
+
 def _banded(kernel: jax.Array, block: int) -> jax.Array:
     """Turns the first axis of the filter into the last two, `[block, block + K - 1]`: row i holds it from column i on.
 
@@ -302,4 +368,4 @@ def _banded(kernel: jax.Array, block: int) -> jax.Array:
 
 
 def _out_size(x: jax.Array, kernel: jax.Array, rate: int) -> list[int]:
-    return [length - (taps - 1) * rate for length, taps in zip(x.shape[1:-1], kernel.shape, strict=True)]
+    return [length - (taps - 1) * rate for length, taps in zip(x.shape[1:-1], filter_size(x, kernel), strict=True)]

@@ -1,0 +1,123 @@
+"""The convolution of channels-last maps and its derivatives, each in the form that is fast at its size.
+
+On CPU, XLA's convolution is slow where channels are many and maps small, and its gradient of the kernel everywhere. The
+forms are in `_conv_forms`; which one is taken where is decided here, from static shapes, on CPU only. Milliseconds on
+two cores, jax 0.10.2, two examples:
+
+    3x3                         value: XLA, here    kernel: XLA, here
+    21x21, 512 -> 512, rate 4         42     29             180    77
+    17x17, 256 -> 256, rate 4        7.8    5.2              35    14
+    21x21, 2048 -> 21, rate 12        27      9              48    21
+"""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from .._transpose import as_transpose_of, varying_with
+from . import _conv_forms as forms
+from ._platform import by_platform
+from ._window import Window
+
+Form = partial[jax.Array]
+
+# Every form but XLA's convolution is compiled for half a second and more, so that each has to be worth it.
+#
+# Channels from which on the value is made by products, where the taps read at most so much of the map: 42 and 29 ms at
+# 21x21, 512 -> 512, rate 4. With 256 channels 10.6 and 8.8 ms are not worth a second of compilation each.
+_DEEP, _AREA = 512, 0.9
+# Channels from which on, or up to which, the kernel's gradient is made by products on small maps: at 21x21, 128 -> 128
+# 5.1 instead of 5.8 ms, at 41x41, 64 -> 64 4.5 instead of 9.5; 33x33, 32 -> 32 takes 2 ms in all forms.
+_MANY, _SOME = 128, 64
+# Outputs up to which one product with the kernels of all taps is worth it, given deep inputs.
+_FEW = 32
+# Places of a small map, over all examples: with more, XLA's value is the faster one: 181 instead of 216 ms at 64x64,
+# 256 -> 256.
+_PLACES = 4096
+# Bytes of the copies of one strip: they stay in the cache on small maps; on large ones (128x128 and more) longer
+# products are worth more. Kernel's gradient at 256x256, 64 -> 64: 249 instead of XLA's 1,211 ms.
+_SHORT_STRIP, _LONG_STRIP, _LONG_PLACES = 2_400_000, 9_600_000, 2 * 128 * 128
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def convolution(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    """Maps `[N, *S, C]` with `[*K, C, D]`, of one floating dtype and static sizes, none of them 0."""
+    return by_platform(x, kernel, cpu=partial(_value, window), default=partial(forms.plain, window))
+
+
+@convolution.defjvp
+def _convolution_jvp(
+    window: Window, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
+    (x, kernel), (dx, dkernel) = primals, tangents
+    y = convolution(x, kernel, window)
+    plain = partial(forms.plain, window)
+    # Of strided maps, XLA's own gradient.
+    of_maps = (
+        by_platform(dx, kernel, cpu=partial(_of_maps, window), default=plain) if window.unstrided else plain(dx, kernel)
+    )
+    return y, of_maps + by_platform(x, dkernel, cpu=partial(_of_kernel, window), default=plain)
+
+
+def _value(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return form_of_value(window, x.shape, kernel.shape)(x, kernel)
+
+
+def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution of a tangent of the maps; its transpose is another one, of the flipped kernel."""
+    size = kernel.shape[:-2]
+    y = jax.eval_shape(partial(forms.plain, window), dx, kernel)
+    form = form_of_value(window.flipped(size), y.shape, (*size, kernel.shape[-1], kernel.shape[-2]))
+    if form.func is forms.plain:
+        return forms.plain(window, dx, kernel)
+    flipped = jnp.flip(kernel, range(len(size))).swapaxes(-1, -2)
+    return as_transpose_of(lambda cotangent: form(cotangent, flipped), y)(dx)
+
+
+def _of_kernel(window: Window, x: jax.Array, dkernel: jax.Array) -> jax.Array:
+    """The convolution with a tangent of the kernel."""
+    y = jax.eval_shape(partial(forms.plain, window), x, dkernel)
+    form = form_of_gradient(window, dkernel.shape[:-2], x.shape, y.shape)
+    if form is None:
+        return forms.plain(window, x, dkernel)
+    return as_transpose_of(partial(form, x), y)(varying_with(dkernel, x))
+
+
+def form_of_value(window: Window, shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Form:
+    """The fast form of a convolution on CPU; of the gradient of its maps, too, which is one."""
+    *size, inputs, outputs = kernel_shape
+    if math.prod(size) == 1:
+        return partial(forms.sum_of_windows, window)
+    taps, out = window.taps(shape[1:-1], size), window.out_size(shape[1:-1], size)
+    if shape[0] * math.prod(out) > _PLACES or inputs < _DEEP:
+        return partial(forms.plain, window)
+    if outputs <= _FEW:
+        return partial(forms.shifted_products, window)
+    if outputs < _DEEP:
+        return partial(forms.plain, window)
+    # What is left of the products where those with padding are left out.
+    area = sum(tap.places for tap in taps) / (math.prod(size) * math.prod(out))
+    if area <= _AREA:
+        return partial(forms.sum_of_windows, window)
+    return partial(forms.product_by_strips, window, _SHORT_STRIP)
+
+
+def form_of_gradient(
+    window: Window, size: tuple[int, ...], shape: tuple[int, ...], out_shape: tuple[int, ...]
+) -> Form | None:
+    """The fast form of the gradient of a kernel on CPU, or None where XLA's own is as fast."""
+    inputs, outputs, places = shape[-1], out_shape[-1], math.prod(out_shape[:-1])
+    if math.prod(size) == 1:
+        return partial(forms.gradient_by_windows, window, size)
+    if places > _PLACES:
+        return partial(forms.gradient_by_strips, window, size, _LONG_STRIP if places >= _LONG_PLACES else _SHORT_STRIP)
+    if min(inputs, outputs) >= _MANY:
+        return partial(forms.gradient_by_windows, window, size)
+    if outputs <= _FEW and inputs >= _DEEP and window.unstrided:
+        return partial(forms.gradient_by_cotangents, window, size)
+    # Where the output is larger than the input, XLA's leaves its fast path: 1500 instead of 30 ms at 2x41x41x256.
+    grows = any(after > before for after, before in zip(out_shape[1:-1], shape[1:-1], strict=True))
+    return partial(forms.gradient_by_copies, window, size) if grows or min(inputs, outputs) >= _SOME else None
