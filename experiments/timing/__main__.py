@@ -30,6 +30,7 @@ class Options:
 
       python -m experiments.timing ops layers
       python -m experiments.timing networks --repeats 5
+      python -m experiments.timing networks layers --peers
       python -m experiments.timing data --data-root FOLDER
       python -m experiments.timing training --repeats 5
       python -m experiments.timing --quick
@@ -41,6 +42,8 @@ class Options:
     """What to measure; by default all but training, which takes some ten minutes on two cores."""
     repeats: int = 15
     """Interleaved runs of each pair, or of the demo."""
+    peers: bool = False
+    """Measures networks and layers beside those of PyTorch, where it is installed, on two threads."""
     quick: bool = False
     """Tiny sizes and three runs: to see that it works, not to quote."""
     keep_buffers: bool = False
@@ -102,6 +105,11 @@ def _check(options: Options) -> None:
     require(options.repeats >= 1, f"--repeats must be at least 1, got {options.repeats}")
     for path in filter(None, (options.json, options.out)):
         require(path.parent.is_dir(), f"{path}: its folder does not exist: make it, or name another file")
+    others = set(options.parts) - {"networks", "layers"}
+    require(
+        not (options.peers and others),
+        f"--peers compares the parts networks and layers, got {', '.join(sorted(others))}: name one of the two",
+    )
     root = options.data_root
     require(root is None or root.is_dir(), f"--data-root {root}: no such folder")
     require(options.out.suffix in (".png", ".pdf", ".svg"), f"--out must end in .png, .pdf or .svg, got {options.out}")
@@ -114,10 +122,16 @@ def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where
     from .operations import layer_cases, operation_cases
     from .report import draw_bars, make_table
 
-    cases = {"ops": operation_cases, "layers": layer_cases, "networks": network_cases}[part](quick=options.quick)
+    make = {"ops": operation_cases, "layers": layer_cases, "networks": network_cases}
+    if options.peers:
+        from .peers import layer_peer_cases, network_peer_cases
+
+        make |= {"layers": layer_peer_cases, "networks": network_peer_cases}
+    cases = make[part](quick=options.quick)
     rows = measure_all(cases, 3 if options.quick else options.repeats, say=lambda line: print(line, flush=True))
     content["rows"] += [dataclasses.asdict(row) for row in rows]
-    title = f"Cost beside the layers that are replaced\n{where['device']}, {where['processor']}"
+    beside = "PyTorch" if options.peers else "the layers that are replaced"
+    title = f"Cost beside {beside}\n{where['device']}, {where['processor']}"
     draw_bars([Row(**row) for row in content["rows"]], options.out, title=title)
     print(f"\n{make_table(rows)}\n\n{options.out} shows it.\n", flush=True)
 

@@ -49,7 +49,7 @@ def network_cases(*, quick: bool) -> list[Case]:
 def deeplab_demand(crop: tuple[int, int], width: int) -> float:
     """Images per second that training a DeepLab with ResNet-18 takes from the pipeline, median of five steps of two."""
     make = lambda rngs: models.DeepLab(encoder="resnet18", width=width, num_classes=21, rngs=rngs)
-    step = _peer(make, crop, 8).runs["training step"]
+    step = network_peer(make, crop, 8).runs["training step"]
     step()
     seconds = []
     for _ in range(5):
@@ -60,15 +60,17 @@ def deeplab_demand(crop: tuple[int, int], width: int) -> float:
 
 
 def _unet_peer(side: int, options: dict[str, Any], method: Any) -> Peer:
-    return _peer(lambda rngs: models.UNet(num_classes=21, upsampling=method, rngs=rngs, **options), (side, side), 1)
+    return network_peer(
+        lambda rngs: models.UNet(num_classes=21, upsampling=method, rngs=rngs, **options), (side, side), 1
+    )
 
 
 def _deeplab_peer(side: int, encoder: Any, width: int, method: Any) -> Peer:
     make = lambda rngs: models.DeepLab(encoder=encoder, width=width, num_classes=21, smoothing=method, rngs=rngs)
-    return _peer(make, (side, side), 8)
+    return network_peer(make, (side, side), 8)
 
 
-def _peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride: int) -> Peer:
+def network_peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride: int) -> Peer:
     """A network with the step of the studies: cross entropy, SGD with momentum, donated state."""
     network, optimizer = build_network(make, seed=0), optax.sgd(1e-6, momentum=0.9)
     images = random_array(0, _BATCH, *size, 3)

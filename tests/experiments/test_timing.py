@@ -1,19 +1,23 @@
 """The benchmark: that it runs and says what it measured. Nothing here depends on how long anything takes."""
 
 import json
+import sys
 import time
 from functools import partial
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 
 from experiments.timing.__main__ import main
 from experiments.timing.measure import Case, Peer, Row, jax_peer, measure, random_array
 from experiments.timing.networks import network_cases
 from experiments.timing.operations import layer_cases, operation_cases
+from experiments.timing.peers import layer_peer_cases, network_peer_cases
 from experiments.timing.report import draw_bars, make_table
-from smoothjax import ops
+from smoothjax import models, ops
 
 
 def _sleeping(seconds):
@@ -57,6 +61,35 @@ def test_both_peers_of_an_upsampling_case_compute_the_same():
     case = next(case for case in layer_cases(quick=True) if "nnx.ConvTranspose" in case.title)
     ours, reference = case.ours().runs["forward"](), case.reference().runs["forward"]()
     np.testing.assert_allclose(ours, reference, atol=1e-5)
+
+
+def test_peers_without_pytorch_are_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for make in (network_peer_cases, layer_peer_cases):
+        with pytest.raises(ValueError, match=r"PyTorch, which is not installed: pip install torch"):
+            make(quick=True)
+
+
+def test_networks_of_pytorch_have_the_parameters_of_ours():
+    """Layers of other sizes would be compared otherwise; needs PyTorch, which is optional."""
+    pytest.importorskip("torch")
+    from experiments.timing import torch_networks
+
+    pairs = [
+        (
+            torch_networks.DeepLab(18, 8),
+            lambda: models.DeepLab(encoder="resnet18", width=8, num_classes=21, rngs=nnx.Rngs(0)),
+        ),
+        (
+            torch_networks.DeepLab(50, 8),
+            lambda: models.DeepLab(encoder="resnet50", width=8, num_classes=21, rngs=nnx.Rngs(0)),
+        ),
+        (torch_networks.UNet(3, 8), lambda: models.UNet(num_classes=21, depth=3, width=8, rngs=nnx.Rngs(0))),
+        (torch_networks.VAE(8), lambda: models.ConvVAE(width=8, rngs=nnx.Rngs(0))),
+    ]
+    for theirs, make in pairs:
+        ours = nnx.state(nnx.eval_shape(make), nnx.Param)
+        assert sum(p.numel() for p in theirs.parameters()) == sum(leaf.size for leaf in jax.tree.leaves(ours))
 
 
 def test_the_papers_ratios():
@@ -148,6 +181,7 @@ def test_what_checkpoints_logs_and_evaluations_cost(tmp_path, capsys):
         (["--out", "no/where.png"], "folder does not exist"),
         (["data", "--data-root", "nowhere"], "--data-root nowhere: no such folder"),
         (["ops", "data", "--data-root", "."], "split 'train' of . is incomplete"),
+        (["ops", "networks", "--peers"], "--peers compares the parts networks and layers, got ops"),
         (["--out", "bars.pgn"], "--out must end in .png, .pdf or .svg, got bars.pgn"),
     ],
 )
