@@ -135,8 +135,12 @@ def _compare(mesh, model, x, call=lambda model, x: model(x)):
     pull = jax.jit(lambda x, state: _pull(lambda x, state: call(nnx.merge(graph, state), x), x, {"state": state}))
     found = pull(_split(mesh, x), jax.device_put(state, NamedSharding(mesh, PartitionSpec())))
     assert "data" in jax.typeof(found[0]).sharding.spec
-    for actual, reference in zip(*map(jax.tree.leaves, (found, pull(x, state))), strict=True):
-        assert_close(np.asarray(actual), np.asarray(reference), 1e-4)
+    (out, found), (expected_out, expected) = found, pull(x, state)
+    assert_close(np.asarray(out), np.asarray(expected_out), 1e-4)
+    # The gradients of biases before a normalisation are 0, and rounding errors differ.
+    scale = max(float(np.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    for actual, reference in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(actual, reference, rtol=0, atol=1e-4 * scale)
 
 
 COUNTS: dict[str, Any] = {
