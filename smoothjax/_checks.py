@@ -43,7 +43,7 @@ def check_int(name: str, value: object, *, minimum: int = 1, remedy: str = "pass
     return operator.index(value)
 
 
-def is_int(value: object) -> TypeGuard[SupportsIndex]:
+def is_int(value: object) -> TypeGuard[int]:
     """Whether a value counts: Python's and NumPy's integers do, True does not."""
     if isinstance(value, (bool, jax.Array)) or not isinstance(value, SupportsIndex):
         return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -26,6 +26,8 @@ def keeps_split_batch(
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        target: Callable[..., Result] = function
+
         @wraps(function)
         def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             leaves, tree = jax.tree.flatten((args, kwargs), is_leaf=lambda leaf: leaf is None)
@@ -44,9 +46,9 @@ def keeps_split_batch(
                 for index, array in zip(places, arrays, strict=True):
                     filled[index] = array
                 args, kwargs = jax.tree.unflatten(tree, filled)
-                return function(*args, **kwargs)
+                return target(*args, **kwargs)
 
-            automatic = jax.sharding.auto_axes(call, out_sharding=NamedSharding(mesh, layout))
+            automatic: Any = jax.sharding.auto_axes(call, out_sharding=NamedSharding(mesh, layout))
             return automatic(*(leaves[index] for index in places))
 
         return wrapper

@@ -5,14 +5,13 @@ from functools import partial
 import chex
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from .._checks import check_int, check_structure
 
 check_pixels = partial(check_int, remedy="give a number of pixels")
 
 
-def check_maps(name: str, maps: ArrayLike) -> jax.Array:
+def check_maps(name: str, maps: object) -> jax.Array:
     """Returns maps `[N, *S, C]` as an array."""
     maps = jnp.asarray(maps)
     rank = f"{name} must be [N, *S, C] with one to three spatial axes S, got shape {maps.shape}: add axes"

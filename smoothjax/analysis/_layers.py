@@ -1,6 +1,6 @@
 """Layers of a network by name, and the block from one of them to another as a function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeAlias
@@ -278,12 +278,12 @@ def _copy(model: nnx.Module) -> Value:
     return copy
 
 
-def _modules(model: nnx.Module) -> list[tuple[tuple[str | int, ...], nnx.Module]]:
+def _modules(model: nnx.Module) -> list[tuple[tuple[Hashable, ...], Value]]:
     return [(path, node) for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Module)]
 
 
 @cache
-def _watched(kind: type[nnx.Module]) -> type[nnx.Module]:
+def _watched(kind: Value) -> Value:
     """The same class, whose instances are called through the watch; one for each, since JAX keeps every class."""
 
     def call(self: Value, *arguments: Value, **options: Value) -> Value:

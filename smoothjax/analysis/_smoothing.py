@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.ticker import MaxNLocator
 
-Path = tuple[str | int, ...]
+Path: TypeAlias = tuple[Hashable, ...]
 #: Parameters as `nnx.State`, or as nested dicts of arrays.
 Tree: TypeAlias = Any
 Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction"]
@@ -76,12 +76,13 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Eqs. 3, 6 and 7.
     """
+    kinds: dict[Path, Kind] = {}
     if isinstance(model_or_params, nnx.Module):
         described = nn.smoothers(model_or_params)
-        kinds = {path: smoother.kind for path, smoother in described.items() if smoother.kind != "aggregation"}
+        kinds |= {path: one.kind for path, one in described.items() if one.kind != "aggregation"}
         values = {path: described[path].parameter[...] for path in kinds}
     else:
-        kinds, values = {}, {path: value for path, value in _leaves(_pure(model_or_params)) if _is_shown(path)}
+        values = {path: value for path, value in _leaves(_pure(model_or_params)) if _is_shown(path)}
     found = []
     for path, value in values.items():
         value = np.asarray(value).astype(np.float64)

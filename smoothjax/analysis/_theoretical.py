@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
-from jax.typing import ArrayLike
 
 # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
 _SUMS = {
@@ -46,7 +45,7 @@ Value: TypeAlias = Any
 
 
 def theoretical_receptive_field(
-    function: Callable[[jax.Array], jax.Array], inputs: ArrayLike | jax.ShapeDtypeStruct
+    function: Callable[[jax.Array], jax.Array], inputs: jax.Array | np.ndarray | jax.ShapeDtypeStruct
 ) -> np.ndarray:
     """The input units that the output unit at the centre is connected to, whatever the weights and the images.
 
@@ -132,7 +131,7 @@ def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
         return _cond(equation, arguments)
     if name == "optimization_barrier":
         return arguments
-    shapes = [variable.aval for variable in equation.outvars]
+    shapes: list[Value] = [variable.aval for variable in equation.outvars]
     if not data or not any(jnp.issubdtype(aval.dtype, jnp.inexact) for aval in shapes):
         return [_decided(aval) for aval in shapes]
     if name in _MOVES and not any(argument is _DECISION for argument in arguments):
@@ -142,7 +141,7 @@ def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     return [_Data(_mixed(name, arguments, options, shapes[0]))]
 
 
-def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: jax.core.ShapedArray) -> Value:
+def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: Value) -> Value:
     """What takes the place of an operation that is more than a move."""
     data = [argument.value for argument in arguments if isinstance(argument, _Data)]
     if name in _SUMS or (name == "select_n" and arguments[0] is _DECISION):
@@ -182,10 +181,8 @@ def _scan(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     """A loop, turn by turn."""
     options, inner = equation.params, equation.params["jaxpr"]
     # What the turns share out, or stack, has an axis more outside than inside; names of options change with JAX.
-    fed = sum(len(o.aval.shape) > len(i.aval.shape) for o, i in zip(equation.invars, inner.jaxpr.invars, strict=True))
-    stacked = sum(
-        len(o.aval.shape) > len(i.aval.shape) for o, i in zip(equation.outvars, inner.jaxpr.outvars, strict=True)
-    )
+    fed = sum(_rank(o) > _rank(i) for o, i in zip(equation.invars, inner.jaxpr.invars, strict=True))
+    stacked = sum(_rank(o) > _rank(i) for o, i in zip(equation.outvars, inner.jaxpr.outvars, strict=True))
     carried, count = len(arguments) - fed, len(equation.outvars) - stacked
     constants, carry, lists = arguments[: carried - count], arguments[carried - count : carried], arguments[carried:]
     turns = range(options["length"])
@@ -195,6 +192,10 @@ def _scan(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
         outs = _evaluate(inner.jaxpr, _constants(inner), [*constants, *carry, *items])
         carry, made[turn] = outs[: len(carry)], outs[len(carry) :]
     return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in turns), strict=True))]
+
+
+def _rank(variable: Value) -> int:
+    return len(variable.aval.shape)
 
 
 def _cond(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
@@ -207,7 +208,7 @@ def _cond(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     return [_one_of(index, column, variable.aval) for variable, column in columns]
 
 
-def _one_of(index: Value, column: tuple[Value, ...], aval: jax.core.ShapedArray) -> Value:
+def _one_of(index: Value, column: tuple[Value, ...], aval: Value) -> Value:
     data = [item.value for item in column if isinstance(item, _Data)]
     if data:
         return _Data(_total(data))
@@ -229,7 +230,7 @@ def _stacked(column: tuple[Value, ...]) -> Value:
     return _Data(stacked) if any(isinstance(item, _Data) for item in column) else stacked
 
 
-def _decided(aval: jax.core.ShapedArray) -> Value:
+def _decided(aval: Value) -> Value:
     """What has no gradient; a mask as numbers is open everywhere."""
     return jnp.ones(aval.shape, aval.dtype) if jnp.issubdtype(aval.dtype, jnp.inexact) else _DECISION
 

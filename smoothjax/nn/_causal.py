@@ -1,6 +1,6 @@
 """The causal dilated convolutional layer over time, with a choice of smoothing that keeps it causal."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -131,7 +131,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
 
         return with_one_batch_axis(layer, inputs, 1, out_sharding)
 
-    def _convolve(self, x: jax.Array, kernel: jax.Array, smoother: jax.Array) -> jax.Array:
+    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         past = (((self.kernel_size - 1) * self.rate, 0),)
         if self.smoothing == "group_interaction":
             passed = jnp.tril(smoother)

@@ -1,7 +1,7 @@
 """The dilated convolutional layer, with a choice of smoothing."""
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +135,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
 
         return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
-    def _convolve(self, x: jax.Array, kernel: jax.Array, smoother: jax.Array) -> jax.Array:
+    def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
         if self.smoothing == "group_interaction":
             return ops.group_interaction_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
         smoother = self._filter(smoother)
@@ -143,7 +143,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
             return ops.ss_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
         return ops.dilated_conv(x, kernel, rate=self.rate, padding=self.padding)
 
-    def _filter(self, smoother: jax.Array | None) -> jax.Array | None:
+    def _filter(self, smoother: Any) -> Any:
         """The filter before the convolution, or None."""
         if self.smoothing == "aggregated_filters":
             # Of the parameters themselves: rounded to bfloat16 once, as a sum.

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 import jax
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
-from flax.typing import PaddingLike
 
 from .. import ops
 from .._checks import DTYPES, Padding
@@ -148,7 +147,7 @@ def _sees_the_past_alone(padding: Padding, kernel_size: Sequence[int], rate: int
     return len(kernel_size) == 1 and reach > 0 and padding == ((reach, 0),)
 
 
-def _padding(padding: PaddingLike, kernel_size: Sequence[int], rate: int) -> Padding | None:
+def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | None:
     """The padding of a Flax convolution in our terms, or None where it is no zero-padding."""
     if padding in ("SAME", "VALID"):
         return padding

@@ -1,14 +1,14 @@
 """Finding and replacing layers inside a model of any structure."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from flax import nnx
 from flax.core import FrozenDict
 
 #: Keys from a model down to a layer: attributes, indices, dictionary keys.
-Path: TypeAlias = tuple[str | int, ...]
+Path: TypeAlias = tuple[Hashable, ...]
 Node = TypeVar("Node")
 
 
@@ -52,7 +52,8 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
         new[id(node)] = node.copy(changed)
         return new[id(node)]
     if changed and _is_frozen_dataclass(node):
-        new[id(node)] = dataclasses.replace(node, **changed)
+        record: Any = node
+        new[id(node)] = dataclasses.replace(record, **changed)
         return new[id(node)]
     for key, child in changed.items():
         if isinstance(node, (list, dict, nnx.List, nnx.Dict)):
@@ -79,7 +80,7 @@ def common_value(values: Any) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _children(node: object) -> list[tuple[str | int, Any]]:
+def _children(node: Any) -> list[tuple[Any, Any]]:
     """The parts of a node that may hold modules, by key, in a stable order."""
     if isinstance(node, (list, tuple, nnx.List)):
         return list(enumerate(node))

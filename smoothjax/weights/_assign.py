@@ -1,7 +1,7 @@
 """From the variables of a checkpoint to the parameters of a network: nothing lost, nothing made up."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ._names import Variables
 
-Path: TypeAlias = tuple[str | int, ...]
+Path: TypeAlias = tuple[Hashable, ...]
 Model = TypeVar("Model", bound=nnx.Module)
 
 

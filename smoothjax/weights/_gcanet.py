@@ -52,9 +52,9 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DT
 
 def _entry(path: Path, smoother: bool) -> Entry:
     """The network has the published names, but for the blocks (`res1` ...) and their smoothing (`pre_conv1` ...)."""
-    *modules, leaf = path
+    *modules, leaf = map(str, path)
     if modules[0] == "blocks":
-        modules = [f"res{modules[1] + 1}", *modules[2:]]
+        modules = [f"res{int(modules[1]) + 1}", *modules[2:]]
     if smoother:
         modules[-1] = f"pre_{modules[-1]}"
         return Entry(path, ".".join([*modules, "weight"]), _smoother_from_torch)

@@ -128,8 +128,10 @@ def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:
 
 def _smoothing(encoder: ResNetEncoder) -> EncoderDegridding:
     """The smoothing of an encoder: that of its layers, which `nn.smooth` may have changed, or else its option."""
-    layers = {layer.smoothing for _, layer in nnx.iter_modules(encoder) if isinstance(layer, nn.DilatedConv)}
-    return next(iter(layers - {"none"}), encoder.smoothing)
+    for _, layer in nnx.iter_modules(encoder):
+        if isinstance(layer, nn.DilatedConv) and layer.smoothing != "none":
+            return layer.smoothing
+    return encoder.smoothing
 
 
 def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:

@@ -101,7 +101,6 @@ def test_refuses_a_precision_that_would_be_dropped(options):
 
 
 def test_the_new_layer_is_called_like_the_old_one():
-    model, _ = nn.replace_upsampling(
-        [nnx.ConvTranspose(2, 3, (4, 4), strides=2, rngs=nnx.Rngs(0))], "dcl", rngs=nnx.Rngs(0)
-    )
+    layers: list[Any] = [nnx.ConvTranspose(2, 3, (4, 4), strides=2, rngs=nnx.Rngs(0))]
+    model, _ = nn.replace_upsampling(layers, "dcl", rngs=nnx.Rngs(0))
     assert model[0](inputs=jnp.ones((1, 3, 3, 2)), out_sharding=None).shape == (1, 6, 6, 3)
