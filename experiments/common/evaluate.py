@@ -20,7 +20,7 @@ from .comparison import C, Result
 from .config import fill_devices
 from .identity import short_digest
 from .learner import S, T
-from .network import M, Network
+from .network import M, Network, Trees
 from .run_folder import DATA_FILE, load_config, write
 from .study import Arrays, Scored, Study
 from .trained import Checkpoint, read_run
@@ -33,18 +33,18 @@ class Scorer(Generic[C, T, S, M]):
         self._study, self._config, self._mesh = study, fill_devices(config, mesh.size), mesh
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
         self._score = jax.jit(
-            lambda state, batch: study.score(config, network.model(state), batch), out_shardings=(everywhere, split)
+            lambda trees, batch: study.score(config, network.model(trees), batch), out_shardings=(everywhere, split)
         )
 
     def score(
         self, state: training.TrainState, source: S, *, limit: int | None = None, keep: Collection[int] = ()
     ) -> Scored:
         """Scores a split, or `limit` examples spread evenly over it; also returns the outputs of those to `keep`."""
-        totals = None
+        trees, totals = Trees.of(state), None
         kept: dict[int, Arrays] = {}
         for batch in self._study.batches(self._config, source, limit):
             index = batch.pop("index")
-            sums, outputs = self._score(state, training.shard_batch(batch, self._mesh))
+            sums, outputs = self._score(trees, training.shard_batch(batch, self._mesh))
             sums = jax.tree.map(_widened, sums)
             totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
             for row in np.flatnonzero(np.isin(index, list(keep))):

@@ -32,6 +32,11 @@ class Trees(NamedTuple):
     params: chex.ArrayTree
     model_state: chex.ArrayTree
 
+    @classmethod
+    def of(cls, variables: Variables) -> "Trees":
+        """Those of a network, or of a training state without its optimiser."""
+        return cls(variables.params, variables.model_state)
+
 
 @dataclass(frozen=True)
 class Network(Generic[M]):

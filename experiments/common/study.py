@@ -18,7 +18,7 @@ from .comparison import C, Comparison, Curve, Page, Result
 from .config import with_options
 from .identity import describe_split, is_other_data
 from .learner import Learner, S, T
-from .network import M, Network
+from .network import M, Network, Trees
 
 Batch = Mapping[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
@@ -52,7 +52,7 @@ class Trained(Generic[C, T, M]):
 
     def local_model(self) -> M:
         """The model in evaluation mode on this process, whatever the mesh."""
-        return self.network.model(jax.tree.map(jnp.asarray, jax.device_get(self.state)))
+        return self.network.model(jax.tree.map(jnp.asarray, jax.device_get(Trees.of(self.state))))
 
 
 class Summary(NamedTuple):

@@ -29,7 +29,7 @@ class Restorer:
     """
 
     def __init__(self, network: Network[models.GCANet], variables: Variables, task: RestorationTask):
-        self._variables, self._task = Trees(variables.params, variables.model_state), task
+        self._variables, self._task = Trees.of(variables), task
         self._apply = jax.jit(lambda variables, x: network.model(variables)(x))
         self._measure = jax.jit(lambda variables, x: measure(network.model(variables), x))
         self._apply_with = jax.jit(lambda variables, found, x: apply_with(network.model(variables), found, x))

@@ -7,9 +7,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
 
-from smoothjax import analysis, models, training
+from smoothjax import analysis, models
 
 from ..common.config import fill_devices
+from ..common.network import Trees
 from ..common.study import Trained
 from .config import Config
 from .sources import Pictures, draw_latents
@@ -25,12 +26,12 @@ def decode(trained: TrainedVAE, latents: np.ndarray) -> np.ndarray:
 
     # Every process decodes all of them: they are few.
     @partial(jax.jit, out_shardings=NamedSharding(trained.mesh, PartitionSpec()))
-    def sample(state: training.TrainState, batch: jax.Array) -> jax.Array:
-        return trained.network.model(state).sample(batch)
+    def sample(trees: Trees, batch: jax.Array) -> jax.Array:
+        return trained.network.model(trees).sample(batch)
 
-    size = fill_devices(trained.config, trained.mesh.size).eval_batch_size
+    trees, size = Trees.of(trained.state), fill_devices(trained.config, trained.mesh.size).eval_batch_size
     batches = [latents[i : i + size] for i in range(0, len(latents), size)]
-    return np.concatenate([np.asarray(sample(trained.state, batch)) for batch in batches])
+    return np.concatenate([np.asarray(sample(trees, batch)) for batch in batches])
 
 
 def checkerboard_of_samples(trained: TrainedVAE) -> tuple[float, np.ndarray]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from ..network import M
+from ..network import M, Trees
 from ..run_folder import write_bytes
 from ..trained import Checkpoint, read_run
 from .init import normalization
@@ -31,12 +31,12 @@ def export(
     trained = read_run(study, folder, checkpoint)
     config = trained.config
     shape = _size(study, config, size)
-    state = jax.device_get(trained.state)
+    trees = jax.device_get(Trees.of(trained.state))
 
     def segment(images: jax.Array) -> jax.Array:
         mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in normalization(config.init))
         pixels = (images.astype(jnp.float32) - mean) / std
-        masks = study.segment(config, trained.network.model(state), pixels, (images.shape[1], images.shape[2]))
+        masks = study.segment(config, trained.network.model(trees), pixels, (images.shape[1], images.shape[2]))
         return masks.astype(jnp.uint8)
 
     names = "b, {}, {}, 3".format(*(shape or ("h", "w")))

@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from PIL import Image
 
-from smoothjax import data, training
+from smoothjax import data
 
-from ..network import M
+from ..network import M, Trees
 from ..trained import Checkpoint, Trained, read_run
 from .averaging import Averaging, resized
 from .init import normalization
@@ -51,18 +51,18 @@ def predict(
 
 
 def _masks(
-    study: DenseStudy[C, M], trained: Trained[C, M, data.Classes], source: Images
+    study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
     """The place of each image, its mask uint8 `[H, W]`, and whether it was padded."""
-    config, statistics = trained.config, normalization(trained.config.init)
+    config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config.init)
     seen = study.view(config, source)
     tile = study.averaging.tile
     if tile is not None and study.averaging == Averaging(tile=tile) and seen is source:
         yield from _by_tiles(study, trained, source, tile)
         return
 
-    def apply(state: training.TrainState, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        return study.segment(config, trained.network.model(state), images, size)
+    def apply(given: Trees, images: jax.Array, size: tuple[int, int]) -> jax.Array:
+        return study.segment(config, trained.network.model(given), images, size)
 
     compiled = jax.jit(apply, static_argnames="size")
     for batch in batches_of(seen, 1, statistics):
@@ -70,24 +70,24 @@ def _masks(
         height, width = source.size(index)
         # An image at its own size may be padded, so that there are few shapes; its mask then includes the padding.
         size = batch["image"].shape[1:3] if shape == (height, width) else (height, width)
-        masks = compiled(trained.state, batch["image"], size=size)
+        masks = compiled(trees, batch["image"], size=size)
         yield index, np.asarray(masks[0], np.uint8)[:height, :width], size != (height, width)
 
 
 def _by_tiles(
-    study: DenseStudy[C, M], trained: Trained[C, M, data.Classes], source: Images, tile: tuple[int, int]
+    study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images, tile: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray, bool]]:
     """`_masks`, the memory beside an image and its mask that of one row of tiles."""
-    mean, std = normalization(trained.config.init)
+    trees, (mean, std) = Trees.of(trained.state), normalization(trained.config.init)
 
-    def apply(state: training.TrainState, images: jax.Array) -> jax.Array:
-        logits = study.logits(trained.config, trained.network.model(state), images)
+    def apply(given: Trees, images: jax.Array) -> jax.Array:
+        logits = study.logits(trained.config, trained.network.model(given), images)
         return resized(logits, (images.shape[1], images.shape[2]))
 
     compiled = jax.jit(apply)
 
-    def look(window: np.ndarray) -> jax.Array:
-        return compiled(trained.state, data.normalize_image(window, mean=mean, std=std)[None])
+    def logits_of(window: np.ndarray) -> jax.Array:
+        return compiled(trees, data.normalize_image(window, mean=mean, std=std)[None])
 
     for index in range(len(source)):
-        yield index, classes_by_tiles(source[index]["image"], tile, look), False
+        yield index, classes_by_tiles(source[index]["image"], tile, logits_of), False
