@@ -251,9 +251,10 @@ def _classes_of(content: object) -> Classes:
 
 def _values(value: object, name: str) -> tuple[int, ...]:
     given = value if isinstance(value, list) else [value]
-    if not given or any(type(entry) is not int or not 0 <= entry <= 255 for entry in given):
+    values = tuple(entry for entry in given if type(entry) is int and 0 <= entry <= 255)
+    if not given or len(values) != len(given):
         raise ValueError(f"the values of {name!r} must be integers 0 .. 255, got {shortened(value)}")
-    return tuple(given)
+    return values
 
 
 def shortened(value: object) -> str:
@@ -268,6 +269,6 @@ def _check_name(name: object, position: int) -> None:
 
 
 def _check_color(color: object, name: str) -> None:
-    valid = isinstance(color, tuple) and len(color) == 3
-    if not valid or not all(type(value) is int and 0 <= value <= 255 for value in color):
+    parts = color if isinstance(color, tuple) else ()
+    if len(parts) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in parts):
         raise ValueError(f"the colour of class {name!r} must be three integers 0 .. 255, got {shortened(color)}")

@@ -39,7 +39,7 @@ def check_upper_bits(image: Image.Image, name: str, white: int | None) -> None:
         raise ValueError(
             f"{name}: 16-bit colours can be read with a white point of 65535 only, got {white}; store 8-bit RGB"
         )
-    high = max(upper for _, upper in (band.getextrema() for band in image.convert("RGB").split()))
+    high = int(np.asarray(image.convert("RGB")).max())
     if white is None and high < 2 ** (_FEW_BITS - 8):
         raise ValueError(
             f"{name}: its 16-bit colours are all below {256 * (high + 1)} of 65535, as of data with fewer "

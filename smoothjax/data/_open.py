@@ -212,8 +212,8 @@ def open_image(
                 raise ValueError("16-bit TIFF in planes; store the colours of a pixel together, or 8-bit PNG")
             drafted = None
             if at_least is not None:
-                turned_size = at_least if orientation in _ON_ITS_SIDE else at_least[::-1]
-                drafted = image.draft(None, turned_size)
+                across, down = at_least if orientation in _ON_ITS_SIDE else at_least[::-1]
+                drafted = image.draft(None, (across, down))
             image.load()
             turned = ImageOps.exif_transpose(image) if orientation != 1 else image
             box = None if drafted is None else _box(drafted[1][2:], turned.size, orientation)

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from PIL import Image
 
@@ -11,7 +11,7 @@ _MAX_EXIF_BYTES = 2**16
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 
-def read_late_exif(image: Image.Image, stream: BinaryIO) -> None:
+def read_late_exif(image: Image.Image, stream: IO[bytes]) -> None:
     """EXIF data behind the pixels, which Pillow reads once it has decoded these."""
     begin = stream.tell()
     for kind, place, end in _chunks(stream):
@@ -33,7 +33,7 @@ def without_text(file: Path | bytes) -> bytes:
     return b"".join([content[:8], *kept])
 
 
-def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     """The pieces of a PNG: kind, begin and end."""
     place = 8
     while True:

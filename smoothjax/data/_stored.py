@@ -7,7 +7,7 @@ received must not run code or read elsewhere, so only what `smoothjax.datasets` 
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Required, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, Required, TypedDict
 
 import numpy as np
 
@@ -117,7 +117,8 @@ def open_records(folder: Path, split: str, count: int, encoded: tuple[str, ...])
 
     # Decoding is ours: what TFDS decodes masks with depends on what else is installed.
     skip = tfds.decode.SkipDecoding()
-    records: Records = builder.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
+    opener: Any = builder  # a decorator of TFDS hides the arguments of its method
+    records: Records = opener.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
     start = 0
     for path, length in zip(paths, lengths, strict=True):
         try:

@@ -16,9 +16,9 @@ def _tree(path, scratch):
     return SourceTree(path, ("*.zip", "*.tar*"), scratch)
 
 
-def _tar(path, *members, compression=""):
+def _tar(path, *members):
     """Members as TarInfo and content."""
-    with tarfile.open(path, f"w:{compression}") as archive:
+    with tarfile.open(path, "w:") as archive:
         for info, content in members:
             info.size = len(content) if info.isreg() else info.size
             archive.addfile(info, io.BytesIO(content))
