@@ -14,7 +14,6 @@ from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
 
 Method = Literal[Degridding, "duc"]
 
-
 # A head, not a smoothing: the baseline with the loss that this head needs.
 _DUC = {"model.smoothing": "none", "model.head": "duc", "model.head_rates": None, "optim.loss_at": "full"}
 
@@ -149,7 +148,10 @@ class Config(DenseConfig):
     @property
     def initial_rate(self) -> float:
         """The initial rate of this run: the one given, or that of its method."""
-        return learning_rate(self)
+        rate = self.optim.learning_rate
+        if rate is None:
+            rate = getattr(self.optim.rates, self.method)
+        return self.optim.rates.none if rate is None else rate
 
     @property
     def set_by_method(self) -> frozenset[str]:
@@ -165,14 +167,6 @@ class Config(DenseConfig):
     def with_method(self, method: str) -> Self:
         """The same run with another degridding."""
         return with_options(self, {self.compared: method, **METHODS[method].options})
-
-
-def learning_rate(config: Config) -> float:
-    """The initial rate of a run: the one given, or that of its method."""
-    if config.optim.learning_rate is not None:
-        return config.optim.learning_rate
-    rate = getattr(config.optim.rates, config.method)
-    return config.optim.rates.none if rate is None else rate
 
 
 def _same_rate(rate: float) -> Rates:
@@ -193,7 +187,6 @@ _KEPT = (
 # From scratch the encoder needs a large rate, at which the paper's factors for the head diverge: a new head above a
 # new encoder learns at a tenth of its rate. Found on drawn shapes (0.01 to 0.1, baseline).
 _FROM_SCRATCH = OptimizerConfig(rates=_same_rate(0.05), head_kernel_multiplier=0.1, head_bias_multiplier=0.1)
-
 
 DEMO = Preset(
     Config(

@@ -20,7 +20,7 @@ from ..common.learner import Loss
 from ..common.parameters import count, largest_move
 from ..common.report import align, median_seconds, spread
 from ..common.study import Trained
-from .config import METHODS, Config, learning_rate
+from .config import METHODS, Config
 
 STRIDE = 8
 
@@ -85,7 +85,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         def multiplier(path: tuple[str | int, ...]) -> float:
             return factors[str(path[-1])] if path[0] == "head" else 1.0
 
-        schedule = training.poly_schedule(learning_rate(config), config.steps, optim.power)
+        schedule = training.poly_schedule(config.initial_rate, config.steps, optim.power)
         optimizer = training.sgd(
             schedule,
             momentum=optim.momentum,
@@ -146,7 +146,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
                     spread([100 * run["val"]["pixel_accuracy"] for run in runs]),
                     "-" if extra is None else f"{extra:,}",
                     f"{move:.3f}" if move else "-",
-                    f"{learning_rate(comparison.variant(method, 0)):g}",
+                    f"{comparison.variant(method, 0).initial_rate:g}",
                     median_seconds(runs),
                 ]
             )

@@ -21,7 +21,6 @@ from experiments.segmentation.config import (
     ModelConfig,
     OptimizerConfig,
     Rates,
-    learning_rate,
 )
 from experiments.segmentation.study import STUDY
 from smoothjax import models
@@ -47,7 +46,7 @@ def test_choices_are_those_of_the_library():
 
 
 def _rates(preset: str) -> dict[str, float]:
-    return {method: learning_rate(PRESETS[preset].config.with_method(method)) for method in METHODS}
+    return {method: PRESETS[preset].config.with_method(method).initial_rate for method in METHODS}
 
 
 @pytest.mark.parametrize(("preset", "ss_conv"), [("voc2012", 0.00075), ("voc2012-coco", 0.001)])
@@ -87,9 +86,9 @@ def test_frozen_batch_norm_needs_weights():
 
 def test_an_asked_for_rate_holds_for_every_method():
     config = Config(optim=OptimizerConfig(learning_rate=0.5), model=ModelConfig(smoothing="ss_conv"))
-    assert learning_rate(config) == 0.5
+    assert config.initial_rate == 0.5
     own = Config(optim=OptimizerConfig(rates=Rates(drn=0.1)))
-    assert [learning_rate(own.with_method(method)) for method in ("drn", "lfe")] == [0.1, 0.00025]
+    assert [own.with_method(method).initial_rate for method in ("drn", "lfe")] == [0.1, 0.00025]
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
