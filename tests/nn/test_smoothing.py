@@ -1,5 +1,7 @@
 """The SS operations alone: each starts as the identity, and is its operation afterwards."""
 
+from typing import Any
+
 import chex
 import jax.numpy as jnp
 import numpy as np
@@ -122,7 +124,7 @@ def test_layers_describe_their_smoothing_parameters():
         (5, "smoother"): "ss_conv",
         (6, "smoother"): "group_interaction",
     }
-    parameters = dict(nnx.to_flat_state(nnx.state(model)))
+    parameters: dict[Any, Any] = dict(nnx.to_flat_state(nnx.state(model)))
     assert set(found) == {path for path in parameters if nn.is_smoother(path)}
     for path, smoother in found.items():
         np.testing.assert_array_equal(smoother.parameter[...], smoother.initial)
