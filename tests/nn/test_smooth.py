@@ -185,7 +185,7 @@ class Subclass(nnx.Conv):
         (_conv(2, mask=jnp.ones((3, 3, 3, 3))), "its kernel is masked"),
         (_conv(2, precision="highest"), "it asks for a precision of its own"),
         (_conv(2, conv_general_dilated=lambda *a, **k: None), "it uses a convolution function of its own"),
-        (_conv(2, dtype=jnp.float16), "it computes in a dtype of its own"),
+        (_conv(2, dtype=jnp.float8_e5m2), "it computes in a dtype of its own"),
         (_conv(2, promote_dtype=lambda x, dtype: x), "it computes in a dtype of its own"),
         (_conv(2, padding=((-1, 2), (1, 1))), r"its padding is \(\(-1, 2\), \(1, 1\)\)"),
         (nnx.vmap(lambda key: _conv(2))(jax.random.split(jax.random.key(0), 2)), "its kernel of shape .* is a stack"),
