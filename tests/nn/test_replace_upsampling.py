@@ -73,7 +73,7 @@ class _Own(nnx.ConvTranspose):
         (ConvTranspose(1, 1, (3, 3), strides=2, padding="CIRCULAR"), "dcl", r"padding='CIRCULAR'"),
         (ConvTranspose(1, 1, (3, 3), strides=2, kernel_dilation=2), "dcl", r"dilated, kernel_dilation=2"),
         (ConvTranspose(1, 1, (3, 3), strides=2, mask=jnp.ones((3, 3, 1, 1))), "dcl", r"masked"),
-        (ConvTranspose(1, 1, (3, 3), strides=2, dtype=jnp.float16), "dcl", r"computes in .*float16"),
+        (ConvTranspose(1, 1, (3, 3), strides=2, dtype=jnp.float8_e5m2), "dcl", r"computes in .*float8"),
         (ConvTranspose(1, 1, (3, 3), strides=3), "fast_pixel_dcl", r"it has factor 3 in 2; use pixel_dcl"),
         (_Own(1, 1, (3, 3), strides=2, rngs=nnx.Rngs(0)), "dcl", r"a _Own, a subclass of nnx\.ConvTranspose"),
     ],
