@@ -29,7 +29,8 @@ class Restorer:
     """
 
     def __init__(self, network: Network[models.GCANet], variables: Variables, task: RestorationTask):
-        self._variables, self._task = Trees.of(variables), task
+        self._variables = Trees.of(variables)
+        self._task: RestorationTask = task
         self._apply = jax.jit(lambda variables, x: network.model(variables)(x))
         self._measure = jax.jit(lambda variables, x: measure(network.model(variables), x))
         self._apply_with = jax.jit(lambda variables, found, x: apply_with(network.model(variables), found, x))
