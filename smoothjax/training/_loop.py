@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
-import chex
 import grain
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ from ._interval import Interval, check_finite
 from ._intervals import Intervals, check_intervals
 from ._logging import RunLog, say
 from ._mesh import replicate, shard_batch
-from ._state import TrainState
+from ._state import TrainState, Tree
 from ._step import LossFn, compile_step
 from ._stop import Stopped, StopSignals
 
@@ -44,7 +43,7 @@ class Problem:
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     state: TrainState
-    iterator: grain.DatasetIterator[chex.ArrayTree]
+    iterator: grain.DatasetIterator[Tree]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,10 +148,10 @@ def fit(
     check_intervals(config)
     folder, total = Path(folder), config.steps
     iterator, state = problem.iterator, problem.state
-    ranking = {} if evaluator is None else {"metric": evaluator.metric, "mode": evaluator.mode}
+    metric, mode = ("mean_iou", "max") if evaluator is None else (evaluator.metric, evaluator.mode)
     everywhere = NamedSharding(mesh, PartitionSpec())
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), state)
-    with Checkpoints(folder / "checkpoints", **ranking) as checkpoints:
+    with Checkpoints(folder / "checkpoints", metric=metric, mode=mode) as checkpoints:
         restored = checkpoints.restore_latest(template, iterator)
         if restored is None and int(state.step) != 0:
             raise ValueError(
@@ -247,7 +246,7 @@ def _evaluate(
     return found
 
 
-def _next(iterator: grain.DatasetIterator[chex.ArrayTree], step: int, total: int) -> chex.ArrayTree:
+def _next(iterator: grain.DatasetIterator[Tree], step: int, total: int) -> Tree:
     try:
         return next(iterator)
     except StopIteration:

@@ -10,7 +10,7 @@ from jax.tree_util import KeyPath
 from ._state import Tree
 
 
-def label_parameters(params: Tree, rule: Callable[[tuple[str | int, ...]], bool | float]) -> Tree:
+def label_parameters(params: Tree, rule: Callable[[tuple[str | int, ...]], object]) -> Tree:
     """A tree like `params` whose leaves are what `rule` says of their paths.
 
     Args:

@@ -8,6 +8,7 @@ import types
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,7 @@ def save(content: object, path: Path, *, zipped: bool, monkeypatch: pytest.Monke
                 reference = ("storage", named("torch", _STORAGES[str(obj.values.dtype)]), key, "cpu", obj.count)
                 return reference if zipped else (*reference, None)
 
-            def reducer_override(self, obj: object) -> object:
+            def reducer_override(self, obj: object) -> Any:
                 if not isinstance(obj, Named):
                     return NotImplemented
                 if isinstance(obj, Global):
