@@ -177,12 +177,10 @@ def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("transpose", [False, True])
-def test_nan_and_infinity_reach_no_further_than_a_large_filter(bad, transpose):
+def test_nan_and_infinity_reach_no_further_than_a_large_filter(bad):
     """They spread through zeros of the banded matrix: to 22 x 22 outputs instead of 16 x 15."""
     kernel, x = jnp.ones((16, 15)), jnp.zeros((1, 40, 40, 1)).at[0, 20, 20].set(bad)
-    form = jax.vjp(lambda x: ops.ss_conv(x, kernel), x)[1] if transpose else lambda x: (ops.ss_conv(x, kernel),)
-    assert np.sum(~np.isfinite(form(x)[0])) == 16 * 15
+    assert np.sum(~np.isfinite(ops.ss_conv(x, kernel))) == 16 * 15
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

@@ -82,9 +82,16 @@ def depthwise(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.A
 
 
 def _on_cpu(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    channels = x.shape[-1]
     if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
         return finite_product(_pad(x, pairs), kernel, rate)
+    return _linear_on_cpu(rate, pairs, x, kernel)
+
+
+def _linear_on_cpu(rate: int, pairs: Pairs, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The same without a choice by values, which JAX could not transpose."""
+    channels = x.shape[-1]
+    if math.prod(kernel.shape) > _MAX_SHIFTED_TAPS:
+        return blocked_product(_pad(x, pairs), kernel, rate)
     # The neighbours of a pixel with a multiple of 2 KiB of channels share their place in the cache: at 512 channels 7x7
     # takes twice as long, at 1024 three times. Some channels more keep them apart.
     aliases = isinstance(channels, int) and channels > 0 and channels % 512 == 0 and max(kernel.shape) > 3
@@ -113,7 +120,8 @@ def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -
     """The transpose with respect to the maps, which is a filter, too: flipped, and padded by what is left of it."""
     reach = [(taps - 1) * rate for taps in kernel.shape]
     rest = tuple((most - low, most - high) for most, (low, high) in zip(reach, pairs, strict=True))
-    return filter_maps(cotangent, jnp.flip(kernel), rate, rest)
+    plain = partial(depthwise, rate, rest)
+    return by_platform(cotangent, jnp.flip(kernel), cpu=partial(_linear_on_cpu, rate, rest), default=plain)
 
 
 def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
