@@ -20,6 +20,9 @@ CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
 Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
 """How `nn.UpConv` up-samples."""
 
+PhaseOrder = Literal["figure", "equations"]
+"""The sequence in which `ops.pixel_order` makes the phases: as Fig. 6 draws it, or one after another."""
+
 Interpolation = Literal["nearest", "bilinear"]
 """How the resize convolution of `nn.UpConv` enlarges the map."""
 
@@ -47,6 +50,9 @@ StrideUnit = Literal["first", "last"]
 EncoderPadding = Literal["symmetric", "same", "same_pool"]
 """How `models.ResNetEncoder` pads its first convolution and its pooling."""
 
+Alignment = Literal["cells", "authors"]
+"""Where `models.upsample_logits` and `models.downsample_labels` put the cells of a coarse grid."""
+
 BatchNormMode = Literal["trained", "frozen"]
 """Whether `models.BatchNorm` learns, or keeps its statistics, scale and bias."""
 
@@ -56,5 +62,5 @@ Likelihood = Literal["gaussian", "discretized_logistic"]
 RestorationTask = Literal["dehaze", "derain"]
 """What `models.GCANet` removes from an image."""
 
-SourceName = Literal["deeplab", "slim", "torchvision"]
+SourceName = Literal["deeplab", "slim", "slim-as-authors", "torchvision"]
 """The kinds of published residual networks, see `weights.SOURCES`."""

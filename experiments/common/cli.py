@@ -181,6 +181,7 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     config.validate()
     config.check_given(program.presets[preset].config)
+    config.check_method()
     options.cluster.join()
     study = program.load()
     from smoothjax.training import say

@@ -133,6 +133,14 @@ class RunConfig(ABC):
         """
         del preset  # most studies have no such options
 
+    def check_method(self) -> None:
+        """Refuses options that the method of this run would ignore, which other methods of a comparison take.
+
+        Raises:
+          ValueError: there is one; the message has a suggestion.
+        """
+        return  # most studies have no such options
+
 
 @dataclass(frozen=True)
 class Preset(Generic[R]):

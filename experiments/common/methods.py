@@ -7,6 +7,10 @@ from typing import Annotated
 
 import tyro
 
+from smoothjax.names import PhaseOrder
+
+from .config import require
+
 #: What tables and figures call the smoothings of the paper, and the baseline.
 SMOOTHING_LABELS: Mapping[str, str] = {
     "none": "baseline",
@@ -22,6 +26,24 @@ UPSAMPLING_LABELS: Mapping[str, str] = {
     "resize_conv": "resize convolution",
     "sub_pixel": "sub-pixel convolution",
 }
+
+
+#: Up-sampling layers that make their phases in a sequence of choice.
+IN_SEQUENCE = ("ipixel_dcl", "pixel_dcl")
+
+
+def order_of(upsampling: str, order: PhaseOrder | None) -> PhaseOrder | None:
+    """The sequence of phases that a layer is given: in a comparison, the option is of those that have one."""
+    return order if upsampling in IN_SEQUENCE else None
+
+
+def check_order(upsampling: str, order: PhaseOrder | None) -> None:
+    """Refuses a sequence of phases for a layer without one."""
+    require(
+        order is None or upsampling in IN_SEQUENCE,
+        f"--model.order is an option of {' and '.join(IN_SEQUENCE)}, got {order} with --model.upsampling {upsampling}: "
+        "leave it out, or take one of these layers",
+    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,14 @@ from .published import smoothed_scores, upsampling_scores
 
 #: Kinds of published weights (`--init.source`) that a table starts from; commands name the first. DeepLab's weights
 #: were trained on MS-COCO, those of classification networks only on ImageNet.
-WITH_COCO, WITHOUT_COCO = ("deeplab",), ("slim", "torchvision")
+WITH_COCO, WITHOUT_COCO = ("deeplab",), ("slim-as-authors", "slim", "torchvision")
+#: Why the commands of tables without MS-COCO name the source that they do.
+_AS_AUTHORS = (
+    "The source slim-as-authors loads TF-slim's weights as the authors' code does by default: strides in the first 1x1 "
+    "convolution, SAME padding, an epsilon of 1e-3 and BGR images. The weights were trained with none of these. "
+    "--init.source slim computes the features that they were trained for, which is the better practice; its runs fill "
+    "the same rows."
+)
 NOT_MEASURED = "not measured by us"
 
 
@@ -75,7 +82,8 @@ class Recipe:
         scores = ", ".join(f"{row} {values['mean IoU']:.1f}" for row, values in self.scores().items())
         return (
             f"{self.source}: {self.title}. Expected score, as published, mean IoU %: {scores}. Time of a run on one "
-            f"GPU: {self.time}. Command:\n\n{self.command(study, preset)}"
+            f"GPU: {self.time}. {f'{_AS_AUTHORS} ' if self.weights == WITHOUT_COCO else ''}Command:\n\n"
+            f"{self.command(study, preset)}"
         )
 
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from smoothjax.names import Upsampling
+from smoothjax.names import PhaseOrder, Upsampling
 
 from ..common.config import Preset, RunConfig, require, require_positive
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
+from ..common.methods import check_order
 from ..common.recipe import WITH_COCO, Recipe
 
 Method = Upsampling
@@ -20,6 +21,9 @@ class ModelConfig(DeepLabConfig):
     """U-Net (to which width, batch-norm and precision also apply), or DeepLab followed by three up-sampling blocks."""
     upsampling: Method = "dcl"
     """Up-sampling layer; dcl is the baseline, fast_pixel_dcl what the paper's experiments call PixelDCL."""
+    order: PhaseOrder | None = None
+    """Sequence of the phases of ipixel_dcl and pixel_dcl; the other layers have none. figure is that of Fig. 6 and of
+    the authors' code, equations makes one phase after another (Eqs. 2 and 3); by default figure."""
     depth: int = 5
     """Levels of the U-Net; 5 is the published network."""
 
@@ -110,6 +114,10 @@ class Config(DenseConfig):
             "--model.network unet",
         )
 
+    def check_method(self) -> None:
+        """See `RunConfig`."""
+        check_order(self.model.upsampling, self.model.order)
+
     @property
     def initial_rate(self) -> float:
         """The initial learning rate of this run."""
@@ -121,8 +129,9 @@ _ROWS = {"DCL": "dcl", "iPixelDCL": "ipixel_dcl", "PixelDCL": "fast_pixel_dcl"}
 _NEW = "Batch normalization is trained: the network starts from random weights, which have no statistics to keep."
 _PAPERS_UNET = (
     "Sec. 3.1 gives the U-Net (four blocks down, four up; DCL has kernels of 6x6, iPixelDCL four of 3x3, PixelDCL two "
-    "of 3x3 and one of 2x2, in the authors' code a masked 3x3) and images of 256x256. Rate 0.001, batches of two and "
-    "64 channels are those of the authors' code. "
+    "of 3x3 and one of 2x2, in the authors' code a masked 3x3) and images of 256x256. From the authors' code come the "
+    "layers (up-sampling C to C with batch norm and ReLU behind it, a 3x3 convolution with batch norm at the end), "
+    "rate 0.001 and batches of two. Neither gives the channels of the first level: 64 are those of the original U-Net. "
 )
 DEMO = Preset(
     Config(

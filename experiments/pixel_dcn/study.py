@@ -15,7 +15,7 @@ from ..common.comparison import Comparison, Page, Result
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.learner import Loss
-from ..common.methods import UPSAMPLING_LABELS
+from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
@@ -49,13 +49,15 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> UpsamplingModel:
         """U-Net, or DeepLab as its encoder's weights expect it, with three up-sampling blocks."""
         model = config.model
+        order = order_of(model.upsampling, model.order)
         if model.network == "deeplab":
             options = deeplab_options(model, config.init, len(target))
             deeplab = models.DeepLab(**options, rngs=rngs)
-            return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, rngs=rngs)
+            return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, order=order, rngs=rngs)
         return models.UNet(
             num_classes=len(target),
             upsampling=model.upsampling,
+            order=order,
             depth=model.depth,
             width=model.width,
             batch_norm=model.batch_norm,

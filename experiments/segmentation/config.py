@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from smoothjax.names import Degridding
+from smoothjax.names import Alignment, Degridding
 
 from ..common.config import Preset, require, require_positive, with_options
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
@@ -35,6 +35,10 @@ METHODS: Mapping[str, MethodSpec] = {
 @dataclass(frozen=True)
 class ModelConfig(DeepLabConfig):
     """The network: DeepLabv2."""
+
+    align: Alignment = "cells"
+    """Where the cells of the 1/8 grid lie, for the labels of the loss and for up-sampling the logits: cell i on pixel
+    8i, or, to compare numbers, as the authors' code resizes, up to 7 pixels off."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,11 @@ class Config(DenseConfig):
         self.model.validate()
         self.optim.validate()
         require(
+            self.model.head != "duc" or self.model.align == "cells",
+            f"--model.align {self.model.align} is an option of heads on the 1/8 grid, --model.head duc gives every "
+            "pixel a logit of its own: leave one of them out",
+        )
+        require(
             self.model.head != "duc" or self.optim.loss_at == "full",
             "--model.head duc gives every pixel a logit of its own, which a loss on the 1/8 grid would leave untrained "
             "but for one in 64: add --optim.loss-at full",
@@ -222,6 +231,7 @@ FOLDER = Preset(
         data=DataConfig(name="folder"),
         optim=_FROM_SCRATCH,
         batch_size=8,
+        eval_shapes=8,  # photographs of a folder may have any number of sizes
     ),
     "your own {train,val,test}/{images,labels} and classes.yaml, --data.root FOLDER",
     _NEW,
@@ -243,8 +253,8 @@ VOC2012 = Preset(
         Recipe("4", f"{_VOC}, LargeFOV, {_WITHOUT}", _ROWS, _LARGE_FOV, WITHOUT_COCO),
     ),
 )
-"""From weights of a classification network: --init.source slim or torchvision. `train voc2012 --help` has commands,
-times and published scores; likewise for the other recipes."""
+"""From weights of a classification network: --init.source slim-as-authors, slim or torchvision. `train voc2012 --help`
+has commands, times and published scores; likewise for the other recipes."""
 
 VOC2012_COCO = Preset(
     Config(model=_FINE_TUNED, data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),

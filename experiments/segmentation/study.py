@@ -63,10 +63,11 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     def loss(self, config: Config, model: models.DeepLab, batch: Mapping[str, jax.Array]) -> Loss:
         """Cross entropy over the valid pixels, on the 1/8 grid or at full size (Sec. 4.1)."""
         optim, logits, labels = config.optim, model(batch["image"]), batch["label"]
+        align = config.model.align
         if optim.loss_at == "grid":
-            labels = models.downsample_labels(labels, stride=STRIDE)
+            labels = models.downsample_labels(labels, stride=STRIDE, align=align)
         elif config.model.head != "duc":  # whose logits are at full size already
-            logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE)
+            logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE, align=align)
         return Loss(
             *training.cross_entropy(
                 logits, labels, class_weights=optim.class_weights, label_smoothing=optim.label_smoothing
@@ -101,7 +102,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         logits = model(resized(images, (height, width)))
         if config.model.head == "duc":
             return logits
-        return models.upsample_logits(logits, (height, width), stride=STRIDE)
+        return models.upsample_logits(logits, (height, width), stride=STRIDE, align=config.model.align)
 
     def measure(self, trained: Trained[Config, data.Classes, models.DeepLab]) -> Result:
         """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training.

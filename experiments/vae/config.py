@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from smoothjax.names import Likelihood, Upsampling
+from smoothjax.names import Likelihood, PhaseOrder, Upsampling
 
 from ..common.config import Precision, Preset, RunConfig, require, require_at_least_one, require_positive
+from ..common.methods import check_order
 from ..common.recipe import NOT_MEASURED
 from ..common.table import Score
 
@@ -19,6 +20,9 @@ class ModelConfig:
 
     upsampling: Method = "dcl"
     """Up-sampling layers of the decoder; dcl is the baseline, fast_pixel_dcl what the paper calls PixelDCL."""
+    order: PhaseOrder | None = None
+    """Sequence of the phases of ipixel_dcl and pixel_dcl; the other layers have none. figure is that of Fig. 6 and of
+    the authors' code, equations makes one phase after another (Eqs. 2 and 3); by default figure."""
     latent_features: int = 64
     """Size of the latent vector."""
     width: int = 32
@@ -80,6 +84,10 @@ class Config(RunConfig):
     """Images in an update, over all devices."""
     eval_batch_size: int = 64
     """Images evaluated together, over all devices; rounded up to a multiple of their number."""
+
+    def check_method(self) -> None:
+        """See `RunConfig`."""
+        check_order(self.model.upsampling, self.model.order)
 
     @property
     def initial_rate(self) -> float:

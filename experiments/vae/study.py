@@ -16,7 +16,7 @@ from smoothjax import data, models, training
 
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.learner import Loss
-from ..common.methods import UPSAMPLING_LABELS
+from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
@@ -89,6 +89,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
         model = config.model
         return models.ConvVAE(
             upsampling=model.upsampling,
+            order=order_of(model.upsampling, model.order),
             latent_features=model.latent_features,
             width=model.width,
             likelihood=model.likelihood,

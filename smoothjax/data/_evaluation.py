@@ -1,4 +1,4 @@
-"""A whole split once, at full image size, in batches of few shapes."""
+"""A whole split once, at full image size, each image unpadded or in batches of few shapes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -14,9 +14,7 @@ from ._pipeline import check_shares, check_statistics
 from ._source import Source
 from ._transforms import RGB, normalize, pad_to
 
-# Each shape is compiled once.
-_MOST_SHAPES = 8
-# Limited since all pairs of them are compared: the most frequent sizes as they are, the others in groups.
+# Limited since all pairs of shapes are compared: the most frequent sizes as they are, the others in groups.
 _MOST_CANDIDATES, _FREQUENT = 64, 24
 
 
@@ -37,21 +35,22 @@ def evaluation_batches(
     process_index: int = 0,
     process_count: int = 1,
     limit: int | None = None,
+    most_shapes: int | None = None,
     threads: int = 2,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Every example of a split once, unscaled, in batches that are all full.
 
-    Examples of one size go together. In a split of up to eight sizes every image keeps its own. One of more sizes is
-    padded to eight shapes at the bottom and on the right, so that a network is compiled a handful of times; they are
-    chosen for little padding over the split, so that frequent sizes mostly stay exact. Padding has the mean colour,
-    which is 0, and label 255. The last batch of a shape is filled with empty examples: index -1, label 255 everywhere.
-    Images are always decoded whole, whatever the size at which a network looks at them.
+    Examples of one size go together, and every image keeps its size: a network sees it as if it were alone, and is
+    compiled once for each size of the split. The last batch of a size is filled with empty examples: index -1, label
+    255 everywhere. Images are always decoded whole, whatever the size at which a network looks at them.
 
-    Padding is not counted, but a network sees it: behind its first layer it is no longer 0, and what averages over the
-    whole image, such as image pooling, averages over it, too. The mask of a padded image can hence differ a little near
-    the bottom and right border, and for an image that is small beside its shape or its field of view, elsewhere. So the
-    scores of a split of more than eight sizes depend on the shapes, which follow from its sizes: compare methods on the
-    same images. `size` shows which examples are padded.
+    Where sizes are many, `most_shapes` trades exactness for speed: images are padded at the bottom and on the right to
+    that many shapes, chosen for little padding over the split, so that frequent sizes mostly stay exact. Padding has
+    the mean colour, which is 0, and label 255. It is not counted, but a network sees it: after its first layer it is no
+    longer 0, and what averages over the whole image, such as image pooling, averages over it, too. The mask of a padded
+    image can differ a little near the bottom and right border, and elsewhere if the image is small beside its shape or
+    the network's field of view. The scores then depend on the sizes in the split: compare methods on the same images.
+    `size` shows which examples are padded.
 
     Every process gets the same number of batches in the same sequence of shapes: process i of n reads the i-th n-th of
     the rows of each batch.
@@ -64,6 +63,7 @@ def evaluation_batches(
       process_index: number of this process, i.
       process_count: number of processes of the job, n.
       limit: if given, only this many examples, spread evenly over the split.
+      most_shapes: if given, the largest number of shapes; a split with at most as many sizes is not padded.
       threads: threads that read ahead; 0 reads each batch when it is asked for.
 
     Returns:
@@ -89,24 +89,26 @@ def evaluation_batches(
     check_statistics(mean, std)
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}; leave it out to evaluate the whole split")
+    if most_shapes is not None and most_shapes < 1:
+        raise ValueError(f"most_shapes must be at least 1, got {most_shapes}; leave it out to pad no image")
     if threads < 0:
         raise ValueError(f"threads must not be negative, got {threads}; 0 reads without threads")
     rows = slice(
         process_index * batch_size // process_count,
         (process_index + 1) * batch_size // process_count,
     )
-    plan = [_Batch(batch.indices[rows], batch.shape) for batch in _plan(source, batch_size, limit)]
+    plan = [_Batch(batch.indices[rows], batch.shape) for batch in _plan(source, batch_size, limit, most_shapes)]
     dataset = grain.MapDataset.source(plan).map(partial(_load, source=source, mean=mean, std=std))
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)))
 
 
-def _plan(source: Source, batch_size: int, limit: int | None) -> list[_Batch]:
+def _plan(source: Source, batch_size: int, limit: int | None, most_shapes: int | None) -> list[_Batch]:
     """The batches of the whole job."""
     count = min(limit or len(source), len(source))
     # Neighbours in a split are often frames of one film: a prefix would show one street.
     indices = [i * len(source) // count for i in range(count)]
     sizes = [source.size(index) for index in indices]
-    shape_of = _shapes(Counter(sizes))
+    shape_of = _shapes(Counter(sizes), most_shapes)
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, size in zip(indices, sizes, strict=True):
         groups[shape_of[size]].append(index)
@@ -117,8 +119,10 @@ def _plan(source: Source, batch_size: int, limit: int | None) -> list[_Batch]:
     return batches
 
 
-def _shapes(sizes: Counter[tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
-    """The shape that each size is padded to: few of them, with little padding."""
+def _shapes(sizes: Counter[tuple[int, int]], most: int | None) -> dict[tuple[int, int], tuple[int, int]]:
+    """The shape that each size is padded to: its own, or one of few, with little padding."""
+    if most is None:
+        return {size: size for size in sizes}
     frequent = set(sorted(sizes, key=lambda size: (-sizes[size], size))[:_FREQUENT])
     shape_of, step = {size: size for size in sizes}, 1
     while len(set(shape_of.values())) > _MOST_CANDIDATES:
@@ -127,7 +131,7 @@ def _shapes(sizes: Counter[tuple[int, int]]) -> dict[tuple[int, int], tuple[int,
     counts: Counter[tuple[int, int]] = Counter()
     for size, shape in shape_of.items():
         counts[shape] += sizes[size]
-    while len(counts) > _MOST_SHAPES:
+    while len(counts) > most:
         # The two whose common shape adds the fewest pixels to the split.
         pair = min(combinations(sorted(counts), 2), key=lambda pair: _added(pair, counts))
         common = _common(pair)

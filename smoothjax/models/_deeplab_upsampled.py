@@ -6,6 +6,7 @@ from flax import nnx
 
 from .. import nn
 from .._checks import check_choice
+from ..names import PhaseOrder
 from ._conv import Conv
 from ._deeplab import DeepLab
 from ._duc import DenseUpsamplingHead
@@ -24,6 +25,8 @@ class DeepLabUpsampled(nnx.Module):
       deeplab: the network to extend, in place; its head is `"aspp"` or `"large_fov"`.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+        `ops.pixel_order`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
@@ -51,7 +54,14 @@ class DeepLabUpsampled(nnx.Module):
     upsampling: nnx.List[nn.UpConv]
     num_classes: int
 
-    def __init__(self, deeplab: DeepLab, *, upsampling: nn.Upsampling = "dcl", rngs: nnx.Rngs):
+    def __init__(
+        self,
+        deeplab: DeepLab,
+        *,
+        upsampling: nn.Upsampling = "dcl",
+        order: PhaseOrder | None = None,
+        rngs: nnx.Rngs,
+    ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
         if isinstance(deeplab.head, DenseUpsamplingHead):
             raise ValueError(
@@ -64,7 +74,7 @@ class DeepLabUpsampled(nnx.Module):
         self.convs = nnx.List(Conv(classes, classes, (3, 3), dtype=dtype, rngs=rngs) for _ in range(blocks))
         # Last, so that all the rest is the same for every method.
         self.upsampling = nnx.List(
-            nn.UpConv(classes, classes, method=upsampling, dtype=dtype, rngs=rngs) for _ in range(blocks)
+            nn.UpConv(classes, classes, method=upsampling, order=order, dtype=dtype, rngs=rngs) for _ in range(blocks)
         )
         self.num_classes = classes
 

@@ -21,8 +21,18 @@ class BatchNorm(nnx.BatchNorm):
 
     mode: BatchNormMode
 
-    def __init__(self, num_features: int, *, mode: BatchNormMode, momentum: float, epsilon: float, rngs: nnx.Rngs):
-        super().__init__(num_features, use_running_average=True, momentum=momentum, epsilon=epsilon, rngs=rngs)
+    def __init__(
+        self,
+        num_features: int,
+        *,
+        mode: BatchNormMode,
+        momentum: float,
+        epsilon: float,
+        use_scale: bool = True,
+        rngs: nnx.Rngs,
+    ):
+        options: Any = {"use_running_average": True, "momentum": momentum, "epsilon": epsilon, "use_scale": use_scale}
+        super().__init__(num_features, rngs=rngs, **options)
         self.mode = mode
 
     def __call__(self, x: jax.Array, *arguments: Any, **options: Any) -> jax.Array:
@@ -31,9 +41,9 @@ class BatchNorm(nnx.BatchNorm):
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.mode == "trained":
             return super().__call__(wide, *arguments, **options).astype(x.dtype)
-        variables: tuple[Any, ...] = (self.mean, self.var, self.scale, self.bias)
-        mean, variance, scale, bias = (
+        variables: tuple[Any, ...] = (self.mean, self.var, self.bias, *([self.scale] if self.use_scale else []))
+        mean, variance, bias, *scale = (
             jax.lax.stop_gradient(v[...]).reshape((1,) * (x.ndim - 1) + (-1,)) for v in variables
         )
-        gain = scale * jax.lax.rsqrt(variance + self.epsilon)
-        return ((wide - mean) * gain + bias).astype(x.dtype)
+        gain = jax.lax.rsqrt(variance + self.epsilon)
+        return ((wide - mean) * (scale[0] * gain if scale else gain) + bias).astype(x.dtype)

@@ -1,7 +1,7 @@
 """U-Net with a choice of up-sampling."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int
-from ..names import BatchNormMode
+from ..names import BatchNormMode, PhaseOrder
 from ._conv import Conv
 from ._norm import BATCH_NORM_MODES, BatchNorm
 
@@ -21,28 +21,34 @@ _HE = nnx.initializers.he_normal()
 
 
 class UNet(nnx.Module):
-    """U-Net whose up-sampling layers are chosen by name (Gao et al., 2017, Sec. 3.1).
+    """U-Net whose up-sampling layers are chosen by name (Gao et al., 2017, Sec. 3.1, and the authors' code).
 
-    Levels of two 3x3 convolutions, each with batch normalisation and ReLU; down by 2x2 max pooling, up by the layer
-    of choice from 2C to C channels, to which the C channels of the same level are joined. At depth 5, as in the paper:
-    four blocks down, four up, input 256x256x3. `model(images)` maps `[N, H, W, 3]` to float32 logits
-    `[N, H, W, num_classes]`, from a 1x1 convolution at full resolution. A new model is in evaluation mode and can be
-    called under `jax.jit` as a closure; `train()` switches to batch statistics.
+    At depth 5, as in the paper, four blocks lead down and four up. A block down is two 3x3 convolutions, from which C
+    channels are kept, and 2x2 max pooling. A block up is the layer of choice, C to C channels; the C kept channels of
+    its level joined to them; and two 3x3 convolutions, 2C to C and C to C/2. The bottom goes from C to 2C channels and
+    back. Each convolution and each up-sampling layer is followed by batch normalisation and ReLU, but for the last
+    convolution, C to classes, which has no ReLU. Batch normalisation learns a shift and no scale.
+
+    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, H, W, num_classes]`. A new model is in evaluation mode
+    and can be called under `jax.jit` as a closure; `train()` switches to batch statistics.
 
     Args:
       num_classes: number of classes, at least 2.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+        `ops.pixel_order`.
       depth: number of levels, at least 2.
-      width: channels of the first level, doubled at each next one; 64 in the paper, 128 for the 81 classes of MS-COCO.
-      batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
+      width: channels of the first level, doubled at each next one. The paper only says that MS-COCO has twice as many
+        as PASCAL VOC; 64 is the original U-Net.
+      batch_norm: `"trained"`, or `"frozen"` (statistics and shift stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is invalid; when called, images are not `[N, H, W, 3]` of a float dtype, or a
+      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype, or a
         size is no multiple of `2**(depth - 1)`.
 
     Example:
@@ -50,7 +56,7 @@ class UNet(nnx.Module):
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.UNet(num_classes=5, upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes only; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
       >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.ones((1, 64, 96, 3))).shape
       (1, 64, 96, 5)
 
@@ -59,8 +65,9 @@ class UNet(nnx.Module):
     """
 
     down: "nnx.List[ConvBlock]"
+    bottom: "ConvBlock"
     up: "nnx.List[ConvBlock]"
-    head: nnx.Conv
+    up_norms: nnx.List[BatchNorm]
     upsampling: nnx.List[nn.UpConv]
     num_classes: int
     depth: int
@@ -70,6 +77,7 @@ class UNet(nnx.Module):
         *,
         num_classes: int,
         upsampling: nn.Upsampling = "dcl",
+        order: PhaseOrder | None = None,
         depth: int = 5,
         width: int = 64,
         batch_norm: BatchNormMode = "trained",
@@ -80,18 +88,25 @@ class UNet(nnx.Module):
     ):
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         depth = check_int("depth", depth, minimum=2, remedy="5 is the paper's")
-        width = check_int("width", width, remedy="64 is the paper's")
+        width = check_int("width", width, remedy="64 is the original U-Net")
         check_choice("upsampling", upsampling, UPSAMPLINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
+        # The authors' batch normalisation has no scale: the convolution that follows absorbs it. Behind the last one
+        # nothing does: there the logits of a class have variance 1 over a batch.
+        norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, use_scale=False, rngs=rngs)
         block = partial(ConvBlock, norm=norm, dtype=dtype, rngs=rngs)
-        channels = [width * 2**level for level in range(depth)]
-        self.down = nnx.List(block(c_in, c_out) for c_in, c_out in zip([3, *channels], channels, strict=False))
-        self.up = nnx.List(block(2 * c, c) for c in reversed(channels[:-1]))
-        self.head = Conv(width, num_classes, (1, 1), dtype=dtype, rngs=rngs)
-        # Last, so that all the rest is the same for every method.
+        channels = [width * 2**level for level in range(depth - 1)]
+        self.down = nnx.List(block(c_in, c, c) for c_in, c in zip([3, *channels], channels, strict=False))
+        self.bottom = block(channels[-1], 2 * channels[-1], channels[-1])
+        self.up = nnx.List(
+            block(2 * c, c, c // 2 if level else num_classes, final=level == 0)
+            for level, c in reversed(list(enumerate(channels)))
+        )
+        self.up_norms = nnx.List(norm(c) for c in reversed(channels))
+        # Last, so that all the rest is the same for every method. Batch normalisation would cancel a bias.
         self.upsampling = nnx.List(
-            nn.UpConv(2 * c, c, method=upsampling, dtype=dtype, rngs=rngs) for c in reversed(channels[:-1])
+            nn.UpConv(c, c, method=upsampling, order=order, use_bias=False, dtype=dtype, rngs=rngs)
+            for c in reversed(channels)
         )
         self.num_classes, self.depth = num_classes, depth
 
@@ -104,31 +119,42 @@ class UNet(nnx.Module):
                 f"images of a U-Net of depth {self.depth} must have a height and width that are multiples of {step}, "
                 f"got {images.shape[1]} x {images.shape[2]}: resize them (smoothjax.data.resize)"
             )
-        x, skips = images, []
-        for level, block in enumerate(self.down):
-            if level:
-                skips.append(x)
-                x = nnx.max_pool(x, (2, 2), strides=(2, 2))
-            x = block(x)
-        for upsample, block, skip in zip(self.upsampling, self.up, reversed(skips), strict=True):
-            x = block(jnp.concatenate([skip, upsample(x)], -1))
-        return self.head(x).astype(jnp.promote_types(jnp.float32, images.dtype))
+        x, kept = images, []
+        for block in self.down:
+            kept.append(block(x))
+            x = nnx.max_pool(kept[-1], (2, 2), strides=(2, 2))
+        x = self.bottom(x)
+        for upsample, norm, block in zip(self.upsampling, self.up_norms, self.up, strict=True):
+            x = block(jnp.concatenate([nnx.relu(norm(upsample(x))), kept.pop()], -1))
+        return x.astype(jnp.promote_types(jnp.float32, images.dtype))
 
 
 class ConvBlock(nnx.Module):
-    """Two 3x3 convolutions, each with batch normalisation and ReLU."""
+    """Two 3x3 convolutions, each with batch normalisation and ReLU; a final block has no ReLU at its end."""
 
     conv1: nnx.Conv
     bn1: BatchNorm
     conv2: nnx.Conv
     bn2: BatchNorm
+    final: bool
 
-    def __init__(self, features: int, out: int, *, norm: Any, dtype: DTypeLike | None, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        features: int,
+        channels: int,
+        out: int,
+        *,
+        final: bool = False,
+        norm: Callable[[int], BatchNorm],
+        dtype: DTypeLike | None,
+        rngs: nnx.Rngs,
+    ):
         conv = partial(Conv, kernel_size=(3, 3), use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
-        self.conv1, self.bn1 = conv(features, out), norm(out)
-        self.conv2, self.bn2 = conv(out, out), norm(out)
+        self.conv1, self.bn1 = conv(features, channels), norm(channels)
+        self.conv2, self.bn2 = conv(channels, out), norm(out)
+        self.final = final
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[N, H, W, features]` to `[N, H, W, out]`."""
-        x = nnx.relu(self.bn1(self.conv1(x)))
-        return nnx.relu(self.bn2(self.conv2(x)))
+        x = self.bn2(self.conv2(nnx.relu(self.bn1(self.conv1(x)))))
+        return x if self.final else nnx.relu(x)

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_int
-from ..names import Likelihood
+from ..names import Likelihood, PhaseOrder
 from ._conv import Conv
 from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
 from ._norm import BatchNorm
@@ -75,6 +75,8 @@ class ConvVAE(nnx.Module):
     Args:
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+        `ops.pixel_order`.
       latent_features: size of the latent vector.
       width: w, channels of the first level.
       likelihood: `"gaussian"`, of images dequantised by the caller as (v + u) / 256, see `gaussian_log_likelihood`; or
@@ -123,6 +125,7 @@ class ConvVAE(nnx.Module):
         self,
         *,
         upsampling: nn.Upsampling = "dcl",
+        order: PhaseOrder | None = None,
         latent_features: int = 64,
         width: int = 32,
         likelihood: Likelihood = "gaussian",
@@ -165,7 +168,7 @@ class ConvVAE(nnx.Module):
         self.log_scale = nnx.Param(jnp.asarray(_INITIAL_LOG_SCALE[likelihood], jnp.float32))
         # Last, so that all the rest is the same for every method.
         self.up = nnx.List(
-            nn.UpConv(c_in, c_out, method=upsampling, use_bias=False, dtype=dtype, rngs=rngs)
+            nn.UpConv(c_in, c_out, method=upsampling, order=order, use_bias=False, dtype=dtype, rngs=rngs)
             for c_in, c_out in itertools.pairwise(up)
         )
 

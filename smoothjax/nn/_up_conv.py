@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from .. import ops
 from .._checks import check_kernel_size
-from ..names import Interpolation, Upsampling
+from ..names import Interpolation, PhaseOrder, Upsampling
 from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
@@ -42,7 +42,8 @@ class UpConv(nnx.Module):
       kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
         spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others. Odd
         and not 1x1 for `"fast_pixel_dcl"`.
-      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, see `ops.pixel_deconv`.
+      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`: `"figure"`, `"equations"` or stages of your
+        own, see `ops.pixel_order`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
@@ -97,7 +98,7 @@ class UpConv(nnx.Module):
         method: Upsampling,
         factor: int = 2,
         kernel_size: Sequence[int] | None = None,
-        order: ops.Stages | None = None,
+        order: PhaseOrder | ops.Stages | None = None,
         interpolation: Interpolation = "nearest",
         use_bias: bool = True,
         dtype: DTypeLike | None = None,

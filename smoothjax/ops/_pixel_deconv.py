@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,11 @@ from jax.typing import ArrayLike
 
 from .._checks import check_int, check_maps, check_ndim, check_parameter, is_int
 from .._meshes import keeps_split_batch
+from ..names import PhaseOrder
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
+
+_NAMED: tuple[PhaseOrder, ...] = get_args(PhaseOrder)
 
 Phase: TypeAlias = tuple[int, ...]
 #: Stages in sequence, each a tuple of phases made in parallel.
@@ -26,7 +29,7 @@ def ipixel_deconv(
     kernels: Sequence[ArrayLike],
     *,
     factor: int = 2,
-    order: Stages | None = None,
+    order: PhaseOrder | Stages | None = None,
 ) -> jax.Array:
     r"""Input pixel deconvolution (iPixelDCL, Eq. 2): every phase sees the input and all earlier phases.
 
@@ -35,9 +38,8 @@ def ipixel_deconv(
 
     Where a transposed convolution makes the phases of its output independently, here later ones depend on earlier
     ones; $\oplus$ is `reinterlace`. Every phase is a SAME convolution at low resolution. For factor 2 and kernels 3x3
-    from C to C channels, `factor**d` phases in sequence have 1 + 2 + 3 + 4 sets of 3x3 weights a channel pair, in the
-    default order, in which the last two run in parallel, 1 + 2 + 3 + 3 = 9. (Sec. 3.1 speaks of 4 sets, which Eq. 2
-    contradicts.)
+    from C to C channels, Eq. 2 has 1 + 2 + 3 + 4 = 10 sets of 3x3 weights a channel pair. In the default order, that of
+    the authors' code, the last two phases run in parallel: 1 + 2 + 3 + 3 = 9. (Sec. 3.1 speaks of 4 sets.)
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
@@ -46,7 +48,7 @@ def ipixel_deconv(
         `C_sources = C_in + C_out * (number of phases in earlier stages)`.
       factor: up-sampling factor r, an int >= 2.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
-        see each other. By default that of `pixel_order`.
+        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
     Returns:
       Maps `[N, *(factor * S), C_out]` of x's dtype.
@@ -74,7 +76,7 @@ def pixel_deconv(
     kernels: Sequence[ArrayLike],
     *,
     factor: int = 2,
-    order: Stages | None = None,
+    order: PhaseOrder | Stages | None = None,
 ) -> jax.Array:
     r"""Pixel deconvolution (PixelDCL, Eq. 3): the first phase sees the input, the others only earlier phases.
 
@@ -91,7 +93,7 @@ def pixel_deconv(
         stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
       factor: up-sampling factor r, an int >= 2.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
-        see each other. By default that of `pixel_order`.
+        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
     Returns:
       Maps `[N, *(factor * S), C_out]` of x's dtype.
@@ -114,16 +116,23 @@ def pixel_deconv(
     return _deconv(x, kernels, factor, order, sees_input=False)
 
 
-def pixel_order(factor: int, ndim: int, *, order: Stages | None = None) -> Order:
-    """The sequence in which pixel deconvolution makes the phases: the default one, or another one, checked.
+def pixel_order(factor: int, ndim: int, *, order: PhaseOrder | Stages | None = None) -> Order:
+    """The sequence in which pixel deconvolution makes the phases, by name or your own, checked.
 
-    The default for factor 2 in two dimensions is that of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then
-    (0, 1) and (1, 0) in parallel. Otherwise it is row-major, one phase a stage: Eqs. 2 and 3 to the letter.
+    `"figure"` is the staging of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then (0, 1) and (1, 0) in
+    parallel. For any factor and number of axes: the diagonal phases (0, ..., 0), (1, ..., 1), ... one after another,
+    then the others by falling sum of their indices, those of one sum in parallel. In three dimensions at factor 2 these
+    are the stages of the authors' code, too; for larger factors the paper says nothing.
+
+    `"equations"` is Eqs. 2 and 3 to the letter: one phase a stage, in row-major sequence.
+
+    By default `"figure"` for factor 2 in two dimensions, else `"equations"`.
 
     Args:
       factor: up-sampling factor r, an int >= 2.
       ndim: number of spatial axes d, 1, 2 or 3.
-      order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; every phase once.
+      order: `"figure"`, `"equations"`, or stages in sequence, each a sequence of phases, each d ints in
+        `0 .. factor - 1`; every phase once.
 
     Returns:
       A tuple of stages, each a tuple of phases, each a tuple of d ints.
@@ -135,23 +144,33 @@ def pixel_order(factor: int, ndim: int, *, order: Stages | None = None) -> Order
       >>> from smoothjax import ops
       >>> ops.pixel_order(2, 2)
       (((0, 0),), ((1, 1),), ((0, 1), (1, 0)))
+      >>> ops.pixel_order(2, 2, order="equations")
+      (((0, 0),), ((0, 1),), ((1, 0),), ((1, 1),))
 
     References:
-      Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 2.3 and Fig. 6.
+      Gao et al., Pixel Deconvolutional Networks, 2017, Eqs. 2 and 3, Sec. 2.3 and Fig. 6.
     """
     factor, ndim = check_int("factor", factor, minimum=2), check_ndim(ndim)
-    if order is not None:
-        return _check_order(order, factor, ndim)
-    if (factor, ndim) == (2, 2):
-        return ((0, 0),), ((1, 1),), ((0, 1), (1, 0))
-    return tuple((phase,) for phase in itertools.product(range(factor), repeat=ndim))
+    if order is None:
+        order = "figure" if (factor, ndim) == (2, 2) else "equations"
+    if isinstance(order, str) and order == "figure":
+        return _order_of_the_figure(factor, ndim)
+    if isinstance(order, str) and order == "equations":
+        return tuple((phase,) for phase in itertools.product(range(factor), repeat=ndim))
+    return _check_order(order, factor, ndim)
+
+
+def _order_of_the_figure(factor: int, ndim: int) -> Order:
+    diagonal = [(index,) * ndim for index in range(factor)]
+    others = sorted(set(itertools.product(range(factor), repeat=ndim)) - set(diagonal), key=lambda p: (-sum(p), p))
+    return (*((phase,) for phase in diagonal), *(tuple(stage) for _, stage in itertools.groupby(others, key=sum)))
 
 
 def _deconv(
     x: ArrayLike,
     kernels: Sequence[ArrayLike],
     factor: int,
-    order: Stages | None,
+    order: PhaseOrder | Stages | None,
     *,
     sees_input: bool,
 ) -> jax.Array:
@@ -171,13 +190,13 @@ def _in_order(x: jax.Array, kernels: list[jax.Array], factor: int, order: Order,
     return reinterlace(jnp.stack([made[phase] for phase in sorted(made)]), rate=factor)
 
 
-def _check_order(order: Stages, factor: int, ndim: int) -> Order:
+def _check_order(order: str | Stages, factor: int, ndim: int) -> Order:
     """Returns the order as tuples of ints; refuses one that is no sequence of all phases."""
     rule = (
         f"order must be a sequence of stages, each a sequence of phases, each {ndim} ints, that names every one of the "
         f"{factor**ndim} phases of factor {factor} once"
     )
-    problem = ValueError(f"{rule}, got {order!r}: e.g. {pixel_order(factor, ndim)}, or None for that")
+    problem = ValueError(f"{rule}, got {order!r}: e.g. {pixel_order(factor, ndim)}, or one of {', '.join(_NAMED)}")
     if isinstance(order, str):
         raise problem
     try:

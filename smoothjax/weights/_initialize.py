@@ -69,7 +69,7 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     Args:
       model: a network with one `models.ResNetEncoder`, such as `models.DeepLab`, or the encoder itself.
       variables: variables of the checkpoint by name, as `read` gives them.
-      source: `"deeplab"`, `"slim"` or `"torchvision"`, the kind of the checkpoint.
+      source: the kind of the checkpoint, a key of `SOURCES`.
 
     Returns:
       The trees, whose loaded values are float32, and the report.

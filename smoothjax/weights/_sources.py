@@ -62,6 +62,16 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             classifier=r"(.*/)?logits/.+",
             other=rf"{_TF_SLOTS}|(.*/)?mean_rgb",
         ),
+        "slim-as-authors": Source(
+            families=("slim",),
+            preprocessing=CAFFE_PREPROCESSING,
+            stride_in="1x1",
+            stride_unit="first",
+            padding="same",
+            epsilon=1e-3,
+            classifier=r"(.*/)?logits/.+",
+            other=rf"{_TF_SLOTS}|(.*/)?mean_rgb",
+        ),
         "torchvision": Source(
             families=("torchvision",),
             preprocessing=TORCHVISION_PREPROCESSING,
@@ -74,4 +84,11 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
         ),
     }
 )
-"""The kinds by name: DeepLab with Caffe's or the authors' own names, TF-slim's `resnet_v1`, torchvision's `resnet`."""
+"""The kinds by name: DeepLab with Caffe's or the authors' own names, TF-slim's `resnet_v1`, torchvision's `resnet`.
+
+`"slim-as-authors"` loads a TF-slim checkpoint as the published code of smoothed dilated convolutions does by default:
+strides in the first 1x1 convolution of a stage (slim: in the 3x3 of the last unit of the stage before), SAME padding of
+the first convolution (slim: symmetric), an epsilon of 1e-3 (slim: 1e-5), and BGR images minus Caffe's mean (slim: RGB,
+its own mean). The weights were trained for none of these, so `"slim"` is the better practice; `"slim-as-authors"` is
+for comparison with the paper's results without MS-COCO.
+"""

@@ -77,10 +77,10 @@ def test_any_model_has_layers():
     model = build(lambda rngs: models.UNet(num_classes=3, width=2, depth=2, rngs=rngs))
     x = random(1, 1, 16, 16, 3)
     assert "down.0.conv1" in [layer.name for layer in analysis.layers(model, x)]
-    block = analysis.between(model, x, "down.0", "head")
+    block = analysis.between(model, x, "down.0", "up.0")
     assert_close(block(x), model(x))
-    with pytest.raises(ValueError, match=r"something goes round down\.1 to head"):
-        analysis.between(model, x, "down.1", "head")
+    with pytest.raises(ValueError, match=r"something goes round bottom to up\.0"):
+        analysis.between(model, x, "bottom", "up.0")
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,36 @@
-"""One pass over a split: every pixel once, full batches, few shapes."""
+"""One pass over a split: every pixel once, full batches, images of their own size or of few shapes."""
 
 from collections import Counter
 from itertools import combinations
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from smoothjax.data import SHAPES, ShapesSource, evaluation_batches
+from smoothjax import ops
+from smoothjax.data import IMAGENET_MEAN, IMAGENET_STD, SHAPES, ShapesSource, evaluation_batches
 from smoothjax.data._evaluation import _added, _shapes
+from smoothjax.data._transforms import normalize
 
 _PLAIN: dict[str, Any] = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 class _Sized:
-    """Examples of given sizes and random pixels."""
+    """Examples of given sizes and random pixels, or of given images."""
 
     classes = SHAPES
 
-    def __init__(self, sizes):
+    def __init__(self, sizes, images=None):
         rng = np.random.default_rng(0)
+        if images is None:
+            images = [rng.integers(1, 256, (*size, 3)).astype(np.uint8) for size in sizes]
         self._records = [
-            {
-                "image": rng.integers(1, 256, (*size, 3)).astype(np.uint8),
-                "label": rng.choice([0, 1, 2, 255], size).astype(np.uint8),
-            }
-            for size in sizes
+            {"image": image, "label": rng.choice([0, 1, 2, 255], image.shape[:2]).astype(np.uint8)} for image in images
         ]
 
     def __len__(self):
@@ -89,7 +92,7 @@ def test_few_sizes_are_kept_exactly():
     """Eight sizes, in full batches and in ones with empty examples: no image is padded."""
     sizes = [(3, 4), (4, 3), (5, 5), (6, 2), (6, 3), (1, 9), (200, 3), (7, 7)]
     for batch_size in (1, 2, 3):
-        batches = _job(_Sized(sizes * 2), 1, batch_size=batch_size)[0]
+        batches = _job(_Sized(sizes * 2), 1, batch_size=batch_size, most_shapes=8)[0]
         assert {batch["image"].shape for batch in batches} == {(batch_size, *size, 3) for size in sizes}
         for batch in batches:
             assert all(tuple(size) in (batch["image"].shape[1:3], (0, 0)) for size in batch["size"].tolist())
@@ -111,7 +114,7 @@ def test_one_size_too_many_costs_the_fewest_pixels(sizes, numbers):
     exact = _seen({size: size for size in sizes}, counts)
     costs = {pair: _seen(joined(pair), counts) - exact for pair in combinations(sizes, 2)}
     assert costs == {pair: _added(pair, counts) for pair in costs}
-    shape_of = _shapes(counts)
+    shape_of = _shapes(counts, 8)
     assert _seen(shape_of, counts) - exact == min(costs.values())
     assert sum(shape != size for size, shape in shape_of.items()) <= 2
 
@@ -121,7 +124,7 @@ def test_frequent_sizes_stay_exact_among_many():
     counts = Counter({(375, 500): 700, (500, 375): 220, (333, 500): 150})
     counts |= Counter({(short, 500): 1 + short % 3 for short in range(250, 500) if short not in (333, 375)})
     counts |= Counter({(500, short): 1 for short in range(300, 500) if short != 375})
-    shape_of = _shapes(counts)
+    shape_of = _shapes(counts, 8)
     assert all(shape_of[size] == size for size in ((375, 500), (500, 375), (333, 500)))
     exact = _seen({size: size for size in counts}, counts)
     assert _seen(shape_of, counts) < 1.04 * exact
@@ -136,11 +139,11 @@ def _seen(shape_of, counts):
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 3000)), min_size=5, max_size=300))
 def test_a_handful_of_shapes_for_any_sizes(sizes):
     counts = Counter(sizes)
-    shape_of = _shapes(counts)
+    shape_of = _shapes(counts, 8)
     assert set(shape_of) == set(sizes)
     assert len(set(shape_of.values())) <= 8
     assert all(shape[0] >= size[0] and shape[1] >= size[1] for size, shape in shape_of.items())
-    assert shape_of == _shapes(Counter(dict(reversed(counts.items()))))
+    assert shape_of == _shapes(Counter(dict(reversed(counts.items()))), 8)
 
 
 def test_photographs_of_many_sizes_are_padded_little():
@@ -148,17 +151,51 @@ def test_photographs_of_many_sizes_are_padded_little():
     for side in (500, 640):
         sizes = [size for short in range(side // 2, side) for size in ((short, side), (side, short))]
         counts = Counter(sizes)
-        assert len(set(_shapes(counts).values())) <= 8
+        assert len(set(_shapes(counts, 8).values())) <= 8
         largest = -(-side // 128) * 128
-        assert _seen(_shapes(counts), counts) < 0.9 * len(sizes) * largest**2
+        assert _seen(_shapes(counts, 8), counts) < 0.9 * len(sizes) * largest**2
 
 
 def test_a_split_of_many_sizes_is_whole():
     """Merged shapes hold every pixel, too."""
     sizes = [(1 + 129 * i, 1 + 129 * j) for i in range(4) for j in range(3)]
-    job = _job(_Sized(sizes), 1, batch_size=2)
+    job = _job(_Sized(sizes), 1, batch_size=2, most_shapes=8)
     _assert_covers_once(_Sized(sizes), job)
     assert len({batch["image"].shape for batch in job[0]}) == 8
+    exact = _job(_Sized(sizes), 1, batch_size=2)
+    _assert_covers_once(_Sized(sizes), exact)
+    assert {batch["image"].shape[1:3] for batch in exact[0]} == set(sizes)
+
+
+def test_real_photographs_are_seen_as_if_alone(shared_data):
+    """A network that averages over the image gives the classes of one image at a time; padded, it would not."""
+    photographs = sorted(shared_data("voc2012_sample").rglob("*.jpg"))
+    # Cut to ten sizes, more than any limit of shapes that would be hidden.
+    images = [np.asarray(Image.open(path))[: -8 * index or None : 2, ::2] for index, path in enumerate(photographs)]
+    source = _Sized([], images=images)
+    assert len({image.shape for image in images}) == 10
+    kernel = jnp.asarray(np.random.default_rng(0).standard_normal((3, 3, 3, 5)), jnp.float32)
+
+    @jax.jit
+    def classes(images):
+        maps = jax.nn.relu(ops.dilated_conv(images, kernel, rate=6))
+        return jnp.argmax(maps - maps.mean((1, 2), keepdims=True), -1)
+
+    def segmented(**options):
+        batches = evaluation_batches(source, batch_size=1, mean=IMAGENET_MEAN, std=IMAGENET_STD, **options)
+        found = {}
+        for batch in batches:
+            for index, mask, (height, width) in zip(
+                batch["index"], classes(batch["image"]), batch["size"], strict=True
+            ):
+                found[int(index)] = np.asarray(mask[:height, :width])
+        return found
+
+    exact, padded = segmented(), segmented(most_shapes=2)
+    for index in range(len(source)):
+        image = normalize(source[index], mean=IMAGENET_MEAN, std=IMAGENET_STD)["image"]
+        np.testing.assert_array_equal(exact[index], classes(image[None])[0])
+    assert any((exact[index] != padded[index]).any() for index in range(len(source)))
 
 
 def test_types_and_order():
@@ -193,6 +230,7 @@ def test_limit_spreads_over_the_split(limit, expected):
         ({"batch_size": 3, "process_count": 2}, "positive multiple of the 2 processes, got 3"),
         ({"limit": 0}, "limit must be at least 1, got 0; leave it out"),
         ({"std": (1, 1, 0)}, "std positive"),
+        ({"most_shapes": 0}, "most_shapes must be at least 1, got 0; leave it out to pad no image"),
         ({"threads": -1}, "threads must not be negative, got -1"),
     ],
 )

@@ -61,18 +61,18 @@ def _check_comparison(folder, out, methods):
         losses = [line["loss"] for line in map(json.loads, log) if line["split"] == "train"]
         assert len(losses) == 8
         assert losses[-1] < 0.8 * losses[0], method
-    # Two levels, 8 to 4 channels: 6x6 | 9 sets of 3x3, of which those of the input count twice | two and four taps.
+    # Two levels, 4 to 4 channels: 6x6 | 9 sets of 3x3 | 6 sets | two sets and four taps.
     pair = 4 * 4
     expected = {
-        "dcl": 36 * 2 * pair,
-        "ipixel_dcl": 9 * (4 * 2 + 1 + 2 * 2) * pair,
-        "pixel_dcl": 9 * (2 + 1 + 2 * 2) * pair,
-        "fast_pixel_dcl": (9 * 2 + 9 + 4) * pair,
-        "resize_conv": 9 * 2 * pair,
-        "sub_pixel": 9 * 4 * 2 * pair,
+        "dcl": 36 * pair,
+        "ipixel_dcl": 9 * 9 * pair,
+        "pixel_dcl": 6 * 9 * pair,
+        "fast_pixel_dcl": (9 + 9 + 4) * pair,
+        "resize_conv": 9 * pair,
+        "sub_pixel": 9 * 4 * pair,
     }
     results = json.loads((report / "report.json").read_text())["results"]
-    counts = {method: result["upsampling_parameters"] - 4 for method, (result,) in results.items()}
+    counts = {method: result["upsampling_parameters"] for method, (result,) in results.items()}
     assert counts == {method: expected[method] for method in methods}
     rest = {result["parameters"] - result["masked_parameters"] - result["upsampling_parameters"]
             for (result,) in results.values()}  # fmt: skip

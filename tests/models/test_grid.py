@@ -40,6 +40,33 @@ def test_linear_ramps_are_exact_and_the_border_is_kept():
     assert_close(up[0, :, 16, 1], expected)
 
 
+def test_the_authors_resize():
+    """TensorFlow 1's `resize_nearest_neighbor` and `resize_bilinear`, neither of which knows of corners or centres.
+
+    A crop of 321 pixels becomes 41 cells; cell 40 takes pixel 313, where ours takes the 320 that it lies on.
+    """
+    labels = np.arange(321 * 65).reshape(1, 321, 65)
+    down = models.downsample_labels(jnp.asarray(labels), align="authors")
+    rows, columns = [i * 321 // 41 for i in range(41)], [i * 65 // 9 for i in range(9)]
+    np.testing.assert_array_equal(down[0], labels[0][np.ix_(rows, columns)])
+    assert (rows[40], columns[8]) == (313, 57)
+
+    cells = np.linspace(0, 1, 9) ** 2
+    up = models.upsample_logits(jnp.asarray(cells, jnp.float32).reshape(1, 1, 9, 1), (1, 65), align="authors")
+    assert_close(up.ravel(), np.interp(np.arange(65) * 9 / 65, np.arange(9), cells), 1e-5)
+    ours = models.upsample_logits(jnp.asarray(cells, jnp.float32).reshape(1, 1, 9, 1), (1, 65))
+    assert float(jnp.abs(up - ours).max()) > 0.1
+
+
+def test_alignments_agree_where_the_stride_divides_the_size():
+    labels, logits = jnp.arange(2 * 16 * 24).reshape(2, 16, 24), random(0, 2, 2, 3, 4)
+    for align in ("cells", "authors"):
+        np.testing.assert_array_equal(models.downsample_labels(labels, align=align), labels[:, ::8, ::8])
+        assert_close(models.upsample_logits(logits, (16, 24), align=align), models.upsample_logits(logits, (16, 24)))
+    with pytest.raises(ValueError, match="align must be one of cells, authors, got 'corners'"):
+        models.downsample_labels(labels, align="corners")  # pyright: ignore[reportArgumentType]
+
+
 def test_round_trip():
     logits = random(0, 2, 6, 8, 3)
     up = models.upsample_logits(logits, (41, 60))

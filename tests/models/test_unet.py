@@ -1,6 +1,7 @@
 """U-Net and DeepLab with a choice of up-sampling."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -27,18 +28,74 @@ def _shapes(upsampling, width=64, num_classes=21):
     return {path: leaf.shape for path, leaf in _params(nnx.eval_shape(make)).items()}
 
 
-def test_the_papers_network():
-    """Four blocks down, four up, 64 channels at the first level; its sizes written out."""
+def test_the_authors_network():
+    """Every kernel of the authors' code at 64 channels, written out; the 6x6 of DCL is the paper's."""
     shapes = _shapes("dcl")
-    assert [shapes["down", level, "conv1", "kernel"][-2:] for level in range(5)] == [
-        (3, 64), (64, 128), (128, 256), (256, 512), (512, 1024)
+
+    def kernels(part, *names):
+        blocks = sorted({path[1] for path in shapes if path[0] == part})
+        return [tuple(shapes[part, block, name, "kernel"] for name in names) for block in blocks]
+
+    assert kernels("down", "conv1", "conv2") == [
+        ((3, 3, 3, 64), (3, 3, 64, 64)), ((3, 3, 64, 128), (3, 3, 128, 128)),
+        ((3, 3, 128, 256), (3, 3, 256, 256)), ((3, 3, 256, 512), (3, 3, 512, 512)),
     ]  # fmt: skip
+    assert [shapes["bottom", name, "kernel"] for name in ("conv1", "conv2")] == [(3, 3, 512, 1024), (3, 3, 1024, 512)]
     assert [shapes["upsampling", level, "kernel"] for level in range(4)] == [
-        (6, 6, 1024, 512), (6, 6, 512, 256), (6, 6, 256, 128), (6, 6, 128, 64)
+        (6, 6, 512, 512), (6, 6, 256, 256), (6, 6, 128, 128), (6, 6, 64, 64)
     ]  # fmt: skip
-    # 2C -> C -> C after the skip connection.
-    assert [shapes["up", 0, name, "kernel"] for name in ("conv1", "conv2")] == [(3, 3, 1024, 512), (3, 3, 512, 512)]
-    assert shapes["head", "kernel"] == (1, 1, 64, 21)
+    assert kernels("up", "conv1", "conv2") == [
+        ((3, 3, 1024, 512), (3, 3, 512, 256)), ((3, 3, 512, 256), (3, 3, 256, 128)),
+        ((3, 3, 256, 128), (3, 3, 128, 64)), ((3, 3, 128, 64), (3, 3, 64, 21)),
+    ]  # fmt: skip
+    # A shift for each channel that is normalised, no scale, no bias.
+    assert {path[-1] for path in shapes if path[-1] != "kernel"} == {"bias"}
+    assert not [path for path in shapes if path[-1] == "bias" and path[-2] not in ("bn1", "bn2", *range(4))]
+    shifts = sum(shape[0] for path, shape in shapes.items() if path[-1] == "bias")
+    level = 64 + 128 + 256 + 512
+    assert shifts == 2 * level + (1024 + 512) + level + (level + 256 + 128 + 64 + 21)
+
+
+@pytest.mark.parametrize(
+    ("upsampling", "sets"), [("dcl", 4 * 9), ("ipixel_dcl", 9 * 9), ("pixel_dcl", 6 * 9), ("fast_pixel_dcl", 3 * 9)]
+)
+def test_weights_of_the_up_sampling(upsampling, sets):
+    """C to C channels: as many weights as the layer's taps times C^2, without a bias that the norm would cancel."""
+    shapes = _shapes(upsampling)
+    counted = sum(math.prod(shape) for path, shape in shapes.items() if path[0] == "upsampling")
+    assert counted == sets * (64**2 + 128**2 + 256**2 + 512**2)
+
+
+run_state = jax.jit(lambda graph, state, images: nnx.merge(graph, state)(images), static_argnums=0)
+
+
+def test_norms_behind_up_sampling_and_last_convolution():
+    """ReLU comes between up-sampling layer and skip connection; batch norm, not the last convolution, sets the scale.
+
+    With a large negative shift behind the up-sampling layers nothing of the levels below is seen. In training, the
+    logits of each class have mean 0 and variance 1, however large the last kernel is.
+    """
+    model = build(lambda rngs: models.UNet(num_classes=3, depth=2, width=4, rngs=rngs))
+    images = random(0, 2, 8, 12, 3)
+
+    def run():
+        graph, state = nnx.split(model)
+        return run_state(graph, state, images)
+
+    norm, kernel = model.up_norms[0], model.bottom.conv1.kernel
+    norm.bias[...] = jnp.full_like(norm.bias[...], -1e4)
+    blind = run()
+    kernel[...] = kernel[...] + 1
+    np.testing.assert_array_equal(run(), blind)
+    norm.bias[...] = jnp.zeros_like(norm.bias[...])
+    assert float(jnp.abs(run() - blind).max()) > 0.01
+
+    model.train()
+    last = model.up[0].conv2.kernel
+    last[...] = 100 * last[...]
+    logits = np.asarray(run())
+    np.testing.assert_allclose(logits.mean((0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(logits.var((0, 1, 2)), 1, atol=1e-3)
 
 
 @pytest.mark.parametrize("upsampling", models.UPSAMPLINGS)

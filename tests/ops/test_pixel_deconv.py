@@ -61,6 +61,33 @@ def test_the_default_order_is_row_major(factor, ndim):
     assert phases == sorted(itertools.product(range(factor), repeat=ndim))
 
 
+@pytest.mark.parametrize(
+    ("factor", "ndim", "stages"),
+    [
+        (2, 1, ["0", "1"]),
+        (2, 2, ["00", "11", "01 10"]),
+        (3, 2, ["00", "11", "22", "12 21", "02 20", "01 10"]),
+        (2, 3, ["000", "111", "011 101 110", "001 010 100"]),  # the authors' pixel_dcl3d
+    ],
+)
+def test_the_order_of_the_figure(factor, ndim, stages):
+    found = ops.pixel_order(factor, ndim, order="figure")
+    assert [" ".join("".join(map(str, phase)) for phase in stage) for stage in found] == stages
+
+
+def test_orders_by_name():
+    """Eqs. 2 and 3 to the letter are another layer than the staging of Fig. 6."""
+    x = random(0, 1, 4, 5, 2)
+    for layer, counts in ((ops.ipixel_deconv, (1, 2, 3, 4)), (ops.pixel_deconv, (1, 1, 2, 3))):
+        kernels = [random(index, 3, 3, 2 * count, 2) for index, count in enumerate(counts)]
+        literal = layer(x, kernels, order="equations")
+        np.testing.assert_array_equal(literal, layer(x, kernels, order=ops.pixel_order(2, 2, order="equations")))
+        with pytest.raises(ValueError, match=r"kernels\[3\] must be"):
+            layer(x, kernels)
+    with pytest.raises(ValueError, match=r"got 'fig6': e\.g\. .*, or one of figure, equations"):
+        ops.pixel_order(2, 2, order="fig6")  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_who_sees_whom(name):
     """The cure, by gradients: with 1x1 kernels, which kernels does each phase depend on?"""
@@ -109,15 +136,21 @@ def test_ipixel_deconv_is_the_authors(shared_data, size):
 
 
 def test_the_count_of_ipixel():
-    """1 + 2 + 3 + 3 = 9 sets of 3x3 where C_in = C_out, not the 4 that Sec. 3.1 speaks of."""
+    """Eq. 2 has 1 + 2 + 3 + 4 = 10 sets of 3x3 where C_in = C_out, the authors' code 9; Sec. 3.1 speaks of 4."""
+    assert _sets("equations") == 10
+    assert _sets("figure") == 9
+    kernels = [jnp.zeros((3, 3, 5 * count, 5)) for count in (1, 2, 3, 3)]
+    assert sum(kernel.size for kernel in kernels) == 9 * 9 * 25
+    assert ops.ipixel_deconv(jnp.zeros((1, 4, 4, 5)), kernels).shape == (1, 8, 8, 5)
+
+
+def _sets(kind):
+    """Sets of weights of Eq. 2, one for each pair of a source and a phase."""
     sets, earlier = 0, 0
-    for stage in ops.pixel_order(2, 2):
+    for stage in ops.pixel_order(2, 2, order=kind):
         sets += len(stage) * (1 + earlier)
         earlier += len(stage)
-    assert sets == 9
-    kernels = [jnp.zeros((3, 3, 5 * count, 5)) for count in (1, 2, 3, 3)]
-    assert sum(kernel.size for kernel in kernels) == sets * 9 * 25
-    assert ops.ipixel_deconv(jnp.zeros((1, 4, 4, 5)), kernels).shape == (1, 8, 8, 5)
+    return sets
 
 
 @pytest.mark.parametrize(
@@ -135,7 +168,7 @@ def test_the_count_of_ipixel():
 )
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_refuses_bad_orders(name, order, problem):
-    with pytest.raises(ValueError, match=rf"order must be .*{problem}.*got .*e\.g\. .*or None"):
+    with pytest.raises(ValueError, match=rf"order must be .*{problem}.*got .*e\.g\. .*or one of figure, equations"):
         LAYERS[name](jnp.zeros((1, 3, 3, 1)), [jnp.zeros((1, 1, 1, 1))] * 4, order=order)
 
 

@@ -145,6 +145,27 @@ def test_deviations_from_the_published_architecture(slim):
     assert [deviation.split()[0] for deviation in report.deviations] == ["stride_in", "stride_unit", "padding"]
 
 
+def test_slim_as_the_authors_load_it(slim):
+    """A slim checkpoint gives the features of the authors' network, which are not those that it was trained for."""
+    x = 30 * random(3, 1, 33, 41, 3)
+
+    def features(source):
+        encoder = build(
+            lambda rngs: models.ResNetEncoder(50, width=4, **weights.SOURCES[source].architecture, rngs=rngs)
+        )
+        params, model_state, report = weights.initialize_encoder(encoder, slim, source=source)
+        assert not report.deviations
+        nnx.update(encoder, params, model_state)
+        return jax.jit(lambda x: encoder(x))(x)
+
+    head = {f"decoder/aspp/conv{i + 1}/weights": np.zeros((3, 3, 128, 5), np.float32) for i in range(4)}
+    head |= {f"decoder/aspp/conv{i + 1}/biases": np.zeros(5, np.float32) for i in range(4)}
+    theirs = weights.deeplab_from_tf({**slim, **head})
+    assert_close(features("slim-as-authors"), jax.jit(lambda x: theirs.encoder(x))(x))
+    assert float(jnp.abs(features("slim-as-authors") - features("slim")).max()) > 0.1
+    assert weights.SOURCES["slim-as-authors"].preprocessing.channel_order == "BGR"
+
+
 def test_trained_smoothing_comes_along():
     variables = tf_variables("slim", 50, width=4, classes=5, smoothing="group_interaction")
     model = _shapes(_deeplab(encoder="resnet50", smoothing="group_interaction"))
@@ -173,7 +194,7 @@ def test_initialize_refuses(torchvision):
     narrow, deep = torchvision_tensors(18, width=2), torchvision_tensors(34, width=4)
     initialize: Any = weights.initialize_encoder
     for options, message in (
-        ({"source": "caffe"}, "source must be one of deeplab, slim, torchvision, got 'caffe'"),
+        ({"source": "caffe"}, "source must be one of deeplab, slim, slim-as-authors, torchvision, got 'caffe'"),
         ({"source": "slim"}, "must be of the family 'slim', got those of the family 'torchvision'"),
         ({"variables": deep}, "are of a resnet34, the encoder of the network is a resnet18"),
         ({"variables": narrow}, r"'conv1.weight' has shape \[2, 3, 7, 7\], but encoder.conv1"),

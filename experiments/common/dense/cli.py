@@ -1,6 +1,5 @@
 """The commands `evaluate`, `predict` and `export`; imports JAX only once it is needed."""
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,16 +119,8 @@ def _predict(program: Program, options: Predict) -> None:
         raise ValueError(f"name the images: {program.name} predict RUN IMAGES... --out DIR")
     from .predict import predict
 
-    predicted = predict(_study(program, options), options.run, options.images, options.out, options.checkpoint)
-    for path in predicted.written:
+    for path in predict(_study(program, options), options.run, options.images, options.out, options.checkpoint):
         print(path)
-    if predicted.padded:
-        print(
-            f"note: {predicted.padded} of {len(options.images)} images were padded, since the images have more sizes "
-            "than the network is compiled for: their masks can differ a little from those of single images; name "
-            "images of at most eight sizes at once to avoid it",
-            file=sys.stderr,
-        )
 
 
 def _export(program: Program, options: Export) -> None:

@@ -121,8 +121,8 @@ class InitConfig:
         """Raises ValueError where one option lacks the other."""
         require(
             (self.source is None) == (self.checkpoint is None),
-            "--init.source and --init.checkpoint go together: name the kind of the weights (deeplab, slim or "
-            "torchvision) and their file, or leave both out",
+            "--init.source and --init.checkpoint go together: name the kind of the weights (deeplab, slim, "
+            "slim-as-authors or torchvision) and their file, or leave both out",
         )
 
 
@@ -140,10 +140,17 @@ class DenseConfig(RunConfig):
     data: ImagesConfig = field(default_factory=ImagesConfig)
     init: InitConfig = field(default_factory=InitConfig)
     model: DeepLabConfig = field(default_factory=DeepLabConfig)
+    eval_shapes: int | None = None
+    """Most shapes to which images are padded where they are scored. By default none is padded: the network is compiled
+    for each of their sizes, and sees each image as if it were alone."""
 
     def validate(self) -> None:
         """See `RunConfig`."""
         super().validate()
+        require(
+            self.eval_shapes is None or self.eval_shapes >= 1,
+            f"--eval-shapes must be at least 1, got {self.eval_shapes}: 8 is few, leave it out to pad no image",
+        )
         self.data.validate()
         self.init.validate()
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -19,27 +18,21 @@ from .study import C, DenseStudy
 from .tiles import classes_by_tiles
 
 
-class Predicted(NamedTuple):
-    """The files written, and how many images were padded, to compile the network for few shapes."""
-
-    written: list[Path]
-    padded: int
-
-
 def predict(
     study: DenseStudy[C, M], folder: Path, paths: Sequence[Path], out: Path, checkpoint: Checkpoint
-) -> Predicted:
+) -> list[Path]:
     """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image.
 
-    An image is seen at its own size, whatever else is predicted with it, unless the images have more sizes than
-    `data.evaluation_batches` keeps.
+    An image is seen at its own size, whatever else is predicted with it.
+
+    Returns:
+      The files written.
     """
     source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
     trained = read_run(study, folder, checkpoint)
     source.white = trained.config.data.white
-    written, padded = [], 0
-    for index, mask, was_padded in _masks(study, trained, source):
-        padded += was_padded
+    written: list[Path] = []
+    for index, mask in _masks(study, trained, source):
         out.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(mask)
         indexed.putpalette(np.asarray(trained.target.colors, np.uint8).tobytes())
@@ -47,13 +40,13 @@ def predict(
         for picture, suffix in ((indexed, "mask"), (overlay, "overlay")):
             written.append(out / f"{source.name(index)}_{suffix}.png")
             picture.save(written[-1])
-    return Predicted(written, padded)
+    return written
 
 
 def _masks(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
-) -> Iterator[tuple[int, np.ndarray, bool]]:
-    """The place of each image, its mask uint8 `[H, W]`, and whether it was padded."""
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The place of each image, and its mask uint8 `[H, W]`."""
     config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config.init)
     seen = study.view(config, source)
     tile = study.averaging.tile
@@ -66,17 +59,14 @@ def _masks(
 
     compiled = jax.jit(apply, static_argnames="size")
     for batch in batches_of(seen, 1, statistics):
-        index, shape = int(batch["index"][0]), tuple(map(int, batch["size"][0]))
-        height, width = source.size(index)
-        # An image at its own size may be padded, so that there are few shapes; its mask then includes the padding.
-        size = batch["image"].shape[1:3] if shape == (height, width) else (height, width)
-        masks = compiled(trees, batch["image"], size=size)
-        yield index, np.asarray(masks[0], np.uint8)[:height, :width], size != (height, width)
+        index = int(batch["index"][0])
+        masks = compiled(trees, batch["image"], size=source.size(index))
+        yield index, np.asarray(masks[0], np.uint8)
 
 
 def _by_tiles(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images, tile: tuple[int, int]
-) -> Iterator[tuple[int, np.ndarray, bool]]:
+) -> Iterator[tuple[int, np.ndarray]]:
     """`_masks`, the memory beside an image and its mask that of one row of tiles."""
     trees, (mean, std) = Trees.of(trained.state), normalization(trained.config.init)
 
@@ -90,4 +80,4 @@ def _by_tiles(
         return compiled(trees, data.normalize_image(window, mean=mean, std=std)[None])
 
     for index in range(len(source)):
-        yield index, classes_by_tiles(source[index]["image"], tile, logits_of), False
+        yield index, classes_by_tiles(source[index]["image"], tile, logits_of)

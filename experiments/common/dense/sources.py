@@ -20,6 +20,10 @@ CLASSES = {
 }
 
 
+# Of so many sizes, nobody notices the time to compile.
+_FEW_SIZES = 8
+
+
 def open_source(config: ImagesConfig, split: str) -> data.Source:
     """A split of the data set; says what is missing where it cannot be opened."""
     if config.name == "shapes":
@@ -79,7 +83,11 @@ def images_root(config: ImagesConfig) -> Path:
 
 
 def batches_of(
-    source: data.Source, batch_size: int, statistics: tuple[RGB, RGB], limit: int | None = None
+    source: data.Source,
+    batch_size: int,
+    statistics: tuple[RGB, RGB],
+    limit: int | None = None,
+    most_shapes: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """This process's share of the batches of a split, normalised with mean and standard deviation as in training."""
     mean, std = statistics
@@ -91,6 +99,21 @@ def batches_of(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         limit=limit,
+        most_shapes=most_shapes,
+    )
+
+
+def note_on_sizes(source: data.Source, most_shapes: int | None) -> str | None:
+    """A sentence where a network is compiled for many sizes, though padding could spare it; None otherwise."""
+    if most_shapes is not None:
+        return None
+    count = len({source.size(index) for index in range(len(source))})
+    if count <= _FEW_SIZES:
+        return None
+    return (
+        f"The validation images have {count} sizes. Each is scored at its own, exactly, and the network is compiled "
+        f"for each. --eval-shapes {_FEW_SIZES} pads them to {_FEW_SIZES} shapes instead, which is faster and changes "
+        "masks a little near borders."
     )
 
 

@@ -25,7 +25,7 @@ from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
 from .scores import Counts, boundary_scores, by_class, count, majority_scores, scores
-from .sources import batches_of, check_images, images_root, note_on_split, open_source, train_split
+from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
 
@@ -102,6 +102,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""
         if note := note_on_split(config.data):
             training.say(f"note: {note}")
+        if note := note_on_sizes(validation, config.eval_shapes):
+            training.say(f"note: {note}")
         check_images(config.data, _stored(source), _stored(validation), progress=progress)
 
     def check_scored_data(self, config: C, target: data.Classes, source: data.Source) -> None:
@@ -114,7 +116,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     def batches(self, config: C, source: data.Source, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
         """See `Study`: `"image"`, `"label"`, and the `"size"` of each without padding."""
-        return batches_of(source, config.eval_batch_size, normalization(config.init), limit)
+        return batches_of(source, config.eval_batch_size, normalization(config.init), limit, config.eval_shapes)
 
     def describe_data(self, config: C) -> Result:
         """See `Study`: images, split that is trained on, classes, and published weights."""
