@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from experiments.restoration.__main__ import PROGRAM, main
-from experiments.restoration.config import PRESETS, Method, Task
+from experiments.restoration.config import PRESETS, Method
 from experiments.restoration.study import STUDY
 from smoothjax import models, nn
+from smoothjax.names import RestorationTask
 from tests.experiments.made_runs import assert_survives_its_file
 
 METHODS = get_args(Method)
@@ -102,7 +103,7 @@ def test_help_imports_no_jax(repository):
 
 def test_choices_are_those_of_the_library():
     assert set(METHODS) <= set(nn.SMOOTHINGS)
-    assert get_args(Task) == models.TASKS
+    assert get_args(RestorationTask) == models.TASKS
     assert set(STUDY.labels) == set(METHODS) == set(PROGRAM.methods)
 
 
