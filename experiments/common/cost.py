@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import chex
 import jax
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -11,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from smoothjax import models, training
 
 from .config import RunConfig
-from .network import M, Network
+from .network import M, Network, Tree
 from .parameters import count, smoothing_parameters
 from .report import align
 
@@ -46,10 +45,10 @@ def step_costs(problem: training.Problem, config: RunConfig, mesh: Mesh) -> dict
     return _costs(step.lower(abstract, batch).compile())
 
 
-def parameter_table(params: chex.ArrayTree) -> str:
+def parameter_table(params: Tree) -> str:
     """Parameters of each part of a network, and its smoothing parameters."""
 
-    def row(name: str, tree: chex.ArrayTree) -> list[str]:
+    def row(name: str, tree: Tree) -> list[str]:
         return [name, f"{count(tree):,}", f"{count(smoothing_parameters(tree)):,}"]
 
     rows = [row(str(name), {name: params[name]}) for name in params]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
-import chex
 import jax
 import numpy as np
 import optax
@@ -14,7 +13,7 @@ from flax import nnx
 from smoothjax import data, training
 
 from .comparison import C
-from .network import M, Network, Trees, build_network, model_state_of
+from .network import M, Network, Tree, Trees, build_network, model_state_of
 
 T = TypeVar("T")
 """What the network must know of the data, such as the classes; None where it need not know anything."""
@@ -29,8 +28,8 @@ Augment = Callable[[data.Record, np.random.Generator], data.Record]
 class Loss(NamedTuple):
     """Sums over a batch, see `training.LossOutput`."""
 
-    sum: jax.Array
-    count: jax.Array
+    loss_sum: jax.Array
+    valid_count: jax.Array
     metrics: Mapping[str, jax.Array] = {}
 
 
@@ -69,7 +68,7 @@ class Learner(ABC, Generic[C, T, S, M]):
         """The loss of a training batch."""
 
     @abstractmethod
-    def make_optimizer(self, config: C, params: chex.ArrayTree) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: C, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """The optimiser, and the rate that it was made with."""
 
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
@@ -83,11 +82,9 @@ class Learner(ABC, Generic[C, T, S, M]):
     def make_loss(self, config: C, network: Network[M]) -> training.LossFn:
         """The loss as a pure function of the trees that the step differentiates."""
 
-        def loss_fn(
-            params: chex.ArrayTree, model_state: chex.ArrayTree, batch: Mapping[str, jax.Array]
-        ) -> training.LossOutput:
+        def loss_fn(params: Tree, model_state: Tree, batch: Mapping[str, jax.Array]) -> training.LossOutput:
             model = network.model(Trees(params, model_state), training=True)
             loss = self.loss(config, model, batch)
-            return training.LossOutput(loss.sum, loss.count, model_state_of(model), loss.metrics)
+            return training.LossOutput(loss.loss_sum, loss.valid_count, model_state_of(model), loss.metrics)
 
         return loss_fn

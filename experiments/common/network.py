@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
+Tree: TypeAlias = Any
+"""Nested dict of arrays."""
 M = TypeVar("M", bound=nnx.Module)
 
 
@@ -16,12 +18,12 @@ class Variables(Protocol):
     """What a model is made of: a `Network` at its start, a `training.TrainState` afterwards."""
 
     @property
-    def params(self) -> chex.ArrayTree:
+    def params(self) -> Tree:
         """Nested dict of the parameters."""
         ...
 
     @property
-    def model_state(self) -> chex.ArrayTree:
+    def model_state(self) -> Tree:
         """Nested dict of the batch statistics."""
         ...
 
@@ -29,8 +31,8 @@ class Variables(Protocol):
 class Trees(NamedTuple):
     """Parameters and batch statistics, and nothing else."""
 
-    params: chex.ArrayTree
-    model_state: chex.ArrayTree
+    params: Tree
+    model_state: Tree
 
     @classmethod
     def of(cls, variables: Variables) -> "Trees":
@@ -47,8 +49,8 @@ class Network(Generic[M]):
       train_graph, eval_graph: the two modes of the model.
     """
 
-    params: chex.ArrayTree
-    model_state: chex.ArrayTree
+    params: Tree
+    model_state: Tree
     train_graph: nnx.GraphDef[M]
     eval_graph: nnx.GraphDef[M]
 
@@ -71,11 +73,11 @@ def build_network(make: Callable[[nnx.Rngs], M], seed: int) -> Network[M]:
     return Network.of(nnx.jit(lambda key: make(nnx.Rngs(key)))(jax.random.key(seed, impl="rbg")))
 
 
-def model_state_of(model: nnx.Module) -> chex.ArrayTree:
+def model_state_of(model: nnx.Module) -> Tree:
     """What a forward pass has changed, as a nested dict."""
     return nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
 
-def compute_dtype(precision: str) -> type[jnp.bfloat16] | None:
+def compute_dtype(precision: str) -> DTypeLike | None:
     """The `dtype` argument of the models; parameters stay float32."""
     return None if precision == "float32" else jnp.bfloat16

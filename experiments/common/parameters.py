@@ -2,19 +2,20 @@
 
 import math
 
-import chex
 import jax
 import numpy as np
 
 from smoothjax import nn, training
 
+from .network import Tree
 
-def count(params: chex.ArrayTree) -> int:
+
+def count(params: Tree) -> int:
     """Number of parameters."""
     return int(sum(leaf.size for leaf in jax.tree.leaves(params)))
 
 
-def smoothing_parameters(params: chex.ArrayTree) -> dict[str, jax.Array]:
+def smoothing_parameters(params: Tree) -> dict[str, jax.Array]:
     """The smoothing parameters by the path that leads to them."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
     flags = jax.tree.leaves(training.label_parameters(params, nn.is_smoother))
@@ -25,14 +26,14 @@ def smoothing_parameters(params: chex.ArrayTree) -> dict[str, jax.Array]:
     }
 
 
-def largest_move(params: chex.ArrayTree, initial: chex.ArrayTree) -> float:
+def largest_move(params: Tree, initial: Tree) -> float:
     """The largest change of a smoothing parameter in training; 0 where there is none."""
     before = smoothing_parameters(initial)
     moves = [np.abs(np.asarray(now) - np.asarray(before[path])) for path, now in smoothing_parameters(params).items()]
     return float(max((move.max() for move in moves), default=0.0))
 
 
-def masked_taps(layers: chex.ArrayTree) -> int:
+def masked_taps(layers: Tree) -> int:
     """Weights of layers of Fig. 6 (Gao et al.) that are never used: those of the cross kernel at an even distance."""
     total = 0
     for layer in layers.values():

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ from .comparison import C, Comparison, Curve, Page, Result
 from .config import with_options
 from .identity import describe_split, is_other_data
 from .learner import Learner, S, T
-from .network import M, Network, Trees
+from .network import M, Network, Tree, Trees
 
 Batch = Mapping[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
@@ -35,7 +34,7 @@ class Scored:
     """
 
     scores: dict[str, float]
-    totals: chex.ArrayTree
+    totals: Tree
     examples: Mapping[int, Arrays]
 
 
@@ -153,16 +152,14 @@ class Study(Learner[C, T, S, M]):
     # Scores.
 
     @abstractmethod
-    def score(
-        self, config: C, model: M, batch: Mapping[str, jax.Array]
-    ) -> tuple[chex.ArrayTree, chex.ArrayTree | None]:
+    def score(self, config: C, model: M, batch: Mapping[str, jax.Array]) -> tuple[Tree, Tree | None]:
         """Sums over a batch that `scores` is made from, and the outputs of each row, for `example`."""
 
     @abstractmethod
-    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+    def scores(self, totals: Tree) -> dict[str, float]:
         """The scores of a split from the sums over it."""
 
-    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+    def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """What is kept of a row of a batch."""
         return {}
 
@@ -219,7 +216,7 @@ class PlainStudy(Study[C, None, S, M]):
         """Nothing."""
 
 
-def means(totals: chex.ArrayTree, count: str) -> dict[str, float]:
+def means(totals: Tree, count: str) -> dict[str, float]:
     """Means over a split from named sums, of which one is the number of what was summed."""
     sums = {name: float(total) for name, total in totals.items()}
     number = sums.pop(count)

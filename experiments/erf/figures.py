@@ -42,7 +42,7 @@ def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: st
     # Room on the right for the colour bar.
     total, high = round(left + len(fields) * pitch + 7 * letter), round(top + height + bottom)
     figure = plt.figure(figsize=(total / 100, high / 100), dpi=100)
-    sizes = {"fontsize": letter * 0.72}  # a point is 1/72 inch
+    sizes: dict[str, Any] = {"fontsize": letter * 0.72}  # a point is 1/72 inch
     figure.text(0.5, 1 - 1.6 * letter / high, title, ha="center", va="center", fontsize=letter * 0.95)
     figure.text(0.5, 1 - 3.1 * letter / high, note, ha="center", va="center", color="0.35", **sizes)
     image: Any = None

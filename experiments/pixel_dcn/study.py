@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import chex
 import jax
 import optax
 from flax import nnx
@@ -16,7 +15,7 @@ from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
-from ..common.network import compute_dtype
+from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
 from ..common.study import Trained
@@ -74,9 +73,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         """Cross entropy over the valid pixels at full resolution."""
         return Loss(*training.cross_entropy(model(batch["image"]), batch["label"]))
 
-    def make_optimizer(
-        self, config: Config, params: chex.ArrayTree
-    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam, at a constant rate unless a power is given."""
         rate, power = config.optim.learning_rate, config.optim.power
         constant = optax.constant_schedule(rate)

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import chex
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -19,7 +18,7 @@ from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.config import with_options
 from ..common.learner import Loss
 from ..common.methods import SMOOTHING_LABELS
-from ..common.network import compute_dtype
+from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, largest_move, smoothing_parameters
 from ..common.report import align, median_seconds, spread
 from ..common.run_folder import read_examples
@@ -114,18 +113,14 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
         errors = jnp.mean(jnp.square(output - target), (1, 2, 3))
         return Loss(errors.sum(), jnp.asarray(errors.shape[0], jnp.float32))
 
-    def make_optimizer(
-        self, config: Config, params: chex.ArrayTree
-    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam."""
         schedule = optax.cosine_decay_schedule(config.optim.learning_rate, config.steps)
         return optax.adam(schedule), schedule
 
     # Scores.
 
-    def score(
-        self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]
-    ) -> tuple[chex.ArrayTree, jax.Array]:
+    def score(self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]) -> tuple[Tree, jax.Array]:
         """Sums over the images, of 8 bits, and the restored images."""
         degraded, clean = batch["image"], batch["clean"] / 255
         restored = models.gcanet_image(model(models.gcanet_input(degraded)), degraded, task=config.model.task)
@@ -136,11 +131,11 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
         }
         return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, restored
 
-    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+    def scores(self, totals: Tree) -> dict[str, float]:
         """PSNR in dB and SSIM, of restored and of degraded images, means over the images."""
         return means(totals, "images")
 
-    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+    def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """An image degraded, restored and clean, uint8 `[H, W, 3]`."""
         images = {"degraded": batch["image"][row], "restored": outputs[row], "clean": batch["clean"][row]}
         return {name: np.asarray(image).astype(np.uint8) for name, image in images.items()}

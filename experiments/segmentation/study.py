@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import chex
 import jax
 import optax
 from flax import nnx
@@ -17,6 +16,7 @@ from ..common.dense.averaging import resized
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
 from ..common.learner import Loss
+from ..common.network import Tree
 from ..common.parameters import count, largest_move
 from ..common.report import align, median_seconds, spread
 from ..common.study import Trained
@@ -74,9 +74,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
             )
         )
 
-    def make_optimizer(
-        self, config: Config, params: chex.ArrayTree
-    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """SGD of the paper: L2 only on kernels, larger rates in the head; degridding goes with the encoder."""
         optim = config.optim
         # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
@@ -115,7 +113,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
             "largest_move": largest_move(params, trained.network.params),
         }
 
-    def _extra_parameters(self, config: Config, target: data.Classes, params: chex.ArrayTree) -> int | None:
+    def _extra_parameters(self, config: Config, target: data.Classes, params: Tree) -> int | None:
         """Parameters beyond those of the network without degridding, which is not computed."""
         if config.method == "duc":
             return None

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from smoothjax import analysis, models
@@ -43,7 +44,7 @@ def measure(model: models.TemporalConvNet, examples: Sequence[Example]) -> Gridd
     rate = model.rates[level]
     # The output is then the last step of its block of group interaction, the one that sees most.
     inputs = inputs[:, : inputs.shape[1] // rate * rate]
-    features = model.embed(inputs)
+    features = model.embed(jnp.asarray(inputs))
     entering = _through(model.blocks[:level], features)
 
     def seen(block: Callable[[jax.Array], jax.Array], maps: jax.Array, step: int) -> np.ndarray:

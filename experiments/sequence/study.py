@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import chex
 import jax
 import numpy as np
 import optax
@@ -18,7 +17,7 @@ from ..common.config import with_options
 from ..common.identity import recorded
 from ..common.learner import Loss
 from ..common.methods import SMOOTHING_LABELS
-from ..common.network import compute_dtype
+from ..common.network import Tree, compute_dtype
 from ..common.report import align, median_seconds, spread
 from ..common.run_folder import DATA_FILE, read_examples
 from ..common.study import Origin, Scored, Study, Summary, Trained, means
@@ -136,22 +135,18 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         loss, steps = found.pop("loss"), found.pop("steps")
         return Loss(loss, steps, found)
 
-    def make_optimizer(
-        self, config: Config, params: chex.ArrayTree
-    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam, with a rate that falls to 0, of a gradient clipped to norm 1."""
         schedule = optax.cosine_decay_schedule(config.optim.learning_rate, config.steps)
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule)), schedule
 
     # Scores.
 
-    def score(
-        self, config: Config, model: models.TemporalConvNet, batch: Mapping[str, jax.Array]
-    ) -> tuple[chex.ArrayTree, None]:
+    def score(self, config: Config, model: models.TemporalConvNet, batch: Mapping[str, jax.Array]) -> tuple[Tree, None]:
         """Sums over the scored steps."""
         return sums(model(batch["input"]), batch), None
 
-    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+    def scores(self, totals: Tree) -> dict[str, float]:
         """Means over the scored steps."""
         return means(totals, "steps")
 

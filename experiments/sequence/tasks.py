@@ -248,7 +248,7 @@ class TextTask(Task):
 
     def _frequencies(self) -> Trivial:
         """Cross-entropy of the held-out part under the frequencies of the training part, each counted once more."""
-        counts = 1 + np.bincount(self.parts["train"], minlength=len(self.alphabet))
+        counts = 1 + np.bincount(self.parts["train"], minlength=self.out_features)
         scored = self.parts["val"][1:]
         bits = -np.log2(counts / counts.sum())[scored].mean()
         return Trivial("frequencies of characters", float(bits), float(np.mean(scored == counts.argmax())))

@@ -21,6 +21,23 @@ from .study import STUDY, strips
 _COLUMNS = 8
 
 
+class _Files:
+    """Images of the user, in memory."""
+
+    def __init__(self, paths: Sequence[Path]):
+        self._paths, self._images = paths, [data.read_image(path, large=True) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int, /) -> data.Record:
+        return {"image": self._images[index]}
+
+    def name(self, index: int, /) -> str:
+        """The name of the file, without its ending."""
+        return self._paths[index].stem
+
+
 def sample(folder: Path, count: int, seed: int, out: Path, checkpoint: Checkpoint) -> Path:
     """Writes a grid of images from the prior."""
     if count < 1:
@@ -50,8 +67,7 @@ def reconstruct(
     if paths:
         faces = config.data.name == "celeba"
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        images = [{"image": data.read_image(path, large=True)} for path in paths]
-        source, count = Pictures(images, partial(fit, faces=faces)), len(paths)
+        source, count = Pictures(_Files(paths), partial(fit, faces=faces)), len(paths)
     else:
         source = STUDY.open_split(config if data_root is None else STUDY.moved(config, data_root), split)
     trained, count = read_run(STUDY, folder, checkpoint), min(count, len(source))

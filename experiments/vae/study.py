@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import chex
 import dm_pix
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from smoothjax import data, models, training
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
-from ..common.network import compute_dtype
+from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
 from ..common.run_folder import read_examples
@@ -110,9 +109,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
         images = jnp.asarray(loss.shape[0], jnp.float32)
         return Loss(loss.sum(), images, {name: value.sum() for name, value in sums.items()})
 
-    def make_optimizer(
-        self, config: Config, params: chex.ArrayTree
-    ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """Adam; the scale of the likelihood has a rate of its own."""
         optim = config.optim
         schedule = optax.cosine_decay_schedule(optim.learning_rate, config.steps)
@@ -124,9 +121,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
 
     # Scores.
 
-    def score(
-        self, config: Config, model: models.ConvVAE, batch: Mapping[str, jax.Array]
-    ) -> tuple[chex.ArrayTree, jax.Array]:
+    def score(self, config: Config, model: models.ConvVAE, batch: Mapping[str, jax.Array]) -> tuple[Tree, jax.Array]:
         """Sums over the images, and their reconstructions."""
         elbo, reconstruction, kl = model.elbo(batch["image"], batch["noise"])
         decoded = model.reconstruct(batch["pixels"])
@@ -141,11 +136,11 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
         }
         return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, decoded
 
-    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+    def scores(self, totals: Tree) -> dict[str, float]:
         """Means in nats per image, bits, dB and 1."""
         return means(totals, "images")
 
-    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+    def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """An image and its reconstruction."""
         return {"originals": as_bytes(batch["pixels"][row]), "reconstructions": as_bytes(outputs[row])}
 

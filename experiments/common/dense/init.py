@@ -3,12 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-import chex
 import jax.numpy as jnp
 
 from smoothjax import data, weights
 
-from ..network import M, Network
+from ..network import M, Network, Tree
 from .config import InitConfig
 
 RGB = tuple[float, float, float]
@@ -47,6 +46,6 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
     return replace(network, params=result.params, model_state=result.model_state)
 
 
-def _flip_first_kernel(params: chex.ArrayTree) -> None:
+def _flip_first_kernel(params: Tree) -> None:
     encoder = params["deeplab"]["encoder"] if "deeplab" in params else params["encoder"]
     encoder["conv1"]["kernel"] = jnp.flip(encoder["conv1"]["kernel"], 2)

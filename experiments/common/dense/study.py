@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +15,7 @@ from smoothjax import data, metrics, training
 
 from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
-from ..network import M, Network, compute_dtype
+from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
 from ..run_folder import CLASSES_FILE, read_examples
 from ..study import Arrays, Batch, Scored, Study, Summary, Trained
@@ -140,11 +139,11 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         masks = _classes_of(logits)
         return count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary), masks
 
-    def scores(self, totals: chex.ArrayTree) -> dict[str, float]:
+    def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
-        return scores(_counts(totals).pixels)
+        return scores(np.asarray(_counts(totals).pixels))
 
-    def example(self, batch: Batch, outputs: chex.ArrayTree, row: int) -> Arrays:
+    def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """The mask."""
         height, width = batch["size"][row]
         return {"mask": np.asarray(outputs[row, :height, :width], np.uint8)}
@@ -152,7 +151,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     def summarize(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Summary:
         """The scores of a constant answer, and masks by the index of their images."""
         masks = {str(index): arrays["mask"] for index, arrays in found.examples.items()}
-        return Summary({"majority": majority_scores(_counts(found.totals).pixels)}, masks)
+        return Summary({"majority": majority_scores(np.asarray(_counts(found.totals).pixels))}, masks)
 
     def details(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Result:
         """How images were seen, and the scores by class."""
@@ -259,7 +258,7 @@ def _classes_of(logits: jax.Array) -> jax.Array:
     return jnp.argmax(logits, -1).astype(jnp.int32)
 
 
-def _counts(totals: chex.ArrayTree) -> Counts:
+def _counts(totals: Tree) -> Counts:
     assert isinstance(totals, Counts)  # see `score`
     return totals
 
