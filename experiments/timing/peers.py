@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ def network_peer_cases(*, quick: bool) -> list[Case]:
     side = 33 if quick else 161
     depth, width = (18, 8) if quick else (50, 64)
     narrow, small = (33, 8) if quick else (129, 32)
-    unet_side, options = (32, {"depth": 3, "width": 8}) if quick else (256, {})
+    unet_side, levels, unet_width = (32, 3, 8) if quick else (256, 5, 64)
     demo = (33, 8) if quick else (97, 16)
     vae_width = 8 if quick else 32
     return [
@@ -62,11 +63,13 @@ def network_peer_cases(*, quick: bool) -> list[Case]:
             "U-Net with DCL / PyTorch",
             unet_side,
             lambda: network_peer(
-                lambda rngs: models.UNet(num_classes=21, upsampling="dcl", rngs=rngs, **options),
+                lambda rngs: models.UNet(num_classes=21, depth=levels, width=unet_width, upsampling="dcl", rngs=rngs),
                 (unet_side, unet_side),
                 1,
             ),
-            lambda: theirs.peer(theirs.UNet(**options), (2, 3, unet_side, unet_side), (2, unet_side, unet_side)),
+            lambda: theirs.peer(
+                theirs.UNet(levels, unet_width), (2, 3, unet_side, unet_side), (2, unet_side, unet_side)
+            ),
         ),
         _case(
             "VAE with DCL / PyTorch",
@@ -150,7 +153,7 @@ def _vae(width: int) -> Peer:
         return -model.elbo(images, noise).elbo.sum(), nnx.state(model, nnx.Not(nnx.Param))
 
     @partial(jax.jit, donate_argnums=(0, 1, 2))
-    def step(params: nnx.State, rest: nnx.State, state: optax.OptState) -> tuple[nnx.State, nnx.State, optax.OptState]:
+    def step(params: Any, rest: Any, state: optax.OptState) -> tuple[Any, Any, optax.OptState]:
         gradients, rest = jax.grad(loss, has_aux=True)(params, rest)
         updates, state = optimizer.update(gradients, state, params)
         return optax.apply_updates(params, updates), rest, state

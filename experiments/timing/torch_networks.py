@@ -7,15 +7,17 @@ import importlib
 import importlib.util
 import itertools
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from .measure import Peer
 
 torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 nn: Any = torch and torch.nn
 functional: Any = torch and torch.nn.functional
-Tensor = Any
-Module: Any = nn.Module if torch else object
+_Base: Any = nn.Module if torch else object
+#: Types of a library that need not be there.
+Tensor: TypeAlias = Any
+Module: TypeAlias = Any
 
 #: As in the stored tables: two cores.
 _THREADS = 2
@@ -49,7 +51,7 @@ def peer(network: Module, shape: tuple[int, int, int, int], labels: tuple[int, .
     return Peer({"training step": train, "prediction": predict})
 
 
-class FrozenBatchNorm(Module):
+class FrozenBatchNorm(_Base):
     """Normalises with fixed statistics, scale and bias."""
 
     gain: Tensor
@@ -70,7 +72,7 @@ def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rate: int = 
     return nn.Conv2d(inputs, outputs, size, stride=stride, padding=padding, dilation=rate, bias=False)
 
 
-class _Block(Module):
+class _Block(_Base):
     """A residual block: its convolutions, each normalised, and a projection where channels or sizes change."""
 
     def __init__(self, convs: list[Module], stride: int, norm: Callable[[int], Module]):
@@ -91,7 +93,7 @@ class _Block(Module):
         return functional.relu(y + self.shortcut(x))
 
 
-class DeepLab(Module):
+class DeepLab(_Base):
     """A ResNet of output stride 8 and the sum of dilated convolutions to 21 classes."""
 
     def __init__(
@@ -131,7 +133,7 @@ class DeepLab(Module):
         return torch.stack([conv(features) for conv in self.head]).sum(0)
 
 
-class UNet(Module):
+class UNet(_Base):
     """Five levels of two 3x3 convolutions, and transposed convolutions of 6x6 between them."""
 
     def __init__(self, depth: int = 5, width: int = 64, classes: int = 21):
@@ -164,7 +166,7 @@ class UNet(Module):
         return self.head(x)
 
 
-class VAE(Module):
+class VAE(_Base):
     """The variational auto-encoder of 64x64 images; its output is the negative bound, or the reconstruction."""
 
     def __init__(self, width: int = 32, latents: int = 64):

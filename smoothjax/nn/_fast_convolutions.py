@@ -7,7 +7,7 @@ from .. import ops
 from ._surgery import Path, find_modules
 
 
-def use_fast_convolutions(model: nnx.Pytree | list[object] | tuple[object, ...] | dict[str, object]) -> list[Path]:
+def use_fast_convolutions(model: object) -> list[Path]:
     """Lets every `nnx.Conv` of a model compute with `smoothjax.ops.conv_general_dilated`.
 
     The model is changed in place; parameters, outputs and gradients stay the same, and so do computations on other

@@ -1,5 +1,7 @@
 """Fast convolutions in an existing model."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import pytest
 from flax import nnx
@@ -21,7 +23,8 @@ def test_every_convolution_is_changed_once_and_computes_the_same():
     model, x = _model(), random(0, 2, 9, 9, 3)
     before = model(x)
     assert nn.use_fast_convolutions(model) == [("layers", 0), ("layers", 3)]
-    assert model.layers[0].conv_general_dilated is ops.conv_general_dilated
+    first: Any = model.layers[0]
+    assert first.conv_general_dilated is ops.conv_general_dilated
     assert_close(model(x), before)
     assert nn.use_fast_convolutions(model) == []
 

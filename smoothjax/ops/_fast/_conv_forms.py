@@ -39,7 +39,7 @@ def sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array
     x = lax.optimization_barrier(x)
 
     def product(tap: Tap) -> jax.Array:
-        return _spread(_dot(x[(slice(None), *tap.inputs)], kernel[tap.index]), tap, out)
+        return _spread(_dot(x[(slice(None), *tap.inputs)], kernel[tap.position]), tap, out)
 
     return _sum([product(tap) for tap in taps], x, out, kernel.shape[-1])
 
@@ -49,7 +49,7 @@ def shifted_products(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Arr
     taps, out = _geometry(window, x, kernel)
     if not taps:
         return _sum([], x, out, kernel.shape[-1])
-    weights, channels = jnp.concatenate([kernel[tap.index] for tap in taps], -1), kernel.shape[-1]
+    weights, channels = jnp.concatenate([kernel[tap.position] for tap in taps], -1), kernel.shape[-1]
     # Written once: fused with the sum, every output would be a product of its own.
     products = lax.optimization_barrier(_dot(x, weights))
 
@@ -77,7 +77,7 @@ def product_by_strips(window: Window, strip_bytes: int, x: jax.Array, kernel: ja
 @functools.partial(jax.checkpoint, static_argnums=(0, 1), prevent_cse=False)
 def gradient_by_windows(window: Window, size: tuple[int, ...], x: jax.Array, cotangent: jax.Array) -> jax.Array:
     """The gradient of the kernel, tap by tap: the places that it reads times the outputs that it adds to."""
-    taps = {tap.index: tap for tap in window.taps(x.shape[1:-1], size)}
+    taps = {tap.position: tap for tap in window.taps(x.shape[1:-1], size)}
     x, cotangent = lax.optimization_barrier(x), lax.optimization_barrier(cotangent)
     shape = (x.shape[-1], cotangent.shape[-1])
 
@@ -247,6 +247,6 @@ def _placed(products: jax.Array, taps: list[Tap], size: tuple[int, ...]) -> jax.
     """The gradient of a kernel from those of the taps that read something, `[taps, C, D]`; the others have none."""
     if len(taps) < math.prod(size):
         indices = _indices(size)
-        zeros, found = jnp.zeros_like(products[0]), {tap.index: at for at, tap in enumerate(taps)}
+        zeros, found = jnp.zeros_like(products[0]), {tap.position: at for at, tap in enumerate(taps)}
         products = jnp.stack([products[found[index]] if index in found else zeros for index in indices])
     return products.reshape(*size, *products.shape[1:])

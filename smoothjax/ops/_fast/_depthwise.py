@@ -74,7 +74,11 @@ def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
     y = jax.eval_shape(partial(grouped, window), dx, kernel)
     size = kernel.shape[:-1]
     flipped = jnp.flip(kernel, range(len(size)))
-    return as_transpose_of(lambda cotangent: _value(window.flipped(size), cotangent, flipped), y)(dx)
+
+    def gradient(cotangent: jax.Array) -> jax.Array:
+        return _value(window.flipped(size), cotangent, flipped)
+
+    return as_transpose_of(gradient, y)(dx)
 
 
 def _of_kernel(window: Window, x: jax.Array, dkernel: jax.Array) -> jax.Array:

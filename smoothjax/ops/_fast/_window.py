@@ -12,13 +12,13 @@ class Tap(NamedTuple):
     """A tap that reads something.
 
     Attributes:
-      index: its place in the kernel.
+      position: its place in the kernel.
       starts: the place that it reads for output 0, by axis, also one outside of the maps.
       outputs: `(begin, end)` of the outputs that it adds to, by axis.
       inputs: the places that it reads for these, by axis.
     """
 
-    index: tuple[int, ...]
+    position: tuple[int, ...]
     starts: tuple[int, ...]
     outputs: tuple[tuple[int, int], ...]
     inputs: tuple[slice, ...]
@@ -31,7 +31,9 @@ class Tap(NamedTuple):
     def backwards(self) -> "Tap":
         """The same tap from outputs to places, of an unstrided convolution."""
         outputs = tuple((places.start, places.stop) for places in self.inputs)
-        return Tap(self.index, tuple(-start for start in self.starts), outputs, tuple(slice(*o) for o in self.outputs))
+        return Tap(
+            self.position, tuple(-start for start in self.starts), outputs, tuple(slice(*o) for o in self.outputs)
+        )
 
 
 class Window(NamedTuple):
