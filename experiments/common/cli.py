@@ -118,11 +118,6 @@ class Program:
         return self.compared.presets
 
     @property
-    def methods(self) -> tuple[str, ...]:
-        """Those that `compare` trains by default."""
-        return self.compared.methods
-
-    @property
     def name(self) -> str:
         """How it is called."""
         return command_of(self.config.study)
@@ -169,7 +164,10 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     if command == "train":
         options, default = generic[program.config], Train(preset.config)
     else:
-        options, default = generic[program.config, program.compared.method], Compare(preset.config, program.methods)
+        options, default = (
+            generic[program.config, program.compared.method],
+            Compare(preset.config, program.compared.methods),
+        )
     description = f"{kind.__doc__} Preset: {preset.note}."
     if {"-h", "--help"} & set(arguments):
         description = f"{description}\n\n{preset.describe(name)}"

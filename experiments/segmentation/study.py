@@ -124,14 +124,9 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread where there are several."""
         header = [
-            "method",
-            "mean IoU %",
-            "pixel accuracy %",
-            "extra parameters",
-            "largest change of a smoothing parameter",
-            "initial rate",
-            "s / step",
-        ]
+            "method", "mean IoU %", "pixel accuracy %", "extra parameters", "largest change of a smoothing parameter",
+            "initial rate", "s / step",
+        ]  # fmt: skip
         rows, baseline = [], comparison.results.get("none")
         for method, runs in comparison.results.items():
             extra = runs[0]["extra_parameters"]

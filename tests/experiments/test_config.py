@@ -124,7 +124,7 @@ def test_methods_and_labels_agree(study):
     config = program.presets["demo"].config
     assert type(config) is program.config
     methods = get_args(program.compared.method)
-    assert set(program.methods) <= set(methods)
+    assert set(program.compared.methods) <= set(methods)
     assert set(program.load().labels) == set(methods)
     assert [config.with_method(method).method for method in methods] == list(methods)
 

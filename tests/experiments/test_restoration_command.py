@@ -104,7 +104,7 @@ def test_help_imports_no_jax(repository):
 def test_choices_are_those_of_the_library():
     assert set(METHODS) <= set(nn.SMOOTHINGS)
     assert get_args(RestorationTask) == models.TASKS
-    assert set(STUDY.labels) == set(METHODS) == set(PROGRAM.methods)
+    assert set(STUDY.labels) == set(METHODS) == set(PROGRAM.compared.methods)
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

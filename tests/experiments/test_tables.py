@@ -97,7 +97,7 @@ def _parsed(study: str, preset: str, recipe: Recipe) -> Any:
     assert words[:5] == ["python", "-m", f"experiments.{study}", "compare", preset]
     program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
     kind: Any = Compare
-    default = Compare(program.presets[preset].config, program.methods)
+    default = Compare(program.presets[preset].config, program.compared.methods)
     return tyro.cli(kind[program.config, program.compared.method], args=words[5:], default=default)
 
 

@@ -55,7 +55,7 @@ def test_another_prepared_data_set_is_refused(tmp_path):
 def test_choices_are_those_of_the_library():
     assert nn.UPSAMPLINGS == METHODS
     assert set(STUDY.labels) == set(METHODS)
-    assert set(PROGRAM.methods) <= set(METHODS)
+    assert set(PROGRAM.compared.methods) <= set(METHODS)
     for likelihood in models.LIKELIHOODS:
         model = dataclasses.replace(PRESETS["demo"].config.model, likelihood=likelihood)
         assert from_dict(type(model), to_dict(model)) == model
