@@ -10,7 +10,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _PLACE = re.compile(r"^\[\[api ([\w.]+)\]\]$", re.MULTILINE)
-_RE_EXPORT = re.compile(r"^\s*from \.\w+ import (\w+) as \1$")
+_RE_EXPORT = re.compile(r"^\s*from \.{1,2}\w+ import (\w+) as \1$")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -140,9 +140,10 @@ def _documented(package, value, key):
     if inspect.isclass(value) or inspect.isfunction(value):
         return bool(value.__doc__) and not value.__doc__.startswith(f"{key}(")
     init = (ROOT.joinpath(*package.split(".")) / "__init__.py").read_text()
-    file = re.search(rf"from \.(\w+) import {key} as {key}", init)
+    file = re.search(rf"from \.(\.?)(\w+) import {key} as {key}\n", init)
     assert file
-    body = ast.parse((ROOT.joinpath(*package.split(".")) / f"{file[1]}.py").read_text()).body
+    folder = ROOT.joinpath(*package.split("."))
+    body = ast.parse(((folder.parent if file[1] else folder) / f"{file[2]}.py").read_text()).body
     for statement, below in itertools.pairwise(body):
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         if any(isinstance(target, ast.Name) and target.id == key for target in targets):

@@ -20,6 +20,7 @@ from ._duc import DenseUpsamplingHead as DenseUpsamplingHead
 
 # isort: split
 # Learnt up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017, Sec. 3).
+from ..names import PhaseOrder as PhaseOrder
 from ..names import Upsampling as Upsampling
 from ._deeplab_upsampled import DeepLabUpsampled as DeepLabUpsampled
 from ._unet import UPSAMPLINGS as UPSAMPLINGS
@@ -27,6 +28,7 @@ from ._unet import UNet as UNet
 
 # isort: split
 # The grid of the logits.
+from ..names import Alignment as Alignment
 from ._grid import downsample_labels as downsample_labels
 from ._grid import upsample_logits as upsample_logits
 

@@ -33,6 +33,7 @@ from ._filters import gaussian_filter as gaussian_filter
 
 # isort: split
 # Up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017).
+from ..names import PhaseOrder as PhaseOrder
 from ..names import Upsampling as Upsampling
 from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
