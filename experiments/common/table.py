@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Score:
@@ -43,6 +41,8 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "-"
+    import numpy as np  # here, since a command line that asks for help does not wait for it
+
     mean = f"{np.mean(known):.{digits}f}"
     text = f"{mean} ± {deviation(known, digits)}" if len(known) > 1 else mean
     return text if len(known) == len(values) else f"{text} ({len(known)} of {len(values)})"
@@ -50,4 +50,6 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 def deviation(values: Sequence[float], digits: int = 1) -> str:
     """The sample standard deviation; a dash for a single value."""
+    import numpy as np
+
     return f"{np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else "-"

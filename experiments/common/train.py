@@ -88,8 +88,10 @@ def train(
         result = read_object(folder / RESULT_FILE)
         training.say(f"{folder} is finished")
         return result
+    # Before the lock, which makes the folder: whatever is wrong with the data leaves none behind.
+    job = make_job(study, config, mesh, progress=progress)
     with training.lock_folder(folder, file=LOCK_FILE):
-        return _train(study, make_job(study, config, mesh, progress=progress), folder, described, progress=progress)
+        return _train(study, job, folder, described, progress=progress)
 
 
 def _train(

@@ -107,12 +107,12 @@ class Config(DenseConfig):
 
     def check_given(self, preset: RunConfig) -> None:
         """See `RunConfig`; a DeepLab of a preset for U-Nets keeps its depth, unused."""
-        super().check_given(preset)
         require(
             self.model.network == "unet" or not isinstance(preset, Config) or self.model.depth == preset.model.depth,
             f"--model.depth is an option of U-Net, got {self.model.depth} for a DeepLab: leave it out, or add "
             "--model.network unet",
         )
+        super().check_given(preset)
 
     def check_method(self) -> None:
         """See `RunConfig`."""

@@ -35,7 +35,7 @@ METHODS = get_args(Method)
         ("train demo --run RUN --haze.beta 2 1", "--haze.beta must be two numbers 0 <= low <= high, got 2 1"),
         ("train demo --run RUN --haze.airlight 0 2", "--haze.airlight must be two numbers 0 <= low <= high <= 1, got"),
         ("train demo --run RUN --optim.learning-rate 0", "--optim.learning-rate must be positive and finite, got 0"),
-        ("train demo --run RUN --model.width 0", "width must be an int >= 1, got 0"),
+        ("train demo --run RUN --model.width 0", "--model.width must be at least 1, got 0"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
         ("evaluate RUN", "holds no run (config.yaml is missing)"),
         ("predict RUN", "name the images: python -m experiments.restoration predict RUN IMAGES... --out DIR, or"),
@@ -59,16 +59,15 @@ def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, monkeypatch,
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_library_is_told_in_a_line(tmp_path, monkeypatch, capsys):
-    """Published weights of PyTorch without PyTorch."""
+def test_a_damaged_file_of_weights_is_one_line(tmp_path, monkeypatch, capsys):
+    """Read without PyTorch, whatever it holds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "torch", None)
     Path("g.pth").write_bytes(b"something")
     Image.new("RGB", (32, 32)).save("a.png")
     assert main(["predict", "--weights", "g.pth", "--task", "dehaze", "a.png"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: g.pth is read by torch, which is not installed")
-    assert line.endswith('pip install ".[convert]" in the checkout of smoothjax')
+    assert line.startswith("error: g.pth cannot be read: ")
 
 
 @pytest.mark.parametrize(
