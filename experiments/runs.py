@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-import yaml
 
 from .common.config import flat
-from .common.run_folder import CONFIG_FILE, RESULT_FILE, load_config, read_log, to_dict
+from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_log, read_object
+from .common.run_folder import load_config, to_dict
 from .common.table import align
 from .tables.studies import config_of
 
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _study(run: Path) -> str:
     try:
-        return yaml.safe_load((run / CONFIG_FILE).read_text())["study"]
-    except (yaml.YAMLError, KeyError, TypeError, ValueError):
+        return read_config(run)[0]
+    except (OSError, ValueError):
         return "unreadable"
 
 
@@ -49,12 +49,12 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     try:
         kind = config_of(study)
     except ValueError:
-        return f"{study}:\n" + "\n".join(f"  {run}: {CONFIG_FILE} names no study of this version" for run in runs)
+        return f"{study}:\n" + "\n".join(f"  {_reason(run)}" for run in runs)
     configs, unreadable = {}, []
     for run in runs:
         try:
             configs[run] = load_config(run, kind)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             unreadable.append(str(error))
     options = {run: flat(to_dict(config)) for run, config in configs.items()}
     names = dict.fromkeys(name for values in options.values() for name in values)
@@ -63,7 +63,7 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     for run, config in configs.items():
         try:
             step = _step(run, config.steps)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             step = f"unknown of {config.steps:,}"
             unreadable.append(str(error))
         values = [str(options[run].get(name)) for name in differing]
@@ -72,20 +72,29 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     return "\n".join([f"{study}:", *table, *unreadable])
 
 
+def _reason(run: Path) -> str:
+    """Why a run is not listed."""
+    try:
+        read_config(run)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return f"{run}: {CONFIG_FILE} names no study of this version"
+
+
 def _step(run: Path, steps: int) -> str:
     if (run / RESULT_FILE).exists():
         return f"{steps:,}, finished"
-    return f"{max((line.get('step', 0) for line in read_log(run)), default=0):,} of {steps:,}"
+    return f"{max((line['step'] for line in read_log(run)), default=0):,} of {steps:,}"
 
 
 def _best(run: Path) -> str:
     """The best score so far on the whole split, as the newest checkpoint has it."""
     for path in sorted(run.glob("checkpoints/*/summary/metadata"), key=_number, reverse=True):
         try:
-            best = json.loads(path.read_text())["best"]
-        except (ValueError, KeyError, TypeError):
+            best = read_object(path)["best"]
+            return f"{best.get('metric', '')} {best['value']:.4g} at {best['step']:,}".strip() if best else "-"
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
-        return f"{best.get('metric', '')} {best['value']:.4g} at {best['step']:,}".strip() if best else "-"
     return "-"
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
     "check_links",
+    "check_local",
     "parse_json",
     "parse_yaml",
     "printable",
@@ -41,6 +42,7 @@ MAX_DEPTH = 64
 
 _MAX_YAML_BYTES = 2**20  # PyYAML reads some 100 kB a second
 _MAX_YAML_VALUES = 100_000
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -163,6 +165,26 @@ def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as an archive of arrays ({error}); replace the file") from error
     return arrays
+
+
+def check_local(path: str | os.PathLike[str], *, name: str) -> None:
+    """Refuses the address of a remote storage, which would become a folder of that name.
+
+    Args:
+      path: where files are to be read or written.
+      name: what the message calls it.
+
+    Raises:
+      ValueError: it is an address.
+
+    Example:
+      >>> check_local("s3://bucket/run", name="--run")
+      Traceback (most recent call last):
+      ValueError: --run must be on a file system of this machine, got 's3://bucket/run': mount the storage, or copy
+    """
+    given = os.fspath(path)
+    if _REMOTE.match(given):
+        raise ValueError(f"{name} must be on a file system of this machine, got {given!r}: mount the storage, or copy")
 
 
 def check_links(folder: str | Path) -> None:

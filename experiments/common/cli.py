@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import tyro
 
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
+from .limits import check_limits
 from .status import status_of
 from .usage import presets_text, usage_text
 
@@ -147,6 +149,7 @@ def main(program: Program, arguments: Sequence[str]) -> int:
         else:
             prog = f"{program.name} {name}"
             options = _parse(command.options, arguments, prog, description=command.summary)
+            check_limits(options)
             command.run(program, options)
 
     return status_of(run)
@@ -178,6 +181,7 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     config = options.config
     folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     config.validate()
+    check_limits(options.cluster)
     config.check_given(program.presets[preset].config)
     config.check_method()
     options.cluster.join()
@@ -193,13 +197,14 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
         return
     result = train(study, config, folder)
     report_run(study, config, folder, result)
-    following = f"{program.name} {program.afterwards.format(run=folder)}"
+    following = f"{program.name} {program.afterwards.format(run=shlex.quote(str(folder)))}"
     say(f"\n{study.outcome(result)}\n{folder} holds the run. Next:\n  {following}")
 
 
 def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     original = program.presets[preset].config
     check_comparison(options.config, original, options.methods, options.seeds)
+    check_limits(options.cluster)
     options.config.check_given(original)
     options.cluster.join()
     study = program.load()
@@ -215,7 +220,7 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     text = compare(study, options.config, options.methods, options.seeds, out)
     if text:  # only one process reports
         run = out / f"{options.methods[-1]}-seed{options.seeds[0]}"
-        say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=run)}")
+        say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=shlex.quote(str(run)))}")
 
 
 def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:

@@ -1,20 +1,24 @@
 """Trains every method with every seed, and reports them side by side."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 
 from smoothjax import training
+from smoothjax.files import read_text
 
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
 from .curves import draw_curves
 from .identity import check_data
 from .report import write_report
-from .run_folder import REPORT_FILE, read_log
+from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, read_log
 from .study import AnyStudy
 from .train import check, train
+
+_FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 
 
 def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: Sequence[int], out: Path) -> str:
@@ -23,6 +27,7 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
     Every folder is checked first, so that no conflict shows up hours later.
     """
     comparison = Comparison(config, {method: [] for method in methods}, study.labels, seeds, out, study.title(config))
+    training.check_folder(out, name="--out")
     runs = [(method, seed) for seed in seeds for method in methods]
     for run in runs:
         check(comparison.variant(*run), comparison.folder(*run))
@@ -41,11 +46,23 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
 
 
 def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result) -> None:
-    """Writes the report of one run into its folder: that of a comparison of one."""
-    if jax.process_index() == 0 and not (folder / REPORT_FILE).exists():
+    """Writes the report of one run into its folder, that of a comparison of one, unless all of it is there."""
+    if jax.process_index() == 0 and not _is_complete(folder):
         results = {config.method: [result]}
         title = study.title(config)
         _write(study, Comparison(config, results, study.labels, (config.seed,), folder, title, single=True))
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a report, its numbers and all the figures that it shows are there."""
+    report = folder / REPORT_FILE
+    if not report.is_file():
+        return False
+    try:
+        figures = _FIGURE.findall(read_text(report))
+    except ValueError:
+        return False
+    return all((folder / name).is_file() for name in (REPORT_JSON_FILE, CURVES_FILE, *figures))
 
 
 def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:
@@ -54,6 +71,6 @@ def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:
         study.labels[name]: [read_log(comparison.folder(name, seed)) for seed in comparison.seeds]
         for name in comparison.results
     }
-    draw_curves(logs, study.curves, comparison.out / "curves.png", title=comparison.title)
+    draw_curves(logs, study.curves, comparison.out / CURVES_FILE, title=comparison.title)
     write_report(comparison, page)
     return page

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from .config import RunConfig
-from .run_folder import Json
+from .run_files import Json
 
 C = TypeVar("C", bound=RunConfig)
 Result = Json

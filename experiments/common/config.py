@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Se
 
 import tyro
 
+from .limits import check_limits
 from .recipe import Recipe
 from .table import Score
 
@@ -116,6 +117,7 @@ class RunConfig(ABC):
         Raises:
           ValueError: an option is out of its range, or does not go with another one; the message has a suggestion.
         """
+        check_limits(self)
         names = ("steps", "batch_size", "accumulate", "eval_batch_size", "log_every", "evaluate_every",
                  "checkpoint_every")  # fmt: skip
         require_at_least_one(**{name: getattr(self, name) for name in names})

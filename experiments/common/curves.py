@@ -11,7 +11,8 @@ matplotlib.use("Agg")  # files only; works without a display
 import matplotlib.pyplot as plt
 
 from .comparison import Curve
-from .run_folder import Json
+from .run_files import Json
+from .writing import write_figure
 
 # Okabe & Ito: distinct to colour-blind eyes.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
@@ -47,8 +48,7 @@ def draw_curves(logs: Mapping[str, Sequence[list[Json]]], panels: Sequence[Curve
         axes.grid(alpha=0.3)
     row[0][-1].legend(frameon=False)
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    write_figure(path, figure, dpi=150)
 
 
 def _value(panel: Curve, line: Json) -> float:

@@ -4,7 +4,6 @@ The tables only take `evaluation-SPLIT.json`: the last step, whole images, the r
 another way have a file of their own, so that they replace none that the tables show.
 """
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -21,9 +20,11 @@ from .config import fill_devices
 from .identity import short_digest
 from .learner import S, T
 from .network import M, Network, Trees
-from .run_folder import DATA_FILE, load_config, write
+from .run_files import DATA_FILE, read_evaluation
+from .run_folder import load_config
 from .study import Arrays, Scored, Study
 from .trained import Checkpoint, read_run
+from .writing import write_json
 
 
 class Scorer(Generic[C, T, S, M]):
@@ -130,13 +131,6 @@ def save_scores(
             "their own, which no table takes"
         )
     path = folder / f"{'-'.join(['evaluation', result['split'], *words])}.json"
-    before = _read(path)
-    write(path, json.dumps(result, indent=2) + "\n")
+    before = read_evaluation(path)
+    write_json(path, result)
     return Saved(result, path, before, note)
-
-
-def _read(path: Path) -> Result | None:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .run_folder import DATA_FILE, Json, read_object
+from .run_files import Json, read_data
+from .run_folder import starts_anew
 
 if TYPE_CHECKING:
     from smoothjax.data import Named
@@ -67,7 +68,9 @@ def check_data(folder: Path, described: Mapping[str, object]) -> None:
     Raises:
       ValueError: the folder holds a run on other data; the message names what differs.
     """
-    before = recorded(folder)
+    if starts_anew(folder):
+        return  # nothing has been learnt
+    before = read_data(folder)
     differing = differences(before, described)
     if differing:
         names = [f"{known['name']} " if "name" in known else "" for known in (before, described)]
@@ -94,11 +97,6 @@ def differences(before: Mapping[str, object], now: Mapping[str, object], prefix:
     return lines
 
 
-def recorded(folder: Path) -> Json:
-    """What a run folder keeps of its data; nothing of drawn ones."""
-    return read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
-
-
 def is_other_data(
     folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, object] | None = None
 ) -> bool:
@@ -107,7 +105,7 @@ def is_other_data(
     `described` is that of the scored split, if the caller has it already. False where the folder does not say what the
     run has learnt from, as of drawn images.
     """
-    known = recorded(folder).get("splits", {})
+    known = read_data(folder).get("splits", {})
     for name in dict.fromkeys(("val", split)):
         if name not in known:
             continue

@@ -1,15 +1,16 @@
 """Tables, and the report of a comparison."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
-from .run_folder import environment, write
+from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE
+from .run_folder import environment
 from .table import align as align
 from .table import spread as spread
+from .writing import write, write_json
 
 
 def median_seconds(runs: Sequence[Result]) -> str:
@@ -23,7 +24,7 @@ def write_report(comparison: Comparison[RunConfig], page: Page) -> None:
     where = environment(comparison.config.study)
     seeds = comparison.seeds
     body = "\n\n".join([page.table, *page.sections])
-    figures = {**page.figures, "curves.png": "Training curves"}
+    figures = {**page.figures, CURVES_FILE: "Training curves"}
     pictures = "\n\n".join(f"![{text}]({name})" for name, text in figures.items())
     text = f"""# {comparison.title}
 
@@ -39,6 +40,6 @@ Versions: Python {where["python"]}, {", ".join(f"{name} {version}" for name, ver
 
 {pictures}
 """
-    write(comparison.out / "report.md", text)
+    write(comparison.out / REPORT_FILE, text)
     content = {"title": comparison.title, "environment": where, "results": comparison.results}
-    write(comparison.out / "report.json", json.dumps(content, indent=2) + "\n")
+    write_json(comparison.out / REPORT_JSON_FILE, content)

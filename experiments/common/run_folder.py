@@ -2,9 +2,10 @@
 
 import dataclasses
 import importlib.metadata
-import json
+import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -16,19 +17,32 @@ from typing import Any, TypeVar
 
 import yaml
 
-from smoothjax.files import check_links, write_whole
+from smoothjax.files import check_links, check_local, read_text
 
-from .config import RunConfig, command_of
+from .config import RunConfig, command_of, flat
+from .run_files import (
+    BOARD,
+    CHECKPOINTS,
+    CLASSES_FILE,
+    CONFIG_FILE,
+    DATA_FILE,
+    ENVIRONMENT_FILE,
+    LOCK_FILE,
+    LOG_FILE,
+    RESULT_FILE,
+    Json,
+    read_config,
+    read_data,
+    read_starts,
+    unreadable,
+)
+from .writing import write, write_json
 
 if typing.TYPE_CHECKING:
-    import numpy as np
     from _typeshed import DataclassInstance
 
     from smoothjax.data import Classes
 
-CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
-RESULT_FILE, EXAMPLES_FILE, LOG_FILE, REPORT_FILE = "result.json", "examples.npz", "metrics.jsonl", "report.md"
-LOCK_FILE = "run.lock"
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 # What may change when a run is resumed: none of it changes its parameters.
@@ -47,8 +61,13 @@ FREE = {
     "wandb",
 }
 
-Json = dict[str, Any]
-"""A JSON object."""
+# Which rates a run has follows from its method: its initial rate is compared in place of these.
+_RATES = re.compile(r"optim\.(learning_rate|rates\..*)")
+# What a run writes before its first checkpoint, and temporary names of it.
+_EARLY = {CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE, LOG_FILE, LOCK_FILE, BOARD, CHECKPOINTS, "wandb",
+          "wandb-id.txt"}  # fmt: skip
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}")
+
 Config = TypeVar("Config", bound=RunConfig)
 Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 
@@ -56,11 +75,15 @@ Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 def check_run(folder: Path, config: RunConfig) -> None:
     """Refuses a folder that holds something else than this run, or nothing.
 
+    A run that has no checkpoint yet has learnt nothing: any other may take its place. The initial rate of an unfinished
+    run may change, so that one that diverges can go on with a lower rate.
+
     Raises:
       ValueError: the folder holds a run of another configuration or study; the message lists the differing fields.
       NotADirectoryError: the folder is a file.
       PermissionError: nothing can be written there.
     """
+    check_local(folder, name="--run")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder for the run with --run")
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -69,8 +92,13 @@ def check_run(folder: Path, config: RunConfig) -> None:
             f"{folder} cannot be written, since {existing} is no folder that you may write to: name another with "
             "--run (or --out)"
         )
-    if (folder / CONFIG_FILE).exists():
-        differences = _differences(to_dict(load_config(folder, type(config))), to_dict(config), _free(folder))
+    if starts_anew(folder):
+        check_links(folder)
+    elif (folder / CONFIG_FILE).exists():
+        before = load_config(folder, type(config))
+        differences = _differences(to_dict(before), to_dict(config), _free(folder))
+        if (folder / RESULT_FILE).exists() and not math.isclose(before.initial_rate, config.initial_rate):
+            differences.append(f"initial rate: {before.initial_rate:g} there, {config.initial_rate:g} now")
         if differences:
             raise ValueError(
                 f"{folder} holds a run of another configuration; it differs in\n  "
@@ -81,23 +109,65 @@ def check_run(folder: Path, config: RunConfig) -> None:
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
+def starts_anew(folder: Path) -> bool:
+    """Whether a folder holds a run that was stopped before its first checkpoint, and nothing else."""
+    if not folder.is_dir() or not (folder / ENVIRONMENT_FILE).exists():
+        return False
+    names = [_TEMPORARY.sub(r"\1", path.name) for path in folder.iterdir()]
+    return set(names) <= _EARLY and not _steps(folder)
+
+
+def note_on_start(folder: Path, config: RunConfig) -> str | None:
+    """A sentence about a folder in which this run does not simply start or go on; None otherwise."""
+    try:
+        before = load_config(folder, type(config))
+    except (OSError, ValueError):
+        before = None
+    if starts_anew(folder):
+        same = before is not None and not _differences(to_dict(before), to_dict(config), FREE)
+        return None if same else f"{folder} holds a run that was stopped before its first checkpoint: it is replaced"
+    changed = None if before is None else _rate_change(folder, before, config)
+    return changed and f"{folder} goes on with another rate: {changed}"
+
+
+def _steps(folder: Path) -> list[int]:
+    """The steps of its complete checkpoints."""
+    found = folder / CHECKPOINTS
+    return sorted(int(path.name) for path in found.iterdir() if path.name.isdigit()) if found.is_dir() else []
+
+
+def _rate_change(folder: Path, before: RunConfig, config: RunConfig) -> str | None:
+    if math.isclose(before.initial_rate, config.initial_rate):
+        return None
+    step = max(_steps(folder), default=0)
+    return f"initial rate {before.initial_rate:g} until step {step}, {config.initial_rate:g} since"
+
+
 def describe_run(
     folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, object] | None = None
 ) -> None:
     """Writes what a run is into its folder: configuration, classes, data, and the environment of every start.
 
-    What is known of classes and data stays as it was at the first start; a later one adds what is missing.
+    What is known of classes and data stays as it was at the first start; a later one adds what is missing. A run that
+    has no checkpoint yet is replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ENVIRONMENT_FILE
-    starts = json.loads(path.read_text()) if path.exists() else []
-    write(path, json.dumps([*starts, environment(config.study)], indent=2) + "\n")
+    start: Json = environment(config.study)
+    if starts_anew(folder):
+        earlier: list[Json] = []
+        for name in (CONFIG_FILE, CLASSES_FILE, DATA_FILE):
+            (folder / name).unlink(missing_ok=True)
+    else:
+        earlier = read_starts(folder)
+        if (folder / CONFIG_FILE).exists():
+            changed = _rate_change(folder, load_config(folder, type(config)), config)
+            start |= {"changed": changed} if changed else {}
+    write_json(folder / ENVIRONMENT_FILE, [*earlier, start])
     if classes is not None and not (folder / CLASSES_FILE).exists():
         colors = {name: list(color) for name, color in zip(classes.names, classes.colors, strict=True)}
         write(folder / CLASSES_FILE, yaml.safe_dump(colors, sort_keys=False, default_flow_style=None))
     if described:
-        before = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
-        write(folder / DATA_FILE, json.dumps({**described, **before}, indent=2) + "\n")
+        write_json(folder / DATA_FILE, {**described, **read_data(folder)})
     write(folder / CONFIG_FILE, yaml.safe_dump({"study": config.study, **to_dict(config)}, sort_keys=False))
 
 
@@ -113,6 +183,7 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
       ValueError: the file cannot be read as a configuration, the run belongs to another study, or a link leaves the
         folder.
     """
+    check_local(folder, name="RUN")
     check_links(folder)
     path = folder / CONFIG_FILE
     if not path.is_file():
@@ -124,16 +195,19 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         runs = _runs_in(folder.parent)
         beside = f"; runs beside it: {', '.join(runs)}" if runs else ""
         raise FileNotFoundError(f"{folder} holds no run ({CONFIG_FILE} is missing){beside}: train first")
+    study, values = read_config(folder)
+    if study != kind.study:
+        raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
     try:
-        values = dict(yaml.safe_load(path.read_text()))
-        study = values.pop("study", None)
-        if study is None:
-            raise ValueError("it names no study")
-        if study == kind.study:
-            return from_dict(kind, values)
-    except (yaml.YAMLError, TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read as a configuration of this version: {error}") from error
-    raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
+        config = from_dict(kind, values)
+        missing = sorted(set(flat(to_dict(config))) - set(flat(values)))
+        # What is left of a file that was cut off would be filled up with defaults.
+        if missing or not read_text(path).endswith("\n"):
+            what = f"{', '.join(missing[:5])}{' and more' * (len(missing) > 5)}" if missing else "the end of a line"
+            raise ValueError(f"it lacks {what}, the file is cut off or of another version")
+    except ValueError as error:
+        raise ValueError(f"{path} {unreadable(str(error))}; restore it, or train into another folder") from error
+    return config
 
 
 def to_dict(config: "DataclassInstance") -> Json:
@@ -151,24 +225,49 @@ def to_dict(config: "DataclassInstance") -> Json:
 
 
 def from_dict(kind: type[Dataclass], values: Mapping[str, object]) -> Dataclass:
-    """The inverse of `to_dict`."""
+    """The inverse of `to_dict`.
+
+    Raises:
+      ValueError: an option is unknown, or its value of another type; the message names it.
+    """
+    return _section(kind, values, "")
+
+
+def _section(kind: type[Dataclass], values: object, prefix: str) -> Dataclass:
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{prefix.removesuffix('.')} must hold options, got {values!r}")
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(kind)})
+    unknown = sorted(map(str, set(values) - {field.name for field in dataclasses.fields(kind)}))
     if unknown:
-        raise ValueError(f"unknown fields {', '.join(unknown)}")
-    return kind(**{name: _typed(hints[name], value) for name, value in values.items()})
+        raise ValueError(f"unknown fields {', '.join(prefix + name for name in unknown)}")
+    return kind(**{name: _typed(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
 
 
-def _typed(hint: Any, value: Any) -> object:
-    if value is None:
-        return None
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+def _typed(hint: Any, value: Any, name: str) -> object:
+    """A value read from a file, which must be of the type of an option."""
+    origin, options = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in options:
+            return None
+        return _typed(next(option for option in options if option is not type(None)), value, name)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return from_dict(hint, value)
-    if typing.get_origin(hint) is tuple:
-        return tuple(value)
-    return Path(value) if hint is Path else value
+        return _section(hint, value, f"{name}.")
+    if origin is tuple and isinstance(value, list | tuple):
+        hints = [options[0]] * len(value) if options[1:] == (...,) else options
+        if len(hints) == len(value):
+            return tuple(_typed(*pair, name) for pair in zip(hints, value, strict=True))
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    # Of Python's types a truth value is an int.
+    plain = {float: (int, float)}.get(hint, hint) if hint in (bool, int, float, str) else ()
+    if (
+        value in options
+        if origin is typing.Literal
+        else isinstance(value, plain) and (hint is bool or not isinstance(value, bool))
+    ):
+        return value
+    wanted = f"one of {', '.join(map(str, options))}" if origin is typing.Literal else getattr(hint, "__name__", hint)
+    raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
 def _free(folder: Path) -> set[str]:
@@ -176,8 +275,7 @@ def _free(folder: Path) -> set[str]:
 
     Then `identity.check_data` recognises another one, and a split that was the default before may be named.
     """
-    known = read_object(folder / DATA_FILE) if (folder / DATA_FILE).exists() else {}
-    return FREE | ({"data.train_split"} if "train_split" in known else set())
+    return FREE | ({"data.train_split"} if "train_split" in read_data(folder) else set())
 
 
 def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list[str]:
@@ -186,7 +284,7 @@ def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list
         then, now = old.get(name), new.get(name)
         if isinstance(then, dict) and isinstance(now, dict):
             lines += _differences(then, now, free, f"{prefix}{name}.")
-        elif then != now and prefix + name not in free:
+        elif then != now and prefix + name not in free and not _RATES.fullmatch(prefix + name):
             lines.append(f"{prefix}{name}: {then} there, {now} now")
     return lines
 
@@ -216,66 +314,3 @@ def _commit() -> str | None:
         return git("rev-parse", "HEAD").strip() + (" with changes" if git("status", "--porcelain").strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file at once or not at all."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file at once or not at all."""
-    write_whole(path, content)
-
-
-def read_object(path: Path) -> Json:
-    """Reads a JSON file of a run that holds one object, such as its result.
-
-    Raises:
-      ValueError: the file is damaged.
-    """
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:  # also those of JSON and UTF-8
-        content = error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} is damaged, it must hold a JSON object ({content}): restore it, or delete it and train the run "
-            "again, which goes on from the last checkpoint and writes it anew"
-        )
-    return content
-
-
-def read_examples(folder: Path) -> "dict[str, np.ndarray]":
-    """The arrays of a run's `examples.npz`."""
-    import numpy as np
-
-    with np.load(folder / EXAMPLES_FILE) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-def read_log(folder: Path) -> list[Json]:
-    """The lines of a run's `metrics.jsonl`, except a last one that a kill has cut off.
-
-    Raises:
-      ValueError: another line is damaged.
-    """
-    path = folder / LOG_FILE
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    entries = [_entry(line) for line in lines]
-    if entries and entries[-1] is None:
-        entries.pop()
-    if None in entries:
-        raise ValueError(
-            f"line {1 + entries.index(None)} of {path} is damaged, it must hold a JSON object: restore the file, or "
-            "delete the line"
-        )
-    return [entry for entry in entries if entry is not None]
-
-
-def _entry(line: bytes) -> Json | None:
-    try:
-        content = json.loads(line)
-    except ValueError:  # also those of JSON and UTF-8
-        return None
-    return content if isinstance(content, dict) else None

@@ -1,6 +1,5 @@
 """Trains one run, from its configuration to its result."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,11 @@ from .identity import check_data
 from .learner import S, T
 from .network import M, Network
 from .parameters import count, smoothing_parameters
-from .run_folder import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, check_run, describe_run, read_log, read_object, write
+from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, read_log, read_result, read_starts
+from .run_folder import check_run, describe_run, note_on_start
 from .study import Scored, Study, Trained
 from .wandb_logging import check_wandb, open_wandb
+from .writing import write_arrays, write_json
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def train(
     # Process 0 is about to write there: the others have checked before.
     multihost_utils.sync_global_devices(f"checked {folder}")
     if finished:
-        result = read_object(folder / RESULT_FILE)
+        result = read_result(folder)
         training.say(f"{folder} is finished")
         return result
     # Before the lock, which makes the folder: whatever is wrong with the data leaves none behind.
@@ -99,6 +100,8 @@ def _train(
 ) -> Result:
     config, mesh = job.config, job.mesh
     if jax.process_index() == 0:
+        if note := note_on_start(folder, config):
+            training.say(note)
         describe_run(folder, config, job.target if isinstance(job.target, data.Classes) else None, described)
 
     def evaluate(state: training.TrainState) -> training.Evaluation[Scored]:
@@ -136,17 +139,19 @@ def _train(
         "parameters": count(fitted.state.params),
         "seconds_per_step": seconds_per_step(folder),
     }
+    if changes := [start["changed"] for start in read_starts(folder) if isinstance(start.get("changed"), str)]:
+        result["changes"] = changes
     if jax.process_index() == 0:
-        arrays: dict[str, np.ndarray] = dict(examples)
-        np.savez_compressed(folder / EXAMPLES_FILE, **arrays)  # pyright: ignore[reportArgumentType]
-        write(folder / RESULT_FILE, json.dumps(result, indent=2) + "\n")
+        write_arrays(folder / EXAMPLES_FILE, examples)
+        write_json(folder / RESULT_FILE, result)
     return result
 
 
 def seconds_per_step(folder: Path) -> float:
     """Median over the log intervals, without the first one, which compiles."""
-    speed = [line["steps_per_second"] for line in read_log(folder) if line["split"] == "train"]
-    return float(1 / np.median(speed[1:] or speed)) if speed else float("nan")
+    speed = [line.get("steps_per_second") for line in read_log(folder) if line["split"] == "train"]
+    known = [value for value in speed if value]
+    return float(1 / np.median(known[1:] or known)) if known else float("nan")
 
 
 def check(config: RunConfig, folder: Path) -> Mesh:

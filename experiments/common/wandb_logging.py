@@ -7,8 +7,11 @@ from pathlib import Path
 
 import jax
 
+from smoothjax.files import read_text
+
 from .config import RunConfig
-from .run_folder import to_dict, write
+from .run_folder import to_dict
+from .writing import write
 
 Mirror = Callable[[int, Mapping[str, float]], None]
 _ID_FILE = "wandb-id.txt"
@@ -32,7 +35,7 @@ def open_wandb(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
     run = wandb.init(
         project=config.wandb,
         name=f"{config.study}/{folder.name}",
-        id=path.read_text(),
+        id=read_text(path, max_bytes=1000),
         resume="allow",
         dir=str(folder),
         config=to_dict(config),

@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from ..common.config import require
+from ..common.limits import check_limits
 from ..common.run_folder import load_config
 from ..common.status import status_of
 from ..segmentation.config import Config
@@ -58,6 +59,7 @@ def _run(options: Options) -> None:
 
 def _check(options: Options) -> None:
     """Refuses what cannot be measured, before JAX is imported."""
+    check_limits(options)
     for name in ("images", "batch_size"):
         value = getattr(options, name)
         option = name.replace("_", "-")

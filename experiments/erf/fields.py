@@ -12,7 +12,7 @@ from smoothjax import analysis, data
 
 from ..common.dense.init import normalization
 from ..common.dense.study import scaled
-from ..common.run_folder import Json
+from ..common.run_files import Json
 from ..segmentation.config import Config
 
 SHARES = (0.2, 0.3, 0.5, 0.99)

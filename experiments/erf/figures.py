@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from ..common.run_folder import Json
+from ..common.run_files import Json
+from ..common.writing import write_figure
 from .fields import Field, box
 
 #: Pixels a cell, as in the paper.
@@ -67,8 +68,7 @@ def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: st
         Line2D([], [], color="0.5", linestyle="--", label="around the theoretical receptive field"),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=2, frameon=False, **sizes)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    write_figure(path, figure, dpi=100)
 
 
 def _panel(axes: Any, field: Field, window: tuple[slice, slice]) -> Any:

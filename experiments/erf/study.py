@@ -1,20 +1,19 @@
 """From runs to the table, the figures and the files."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from smoothjax.training import say
 
 from ..common.dense.sources import open_source
-from ..common.run_folder import Json, environment, write
+from ..common.run_files import Json
+from ..common.run_folder import environment
 from ..common.table import align
 from ..common.train import train
 from ..common.trained import Checkpoint, read_run
+from ..common.writing import write_arrays, write_json
 from ..segmentation.config import DEMO, Method
 from ..segmentation.study import STUDY
 from .fields import FIGURES, SHARES, Field, Images, measure, numbers
@@ -86,11 +85,11 @@ def report(fields: dict[str, list[Field]], described: Sequence[Json], size: tupl
                 f"erf_{index}": field.values,
                 f"connected_{index}": field.connected,
             }
-        np.savez_compressed(out / f"{figure}.npz", **arrays)
+        write_arrays(out / f"{figure}.npz", arrays)
         title = f"Effective receptive field of {what}"
         draw(fields[figure], rows[figure], out / f"{figure}.png", title=title, note=f"mean over {over}")
     content = {"environment": environment("erf"), "size": list(size), "runs": list(described), "shares": SHARES, **rows}
-    write(out / "erf.json", json.dumps(content, indent=2) + "\n")
+    write_json(out / "erf.json", content)
     cut = any(row["cut"] for panel in rows.values() for row in panel)
     notes = ["* reaches the border of the map: a larger --size may show more of it"] if cut else []
     files = ", ".join(f"{figure}.png" for figure in FIGURES)

@@ -95,12 +95,13 @@ def _filters(program: cli.Program, options: Filters) -> None:
         raise ValueError(f"--out must be a PNG file, got {options.out}: name it e.g. filters.png")
     from smoothjax import analysis
 
+    from ..common.writing import write_figure
     from .restore import read_filters
 
     found = read_filters(options.run, options.weights, options.checkpoint)
     print(analysis.describe_smoothing(found))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    analysis.draw_smoothing(found, title=str(options.weights or options.run)).savefig(options.out)
+    write_figure(options.out, analysis.draw_smoothing(found, title=str(options.weights or options.run)), dpi=100)
     print(options.out)
 
 

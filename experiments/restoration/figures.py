@@ -10,6 +10,8 @@ matplotlib.use("Agg")  # files only; works without a display
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ..common.writing import write_figure
+
 _DPI = 150
 # The longer side of an image in the figure, in inches.
 _SMALLEST, _LARGEST = 1.7, 6.0
@@ -40,5 +42,4 @@ def draw_columns(columns: Mapping[str, Sequence[np.ndarray]], path: Path, *, tit
     for axes, name in zip(grid[0], columns, strict=True):
         axes.set_title(name, fontsize=9)
     figure.suptitle(title, fontsize=11)
-    figure.savefig(path, dpi=_DPI)
-    plt.close(figure)
+    write_figure(path, figure, dpi=_DPI)

@@ -13,6 +13,7 @@ from smoothjax.names import RestorationTask
 
 from ..common.network import Network, Trees, Variables
 from ..common.trained import Checkpoint, read_run
+from ..common.writing import write_picture
 from .figures import draw_columns
 from .statistics import apply_with, measure, sample
 from .study import STUDY
@@ -115,7 +116,7 @@ def predict(
             )
         restored = restorer.restore(image, tile if wanted else None)
         written.append(out / f"{path.stem}_restored.png")
-        Image.fromarray(restored).save(written[-1])
+        write_picture(written[-1], Image.fromarray(restored))
         if compare:
             written.append(out / f"{path.stem}_compare.png")
             draw_columns({"before": [image], "after": [restored]}, written[-1], title=path.name)

@@ -21,7 +21,7 @@ from ..common.methods import SMOOTHING_LABELS
 from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, largest_move, smoothing_parameters
 from ..common.report import align, median_seconds, spread
-from ..common.run_folder import read_examples
+from ..common.run_files import read_examples
 from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
 from .batches import Augment, check_sources, held_out_batches
 from .config import Config

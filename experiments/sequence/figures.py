@@ -10,6 +10,8 @@ matplotlib.use("Agg")  # files only; works without a display
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ..common.writing import write_figure
+
 # Of the axis, in %.
 _BOTTOM = 1e-4
 
@@ -43,5 +45,4 @@ def draw_fields(fields: Mapping[str, Mapping[str, np.ndarray]], rate: int, path:
     for axes in grid[-1]:
         axes.set_xlabel("step, counted from the output")
     figure.suptitle(f"{title}\nshare of each step in the effective receptive field; x: the step is not seen")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    write_figure(path, figure, dpi=150)

@@ -14,12 +14,11 @@ from smoothjax import models, training
 
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.config import with_options
-from ..common.identity import recorded
 from ..common.learner import Loss
 from ..common.methods import SMOOTHING_LABELS
 from ..common.network import Tree, compute_dtype
 from ..common.report import align, median_seconds, spread
-from ..common.run_folder import DATA_FILE, read_examples
+from ..common.run_files import DATA_FILE, read_data, read_examples
 from ..common.study import Origin, Scored, Study, Summary, Trained, means
 from .config import Config
 from .figures import draw_fields
@@ -73,7 +72,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         """The task, or of a text its characters: the text need not be here."""
         if config.data.name != "text":
             return open_task(config.data)
-        alphabet = recorded(folder).get("alphabet")
+        alphabet = read_data(folder).get("alphabet")
         if alphabet is None:
             raise ValueError(
                 f"{folder} does not say which characters it has learnt, {DATA_FILE} is missing: restore it"
@@ -108,7 +107,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         found = self.describe_data(config)
         if not found:
             return Origin({}, None)
-        learnt = recorded(folder).get("sha256")
+        learnt = read_data(folder).get("sha256")
         other = None if learnt in (None, found["sha256"]) else config.data.file
         return Origin({"text": str(config.data.file), "sha256": found["sha256"]}, other)
 

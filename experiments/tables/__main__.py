@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from ..common.status import status_of
+from ..common.writing import write
 from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
@@ -61,7 +62,7 @@ def _run(options: Options) -> None:
         print(render(tables, options.format))
     else:
         for path, part in _files(options.out, tables, options.format):
-            path.write_text(render(part, options.format) + "\n")
+            write(path, render(part, options.format) + "\n")
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
 

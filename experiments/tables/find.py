@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common.run_folder import CONFIG_FILE
+from ..common.run_files import CONFIG_FILE
 from .hyperparameters import hyperparameters
 from .runs import Run, read_run
 from .stored import load

@@ -1,14 +1,14 @@
 """Finished runs, read from their folders."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from ..common.config import RunConfig, command_of
 from ..common.identity import summarized
-from ..common.run_folder import CONFIG_FILE, DATA_FILE, ENVIRONMENT_FILE, RESULT_FILE, from_dict
+from ..common.run_files import DATA_FILE, ENVIRONMENT_FILE, RESULT_FILE, read_config, with_nan
+from ..common.run_folder import from_dict, load_config
 from ..common.table import Score
 from .paths import start_without_paths
 from .studies import config_of
@@ -54,7 +54,7 @@ class Run:
 
     def evaluate(self, split: str) -> str:
         """The command that scores it on a split."""
-        return f"{command_of(self.config.study)} evaluate {self.name} --split {split}"
+        return f"{command_of(self.config.study)} evaluate {shlex.quote(self.name)} --split {shlex.quote(split)}"
 
     def score(self, split: str, score: Score) -> float | None:
         """A score on a split, None where it is not known."""
@@ -84,15 +84,17 @@ def read_run(folder: Path, remarks: list[str]) -> Run | None:
         remarks.append(f"{folder} is not finished")
         return None
     try:
-        config = config_from(yaml.safe_load((folder / CONFIG_FILE).read_text()))
-    except (*UNREADABLE, yaml.YAMLError) as error:
-        remarks.append(f"{folder} is left out: {CONFIG_FILE} cannot be read by this version: {error}")
+        config = load_config(folder, config_of(read_config(folder)[0]))
+    except UNREADABLE as error:
+        remarks.append(f"{folder} is left out: {error}")
         return None
     try:
-        result = validate_result(load_json(folder / RESULT_FILE), str(folder / RESULT_FILE), remarks)
+        result = validate_result(with_nan(load_json(folder / RESULT_FILE)), str(folder / RESULT_FILE), remarks)
     except ValueError as error:
         remarks.append(f"{folder} is left out: {error}")
         return None
+    if result.get("changes"):
+        remarks.append(f"{folder}: its rate was changed on the way, see changes in {RESULT_FILE}")
     evaluations = {}
     for path in sorted(folder.glob("evaluation-*.json")):
         content = _load_or_none(path)

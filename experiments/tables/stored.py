@@ -1,10 +1,12 @@
 """Results of many runs in one small JSON file."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..common.run_folder import to_dict, write
+from smoothjax.files import read_json
+
+from ..common.run_folder import to_dict
+from ..common.writing import write_json
 from .paths import config_without_paths, short, start_without_paths, without_paths
 from .runs import UNREADABLE, Run, config_from
 from .validate import JsonObject, validate_data, validate_evaluation, validate_result, validate_start
@@ -13,7 +15,7 @@ from .validate import JsonObject, validate_data, validate_evaluation, validate_r
 def save(runs: Iterable[Run], path: Path) -> None:
     """Writes results for `load` to read again: small enough to be committed, and without paths of this machine."""
     content = {"runs": [_plain(run) for run in runs]}
-    write(path, json.dumps(content, indent=1) + "\n")
+    write_json(path, content, indent=1)
 
 
 def load(path: Path, remarks: list[str]) -> list[Run]:
@@ -23,8 +25,11 @@ def load(path: Path, remarks: list[str]) -> list[Run]:
       ValueError: it is no such file.
     """
     try:
-        entries = list(json.loads(path.read_text())["runs"])
-    except (ValueError, KeyError, TypeError) as error:
+        content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("runs"), list):
+            raise ValueError("an object with the list runs is missing")
+        entries = content["runs"]
+    except ValueError as error:
         raise ValueError(f"{path} holds no results: name a file that --json has written ({error!r})") from error
     runs = []
     for index, entry in enumerate(entries):

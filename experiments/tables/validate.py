@@ -1,10 +1,11 @@
 """What files of runs must hold. What is damaged or cannot be compared is left out, with a remark that names it."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard
+
+from smoothjax.files import read_json
 
 from ..common.dense.cli import PUBLISHED_DISTANCE
 
@@ -26,7 +27,7 @@ def load_json(path: Path) -> object:
       ValueError: it is damaged; the message names it.
     """
     try:
-        return json.loads(path.read_text())
+        return read_json(path)
     except (ValueError, OSError) as error:  # those of JSON and UTF-8
         raise ValueError(f"{path} is damaged ({error})") from error
 

@@ -1,7 +1,6 @@
 """The command line of the benchmark."""
 
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..common.config import require
+from ..common.limits import check_limits
 from ..common.status import status_of
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
@@ -70,7 +70,8 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         # They are read when a process starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | wanted)
-    from ..common.run_folder import environment, write
+    from ..common.run_folder import environment
+    from ..common.writing import write_json
     from .pipeline import open_images
 
     # Hours of measurements are not begun where the images that come last cannot be read.
@@ -88,7 +89,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
         else:
             _measure_ratios(part, options, content, where)
         if options.json:  # after each part: the next one may fail
-            write(options.json, json.dumps({"environment": where, **content}, indent=2) + "\n")
+            write_json(options.json, {"environment": where, **content})
 
 
 def _wanted_environment(options: Options) -> dict[str, str]:
@@ -102,6 +103,7 @@ def _wanted_environment(options: Options) -> dict[str, str]:
 
 def _check(options: Options) -> None:
     """Refuses what cannot be measured or written, before JAX is imported."""
+    check_limits(options)
     require(options.repeats >= 1, f"--repeats must be at least 1, got {options.repeats}")
     for path in filter(None, (options.json, options.out)):
         require(path.parent.is_dir(), f"{path}: its folder does not exist: make it, or name another file")

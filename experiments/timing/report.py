@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ..common.report import align
+from ..common.writing import write_figure
 from .measure import Row
 
 
@@ -55,5 +56,4 @@ def draw_bars(rows: Sequence[Row], path: Path, *, title: str) -> None:
     axes.invert_yaxis()
     axes.set(xlabel="time / time of the reference (lower is faster)", title=title)
     axes.legend(frameon=False, fontsize=8, loc="best")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    write_figure(path, figure, dpi=150)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from smoothjax import data, models, training
 
 from ..common.report import align
-from ..common.run_folder import RESULT_FILE
+from ..common.run_files import RESULT_FILE
 from ..common.train import Job, prepare, train
 from ..segmentation.config import DEMO, Config
 from ..segmentation.study import STUDY, SmoothedDilation

@@ -10,6 +10,8 @@ matplotlib.use("Agg")  # files only; works without a display
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ..common.writing import write_figure
+
 _DPI = 100
 _GAP = 2
 
@@ -63,5 +65,4 @@ def draw_strips(strips: Mapping[str, np.ndarray], path: Path, *, title: str) -> 
         axes.set_axis_off()
         figure.text((margin - gap) / width, (bottom + strip.shape[0] / 2) / height, label, ha="right", va="center")
         top += strip.shape[0] + gap
-    figure.savefig(path, dpi=_DPI)
-    plt.close(figure)
+    write_figure(path, figure, dpi=_DPI)

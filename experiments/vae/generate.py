@@ -12,6 +12,7 @@ from smoothjax import data
 from ..common.evaluate import Scorer, spread_evenly
 from ..common.run_folder import load_config
 from ..common.trained import Checkpoint, read_run
+from ..common.writing import write_picture
 from .config import Config
 from .figures import grid, pairs
 from .samples import as_bytes, decode
@@ -83,5 +84,5 @@ def _check_out(out: Path) -> None:
 
 def _save(pixels: np.ndarray, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(out)
+    write_picture(out, Image.fromarray(pixels))
     return out

@@ -19,7 +19,7 @@ from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
-from ..common.run_folder import read_examples
+from ..common.run_files import read_examples
 from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
 from .config import Config
 from .figures import draw_strips, grid

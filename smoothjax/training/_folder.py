@@ -2,18 +2,16 @@
 
 import datetime
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import orbax.checkpoint as ocp
 
-from ..files import check_links
+from ..files import check_links, check_local
 
 # Orbax finds files by patterns, in which the first four mean something else, and TensorStore takes a backslash for a
 # slash: checkpoints below such a name are written, and never found again.
 _PATTERN = "[]*?\\"
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Path:
@@ -37,8 +35,7 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
       ValueError: folder must not contain any of the characters [ ] * ? \\ ..., got /runs/lr=[0.1]: choose another name
     """
     given = os.fspath(folder)
-    if _REMOTE.match(given):
-        raise ValueError(f"{name} must be on a file system of this machine, got {given!r}: mount the storage, or copy")
+    check_local(given, name=name)
     path = Path(given).absolute()
     try:
         target = path.resolve()

@@ -75,7 +75,7 @@ def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPoint
     saved = checkpoints.steps
     good = f"step {saved[-1]}, {checkpoints.path(saved[-1])}" if saved else "none was saved before"
     return FloatingPointError(
-        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate or "
-        "compute in float32, in another folder, since a run keeps its options; or look for labels that are no class "
-        "and correct them: the same command then continues from that checkpoint"
+        f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate: the "
+        "same command then continues from there. Or, in another folder, since a run keeps its other options and its "
+        "data, compute in float32, or correct labels that are no class"
     )

@@ -15,7 +15,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from ..files import write_whole
+from ..files import parse_json, write_whole
 
 
 def say(message: str) -> None:
@@ -194,12 +194,15 @@ def _cut(path: Path, resume_step: int) -> None:
     """Drops the lines after a step, and torn ones; atomic, so that a kill leaves the old file or the new one."""
     if not path.exists():
         return
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= resume_step]
-    write_whole(path, "".join(f"{line}\n" for line in kept))
+    kept = [line for line in path.read_bytes().splitlines() if _step_of(line) <= resume_step]
+    write_whole(path, b"".join(line + b"\n" for line in kept))
 
 
-def _step_of(line: str) -> float:
+def _step_of(line: bytes) -> float:
+    """Infinity for a line that is damaged, such as the last one after a kill."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
+        found = parse_json(line, "a line")
+    except ValueError:
         return math.inf
+    step = found.get("step") if isinstance(found, dict) else None
+    return step if isinstance(step, int) else math.inf

@@ -15,6 +15,7 @@ from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAverag
 from experiments.common.run_folder import describe_run, load_config
 from experiments.segmentation.config import PRESETS, Config
 from tests.experiments.command_line import STUDIES
+from tests.experiments.made_runs import mark_learnt
 
 
 def _main(study, arguments):
@@ -24,6 +25,7 @@ def _main(study, arguments):
 def test_a_run_belongs_to_its_study(tmp_path, capsys):
     """And says so: a folder that names no study is refused by all."""
     describe_run(tmp_path / "run", Config())
+    mark_learnt(tmp_path / "run")
     path = tmp_path / "run/config.yaml"
     assert load_config(tmp_path / "run", Config) == Config()
     train = ["train", "demo", "--run", str(tmp_path / "run"), "--batch-size", "8"]

@@ -16,7 +16,7 @@ from experiments.common.comparison import Curve, Page
 from experiments.common.config import RunConfig
 from experiments.common.learner import Loss
 from experiments.common.report import align, median_seconds, spread
-from experiments.common.run_folder import read_examples, read_log
+from experiments.common.run_files import read_examples, read_log, read_result
 from experiments.common.study import Study, Summary
 from experiments.common.train import train
 from experiments.runs import _best
@@ -149,14 +149,17 @@ def test_a_score_that_is_nan_is_a_gap(tmp_path):
         def scores(self, totals):
             return {"error": float("nan") if len(self.passes) % 2 else float(totals["error"])}  # none at step 2
 
-    text = compare(Blind(), SHORT, ["slow"], [0, 1], tmp_path / "runs")
-    assert "| slow   | 2.0 (1 of 2) |" in text
+    for _ in range(2):  # as trained, and as read back
+        text = compare(Blind(), SHORT, ["slow"], [0, 1], tmp_path / "runs")
+        assert "| slow   | 2.0 (1 of 2) |" in text
+    for name in ("report.json", "slow-seed1/result.json"):
+        assert "NaN" not in (tmp_path / "runs" / name).read_text()
     assert "| slow   | 2.0 (1 of 2) |" in (tmp_path / "runs/report.md").read_text()
     assert (tmp_path / "runs/curves.png").exists()
     assert [line["error"] for line in read_log(tmp_path / "runs/slow-seed0") if line["split"] == "val"] == [None, 2.0]
     # The report of a single run without any score.
     folder = tmp_path / "runs/slow-seed1"
-    report_run(Blind(), replace(SHORT, seed=1), folder, json.loads((folder / "result.json").read_text()))
+    report_run(Blind(), replace(SHORT, seed=1), folder, read_result(folder))
     assert "| slow   | -     |" in (folder / "report.md").read_text()
 
 

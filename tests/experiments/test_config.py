@@ -26,6 +26,7 @@ from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
 from tests.experiments.command_line import STUDIES
+from tests.experiments.made_runs import mark_learnt
 
 METHODS = get_args(Method)
 
@@ -112,6 +113,7 @@ def test_configurations_survive_their_file(study, preset, tmp_path):
         describe_run(tmp_path / "run", config, Classes(("road", "car"), ((1, 2, 3), (4, 5, 6))))
         assert load_config(tmp_path / "run", type(config)) == config
         assert load_classes(tmp_path / "run/classes.yaml") == Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
+        mark_learnt(tmp_path / "run")
         environments = json.loads((tmp_path / "run/environment.json").read_text())
         assert len(environments) == starts
         assert environments[-1]["command"].startswith(f"python -m experiments.{study}")
@@ -150,6 +152,7 @@ def test_options_are_refused_before_data_are_opened(study, option, value, messag
 
 def test_a_folder_keeps_its_configuration(tmp_path):
     describe_run(tmp_path / "run", Config())
+    mark_learnt(tmp_path / "run")
     other = Config(steps=5, model=ModelConfig(smoothing="ss_conv"), data=DataConfig(root=Path("moved")), log_every=1)
     with pytest.raises(ValueError, match="another configuration; it differs in") as error:
         check_run(tmp_path / "run", other)

@@ -24,6 +24,7 @@ from experiments.vae.config import Config as Faces
 from experiments.vae.config import DataConfig as FacesData
 from smoothjax import data, datasets
 from tests.datasets.archives import jpeg, pixels, unpack, zipped
+from tests.experiments.made_runs import mark_learnt
 from tests.experiments.test_common import SHORT, Mean
 
 
@@ -107,17 +108,19 @@ def test_a_comparison_finds_every_conflict_first(tmp_path):
 def test_a_dry_run_is_not_refused(tmp_path, capsys):
     """It writes nothing; what training would refuse is told."""
     describe_run(tmp_path / "slow-seed0", replace(SHORT, steps=2))
-    before = {path: path.read_bytes() for path in (tmp_path / "slow-seed0").iterdir()}
+    mark_learnt(tmp_path / "slow-seed0")
+    before = {path: path.read_bytes() for path in (tmp_path / "slow-seed0").glob("*.*")}
     assert "FLOPs" in dry_run(Mean(), SHORT, tmp_path / "slow-seed0")
     assert "FLOPs" in dry_compare(Mean(), SHORT, ("slow",), tmp_path)
     assert capsys.readouterr().out.count("note: to train, another folder is needed") == 2
-    assert {path: path.read_bytes() for path in (tmp_path / "slow-seed0").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "slow-seed0").glob("*.*")} == before
 
 
 def test_classes_are_written_once(tmp_path):
     classes = [data.Classes((name,), ((0, 0, 0),)) for name in ("road", "car")]
     for found in classes:
         describe_run(tmp_path, SHORT, found)
+        mark_learnt(tmp_path)
     assert data.load_classes(tmp_path / "classes.yaml") == classes[0]
 
 
@@ -138,6 +141,7 @@ def test_a_folder_is_known_wherever_it_lies(tmp_path, study, config, kinds):
     first = at(root)
     assert first["splits"]["train"]["images"] == 3
     describe_run(tmp_path / "run", config, described=first)
+    mark_learnt(tmp_path / "run")
     shutil.move(root, tmp_path / "there")
     check_data(tmp_path / "run", at(tmp_path / "there"))
     changed = tmp_path / "there/val" / kinds[-1] / "1.png"
@@ -179,11 +183,13 @@ def test_a_folder_that_has_been_prepared_since_is_the_same(tmp_path):
     datasets.prepare("folder", root, tmp_path / "prepared")
     at = lambda place: _study("segmentation").describe_data(Config(data=DataConfig(name="folder", root=place)))
     describe_run(tmp_path / "run", Config(), described=at(root))
+    mark_learnt(tmp_path / "run")
     check_data(tmp_path / "run", at(tmp_path / "prepared"))
     other = _folder(tmp_path / "other")
     Image.new("L", (16, 16)).save(other / "val/labels/0.png")
     datasets.prepare("folder", other, tmp_path / "prepared-other")
     describe_run(tmp_path / "second", Config(), described=at(tmp_path / "prepared"))
+    mark_learnt(tmp_path / "second")
     with pytest.raises(ValueError, match=r"splits\.val\.records_sha256"):
         check_data(tmp_path / "second", at(tmp_path / "prepared-other"))
 
@@ -211,11 +217,13 @@ def test_the_training_split_of_voc_is_kept(tmp_path):
     assert "has no split train_aug, the 10,582 images that published models" in str(note("prepared-a"))
     assert note("prepared-b") is note("prepared-a", train_split="train") is None
     describe_run(tmp_path / "run", Config(), described=at("a"))
+    mark_learnt(tmp_path / "run")
     with pytest.raises(ValueError, match="train_split: train there, train_aug now"):
         check_data(tmp_path / "run", at("b"))
     # It goes on once the split is named that was the default before.
     check_run(tmp_path / "run", Config(data=DataConfig(train_split="train")))
     describe_run(tmp_path / "unnamed", Config())
+    mark_learnt(tmp_path / "unnamed")
     with pytest.raises(ValueError, match="train_split: None there, train now"):
         check_run(tmp_path / "unnamed", Config(data=DataConfig(train_split="train")))
 
@@ -243,6 +251,7 @@ def test_scores_of_other_data_do_not_replace_the_runs_own(tmp_path):
         _folder(tmp_path / root)
     described = _study("segmentation").describe_data(Config(data=DataConfig(root=tmp_path / "mine")))
     describe_run(tmp_path / "run", Config(), described=described)
+    mark_learnt(tmp_path / "run")
     _folder(tmp_path / "other/mine")
     (tmp_path / "other/mine/val/images/0.png").unlink()
     (tmp_path / "other/mine/val/labels/0.png").unlink()

@@ -214,12 +214,13 @@ DAMAGED = {
         '{"val": {"mean_iou": "good", "iou": 3}, "extra_parameters": null}': "b has no scores on val",
     },
     "config.yaml": dict.fromkeys(
-        ("", "study: common", "study: [", "study: segmentation\nmodel: 3"),
-        "b is left out: config.yaml cannot be read by this version",
+        ("", "study: [", "study: segmentation\nmodel: 3"),
+        "b is left out: {b}/config.yaml cannot be read as a configuration of this version",
     )
     | {
-        "steps: 3": "config.yaml cannot be read by this version: there is no study None",
-        "study: segmentation\nsteps: many": "config.yaml cannot be read by this version: steps, batch_size",
+        "study: common": "b is left out: there is no study common",
+        "steps: 3": "config.yaml cannot be read as a configuration of this version: it names no study",
+        "study: segmentation\nsteps: many": "of this version: steps must be int, got 'many'",
     },
 }
 

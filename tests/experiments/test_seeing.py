@@ -13,7 +13,8 @@ from tensorboardX.proto import event_pb2
 from experiments import runs
 from experiments.common.cost import describe_batch_norm
 from experiments.common.dry_run import dry_compare, dry_run
-from experiments.common.run_folder import describe_run, read_log
+from experiments.common.run_files import read_log
+from experiments.common.run_folder import describe_run
 from experiments.common.train import train
 from experiments.pixel_dcn.config import Config as UNet
 from experiments.pixel_dcn.config import DataConfig as UNetData

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from ..network import M, Trees
-from ..run_folder import write_bytes
 from ..trained import Checkpoint, read_run
+from ..writing import write_bytes
 from .init import normalization
 from .study import C, DenseStudy
 

@@ -13,6 +13,8 @@ from matplotlib.patches import Patch
 
 from smoothjax import data
 
+from ..writing import write_figure
+
 
 def draw_predictions(
     source: data.Source, masks: Mapping[str, Mapping[int, np.ndarray]], path: Path, *, title: str
@@ -53,8 +55,7 @@ def draw_predictions(
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=legend_columns, fontsize=8, frameon=False)
     figure.suptitle(title)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    write_figure(path, figure, dpi=150)
 
 
 def side_by_side(source: data.Source, index: int, mask: np.ndarray) -> np.ndarray:

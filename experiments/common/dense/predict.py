@@ -11,6 +11,7 @@ from smoothjax import data
 
 from ..network import M, Trees
 from ..trained import Checkpoint, Trained, read_run
+from ..writing import write_picture
 from .averaging import Averaging, resized
 from .init import normalization
 from .sources import Images, batches_of
@@ -39,7 +40,7 @@ def predict(
         overlay = Image.fromarray(data.overlay(source[index]["image"], mask, trained.target))
         for picture, suffix in ((indexed, "mask"), (overlay, "overlay")):
             written.append(out / f"{source.name(index)}_{suffix}.png")
-            picture.save(written[-1])
+            write_picture(written[-1], picture)
     return written
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from smoothjax import metrics
 
-from ..run_folder import Json
+from ..run_files import Json
 
 Matrix = jax.Array | np.ndarray
 """On the devices for a batch, on the host for a split."""

@@ -17,7 +17,7 @@ from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
 from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
-from ..run_folder import CLASSES_FILE, read_examples
+from ..run_files import CLASSES_FILE, read_examples
 from ..study import Arrays, Batch, Scored, Study, Summary, Trained
 from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig, InitConfig

@@ -1,0 +1,64 @@
+"""How every file of a run, a report and a figure is written: whole or not at all, and never through a link."""
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from smoothjax.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+
+def write(path: Path, text: str) -> None:
+    """Writes text."""
+    write_whole(path, text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes."""
+    write_whole(path, content)
+
+
+def write_json(path: Path, content: object, *, indent: int = 2) -> None:
+    """Writes JSON. What is not finite is null, since JSON has no number for it."""
+    write_whole(path, json.dumps(_finite(content), indent=indent, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Writes arrays by name, compressed, as `.npz`."""
+    import numpy as np
+
+    buffer, named = io.BytesIO(), dict(arrays)
+    np.savez_compressed(buffer, **named)  # pyright: ignore[reportArgumentType]
+    write_whole(path, buffer.getvalue())
+
+
+def write_figure(path: Path, figure: "Figure", *, dpi: int) -> None:
+    """Draws a figure into a file of the format that its suffix names, and closes it."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=dpi, format=path.suffix.removeprefix(".") or "png")
+    plt.close(figure)
+    write_whole(path, buffer.getvalue())
+
+
+def write_picture(path: Path, picture: "Image.Image") -> None:
+    """Writes an image as PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
