@@ -1,5 +1,6 @@
 """Trains one run, from its configuration to its result."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,16 +83,20 @@ def train(
     mesh = check(config, folder)
     described = study.describe_data(config) if described is None else described
     check_data(folder, described)
-    finished = (folder / RESULT_FILE).exists()
+    exists, finished = folder.exists(), (folder / RESULT_FILE).exists()
     # Process 0 is about to write there: the others have checked before.
     multihost_utils.sync_global_devices(f"checked {folder}")
     if finished:
         result = read_result(folder)
         training.say(f"{folder} is finished")
         return result
-    # Before the lock, which makes the folder: whatever is wrong with the data leaves none behind.
-    job = make_job(study, config, mesh, progress=progress)
-    with training.lock_folder(folder, file=LOCK_FILE):
+    with contextlib.ExitStack() as stack:
+        if exists:  # a second process stops at once
+            stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
+        job = make_job(study, config, mesh, progress=progress)
+        if not exists:  # the lock makes the folder: whatever is wrong with the data leaves none behind
+            stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
+            check_run(folder, config)  # another process may have been here since
         return _train(study, job, folder, described, progress=progress)
 
 
