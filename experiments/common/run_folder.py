@@ -259,7 +259,7 @@ def _typed(hint: Any, value: Any, name: str) -> object:
     if hint is Path and isinstance(value, str):
         return Path(value)
     # Of Python's types a truth value is an int.
-    plain = {float: (int, float)}.get(hint, hint) if hint in (bool, int, float, str) else ()
+    plain = (int, float) if hint is float else hint if hint in (bool, int, str) else ()
     if (
         value in options
         if origin is typing.Literal

@@ -121,16 +121,16 @@ class UpConv(nnx.Module):
         ndim = len(kernel_size)
         if method == "fast_pixel_dcl":
             _check_fast(factor, kernel_size)
-        if method in ("ipixel_dcl", "pixel_dcl"):
-            order = ops.pixel_order(factor, ndim, order=order)
-        self.method, self.factor, self.order = method, factor, order
+        in_sequence = method in ("ipixel_dcl", "pixel_dcl")
+        stages = ops.pixel_order(factor, ndim, order=order) if in_sequence else None
+        self.method, self.factor, self.order = method, factor, stages
         self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
         self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
 
         def draw(c_in: int, c_out: int) -> jax.Array:
             return kernel_init(rngs.params(), (*kernel_size, c_in, c_out), param_dtype)
 
-        kernels = [draw(*channels) for channels in _kernel_channels(method, in_features, out_features, order)]
+        kernels = [draw(*channels) for channels in _kernel_channels(method, in_features, out_features, stages)]
         if method == "dcl" and kernel_init is _KERNEL_INIT:
             # An output pixel of a transposed convolution sees one tap of r**d: without the gain it starts r**d weaker.
             kernels = [kernels[0] * jnp.asarray(factor ** (ndim / 2), param_dtype)]

@@ -35,7 +35,7 @@ def _disturbed(model, scale=0.1):
     for number, parameter in enumerate(smoothing_parameters(model)):
         layer = model
         for key in parameter.path:
-            layer = layer[key] if isinstance(key, int) else getattr(layer, key)
+            layer = layer[key] if isinstance(key, int) else getattr(layer, str(key))
         noise = np.random.default_rng(number).standard_normal(parameter.value.shape)
         layer.smoother[...] = layer.smoother[...] + scale * jnp.asarray(noise, jnp.float32)
     return model

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import grain
-import numpy as np
+import jax.numpy as jnp
 import yaml
 
 from experiments.common.network import Network
@@ -72,5 +72,5 @@ def classes(count: int) -> data.Classes:
 def measured(study: Any, config: Any, target: Any, params: Any, initial: Any) -> dict[str, Any]:
     """What a run says about its parameters."""
     network = Network(initial, {}, cast(Any, None), cast(Any, None))
-    state = training.TrainState(np.zeros((), np.int32), params, {}, ())
+    state = training.TrainState(jnp.zeros((), jnp.int32), params, {}, ())
     return study.measure(Trained(config, target, network, state, 0, training.data_mesh()))

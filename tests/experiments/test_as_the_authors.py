@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +13,11 @@ from experiments.common.config import with_options
 from experiments.common.dense.sources import note_on_sizes
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.pixel_dcn.study import STUDY as PIXEL_STUDY
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.config import PRESETS, Config
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import PRESETS as FACES
 from smoothjax import data, models
+from smoothjax.names import Alignment
 from tests.support import assert_close, random
 
 
@@ -24,13 +26,14 @@ def test_align_is_of_labels_and_logits():
     config = PRESETS["demo"].config
     authors = with_options(config, {"model.align": "authors"})
     logits, images = random(0, 1, 5, 5, 4), jnp.zeros((1, 33, 33, 3))
-    fixed = lambda images: logits
-    for align, asked in (("cells", config), ("authors", authors)):
+    fixed: Any = lambda images: logits
+    alignments: tuple[tuple[Alignment, Config], ...] = (("cells", config), ("authors", authors))
+    for align, asked in alignments:
         assert_close(STUDY.logits(asked, fixed, images), models.upsample_logits(logits, (33, 33), align=align))
     labels = np.full((1, 33, 33), 255)
     labels[0, 26, 26] = 1  # under the authors' cell (4, 4), and under none of ours
     batch = {"image": images, "label": jnp.asarray(labels)}
-    counts = [int(STUDY.loss(asked, fixed, batch).count) for asked in (config, authors)]
+    counts = [int(STUDY.loss(asked, fixed, batch).valid_count) for asked in (config, authors)]
     assert counts == [0, 1]
 
 
@@ -59,9 +62,11 @@ def test_order_is_refused_for_a_layer_without_phases_in_sequence(presets):
 
 def test_every_size_is_exact_unless_shapes_are_asked_for():
     sizes = [(30 + index, 40) for index in range(9)]
-    many = type("Many", (), {"__len__": lambda self: 9, "size": lambda self, index: sizes[index]})()
-    few = type("Few", (), {"__len__": lambda self: 8, "size": lambda self, index: sizes[index]})()
-    assert "have 9 sizes. Each is scored at its own" in note_on_sizes(many, None)
+    many: Any = type("Many", (), {"__len__": lambda self: 9, "size": lambda self, index: sizes[index]})()
+    few: Any = type("Few", (), {"__len__": lambda self: 8, "size": lambda self, index: sizes[index]})()
+    note = note_on_sizes(many, None)
+    assert note is not None
+    assert "have 9 sizes. Each is scored at its own" in note
     assert note_on_sizes(many, 8) is None
     assert note_on_sizes(few, None) is None
     config = PRESETS["voc2012"].config

@@ -63,7 +63,7 @@ class Mean(Study[MeanConfig, None, Any, Number]):
         return None
 
     def augmentation(self, config, target):
-        return lambda number, rng: {"x": np.float32(number)}
+        return lambda number, rng: {"x": np.asarray(number, np.float32)}
 
     def batches(self, config, source, limit):
         self.passes.append(limit)

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,11 +34,11 @@ class Learning(Mean):
 
     def __init__(self, content="a", weights="w"):
         super().__init__()
-        self.described = {"name": "--data.root somewhere", "splits": {"val": {"images": 3, "files_sha256": content}}}
-        self.described |= {"weights": {"name": "w.npz", "sha256": weights}}
+        self.known: Any = {"name": "--data.root somewhere", "splits": {"val": {"images": 3, "files_sha256": content}}}
+        self.known |= {"weights": {"name": "w.npz", "sha256": weights}}
 
     def describe_data(self, config):
-        return self.described
+        return self.known
 
 
 def _folder(root, kinds=("images", "labels"), splits=("train", "val"), classes=True):
@@ -67,7 +68,7 @@ def test_a_run_on_other_data_or_weights_is_refused(tmp_path, finished):
     if not finished:
         (tmp_path / "run/result.json").unlink()
     moved = Learning()
-    moved.described["name"] = "--data.root elsewhere"
+    moved.known["name"] = "--data.root elsewhere"
     assert train(moved, SHORT, tmp_path / "run", progress=False)["val"] == result["val"]
     if not finished:
         (tmp_path / "run/result.json").unlink()

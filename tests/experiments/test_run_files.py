@@ -5,6 +5,7 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -220,7 +221,7 @@ def test_a_run_without_a_checkpoint_is_replaced(tmp_path, damaged):
 
 
 def test_a_second_process_is_refused_before_it_does_anything(tmp_path):
-    def never(*arguments: object, **options: object) -> None:
+    def never(*arguments: object, **options: object) -> NoReturn:
         raise AssertionError("it has begun to work")
 
     with training.lock_folder(tmp_path / "run"), pytest.raises(BlockingIOError) as raised:

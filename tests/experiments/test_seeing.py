@@ -74,10 +74,11 @@ def test_the_costs_say_whether_batch_norm_is_frozen(tmp_path):
     """Which the command lines of recipes do not show."""
     model = UNetConfig(width=2, depth=2)
     config = UNet(model=model, data=UNetData(name="shapes", size=(16, 16), image_size=(32, 32)))
+    # One down, the bottom, one up: two of each block, and one behind the up-sampling layer.
     for mode in ("trained", "frozen"):
         one = replace(config, model=replace(model, batch_norm=mode))
         network = UPSAMPLING.build_network(one, data.SHAPES)
-        assert describe_batch_norm(network) == f"{mode} in 6 layers"
+        assert describe_batch_norm(network) == f"{mode} in 7 layers"
 
 
 def test_the_costs_of_methods_side_by_side(tmp_path):

@@ -84,9 +84,9 @@ def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch,
         rows = STUDY.report(comparison).table.splitlines()[2:-1]
         return [row.split("|")[4].strip() for row in rows]
 
-    monkeypatch.setattr(STUDY, "page", lambda comparison, table, scored: Page(table, scored))
+    monkeypatch.setattr(type(STUDY), "page", lambda study, comparison, table, scored: Page(table, scored))
     none, duc, both = (
-        measured(variant)
+        result(variant)
         for variant in (config, config.with_method("duc"), config.with_method("duc").with_method("ss_conv"))
     )
     assert duc["parameters"] != none["parameters"]

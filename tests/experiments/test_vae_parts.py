@@ -155,7 +155,8 @@ def test_faces_are_cropped_as_in_training():
     square = fit(aligned, faces=False)
     assert square.shape == (64, 64, 3)
     np.testing.assert_array_equal(square, fit(aligned[10:99], faces=True))
-    pictures = Pictures([{"image": aligned}], partial(fit, faces=True))
+    source: Any = [{"image": aligned}]
+    pictures = Pictures(source, partial(fit, faces=True))
     assert pictures[0]["image"].shape == (64, 64, 3)
     assert pictures[0]["label"].shape == pictures.size(0) == (64, 64)
 

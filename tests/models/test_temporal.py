@@ -14,7 +14,7 @@ from tests.support import assert_close, build, random
 
 each_smoothing = pytest.mark.parametrize("smoothing", nn.CAUSAL_SMOOTHINGS)
 STEPS = 64
-SMALL = {"in_features": 2, "width": 4, "depth": 4}
+SMALL: Any = {"in_features": 2, "width": 4, "depth": 4}
 
 
 def _model(smoothing: Any = "none", learnt=True, **options) -> Any:

@@ -82,12 +82,13 @@ def test_norms_behind_up_sampling_and_last_convolution():
         graph, state = nnx.split(model)
         return run_state(graph, state, images)
 
-    norm, kernel = model.up_norms[0], model.bottom.conv1.kernel
-    norm.bias[...] = jnp.full_like(norm.bias[...], -1e4)
+    bias, kernel = model.up_norms[0].bias, model.bottom.conv1.kernel
+    assert bias is not None
+    bias[...] = jnp.full_like(bias[...], -1e4)
     blind = run()
     kernel[...] = kernel[...] + 1
     np.testing.assert_array_equal(run(), blind)
-    norm.bias[...] = jnp.zeros_like(norm.bias[...])
+    bias[...] = jnp.zeros_like(bias[...])
     assert float(jnp.abs(run() - blind).max()) > 0.01
 
     model.train()
