@@ -9,6 +9,7 @@ import jax
 from smoothjax import training
 from smoothjax.files import read_text
 
+from .checks import check
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
 from .curves import draw_curves
@@ -16,7 +17,7 @@ from .identity import check_data
 from .report import write_report
 from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, read_log
 from .study import AnyStudy
-from .train import check, train
+from .train import train
 
 _FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 

@@ -9,12 +9,13 @@ from jax.sharding import Mesh
 
 from smoothjax import training
 
+from .checks import check_devices
 from .config import RunConfig
 from .cost import compare_steps, describe_step
 from .network import Network
 from .run_folder import check_run
 from .study import AnyStudy
-from .train import check_devices, prepare
+from .train import prepare
 
 
 def dry_run(study: AnyStudy, config: RunConfig, folder: Path) -> str:

@@ -4,6 +4,8 @@ Whatever is wrong with a file is a ValueError of one sentence that names it and 
 as the torn end of a log, is left out.
 """
 
+import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -149,6 +151,13 @@ def read_log(folder: Path) -> list[Json]:
             "numbers: restore the file, or delete the line"
         )
     return [entry for entry in entries if entry is not None]
+
+
+def seconds_per_step(folder: Path) -> float:
+    """Median over the log intervals, without the first one, which compiles; NaN where none was timed."""
+    speed = [line.get("steps_per_second") for line in read_log(folder) if line["split"] == "train"]
+    known = [value for value in speed if value]
+    return 1 / statistics.median(known[1:] or known) if known else math.nan
 
 
 def read_config(folder: Path) -> tuple[str, Json]:

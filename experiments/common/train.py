@@ -13,17 +13,17 @@ from jax.sharding import Mesh
 
 from smoothjax import data, training
 
+from .checks import check
 from .comparison import C, Result
-from .config import RunConfig
 from .evaluate import Scorer, spread_evenly
 from .identity import check_data
 from .learner import S, T
 from .network import M, Network
 from .parameters import count, smoothing_parameters
-from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, read_log, read_result, read_starts
+from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, read_result, read_starts, seconds_per_step
 from .run_folder import check_run, describe_run, note_on_start
 from .study import Scored, Study, Trained
-from .wandb_logging import check_wandb, open_wandb
+from .wandb_logging import open_wandb
 from .writing import write_arrays, write_json
 
 
@@ -150,27 +150,3 @@ def _train(
         write_arrays(folder / EXAMPLES_FILE, examples)
         write_json(folder / RESULT_FILE, result)
     return result
-
-
-def seconds_per_step(folder: Path) -> float:
-    """Median over the log intervals, without the first one, which compiles."""
-    speed = [line.get("steps_per_second") for line in read_log(folder) if line["split"] == "train"]
-    known = [value for value in speed if value]
-    return float(1 / np.median(known[1:] or known)) if known else float("nan")
-
-
-def check(config: RunConfig, folder: Path) -> Mesh:
-    """Refuses what does not fit the devices or the folder; returns the mesh of all devices."""
-    mesh = check_devices(config)
-    training.check_folder(folder, name="--run")
-    check_run(folder, config)
-    return mesh
-
-
-def check_devices(config: RunConfig) -> Mesh:
-    """Refuses what does not fit the devices; returns the mesh of all of them."""
-    config.validate()
-    check_wandb(config)
-    mesh = training.data_mesh()
-    training.check_rows("--batch-size", config.batch_size, devices=mesh.size, parts=config.accumulate)
-    return mesh
