@@ -79,18 +79,7 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
 
 
 def read_json(path: str | Path, *, max_bytes: int = MAX_BYTES) -> object:
-    """Reads a JSON file, see `parse_json`.
-
-    Args:
-      path: the file.
-      max_bytes: the most it may hold.
-
-    Returns:
-      Its content.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: see `parse_json`.
+    """Reads a JSON file as `parse_json` reads its text; raises FileNotFoundError if there is none.
 
     Example:
       >>> import pathlib, tempfile

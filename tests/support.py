@@ -1,6 +1,7 @@
 """Helpers that several test files share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import chex
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from tensorboardX.proto import event_pb2
 
 Model = TypeVar("Model")
 
@@ -32,3 +34,14 @@ def random(seed: int, *shape: int, dtype: Any = jnp.float32) -> jnp.ndarray:
 def build(make: Callable[[nnx.Rngs], Model]) -> Model:
     """Initialises a model in one compiled program, with random bits that compile several times faster on CPU."""
     return nnx.jit(lambda: make(nnx.Rngs(jax.random.key(0, impl="rbg"))))()
+
+
+def board_values(run: Path) -> Iterator[tuple[int, Any]]:
+    """Step and value of what a run's TensorBoard shows: records of an 8-byte length, a checksum, an event, another."""
+    for path in sorted((run / "tensorboard").iterdir()):
+        content = path.read_bytes()
+        while content:
+            length = int.from_bytes(content[:8], "little")
+            event = event_pb2.Event.FromString(content[12 : 12 + length])  # pyright: ignore[reportAttributeAccessIssue]
+            yield from ((event.step, value) for value in event.summary.value)
+            content = content[16 + length :]

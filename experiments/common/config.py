@@ -67,8 +67,8 @@ class RunConfig(ABC):
     evaluate_every: int = 1000
     """Updates between evaluations; there is also one at the end."""
     evaluate_images: int | None = None
-    """Validation images of the evaluations during training; by default all, which the last one always takes. Only
-    evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
+    """Validation images, or sequences, of the evaluations during training; by default all, which the last one always
+    takes. Only evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
     checkpoint_every: int = 500
     """Updates between checkpoints; each evaluation also saves one."""
     seed: int = 0

@@ -103,9 +103,6 @@ class Config(RunConfig):
     """Sequences in an update, over all devices."""
     eval_batch_size: int = 64
     """Sequences evaluated together, over all devices; rounded up to a multiple of their number."""
-    evaluate_images: int | None = None
-    """Validation sequences of the evaluations during training; by default all, which the last one always takes. Only
-    evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
 
     @property
     def initial_rate(self) -> float:

@@ -111,12 +111,11 @@ def read_mask(path: str | Path) -> np.ndarray:
         mask.
 
     Example:
-      >>> import pathlib, tempfile
+      >>> import tempfile
       >>> from PIL import Image
       >>> with tempfile.TemporaryDirectory() as folder:
-      ...     path = pathlib.Path(folder, "mask.png")
-      ...     Image.new("L", (2, 1), 5).save(path)
-      ...     read_mask(path).tolist()
+      ...     Image.new("L", (2, 1), 5).save(f"{folder}/mask.png")
+      ...     read_mask(f"{folder}/mask.png").tolist()
       [[5, 5]]
     """
     return decode_mask(existing(path), str(path))

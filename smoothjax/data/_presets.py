@@ -5,17 +5,9 @@ from ._classes import Classes, default_colors
 CAMVID = Classes(
     names=("sky", "building", "pole", "road", "sidewalk", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"),
     colors=(
-        (128, 128, 128),
-        (128, 0, 0),
-        (192, 192, 128),
-        (128, 64, 128),
-        (60, 40, 222),
-        (128, 128, 0),
-        (192, 128, 128),
-        (64, 64, 128),
-        (64, 0, 128),
-        (64, 64, 0),
-        (0, 128, 192),
+        *((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128)),
+        *((60, 40, 222), (128, 128, 0), (192, 128, 128), (64, 64, 128)),
+        *((64, 0, 128), (64, 64, 0), (0, 128, 192)),
     ),
 )
 """CamVid in the eleven classes of SegNet; every other class of the original is ignored."""
@@ -67,14 +59,8 @@ CITYSCAPES = Classes(
 SHAPES = Classes(
     names=("background", "disk", "square", "triangle", "ring", "cross", "star", "wire"),
     colors=(
-        (40, 44, 52),
-        (228, 87, 86),
-        (245, 166, 35),
-        (240, 222, 90),
-        (84, 176, 91),
-        (77, 182, 200),
-        (88, 110, 220),
-        (200, 110, 205),
+        *((40, 44, 52), (228, 87, 86), (245, 166, 35), (240, 222, 90)),
+        *((84, 176, 91), (77, 182, 200), (88, 110, 220), (200, 110, 205)),
     ),
 )
 """The embedded procedural data set, see `ShapesSource`."""

@@ -128,12 +128,10 @@ class GroupInteraction(_Interaction):
 
     Args:
       rate: dilation rate of the decomposition in pixels.
-      ndim: number of spatial axes.
-      param_dtype: dtype of the weight.
-      rngs: taken for uniformity with other layers; the identity draws nothing.
+      ndim, param_dtype, rngs: as of `SSBlockFC`.
 
     Attributes:
-      smoother: `nnx.Param` of shape `[rate**ndim, rate**ndim]`.
+      smoother: `nnx.Param` `[rate**ndim, rate**ndim]`, the weight of `smoothjax.ops.group_interaction`.
 
     Raises:
       ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.

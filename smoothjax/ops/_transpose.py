@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 
 Cotangents = TypeVar("Cotangents", jax.Array, tuple[jax.Array, ...])
+Pair: TypeAlias = tuple[jax.Array, jax.Array]
+"""The two arguments of a bilinear operation, or its value and tangent."""
+
 Types: TypeAlias = jax.Array | jax.ShapeDtypeStruct | tuple[jax.Array | jax.ShapeDtypeStruct, ...]
 
 

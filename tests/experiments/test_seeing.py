@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tensorboardX.proto import event_pb2
 
 from experiments import runs
 from experiments.common.cost import describe_batch_norm
@@ -25,6 +24,7 @@ from experiments.segmentation.config import Config, ModelConfig
 from smoothjax import data
 from smoothjax.training import RunLog
 from tests.experiments.test_common import SHORT, Mean
+from tests.support import board_values
 
 
 def test_pictures_and_histograms_are_in_tensorboard(tmp_path):
@@ -39,15 +39,7 @@ def test_pictures_and_histograms_are_in_tensorboard(tmp_path):
 
 
 def _events(folder):
-    found = []
-    for path in sorted((folder / "tensorboard").iterdir()):
-        data = path.read_bytes()
-        while data:
-            length = int.from_bytes(data[:8], "little")
-            event = event_pb2.Event.FromString(data[12 : 12 + length])  # pyright: ignore[reportAttributeAccessIssue]
-            found += [(event.step, value.tag, value) for value in event.summary.value]
-            data = data[16 + length :]
-    return found
+    return [(step, value.tag, value) for step, value in board_values(folder)]
 
 
 def test_a_dry_run_shows_the_cost_and_leaves_nothing(tmp_path):

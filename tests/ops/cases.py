@@ -9,9 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support import assert_close
+from tests.support import TOLERANCE, assert_close
 
 #: Each example compiles anew, so a few examples of each law go a long way.
 EXAMPLES = 8
@@ -51,6 +52,11 @@ def convolutions(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int, Any]:
     if all(length >= extent for length, extent in zip(x.shape[1:-1], extents, strict=True)):
         choices.append("VALID")
     return x, kernel, rate, draw(st.sampled_from(choices))
+
+
+def each_convolution(test: Callable[..., None]) -> Callable[..., None]:
+    """Runs a test with several `case`s of :func:`convolutions`."""
+    return settings(max_examples=EXAMPLES, deadline=None)(given(case=convolutions())(test))
 
 
 def pairs_of(padding: Any, size: tuple[int, ...], rate: int) -> tuple[tuple[int, int], ...]:
@@ -96,3 +102,13 @@ def assert_same(form: Callable[..., jax.Array], reference: Callable[..., jax.Arr
     both = [jax.jit(partial(pull, f))(*map(jnp.asarray, arguments)) for f in (form, reference)]
     for actual, expected in zip(*both, strict=True):
         assert_close(actual, expected)
+
+
+def assert_equals(
+    reference: np.ndarray, operation: Callable[..., jax.Array], x: np.ndarray, kernel: np.ndarray, *, dtype: str
+) -> None:
+    """Asserts that a compiled operation on maps of a dtype keeps it and gives the reference."""
+    with jax.enable_x64(dtype == "float64"):
+        out = jax.jit(operation)(jnp.asarray(x, dtype), jnp.asarray(kernel))
+        assert out.dtype == dtype
+        assert_close(out, reference, TOLERANCE[dtype])

@@ -7,31 +7,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from smoothjax import ops
-from tests.ops.cases import EXAMPLES, assert_same, convolutions, convolve
-from tests.support import TOLERANCE, assert_close, random
+from tests.ops.cases import assert_equals, assert_same, convolve, each_convolution
+from tests.support import assert_close, random
 
 METHODS = ("direct", "decomposed")
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_equation_1(method, dtype, case):
     x, kernel, rate, padding = case
-    with jax.enable_x64(dtype == "float64"):
-        conv = jax.jit(partial(ops.dilated_conv, rate=rate, padding=padding, method=method))
-        out = conv(jnp.asarray(x, dtype), jnp.asarray(kernel))
-        assert out.dtype == dtype
-        assert_close(out, convolve(x, kernel, rate, padding), TOLERANCE[dtype])
+    operation = partial(ops.dilated_conv, rate=rate, padding=padding, method=method)
+    assert_equals(convolve(x, kernel, rate, padding), operation, x, kernel, dtype=dtype)
 
 
 @pytest.mark.usefixtures("x64")
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_both_forms_have_the_same_gradients(case):
     x, kernel, rate, padding = case
 

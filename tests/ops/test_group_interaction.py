@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smoothjax import ops
 from smoothjax.ops import _group_interaction, _reinterlace
 from smoothjax.ops._fast import _phase_mixing
-from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, convolutions, maps, pairs_of, rates
+from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, each_convolution, maps, pairs_of, rates
 from tests.support import TOLERANCE, assert_close, random
 
 
@@ -49,8 +49,7 @@ def test_the_two_views_agree_at_every_size(dtype, x, rate):
 
 
 @pytest.mark.usefixtures("x64")
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_smoothed_convolution_is_its_decomposition(case):
     x, kernel, rate, padding = case
     weight = _weight(rate, x.ndim - 2)
@@ -155,8 +154,7 @@ def test_both_forms_agree(ndim):
 
 
 @pytest.mark.usefixtures("x64")
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_mixing_commutes_with_the_convolution(case):
     """In value and all gradients, at every size, rate and padding."""
     x, kernel, rate, padding = case

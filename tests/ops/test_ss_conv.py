@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from smoothjax import ops
 from smoothjax.ops._fast import _spatial_filter
-from tests.ops.cases import EXAMPLES, all_derivatives, assert_same, convolutions, convolve
-from tests.support import TOLERANCE, assert_close, random
+from tests.ops.cases import all_derivatives, assert_equals, assert_same, convolve, each_convolution
+from tests.support import assert_close, random
 
 
 def _one_filter(x, kernel, rate, padding):
@@ -27,21 +26,16 @@ def _of_xla(x, kernel, rate):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_one_filter_for_every_channel(dtype, case):
     x, kernel, rate, padding = case
     kernel = kernel[..., 0, 0]
-    with jax.enable_x64(dtype == "float64"):
-        conv = jax.jit(partial(ops.ss_conv, rate=rate, padding=padding))
-        out = conv(jnp.asarray(x, dtype), jnp.asarray(kernel))
-        assert out.dtype == dtype
-        assert_close(out, _one_filter(x, kernel, rate, padding), TOLERANCE[dtype])
+    operation = partial(ops.ss_conv, rate=rate, padding=padding)
+    assert_equals(_one_filter(x, kernel, rate, padding), operation, x, kernel, dtype=dtype)
 
 
 @pytest.mark.usefixtures("x64")
-@settings(max_examples=EXAMPLES, deadline=None)
-@given(case=convolutions())
+@each_convolution
 def test_both_forms_agree_in_value_and_gradients(case):
     x, kernel, rate, _ = case
     kernel = jnp.asarray(kernel[..., 0, 0])

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboardX.proto import event_pb2
 
 from smoothjax.training import RunLog
+from tests.support import board_values
 
 
 def _lines(folder: Path) -> list[dict]:
@@ -15,16 +15,7 @@ def _lines(folder: Path) -> list[dict]:
 
 
 def _board(folder: Path) -> list[tuple[int, str, float]]:
-    """The scalars in the event files: records of an 8-byte length, a checksum, an event and a checksum."""
-    scalars = []
-    for path in sorted((folder / "tensorboard").iterdir()):
-        data = path.read_bytes()
-        while data:
-            length = int.from_bytes(data[:8], "little")
-            event = event_pb2.Event.FromString(data[12 : 12 + length])  # pyright: ignore[reportAttributeAccessIssue]
-            scalars += [(event.step, value.tag, value.simple_value) for value in event.summary.value]
-            data = data[16 + length :]
-    return scalars
+    return [(step, value.tag, value.simple_value) for step, value in board_values(folder)]
 
 
 def test_writes_the_three_places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

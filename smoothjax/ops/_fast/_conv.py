@@ -16,7 +16,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from .._transpose import as_transpose_of, varying_with
+from .._transpose import Pair, as_transpose_of, varying_with
 from . import _conv_forms as forms
 from ._platform import by_platform
 from ._window import Window
@@ -48,9 +48,7 @@ def convolution(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
 
 
 @convolution.defjvp
-def _convolution_jvp(
-    window: Window, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _convolution_jvp(window: Window, primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
     y = convolution(x, kernel, window)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from ..._checks import accumulation_dtype
-from .._transpose import as_transpose_of, varying_with
+from .._transpose import Pair, as_transpose_of, varying_with
 from ._fenced import fenced
 from ._platform import by_platform
 from ._spatial_filter import few_by_few, few_terms, needs_no_padding, products_by_channel, unpadded_sum
@@ -28,9 +28,7 @@ def depthwise(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
 
 
 @depthwise.defjvp
-def _depthwise_jvp(
-    window: Window, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _depthwise_jvp(window: Window, primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
     y, plain = depthwise(x, kernel, window), partial(grouped, window)

@@ -17,7 +17,7 @@ from jax import lax
 
 from ..._checks import Pairs, resolve_padding
 from .._dilated import convolve, pad_zeros
-from .._transpose import as_transpose_of, varying_with
+from .._transpose import Pair, as_transpose_of, varying_with
 from ._platform import by_platform
 from ._shifted_products import (
     copies_bytes,
@@ -46,9 +46,7 @@ def _same(x: jax.Array, kernel: jax.Array) -> Pairs:
 
 
 @phase_conv.defjvp
-def _phase_conv_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _phase_conv_jvp(primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast: all transformations follow."""
     (x, kernel), (dx, dkernel) = primals, tangents
     y = phase_conv(x, kernel)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from .._transpose import as_transpose_of
+from .._transpose import Pair, as_transpose_of
 from ._fenced import fenced
 from ._platform import by_platform
 
@@ -32,9 +32,7 @@ def mix_phases(blocks: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 @mix_phases.defjvp
-def _mix_phases_jvp(
-    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _mix_phases_jvp(primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast."""
     (blocks, weight), (dblocks, dweight) = primals, tangents
     y = mix_phases(blocks, weight)

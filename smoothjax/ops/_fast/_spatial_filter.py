@@ -19,7 +19,7 @@ from jax import lax
 
 from ..._checks import Pairs
 from .._dilated import pad_zeros
-from .._transpose import as_transpose_of, varying_with
+from .._transpose import Pair, as_transpose_of, varying_with
 from ._fenced import fenced, materialized
 from ._platform import by_platform
 
@@ -52,9 +52,7 @@ def filter_maps(x: jax.Array, kernel: jax.Array, rate: int, pairs: Pairs) -> jax
 
 
 @filter_maps.defjvp
-def _filter_maps_jvp(
-    rate: int, pairs: Pairs, primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
-) -> tuple[jax.Array, jax.Array]:
+def _filter_maps_jvp(rate: int, pairs: Pairs, primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
     y = filter_maps(x, kernel, rate, pairs)
