@@ -90,9 +90,9 @@ def _valid(config: segmentation.Config | pixel_dcn.Config) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(("study", "configs"), [("segmentation", _SEGMENTATION), ("pixel_dcn", _PIXEL_DCN)])
 def test_what_validates_trains(study, configs):
-    # A failing example is told as it is: each costs a compilation.
+    # Few examples, and a failing one is shown as it is: each costs a compilation.
     @settings(
-        max_examples=20,
+        max_examples=8,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],
