@@ -51,12 +51,20 @@ class ConvLike:
 
 
 def with_one_batch_axis(
-    layer: Callable[[jax.Array], jax.Array], inputs: jax.Array, ndim: int, out_sharding: OutSharding = None
+    layer: Callable[[jax.Array], jax.Array],
+    inputs: jax.Array,
+    ndim: int,
+    out_sharding: OutSharding = None,
+    *,
+    name: str = "inputs",
 ) -> jax.Array:
-    """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does."""
+    """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does.
+
+    Errors call the maps `name`, as the layer's own argument.
+    """
     if inputs.ndim <= ndim:
         raise ValueError(
-            f"inputs must be [..., *S, C] with the {ndim} spatial axes S of this layer, got shape {inputs.shape}: add "
+            f"{name} must be [..., *S, C] with the {ndim} spatial axes S of this layer, got shape {inputs.shape}: add "
             "axes, or make the layer for fewer"
         )
     batch = inputs.shape[: inputs.ndim - ndim - 1]

@@ -64,7 +64,7 @@ class SSConv(SmoothedLayer):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, C]` to `[..., *S', C]`, leading axes being batch axes; see `smoothjax.ops.ss_conv`."""
         operation = partial(ops.ss_conv, kernel=self.smoother[...], rate=self.rate, padding=self.padding)
-        return with_one_batch_axis(operation, x, len(self.kernel_size))
+        return with_one_batch_axis(operation, x, len(self.kernel_size), name="x")
 
     def smoothers(self) -> dict[str, Smoother]:
         """See `smoothers`."""
@@ -118,7 +118,8 @@ class SSBlockFC(_Interaction):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, C]` to the same shape, leading axes being batch axes; see `smoothjax.ops.ss_block_fc`."""
-        return with_one_batch_axis(partial(ops.ss_block_fc, weight=self.smoother[...], rate=self.rate), x, self.ndim)
+        operation = partial(ops.ss_block_fc, weight=self.smoother[...], rate=self.rate)
+        return with_one_batch_axis(operation, x, self.ndim, name="x")
 
 
 class GroupInteraction(_Interaction):

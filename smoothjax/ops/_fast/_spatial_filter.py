@@ -118,8 +118,8 @@ def _flipped(kernel: jax.Array, rate: int, pairs: Pairs, cotangent: jax.Array) -
     """The transpose with respect to the maps, which is a filter, too: flipped, and padded by what is left of it."""
     reach = [(taps - 1) * rate for taps in kernel.shape]
     rest = tuple((most - low, most - high) for most, (low, high) in zip(reach, pairs, strict=True))
-    plain = partial(depthwise, rate, rest)
-    return by_platform(cotangent, jnp.flip(kernel), cpu=partial(_linear_on_cpu, rate, rest), default=plain)
+    fast = partial(depthwise if 0 in cotangent.shape else _linear_on_cpu, rate, rest)
+    return by_platform(cotangent, jnp.flip(kernel), cpu=fast, default=partial(depthwise, rate, rest))
 
 
 def _pad(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
