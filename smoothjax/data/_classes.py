@@ -175,7 +175,7 @@ def load_classes(path: str | Path) -> Classes:
       ...     path = pathlib.Path(folder, "classes.yaml")
       ...     _ = path.write_text("road: [128, 64, 128]\\ncar: [0, 0, 142]\\n")
       ...     load_classes(path)
-      Classes(names=('road', 'car'), colors=((128, 64, 128), (0, 0, 142)))
+      Classes(names=('road', 'car'), colors=((128, 64, 128), (0, 0, 142)), masks=None)
     """
     path = Path(path)
     if not path.is_file():

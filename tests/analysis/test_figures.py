@@ -68,7 +68,7 @@ def test_one_depth_stands_side_by_side(tmp_path):
     assert [_told(axes) for axes in panels] == ["196 units seen, none shared", "196 units seen, 144 by all four"]
     assert _colours(panels[0])[0].shape == (18, 20, 3)
     assert [text.get_text() for text in legend.texts] == [
-        *("the four units", "seen by one of them alone", "seen by two", "seen by all four"),
+        *("the four units", "seen by only one of them", "seen by two", "seen by all four"),
     ]
     figure.savefig(tmp_path / "sets.png")
     with Image.open(tmp_path / "sets.png") as image:
