@@ -1,14 +1,25 @@
 """Checks of arguments that the measures share."""
 
 from functools import partial
+from typing import Protocol
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import check_int, check_structure
 
 check_pixels = partial(check_int, remedy="give a number of pixels")
+
+
+class Inputs(Protocol):
+    """Of what a function is given: an array or a `jax.ShapeDtypeStruct`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype: ...
 
 
 def check_maps(name: str, maps: object) -> jax.Array:

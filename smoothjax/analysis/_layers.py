@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax.extend.core import Literal, Var
 from jax.typing import DTypeLike
 
-Inputs: TypeAlias = jax.Array | np.ndarray | jax.ShapeDtypeStruct
+from ._arguments import Inputs
+
 #: What layers take and return: mostly arrays, but Flax limits neither.
 Value: TypeAlias = Any
 _Call = Callable[..., Value]

@@ -9,6 +9,8 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
+from ._arguments import Inputs
+
 # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
 _SUMS = {
     "abs", "acos", "acosh", "add", "add_any", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp",
@@ -44,9 +46,7 @@ _DECISION = _Decision()
 Value: TypeAlias = Any
 
 
-def theoretical_receptive_field(
-    function: Callable[[jax.Array], jax.Array], inputs: jax.Array | np.ndarray | jax.ShapeDtypeStruct
-) -> np.ndarray:
+def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inputs: Inputs) -> np.ndarray:
     """The input units that the output unit at the centre is connected to, whatever the weights and the images.
 
     Read from the operations that the function consists of: weights count as not 0, rectifiers as open, and a maximum

@@ -31,8 +31,8 @@ class ConvLike:
     mask: ClassVar[None] = None
     precision: ClassVar[None] = None
     preferred_element_type: ClassVar[None] = None
-    conv_general_dilated = staticmethod(lax.conv_general_dilated)
-    promote_dtype = staticmethod(promote_dtype)
+    conv_general_dilated: ClassVar[Callable[..., jax.Array]] = staticmethod(lax.conv_general_dilated)
+    promote_dtype: ClassVar[Callable[..., tuple[jax.Array, ...]]] = staticmethod(promote_dtype)
 
     @property
     def kernel_dilation(self) -> int:
