@@ -1,4 +1,4 @@
-"""What the studies do without arguments, at full length; the first is the README's first command."""
+"""What the studies do without arguments: the README's first command at full length, the others as far as they show it."""
 
 import json
 import shutil
@@ -11,9 +11,9 @@ from tests.experiments.test_erf import check
 pytestmark = pytest.mark.slow
 
 
-def _results(study, folder):
+def _results(study, folder, *arguments):
     """Runs the study's demo, checks its files, and returns the results."""
-    out, _ = run(folder=folder, study=study)
+    out, _ = run(*arguments, folder=folder, study=study)
     report = folder / "runs" / study / "demo"
     for name in ("report.md", "curves.png"):
         assert (report / name).stat().st_size > 500
@@ -47,17 +47,17 @@ def test_receptive_fields(main_job):
     """Trains what is missing, and finds what the paper says; then finds the runs there."""
     folder = main_job[0]
     shutil.rmtree(folder / "runs/segmentation/demo/ss_conv-seed0")
-    out, _ = run("--images", 4, folder=folder, study="erf")
+    out, _ = run("--images", 1, folder=folder, study="erf")
     assert "runs/segmentation/demo/none-seed0 is finished" in out
     assert "| SS convolution    | 81x81 " in out
     check(folder / "runs/erf")
-    again, _ = run("--images", 4, folder=folder, study="erf")
+    again, _ = run("--images", 1, folder=folder, study="erf")
     assert "runs/segmentation/demo/ss_conv-seed0 is finished" in again
     assert out[out.index("Figure 8") :] == again[again.index("Figure 8") :]
 
 
 def test_pixel_deconvolution(tmp_path):
-    results, out, report = _results("pixel_dcn", tmp_path)
+    results, out, report = _results("pixel_dcn", tmp_path, "compare", "demo", "--steps", 150)
     _check_masks(results, report)
     assert list(results) == ["dcl", "ipixel_dcl", "fast_pixel_dcl"]
     counts = {method: result["upsampling_parameters"] for method, (result,) in results.items()}
@@ -66,7 +66,7 @@ def test_pixel_deconvolution(tmp_path):
 
 
 def test_auto_encoder(tmp_path):
-    results, out, report = _results("vae", tmp_path)
+    results, out, report = _results("vae", tmp_path, "compare", "demo", "--steps", 200)
     assert list(results) == ["dcl", "ipixel_dcl", "fast_pixel_dcl"]
     assert "| PixelDCL (fast, Fig. 6) " in out
     for method, (result,) in results.items():
@@ -79,7 +79,7 @@ def test_auto_encoder(tmp_path):
 
 
 def test_restoration(tmp_path):
-    results, out, report = _results("restoration", tmp_path)
+    results, out, report = _results("restoration", tmp_path, "compare", "demo", "--steps", 260)
     assert list(results) == ["none", "group_interaction", "ss_conv"]
     assert "| SS convolution " in out
     for method, (result,) in results.items():
