@@ -15,7 +15,7 @@ from .config import RunConfig
 from .curves import draw_curves
 from .identity import check_data
 from .report import write_report
-from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, read_log
+from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
 from .study import AnyStudy
 from .train import train
 
@@ -67,7 +67,8 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:
-    page = study.report(comparison)
+    with damage_named(comparison.folders()):
+        page = study.report(comparison)
     logs = {
         study.labels[name]: [read_log(comparison.folder(name, seed)) for seed in comparison.seeds]
         for name in comparison.results

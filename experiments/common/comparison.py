@@ -59,6 +59,10 @@ class Comparison(Generic[C]):
         """The configuration of one run."""
         return replace(self.config.with_method(method), seed=seed)
 
+    def folders(self) -> list[Path]:
+        """The folders of all runs."""
+        return [self.folder(method, seed) for method in self.results for seed in self.seeds]
+
     def folder(self, method: str, seed: int) -> Path:
         """The folder of one run."""
         return self.out if self.single else self.out / f"{method}-seed{seed}"

@@ -4,9 +4,10 @@ Whatever is wrong with a file is a ValueError of one sentence that names it and 
 as the torn end of a log, is left out.
 """
 
+import contextlib
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,6 +59,21 @@ def read_result(folder: Path) -> Json:
     if scores is None or not is_number_or_null(found.get("seconds_per_step", "")) or not _is_int(found.get("steps")):
         raise ValueError(f"{path} is damaged, it must hold steps, seconds_per_step and the scores val: {_AGAIN}")
     return with_nan(found)
+
+
+@contextlib.contextmanager
+def damage_named(folders: Iterable[Path]) -> Iterator[None]:
+    """While a study shows results of runs: what it misses in them is an error that names their files.
+
+    Raises:
+      ValueError: an entry is missing, or of another type.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        files = ", ".join(str(folder / RESULT_FILE) for folder in folders)
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{files} cannot be shown, an entry of the study is damaged ({reason}): {_AGAIN}") from error
 
 
 def with_nan(result: Content) -> Content | Json:

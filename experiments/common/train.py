@@ -20,7 +20,7 @@ from .identity import check_data
 from .learner import S, T
 from .network import M, Network
 from .parameters import count, smoothing_parameters
-from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, read_result, read_starts, seconds_per_step
+from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, damage_named, read_result, read_starts, seconds_per_step
 from .run_folder import check_run, describe_run, note_on_start
 from .study import Scored, Study, Trained
 from .wandb_logging import open_wandb
@@ -88,6 +88,8 @@ def train(
     multihost_utils.sync_global_devices(f"checked {folder}")
     if finished:
         result = read_result(folder)
+        with damage_named([folder]):
+            study.outcome(result)
         training.say(f"{folder} is finished")
         return result
     with contextlib.ExitStack() as stack:

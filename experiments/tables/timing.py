@@ -1,12 +1,11 @@
 """Table 2 of Gao et al.: what up-sampling costs in a U-Net, beside our benchmark."""
 
-import json
 from pathlib import Path
 
 from ..common.published import upsampling_times, upsampling_times_caption
 from ..common.recipe import table_title
 from .formats import Table
-from .validate import is_number, json_object
+from .validate import is_number, json_object, load_json
 
 #: The name of the table for `--table`.
 TIMING = "pixel-2"
@@ -62,7 +61,9 @@ def _source(content: dict, sizes: set[str]) -> list[str]:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text())
+        content = load_json(path)
+        if not isinstance(content, dict):
+            raise TypeError("no JSON object")
         rows, environment = content["rows"], content.get("environment", {})
         texts = all(isinstance(row[name], str) for row in rows for name in ("title", "part", "size"))
         numbers = all(is_number(row[name]) for row in rows for name in ("ours", "reference", "ratio"))

@@ -1,4 +1,4 @@
-"""What the studies do without arguments: the README's first command at full length, the others as far as they show it."""
+"""What the studies do without arguments, the README's first command at full length, the others in fewer steps."""
 
 import json
 import shutil

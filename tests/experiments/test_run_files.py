@@ -17,13 +17,26 @@ from experiments.common.compare import report_run
 from experiments.common.config import with_options
 from experiments.common.identity import check_data
 from experiments.common.limits import LIMITS, check_limits
-from experiments.common.run_files import read_data, read_evaluation, read_examples, read_log, read_result, read_starts
+from experiments.common.run_files import (
+    damage_named,
+    read_data,
+    read_evaluation,
+    read_examples,
+    read_log,
+    read_result,
+    read_starts,
+)
 from experiments.common.run_folder import check_run, describe_run, load_config, note_on_start, to_dict
 from experiments.common.train import train
 from experiments.common.writing import write, write_arrays, write_figure, write_json
+from experiments.pixel_dcn import study as pixel_dcn
+from experiments.restoration import study as restoration
+from experiments.segmentation import study as segmentation
 from experiments.segmentation.config import PRESETS, Config, OptimizerConfig
+from experiments.sequence import study as sequence
 from experiments.sequence.config import PRESETS as SEQUENCE
-from smoothjax import training
+from experiments.vae import study as vae
+from smoothjax import data, training
 from tests.experiments.made_runs import mark_learnt
 from tests.experiments.test_common import SHORT, Mean
 
@@ -111,6 +124,31 @@ def test_a_damaged_result_is_named(tmp_path, content):
     (tmp_path / "result.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"result\.json is damaged, .*delete it"):
         read_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "study", [segmentation, pixel_dcn, vae, restoration, sequence], ids=lambda study: study.__package__
+)
+def test_a_result_without_the_entries_of_its_study_is_named(tmp_path, study):
+    """One edited by hand, or of another study, would be a KeyError."""
+    write_json(tmp_path / "result.json", RESULT)
+    result = read_result(tmp_path)
+    with (
+        pytest.raises(ValueError, match=r"result\.json cannot be shown, .* is missing\): delete it, "),
+        damage_named([tmp_path]),
+    ):
+        study.STUDY.outcome(result)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"- {name: a", b"a: [1, 2, 3]\na: [4, 5, 6]", b"[" * 9999, b"a: &x [*x]"]
+)
+def test_damaged_classes_of_a_run_are_named(tmp_path, content):
+    describe_run(tmp_path / "run", Config(), data.SHAPES)
+    assert segmentation.STUDY.read_target(Config(), tmp_path / "run") == data.SHAPES
+    (tmp_path / "run/classes.yaml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"run/classes\.yaml[:,] "):
+        segmentation.STUDY.read_target(Config(), tmp_path / "run")
 
 
 def test_a_score_that_is_null_is_nan(tmp_path):
