@@ -1,5 +1,6 @@
 """The smoothing parameters of a model, as its layers describe them."""
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -36,9 +37,9 @@ class Smoother:
 class SmoothedLayer(nnx.Module):
     """A layer that describes its own smoothing parameters."""
 
+    @abc.abstractmethod
     def smoothers(self) -> Mapping[str, Smoother]:
         """The smoothing parameters of this layer, by attribute; none where it is not smoothed."""
-        raise NotImplementedError
 
 
 def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
