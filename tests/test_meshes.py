@@ -108,6 +108,12 @@ MODELS = {
         lambda rngs: models.UNet(num_classes=2, depth=2, width=2, upsampling="fast_pixel_dcl", rngs=rngs),
         (8, 8),
     ),
+    "upsampled": (
+        lambda rngs: models.DeepLabUpsampled(
+            models.DeepLab(encoder="resnet18", width=2, num_classes=2, rngs=rngs), upsampling="pixel_dcl", rngs=rngs
+        ),
+        (33, 35),
+    ),
     "vae": (lambda rngs: models.ConvVAE(width=2, latent_features=3, rngs=rngs), (64, 64)),
 }
 
@@ -123,6 +129,13 @@ def test_models(mesh, name):
         _compare(mesh, model, images, lambda model, x: models.upsample_logits(model(x), x.shape[1:3]))
     else:
         _compare(mesh, model, images)
+
+
+def test_sequences(mesh):
+    model = build(
+        lambda rngs: models.TemporalConvNet(3, in_features=3, width=2, depth=2, smoothing="ss_conv", rngs=rngs)
+    )
+    _compare(mesh, model, random(0, 8, 12, 3))
 
 
 def test_restoration(mesh):

@@ -83,7 +83,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
     smoother: OptionalParam
     in_features: int
     out_features: int
-    kernel_size: int
+    kernel_size: tuple[int, ...]
     rate: int
     smoothing: CausalSmoothing
     dtype: DTypeLike | None
@@ -107,10 +107,10 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        (taps,) = check_kernel_size((kernel_size,))
-        check_convolution((taps,), rate, "SAME")
+        taps = check_kernel_size((kernel_size,))
+        check_convolution(taps, rate, "SAME")
         smoother = _identity(smoothing, rate)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (taps, in_features, out_features), param_dtype))
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (*taps, in_features, out_features), param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
         self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
         self.in_features, self.out_features, self.kernel_size = in_features, out_features, taps
@@ -132,7 +132,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         return with_one_batch_axis(layer, inputs, 1, out_sharding)
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
-        past = (((self.kernel_size - 1) * self.rate, 0),)
+        past = (((self.kernel_size[0] - 1) * self.rate, 0),)
         if self.smoothing == "group_interaction":
             passed = jnp.tril(smoother)
             return ops.group_interaction_dilated_conv(x, kernel, passed, rate=self.rate, padding=past)

@@ -145,6 +145,16 @@ class UpConv(nnx.Module):
         self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The factor by axis, as the strides of a `flax.nnx.ConvTranspose`."""
+        return (self.factor,) * len(self.kernel_size)
+
+    @property
+    def use_bias(self) -> bool:
+        """Whether a bias is added."""
+        return self.bias is not None
+
     def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
         """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes.
 
