@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from smoothjax import models, training
+from smoothjax import models, nn, training
 
 from ..common.network import Network, Trees, build_network, model_state_of
 from ..common.published import upsampling_times
@@ -43,7 +43,10 @@ def network_cases(*, quick: bool) -> list[Case]:
         for method, label in (("ss_conv", "SS convolution"), ("group_interaction", "group interaction")):
             title = f"DeepLab {encoder} of width {width} with {label} / baseline"
             cases.append(Case(title, f"2x{side}x{side}x3", partial(deeplab, method), partial(deeplab, "none")))
-    return cases
+    side, width = (33, 8) if quick else (161, 64)
+    plain = partial(_plain_peer, side, width)
+    title = "dilated ResNet-50 of nnx.Conv, after nn.use_fast_convolutions / before"
+    return [*cases, Case(title, f"2x{side}x{side}x3", partial(plain, fast=True), partial(plain, fast=False))]
 
 
 def deeplab_demand(crop: tuple[int, int], width: int) -> float:
@@ -67,6 +70,43 @@ def _unet_peer(side: int, options: dict[str, Any], method: Any) -> Peer:
 
 def _deeplab_peer(side: int, encoder: Any, width: int, method: Any) -> Peer:
     make = lambda rngs: models.DeepLab(encoder=encoder, width=width, num_classes=21, smoothing=method, rngs=rngs)
+    return network_peer(make, (side, side), 8)
+
+
+class _Bottleneck(nnx.Module):
+    """A residual block without normalisation."""
+
+    def __init__(self, features: int, width: int, stride: int, rate: int, *, rngs: nnx.Rngs):
+        self.reduce = nnx.Conv(features, width, (1, 1), strides=stride, rngs=rngs)
+        self.convolve = nnx.Conv(width, width, (3, 3), kernel_dilation=rate, rngs=rngs)
+        # Starts as no change, so that values stay small through sixteen blocks.
+        self.expand = nnx.Conv(width, 4 * width, (1, 1), kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.shortcut = nnx.Conv(features, 4 * width, (1, 1), strides=stride, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = nnx.relu(self.convolve(nnx.relu(self.reduce(x))))
+        return nnx.relu(self.shortcut(x) + self.expand(y))
+
+
+def _plain_network(width: int, rngs: nnx.Rngs) -> nnx.Sequential:
+    """The convolutions of a dilated ResNet-50, as a user of Flax writes them."""
+    blocks, features = [], width
+    for count, factor, stride, rate in ((3, 1, 1, 1), (4, 2, 2, 1), (6, 4, 1, 2), (3, 8, 1, 4)):
+        for index in range(count):
+            blocks.append(_Bottleneck(features, factor * width, stride if index == 0 else 1, rate, rngs=rngs))
+            features = 4 * factor * width
+    stem = nnx.Conv(3, width, (7, 7), strides=2, rngs=rngs)
+    pool = partial(nnx.max_pool, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+    return nnx.Sequential(stem, pool, *blocks, nnx.Conv(features, 21, (3, 3), kernel_dilation=12, rngs=rngs))
+
+
+def _plain_peer(side: int, width: int, *, fast: bool) -> Peer:
+    def make(rngs: nnx.Rngs) -> nnx.Module:
+        model = _plain_network(width, rngs)
+        if fast:
+            nn.use_fast_convolutions(model)
+        return model
+
     return network_peer(make, (side, side), 8)
 
 
