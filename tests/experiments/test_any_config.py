@@ -92,7 +92,7 @@ def _valid(config: segmentation.Config | pixel_dcn.Config) -> bool:
 def test_what_validates_trains(study, configs):
     # Few examples, and a failing one is shown as it is: each costs a compilation.
     @settings(
-        max_examples=8,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         phases=[Phase.generate],
