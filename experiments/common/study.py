@@ -1,7 +1,7 @@
 """What a study supplies beyond a `Learner`: scores, and how they are shown. The engine does the rest."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from smoothjax import data, training
+from smoothjax import data, training, weights
 
 from .comparison import C, Comparison, Curve, Page, Result
 from .config import with_options
@@ -142,6 +142,14 @@ class Study(Learner[C, T, S, M]):
         names = dict.fromkeys((self.training_split(config), "val"))
         splits = {split: describe_split(self.described(self.open_split(config, split))) for split in names}
         return {"name": f"{name} in {self.place(config)}", "splits": splits}
+
+    def class_names(self, target: T) -> Sequence[str] | None:
+        """Names of the classes, in the order of the logits; None where there are none."""
+        return None
+
+    def preprocessing(self, config: C) -> weights.Preprocessing | None:
+        """What the network expects of an image; None where its own functions prepare one."""
+        return None
 
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
         """Which data are scored, and whether they are those of the run in the folder."""
