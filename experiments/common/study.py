@@ -1,7 +1,7 @@
 """What a study supplies beyond a `Learner`: scores, and how they are shown. The engine does the rest."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
@@ -156,6 +156,24 @@ class Study(Learner[C, T, S, M]):
         found = None if self.data_name(config) is None else describe_split(self.described(source))
         other = is_other_data(folder, split, lambda name: self.described(self.open_split(config, name)), found)
         return Origin({self.unit: len(source), "data": found}, self.place(config) if other else None)
+
+    # What another run passes on, see `fork`.
+
+    def same_target(self, target: T, other: T) -> bool:
+        """Whether the outputs of networks that know these of their data mean the same."""
+        return True
+
+    def output_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
+        """Paths in the network to all that depends on what the outputs mean, such as the classes."""
+        return ()
+
+    def method_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
+        """Paths in the network to what methods exchange, beside smoothing parameters."""
+        return ()
+
+    def method_key(self, config: C) -> Hashable:
+        """What is equal where those layers are the same."""
+        return config.method
 
     # Scores.
 

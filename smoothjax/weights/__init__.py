@@ -21,6 +21,7 @@ from ._official import group_interaction_weight_from_official as group_interacti
 # Residual networks trained for classification.
 from ._initialize import Initialization as Initialization
 from ._initialize import LoadReport as LoadReport
+from ._initialize import grouped_names as grouped_names
 from ._initialize import initialize_encoder as initialize_encoder
 from ._resnet import resnet_from_slim as resnet_from_slim
 from ._resnet import resnet_from_torchvision as resnet_from_torchvision

@@ -105,6 +105,10 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """The classes."""
         return data.load_classes(folder / CLASSES_FILE)
 
+    def same_target(self, target: data.Classes, other: data.Classes) -> bool:
+        """See `Study`: classes of the same names in the same order; colours are only shown."""
+        return target.names == other.names
+
     def check_training_data(self, config: C, source: data.Source, validation: data.Source, *, progress: bool) -> None:
         """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""
         if note := note_on_split(config.data):
@@ -132,7 +136,11 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
             split = train_split(config.data)
             classes = open_source(config.data, split).classes
             found = {"name": found["name"], "train_split": split, "classes": list(classes.names), **found}
-        return found if checkpoint is None else {**found, "weights": describe_weights(checkpoint)}
+        return (
+            found
+            if checkpoint is None or config.init.source == "run"
+            else {**found, "weights": describe_weights(checkpoint)}
+        )
 
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
         """See `Study`: published weights in the encoder."""
