@@ -129,11 +129,12 @@ def test_a_comparison_is_checked_before_its_first_run(parent):
 
 
 def test_layers_of_a_method_are_new(parent):
-    """DRN adds layers, and its head has other inputs; a DUC has another head."""
+    """DRN adds layers before a head of the same form; a DUC has another head."""
     plan = plan_fork(STUDY, _child(parent, model__smoothing="drn"), data.SHAPES, parent)
     assert {place[0] for place in plan.new_layers} == {"degridding"}
-    assert {place[0] for place in plan.new_outputs} == {"head"}
-    assert {place[0] for place in plan.taken} == {"encoder"}
+    assert {place[0] for place in plan.taken} == {"encoder", "head"}
+    plan = plan_fork(STUDY, _child(parent).with_method("duc"), data.SHAPES, parent)
+    assert {place[0] for place in plan.new_outputs} == {place[0] for place in plan.left_out} == {"head"}
 
 
 def test_a_difference_that_no_shape_shows_is_said(parent):

@@ -73,6 +73,7 @@ def test_outputs_are_the_same_in_one_line(tmp_path):
     model.train()
     weights.save(model, tmp_path / "model.safetensors")
     found = weights.load(tmp_path / "model.safetensors")
+    assert isinstance(found, models.DeepLab)
     np.testing.assert_array_equal(jax.jit(lambda x: found(x))(images), expected)
     narrow = jax.tree.map(lambda x: x.astype(jnp.bfloat16), nnx.state(model))
     nnx.update(model, narrow)
