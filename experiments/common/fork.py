@@ -143,46 +143,40 @@ def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> P
         return {p: shape for p, shape in skeleton.shapes.items() if _below(p, outputs) and not swapped(p)}
 
     renewed = not study.same_target(target, learnt) or output_shapes(here) != output_shapes(there)
-    groups: dict[str, list[Place]] = {"taken": [], "outputs": [], "smoothers": [], "layers": [], "left out": []}
-    differing: list[Place] = []
-    for place in dict.fromkeys((*here.shapes, *there.shapes)):
+
+    def kind(place: Place) -> str:
         same = here.shapes.get(place) == there.shapes.get(place)
-        kind = ""
         if place in here.smoothers or place in there.smoothers:
-            kind = "taken" if same and here.smoothers.get(place) == there.smoothers.get(place) else "smoothers"
-        elif swapped(place):
-            kind = "layers"
-        elif renewed and _below(place, outputs):
-            kind = "outputs"
-        elif same:
-            kind = "taken"
-        else:
-            differing.append(place)
-            continue
-        if place in here.shapes:
-            groups[kind].append(place)
-        if place in there.shapes and kind != "taken":
-            groups["left out"].append(place)
+            return "taken" if same and here.smoothers.get(place) == there.smoothers.get(place) else "smoother"
+        if swapped(place):
+            return "method"
+        if renewed and _below(place, outputs):
+            return "output"
+        return "taken" if same else "differing"
+
+    kinds = {place: kind(place) for place in dict.fromkeys((*here.shapes, *there.shapes))}
     options = _other_options(config, before)
-    if differing:
-        lines = [f"{_dotted(p)} {_shape(there, p)} there, {_shape(here, p)} here"
-                 for p in differing[:_LISTED]]  # fmt: skip
-        more = f"\n  and {len(differing) - _LISTED} more" if len(differing) > _LISTED else ""
+    if differing := [place for place, found in kinds.items() if found == "differing"]:
+        lines = [f"{_dotted(p)} {_shape(there, p)} there, {_shape(here, p)} here" for p in differing[:_LISTED]]
+        lines += [f"and {len(differing) - _LISTED} more"] * (len(differing) > _LISTED)
         remedy = f"give the options of that run ({'; '.join(options)})" if options else "name a run of this network"
         raise ValueError(
             f"--init.checkpoint {parent} is a run of another network; its arrays differ in\n  "
             + "\n  ".join(lines)
-            + f"{more}\n{remedy}, or leave --init.source and --init.checkpoint out"
+            + f"\n{remedy}, or leave --init.source and --init.checkpoint out"
         )
-    chosen = {name: tuple(places) for name, places in groups.items()}
+
+    def places(*wanted: str, of: _Skeleton = here) -> tuple[Place, ...]:
+        return tuple(place for place in of.shapes if kinds[place] in wanted)
+
     return Plan(
         parent,
-        chosen["taken"],
-        chosen["outputs"],
-        chosen["smoothers"],
-        chosen["layers"],
-        chosen["left out"],
-        tuple(options),
+        taken=places("taken"),
+        new_outputs=places("output"),
+        new_smoothers=places("smoother"),
+        new_layers=places("method"),
+        left_out=places("output", "smoother", "method", of=there),
+        notes=tuple(options),
     )
 
 
