@@ -114,7 +114,7 @@ class RunConfig(ABC):
     """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
     wandb: str | None = None
     """Project of Weights & Biases for optional logging of scalars; needs the extra wandb."""
-    init: Init = field(default_factory=RunInit)
+    init: Init = field(default_factory=Init)
 
     @property
     def method(self) -> str:

@@ -9,23 +9,45 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from experiments import runs
 from experiments.common.config import with_options
 from experiments.common.dense.config import InitConfig
 from experiments.common.dense.init import architecture, normalization
 from experiments.common.fork import check_forks, describe, forked, plan_fork
+from experiments.common.network import Network
 from experiments.common.run_folder import check_run, describe_run, load_config, with_parent
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
-from experiments.segmentation.study import STUDY
+from experiments.segmentation.study import SmoothedDilation
 from experiments.sequence.tasks import Characters
-from smoothjax import data, weights
+from smoothjax import data, models, nn, weights
 from tests.experiments.command_line import call
 from tests.experiments.made_runs import classes, mark_learnt, save_untrained
 from tests.support import random
 
 _MODEL = ModelConfig(encoder="resnet18", width=2, head_rates=(1,), head="large_fov")
 _CONFIG = Config(model=_MODEL, data=DataConfig(name="shapes"))
+
+
+class _Quick(SmoothedDilation):
+    """Draws its first weights without a program that would have to be compiled."""
+
+    def build_network(self, config: Config, target: data.Classes) -> Network[models.DeepLab]:
+        model = nnx.eval_shape(lambda: self.make_model(config, target, nnx.Rngs(0)))
+        smoothers, rng = nn.smoothers(model), np.random.default_rng(config.seed)
+
+        def value(path, shape):
+            drawn = 0.3 * rng.standard_normal(shape)
+            return smoothers[path].initial if path in smoothers else 0.5 + abs(drawn) if path[-1] == "var" else drawn
+
+        graph, state = nnx.split(model)
+        leaves = [(path, leaf.replace(jnp.asarray(value(path, leaf.shape), jnp.float32)))
+                  for path, leaf in nnx.to_flat_state(state)]  # fmt: skip
+        return Network.of(nnx.merge(graph, nnx.from_flat_state(leaves)))
+
+
+STUDY = _Quick()
 
 
 def _other(params):
