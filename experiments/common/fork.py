@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 from flax import nnx
@@ -182,8 +182,9 @@ def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> P
 
 def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
     model = nnx.eval_shape(lambda: study.make_model(config, target, nnx.Rngs(0)))
-    shapes = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model))}
-    return _Skeleton(shapes, {path: smoother.kind for path, smoother in nn.smoothers(model).items()})
+    shapes: dict[Place, tuple[int, ...]] = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model))}
+    kinds: dict[Place, nn.SmootherKind] = {path: smoother.kind for path, smoother in nn.smoothers(model).items()}
+    return _Skeleton(shapes, kinds)
 
 
 def _other_options(config: RunConfig, before: RunConfig) -> list[str]:
@@ -201,7 +202,8 @@ def _flat(trees: Trees) -> dict[Place, jax.Array]:
     return {_place(path): leaf for tree in trees for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _place(path: Sequence[jax.tree_util.DictKey]) -> Place:
+def _place(path: Sequence[Any]) -> Place:
+    """The keys of a path in a nested dict."""
     return tuple(key.key for key in path)
 
 

@@ -92,7 +92,8 @@ def build(name: str, arguments: Mapping[str, object]) -> nnx.Module:
         raise ValueError(f"its arguments make no {name} ({str(error) or type(error).__name__})") from error
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
+    """A value as JSON holds it; what is no plain one is a dtype."""
     if isinstance(value, tuple):
         return list(value)
     return value if value is None or isinstance(value, bool | int | float | str) else jnp.dtype(value).name

@@ -91,6 +91,7 @@ def test_weights_load_as_the_network_of_the_run(tmp_path):
     assert isinstance(found, models.DeepLab)
     assert about.classes == data.SHAPES.names
     assert about.preprocessing == weights.Preprocessing(data.IMAGENET_MEAN, data.IMAGENET_STD)
+    assert about.preprocessing is not None
     image = _random(1, 37, 51)
     logits = models.upsample_logits(found(jnp.asarray(about.preprocessing(image))), image.shape[1:3], stride=8)
     np.testing.assert_array_equal(jnp.argmax(logits, -1)[0], _predicted(SEGMENTATION, tmp_path, image[0]))

@@ -1,6 +1,7 @@
 """Our own files: every network comes back whole, and whatever else a file holds is refused by name."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +14,14 @@ from smoothjax import models, nn, weights
 from tests.support import build, random
 from tests.weights.reference import tf_variables
 
-_ENCODER = {"encoder": "resnet18", "width": 2, "num_classes": 3}
+_ENCODER: dict[str, Any] = {"encoder": "resnet18", "width": 2, "num_classes": 3}
 
 
-def _deeplab(**options):
+def _deeplab(**options: Any):
     return lambda rngs: models.DeepLab(**{**_ENCODER, "head_rates": (1, 2), **options}, rngs=rngs)
 
 
-def _upsampled(**options):
+def _upsampled(**options: Any):
     return lambda rngs: models.DeepLabUpsampled(_deeplab()(rngs), **options, rngs=rngs)
 
 
