@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from .common.config import flat
-from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_log, read_object
+from .common.config import RunConfig, flat
+from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_data, read_log, read_object
 from .common.run_folder import load_config, to_dict
 from .common.table import align
 from .tables.studies import config_of
@@ -58,7 +58,11 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
             unreadable.append(str(error))
     options = {run: flat(to_dict(config)) for run, config in configs.items()}
     names = dict.fromkeys(name for values in options.values() for name in values)
+    parents = {run: _parent(run, config) for run, config in configs.items()}
+    if all(config.init.parent == config.init.checkpoint for config in configs.values()):
+        names.pop("init.checkpoint", None)  # their column says it, with the step
     differing = [name for name in names if len({json.dumps(values.get(name)) for values in options.values()}) > 1]
+    columns = ["parent", *differing] if set(parents.values()) != {"-"} else differing
     rows = []
     for run, config in configs.items():
         try:
@@ -66,9 +70,9 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
         except (OSError, ValueError) as error:
             step = f"unknown of {config.steps:,}"
             unreadable.append(str(error))
-        values = [str(options[run].get(name)) for name in differing]
+        values = [parents[run] if name == "parent" else str(options[run].get(name)) for name in columns]
         rows.append([str(run.relative_to(folder)), config.method, step, _best(run), *values])
-    table = [align(["run", "method", "step", "best", *differing], rows)] if rows else []
+    table = [align(["run", "method", "step", "best", *columns], rows)] if rows else []
     return "\n".join([f"{study}:", *table, *unreadable])
 
 
@@ -79,6 +83,18 @@ def _reason(run: Path) -> str:
     except (OSError, ValueError) as error:
         return str(error)
     return f"{run}: {CONFIG_FILE} names no study of this version"
+
+
+def _parent(run: Path, config: RunConfig) -> str:
+    """The run that it starts from, and at which step; a dash where it starts from none."""
+    parent = config.init.parent
+    if parent is None:
+        return "-"
+    try:
+        step = read_data(run).get("weights", {}).get("step")
+    except (OSError, ValueError):
+        step = None
+    return f"{parent} at {step:,}" if isinstance(step, int) else str(parent)
 
 
 def _step(run: Path, steps: int) -> str:

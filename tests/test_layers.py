@@ -12,7 +12,7 @@ LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
     "models": {"jax", "flax", "numpy", "ops", "nn", *COMMON},
-    "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", *COMMON},
+    "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", "__version__", *COMMON},
     "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files"},
     "datasets": {
         *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),

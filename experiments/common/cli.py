@@ -14,6 +14,7 @@ import tyro
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
 from .limits import check_limits
+from .run_folder import with_parent
 from .status import status_of
 from .usage import presets_text, usage_text
 
@@ -179,8 +180,9 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
 
 def _train(program: Program, preset: str, options: Train[Any]) -> None:
     config = options.config
-    folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     config.validate()
+    config = with_parent(config)
+    folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     check_limits(options.cluster)
     config.check_given(program.presets[preset].config)
     config.check_method()
@@ -206,6 +208,7 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     check_comparison(options.config, original, options.methods, options.seeds)
     check_limits(options.cluster)
     options.config.check_given(original)
+    config = with_parent(options.config)
     options.cluster.join()
     study = program.load()
     from smoothjax.training import say
@@ -215,9 +218,9 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
 
     out = options.out or _runs(program, preset)
     if options.dry_run:
-        say(dry_compare(study, options.config, options.methods, out))
+        say(dry_compare(study, config, options.methods, out))
         return
-    text = compare(study, options.config, options.methods, options.seeds, out)
+    text = compare(study, config, options.methods, options.seeds, out)
     if text:  # only one process reports
         run = out / f"{options.methods[-1]}-seed{options.seeds[0]}"
         say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=shlex.quote(str(run)))}")

@@ -32,6 +32,16 @@ class Evaluate(OfRun):
     """Folder of the data set, where it has moved since; scores of another data set have a file of their own."""
 
 
+@dataclass(frozen=True)
+class ExportWeights(OfRun):
+    """Writes the network of a run as one safetensors file: smoothjax.weights.load makes the same network of it."""
+
+    format: Literal["safetensors"] = "safetensors"
+    """Kind of the file."""
+    out: Path = Path("model.safetensors")
+    """File to write."""
+
+
 def score(study: "AnyStudy", options: OfRun, split: str, data_root: Path | None) -> None:
     """Scores a run on a split, and prints a table."""
     from .evaluate import evaluate
@@ -48,6 +58,16 @@ def score(study: "AnyStudy", options: OfRun, split: str, data_root: Path | None)
 
 def _evaluate(program: Program, options: Evaluate) -> None:
     score(program.load(), options, options.split, options.data_root)
+
+
+def _export_weights(program: Program, options: ExportWeights) -> None:
+    from .export import export_weights
+
+    print(export_weights(program.load(), options.run, options.out, options.checkpoint))
+
+
+EXPORTING: Command[ExportWeights] = Command(ExportWeights, "RUN", _export_weights)
+"""The command `export` of a study whose networks are written as weights alone."""
 
 
 def evaluating(summary: str) -> Command[Evaluate]:

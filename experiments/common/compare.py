@@ -13,6 +13,7 @@ from .checks import check
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
 from .curves import draw_curves
+from .fork import check_forks, describe
 from .identity import check_data
 from .report import write_report
 from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
@@ -32,9 +33,10 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
     runs = [(method, seed) for seed in seeds for method in methods]
     for run in runs:
         check(comparison.variant(*run), comparison.folder(*run))
-    described = study.describe_data(config)  # methods and seeds share the data
+    described = describe(study, config)  # methods and seeds share the data
     for run in runs:
         check_data(comparison.folder(*run), described)
+    check_forks(study, config, methods)
     for method, seed in runs:
         folder = comparison.folder(method, seed)
         training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")

@@ -3,7 +3,8 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import tyro
@@ -34,6 +35,44 @@ Size = Annotated[
 C = TypeVar("C", bound="RunConfig")
 R = TypeVar("R", bound="RunConfig", covariant=True)
 D = TypeVar("D", bound="DataclassInstance")
+
+
+@dataclass(frozen=True)
+class Init:
+    """Where the first weights come from; without a source they are random."""
+
+    source: str | None = None
+    """Their kind."""
+    checkpoint: Path | None = None
+    """Where they lie."""
+
+    @property
+    def parent(self) -> Path | None:
+        """The folder of the run that this one starts from; None where it starts from none."""
+        return self.checkpoint if self.source == "run" else None
+
+    def after(self, parent: "Init") -> Self:
+        """The same with what it takes over from a run that started like this."""
+        del parent  # most studies prepare their inputs in one way
+        return self
+
+    def validate(self) -> None:
+        """Raises ValueError where one option lacks the other."""
+        require(
+            (self.source is None) == (self.checkpoint is None),
+            "--init.source and --init.checkpoint go together: name run and the folder of a trained run, or leave both "
+            "out",
+        )
+
+
+@dataclass(frozen=True)
+class RunInit(Init):
+    """Where the first weights come from: another run; by default they are random."""
+
+    source: Literal["run"] | None = None
+    """run: those of a trained run of this study, with a new optimizer from step 0."""
+    checkpoint: Path | None = None
+    """Folder of that run."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +114,7 @@ class RunConfig(ABC):
     """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
     wandb: str | None = None
     """Project of Weights & Biases for optional logging of scalars; needs the extra wandb."""
+    init: Init = field(default_factory=Init)
 
     @property
     def method(self) -> str:
@@ -118,6 +158,7 @@ class RunConfig(ABC):
           ValueError: an option is out of its range, or does not go with another one; the message has a suggestion.
         """
         check_limits(self)
+        self.init.validate()
         names = ("steps", "batch_size", "accumulate", "eval_batch_size", "log_every", "evaluate_every",
                  "checkpoint_every")  # fmt: skip
         require_at_least_one(**{name: getattr(self, name) for name in names})
@@ -193,7 +234,7 @@ def _option(name: str) -> str:
 
 def with_options(config: D, options: Mapping[str, object]) -> D:
     """A configuration with other values of some options, by their dotted names."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    values = {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
     for name, value in options.items():
         first, _, rest = name.partition(".")
         values[first] = with_options(values[first], {rest: value}) if rest else value
@@ -255,9 +296,9 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 def _differences(one: Any, other: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Options by which two configurations differ, with the values of the first."""
-    for field in dataclasses.fields(one):
-        mine, its = getattr(one, field.name), getattr(other, field.name)
-        option = prefix + field.name.replace("_", "-")
+    for each in dataclasses.fields(one):
+        mine, its = getattr(one, each.name), getattr(other, each.name)
+        option = prefix + each.name.replace("_", "-")
         if dataclasses.is_dataclass(mine):
             yield from _differences(mine, its, f"{option}.")
         elif mine != its:

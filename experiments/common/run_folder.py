@@ -97,13 +97,16 @@ def check_run(folder: Path, config: RunConfig) -> None:
     elif (folder / CONFIG_FILE).exists():
         before = load_config(folder, type(config))
         differences = _differences(to_dict(before), to_dict(config), _free(folder))
-        if (folder / RESULT_FILE).exists() and not math.isclose(before.initial_rate, config.initial_rate):
+        finished = (folder / RESULT_FILE).exists()
+        if finished and not math.isclose(before.initial_rate, config.initial_rate):
             differences.append(f"initial rate: {before.initial_rate:g} there, {config.initial_rate:g} now")
         if differences:
+            on = finished and any(line.startswith(("steps:", "initial rate:", "optim.")) for line in differences)
             raise ValueError(
                 f"{folder} holds a run of another configuration; it differs in\n  "
                 + "\n  ".join(differences)
                 + "\nname another folder with --run (or --out), or delete this one to start anew"
+                + f"; to train on from its weights, add --init.source run --init.checkpoint {folder} as well" * on
             )
     elif folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
@@ -200,7 +203,9 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
     try:
         config = from_dict(kind, values)
-        missing = sorted(set(flat(to_dict(config))) - set(flat(values)))
+        # Where a run starts from came later than most options, and without it a run starts anew.
+        expected = {name for name in flat(to_dict(config)) if not name.startswith("init.")}
+        missing = sorted(expected - set(flat(values)))
         # What is left of a file that was cut off would be filled up with defaults.
         if missing or not read_text(path).endswith("\n"):
             what = f"{', '.join(missing[:5])}{' and more' * (len(missing) > 5)}" if missing else "the end of a line"
@@ -208,6 +213,22 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
     except ValueError as error:
         raise ValueError(f"{path} {unreadable(str(error))}; restore it, or train into another folder") from error
     return config
+
+
+def with_parent(config: Config) -> Config:
+    """The configuration with what it takes over from the run that it starts from, if there is one.
+
+    Raises:
+      FileNotFoundError, ValueError: that run is missing, of another study, or cannot be read.
+    """
+    parent = config.init.parent
+    if parent is None:
+        return config
+    try:
+        before = load_config(parent, type(config))
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"--init.checkpoint with --init.source run must be the folder of a run: {error}") from error
+    return dataclasses.replace(config, init=config.init.after(before.init))
 
 
 def to_dict(config: "DataclassInstance") -> Json:

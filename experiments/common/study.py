@@ -1,7 +1,7 @@
 """What a study supplies beyond a `Learner`: scores, and how they are shown. The engine does the rest."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from smoothjax import data, training
+from smoothjax import data, training, weights
 
 from .comparison import C, Comparison, Curve, Page, Result
 from .config import with_options
@@ -143,11 +143,37 @@ class Study(Learner[C, T, S, M]):
         splits = {split: describe_split(self.described(self.open_split(config, split))) for split in names}
         return {"name": f"{name} in {self.place(config)}", "splits": splits}
 
+    def class_names(self, target: T) -> Sequence[str] | None:
+        """Names of the classes, in the order of the logits; None where there are none."""
+        return None
+
+    def preprocessing(self, config: C) -> weights.Preprocessing | None:
+        """What the network expects of an image; None where its own functions prepare one."""
+        return None
+
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
         """Which data are scored, and whether they are those of the run in the folder."""
         found = None if self.data_name(config) is None else describe_split(self.described(source))
         other = is_other_data(folder, split, lambda name: self.described(self.open_split(config, name)), found)
         return Origin({self.unit: len(source), "data": found}, self.place(config) if other else None)
+
+    # What another run passes on, see `fork`.
+
+    def same_target(self, target: T, other: T) -> bool:
+        """Whether the outputs of networks that know these of their data mean the same."""
+        return True
+
+    def output_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
+        """Paths in the network to all that depends on what the outputs mean, such as the classes."""
+        return ()
+
+    def method_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
+        """Paths in the network to what methods exchange, beside smoothing parameters."""
+        return ()
+
+    def method_key(self, config: C) -> Hashable:
+        """What is equal where those layers are the same."""
+        return config.method
 
     # Scores.
 

@@ -16,6 +16,7 @@ from smoothjax import data, training
 from .checks import check
 from .comparison import C, Result
 from .evaluate import Scorer, spread_evenly
+from .fork import describe, forked
 from .identity import check_data
 from .learner import S, T
 from .network import M, Network
@@ -58,7 +59,7 @@ def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) 
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    network = study.with_weights(config, study.build_network(config, target))
+    network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     optimizer, schedule = study.make_optimizer(config, network.params)
     state = training.create_state(network.params, network.model_state, optimizer)
     problem = training.Problem(study.make_loss(config, network), optimizer, schedule, state, iterator)
@@ -76,12 +77,12 @@ def train(
 ) -> Result:
     """Trains a run, or continues the one in the folder; returns its result, also written to `result.json`.
 
-    `described` is what `Study.describe_data` returns, if the caller knows it already; `make_job` stands in for
+    `described` is what `fork.describe` returns, if the caller knows it already; `make_job` stands in for
     `prepare`. Whatever is wrong with the configuration or the data is found before anything is compiled. Several
     processes (see `cluster`) call it alike and need to see the same folder; process 0 writes all but the checkpoints.
     """
     mesh = check(config, folder)
-    described = study.describe_data(config) if described is None else described
+    described = describe(study, config) if described is None else described
     check_data(folder, described)
     exists, finished = folder.exists(), (folder / RESULT_FILE).exists()
     # Process 0 is about to write there: the others have checked before.

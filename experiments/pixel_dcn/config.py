@@ -83,9 +83,9 @@ class Config(DenseConfig):
     def _check_unet(self) -> None:
         """Refuses a size that the U-Net cannot halve, and options that it would ignore."""
         require(
-            self.init.source is None,
-            "--init.source is an option of DeepLab, a U-Net has no encoder with published weights: leave it out, or "
-            "add --model.network deeplab",
+            self.init.source in (None, "run"),
+            "--init.source is an option of DeepLab, a U-Net has no encoder with published weights: leave it out, take "
+            "run, or add --model.network deeplab",
         )
         for name in ("encoder", "head", "head_rates", "smoothing", "stride_in", "remat"):
             value, option = getattr(self.model, name), name.replace("_", "-")

@@ -1,6 +1,6 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,6 +63,21 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
             dtype=compute_dtype(model.precision),
             rngs=rngs,
         )
+
+    def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`: after a DeepLab, all that follows has as many channels as there are classes."""
+        if config.model.network == "deeplab":
+            return [("deeplab", "head"), ("convs",), ("upsampling",)]
+        last = config.model.depth - 2
+        return [("up", last, "conv2"), ("up", last, "bn2")]
+
+    def method_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`."""
+        return [("upsampling",)]
+
+    def method_key(self, config: Config) -> Hashable:
+        """See `Study`."""
+        return config.method, order_of(config.model.upsampling, config.model.order)
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """The whole image, mirrored at most."""

@@ -10,7 +10,7 @@ import tyro
 from smoothjax.names import RestorationTask
 
 from ..common import cli
-from ..common.commands import evaluating
+from ..common.commands import EXPORTING, evaluating
 from ..common.config import Size
 from .config import PRESETS, Config, Method
 
@@ -111,6 +111,7 @@ PROGRAM = cli.Program(
     commands={
         "evaluate": evaluating("Scores a run on a split: PSNR and SSIM."),
         "predict": cli.Command(Predict, "[RUN] IMAGES...", _predict),
+        "export": EXPORTING,
         "filters": cli.Command(Filters, "[RUN]", _filters),
     },
     examples="""

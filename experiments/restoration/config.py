@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import RestorationTask
 
-from ..common.config import Precision, Preset, RunConfig, require, require_at_least_one, require_positive
+from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
 from ..common.table import Score
 
 Method = Literal["none", "group_interaction", "ss_conv"]
@@ -114,6 +114,7 @@ class Config(RunConfig):
     data: DataConfig = field(default_factory=DataConfig)
     haze: HazeConfig = field(default_factory=HazeConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    init: RunInit = field(default_factory=RunInit)
     batch_size: int = 16
     """Images in an update, over all devices."""
     eval_batch_size: int = 1

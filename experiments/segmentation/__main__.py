@@ -15,6 +15,7 @@ PROGRAM = cli.Program(
 compare camvid --data.root FOLDER --methods none ss_conv --seeds 0 1 2
 compare demo --methods none drn lfe average_filter gaussian_filter aggregated_filters duc
 train camvid --data.root FOLDER --model.smoothing ss_conv --data.scale 0.5
+compare camvid --data.root FOLDER --init.source run --init.checkpoint RUN --methods none ss_conv
 evaluate runs/segmentation/camvid/ss_conv-seed0 --split test
 predict runs/segmentation/camvid/ss_conv-seed0 street.jpg --out predictions
 """,

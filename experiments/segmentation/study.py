@@ -1,6 +1,6 @@
 """From a configuration to network, loss and optimiser, and from runs to the table."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,6 +48,14 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
                 f"--optim.class-weights must have one weight for each of the {len(classes)} classes, got {len(weights)}"
             )
         return classes
+
+    def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`."""
+        return [("head",)]
+
+    def method_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`: what drn and lfe add."""
+        return [("degridding",)]
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from ..common import cli
-from ..common.commands import OfRun, score
+from ..common.commands import EXPORTING, OfRun, score
 from .config import PRESETS, Config, Method
 
 
@@ -51,6 +51,7 @@ PROGRAM = cli.Program(
     summary="Smoothed dilated convolutions over time: a causal network on a memory task, or on your own text.",
     commands={
         "evaluate": cli.Command(Evaluate, "RUN", _evaluate),
+        "export": EXPORTING,
         "sample": cli.Command(Sample, "RUN --prompt ...", _sample),
     },
     examples="""

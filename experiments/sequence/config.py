@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import CausalSmoothing
 
-from ..common.config import Precision, Preset, RunConfig, require, require_positive
+from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_positive
 from ..common.table import Score
 
 Method = CausalSmoothing
@@ -97,6 +97,7 @@ class Config(RunConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    init: RunInit = field(default_factory=RunInit)
     steps: int = 2000
     """Length of the run in updates."""
     batch_size: int = 32

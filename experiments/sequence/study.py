@@ -1,7 +1,7 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -127,6 +127,17 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
             dtype=compute_dtype(model.precision),
             rngs=rngs,
         )
+
+    def same_target(self, target: Sizes, other: Sizes) -> bool:
+        """See `Study`: the same symbols, or real numbers."""
+        return all(
+            getattr(target, name) == getattr(other, name)
+            for name in ("vocabulary", "in_features", "out_features", "alphabet")
+        )
+
+    def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`: the layers for symbols, at both ends."""
+        return [("first",), ("head",)]
 
     def loss(self, config: Config, model: models.TemporalConvNet, batch: Mapping[str, jax.Array]) -> Loss:
         """Cross-entropy in nats, or squared error, of the scored steps."""

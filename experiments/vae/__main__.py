@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from ..common import cli
-from ..common.commands import OfRun, evaluating
+from ..common.commands import EXPORTING, OfRun, evaluating
 from .config import PRESETS, Config, Method
 
 
@@ -59,6 +59,7 @@ PROGRAM = cli.Program(
     summary="Pixel deconvolutional layers against transposed convolutions, in a variational auto-encoder of faces.",
     commands={
         "evaluate": evaluating("Scores a run on a split of images."),
+        "export": EXPORTING,
         "sample": cli.Command(Sample, "RUN", _sample),
         "reconstruct": cli.Command(Reconstruct, "RUN [IMAGES...]", _reconstruct),
     },

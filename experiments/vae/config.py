@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import Likelihood, PhaseOrder, Upsampling
 
-from ..common.config import Precision, Preset, RunConfig, require, require_at_least_one, require_positive
+from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
 from ..common.methods import check_order
 from ..common.recipe import NOT_MEASURED
 from ..common.table import Score
@@ -80,6 +80,7 @@ class Config(RunConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    init: RunInit = field(default_factory=RunInit)
     batch_size: int = 64
     """Images in an update, over all devices."""
     eval_batch_size: int = 64

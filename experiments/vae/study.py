@@ -1,6 +1,6 @@
 """From a configuration to network, loss and optimiser, and from runs to table and figures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -95,6 +95,14 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
             dtype=compute_dtype(model.precision),
             rngs=rngs,
         )
+
+    def method_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
+        """See `Study`."""
+        return [("up",)]
+
+    def method_key(self, config: Config) -> Hashable:
+        """See `Study`."""
+        return config.method, order_of(config.model.upsampling, config.model.order)
 
     def loss(self, config: Config, model: models.ConvVAE, batch: Mapping[str, jax.Array]) -> Loss:
         """The negative ELBO in nats per image, its divergence weighted by beta."""

@@ -1,6 +1,8 @@
 """Checkpoints of a run: the best and the latest two, found again after any kill."""
 
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -110,6 +112,15 @@ class Checkpoints:
     def path(self, step: int) -> Path:
         """The folder of one checkpoint."""
         return self.folder / str(step)
+
+    def digest(self, step: int) -> str:
+        """SHA-256 of the digests of all arrays of one checkpoint: equal where all arrays are.
+
+        Raises:
+          ValueError, OSError: The digests are damaged or missing.
+        """
+        arrays = read_digests(self.path(step)).state
+        return hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest()
 
     def save(
         self,

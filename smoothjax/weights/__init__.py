@@ -1,7 +1,16 @@
-"""Published parameters, turned into parameters of our operations and networks."""
+"""Published parameters, turned into parameters of our operations and networks, and files of our own."""
 
 # Files.
 from ._read import read as read
+
+# isort: split
+# Our own files: any of our networks in one line.
+from ._file import Description as Description
+from ._file import describe as describe
+from ._file import load as load
+from ._file import save as save
+from ._hub import from_hub as from_hub
+from ._hub import hub_file as hub_file
 
 # isort: split
 # The authors' code (Wang & Ji, KDD 2018).
@@ -12,6 +21,7 @@ from ._official import group_interaction_weight_from_official as group_interacti
 # Residual networks trained for classification.
 from ._initialize import Initialization as Initialization
 from ._initialize import LoadReport as LoadReport
+from ._initialize import grouped_names as grouped_names
 from ._initialize import initialize_encoder as initialize_encoder
 from ._resnet import resnet_from_slim as resnet_from_slim
 from ._resnet import resnet_from_torchvision as resnet_from_torchvision

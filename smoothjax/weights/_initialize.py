@@ -1,6 +1,7 @@
 """Published weights in the encoder of a network that is there already."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ class LoadReport:
     def __str__(self) -> str:
         lines = [f"loaded from {self.source}: {len(self.loaded)} of {len(self.loaded) + len(self.initial)} arrays"]
         for title, names in (("left at initialisation", self.initial), ("not used", self.dropped)):
-            lines += [f"{title}: {_grouped(names)}"] * bool(names)
+            lines += [f"{title}: {grouped_names(names)}"] * bool(names)
         lines += [f"other than in the published network: {'; '.join(self.deviations)}"] * bool(self.deviations)
         return "\n".join(lines)
 
@@ -146,8 +147,20 @@ def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:
     )
 
 
-def _grouped(names: tuple[str, ...]) -> str:
-    """Names that differ only in their numbers become one, with their count."""
+def grouped_names(names: Iterable[str]) -> str:
+    """Names of parameters as messages list them: those that differ only in their numbers are one, with their count.
+
+    Args:
+      names: dotted paths.
+
+    Returns:
+      One line.
+
+    Example:
+      >>> from smoothjax import weights
+      >>> weights.grouped_names(["head.bias", "stages.0.kernel", "stages.1.kernel"])
+      'head.bias, stages.*.kernel (2)'
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(re.sub(r"\d+", "*", name), []).append(name)

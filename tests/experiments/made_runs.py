@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,13 +55,19 @@ def assert_survives_its_file(config: Any, folder: Path) -> None:
     assert load_config(folder, type(config)) == config
 
 
-def save_untrained(study: Any, folder: Any, config: Any) -> None:
-    """A run of no step, of eight classes, whose masks have several of them."""
-    network = study.build_network(config, data.SHAPES)
+def save_untrained(
+    study: Any,
+    folder: Any,
+    config: Any,
+    target: Any = data.SHAPES,
+    change: Callable[[Any], Any] = lambda params: params,
+) -> None:
+    """A run of no step, by default of eight classes, whose masks have several of them; `change` makes other weights."""
+    network = study.build_network(config, target)
     optimizer, _ = study.make_optimizer(config, network.params)
-    describe_run(folder, config, data.SHAPES)
+    describe_run(folder, config, target if isinstance(target, data.Classes) else None)
     with training.Checkpoints(folder / "checkpoints") as checkpoints:
-        state = training.create_state(network.params, network.model_state, optimizer)
+        state = training.create_state(change(network.params), network.model_state, optimizer)
         checkpoints.save(0, state, iter(grain.MapDataset.range(1).to_iter_dataset()))
 
 

@@ -1,19 +1,23 @@
-"""An exported run gives the same masks in a process that knows neither Flax nor this library."""
+"""An exported run gives the same masks: as a program without Flax and this library, and as weights that it loads."""
 
+import importlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.config import with_options
 from experiments.common.dense.export import export
 from experiments.common.dense.predict import predict
 from experiments.pixel_dcn import config as pixel_dcn
 from experiments.pixel_dcn.study import STUDY as PIXEL_DCN
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY as SEGMENTATION
-from tests.experiments.command_line import run
+from smoothjax import data, models, weights
+from tests.experiments.command_line import call, run
 from tests.experiments.made_runs import save_untrained
 
 # Hides all but what an exported program may need.
@@ -75,6 +79,43 @@ def test_the_command(tmp_path):
     image = _random(3, 16, 24)
     (masks,) = _reload(tmp_path, [image])
     np.testing.assert_array_equal(masks[-1], _predicted(PIXEL_DCN, tmp_path, image[-1]))
+
+
+def test_weights_load_as_the_network_of_the_run(tmp_path):
+    """With the command and one line; a network that sees RGB minus ImageNet's mean says so."""
+    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2), smoothing="ss_conv")
+    save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes")))
+    out, _ = call("export", tmp_path / "run", "--format", "safetensors", folder=tmp_path)
+    assert "model.safetensors: step 0, a DeepLab with its weights." in out
+    found, about = weights.load(tmp_path / "model.safetensors"), weights.describe(tmp_path / "model.safetensors")
+    assert isinstance(found, models.DeepLab)
+    assert about.classes == data.SHAPES.names
+    assert about.preprocessing == weights.Preprocessing(data.IMAGENET_MEAN, data.IMAGENET_STD)
+    assert about.preprocessing is not None
+    image = _random(1, 37, 51)
+    logits = models.upsample_logits(found(jnp.asarray(about.preprocessing(image))), image.shape[1:3], stride=8)
+    np.testing.assert_array_equal(jnp.argmax(logits, -1)[0], _predicted(SEGMENTATION, tmp_path, image[0]))
+
+
+@pytest.mark.parametrize(("study", "network"), [("vae", "ConvVAE"), ("sequence", "TemporalConvNet")])
+def test_weights_of_other_studies(study, network, tmp_path):
+    config, module = (importlib.import_module(f"experiments.{study}.{part}") for part in ("config", "study"))
+    small = with_options(config.PRESETS["demo"].config, {"model.width": 2})
+    save_untrained(module.STUDY, tmp_path / "run", small)
+    out, _ = call("export", tmp_path / "run", "--out", tmp_path / "a/b.safetensors", folder=tmp_path, study=study)
+    assert f"b.safetensors: step 0, a {network} with its weights." in out
+    assert type(weights.load(tmp_path / "a/b.safetensors")).__name__ == network
+
+
+def test_files_that_do_not_go(tmp_path):
+    save = ["export", tmp_path / "run", "--format", "safetensors"]
+    for arguments, message in (
+        (["--out", tmp_path], "--out must be a file, got the folder"),
+        (["--out", "model.npz"], "--out must end in .safetensors, got model.npz: name it e.g. model.safetensors"),
+        (["--size", "32", "32"], "--size is an option of --format stablehlo, weights take images of any size: leave"),
+    ):
+        _, err = call(*save, *arguments, folder=tmp_path, status=1)
+        assert message in err
 
 
 def test_sizes_that_do_not_go(tmp_path):

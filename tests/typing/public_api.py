@@ -85,6 +85,10 @@ def of_weights(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> models
     assert weights.CAFFE_PREPROCESSING(image).shape == source.preprocessing(image).shape
     encoder: models.ResNetEncoder = weights.resnet_from_torchvision(weights.read(path), 101)
     assert encoder.out_features == 2048
+    weights.save(model, path, classes=["road", "sky"], preprocessing=source.preprocessing)
+    loaded = (weights.load(path), weights.from_hub("owner/name", revision="main"))
+    about: weights.Description = weights.describe(weights.hub_file("owner/name"))
+    assert about.network == type(loaded[0]).__name__
     return model
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -62,12 +62,15 @@ class PredictAveraged(AveragingOptions, Predict):
 
 @dataclass(frozen=True)
 class Export(OfRun):
-    """Writes the network of a run as one StableHLO file, which needs only JAX to run: masks of uint8 images."""
+    """Writes the network of a run as one file: a StableHLO program, or weights that smoothjax loads."""
 
-    out: Path = Path("model.stablehlo")
-    """File to write."""
+    format: Literal["stablehlo", "safetensors"] = "stablehlo"
+    """stablehlo needs only JAX to run, and gives masks of uint8 images; safetensors holds the weights, with what
+    smoothjax.weights.load needs to make the same network of them."""
+    out: Path | None = None
+    """File to write; by default model.stablehlo or model.safetensors."""
     size: Size = None
-    """Height and width of the images in pixels, where one size is enough; by default any."""
+    """stablehlo: height and width of the images in pixels, where one size is enough; by default any."""
 
 
 def commands(scored: str, *, any_size: bool) -> dict[str, Command[Any]]:
@@ -124,6 +127,14 @@ def _predict(program: Program, options: Predict) -> None:
 
 
 def _export(program: Program, options: Export) -> None:
+    out = options.out or Path(f"model.{options.format}")
+    if options.format == "safetensors":
+        if options.size is not None:
+            raise ValueError("--size is an option of --format stablehlo, weights take images of any size: leave it out")
+        from ..export import export_weights
+
+        print(export_weights(_study(program, options), options.run, out, options.checkpoint))
+        return
     from .export import export
 
-    print(export(_study(program, options), options.run, options.out, options.checkpoint, options.size))
+    print(export(_study(program, options), options.run, out, options.checkpoint, options.size))

@@ -1,12 +1,14 @@
 """The configuration of a study of semantic segmentation; imports no JAX."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
+
+import tyro
 
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
-from ..config import Precision, RunConfig, require, require_at_least_one
+from ..config import Init, Precision, RunConfig, require, require_at_least_one
 from ..table import Score
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
@@ -109,20 +111,33 @@ def check_size(option: str, size: tuple[int, int]) -> None:
 
 
 @dataclass(frozen=True)
-class InitConfig:
-    """Published weights for the encoder; without them it starts from random ones."""
+class InitConfig(Init):
+    """Published weights for the encoder, or those of another run for all; without them it starts from random ones."""
 
-    source: SourceName | None = None
-    """Their kind, which determines padding, strides and epsilon of the encoder, and the preprocessing of images."""
+    source: Literal[SourceName, "run"] | None = None
+    """Their kind: run, a trained run of this study, with a new optimizer from step 0; the others are published, and
+    determine padding, strides and epsilon of the encoder, and the preprocessing of images."""
     checkpoint: Path | None = None
-    """Their file: .safetensors, .npz, or, with the extra convert, .pth or a TensorFlow checkpoint."""
+    """Folder of the run, or file of published weights: .safetensors, .npz, .pth or, with the extra convert, a
+    TensorFlow checkpoint."""
+    inherited: Annotated[SourceName | None, tyro.conf.Suppress] = None
+    """Of a run: the published weights behind it, whose architecture and preprocessing stay; found by itself."""
+
+    @property
+    def published(self) -> SourceName | None:
+        """The published weights that the network began with, however many runs ago."""
+        return self.inherited if self.source == "run" else self.source
+
+    def after(self, parent: Init) -> Self:
+        """See `Init`."""
+        return replace(self, inherited=parent.published if isinstance(parent, InitConfig) else None)
 
     def validate(self) -> None:
-        """Raises ValueError where one option lacks the other."""
+        """See `Init`."""
         require(
             (self.source is None) == (self.checkpoint is None),
             "--init.source and --init.checkpoint go together: name the kind of the weights (deeplab, slim, "
-            "slim-as-authors or torchvision) and their file, or leave both out",
+            "slim-as-authors or torchvision) and their file, or run and its folder, or leave both out",
         )
 
 
@@ -152,7 +167,6 @@ class DenseConfig(RunConfig):
             f"--eval-shapes must be at least 1, got {self.eval_shapes}: 8 is few, leave it out to pad no image",
         )
         self.data.validate()
-        self.init.validate()
 
     @property
     def own_data(self) -> bool:

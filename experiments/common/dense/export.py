@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from ..export import check_out
 from ..network import M, Trees
 from ..trained import Checkpoint, read_run
 from ..writing import write_bytes
@@ -26,8 +27,7 @@ def export(
     Raises:
       ValueError: the network has another size, or the size is too small, or `out` is a folder.
     """
-    if out.is_dir():
-        raise ValueError(f"--out must be a file, got the folder {out}: name it e.g. model.stablehlo")
+    check_out(out, "model.stablehlo")
     trained = read_run(study, folder, checkpoint)
     config = trained.config
     shape = _size(study, config, size)

@@ -15,14 +15,14 @@ RGB = tuple[float, float, float]
 
 def architecture(init: InitConfig) -> dict[str, Any]:
     """Options of the encoder that the weights were trained with; none where there are no weights."""
-    return {} if init.source is None else weights.SOURCES[init.source].architecture
+    return {} if init.published is None else weights.SOURCES[init.published].architecture
 
 
 def normalization(init: InitConfig) -> tuple[RGB, RGB]:
     """Mean and standard deviation of red, green and blue: those of the weights, or of ImageNet."""
-    if init.source is None:
+    if init.published is None:
         return data.IMAGENET_MEAN, data.IMAGENET_STD
-    expected = weights.SOURCES[init.source].preprocessing
+    expected = weights.SOURCES[init.published].preprocessing
     if expected.channel_order == "RGB":
         return expected.mean, expected.std
     (blue, green, red), (blue_std, green_std, red_std) = expected.mean, expected.std
@@ -36,7 +36,7 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
       FileNotFoundError: there is no such file.
       ValueError: the file cannot be read, or is of another network.
     """
-    if init.checkpoint is None or init.source is None:
+    if init.checkpoint is None or init.source is None or init.source == "run":
         return network
     result = weights.initialize_encoder(network.model(), weights.read(init.checkpoint), source=init.source)
     if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smoothjax import data, metrics, training
+from smoothjax import data, metrics, training, weights
 
 from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
@@ -93,9 +93,21 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """The classes."""
         return source.classes
 
+    def class_names(self, target: data.Classes) -> Sequence[str]:
+        """See `Study`."""
+        return target.names
+
+    def preprocessing(self, config: C) -> weights.Preprocessing:
+        """See `Study`: of RGB images."""
+        return weights.Preprocessing(*normalization(config.init))
+
     def read_target(self, config: C, folder: Path) -> data.Classes:
         """The classes."""
         return data.load_classes(folder / CLASSES_FILE)
+
+    def same_target(self, target: data.Classes, other: data.Classes) -> bool:
+        """See `Study`: classes of the same names in the same order; colours are only shown."""
+        return target.names == other.names
 
     def check_training_data(self, config: C, source: data.Source, validation: data.Source, *, progress: bool) -> None:
         """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""
@@ -119,12 +131,16 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     def describe_data(self, config: C) -> Result:
         """See `Study`: images, split that is trained on, classes, and published weights."""
-        weights, found = config.init.checkpoint, super().describe_data(config)
+        checkpoint, found = config.init.checkpoint, super().describe_data(config)
         if found:
             split = train_split(config.data)
             classes = open_source(config.data, split).classes
             found = {"name": found["name"], "train_split": split, "classes": list(classes.names), **found}
-        return found if weights is None else {**found, "weights": describe_weights(weights)}
+        return (
+            found
+            if checkpoint is None or config.init.source == "run"
+            else {**found, "weights": describe_weights(checkpoint)}
+        )
 
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
         """See `Study`: published weights in the encoder."""

@@ -1,0 +1,223 @@
+"""A run that starts from another one: its weights and nothing else, at step 0 with a new optimiser."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jax
+from flax import nnx
+
+from smoothjax import nn, training, weights
+
+from .comparison import C, Result
+from .config import RunConfig, flat
+from .learner import S, T
+from .network import M, Network, Tree, Trees
+from .run_folder import load_config, to_dict, with_parent
+from .study import Study
+from .trained import read_run
+
+Place: TypeAlias = tuple[Hashable, ...]
+"""Where a parameter or a statistic lies in a network."""
+
+# Options that change no parameter, or are what a fork may change: precision, memory, batch statistics kept or not.
+_EITHER = {"model.remat", "model.precision", "model.batch_norm", "model.order", "model.align"}
+_LISTED = 5
+
+
+@dataclass(frozen=True)
+class _Skeleton:
+    """A network without its values: shapes, and the kinds of its smoothing parameters, by place."""
+
+    shapes: Mapping[Place, tuple[int, ...]]
+    smoothers: Mapping[Place, nn.SmootherKind]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network takes from a parent; printed, a few lines.
+
+    Attributes:
+      parent: folder of the parent.
+      taken: places that get the parent's values.
+      new_outputs: places whose outputs mean something else, or have another form.
+      new_smoothers: smoothing parameters that the parent lacks, which start as the identity.
+      new_layers: other layers of the method.
+      left_out: places of the parent that this network has no use for.
+      notes: options of the network that differ and change no shape.
+    """
+
+    parent: Path
+    taken: tuple[Place, ...]
+    new_outputs: tuple[Place, ...]
+    new_smoothers: tuple[Place, ...]
+    new_layers: tuple[Place, ...]
+    left_out: tuple[Place, ...]
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        groups = {
+            "new, since its outputs are others than there": self.new_outputs,
+            "new, starting as the identity": self.new_smoothers,
+            "new, of this method": self.new_layers,
+            "left out of what it has": self.left_out,
+        }
+        total = len(self.taken) + len(self.new_outputs) + len(self.new_smoothers) + len(self.new_layers)
+        lines = [f"weights of the run {self.parent}: {len(self.taken)} of {total} arrays"]
+        lines += [f"{title}: {_names(places)}" for title, places in groups.items() if places]
+        lines += [f"other than there: {'; '.join(self.notes)}"] * bool(self.notes)
+        return "\n".join(lines)
+
+
+def describe(study: Study[C, T, S, M], config: C) -> Result:
+    """What the run folder keeps of data and initial weights, see `Study.describe_data`; a parent by its arrays.
+
+    Raises:
+      FileNotFoundError: the parent has no checkpoint.
+    """
+    found, parent = study.describe_data(config), config.init.parent
+    if parent is None:
+        return found
+    with training.Checkpoints(parent / "checkpoints", read_only=True) as checkpoints:
+        if not checkpoints.steps:
+            raise FileNotFoundError(f"{parent} holds no checkpoint yet: let it train until the first one")
+        step = checkpoints.steps[-1]
+        return {**found, "weights": {"name": str(parent), "step": step, "sha256": checkpoints.digest(step)}}
+
+
+def check_forks(study: Study[C, T, S, M], config: C, methods: Sequence[str]) -> None:
+    """Refuses a comparison whose runs start from one that does not fit all of them, before the first is trained."""
+    parent = config.init.parent
+    if parent is None:
+        return
+    target = study.target(config, study.open_split(config, study.training_split(config)))
+    for method in methods:
+        plan_fork(study, config.with_method(method), target, parent)
+
+
+def forked(study: Study[C, T, S, M], config: C, target: T, network: Network[M]) -> Network[M]:
+    """The network with the weights of the run that the configuration starts from; says what was taken and what not.
+
+    Raises:
+      FileNotFoundError: that run is missing, or has no checkpoint.
+      ValueError: it is of another network; the message has the shapes that differ.
+    """
+    parent = config.init.parent
+    if parent is None:
+        return network
+    if config != with_parent(config):
+        raise ValueError(f"the configuration must take over what {parent} passes on: call with_parent on it first")
+    plan = plan_fork(study, config, target, parent)
+    trained = read_run(study, parent, "latest")
+    values = _flat(jax.device_get(Trees.of(trained.state)))
+    training.say(f"{plan}\nstep 0 with a new optimizer; there: step {trained.step:,}, {trained.config.method}")
+    taken = set(plan.taken)
+
+    def choose(tree: Tree) -> Tree:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: jax.numpy.asarray(values[_place(path)]) if _place(path) in taken else leaf, tree
+        )
+
+    return replace(network, params=choose(network.params), model_state=choose(network.model_state))
+
+
+def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> Plan:
+    """What a run takes from another one, found from their configurations and from what they know of their data.
+
+    Raises:
+      FileNotFoundError: there is no such run.
+      ValueError: it is of another network; the message has the shapes that differ.
+    """
+    before = load_config(parent, study.config)
+    learnt = study.read_target(before, parent)
+    here, there = _skeleton(study, config, target), _skeleton(study, before, learnt)
+    exchanged = study.method_key(config) != study.method_key(before)
+    methods = [*study.method_layers(config), *study.method_layers(before)]
+    outputs = [*study.output_layers(config), *study.output_layers(before)]
+
+    def swapped(place: Place) -> bool:
+        return exchanged and _below(place, methods)
+
+    def output_shapes(skeleton: _Skeleton) -> dict[Place, tuple[int, ...]]:
+        return {p: shape for p, shape in skeleton.shapes.items() if _below(p, outputs) and not swapped(p)}
+
+    renewed = not study.same_target(target, learnt) or output_shapes(here) != output_shapes(there)
+
+    def kind(place: Place) -> str:
+        same = here.shapes.get(place) == there.shapes.get(place)
+        if place in here.smoothers or place in there.smoothers:
+            return "taken" if same and here.smoothers.get(place) == there.smoothers.get(place) else "smoother"
+        if swapped(place):
+            return "method"
+        if renewed and _below(place, outputs):
+            return "output"
+        return "taken" if same else "differing"
+
+    kinds = {place: kind(place) for place in dict.fromkeys((*here.shapes, *there.shapes))}
+    options = _other_options(config, before)
+    if differing := [place for place, found in kinds.items() if found == "differing"]:
+        lines = [f"{_dotted(p)} {_shape(there, p)} there, {_shape(here, p)} here" for p in differing[:_LISTED]]
+        lines += [f"and {len(differing) - _LISTED} more"] * (len(differing) > _LISTED)
+        remedy = f"give the options of that run ({'; '.join(options)})" if options else "name a run of this network"
+        raise ValueError(
+            f"--init.checkpoint {parent} is a run of another network; its arrays differ in\n  "
+            + "\n  ".join(lines)
+            + f"\n{remedy}, or leave --init.source and --init.checkpoint out"
+        )
+
+    def places(*wanted: str, of: _Skeleton = here) -> tuple[Place, ...]:
+        return tuple(place for place in of.shapes if kinds[place] in wanted)
+
+    return Plan(
+        parent,
+        taken=places("taken"),
+        new_outputs=places("output"),
+        new_smoothers=places("smoother"),
+        new_layers=places("method"),
+        left_out=places("output", "smoother", "method", of=there),
+        notes=tuple(options),
+    )
+
+
+def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
+    model = nnx.eval_shape(lambda: study.make_model(config, target, nnx.Rngs(0)))
+    shapes: dict[Place, tuple[int, ...]] = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model))}
+    kinds: dict[Place, nn.SmootherKind] = {path: smoother.kind for path, smoother in nn.smoothers(model).items()}
+    return _Skeleton(shapes, kinds)
+
+
+def _other_options(config: RunConfig, before: RunConfig) -> list[str]:
+    """Options of the network that differ, without those that a fork is free to change."""
+    here, there = flat(to_dict(config)), flat(to_dict(before))
+    free = _EITHER | {config.compared} | config.set_by_method | before.set_by_method
+    return [
+        f"--{name.replace('_', '-')} {there.get(name)} there, {value} here"
+        for name, value in here.items()
+        if name.startswith("model.") and name not in free and there.get(name) != value
+    ]
+
+
+def _flat(trees: Trees) -> dict[Place, jax.Array]:
+    return {_place(path): leaf for tree in trees for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _place(path: Sequence[Any]) -> Place:
+    """The keys of a path in a nested dict."""
+    return tuple(key.key for key in path)
+
+
+def _below(place: Place, paths: Sequence[Place]) -> bool:
+    return any(place[: len(path)] == path for path in paths)
+
+
+def _shape(skeleton: _Skeleton, place: Place) -> str:
+    return str(list(skeleton.shapes[place])) if place in skeleton.shapes else "missing"
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(map(str, place))
+
+
+def _names(places: Sequence[Place]) -> str:
+    return weights.grouped_names([_dotted(place) for place in places])

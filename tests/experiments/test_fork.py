@@ -1,0 +1,316 @@
+"""A run that starts from another one: its weights, whatever of them fits, and nothing else."""
+
+import importlib
+import json
+import shlex
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from experiments import runs
+from experiments.common.config import with_options
+from experiments.common.dense.config import InitConfig
+from experiments.common.dense.init import architecture, normalization
+from experiments.common.fork import check_forks, describe, forked, plan_fork
+from experiments.common.network import Network
+from experiments.common.run_folder import check_run, describe_run, load_config, with_parent
+from experiments.segmentation.config import Config, DataConfig, ModelConfig
+from experiments.segmentation.study import SmoothedDilation
+from experiments.sequence.tasks import Characters
+from smoothjax import data, models, nn, weights
+from tests.experiments.command_line import call
+from tests.experiments.made_runs import classes, mark_learnt, save_untrained
+from tests.support import random
+
+_MODEL = ModelConfig(encoder="resnet18", width=2, head_rates=(1,), head="large_fov")
+_CONFIG = Config(model=_MODEL, data=DataConfig(name="shapes"))
+
+
+class _Quick(SmoothedDilation):
+    """Draws its first weights without a program that would have to be compiled."""
+
+    def build_network(self, config: Config, target: data.Classes) -> Network[models.DeepLab]:
+        model = nnx.eval_shape(lambda: self.make_model(config, target, nnx.Rngs(0)))
+        smoothers, rng = nn.smoothers(model), np.random.default_rng(config.seed)
+
+        def value(path, shape):
+            drawn = 0.3 * rng.standard_normal(shape)
+            return smoothers[path].initial if path in smoothers else 0.5 + abs(drawn) if path[-1] == "var" else drawn
+
+        graph, state = nnx.split(model)
+        leaves = [(path, leaf.replace(jnp.asarray(value(path, leaf.shape), jnp.float32)))
+                  for path, leaf in nnx.to_flat_state(state)]  # fmt: skip
+        return Network.of(nnx.merge(graph, nnx.from_flat_state(leaves)))
+
+
+STUDY = _Quick()
+
+
+def _other(params):
+    """Weights of which each array differs from its initial value, smoothing included."""
+    leaves, structure = jax.tree.flatten(params)
+    return structure.unflatten([leaf + 0.1 * random(i, *leaf.shape) for i, leaf in enumerate(leaves)])
+
+
+def _child(parent, **options):
+    """The configuration of a run that starts from another one, of another seed."""
+    named = {name.replace("__", "."): value for name, value in options.items()}
+    return with_parent(with_options(_CONFIG, {"init": InitConfig("run", parent), "seed": 1, **named}))
+
+
+def _network(config, target=data.SHAPES):
+    return forked(STUDY, config, target, STUDY.build_network(config, target))
+
+
+def _logits(network, images):
+    model = network.model()
+    return jax.jit(lambda x: model(x))(images)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """A run without smoothing."""
+    folder = tmp_path_factory.mktemp("parents") / "none"
+    save_untrained(STUDY, folder, _CONFIG, change=_other)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def smoothed(tmp_path_factory):
+    """A run with SS convolutions that are no longer the identity."""
+    folder = tmp_path_factory.mktemp("parents") / "ss_conv"
+    save_untrained(STUDY, folder, with_options(_CONFIG, {"model.smoothing": "ss_conv"}), change=_other)
+    return folder
+
+
+def test_added_smoothing_changes_no_output_before_the_first_step(parent, capsys):
+    """The papers' way: train, smooth, fine-tune. Weights of another seed, or a lost array, would show."""
+    images = random(0, 1, 33, 40, 3)
+    expected = _logits(_network(_child(parent)), images)
+    assert "new, " not in capsys.readouterr().out
+    for smoothing in ("ss_conv", "group_interaction"):
+        np.testing.assert_allclose(_logits(_network(_child(parent, model__smoothing=smoothing)), images), expected,
+                                   atol=1e-5 * np.abs(expected).max())  # fmt: skip
+        out = capsys.readouterr().out
+        assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (8)" in out
+        assert "step 0 with a new optimizer; there: step 0, none" in out
+        assert "left out" not in out
+
+
+def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):
+    kept = _network(_child(smoothed, model__smoothing="ss_conv"))
+    smoother = kept.params["encoder"]["stages"][3][1]["conv2"]["smoother"]
+    assert float(jnp.abs(smoother - jnp.zeros((7, 7)).at[3, 3].set(1)).max()) > 0.05
+    assert "new, " not in capsys.readouterr().out
+    _network(_child(smoothed, model__smoothing="group_interaction"))
+    out = capsys.readouterr().out
+    assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (8)" in out
+    assert "left out of what it has: encoder.stages.*.*.conv*.smoother (8)" in out
+
+
+def test_other_classes_get_a_new_output_layer(parent, capsys):
+    """Also as many classes of other names: a channel of the logits would mean something else."""
+    before, config = _network(_child(parent)), _child(parent)
+    capsys.readouterr()
+    for target in (classes(3), classes(8)):
+        network = _network(config, target)
+        assert "new, since its outputs are others than there: head.branches.0.bias, head.branches.0.kernel" in (
+            capsys.readouterr().out
+        )
+        jax.tree.map(np.testing.assert_array_equal, network.params["encoder"], before.params["encoder"])
+        assert network.params["head"]["branches"][0]["kernel"].shape[-1] == len(target)
+    assert np.abs(
+        network.params["head"]["branches"][0]["kernel"] - before.params["head"]["branches"][0]["kernel"]
+    ).max()
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({"model__width": 4}, [r"encoder.bn1.bias \[2\] there, \[4\] here", "--model.width 2 there, 4 here"]),
+        ({"model__encoder": "resnet34"}, ["missing there, ", "--model.encoder resnet18 there, resnet34 here"]),
+    ],
+)
+def test_another_network_is_refused_with_the_shapes(options, lines, parent):
+    with pytest.raises(ValueError, match=r"is a run of another network; its arrays differ in\n") as caught:
+        plan_fork(STUDY, _child(parent, **options), data.SHAPES, parent)
+    for line in lines:
+        assert caught.match(line)
+
+
+def test_a_comparison_is_checked_before_its_first_run(parent):
+    """The last of its methods would be refused hours later."""
+    config = _child(parent, model__width=4)
+    with pytest.raises(ValueError, match="is a run of another network"):
+        check_forks(STUDY, config, ["none", "ss_conv"])
+    check_forks(STUDY, _child(parent), ["none", "multigrid", "drn", "duc", "ss_conv", "aggregated_filters"])
+
+
+def test_layers_of_a_method_are_new(parent):
+    """DRN adds layers before a head of the same form; a DUC has another head."""
+    plan = plan_fork(STUDY, _child(parent, model__smoothing="drn"), data.SHAPES, parent)
+    assert {place[0] for place in plan.new_layers} == {"degridding"}
+    assert {place[0] for place in plan.taken} == {"encoder", "head"}
+    plan = plan_fork(STUDY, _child(parent).with_method("duc"), data.SHAPES, parent)
+    assert {place[0] for place in plan.new_outputs} == {place[0] for place in plan.left_out} == {"head"}
+
+
+def test_a_difference_that_no_shape_shows_is_said(parent):
+    plan = plan_fork(STUDY, _child(parent, model__head_rates=(2,)), data.SHAPES, parent)
+    assert "other than there: --model.head-rates [1] there, [2] here" in str(plan)
+
+
+def test_preprocessing_and_padding_come_with_it(tmp_path):
+    """However many runs ago the published weights were; and a run is read back when its parents are gone."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    describe_run(first, with_options(_CONFIG, {"init": InitConfig("slim", Path("w.npz"))}), data.SHAPES)
+    describe_run(second, _child(first), data.SHAPES)
+    third = _child(second)
+    assert normalization(third.init)[0] == weights.SLIM_PREPROCESSING.mean
+    assert architecture(third.init)["stride_unit"] == "last"
+    for path in first.iterdir():
+        path.unlink()
+    assert normalization(load_config(second, Config).init)[0] == weights.SLIM_PREPROCESSING.mean
+
+
+def _plan(study, tmp_path, before, now, targets=(None, None)):
+    """What one preset of a study takes from another run of it; only what the folder says is needed."""
+    config, module = (importlib.import_module(f"experiments.{study}.{part}") for part in ("config", "study"))
+    start = config.PRESETS["demo"].config
+    describe_run(tmp_path / "run", with_options(start, before), targets[0] if study == "pixel_dcn" else None)
+    init = {"init.source": "run", "init.checkpoint": tmp_path / "run"}
+    return plan_fork(module.STUDY, with_options(start, {**before, **now, **init}), targets[1], tmp_path / "run")
+
+
+def test_up_sampling_is_exchanged(tmp_path):
+    """In a U-Net and in an auto-encoder; the order of its phases is part of the method."""
+    small = {"model.width": 2, "model.depth": 3, "model.upsampling": "pixel_dcl"}
+    both = (classes(4), classes(4))
+    plan = _plan("pixel_dcn", tmp_path / "a", small, {"model.upsampling": "sub_pixel"}, both)
+    assert {place[0] for place in plan.new_layers} == {place[0] for place in plan.left_out} == {"upsampling"}
+    assert not plan.new_outputs
+    assert _plan("pixel_dcn", tmp_path / "b", small, {"model.order": "equations"}, both).new_layers
+    assert not _plan("pixel_dcn", tmp_path / "c", small, {}, both).new_layers
+    other = _plan("pixel_dcn", tmp_path / "d", small, {}, (classes(4), classes(5)))
+    assert {place[:3] for place in other.new_outputs} == {("up", 1, "conv2"), ("up", 1, "bn2")}
+    plan = _plan("vae", tmp_path / "e", {"model.width": 2}, {"model.upsampling": "resize_conv"})
+    assert {place[0] for place in plan.new_layers} == {"up"}
+    with pytest.raises(ValueError, match=r"--model.latent-features 64 there, 8 here"):
+        _plan("vae", tmp_path / "f", {"model.width": 2}, {"model.latent_features": 8})
+
+
+def test_behind_a_deeplab_all_that_follows_has_the_classes(tmp_path):
+    small = {"model.network": "deeplab", "model.encoder": "resnet18", "model.width": 2}
+    plan = _plan("pixel_dcn", tmp_path / "a", small, {}, (classes(4), classes(5)))
+    assert {place[0] for place in plan.taken} == {"deeplab"}
+    assert {place[1] for place in plan.taken} == {"encoder"}
+    plan = _plan("pixel_dcn", tmp_path / "b", small, {"model.upsampling": "sub_pixel"}, (classes(4), classes(4)))
+    assert ("deeplab", "head", "branches", 0, "kernel") in plan.taken
+    assert not plan.new_outputs
+
+
+def test_restoration(tmp_path):
+    plan = _plan("restoration", tmp_path, {"model.width": 2}, {"model.smoothing": "ss_conv", "model.task": "derain"})
+    assert len(plan.new_smoothers) == 12
+    assert "other than there: --model.task dehaze there, derain here" in str(plan)
+
+
+def test_other_characters_get_new_layers_at_both_ends(tmp_path):
+    """Of a sequence, the embedding depends on the symbols as the output does."""
+    study = importlib.import_module("experiments.sequence.study").STUDY
+    text = {"data.name": "text", "data.file": tmp_path / "book.txt", "model.depth": 2}
+    config = with_options(importlib.import_module("experiments.sequence.config").PRESETS["demo"].config, text)
+    describe_run(tmp_path / "run", config, described={"alphabet": "abc"})
+    child = with_options(config, {"init.source": "run", "init.checkpoint": tmp_path / "run"})
+    assert not plan_fork(study, child, Characters("abc"), tmp_path / "run").new_outputs
+    plan = plan_fork(study, child, Characters("abd"), tmp_path / "run")
+    assert {place[0] for place in plan.new_outputs} == {"first", "head"}
+
+
+_TINY = shlex.split(
+    "--model.width 2 --model.depth 2 --data.delay 3 --data.symbols 2 --data.val-examples 8 --batch-size 8 "
+    "--eval-batch-size 8"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, and what is forked from it: all methods."""
+    folder = tmp_path_factory.mktemp("forks")
+    call("train", "demo", *_TINY, "--steps", 3, "--run", "parent", folder=folder, study="sequence")
+    init = ["--init.source", "run", "--init.checkpoint", "parent"]
+    options = ["--methods", "none", "ss_conv", "--out", "forks", "--steps", 2, "--optim.learning-rate", 0.1]
+    out, _ = call("compare", "demo", *_TINY, *init, *options, folder=folder, study="sequence")
+    return folder, out
+
+
+def test_one_run_is_forked_into_all_methods(trained):
+    """With another rate and length, which the parent's folder would refuse."""
+    folder, out = trained
+    assert out.count("weights of the run parent: ") == 2
+    assert "new, starting as the identity: blocks.1.conv.smoother" in out
+    assert out.count("step 0 with a new optimizer; there: step 3, none") == 2
+    known = [
+        json.loads((folder / f"forks/{name}-seed0/data.json").read_text())["weights"] for name in ("none", "ss_conv")
+    ]
+    assert known[0] == known[1]
+    assert (known[0]["name"], known[0]["step"], len(known[0]["sha256"])) == ("parent", 3, 64)
+
+
+def test_the_list_of_runs_shows_the_parent(trained, capsys):
+    assert runs.main([str(trained[0])]) == 0
+    rows = {line.split("|")[1].strip(): line for line in capsys.readouterr().out.splitlines() if line.startswith("|")}
+    assert "parent at 3" in rows["forks/ss_conv-seed0"]
+    assert "parent at 3" not in rows["parent"]
+
+
+def test_a_finished_run_names_the_way_to_a_longer_one(trained):
+    folder = trained[0]
+    config = load_config(folder / "parent", importlib.import_module("experiments.sequence.config").Config)
+    way = r"to train on from its weights, add --init.source run --init.checkpoint .*/parent as well"
+    for options in ({"steps": 9}, {"optim.learning_rate": 0.5}):
+        with pytest.raises(ValueError, match=way):
+            check_run(folder / "parent", with_options(config, options))
+    with pytest.raises(ValueError, match=r"or delete this one to start anew$"):
+        check_run(folder / "parent", with_options(config, {"model.width": 3}))
+
+
+def test_another_parent_is_other_data(trained):
+    """As other published weights are: a resumed run must be what it was."""
+    folder = trained[0]
+    (folder / "forks/none-seed0/result.json").rename(folder / "set aside")
+    text = (folder / "forks/none-seed0/data.json").read_text()
+    try:
+        (folder / "forks/none-seed0/data.json").write_text(text.replace('"step": 3', '"step": 2'))
+        options = ["--init.source", "run", "--init.checkpoint", "parent", "--steps", 2, "--optim.learning-rate", 0.1]
+        _, err = call("train", "demo", *_TINY, *options, "--run", "forks/none-seed0", folder=folder, status=1,
+                      study="sequence")  # fmt: skip
+        assert "weights.step: 2 there, 3 now" in err
+    finally:
+        (folder / "forks/none-seed0/data.json").write_text(text)
+        (folder / "set aside").rename(folder / "forks/none-seed0/result.json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--init.source", "run"], "--init.source and --init.checkpoint go together: name run and the folder of a"),
+        (["--init.source", "run", "--init.checkpoint", "nowhere"], "must be the folder of a run: nowhere holds no run"),
+    ],
+)
+def test_refused_before_anything_is_opened(arguments, message, tmp_path):
+    _, err = call("train", "demo", *arguments, folder=tmp_path, status=1, study="sequence")
+    assert message in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_parent_without_a_checkpoint(tmp_path):
+    describe_run(tmp_path / "run", _CONFIG, data.SHAPES)
+    mark_learnt(tmp_path / "run")
+    (tmp_path / "run/checkpoints/1").rmdir()
+    with pytest.raises(FileNotFoundError, match="run holds no checkpoint yet: let it train until the first one"):
+        describe(STUDY, _child(tmp_path / "run"))
