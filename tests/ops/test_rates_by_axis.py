@@ -20,7 +20,7 @@ each_padding = pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 4), (3,
 def _by_taps(x: jax.Array, kernel: jax.Array, rate: tuple[int, ...], padding: Any) -> np.ndarray:
     """Eq. 1, one tap after the other."""
     total = [(taps - 1) * r for taps, r in zip(kernel.shape, rate, strict=False)]
-    pairs = {"SAME": [(t // 2, t - t // 2) for t in total], "VALID": [(0, 0)] * 2}.get(str(padding), padding)
+    pairs: Any = {"SAME": [(t // 2, t - t // 2) for t in total], "VALID": [(0, 0)] * 2}.get(str(padding), padding)
     padded = np.pad(np.asarray(x), [(0, 0), *pairs, (0, 0)])
     height, width = (size - t for size, t in zip(padded.shape[1:-1], total, strict=True))
     taps = itertools.product(*map(range, kernel.shape[:2]))
