@@ -57,6 +57,16 @@ def check_by_axis(name: str, value: object, ndim: int, *, remedy: str = "pass on
     return (check_int(name, value, remedy=remedy),) * ndim
 
 
+def check_factor(factor: object, ndim: int) -> tuple[int, ...]:
+    """Returns an up-sampling factor by axis: an int >= 2, or one int >= 1 an axis of which one is above 1."""
+    if not isinstance(factor, (tuple, list)):
+        return (check_int("factor", factor, minimum=2),) * ndim
+    factors = check_by_axis("factor", factor, ndim)
+    if max(factors) == 1:
+        raise ValueError(f"factor must be >= 2 along at least one axis, got {factor!r}: use a convolution for factor 1")
+    return factors
+
+
 def spread(rate: Rate, ndim: int) -> tuple[int, ...]:
     """A checked rate by axis."""
     return (rate,) * ndim if isinstance(rate, int) else tuple(rate)
