@@ -19,6 +19,9 @@ DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64)
 Padding: TypeAlias = str | Sequence[tuple[int, int]]
 """Zero-padding of a convolution: `"SAME"`, `"VALID"`, or one pair `(low, high)` of pixels an axis."""
 
+Rate: TypeAlias = int | Sequence[int]
+"""A dilation rate in pixels, one for all spatial axes or one an axis."""
+
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Resolved: `(low, high)` of every axis."""
 
@@ -41,6 +44,32 @@ def check_int(name: str, value: object, *, minimum: int = 1, remedy: str = "pass
     if operator.index(value) < minimum:
         raise ValueError(f"{rule} {value}: {remedy}")
     return operator.index(value)
+
+
+def check_by_axis(name: str, value: object, ndim: int, *, remedy: str = "pass one Python int") -> tuple[int, ...]:
+    """Returns an int >= 1, or one for each spatial axis, as a tuple by axis."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != ndim:
+            raise ValueError(
+                f"{name} must be an int >= 1 or {ndim} of them, one for each spatial axis, got {value!r}: {remedy}"
+            )
+        return tuple(check_int(name, one, remedy=remedy) for one in value)
+    return (check_int(name, value, remedy=remedy),) * ndim
+
+
+def check_factor(factor: object, ndim: int) -> tuple[int, ...]:
+    """Returns an up-sampling factor by axis: an int >= 2, or one int >= 1 an axis of which one is above 1."""
+    if not isinstance(factor, (tuple, list)):
+        return (check_int("factor", factor, minimum=2),) * ndim
+    factors = check_by_axis("factor", factor, ndim)
+    if max(factors) == 1:
+        raise ValueError(f"factor must be >= 2 along at least one axis, got {factor!r}: use a convolution for factor 1")
+    return factors
+
+
+def spread(rate: Rate, ndim: int) -> tuple[int, ...]:
+    """A checked rate by axis."""
+    return (rate,) * ndim if isinstance(rate, int) else tuple(rate)
 
 
 def is_int(value: object) -> TypeGuard[int]:
@@ -100,16 +129,9 @@ def accumulation_dtype(dtype: DTypeLike) -> jnp.dtype:
 
 def check_groups(groups: ArrayLike) -> jax.Array:
     """Returns `groups` as an array of the phases of maps, `[rate**d, N, *S, C]`."""
-    groups = check_array(
+    return check_array(
         "groups", groups, ranks=(4, 5, 6), layout="[rate**d, N, *S, C] with one, two or three spatial axes S"
     )
-    ndim = groups.ndim - 3
-    if round(groups.shape[0] ** (1 / ndim)) ** ndim != groups.shape[0]:
-        raise ValueError(
-            f"groups must hold rate**{ndim} phases on its first axis, got shape {groups.shape}: pass the result of "
-            "periodic_subsample"
-        )
-    return groups
 
 
 def effective_size(size: int, rate: int) -> int:
@@ -117,9 +139,10 @@ def effective_size(size: int, rate: int) -> int:
     return (size - 1) * rate + 1
 
 
-def resolve_padding(padding: object, kernel_size: Sequence[int], rate: int, spatial_shape: Sequence[int]) -> Pairs:
+def resolve_padding(padding: object, kernel_size: Sequence[int], rate: Rate, spatial_shape: Sequence[int]) -> Pairs:
     """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
-    extents = [effective_size(size, rate) for size in kernel_size]
+    rates = spread(rate, len(kernel_size))
+    extents = list(map(effective_size, kernel_size, rates))
     if isinstance(padding, str) and padding == "SAME":
         # XLA's rule at stride 1, even kernels included: the low side gets the smaller half.
         pairs = tuple(((extent - 1) // 2, extent - 1 - (extent - 1) // 2) for extent in extents)
@@ -133,7 +156,7 @@ def resolve_padding(padding: object, kernel_size: Sequence[int], rate: int, spat
         if isinstance(size, int) and size + low + high < extent - (size == 0):
             raise ValueError(
                 f"padding {padding!r} leaves no output on spatial axis {axis}: size {size} with padding {(low, high)} "
-                f"is smaller than the kernel's extent {extent} (rate {rate}): use 'SAME', pad more, or enlarge x"
+                f"is smaller than the kernel's extent {extent} (rate {rates[axis]}): use 'SAME', pad more, or enlarge x"
             )
     return pairs
 

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_convolution, check_kernel_size
+from .._checks import check_int, check_kernel_size
 from ..names import CausalSmoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
+from ._convolution import check_groups_of_channels, convolve, interacting
+from ._dilated import check_strided
 from ._smoothers import SmoothedLayer, Smoother
 
 CAUSAL_SMOOTHINGS: tuple[CausalSmoothing, ...] = get_args(CausalSmoothing)
@@ -47,6 +50,9 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
       rate: dilation rate r in steps.
       smoothing: `"none"`, `"group_interaction"` (`rate * (rate + 1) / 2` parameters that count) or `"ss_conv"`
         (`2 * rate - 1` parameters).
+      strides: steps between two outputs; 1 with group interaction.
+      feature_group_count: groups of channels; `in_features` for a depthwise convolution.
+      precision, preferred_element_type: of the convolution, as in `jax.lax.conv_general_dilated`.
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters, as in `flax.nnx.Conv`.
@@ -56,12 +62,12 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
       rngs: source of randomness; the smoothing draws nothing, so every choice starts from the same kernel.
 
     Attributes:
-      kernel: `nnx.Param` of shape `[kernel_size, in_features, out_features]`.
+      kernel: `nnx.Param` of shape `[kernel_size, in_features / feature_group_count, out_features]`.
       bias: `nnx.Param` of shape `[out_features]`, or None.
       smoother: `nnx.Param`: `[rate, rate]` or `[2 * rate - 1]` by method, or None.
 
     Raises:
-      ValueError: kernel_size or rate is no int >= 1, or smoothing is unknown.
+      ValueError: kernel_size or rate is no int >= 1, another option is malformed, or smoothing is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -85,6 +91,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
     out_features: int
     kernel_size: tuple[int, ...]
     rate: int
+    strides: int
     smoothing: CausalSmoothing
     dtype: DTypeLike | None
     param_dtype: DTypeLike
@@ -100,6 +107,10 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         *,
         rate: int,
         smoothing: CausalSmoothing = "none",
+        strides: int = 1,
+        feature_group_count: int = 1,
+        precision: lax.PrecisionLike = None,
+        preferred_element_type: DTypeLike | None = None,
         use_bias: bool = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
@@ -108,13 +119,18 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         rngs: nnx.Rngs,
     ):
         taps = check_kernel_size((kernel_size,))
-        check_convolution(taps, rate, "SAME")
+        self.kernel_size, self.rate, self.smoothing = taps, check_int("rate", rate), smoothing
+        self.strides, self.feature_group_count = check_int("strides", strides), feature_group_count
+        self.precision, self.preferred_element_type = precision, preferred_element_type
+        groups = self.convolution().groups
+        check_groups_of_channels(in_features, out_features, groups)
+        check_strided(smoothing, (self.strides,))
         smoother = _identity(smoothing, rate)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (*taps, in_features, out_features), param_dtype))
+        shape = (*taps, in_features // groups, out_features)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
         self.smoother = nnx.data(None if smoother is None else nnx.Param(smoother.astype(param_dtype)))
-        self.in_features, self.out_features, self.kernel_size = in_features, out_features, taps
-        self.rate, self.smoothing = rate, smoothing
+        self.in_features, self.out_features = in_features, out_features
         self.dtype, self.param_dtype = dtype, param_dtype
 
     def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
@@ -132,13 +148,11 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         return with_one_batch_axis(layer, inputs, 1, out_sharding)
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
-        past = (((self.kernel_size[0] - 1) * self.rate, 0),)
         if self.smoothing == "group_interaction":
-            passed = jnp.tril(smoother)
-            return ops.group_interaction_dilated_conv(x, kernel, passed, rate=self.rate, padding=past)
+            return interacting(x, kernel, jnp.tril(smoother), self.convolution())
         if self.smoothing == "ss_conv":
             x = ops.ss_conv(x, smoother, padding=((2 * self.rate - 2, 0),))
-        return ops.dilated_conv(x, kernel, rate=self.rate, padding=past)
+        return convolve(x, kernel, self.convolution())
 
     def smoothers(self) -> dict[str, Smoother]:
         """See `smoothers`."""
@@ -146,7 +160,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         if initial is None:
             return {}
         kind = "causal_ss_conv" if self.smoothing == "ss_conv" else "group_interaction"
-        return {"smoother": Smoother(kind, self.smoother, initial)}
+        return {"smoother": Smoother(kind, self.smoother, jnp.broadcast_to(initial, self.smoother.shape))}
 
 
 def _identity(smoothing: str, rate: int) -> jax.Array | None:

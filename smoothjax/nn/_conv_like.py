@@ -8,8 +8,10 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
 
 from .._meshes import keeps_split_batch
+from ._convolution import Convolution, check_convolution_like
 
 OptionalParam: TypeAlias = nnx.Param[jax.Array] | Any
 """A parameter, or None where the options leave it out; `Any` spares those who know theirs a check for the types."""
@@ -23,20 +25,36 @@ class ConvLike:
 
     kernel: nnx.Param[jax.Array]
     bias: OptionalParam
-    rate: int
+    feature_group_count: int
+    precision: lax.PrecisionLike
+    preferred_element_type: DTypeLike | None
 
-    strides: ClassVar[int] = 1
+    kernel_size: tuple[int, ...]
+    # Each layer says of which types these are: one int, or one an axis.
+    rate: Any
+    strides: Any
+    padding: Any
+
     input_dilation: ClassVar[int] = 1
-    feature_group_count: ClassVar[int] = 1
     mask: ClassVar[None] = None
-    precision: ClassVar[None] = None
-    preferred_element_type: ClassVar[None] = None
     conv_general_dilated: ClassVar[Callable[..., jax.Array]] = staticmethod(lax.conv_general_dilated)
     promote_dtype: ClassVar[Callable[..., tuple[jax.Array, ...]]] = staticmethod(promote_dtype)
 
+    def convolution(self) -> Convolution:
+        """The convolution without its smoothing."""
+        return check_convolution_like(
+            self.kernel_size,
+            self.rate,
+            self.strides,
+            self.padding,
+            self.feature_group_count,
+            self.precision,
+            self.preferred_element_type,
+        )
+
     @property
-    def kernel_dilation(self) -> int:
-        """The dilation rate."""
+    def kernel_dilation(self) -> Any:
+        """The dilation rate, or those of the axes."""
         return self.rate
 
     @property

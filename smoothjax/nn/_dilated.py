@@ -7,12 +7,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Padding, check_convolution, check_kernel_size
+from .._checks import Rate, check_kernel_size, is_int, spread
 from ..names import Smoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
+from ._convolution import (
+    ConvPadding,
+    as_option,
+    check_convolution_like,
+    check_groups_of_channels,
+    convolve,
+    filtered,
+    interacting,
+)
 from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
 from ._smoothers import SmoothedLayer, Smoother
 
@@ -34,14 +44,21 @@ class DilatedConv(ConvLike, SmoothedLayer):
     Args:
       in_features: number of input channels.
       out_features: number of output channels.
-      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
-      rate: dilation rate in pixels.
+      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes, or an int for
+        one axis, as in `flax.nnx.Conv`.
+      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
       smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution
         (method 1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d`
         parameters); `"average_filter"` or `"gaussian_filter"`, a fixed filter before it, with no parameters;
         `"aggregated_filters"`, a learned weighted sum of no filter, these two and an SS filter
         (`(2 * rate - 1)**d + 4` parameters), see `aggregated_filter`.
-      padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels, of the convolution itself.
+      padding: of the convolution itself, as in `flax.nnx.Conv`: `"SAME"`, `"SAME_LOWER"`, `"VALID"`, `"CIRCULAR"`,
+        `"REFLECT"` in any case, an int, or an int or a pair `(low, high)` an axis. The smoothing pads with zeros,
+        or circularly or by reflection where the convolution does.
+      strides: pixels between two outputs, an int >= 1 or one an axis. The filter stands before a strided convolution;
+        group interaction is defined for an unstrided one.
+      feature_group_count: groups of channels; `in_features` for a depthwise convolution.
+      precision, preferred_element_type: of the convolution, as in `jax.lax.conv_general_dilated`.
       use_bias: whether a bias is added.
       before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
         operations and dilated convolutions freely.
@@ -54,13 +71,14 @@ class DilatedConv(ConvLike, SmoothedLayer):
       rngs: source of randomness; the smoothing draws nothing, so every choice starts from the same kernel.
 
     Attributes:
-      kernel: `nnx.Param` of shape `[*kernel_size, in_features, out_features]`.
+      kernel: `nnx.Param` of shape `[*kernel_size, in_features / feature_group_count, out_features]`.
       bias: `nnx.Param` of shape `[out_features]`, or None.
       smoother: `nnx.Param`: `[rate**d, rate**d]` or `(2 * rate - 1,) * d` by method, or None.
       aggregation: `nnx.Param` of shape `[4]`, the logits of the weights of aggregated filters, or None.
 
     Raises:
-      ValueError: kernel_size is no tuple of one to three ints, or rate or smoothing is unknown.
+      ValueError: kernel_size is no tuple of one to three ints, another option is malformed, smoothing is unknown, or it
+        is group interaction of a strided convolution.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,9 +102,10 @@ class DilatedConv(ConvLike, SmoothedLayer):
     in_features: int
     out_features: int
     kernel_size: tuple[int, ...]
-    rate: int
+    rate: int | tuple[int, ...]
+    strides: int | tuple[int, ...]
     smoothing: Smoothing
-    padding: Padding
+    padding: str | tuple[tuple[int, int], ...]
     dtype: DTypeLike | None
     param_dtype: DTypeLike
 
@@ -94,11 +113,15 @@ class DilatedConv(ConvLike, SmoothedLayer):
         self,
         in_features: int,
         out_features: int,
-        kernel_size: Sequence[int],
+        kernel_size: int | Sequence[int],
         *,
-        rate: int,
+        rate: Rate,
         smoothing: Smoothing = "none",
-        padding: Padding = "SAME",
+        padding: ConvPadding = "SAME",
+        strides: int | Sequence[int] = 1,
+        feature_group_count: int = 1,
+        precision: lax.PrecisionLike = None,
+        preferred_element_type: DTypeLike | None = None,
         use_bias: bool = True,
         before: Callable[[jax.Array], jax.Array] | None = None,
         after: Callable[[jax.Array], jax.Array] | None = None,
@@ -108,16 +131,23 @@ class DilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        kernel_size = check_kernel_size(kernel_size)
-        padding = check_convolution(kernel_size, rate, padding)
-        smoother, aggregation = _initial(smoothing, rate, len(kernel_size), param_dtype)
-        self.kernel = nnx.Param(kernel_init(rngs.params(), (*kernel_size, in_features, out_features), param_dtype))
+        kernel_size = check_kernel_size((kernel_size,) if is_int(kernel_size) else kernel_size)
+        how = check_convolution_like(
+            kernel_size, rate, strides, padding, feature_group_count, precision, preferred_element_type
+        )
+        check_groups_of_channels(in_features, out_features, how.groups)
+        check_strided(smoothing, how.strides)
+        smoother, aggregation = _initial(smoothing, how.rates, param_dtype)
+        shape = (*kernel_size, in_features // how.groups, out_features)
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
         self.smoother, self.aggregation = smoother, aggregation
         # Modules among these are found by Flax; functions are static.
         self.before, self.after = before, after
         self.in_features, self.out_features, self.kernel_size = in_features, out_features, kernel_size
-        self.rate, self.smoothing, self.padding = rate, smoothing, padding
+        self.rate, self.smoothing, self.padding = as_option(how.rates), smoothing, how.padding
+        self.strides, self.feature_group_count = as_option(how.strides), how.groups
+        self.precision, self.preferred_element_type = precision, preferred_element_type
         self.dtype, self.param_dtype = dtype, param_dtype
 
     def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
@@ -136,12 +166,11 @@ class DilatedConv(ConvLike, SmoothedLayer):
         return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
     def _convolve(self, x: jax.Array, kernel: Any, smoother: Any) -> jax.Array:
+        how = self.convolution()
         if self.smoothing == "group_interaction":
-            return ops.group_interaction_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
+            return interacting(x, kernel, smoother, how)
         smoother = self._filter(smoother)
-        if smoother is not None:
-            return ops.ss_dilated_conv(x, kernel, smoother, rate=self.rate, padding=self.padding)
-        return ops.dilated_conv(x, kernel, rate=self.rate, padding=self.padding)
+        return convolve(x if smoother is None else filtered(x, smoother, how), kernel, how)
 
     def _filter(self, smoother: Any) -> Any:
         """The filter before the convolution, or None."""
@@ -158,26 +187,39 @@ class DilatedConv(ConvLike, SmoothedLayer):
         if initial is None:
             return {}
         kind = "group_interaction" if self.smoothing == "group_interaction" else "ss_conv"
-        found = {"smoother": Smoother(kind, self.smoother, initial)}
+        found = {"smoother": Smoother(kind, self.smoother, jnp.broadcast_to(initial, self.smoother.shape))}
         if self.aggregation is not None:
-            found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(AGGREGATED))
+            found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(self.aggregation.shape))
         return found
 
 
 def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
     """Gives a layer a smoothing, whose parameters start anew; all others stay."""
+    ndim = len(layer.kernel_size)
     layer.smoothing = smoothing
-    layer.smoother, layer.aggregation = _initial(smoothing, layer.rate, len(layer.kernel_size), layer.param_dtype)
+    stack = layer.kernel.shape[: -ndim - 2]
+    layer.smoother, layer.aggregation = _initial(smoothing, spread(layer.rate, ndim), layer.param_dtype, stack)
 
 
-def _initial(smoothing: str, rate: int, ndim: int, dtype: DTypeLike | None) -> tuple[OptionalParam, OptionalParam]:
-    """The attributes `smoother` and `aggregation`."""
+def _initial(
+    smoothing: str, rates: tuple[int, ...], dtype: DTypeLike | None, stack: tuple[int, ...] = ()
+) -> tuple[OptionalParam, OptionalParam]:
+    """The attributes `smoother` and `aggregation`, of each layer of a stack."""
     logits = jnp.zeros(AGGREGATED) if smoothing == "aggregated_filters" else None
     smoother, aggregation = (
-        nnx.data(None if value is None else nnx.Param(value.astype(dtype)))
-        for value in (identity_smoothing(smoothing, rate, ndim), logits)
+        nnx.data(None if value is None else nnx.Param(jnp.broadcast_to(value, (*stack, *value.shape)).astype(dtype)))
+        for value in (identity_smoothing(smoothing, rates, len(rates)), logits)
     )
     return smoother, aggregation
+
+
+def check_strided(smoothing: str, strides: tuple[int, ...]) -> None:
+    """Refuses group interaction of a strided convolution, whose outputs are not in the phases of the rate."""
+    if smoothing == "group_interaction" and max(strides) > 1:
+        raise ValueError(
+            f"group_interaction mixes the phases of an unstrided dilated convolution, got strides {strides}: use "
+            "ss_conv, whose filter stands before the convolution"
+        )
 
 
 def check_smoothing(smoothing: object) -> None:
@@ -186,12 +228,12 @@ def check_smoothing(smoothing: object) -> None:
         raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
 
 
-def identity_smoothing(smoothing: str, rate: int, ndim: int) -> jax.Array | None:
+def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | None:
     """The initial smoothing parameter of a dilated convolution: the identity of its method (Eqs. 6 and 7).
 
     Args:
       smoothing: one of those of `DilatedConv`.
-      rate: dilation rate in pixels.
+      rate: dilation rate in pixels, or one an axis.
       ndim: number of spatial axes.
 
     Returns:

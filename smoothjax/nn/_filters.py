@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import ops
+from .._checks import Rate
 
 #: Number of filters that are aggregated: none, average, Gaussian and SS filter.
 AGGREGATED = 4
@@ -11,14 +12,14 @@ AGGREGATED = 4
 _SIGMA = 1.0  # pixels, in the authors' code
 
 
-def average_filter(rate: int, ndim: int) -> jax.Array:
+def average_filter(rate: Rate, ndim: int) -> jax.Array:
     """The average filter before a dilated convolution, `smoothing="average_filter"` of `DilatedConv`.
 
     It has the `2 * rate - 1` taps of an SS filter along each axis, so that the neighbours of an output share inputs at
     every rate. The authors' code takes `rate - 1` taps, which at rate 2 is one: no filter at all.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -39,14 +40,14 @@ def average_filter(rate: int, ndim: int) -> jax.Array:
     return jnp.full_like(identity, 1 / identity.size)
 
 
-def gaussian_filter(rate: int, ndim: int) -> jax.Array:
+def gaussian_filter(rate: Rate, ndim: int) -> jax.Array:
     """The Gaussian filter before a dilated convolution, `smoothing="gaussian_filter"` of `DilatedConv`.
 
     Its standard deviation is 1 pixel at every rate, as the authors set it. The number of taps is ours, see
     `average_filter`.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -64,12 +65,12 @@ def gaussian_filter(rate: int, ndim: int) -> jax.Array:
       Ziegler et al., Efficient Smoothing of Dilated Convolutions for Image Segmentation, arXiv 1903.07992, 2019.
     """
     shape = ops.identity_smoother(rate, ndim).shape
-    offset = jnp.stack(jnp.meshgrid(*(jnp.arange(1 - rate, rate) for _ in shape), indexing="ij"))
+    offset = jnp.stack(jnp.meshgrid(*(jnp.arange(taps) - taps // 2 for taps in shape), indexing="ij"))
     taps = jnp.exp(-jnp.sum(offset**2, 0) / (2 * _SIGMA**2))
     return taps / taps.sum()
 
 
-def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: int) -> jax.Array:
+def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: Rate) -> jax.Array:
     r"""The learned aggregation of filters, `smoothing="aggregated_filters"` of `DilatedConv`, as one filter.
 
     $$c_1 \delta + c_2 a + c_3 g + c_4 s, \qquad c = \mathrm{softmax}(\text{aggregation})$$
@@ -83,7 +84,7 @@ def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: int) ->
     Args:
       smoother: the SS filter, `2 * rate - 1` taps along each axis.
       aggregation: `[4]` logits of the weights, in the order above.
-      rate: dilation rate in pixels.
+      rate: dilation rate in pixels, or one an axis.
 
     Returns:
       `2 * rate - 1` taps along each axis, of the smoother's dtype.

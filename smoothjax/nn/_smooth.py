@@ -1,32 +1,57 @@
 """Plug and play: smooths every dilated convolution of an existing model (Wang & Ji's main claim, Sec. 1)."""
 
-from collections.abc import Sequence
+import inspect
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from .._checks import DTYPES, Padding
+from .._checks import DTYPES
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
-from ._dilated import DilatedConv, Smoothing, check_smoothing, identity_smoothing, set_smoothing
+from ._convolution import Convolution, as_option, check_convolution_like
+from ._dilated import DilatedConv, Smoothing, check_smoothing, check_strided, identity_smoothing, set_smoothing
+from ._selection import Changes, Selection, selects
 from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
 
 Model = TypeVar("Model")
 
+#: What Python, Flax and a constructor put into a subclass that computes as its base does.
+_OF_ANY_CLASS = ("__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__abstractmethods__",
+                 "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__",
+                 "__annotations_cache__", "__orig_bases__", "__parameters__", "__dict__", "__weakref__")  # fmt: skip
+_OF_ANY_CONV = ("kernel", "bias", "kernel_shape", *inspect.signature(nnx.Conv.__init__).parameters)
 
-def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
+
+class _RefusedError(Exception):
+    """A layer that cannot be smoothed; the message says why."""
+
+
+def smooth(
+    model: Model,
+    smoothing: Smoothing,
+    *,
+    only: Selection = ...,
+    skip: Selection = None,
+    strict: bool = True,
+    rngs: nnx.Rngs,
+) -> tuple[Model, Changes]:
     """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed layer of the same weights.
 
     The model is changed in place. With group interaction and SS convolution its outputs stay the same until the
     smoothing parameters, which start as the identity, are trained; only they are new. The filters of Ziegler et al. are
     low-pass from the start: outputs change at once, and the network is to be fine-tuned.
 
-    A convolution becomes a `DilatedConv`. One over time that sees no later step, of padding `"CAUSAL"` or
-    `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv` where it is smoothed, which stays causal whatever is
-    learnt. A network that is made causal by hand, by `jnp.pad` before a convolution of padding `"VALID"`, is not
-    recognised: its smoothed layers look ahead.
+    A convolution becomes a `DilatedConv` of the same options: grouped and depthwise ones, strided ones (an SS filter
+    stands before the strides; group interaction is refused), rates that differ by axis, all paddings of Flax, of which
+    `"CIRCULAR"` and `"REFLECT"` are those of the smoothing, too, precision and element type. Layers that `nnx.vmap`
+    stacked, for `nnx.vmap` or `nnx.scan` to run, get a smoother each. One over time that sees no later step, of padding
+    `"CAUSAL"` or `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv` where it is smoothed, which stays causal
+    whatever is learnt. A network that is made causal by hand, by `jnp.pad` before a convolution of padding `"VALID"`,
+    is not recognised: its smoothed layers look ahead. A subclass of `nnx.Conv` is replaced where it defines nothing but
+    a constructor; what that sets is kept.
 
     Unsmoothed `DilatedConv` layers are smoothed too, and so are those of the output layers of
     `smoothjax.models.DeepLab`, whose own option smooths only the encoder, as the paper does. All other layers stay as
@@ -39,126 +64,172 @@ def smooth(model: Model, smoothing: Smoothing, *, rngs: nnx.Rngs) -> tuple[Model
       smoothing: `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"`,
         see `DilatedConv`; for causal layers one of the first two, which have a causal form. `"none"` turns the
         layers into plain DilatedConv.
+      only: the layers to smooth, by default all: a path such as `"encoder.blocks"` or `("encoder", "blocks")`, with
+        all below it; a type, for its instances and all that they hold; a predicate `f(path, layer)`, also one of Flax
+        such as `nnx.PathContains("aspp")`; or a list of these.
+      skip: the layers to leave as they are, likewise; it wins over `only`.
+      strict: whether a layer that cannot be smoothed is an error. With False it stays as it is, and the result says
+        why.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
     Returns:
-      The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
+      The model (a new layer where the model itself was the convolution), and the list of the paths of the replaced
+      layers, whose `skipped` and `refused` hold those of the others with the reason.
 
     Raises:
-      ValueError: smoothing is unknown, or a layer of rate > 1 is strided, grouped, masked, circular, reflecting, of
-        different rates along its axes, in an `nnx.SpectralNorm`, or otherwise no plain dilated convolution, or
-        smoothing has no causal form and a layer is causal; with its path.
+      ValueError: smoothing is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer
+        of rate > 1 is masked, dilates its input, lies in an `nnx.SpectralNorm`, computes in its own way, or smoothing
+        has no causal form and a layer is causal; with its path.
 
     Example:
       >>> from flax import nnx
       >>> from smoothjax import nn
       >>> conv = lambda rate: nnx.Conv(4, 4, (3, 3), kernel_dilation=rate, rngs=nnx.Rngs(0))
-      >>> model, paths = nn.smooth(nnx.Sequential(conv(1), conv(2), conv(4)), "ss_conv", rngs=nnx.Rngs(0))
-      >>> paths
-      [('layers', 1), ('layers', 2)]
+      >>> model = nnx.Sequential(conv(1), conv(2), conv(4), conv(8))
+      >>> model, paths = nn.smooth(model, "ss_conv", skip="layers.3", rngs=nnx.Rngs(0))
+      >>> paths, paths.skipped
+      ([('layers', 1), ('layers', 2)], {('layers', 3): 'skip names it'})
     """
     check_smoothing(smoothing)
-    found = find_modules(model, _is_to_smooth)
-    if identity_smoothing(smoothing, 2, 1) is not None:
-        normalised = under_spectral_norm(model)
-        for key, (_, path) in found.items():
-            if key in normalised:
-                raise ValueError(
-                    f"cannot smooth the convolution at {where(path)}: it lies in an nnx.SpectralNorm, which would "
-                    "divide the smoothing parameters, too: smooth the layer first and normalise its kernel yourself"
-                )
-    arguments = {key: _arguments(layer, path, smoothing) for key, (layer, path) in found.items()}
+    chosen, left = selects(model, only, "only"), selects(model, skip, "skip")
+    learns = identity_smoothing(smoothing, 2, 1) is not None
+    normalised = under_spectral_norm(model) if learns else set[int]()
+    found, skipped, refused = find_modules(model, _is_to_smooth), dict[Path, str](), dict[Path, str]()
+    ready: dict[int, tuple[Any, Path, dict[str, Any]]] = {}
+    for key, (layer, path) in found.items():
+        if left(path, layer) or not chosen(path, layer):
+            skipped[path] = "skip names it" if left(path, layer) else "only does not name it"
+            continue
+        try:
+            ready[key] = layer, path, _arguments(layer, smoothing, key in normalised)
+        except _RefusedError as refusal:
+            refused[path] = str(refusal)
+    if strict and refused:
+        raise ValueError(_all_refused(refused))
     new: dict[int, Any] = {}
-    for key, (layer, _) in found.items():
-        if isinstance(layer, DilatedConv) and "padding" in arguments[key]:
+    for key, (layer, _, arguments) in ready.items():
+        if isinstance(layer, DilatedConv) and "padding" in arguments:
             set_smoothing(layer, smoothing)
         else:
-            new[key] = _replacement(layer, smoothing, arguments[key], rngs)
-    return replace_modules(model, new), [path for _, path in found.values()]
+            new[key] = _replacement(layer, smoothing, arguments, rngs)
+    return replace_modules(model, new), Changes([path for _, path, _ in ready.values()], skipped, refused)
+
+
+def _all_refused(refused: dict[Path, str]) -> str:
+    """One sentence about the first, which names the others."""
+    (first, reason), *others = refused.items()
+    more = f" (and those at {', '.join(where(path) for path, _ in others)})" if others else ""
+    names = ", ".join(repr(where(path) if path else path) for path in refused)
+    return (
+        f"cannot smooth the convolution at {where(first)}: {reason}{more}: replace it by hand, leave it as it is with "
+        f"skip=[{names}], or pass strict=False to smooth the rest"
+    )
 
 
 def _is_to_smooth(node: object) -> bool:
     if isinstance(node, DilatedConv):
-        return node.rate > 1 and node.smoothing == "none"
+        return node.rate != 1 and node.smoothing == "none"
     return isinstance(node, nnx.Conv) and common_value(node.kernel_dilation) != 1
 
 
-def _arguments(conv: nnx.Conv | DilatedConv, path: Path, smoothing: Smoothing) -> dict[str, Any]:
+def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: bool) -> dict[str, Any]:
     """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot.
 
     Without a padding they are those of a CausalDilatedConv.
     """
-
-    def refuse(what: str, rule: str = "smoothing is defined for plain dilated convolutions of one rate") -> ValueError:
-        return ValueError(
-            f"cannot smooth the convolution at {where(path)}: {what}; {rule}: replace that layer, or keep it out of "
-            "the model while smoothing"
+    if normalised:
+        raise _RefusedError(
+            "it lies in an nnx.SpectralNorm, which would divide the smoothing parameters, too; smooth the layer first "
+            "and normalise its kernel yourself"
         )
-
-    def refuse_causal() -> ValueError:
-        knows = " and ".join(CAUSAL_SMOOTHINGS[1:])
-        return refuse(f"it is causal, and {smoothing} would look ahead", f"nn.CausalDilatedConv knows {knows}")
-
-    if len(conv.kernel.shape) != len(conv.kernel_size) + 2:
-        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
-    if isinstance(conv, DilatedConv):
-        if smoothing == "none" or not _sees_the_past_alone(conv.padding, conv.kernel_size, conv.rate):
-            return {"rate": conv.rate, "padding": conv.padding}
-        if type(conv) is not DilatedConv or conv.before is not None or conv.after is not None:
-            raise refuse("it is causal, and more than a plain DilatedConv")
-        if smoothing not in CAUSAL_SMOOTHINGS:
-            raise refuse_causal()
-        return {"rate": conv.rate}
-    rate, ndim = common_value(conv.kernel_dilation), len(conv.kernel_size)
-    if type(conv) is not nnx.Conv:
-        raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning")
-    if isinstance(rate, tuple):
-        raise refuse(f"it has different rates along its axes, kernel_dilation={rate}")
-    if common_value(conv.strides) != 1:
-        raise refuse(f"it is strided, strides={conv.strides}")
-    if common_value(conv.input_dilation) != 1:
-        raise refuse(f"it dilates its input, input_dilation={conv.input_dilation}")
-    if conv.feature_group_count != 1:
-        raise refuse(f"it is grouped, feature_group_count={conv.feature_group_count}")
-    if conv.mask is not None:
-        raise refuse("its kernel is masked")
-    if conv.precision is not None or conv.preferred_element_type is not None:
-        raise refuse("it asks for a precision of its own")
-    if conv.conv_general_dilated not in (jax.lax.conv_general_dilated, ops.conv_general_dilated):
-        raise refuse("it uses a convolution function of its own")
-    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
-        raise refuse(f"it computes in a dtype of its own, dtype={conv.dtype}")
-    padding = _padding(conv.padding, conv.kernel_size, rate)
-    if padding is None:
-        raise refuse(f"its padding is {conv.padding!r}")
-    if not 1 <= ndim <= 3:
-        raise refuse(f"it has {ndim} spatial axes")
-    causal = conv.padding == "CAUSAL" or _sees_the_past_alone(padding, conv.kernel_size, rate)
-    if smoothing == "none" or not causal:
-        return {"rate": rate, "padding": padding}
+    how = _convolution(conv)
+    stack = conv.kernel.shape[: -len(how.kernel_size) - 2]
+    shapes = (*how.kernel_size, conv.in_features // how.groups, conv.out_features), (conv.out_features,)
+    for parameter, shape in zip((conv.kernel, conv.bias), shapes, strict=True):
+        if parameter is not None and parameter.shape != (*stack, *shape):
+            raise _RefusedError(
+                f"a parameter of shape {parameter.shape} is no stack of {shape} along its first axes, where nnx.vmap "
+                "puts the layers by default"
+            )
+    try:
+        check_strided(smoothing, how.strides)
+    except ValueError as error:
+        raise _RefusedError(f"it is strided; {error}") from None
+    arguments: dict[str, Any] = {
+        "rate": as_option(how.rates),
+        "padding": how.padding,
+        "strides": as_option(how.strides),
+        "feature_group_count": how.groups,
+        "precision": how.precision,
+        "preferred_element_type": how.preferred_element_type,
+    }
+    if smoothing == "none" or not _sees_the_past_alone(how):
+        return arguments
+    if isinstance(conv, DilatedConv) and not (type(conv) is DilatedConv and conv.before is None and conv.after is None):
+        raise _RefusedError("it is causal, and more than a plain DilatedConv")
     if smoothing not in CAUSAL_SMOOTHINGS:
-        raise refuse_causal()
-    return {"rate": rate}
+        knows = " and ".join(CAUSAL_SMOOTHINGS[1:])
+        raise _RefusedError(f"it is causal, and {smoothing} would look ahead; nn.CausalDilatedConv knows {knows}")
+    del arguments["padding"]
+    return arguments
 
 
-def _sees_the_past_alone(padding: Padding, kernel_size: Sequence[int], rate: int) -> bool:
+def _convolution(conv: nnx.Conv | DilatedConv) -> Convolution:
+    """What a layer computes; refuses one that computes something else, or more."""
+    if isinstance(conv, DilatedConv):
+        return conv.convolution()
+    names = [name for name in _own_names(type(conv)) if not name.startswith(("_pytree__", "_abc_"))]
+    if names:
+        raise _RefusedError(
+            f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning, which defines "
+            f"{', '.join(sorted(names))}"
+        )
+    taken = sorted(name for name in _own_attributes(conv) if name in DilatedConv.__annotations__)
+    if taken:
+        raise _RefusedError(
+            f"it is a {type(conv).__name__} with attributes that a DilatedConv has, too, {', '.join(taken)}"
+        )
+    if common_value(conv.input_dilation) != 1:
+        raise _RefusedError(f"it dilates its input, input_dilation={conv.input_dilation}")
+    if conv.mask is not None:
+        raise _RefusedError("its kernel is masked")
+    if conv.conv_general_dilated not in (jax.lax.conv_general_dilated, ops.conv_general_dilated):
+        raise _RefusedError("it uses a convolution function of its own")
+    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
+        raise _RefusedError(f"it computes in a dtype of its own, dtype={conv.dtype}")
+    if not 1 <= len(conv.kernel_size) <= 3:
+        raise _RefusedError(f"it has {len(conv.kernel_size)} spatial axes; smoothing knows one to three")
+    try:
+        return check_convolution_like(
+            tuple(conv.kernel_size),
+            common_value(conv.kernel_dilation),
+            common_value(conv.strides),
+            conv.padding,
+            conv.feature_group_count,
+            conv.precision,
+            conv.preferred_element_type,
+        )
+    except ValueError as error:
+        raise _RefusedError(f"its padding is {conv.padding!r}; {error}") from None
+
+
+def _own_names(kind: type) -> set[str]:
+    """What a subclass of `nnx.Conv` defines besides a constructor."""
+    beyond = [cls for cls in kind.__mro__ if cls not in nnx.Conv.__mro__]
+    return {name for cls in beyond for name in vars(cls)} - set(_OF_ANY_CLASS)
+
+
+def _own_attributes(conv: nnx.Conv | DilatedConv) -> list[str]:
+    """What the constructor of a subclass sets besides the options of a convolution."""
+    if isinstance(conv, DilatedConv):
+        return []
+    return [name for name in vars(conv) if name not in _OF_ANY_CONV and not name.startswith("_pytree__")]
+
+
+def _sees_the_past_alone(how: Convolution) -> bool:
     """Whether the padding makes a convolution over time causal; one tap needs none, so that it shows nothing."""
-    reach = (kernel_size[0] - 1) * rate
-    return len(kernel_size) == 1 and reach > 0 and padding == ((reach, 0),)
-
-
-def _padding(padding: Any, kernel_size: Sequence[int], rate: int) -> Padding | None:
-    """The padding of a Flax convolution in our terms, or None where it is no zero-padding."""
-    if padding in ("SAME", "VALID"):
-        return padding
-    if padding == "CAUSAL":
-        return (((kernel_size[0] - 1) * rate, 0),)
-    if isinstance(padding, int):
-        padding = (padding,) * len(kernel_size)
-    if isinstance(padding, str) or not isinstance(padding, Sequence):
-        return None
-    pairs = tuple((side, side) if isinstance(side, int) else (side[0], side[1]) for side in padding)
-    return pairs if min(map(min, pairs)) >= 0 else None
+    reach = (how.kernel_size[0] - 1) * how.rates[0]
+    return len(how.kernel_size) == 1 and reach > 0 and how.padding == ((reach, 0),)
 
 
 def _replacement(
@@ -178,5 +249,11 @@ def _replacement(
         **arguments,
     )
     # The very same variables: whoever else refers to them still does.
+    stack = conv.kernel.shape[: -len(conv.kernel_size) - 2]
     layer.kernel, layer.bias = conv.kernel, conv.bias
+    for smoother in layer.smoothers():
+        one = getattr(layer, smoother)[...]
+        setattr(layer, smoother, nnx.Param(jnp.broadcast_to(one, (*stack, *one.shape))))
+    for name in _own_attributes(conv):
+        setattr(layer, name, getattr(conv, name))
     return layer

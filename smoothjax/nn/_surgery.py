@@ -31,7 +31,7 @@ def find_modules(model: object, wanted: Callable[[object], bool]) -> dict[int, t
         seen.add(id(node))
         if wanted(node):
             found[id(node)] = (node, path)
-        for key, child in _children(node):
+        for key, child in children(node):
             visit(child, (*path, key))
 
     visit(model, ())
@@ -43,7 +43,7 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
     if id(node) in new:
         return new[id(node)]
     new[id(node)] = node  # also ends cycles
-    changed = {key: other for key, child in _children(node) if (other := replace_modules(child, new)) is not child}
+    changed = {key: other for key, child in children(node) if (other := replace_modules(child, new)) is not child}
     if changed and isinstance(node, tuple):
         items = [changed.get(key, child) for key, child in enumerate(node)]
         new[id(node)] = type(node)(*items) if hasattr(node, "_fields") else tuple(items)  # named tuples stay so
@@ -63,10 +63,15 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
     return node
 
 
+def parts_of(model: object, kind: type) -> set[int]:
+    """The identities of all modules of a type, and of all that they hold."""
+    holders = find_modules(model, lambda node: isinstance(node, kind) and isinstance(node, nnx.Pytree))
+    return {key for holder, _ in holders.values() for key in find_modules(holder, lambda node: True)}
+
+
 def under_spectral_norm(model: object) -> set[int]:
     """The parts of a model whose weights an `nnx.SpectralNorm` divides; it keeps a statistic for each of them."""
-    norms = find_modules(model, lambda node: isinstance(node, nnx.SpectralNorm))
-    return {key for norm, _ in norms.values() for key in find_modules(norm, lambda node: True)}
+    return parts_of(model, nnx.SpectralNorm)
 
 
 def where(path: Path) -> str:
@@ -80,7 +85,7 @@ def common_value(values: Any) -> Any:
     return values[0] if len(set(values)) == 1 else values
 
 
-def _children(node: Any) -> list[tuple[Any, Any]]:
+def children(node: Any) -> list[tuple[Any, Any]]:
     """The parts of a node that may hold modules, by key, in a stable order."""
     if isinstance(node, (list, tuple, nnx.List)):
         return list(enumerate(node))

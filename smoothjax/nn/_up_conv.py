@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
+from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_kernel_size
+from .._checks import Pairs, Rate, check_factor, check_kernel_size, is_int, spread
+from .._meshes import keeps_split_batch
 from ..names import Interpolation, PhaseOrder, Upsampling
 from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
+from ._convolution import as_option
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
@@ -38,13 +41,17 @@ class UpConv(nnx.Module):
         3); `"fast_pixel_dcl"`, the latter as in Fig. 6, which is what the paper's experiments call PixelDCL;
         `"resize_conv"`, interpolation and then a convolution at high resolution; `"sub_pixel"`, a convolution to
         `factor**d` times the channels and periodic shuffling.
-      factor: up-sampling factor, an int >= 2; 2 for `"fast_pixel_dcl"`.
+      factor: up-sampling factor, an int >= 2, or one int >= 1 an axis, whose product then stands for `factor**d`; 2 for
+        `"fast_pixel_dcl"`.
       kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
         spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others. Odd
         and not 1x1 for `"fast_pixel_dcl"`.
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`: `"figure"`, `"equations"` or stages of your
         own, see `ops.pixel_order`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
+      margins: one pair `(low, high)` an axis, the pixels that the output has beyond `factor * S` at either end, made
+        from zeros around the input; negative ones are cut off. Transposed convolutions of another padding than
+        `"SAME"` have them.
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters.
@@ -81,10 +88,11 @@ class UpConv(nnx.Module):
     bias: OptionalParam
     kernels: nnx.List[nnx.Param[jax.Array]]
     method: Upsampling
-    factor: int
+    factor: int | tuple[int, ...]
     order: ops.Stages | None
     kernel_size: tuple[int, ...]
     interpolation: Interpolation
+    margins: Pairs | None
     in_features: int
     out_features: int
     dtype: DTypeLike | None
@@ -96,10 +104,11 @@ class UpConv(nnx.Module):
         out_features: int,
         *,
         method: Upsampling,
-        factor: int = 2,
+        factor: Rate = 2,
         kernel_size: Sequence[int] | None = None,
         order: PhaseOrder | ops.Stages | None = None,
         interpolation: Interpolation = "nearest",
+        margins: Sequence[tuple[int, int]] | None = None,
         use_bias: bool = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
@@ -114,18 +123,20 @@ class UpConv(nnx.Module):
             raise ValueError(
                 f"order is an option of only ipixel_dcl and pixel_dcl, got {order!r} with {method!r}: leave it out"
             )
-        ops.pixel_order(factor, 1)  # refuses a factor that is no int >= 2
         if kernel_size is None:
-            kernel_size = (3 * factor if method == "dcl" else 3,) * 2
+            ndim = len(factor) if isinstance(factor, (tuple, list)) else 2
+            kernel_size = tuple(3 * step if method == "dcl" else 3 for step in check_factor(factor, ndim))
         kernel_size = check_kernel_size(kernel_size)
         ndim = len(kernel_size)
+        factors = check_factor(factor, ndim)
         if method == "fast_pixel_dcl":
-            _check_fast(factor, kernel_size)
+            _check_fast(factors, kernel_size)
         in_sequence = method in ("ipixel_dcl", "pixel_dcl")
-        stages = ops.pixel_order(factor, ndim, order=order) if in_sequence else None
-        self.method, self.factor, self.order = method, factor, stages
+        stages = ops.pixel_order(factors, ndim, order=order) if in_sequence else None
+        self.method, self.factor, self.order = method, as_option(factors), stages
         self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
         self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
+        self.margins = _check_margins(margins, ndim)
 
         def draw(c_in: int, c_out: int) -> jax.Array:
             return kernel_init(rngs.params(), (*kernel_size, c_in, c_out), param_dtype)
@@ -133,13 +144,13 @@ class UpConv(nnx.Module):
         kernels = [draw(*channels) for channels in _kernel_channels(method, in_features, out_features, stages)]
         if method == "dcl" and kernel_init is _KERNEL_INIT:
             # An output pixel of a transposed convolution sees one tap of r**d: without the gain it starts r**d weaker.
-            kernels = [kernels[0] * jnp.asarray(factor ** (ndim / 2), param_dtype)]
+            kernels = [kernels[0] * jnp.asarray(math.prod(factors) ** 0.5, param_dtype)]
         elif method == "fast_pixel_dcl" and kernel_init is _KERNEL_INIT:
             # Of the taps of the cross, only every other one is live; without the gain its phases start weaker.
             gain = (math.prod(kernel_size) / _live_taps(*kernel_size)) ** 0.5
             kernels[2] = kernels[2] * jnp.asarray(gain, param_dtype)
         elif method == "sub_pixel":
-            kernels = [jnp.tile(kernels[0], factor**ndim)]
+            kernels = [jnp.tile(kernels[0], math.prod(factors))]
         parameters = [nnx.Param(kernel) for kernel in kernels]
         self.kernel = nnx.data(parameters[0] if len(parameters) == 1 else None)
         self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
@@ -148,7 +159,7 @@ class UpConv(nnx.Module):
     @property
     def strides(self) -> tuple[int, ...]:
         """The factor by axis, as the strides of a `flax.nnx.ConvTranspose`."""
-        return (self.factor,) * len(self.kernel_size)
+        return spread(self.factor, len(self.kernel_size))
 
     @property
     def use_bias(self) -> bool:
@@ -158,7 +169,7 @@ class UpConv(nnx.Module):
     def __call__(self, inputs: jax.Array, out_sharding: OutSharding = None) -> jax.Array:
         """Maps `[..., *S, in_features]` to `[..., *(factor * S), out_features]`; leading axes are batch axes.
 
-        The arguments are those of `flax.nnx.ConvTranspose`.
+        Margins add to these sizes. The arguments are those of `flax.nnx.ConvTranspose`.
         """
         bias = None if self.bias is None else self.bias[...]
         single = [] if self.kernel is None else [self.kernel]
@@ -166,7 +177,17 @@ class UpConv(nnx.Module):
         inputs, bias, *kernels = promote_dtype((inputs, bias, *parameters), dtype=self.dtype)
 
         def layer(x: jax.Array) -> jax.Array:
-            y = self._upsample(x, kernels)
+            if self.margins is None:
+                y = self._upsample(x, kernels)
+            else:
+                # Zeros around the input for whole pixels of it, and of what comes out the margins alone.
+                factors = spread(self.factor, len(self.margins))
+                axes = list(zip(self.margins, factors, strict=True))
+                added = [tuple(max(0, -(-side // step)) for side in pair) for pair, step in axes]
+                cut = [
+                    (pair[0] - step * n[0], pair[1] - step * n[1]) for (pair, step), n in zip(axes, added, strict=True)
+                ]
+                y = _bordered(self._upsample(_bordered(x, added), kernels), cut)
             return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
         return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
@@ -182,11 +203,32 @@ class UpConv(nnx.Module):
             case "fast_pixel_dcl":
                 return ops.fast_pixel_deconv(x, *kernels)
             case "resize_conv":
-                return ops.dilated_conv(_resize(x, self.factor, self.interpolation), kernels[0])
+                return ops.dilated_conv(_resize(x, spread(self.factor, x.ndim - 2), self.interpolation), kernels[0])
             case _:  # sub_pixel
-                count = self.factor ** len(self.kernel_size)
+                count = math.prod(spread(self.factor, x.ndim - 2))
                 phases = ops.dilated_conv(x, kernels[0]).reshape(*x.shape[:-1], count, self.out_features)
                 return ops.reinterlace(jnp.moveaxis(phases, -2, 0), rate=self.factor)
+
+
+def _check_margins(margins: object, ndim: int) -> Pairs | None:
+    """The margins as tuples, which Flax can hash; None where there are none."""
+    if margins is None:
+        return None
+    pairs = list(margins) if isinstance(margins, Sequence) else []
+    well_formed = all(isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_int, pair)) for pair in pairs)
+    if len(pairs) != ndim or not well_formed:
+        raise ValueError(
+            f"margins must be {ndim} pairs (low, high) of ints, one for each spatial axis, got {margins!r}: leave it "
+            "out for an output of factor * S"
+        )
+    whole = tuple((int(pair[0]), int(pair[1])) for pair in pairs)
+    return whole if any(map(any, whole)) else None
+
+
+@keeps_split_batch()
+def _bordered(x: jax.Array, sides: Sequence[tuple[int, ...]]) -> jax.Array:
+    """Zeros around the spatial axes of `[N, *S, C]`; a negative side takes pixels away."""
+    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in sides), (0, 0, 0)])
 
 
 def check_upsampling(method: object) -> None:
@@ -195,10 +237,10 @@ def check_upsampling(method: object) -> None:
         raise ValueError(f"method must be one of {', '.join(UPSAMPLINGS)}, got {method!r}: pick one of them")
 
 
-def _check_fast(factor: int, kernel_size: tuple[int, ...]) -> None:
-    if factor != 2 or len(kernel_size) != 2:
+def _check_fast(factors: tuple[int, ...], kernel_size: tuple[int, ...]) -> None:
+    if factors != (2, 2):
         raise ValueError(
-            f"fast_pixel_dcl is factor 2 in two dimensions (Fig. 6), got factor {factor} and kernel_size "
+            f"fast_pixel_dcl is factor 2 in two dimensions (Fig. 6), got factor {as_option(factors)} and kernel_size "
             f"{kernel_size}: use pixel_dcl, which takes every factor and one to three axes"
         )
     if any(size % 2 == 0 for size in kernel_size):
@@ -229,11 +271,11 @@ def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: ops.Stage
     return sizes
 
 
-def _resize(x: jax.Array, factor: int, interpolation: str) -> jax.Array:
+def _resize(x: jax.Array, factors: tuple[int, ...], interpolation: str) -> jax.Array:
     """Interpolates the spatial axes; nearest by repetition, which is exact and cheap to differentiate."""
-    axes = range(1, x.ndim - 1)
     if interpolation == "nearest":
-        for axis in axes:
+        for axis, factor in enumerate(factors, 1):
             x = jnp.repeat(x, factor, axis)
         return x
-    return jax.image.resize(x, (x.shape[0], *(factor * x.shape[axis] for axis in axes), x.shape[-1]), "linear")
+    sizes = [factor * size for factor, size in zip(factors, x.shape[1:-1], strict=True)]
+    return jax.image.resize(x, (x.shape[0], *sizes, x.shape[-1]), "linear")

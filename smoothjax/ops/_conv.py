@@ -7,7 +7,7 @@ import jax
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
-from .._checks import DTYPES, Padding, check_int, check_maps, check_parameter, resolve_padding
+from .._checks import DTYPES, Padding, Rate, check_by_axis, check_maps, check_parameter, effective_size, resolve_padding
 from .._meshes import keeps_split_batch
 from ._fast._conv import convolution
 from ._fast._depthwise import depthwise, grouped
@@ -96,7 +96,7 @@ def depthwise_conv(
     x: ArrayLike,
     kernel: ArrayLike,
     *,
-    rate: int = 1,
+    rate: Rate = 1,
     strides: int | Sequence[int] = 1,
     padding: Padding = "SAME",
 ) -> jax.Array:
@@ -110,7 +110,7 @@ def depthwise_conv(
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
       kernel: `[*K, C]`, cast to x's dtype.
-      rate: dilation rate r in pixels, an int >= 1.
+      rate: dilation rate r in pixels, an int >= 1 or one an axis.
       strides: pixels between two outputs, an int >= 1, or one an axis.
       padding: `"SAME"` (an output for every stride begun, the smaller half of the zeros before), `"VALID"`, or d pairs
         `(low, high)` of zeros in pixels.
@@ -132,18 +132,19 @@ def depthwise_conv(
     References:
       Chollet, Xception: Deep Learning with Depthwise Separable Convolutions, 2017.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
+    x = check_maps("x", x)
     ndim = x.ndim - 2
+    rates = check_by_axis("rate", rate, ndim)
     shape = (*(None,) * ndim, x.shape[-1])
     kernel = check_parameter("kernel", kernel, shape=shape, layout="[*K, C] with x's C", dtype=x.dtype)
-    steps = _check_strides(strides, ndim)
+    steps = check_by_axis("strides", strides, ndim, remedy="use 1 to keep the size")
     size = kernel.shape[:-1]
-    pairs = resolve_padding(padding, size, rate, x.shape[1:-1])
+    pairs = resolve_padding(padding, size, rates, x.shape[1:-1])
     static = all(isinstance(length, int) for length in x.shape)
     if isinstance(padding, str) and padding == "SAME" and max(steps) > 1:
-        extents = [(taps - 1) * rate + 1 for taps in size]
+        extents = list(map(effective_size, size, rates))
         pairs = tuple(lax.padtype_to_pads(x.shape[1:-1], extents, steps, "SAME"))
-    window = Window(steps, pairs, (rate,) * ndim)
+    window = Window(steps, pairs, rates)
     if static and 0 not in x.shape:
         return _depthwise(x, kernel, window)
     return grouped(window, x, kernel)
@@ -152,16 +153,6 @@ def depthwise_conv(
 @keeps_split_batch()
 def _depthwise(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     return depthwise(x, kernel, window)
-
-
-def _check_strides(strides: int | Sequence[int], ndim: int) -> tuple[int, ...]:
-    several = tuple(strides) if isinstance(strides, Sequence) else (strides,) * ndim
-    if len(several) != ndim:
-        raise ValueError(
-            f"strides must be an int >= 1 or {ndim} of them, one for each spatial axis of x, got {strides!r}: use 1 to "
-            "keep the size"
-        )
-    return tuple(check_int("strides", stride) for stride in several)
 
 
 def _is_plain(

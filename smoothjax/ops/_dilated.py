@@ -4,7 +4,17 @@ import jax
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._checks import Padding, Pairs, check_int, check_maps, check_parameter, is_int, resolve_padding
+from .._checks import (
+    Padding,
+    Pairs,
+    Rate,
+    check_by_axis,
+    check_maps,
+    check_parameter,
+    is_int,
+    resolve_padding,
+    spread,
+)
 from .._meshes import keeps_split_batch
 from ..names import DilatedMethod
 from ._fast._conv import convolution
@@ -17,7 +27,7 @@ def dilated_conv(
     x: ArrayLike,
     kernel: ArrayLike,
     *,
-    rate: int = 1,
+    rate: Rate = 1,
     padding: Padding = "SAME",
     method: DilatedMethod = "direct",
 ) -> jax.Array:
@@ -32,7 +42,7 @@ def dilated_conv(
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
-      rate: dilation rate r in pixels, an int >= 1; 1 is the standard convolution.
+      rate: dilation rate r in pixels, an int >= 1 or one an axis; 1 is the standard convolution.
       padding: `"SAME"` (total `(K - 1) * rate` an axis, the smaller half before), `"VALID"`, or d pairs
         `(low, high)` of zeros in pixels.
       method: `"direct"` or `"decomposed"`; the same numbers.
@@ -54,13 +64,14 @@ def dilated_conv(
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Eq. 1 and Sec. 3.1.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
+    x = check_maps("x", x)
+    rates = check_by_axis("rate", rate, x.ndim - 2)
     kernel = check_kernel(kernel, x)
-    pairs = resolve_padding(padding, kernel.shape[:-2], rate, x.shape[1:-1])
+    pairs = resolve_padding(padding, kernel.shape[:-2], rates, x.shape[1:-1])
     if method == "direct":
-        return convolve(x, kernel, pairs, rate)
+        return convolve(x, kernel, pairs, rates)
     if method == "decomposed":
-        return _decomposed(x, kernel, pairs, rate)
+        return _decomposed(x, kernel, pairs, rates)
     raise ValueError(f"method must be 'direct' or 'decomposed', got {method!r}: both give the same numbers")
 
 
@@ -71,12 +82,12 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
 
 
 @keeps_split_batch()
-def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
+def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: Rate) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     if not all(is_int(side) for pair in pairs for side in pair):
         # Symbolic, under jax.export: such sides cannot be compared below.
         x, pairs = pad_zeros(x, pairs), ((0, 0),) * len(pairs)
-    window = Window((1,) * len(pairs), pairs, (rate,) * len(pairs))
+    window = Window((1,) * len(pairs), pairs, spread(rate, len(pairs)))
     static = all(isinstance(length, int) and length > 0 for length in x.shape)
     return convolution(x, kernel, window) if static else plain(window, x, kernel)
 
@@ -90,11 +101,12 @@ def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 @keeps_split_batch()
-def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
+def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rates: tuple[int, ...]) -> jax.Array:
     x = pad_zeros(x, pairs)
-    out_shape = [size - (taps - 1) * rate for size, taps in zip(x.shape[1:-1], kernel.shape, strict=False)]
-    groups = shared_convolution(periodic_subsample(x, rate=rate), kernel)
-    return reinterlace(groups, rate=rate, spatial_shape=out_shape)
+    sides = zip(x.shape[1:-1], kernel.shape[:-2], rates, strict=True)
+    out_shape = [size - (taps - 1) * rate for size, taps, rate in sides]
+    groups = shared_convolution(periodic_subsample(x, rate=rates), kernel)
+    return reinterlace(groups, rate=rates, spatial_shape=out_shape)
 
 
 def pad_zeros(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:

@@ -1,5 +1,6 @@
 """Method 1: group interaction, in its two views, and the smoothed dilated convolution built on it."""
 
+import math
 from functools import partial
 
 import jax
@@ -10,13 +11,15 @@ from jax.typing import ArrayLike
 from .._checks import (
     Padding,
     Pairs,
+    Rate,
     accumulation_dtype,
+    check_by_axis,
     check_groups,
-    check_int,
     check_maps,
     check_ndim,
     check_parameter,
     resolve_padding,
+    spread,
 )
 from .._meshes import keeps_split_batch
 from ._dilated import check_kernel, convolve, pad_zeros
@@ -68,7 +71,7 @@ def _interacted(groups: jax.Array, weight: jax.Array) -> jax.Array:
     return out.astype(groups.dtype)
 
 
-def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
+def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: Rate) -> jax.Array:
     """Separable and shared block-wise fully-connected layer: group interaction seen on the map (Sec. 3.4, Fig. 6).
 
     One fully connected map of every non-overlapping `rate**d` block, shared by all blocks and channels. Blocks that
@@ -78,14 +81,14 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       weight: `[rate**d, rate**d]`, row i makes the unit at phase i of a block; cast to x's dtype.
-      rate: side of a block in pixels, an int >= 1.
+      rate: side of a block in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
 
     Returns:
       Maps of x's shape and dtype.
 
     Raises:
       AssertionError: an argument has another rank or dtype.
-      ValueError: rate is no int >= 1, or weight is not `[rate**d, rate**d]`.
+      ValueError: rate is invalid, or weight is not `[rate**d, rate**d]`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -97,15 +100,16 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Sec. 3.4 and Fig. 6.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
-    weight = _check_weight(weight, rate ** (x.ndim - 2), x.dtype)
-    return _mixed(x, weight, rate)
+    x = check_maps("x", x)
+    rates = check_by_axis("rate", rate, x.ndim - 2)
+    weight = _check_weight(weight, math.prod(rates), x.dtype)
+    return _mixed(x, weight, rates)
 
 
 @keeps_split_batch()
 # Compiled here, so that calls outside jit do not compile its loop anew.
 @partial(jax.jit, static_argnums=2)
-def _mixed(x: jax.Array, weight: jax.Array, rate: int) -> jax.Array:
+def _mixed(x: jax.Array, weight: jax.Array, rate: tuple[int, ...]) -> jax.Array:
     """The block-wise map on checked arguments."""
     dtype = accumulation_dtype(x.dtype)
     mixed = mix_phases(split_blocks(x, rate).astype(dtype), weight.astype(dtype))
@@ -113,7 +117,7 @@ def _mixed(x: jax.Array, weight: jax.Array, rate: int) -> jax.Array:
 
 
 def group_interaction_dilated_conv(
-    x: ArrayLike, kernel: ArrayLike, weight: ArrayLike, *, rate: int, padding: Padding = "SAME"
+    x: ArrayLike, kernel: ArrayLike, weight: ArrayLike, *, rate: Rate, padding: Padding = "SAME"
 ) -> jax.Array:
     """Dilated convolution smoothed by group interaction: method 1 (Sec. 3.2, Figs. 4 and 6).
 
@@ -127,7 +131,7 @@ def group_interaction_dilated_conv(
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       weight: `[rate**d, rate**d]`, cast to x's dtype; Eq. 6 is the identity.
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
       padding: as in `dilated_conv`.
 
     Returns:
@@ -149,53 +153,56 @@ def group_interaction_dilated_conv(
     References:
       Wang & Ji, KDD 2018, Sec. 3.2 and 3.4, Eqs. 2 and 3, Figs. 4 and 6.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
+    x = check_maps("x", x)
+    rates = check_by_axis("rate", rate, x.ndim - 2)
     kernel = check_kernel(kernel, x)
-    weight = _check_weight(weight, rate ** (x.ndim - 2), x.dtype)
-    pairs = resolve_padding(padding, kernel.shape[:-2], rate, x.shape[1:-1])
+    weight = _check_weight(weight, math.prod(rates), x.dtype)
+    pairs = resolve_padding(padding, kernel.shape[:-2], rates, x.shape[1:-1])
     # On the side of fewer channels. The gradients of `mix_first` do not need the convolution's output: at 2x40x40x256,
     # rates 2 and 4, they take 1.01 to 1.05 times those of a plain convolution, those of `convolve_first` 1.3 to 1.5.
     form = mix_first if kernel.shape[-2] <= kernel.shape[-1] else convolve_first
-    return form(x, kernel, weight, rate, pairs)
+    return form(x, kernel, weight, rates, pairs)
 
 
 @keeps_split_batch()
-def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
+def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
     """The layer as it is drawn (Fig. 4), on checked arguments: complete blocks of the output, mixed, then cropped."""
+    rates = spread(rate, len(pairs))
     out_shape = [
-        size + low + high - (taps - 1) * rate
-        for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
+        size + low + high - (taps - 1) * step
+        for size, (low, high), taps, step in zip(x.shape[1:-1], pairs, kernel.shape[:-2], rates, strict=True)
     ]
     # Written without a remainder, so that symbolic sizes (jax.export) cancel out.
     completed = tuple(
-        (low, high - size + -(-size // rate) * rate) for (low, high), size in zip(pairs, out_shape, strict=True)
+        (low, high - size + -(-size // step) * step)
+        for (low, high), size, step in zip(pairs, out_shape, rates, strict=True)
     )
-    out = _mixed(convolve(x, kernel, completed, rate), weight, rate)
+    out = _mixed(convolve(x, kernel, completed, rates), weight, rates)
     return crop_end(out, out_shape)
 
 
 @keeps_split_batch()
-def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: int, pairs: Pairs) -> jax.Array:
+def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
     """The same map: a dilated convolution keeps the phases apart, so that they may be mixed before it.
 
     A phase of the output reads the same phase of the padded input; its blocks are mixed, and the convolution makes no
     more than what is left of its output.
     """
     # Where whole blocks of zeros do not fill the padding, the first block begins in it.
-    begun = [low % rate for low, _ in pairs]
-    sizes = x.shape[1:-1]
-    whole = [-(-(start + size) // rate) * rate for start, size in zip(begun, sizes, strict=True)]
+    rates, sizes = spread(rate, len(pairs)), x.shape[1:-1]
+    begun = [low % step for (low, _), step in zip(pairs, rates, strict=True)]
+    whole = [-(-(start + size) // step) * step for start, size, step in zip(begun, sizes, rates, strict=True)]
     ends = [full - start - size for full, start, size in zip(whole, begun, sizes, strict=True)]
-    mixed = _mixed(pad_zeros(x, tuple(zip(begun, ends, strict=True))), weight, rate)
+    mixed = _mixed(pad_zeros(x, tuple(zip(begun, ends, strict=True))), weight, rates)
     rest = tuple((low - start, high - end) for (low, high), start, end in zip(pairs, begun, ends, strict=True))
-    return convolve(mixed, kernel, rest, rate)
+    return convolve(mixed, kernel, rest, rates)
 
 
-def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
+def identity_group_interaction(rate: Rate, ndim: int) -> jax.Array:
     """The group interaction weight that changes nothing (Eq. 6): the initial value of the layer.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**ndim`.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -212,7 +219,7 @@ def identity_group_interaction(rate: int, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 6.
     """
-    return jnp.eye(check_int("rate", rate) ** check_ndim(ndim))
+    return jnp.eye(math.prod(check_by_axis("rate", rate, check_ndim(ndim))))
 
 
 def _check_weight(weight: ArrayLike, groups: int, dtype: jnp.dtype) -> jax.Array:

@@ -1,6 +1,7 @@
 """Pixel deconvolution: the phases of an up-sampled map made one after the other, each from those before."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TypeAlias, get_args
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from .._checks import check_int, check_maps, check_ndim, check_parameter, is_int
+from .._checks import Rate, check_factor, check_maps, check_ndim, check_parameter, is_int
 from .._meshes import keeps_split_batch
 from ..names import PhaseOrder
 from ._fast._phase_conv import phase_conv
@@ -28,7 +29,7 @@ def ipixel_deconv(
     x: ArrayLike,
     kernels: Sequence[ArrayLike],
     *,
-    factor: int = 2,
+    factor: Rate = 2,
     order: PhaseOrder | Stages | None = None,
 ) -> jax.Array:
     r"""Input pixel deconvolution (iPixelDCL, Eq. 2): every phase sees the input and all earlier phases.
@@ -46,7 +47,7 @@ def ipixel_deconv(
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
         The sources are the input, then the phases of earlier stages in their sequence, so
         `C_sources = C_in + C_out * (number of phases in earlier stages)`.
-      factor: up-sampling factor r, an int >= 2.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
         see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
@@ -75,7 +76,7 @@ def pixel_deconv(
     x: ArrayLike,
     kernels: Sequence[ArrayLike],
     *,
-    factor: int = 2,
+    factor: Rate = 2,
     order: PhaseOrder | Stages | None = None,
 ) -> jax.Array:
     r"""Pixel deconvolution (PixelDCL, Eq. 3): the first phase sees the input, the others only earlier phases.
@@ -91,7 +92,7 @@ def pixel_deconv(
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
         The source of the first stage is the input, `C_sources = C_in`; those of later ones are the phases of earlier
         stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
-      factor: up-sampling factor r, an int >= 2.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
         see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
@@ -116,7 +117,7 @@ def pixel_deconv(
     return _deconv(x, kernels, factor, order, sees_input=False)
 
 
-def pixel_order(factor: int, ndim: int, *, order: PhaseOrder | Stages | None = None) -> Order:
+def pixel_order(factor: Rate, ndim: int, *, order: PhaseOrder | Stages | None = None) -> Order:
     """The sequence in which pixel deconvolution makes the phases, by name or your own, checked.
 
     `"figure"` is the staging of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then (0, 1) and (1, 0) in
@@ -129,7 +130,7 @@ def pixel_order(factor: int, ndim: int, *, order: PhaseOrder | Stages | None = N
     By default `"figure"` for factor 2 in two dimensions, else `"equations"`.
 
     Args:
-      factor: up-sampling factor r, an int >= 2.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
       ndim: number of spatial axes d, 1, 2 or 3.
       order: `"figure"`, `"equations"`, or stages in sequence, each a sequence of phases, each d ints in
         `0 .. factor - 1`; every phase once.
@@ -150,53 +151,62 @@ def pixel_order(factor: int, ndim: int, *, order: PhaseOrder | Stages | None = N
     References:
       Gao et al., Pixel Deconvolutional Networks, 2017, Eqs. 2 and 3, Sec. 2.3 and Fig. 6.
     """
-    factor, ndim = check_int("factor", factor, minimum=2), check_ndim(ndim)
+    factors = check_factor(factor, check_ndim(ndim))
     if order is None:
-        order = "figure" if (factor, ndim) == (2, 2) else "equations"
+        order = "figure" if factors == (2, 2) else "equations"
     if isinstance(order, str) and order == "figure":
-        return _order_of_the_figure(factor, ndim)
+        return _order_of_the_figure(factors)
     if isinstance(order, str) and order == "equations":
-        return tuple((phase,) for phase in itertools.product(range(factor), repeat=ndim))
-    return _check_order(order, factor, ndim)
+        return tuple((phase,) for phase in _all_phases(factors))
+    return _check_order(order, factors)
 
 
-def _order_of_the_figure(factor: int, ndim: int) -> Order:
-    diagonal = [(index,) * ndim for index in range(factor)]
-    others = sorted(set(itertools.product(range(factor), repeat=ndim)) - set(diagonal), key=lambda p: (-sum(p), p))
+def _all_phases(factors: tuple[int, ...]) -> list[Phase]:
+    """In row-major sequence."""
+    return list(itertools.product(*map(range, factors)))
+
+
+def _order_of_the_figure(factors: tuple[int, ...]) -> Order:
+    diagonal = [(index,) * len(factors) for index in range(min(factors))]
+    others = sorted(set(_all_phases(factors)) - set(diagonal), key=lambda p: (-sum(p), p))
     return (*((phase,) for phase in diagonal), *(tuple(stage) for _, stage in itertools.groupby(others, key=sum)))
 
 
 def _deconv(
     x: ArrayLike,
     kernels: Sequence[ArrayLike],
-    factor: int,
+    factor: Rate,
     order: PhaseOrder | Stages | None,
     *,
     sees_input: bool,
 ) -> jax.Array:
-    x, factor = check_maps("x", x), check_int("factor", factor, minimum=2)
-    stages = pixel_order(factor, x.ndim - 2, order=order)
-    return _in_order(x, _check_kernels(kernels, x, stages, sees_input), factor, stages, sees_input)
+    x = check_maps("x", x)
+    factors = check_factor(factor, x.ndim - 2)
+    stages = pixel_order(factors, len(factors), order=order)
+    return _in_order(x, _check_kernels(kernels, x, stages, sees_input), factors, stages, sees_input)
 
 
 @keeps_split_batch()
-def _in_order(x: jax.Array, kernels: list[jax.Array], factor: int, order: Order, sees_input: bool) -> jax.Array:
+def _in_order(
+    x: jax.Array, kernels: list[jax.Array], factors: tuple[int, ...], order: Order, sees_input: bool
+) -> jax.Array:
     parameters = iter(kernels)
     made: dict[Phase, jax.Array] = {}
     for stage in order:
         sources = [x, *made.values()] if sees_input or not made else list(made.values())
         merged = jnp.concatenate(sources, -1)
         made |= {phase: phase_conv(merged, next(parameters)) for phase in stage}
-    return reinterlace(jnp.stack([made[phase] for phase in sorted(made)]), rate=factor)
+    return reinterlace(jnp.stack([made[phase] for phase in sorted(made)]), rate=factors)
 
 
-def _check_order(order: str | Stages, factor: int, ndim: int) -> Order:
+def _check_order(order: str | Stages, factors: tuple[int, ...]) -> Order:
     """Returns the order as tuples of ints; refuses one that is no sequence of all phases."""
+    ndim, factor = len(factors), factors[0] if len(set(factors)) == 1 else factors
     rule = (
         f"order must be a sequence of stages, each a sequence of phases, each {ndim} ints, that names every one of the "
-        f"{factor**ndim} phases of factor {factor} once"
+        f"{math.prod(factors)} phases of factor {factor} once"
     )
-    problem = ValueError(f"{rule}, got {order!r}: e.g. {pixel_order(factor, ndim)}, or one of {', '.join(_NAMED)}")
+    problem = ValueError(f"{rule}, got {order!r}: e.g. {pixel_order(factors, ndim)}, or one of {', '.join(_NAMED)}")
     if isinstance(order, str):
         raise problem
     try:
@@ -205,7 +215,7 @@ def _check_order(order: str | Stages, factor: int, ndim: int) -> Order:
         raise problem from None
     phases = [phase for stage in stages for phase in stage]
     ints = all(stages) and all(is_int(index) for phase in phases for index in phase)
-    if not ints or sorted(phases) != list(itertools.product(range(factor), repeat=ndim)):
+    if not ints or sorted(phases) != _all_phases(factors):
         raise problem
     return tuple(tuple(tuple(int(index) for index in phase) for phase in stage) for stage in stages)
 

@@ -1,5 +1,6 @@
 """Periodic subsampling and reinterlacing: steps 1 and 3 of the decomposition, and the primitive of everything else."""
 
+import math
 from collections.abc import Sequence
 
 import jax
@@ -7,11 +8,11 @@ import jax.export
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._checks import check_groups, check_int, check_maps, is_int
+from .._checks import Rate, check_by_axis, check_groups, check_maps, is_int, spread
 from .._meshes import keeps_split_batch
 
 
-def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
+def periodic_subsample(x: ArrayLike, *, rate: Rate) -> jax.Array:
     r"""Splits maps into their `rate**d` phases: step 1 of the decomposition (Sec. 3.1, Fig. 3).
 
     Group $g$ with row-major phase $(p_1, \dots, p_d)$ holds $x[r\,i + p]$; in 2-D, $g = p_1 r + p_2$. A size that
@@ -19,14 +20,14 @@ def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
-      rate: subsampling rate r in pixels, an int >= 1.
+      rate: subsampling rate r in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
 
     Returns:
       Groups `[rate**d, N, *ceil(S / rate), C]` of x's dtype.
 
     Raises:
       AssertionError: x has another rank or dtype.
-      ValueError: rate is no int >= 1.
+      ValueError: rate is no int >= 1, nor one for each axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -37,20 +38,21 @@ def periodic_subsample(x: ArrayLike, *, rate: int) -> jax.Array:
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.1 and Fig. 3.
     """
-    return _subsampled(check_maps("x", x), check_int("rate", rate))
+    x = check_maps("x", x)
+    return _subsampled(x, check_by_axis("rate", rate, x.ndim - 2))
 
 
 @keeps_split_batch(out=1)
-def _subsampled(x: jax.Array, rate: int) -> jax.Array:
+def _subsampled(x: jax.Array, rates: tuple[int, ...]) -> jax.Array:
     ndim = x.ndim - 2
-    blocks = split_blocks(x, rate)
+    blocks = split_blocks(x, rates)
     phase_axes = [2 + 2 * axis for axis in range(ndim)]
     block_axes = [1 + 2 * axis for axis in range(ndim)]
     groups = blocks.transpose(*phase_axes, 0, *block_axes, blocks.ndim - 1)
-    return groups.reshape(rate**ndim, *groups.shape[ndim:])
+    return groups.reshape(math.prod(rates), *groups.shape[ndim:])
 
 
-def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | None = None) -> jax.Array:
+def reinterlace(groups: ArrayLike, *, rate: Rate, spatial_shape: Sequence[int] | None = None) -> jax.Array:
     r"""Puts the `rate**d` phases back in their places: step 3 of the decomposition (Sec. 3.1, Fig. 3).
 
     The exact inverse of `periodic_subsample`. The same map is the *periodic shuffling* of transposed convolutions
@@ -59,7 +61,7 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
 
     Args:
       groups: `[rate**d, N, *S', C]`, phases in row-major order; float32, bfloat16, float16 or float64.
-      rate: interlacing rate r in pixels, an int >= 1.
+      rate: interlacing rate r in pixels, an int >= 1 or one an axis.
       spatial_shape: the d sizes to crop the result to, each at most `rate * S'`; all of it when None.
 
     Returns:
@@ -79,40 +81,42 @@ def reinterlace(groups: ArrayLike, *, rate: int, spatial_shape: Sequence[int] | 
     References:
       Wang & Ji, KDD 2018, Sec. 3.1 and Fig. 3; Gao et al., Pixel Deconvolutional Networks, 2017, Eq. 1 and Fig. 3.
     """
-    groups, rate = check_groups(groups), check_int("rate", rate)
-    ndim = groups.ndim - 3
-    if groups.shape[0] != rate**ndim:
+    groups = check_groups(groups)
+    rates = check_by_axis("rate", rate, groups.ndim - 3)
+    if groups.shape[0] != math.prod(rates):
         raise ValueError(
-            f"groups must hold rate**d = {rate}**{ndim} = {rate**ndim} phases on its first axis, got shape "
-            f"{groups.shape}: pass the result of periodic_subsample, or the rate it was made with"
+            f"groups must hold rate**d = {' * '.join(map(str, rates))} = {math.prod(rates)} phases on its first axis, "
+            f"got shape {groups.shape}: pass the result of periodic_subsample, or the rate it was made with"
         )
-    full = tuple(rate * size for size in groups.shape[2:-1])
-    return _reinterlaced(groups, rate, full if spatial_shape is None else _check_crop(spatial_shape, full))
+    full = tuple(rate * size for rate, size in zip(rates, groups.shape[2:-1], strict=True))
+    return _reinterlaced(groups, rates, full if spatial_shape is None else _check_crop(spatial_shape, full))
 
 
 @keeps_split_batch(axis=1)
-def _reinterlaced(groups: jax.Array, rate: int, crop: tuple[int, ...]) -> jax.Array:
+def _reinterlaced(groups: jax.Array, rates: tuple[int, ...], crop: tuple[int, ...]) -> jax.Array:
     ndim = groups.ndim - 3
-    phases = groups.reshape(*(rate,) * ndim, *groups.shape[1:])
+    phases = groups.reshape(*rates, *groups.shape[1:])
     axes = [ndim]
     for axis in range(ndim):
         axes += [ndim + 1 + axis, axis]
-    return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rate, crop)
+    return merge_blocks(phases.transpose(*axes, phases.ndim - 1), rates, crop)
 
 
-def split_blocks(x: jax.Array, rate: int) -> jax.Array:
+def split_blocks(x: jax.Array, rate: Rate) -> jax.Array:
     """Views `[N, *S, C]` as whole `rate**d` blocks `[N, B1, rate, ..., Bd, rate, C]`, the last completed by 0."""
     # Sizes may be symbolic under jax.export: no Python branch on one, no remainder, and none is read from the result.
-    counts = [-(-size // rate) for size in x.shape[1:-1]]
-    missing = [(0, count * rate - size, 0) for count, size in zip(counts, x.shape[1:-1], strict=True)]
+    rates = spread(rate, x.ndim - 2)
+    counts = [-(-size // step) for size, step in zip(x.shape[1:-1], rates, strict=True)]
+    missing = [(0, n * step - size, 0) for n, step, size in zip(counts, rates, x.shape[1:-1], strict=True)]
     x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *missing, (0, 0, 0)])
-    interleaved = [part for count in counts for part in (count, rate)]
+    interleaved = [part for pair in zip(counts, rates, strict=True) for part in pair]
     return x.reshape(x.shape[0], *interleaved, x.shape[-1])
 
 
-def merge_blocks(blocks: jax.Array, rate: int, spatial_shape: Sequence[int]) -> jax.Array:
+def merge_blocks(blocks: jax.Array, rate: Rate, spatial_shape: Sequence[int]) -> jax.Array:
     """The inverse of `split_blocks`, cropped to `spatial_shape`."""
-    full = tuple(size * rate for size in blocks.shape[1:-1:2])
+    rates = spread(rate, len(spatial_shape))
+    full = tuple(size * step for size, step in zip(blocks.shape[1:-1:2], rates, strict=True))
     x = blocks.reshape(blocks.shape[0], *full, blocks.shape[-1])
     return crop_end(x, spatial_shape)
 

@@ -9,8 +9,9 @@ from jax.typing import ArrayLike
 from .._checks import (
     Padding,
     Pairs,
+    Rate,
     accumulation_dtype,
-    check_int,
+    check_by_axis,
     check_maps,
     check_ndim,
     check_parameter,
@@ -18,10 +19,12 @@ from .._checks import (
 )
 from .._meshes import keeps_split_batch
 from ._dilated import dilated_conv
+from ._fast._depthwise import grouped
 from ._fast._spatial_filter import filter_maps
+from ._fast._window import Window
 
 
-def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate: int = 1) -> jax.Array:
+def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate: Rate = 1) -> jax.Array:
     r"""Separable and shared convolution: one spatial filter for every channel (Sec. 3.3, Figs. 5 and 7).
 
     $$o_c[i] = \sum_s f_c[i + r\,s]\,w[s]$$
@@ -33,7 +36,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: the filter `[*K]`, cast to x's dtype; not flipped.
       padding: `"SAME"`, `"VALID"` or d pairs `(low, high)` of zeros in pixels.
-      rate: dilation rate of the filter in pixels, an int >= 1.
+      rate: dilation rate of the filter in pixels, an int >= 1 or one an axis.
 
     Returns:
       Maps `[N, *S', C]` of x's dtype, `S' = S + low + high - (K - 1) * rate`.
@@ -52,24 +55,31 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.3, Figs. 5 and 7.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
+    x = check_maps("x", x)
+    rates = check_by_axis("rate", rate, x.ndim - 2)
     kernel = _check_filter("kernel", kernel, (None,) * (x.ndim - 2), x.dtype)
-    pairs = resolve_padding(padding, kernel.shape, rate, x.shape[1:-1])
-    return _filtered(x, kernel, pairs, rate)
+    pairs = resolve_padding(padding, kernel.shape, rates, x.shape[1:-1])
+    return _filtered(x, kernel, pairs, rates)
 
 
 @keeps_split_batch()
 # Compiled here, so that calls outside jit do not compile its loops anew.
 @partial(jax.jit, static_argnums=(2, 3))
-def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: int) -> jax.Array:
+def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rates: tuple[int, ...]) -> jax.Array:
     """The filter on checked arguments."""
     dtype = accumulation_dtype(x.dtype)
-    y = filter_maps(x.astype(dtype), kernel.astype(dtype), rate, pairs)
+    x_wide, wide = x.astype(dtype), kernel.astype(dtype)
+    if len(set(rates)) == 1:
+        y = filter_maps(x_wide, wide, rates[0], pairs)
+    else:  # rare: one filter for each channel, all the same
+        window = Window((1,) * len(pairs), pairs, rates)
+        shared = jnp.broadcast_to(wide[..., None], (*wide.shape, x.shape[-1]))
+        y = grouped(window, x_wide, shared)
     return y.astype(x.dtype)
 
 
 def ss_dilated_conv(
-    x: ArrayLike, kernel: ArrayLike, smoother: ArrayLike, *, rate: int, padding: Padding = "SAME"
+    x: ArrayLike, kernel: ArrayLike, smoother: ArrayLike, *, rate: Rate, padding: Padding = "SAME"
 ) -> jax.Array:
     """Dilated convolution smoothed by an SS convolution before it: method 2 (Sec. 3.3, Figs. 5 and 7).
 
@@ -81,7 +91,7 @@ def ss_dilated_conv(
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       smoother: the SS filter, `2 * rate - 1` taps along each axis, cast to x's dtype; Eq. 7 is the identity.
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis.
       padding: as in `dilated_conv`.
 
     Returns:
@@ -102,16 +112,17 @@ def ss_dilated_conv(
     References:
       Wang & Ji, KDD 2018, Sec. 3.3, Figs. 5 and 7.
     """
-    x, rate = check_maps("x", x), check_int("rate", rate)
-    smoother = _check_filter("smoother", smoother, (2 * rate - 1,) * (x.ndim - 2), x.dtype)
-    return dilated_conv(ss_conv(x, smoother), kernel, rate=rate, padding=padding)
+    x = check_maps("x", x)
+    rates = check_by_axis("rate", rate, x.ndim - 2)
+    smoother = _check_filter("smoother", smoother, tuple(2 * one - 1 for one in rates), x.dtype)
+    return dilated_conv(ss_conv(x, smoother), kernel, rate=rates, padding=padding)
 
 
-def identity_smoother(rate: int, ndim: int) -> jax.Array:
+def identity_smoother(rate: Rate, ndim: int) -> jax.Array:
     """The SS filter that changes nothing (Eq. 7): the initial value of the layer.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1.
+      rate: dilation rate in pixels, an int >= 1 or one an axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -128,8 +139,8 @@ def identity_smoother(rate: int, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 7.
     """
-    rate, ndim = check_int("rate", rate), check_ndim(ndim)
-    return jnp.zeros((2 * rate - 1,) * ndim).at[(rate - 1,) * ndim].set(1.0)
+    rates = check_by_axis("rate", rate, check_ndim(ndim))
+    return jnp.zeros([2 * one - 1 for one in rates]).at[tuple(one - 1 for one in rates)].set(1.0)
 
 
 def _check_filter(name: str, value: ArrayLike, shape: tuple[int | None, ...], dtype: jnp.dtype) -> jax.Array:

@@ -1,11 +1,13 @@
 """Transposed convolution in its two views: the direct operation, and independent phases reinterlaced."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._checks import Pairs, check_int, check_maps
+from .._checks import Pairs, Rate, check_factor, check_maps
 from .._meshes import keeps_split_batch
 from ..names import TransposedMethod
 from ._dilated import check_kernel, convolve
@@ -13,7 +15,7 @@ from ._reinterlace import reinterlace
 
 
 def transposed_conv(
-    x: ArrayLike, kernel: ArrayLike, *, factor: int = 2, method: TransposedMethod = "decomposed"
+    x: ArrayLike, kernel: ArrayLike, *, factor: Rate = 2, method: TransposedMethod = "decomposed"
 ) -> jax.Array:
     r"""Transposed convolution, the "deconvolutional layer" (DCL) of the pixel paper (Eq. 1, Figs. 2 and 3).
 
@@ -27,7 +29,7 @@ def transposed_conv(
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype. Where K is below the factor, some phases are 0.
-      factor: up-sampling factor r, an int >= 2.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis; then their product stands for `factor**d`.
       method: `"decomposed"`, one convolution to all phases at low resolution, or `"direct"`, XLA's own; the same
         numbers. On CPU the gradient of the direct form is tens of times slower.
 
@@ -48,25 +50,26 @@ def transposed_conv(
     References:
       Gao et al., Pixel Deconvolutional Networks, 2017, Eq. 1, Figs. 2 and 3.
     """
-    x, factor = check_maps("x", x), check_int("factor", factor, minimum=2)
+    x = check_maps("x", x)
+    factors = check_factor(factor, x.ndim - 2)
     kernel = check_kernel(kernel, x)
     if method == "direct":
-        return _direct(x, kernel, factor)
+        return _direct(x, kernel, factors)
     if method == "decomposed":
-        return _decomposed(x, kernel, factor)
+        return _decomposed(x, kernel, factors)
     raise ValueError(f"method must be 'decomposed' or 'direct', got {method!r}: both give the same numbers")
 
 
 @keeps_split_batch()
-def _direct(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
+def _direct(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     spatial = "DHW"[-(x.ndim - 2) :]
     if 0 in x.shape:  # lax makes up a size
-        return _decomposed(x, kernel, factor)
+        return _decomposed(x, kernel, factors)
     dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype == jnp.float16 else x.dtype  # as in `dilated_conv`
     y = lax.conv_transpose(
         x.astype(dtype),
         kernel.astype(dtype),
-        (factor,) * len(spatial),
+        factors,
         "SAME",
         dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
         transpose_kernel=False,
@@ -75,15 +78,14 @@ def _direct(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
 
 
 @keeps_split_batch()
-def _decomposed(x: jax.Array, kernel: jax.Array, factor: int) -> jax.Array:
-    ndim = x.ndim - 2
-    kernels, reach = _phase_kernels(kernel, factor)
+def _decomposed(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Array:
+    kernels, reach = _phase_kernels(kernel, factors)
     phases = convolve(x, kernels, reach, rate=1)
-    phases = phases.reshape(*phases.shape[:-1], factor**ndim, kernel.shape[-1])
-    return reinterlace(jnp.moveaxis(phases, -2, 0), rate=factor)
+    phases = phases.reshape(*phases.shape[:-1], math.prod(factors), kernel.shape[-1])
+    return reinterlace(jnp.moveaxis(phases, -2, 0), rate=factors)
 
 
-def _phase_kernels(kernel: jax.Array, factor: int) -> tuple[jax.Array, Pairs]:
+def _phase_kernels(kernel: jax.Array, factors: tuple[int, ...]) -> tuple[jax.Array, Pairs]:
     """The kernels of all phases side by side, `[*T, C_in, factor**d * C_out]`, and their reach before and after.
 
     With the padding `before` of the input dilated by r, output r i + p takes tap k from input i + t where
@@ -91,7 +93,7 @@ def _phase_kernels(kernel: jax.Array, factor: int) -> tuple[jax.Array, Pairs]:
     """
     *size, c_in, c_out = kernel.shape
     ndim, pads, reach, split = len(size), [], [], []
-    for taps in size:
+    for taps, factor in zip(size, factors, strict=True):
         before = _padding_before(taps, factor)
         first, last = -(before // factor), -(-(taps - 1 - before) // factor)
         low = factor - 1 - before - factor * first
@@ -101,7 +103,7 @@ def _phase_kernels(kernel: jax.Array, factor: int) -> tuple[jax.Array, Pairs]:
     kernels = jnp.pad(kernel, [*pads, (0, 0), (0, 0)]).reshape(*split, c_in, c_out)
     kernels = jnp.flip(kernels, [2 * axis + 1 for axis in range(ndim)])
     kernels = kernels.transpose(*range(0, 2 * ndim, 2), 2 * ndim, *range(1, 2 * ndim, 2), 2 * ndim + 1)
-    return kernels.reshape(*split[::2], c_in, factor**ndim * c_out), tuple(reach)
+    return kernels.reshape(*split[::2], c_in, math.prod(factors) * c_out), tuple(reach)
 
 
 def _padding_before(taps: int, factor: int) -> int:

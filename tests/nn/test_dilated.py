@@ -109,13 +109,23 @@ def test_every_smoothing_starts_from_the_same_kernel(smoothing):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kernel_size": 3}, r"kernel_size must be a tuple .* got 3: write e.g. \(3, 3\)"),
+        ({"kernel_size": "3"}, r"kernel_size must be a tuple .* got '3': write e.g. \(3, 3\)"),
         ({"kernel_size": (3, 0)}, r"kernel_size must be a tuple .* got \(3, 0\)"),
         ({"kernel_size": (3, 3, 3, 3)}, r"kernel_size must be a tuple .* one to three spatial axes"),
         ({"rate": 0}, "rate must be an int >= 1, got 0"),
-        ({"rate": (2, 2)}, r"rate must be an int >= 1, got \(2, 2\)"),
-        ({"padding": "same"}, "padding must be 'SAME', 'VALID' or 2 pairs"),
-        ({"padding": 1}, "padding must be 'SAME', 'VALID' or 2 pairs"),
+        ({"rate": (2, 2, 2)}, r"rate must be an int >= 1 or 2 of them, one for each spatial axis, got \(2, 2, 2\)"),
+        (
+            {"padding": "causal"},
+            "padding must be one of 'SAME', .*, or one int or pair .* 2 spatial axes, got 'causal'",
+        ),
+        ({"padding": -1}, "padding must be one of 'SAME', .* got -1: use 'SAME'"),
+        ({"padding": (1, (1, 2), 3)}, "padding must be one of 'SAME'"),
+        ({"strides": 0}, "strides must be an int >= 1, got 0"),
+        ({"strides": 2, "smoothing": "group_interaction"}, r"group_interaction mixes .* got strides \(2, 2\): use ss_"),
+        (
+            {"feature_group_count": 2},
+            "feature_group_count must divide in_features and out_features, got 2 with 3 and 4",
+        ),
         ({"smoothing": "gauss"}, "smoothing must be one of none, group_interaction, ss_conv, .*, got 'gauss'"),
     ],
 )
@@ -123,6 +133,23 @@ def test_refuses(options, message):
     arguments = {"kernel_size": (3, 3), "rate": 2} | options
     with pytest.raises(ValueError, match=message):
         nn.DilatedConv(3, 4, rngs=nnx.Rngs(0), **arguments)
+
+
+@pytest.mark.parametrize("smoothing", nn.SMOOTHINGS)
+def test_takes_the_options_of_flax(smoothing):
+    """A layer made by hand computes what `nnx.Conv` of the same options does, at the identity of its smoothing."""
+    strides = 1 if smoothing == "group_interaction" else 2
+    options = {"strides": strides, "feature_group_count": 2, "padding": 2, "precision": "highest"}
+    x = random(0, 2, 13, 4)
+    conv = nnx.Conv(4, 6, 3, kernel_dilation=2, rngs=nnx.Rngs(0), **options)
+    layer = nn.DilatedConv(4, 6, 3, rate=2, smoothing=smoothing, rngs=nnx.Rngs(0), **options)
+    assert layer.kernel.shape == conv.kernel.shape == layer.kernel_shape
+    assert (layer.padding, layer.kernel_size) == (((2, 2),), (3,))
+    assert layer(x).shape == conv(x).shape
+    if smoothing in ("none", *SMOOTHED):
+        assert_close(layer(x), conv(x))
+    with pytest.raises(ValueError, match=r"inputs must have the 4 channels of this layer .* got shape \(2, 13, 3\)"):
+        layer(x[..., :3])
 
 
 def test_jit_closure_and_pmap():

@@ -132,6 +132,7 @@ def test_the_layer_can_be_split_and_merged():
             r"a tap besides the centre, got \(1, 1\): two of the four phases would always be 0; use \(3, 3\)",
         ),
         ({"method": "dcl", "kernel_size": 6}, r"kernel_size must be a tuple.*got 6"),
+        ({"method": "dcl", "margins": ((1, 1),)}, r"margins must be 2 pairs \(low, high\) of ints.*got \(\(1, 1\),\)"),
         ({"method": "dcl", "order": (((0, 0),),)}, r"order is an option of only ipixel_dcl and pixel_dcl"),
         (
             {"method": "pixel_dcl", "order": (((0, 0),),)},

@@ -49,8 +49,8 @@ def test_spatial_shape_crops_at_the_end():
 @pytest.mark.parametrize(
     ("count", "spatial_shape", "message"),
     [
-        (9, None, r"groups must hold rate\*\*d = 2\*\*2 = 4 phases.*\(9, 1, 2, 2, 1\)"),
-        (3, None, r"groups must hold rate\*\*2 phases on its first axis, got shape \(3, 1, 2, 2, 1\)"),
+        (9, None, r"groups must hold rate\*\*d = 2 \* 2 = 4 phases.*\(9, 1, 2, 2, 1\)"),
+        (3, None, r"groups must hold rate\*\*d = 2 \* 2 = 4 phases on its first axis, got shape \(3, 1, 2, 2, 1\)"),
         (4, (5, 4), r"spatial_shape must be 2 ints between 1 and \(4, 4\), got \(5, 4\)"),
         (4, (0, 4), r"spatial_shape must be 2 ints between 1 and \(4, 4\), got \(0, 4\)"),
         (4, (4,), r"spatial_shape must be 2 ints.*one int for each spatial axis"),

@@ -51,7 +51,10 @@ def of_nn(x: jax.Array) -> tuple[int, ...]:
     y = net(nn.SSConv((3, 3), rngs=nnx.Rngs(0))(x)) + causal(x)
     kinds: list[nn.SmootherKind] = [smoother.kind for smoother in nn.smoothers(net).values()]
     sizes = (*y.shape, *net.conv.kernel_size, *smoother.shape, *first.shape)
-    return (*sizes, net.conv.rate, net.conv.kernel_dilation, len(changed), len(kinds))
+    rates: int | tuple[int, ...] = net.conv.rate
+    by_axis = nn.DilatedConv(3, 8, 3, rate=(2,), padding=1, strides=1, feature_group_count=1, rngs=nnx.Rngs(0))
+    chosen: nn.Changes = nn.smooth([by_axis], "ss_conv", only=nn.DilatedConv, skip=["0"], rngs=nnx.Rngs(0))[1]
+    return (*sizes, causal.rate, isinstance(rates, int), len(changed), len(chosen.skipped), len(kinds))
 
 
 def of_models(images: jax.Array) -> jax.Array:

@@ -1,0 +1,182 @@
+"""The convolution inside of a layer, with all options of `flax.nnx.Conv` that a smoothed one keeps."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+from .. import ops
+from .._checks import Pairs, check_by_axis, check_int, effective_size, is_int
+from .._meshes import keeps_split_batch
+
+PaddingName = Literal["SAME", "SAME_LOWER", "VALID", "CIRCULAR", "REFLECT"]
+ConvPadding: TypeAlias = PaddingName | str | int | Sequence[int | tuple[int, int]]
+"""Padding as `flax.nnx.Conv` takes it."""
+
+#: Of the paddings that are no zeros, the mode of `jax.numpy.pad`.
+_MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
+
+
+class Convolution(NamedTuple):
+    """How a convolution of channels-last maps moves over them, by axis; hashable."""
+
+    kernel_size: tuple[int, ...]
+    rates: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: PaddingName | Pairs
+    groups: int = 1
+    precision: lax.PrecisionLike = None
+    preferred_element_type: DTypeLike | None = None
+
+    @property
+    def mode(self) -> str | None:
+        """How `jax.numpy.pad` pads where it is not by zeros."""
+        return _MODES.get(self.padding) if isinstance(self.padding, str) else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the operations of `smoothjax.ops` compute it by themselves."""
+        as_it_comes = self.precision is None and self.preferred_element_type is None
+        return as_it_comes and self.mode is None and self.groups == max(self.strides) == 1
+
+    @property
+    def zeros(self) -> str | Pairs:
+        """The padding of a plain convolution, as `smoothjax.ops` takes it."""
+        return self.pairs if self.padding == "SAME_LOWER" else self.padding
+
+    @property
+    def pairs(self) -> Pairs:
+        """The padding by axis where nothing is strided, so that it does not depend on the size of the maps."""
+        if not isinstance(self.padding, str):
+            return self.padding
+        totals = [effective_size(taps, rate) - 1 for taps, rate in zip(self.kernel_size, self.rates, strict=True)]
+        if self.padding == "VALID":
+            return ((0, 0),) * len(totals)
+        less = [(total // 2, total - total // 2) for total in totals]
+        return tuple((high, low) if self.padding == "SAME_LOWER" else (low, high) for low, high in less)
+
+
+def check_padding(padding: object, kernel_size: Sequence[int], rates: Sequence[int]) -> PaddingName | Pairs:
+    """Returns a padding by its name in capitals, or as pairs `(low, high)` by axis.
+
+    Flax compares and hashes the options of a layer, and lists and arrays have no hash.
+    """
+    ndim = len(kernel_size)
+    if isinstance(padding, str):
+        if padding.upper() == "CAUSAL" and ndim == 1:
+            return ((effective_size(kernel_size[0], rates[0]) - 1, 0),)
+        for name in get_args(PaddingName):
+            if padding.upper() == name:
+                return name
+    sides = [padding] * ndim if is_int(padding) else padding
+    if isinstance(sides, Iterable) and not isinstance(sides, str):
+        pairs = [(side, side) if is_int(side) else side for side in sides]
+        whole = [tuple(pair) for pair in pairs if isinstance(pair, Iterable)]
+        counts = all(len(pair) == 2 and all(is_int(side) and side >= 0 for side in pair) for pair in whole)
+        if len(whole) == len(pairs) == ndim and counts:
+            return tuple((int(low), int(high)) for low, high in whole)
+    names = ", ".join(map(repr, (*get_args(PaddingName), "CAUSAL")[: None if ndim == 1 else -1]))
+    raise ValueError(
+        f"padding must be one of {names}, an int >= 0, or one int or pair (low, high) of ints >= 0 for each of the "
+        f"{ndim} spatial axes, got {padding!r}: use 'SAME' to keep the size"
+    )
+
+
+def check_convolution_like(
+    kernel_size: tuple[int, ...],
+    rate: object,
+    strides: object,
+    padding: object,
+    feature_group_count: object,
+    precision: lax.PrecisionLike,
+    preferred_element_type: DTypeLike | None,
+) -> Convolution:
+    """The convolution that these options of a layer describe; refuses what is malformed."""
+    ndim = len(kernel_size)
+    rates = check_by_axis("rate", rate, ndim, remedy="pass one Python int, or one for each spatial axis")
+    steps = check_by_axis("strides", strides, ndim, remedy="use 1 to keep the size")
+    groups = check_int("feature_group_count", feature_group_count)
+    pads = check_padding(padding, kernel_size, rates)
+    return Convolution(kernel_size, rates, steps, pads, groups, precision, preferred_element_type)
+
+
+def check_groups_of_channels(in_features: int, out_features: int, groups: int) -> None:
+    """Refuses a number of groups that does not divide the channels."""
+    if in_features % groups or out_features % groups:
+        raise ValueError(
+            f"feature_group_count must divide in_features and out_features, got {groups} with {in_features} and "
+            f"{out_features}: use 1, or {in_features} for a depthwise convolution"
+        )
+
+
+def as_option(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    """One value where all axes have the same."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def filtered(x: jax.Array, smoother: jax.Array, how: Convolution) -> jax.Array:
+    """Maps `[N, *S, C]` filtered by an SS filter before a convolution, padded as that convolution pads them."""
+    if how.mode is None:
+        return ops.ss_conv(x, smoother)
+    sides = tuple((taps // 2, taps // 2) for taps in smoother.shape)
+    return ops.ss_conv(_padded(x, sides, how.mode), smoother, padding="VALID")
+
+
+def convolve(x: jax.Array, kernel: jax.Array, how: Convolution) -> jax.Array:
+    """The convolution, without smoothing."""
+    if how.is_plain:
+        return ops.dilated_conv(x, kernel, rate=how.rates, padding=how.zeros)
+    if how.mode is not None:
+        x, how = _padded(x, how.pairs, how.mode), how._replace(padding="VALID")
+    return _general(x, kernel, how)
+
+
+def interacting(x: jax.Array, kernel: jax.Array, weight: jax.Array, how: Convolution) -> jax.Array:
+    """The convolution, unstrided, and then group interaction of the phases of its output.
+
+    The input is padded at its end until the last blocks of the output are complete, by what the convolution pads with.
+    """
+    if how.is_plain:
+        return ops.group_interaction_dilated_conv(x, kernel, weight, rate=how.rates, padding=how.zeros)
+    sizes = [
+        size + low + high + 1 - effective_size(taps, rate)
+        for size, (low, high), taps, rate in zip(x.shape[1:-1], how.pairs, how.kernel_size, how.rates, strict=True)
+    ]
+    completed = tuple(
+        (low, high - size + -(-size // rate) * rate)
+        for (low, high), size, rate in zip(how.pairs, sizes, how.rates, strict=True)
+    )
+    if how.mode is not None:
+        x, completed = _padded(x, completed, how.mode), ((0, 0),) * len(sizes)
+    y = ops.ss_block_fc(_general(x, kernel, how._replace(padding=completed)), weight, rate=how.rates)
+    return y[(slice(None), *map(slice, sizes))]
+
+
+@keeps_split_batch()
+def _padded(x: jax.Array, pairs: Pairs, mode: str) -> jax.Array:
+    return jnp.pad(x, ((0, 0), *pairs, (0, 0)), mode=mode)
+
+
+@keeps_split_batch()
+def _general(x: jax.Array, kernel: jax.Array, how: Convolution) -> jax.Array:
+    channels = how.groups * kernel.shape[-2]
+    if x.shape[-1] != channels:
+        raise ValueError(
+            f"inputs must have the {channels} channels of this layer on their last axis, got shape {x.shape}: give it "
+            "channels-last maps of as many channels"
+        )
+    spatial = "DHW"[-len(how.rates) :]
+    return ops.conv_general_dilated(
+        x,
+        kernel,
+        how.strides,
+        how.padding,
+        rhs_dilation=how.rates,
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+        feature_group_count=how.groups,
+        precision=how.precision,
+        preferred_element_type=how.preferred_element_type,
+    )

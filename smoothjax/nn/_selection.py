@@ -1,0 +1,76 @@
+"""Which layers of a model to change: paths, types and predicates, and what came of it."""
+
+from collections.abc import Callable, Sequence
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+from ._surgery import Path, children, find_modules, parts_of, where
+
+#: Whether a layer at a path is meant, as a predicate of Flax.
+Predicate: TypeAlias = Callable[[Path, Any], bool]
+
+Selection: TypeAlias = str | Path | type | Predicate | EllipsisType | bool | Sequence[Any] | set[Any] | None
+"""Layers of a model: a path, `"encoder.blocks.0"` or `("encoder", "blocks", 0)`, with all that lies below it; a type,
+for its instances and all that they hold; a predicate `f(path, layer)`, also one of `flax.nnx` such as
+`nnx.PathContains`; `...` or True for all, None or False for none; or a list of these, for any of them."""
+
+
+class Changes(list[Path]):
+    """The paths of the layers that were replaced, a list, and what became of the others.
+
+    Attributes:
+      skipped: paths of the layers that `only` or `skip` left out, each with the reason.
+      refused: paths of the layers that could not be replaced and stay as they were, each with the reason.
+    """
+
+    skipped: dict[Path, str]
+    refused: dict[Path, str]
+
+    def __init__(self, replaced: Sequence[Path], skipped: dict[Path, str], refused: dict[Path, str]):
+        super().__init__(replaced)
+        self.skipped, self.refused = skipped, refused
+
+
+def selects(model: object, selection: Selection, name: str) -> Predicate:
+    """The predicate that a selection of layers of this model stands for; errors call the argument `name`.
+
+    Raises:
+      ValueError: selection names no part of the model, or is no selection.
+    """
+    if selection is None or isinstance(selection, (bool, EllipsisType)):
+        return lambda path, layer: bool(selection)
+    if isinstance(selection, str):
+        return _below(model, tuple(selection.split(".")), name)
+    if isinstance(selection, type):
+        of_type = parts_of(model, selection)
+        return lambda path, layer: id(layer) in of_type
+    if callable(selection):
+        return selection
+    if isinstance(selection, tuple) and all(isinstance(key, (str, int)) for key in selection):
+        return _below(model, selection, name)
+    if isinstance(selection, (Sequence, set, frozenset)):
+        members: Any = selection
+        several = [selects(model, one, name) for one in members]
+        return lambda path, layer: any(one(path, layer) for one in several)
+    raise ValueError(
+        f"{name} must be a path, a type, a predicate of path and layer, or a list of these, got "
+        f"{type(selection).__name__}: write e.g. {name}='encoder', or {name}=[...] for several"
+    )
+
+
+def _below(model: object, path: Path, name: str) -> Predicate:
+    """Whether a layer lies at a path, or below it; a layer in several places lies at all of them."""
+    node = model
+    for depth, key in enumerate(path):
+        below = {str(other): child for other, child in children(node)}
+        if str(key) not in below:
+            has = (
+                ", ".join(other for other, child in below.items() if children(child) and other[0] != "_")
+                or "nothing to choose from"
+            )
+            raise ValueError(
+                f"{name} names {where(path)!r}, which is no part of the model: {where(path[:depth])} has {has}"
+            )
+        node = below[str(key)]
+    parts = find_modules([node], lambda part: True)
+    return lambda path, layer: id(layer) in parts
