@@ -14,11 +14,11 @@ from smoothjax import models, nn, weights
 from tests.support import build, random
 from tests.weights.reference import tf_variables
 
-_ENCODER: dict[str, Any] = {"encoder": "resnet18", "width": 2, "num_classes": 3}
+_ENCODER: dict[str, Any] = {"encoder": "resnet18", "width": 2, "num_classes": 3, "head_rates": (1, 2)}
 
 
 def _deeplab(**options: Any):
-    return lambda rngs: models.DeepLab(**{**_ENCODER, "head_rates": (1, 2), **options}, rngs=rngs)
+    return lambda rngs: models.DeepLab(**(_ENCODER | options), rngs=rngs)
 
 
 def _upsampled(**options: Any):
