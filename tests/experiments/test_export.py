@@ -101,7 +101,7 @@ def test_weights_load_as_the_network_of_the_run(tmp_path):
 def test_weights_of_other_studies(study, network, tmp_path):
     config, module = (importlib.import_module(f"experiments.{study}.{part}") for part in ("config", "study"))
     small = with_options(config.PRESETS["demo"].config, {"model.width": 2})
-    save_untrained(module.STUDY, tmp_path / "run", small)
+    save_untrained(module.STUDY, tmp_path / "run", small, module.STUDY.read_target(small, tmp_path))
     out, _ = call("export", tmp_path / "run", "--out", tmp_path / "a/b.safetensors", folder=tmp_path, study=study)
     assert f"b.safetensors: step 0, a {network} with its weights." in out
     assert type(weights.load(tmp_path / "a/b.safetensors")).__name__ == network
