@@ -93,6 +93,9 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
     rate: int
     strides: int
     smoothing: CausalSmoothing
+    feature_group_count: int
+    precision: lax.PrecisionLike
+    preferred_element_type: DTypeLike | None
     dtype: DTypeLike | None
     param_dtype: DTypeLike
 

@@ -106,6 +106,9 @@ class DilatedConv(ConvLike, SmoothedLayer):
     strides: int | tuple[int, ...]
     smoothing: Smoothing
     padding: str | tuple[tuple[int, int], ...]
+    feature_group_count: int
+    precision: lax.PrecisionLike
+    preferred_element_type: DTypeLike | None
     dtype: DTypeLike | None
     param_dtype: DTypeLike
 
