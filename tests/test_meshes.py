@@ -133,7 +133,7 @@ def test_models(mesh, name):
 
 def test_sequences(mesh):
     model = build(
-        lambda rngs: models.TemporalConvNet(3, in_features=3, width=2, depth=2, smoothing="ss_conv", rngs=rngs)
+        lambda rngs: models.TemporalConvNet(3, in_features=3, width=16, depth=2, smoothing="ss_conv", rngs=rngs)
     )
     _compare(mesh, model, random(0, 8, 12, 3))
 
