@@ -41,6 +41,9 @@ D = TypeVar("D", bound="DataclassInstance")
 class Init:
     """Where the first weights come from; without a source they are random."""
 
+    #: What to name where one option lacks the other.
+    remedy: ClassVar[str] = "name run and the folder of a trained run"
+
     source: str | None = None
     """Their kind."""
     checkpoint: Path | None = None
@@ -60,8 +63,7 @@ class Init:
         """Raises ValueError where one option lacks the other."""
         require(
             (self.source is None) == (self.checkpoint is None),
-            "--init.source and --init.checkpoint go together: name run and the folder of a trained run, or leave both "
-            "out",
+            f"--init.source and --init.checkpoint go together: {self.remedy}, or leave both out",
         )
 
 

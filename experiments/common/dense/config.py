@@ -114,6 +114,11 @@ def check_size(option: str, size: tuple[int, int]) -> None:
 class InitConfig(Init):
     """Published weights for the encoder, or those of another run for all; without them it starts from random ones."""
 
+    remedy: ClassVar[str] = (
+        "name the kind of the weights (deeplab, slim, slim-as-authors or torchvision) and their file, or run and its "
+        "folder"
+    )
+
     source: Literal[SourceName, "run"] | None = None
     """Their kind: run, a trained run of this study, with a new optimizer from step 0; the others are published, and
     determine padding, strides and epsilon of the encoder, and the preprocessing of images."""
@@ -131,14 +136,6 @@ class InitConfig(Init):
     def after(self, parent: Init) -> Self:
         """See `Init`."""
         return replace(self, inherited=parent.published if isinstance(parent, InitConfig) else None)
-
-    def validate(self) -> None:
-        """See `Init`."""
-        require(
-            (self.source is None) == (self.checkpoint is None),
-            "--init.source and --init.checkpoint go together: name the kind of the weights (deeplab, slim, "
-            "slim-as-authors or torchvision) and their file, or run and its folder, or leave both out",
-        )
 
 
 @dataclass(frozen=True)
