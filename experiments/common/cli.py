@@ -1,5 +1,6 @@
 """The command grammar of the studies; imports JAX only once it is needed."""
 
+import dataclasses
 import difflib
 import importlib
 import shlex
@@ -14,6 +15,8 @@ import tyro
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
 from .limits import check_limits
+from .options import HELP_ALL, options_of, respell, summary, take_file, wrapped
+from .run_files import CONFIG_FILE
 from .run_folder import with_parent
 from .status import status_of
 from .usage import presets_text, usage_text
@@ -164,18 +167,29 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
     preset = _choose("preset", name, program.presets)
+    prog, description = f"{program.name} {command} {name}", f"{kind.__doc__} Preset: {preset.note}."
+    arguments, config = take_file(arguments[1:], preset.config)
     generic: Any = kind
     if command == "train":
-        options, default = generic[program.config], Train(preset.config)
+        options, default = generic[program.config], Train(config)
     else:
-        options, default = (
-            generic[program.config, program.compared.method],
-            Compare(preset.config, program.compared.methods),
-        )
-    description = f"{kind.__doc__} Preset: {preset.note}."
+        options, default = generic[program.config, program.compared.method], Compare(config, program.compared.methods)
     if {"-h", "--help"} & set(arguments):
-        description = f"{description}\n\n{preset.describe(name)}"
-    run(program, name, _parse(options, arguments[1:], f"{program.name} {command} {name}", default, description))
+        own = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]
+        own += [f"--{config.compared}".replace("_", "-")] * (command == "train")
+        print(
+            f"usage: {prog} [OPTIONS]",
+            wrapped(description),
+            *([wrapped(preset.lab_note)] if preset.lab_note else []),
+            *(["It fills rows of published tables: --help-all shows them with their command."] * bool(preset.recipes)),
+            summary(list(options_of(options, default)), own),
+            f"--config FILE takes options from a file, such as the {CONFIG_FILE} of a run; others go before them.",
+            sep="\n\n",
+        )
+        raise SystemExit(0)
+    if HELP_ALL in arguments:
+        arguments, description = [HELP_ALL], f"{description}\n\n{preset.describe(name)}"
+    run(program, name, _parse(options, arguments, prog, default, description))
 
 
 def _train(program: Program, preset: str, options: Train[Any]) -> None:
@@ -228,6 +242,11 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
 
 def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:
     given = {} if default is None else {"default": default}
+    try:
+        arguments = respell(arguments, list(options_of(kind, default)))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     return tyro.cli(kind, args=arguments, prog=program, description=description, **given)
 
 

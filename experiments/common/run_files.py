@@ -184,14 +184,26 @@ def read_config(folder: Path) -> tuple[str, Json]:
       ValueError: it is damaged.
     """
     path = folder / CONFIG_FILE
+    study, values = read_options(path)
+    if study is None:
+        raise ValueError(f"{path} {unreadable('it names no study')}")
+    return study, values
+
+
+def read_options(path: Path) -> tuple[str | None, Json]:
+    """The options in a YAML file, which are not checked, and the name of their study where it is said.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is damaged.
+    """
     try:
-        text = read_text(path, max_bytes=2**20)
-        content = parse_yaml(text, str(path))
+        content = parse_yaml(read_text(path, max_bytes=2**20), str(path))
         if not isinstance(content, dict):
-            raise ValueError("it must hold the study and its options")
+            raise ValueError("it must hold options by name")
         values = {str(name): value for name, value in content.items()}
         study = values.pop("study", None)
-        if not isinstance(study, str):
+        if not (study is None or isinstance(study, str)):
             raise ValueError("it names no study")
     except ValueError as error:
         reason = str(error).removeprefix(str(path)).lstrip(":, ")

@@ -11,7 +11,11 @@ def presets_text(program: "Program", command: str) -> str:
     """The list of presets."""
     width = max(map(len, program.presets)) + 2
     lines = [f"  {name:<{width}}{preset.note}" for name, preset in program.presets.items()]
-    return "presets:\n" + "\n".join(lines) + f"\n\n{program.name} {command} PRESET --help explains every option."
+    return (
+        "presets:\n"
+        + "\n".join(lines)
+        + f"\n\n{program.name} {command} PRESET --help lists its options, --help-all explains every one."
+    )
 
 
 def usage_text(program: "Program", general: Mapping[str, str]) -> str:

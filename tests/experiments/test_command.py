@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 import tyro
 
+from experiments.common.cli import Train
 from experiments.common.config import check_comparison
 from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
+from experiments.common.options import options_of, respell, take_file
 from experiments.common.run_folder import describe_run, load_config
 from experiments.segmentation.config import PRESETS, Config
 from tests.experiments.command_line import STUDIES
@@ -70,12 +73,14 @@ def test_impossible_combinations_are_refused_before_devices_and_data(repository)
         ("segmentation", "--help", ["train PRESET", "evaluate RUN", "predict RUN IMAGES...", "examples:"]),
         ("segmentation", "train --help", ["presets:", "demo", "camvid", "voc2012", "cityscapes"]),
         ("segmentation", "train camvid --help", ["--data.root", "--model.smoothing", "--optim.rates.ss-conv"]),
-        ("segmentation", "compare demo --help", ["--methods", "--seeds", "--out", "in pixels"]),
+        ("segmentation", "train camvid --help-all", ["--data.root {None}|PATH", "--optim.rates.ss-conv FLOAT"]),
+        ("segmentation", "predict --help-all", ["IMAGES", "--out", "--checkpoint"]),
+        ("segmentation", "compare demo --help", ["--methods", "--seeds", "--out", "--config FILE"]),
         ("segmentation", "predict --help", ["IMAGES", "--out", "--checkpoint"]),
         ("pixel_dcn", "--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict RUN IMAGES..."]),
         ("pixel_dcn", "compare --help", ["demo", "camvid", "voc2012-unet", "coco-unet", "voc2012-deeplab"]),
         ("pixel_dcn", "train coco-unet --help", ["--data.size", "--model.upsampling", "--optim.power"]),
-        ("pixel_dcn", "compare demo --help", ["--methods", "(default: dcl ipixel_dcl", "--seeds", "--out"]),
+        ("pixel_dcn", "compare demo --help", ["--methods", "(dcl ipixel_dcl", "--seeds", "--out"]),
     ],
 )
 def test_help(capsys, study, arguments, expected):
@@ -94,6 +99,15 @@ def test_help(capsys, study, arguments, expected):
         ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of demo, camvid"),
         ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
         ("pixel_dcn", "compare demo --methods pixeldcl", "invalid choice 'pixeldcl'"),
+        ("segmentation", "train demo --lr 0.1", "unknown option --lr: did you mean --optim.learning-rate?"),
+        ("vae", "train demo --learning-rate=0.1", "--learning-rate: did you mean --optim.learning-rate?"),
+        ("segmentation", "train demo --epochs 3", "--epochs: training is measured in updates: --steps N"),
+        ("segmentation", "compare demo --method ss_conv", "unknown option --method: did you mean --methods?"),
+        ("segmentation", "train demo --method ss_conv", "--method: did you mean --model.smoothing?"),
+        ("segmentation", "train demo --crop-size 65 65", "--crop-size: did you mean --data.crop-size?"),
+        ("sequence", "train demo --stesp 3", "unknown option --stesp: did you mean --steps?"),
+        ("segmentation", "evaluate RUN --splits test", "unknown option --splits: did you mean --split?"),
+        ("segmentation", "train demo --xyz 3", "unknown option --xyz: --help-all lists every option"),
     ],
 )
 def test_suggests_what_was_meant(capsys, study, arguments, message):
@@ -101,6 +115,86 @@ def test_suggests_what_was_meant(capsys, study, arguments, message):
         _main(study, arguments.split())
     assert stop.value.code == 2
     assert message in " ".join("".join(capsys.readouterr()).split())
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_help_fits_a_screen_and_names_every_option(capsys, study, command):
+    """Everything that `--help-all` explains, in fewer than 60 lines for each preset."""
+    program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
+    for preset in program.presets:
+        texts = []
+        for flag in ("--help", "--help-all"):
+            with pytest.raises(SystemExit) as stop:
+                program.main([command, preset, flag])
+            assert not stop.value.code
+            texts.append(capsys.readouterr().out)
+        short, full = texts
+        assert len(short.splitlines()) < 60, preset
+        explained = set(re.findall(r"^[│|]? {1,2}(--[a-z][a-z.-]*)", full, re.MULTILINE)) - {"--help"}
+        named = set(re.findall(r"(?<!\S)--[a-z][a-z.-]*(?!\S)", short)) - {"--help-all", "--config"}
+        assert named <= explained, named - explained
+        assert explained <= named | {"--seed"}, explained - named
+
+
+def test_other_spellings_of_an_option():
+    """Dots, hyphens and underscores are the same, on and off alike; values stay."""
+    options = list(options_of(Train[Config], Train(PRESETS["demo"].config)))
+    given = [
+        "--data-root",
+        "a--b",
+        "--data_root=--x",
+        "--batch_size",
+        "8",
+        "--model-head_rates",
+        "1",
+        "--no-data.mirror",
+    ]
+    given += ["--data-no-check", "--no-dry-run", "--precision", "bf16", "-h"]
+    expected = ["--data.root", "a--b", "--data.root=--x", "--batch-size", "8", "--model.head-rates", "1"]
+    expected += ["--data.no-mirror", "--data.no-check", "--no-dry-run", "--precision", "bf16", "-h"]
+    assert respell(given, options) == expected
+    assert respell(["RUN", "--data.root", "x"], list(options_of(EvaluateAveraged))) == ["RUN", "--data-root", "x"]
+
+
+class TestOptionsFromAFile:
+    def test_the_file_of_a_run_makes_the_same_configuration(self, tmp_path):
+        config = replace(PRESETS["camvid"].config, steps=7, model=replace(PRESETS["camvid"].config.model, width=24))
+        describe_run(tmp_path, config)
+        given = ["--seed", "3", "--config", str(tmp_path / "config.yaml"), "--steps", "9"]
+        assert take_file(given, PRESETS["demo"].config) == (["--seed", "3", "--steps", "9"], config)
+        assert take_file([f"--config={tmp_path / 'config.yaml'}"], Config()) == ([], config)
+
+    def test_some_options_leave_those_of_the_preset(self, tmp_path):
+        path = tmp_path / "mine.yaml"
+        path.write_text("steps: 9\nmodel:\n  width: 24\n")
+        preset = PRESETS["camvid"].config
+        expected = replace(preset, steps=9, model=replace(preset.model, width=24))
+        assert take_file(["--config", str(path)], preset) == ([], expected)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("study: vae\nsteps: 9\n", "is of the study vae: it must be one of segmentation"),
+            ("stesp: 9\n", "unknown fields stesp"),
+            ("steps: many\n", "steps"),
+            ("- 1\n", "it must hold options by name"),
+        ],
+    )
+    def test_what_is_refused(self, tmp_path, capsys, content, message):
+        path = tmp_path / "mine.yaml"
+        path.write_text(content)
+        assert _main("segmentation", ["train", "demo", "--config", str(path)]) == 1
+        error = capsys.readouterr().err
+        assert str(path) in error
+        assert message in error
+        assert len(error.splitlines()) == 1
+
+    def test_a_missing_file(self, capsys):
+        assert _main("segmentation", ["train", "demo", "--config", "nowhere.yaml"]) == 1
+        assert "nowhere.yaml" in capsys.readouterr().err
+        assert _main("segmentation", ["train", "demo", "--config"]) == 1
+        assert "--config must be followed by a file" in capsys.readouterr().err
 
 
 _EIGHT = "--batch-size 8"

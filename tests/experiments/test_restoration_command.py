@@ -76,7 +76,7 @@ def test_a_damaged_file_of_weights_is_one_line(tmp_path, monkeypatch, capsys):
         ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict [RUN] IMAGES...", "filters [RUN]"]),
         ("train --help", ["presets:", "demo", "folder", "haze"]),
         ("train haze --help", ["--data.root", "--model.smoothing", "--haze.beta", "--haze.airlight", "--precision"]),
-        ("compare demo --help", ["--methods", "(default: none group_interaction ss_conv)", "--seeds", "--out"]),
+        ("compare demo --help", ["--methods", "(none group_interaction ss_conv)", "--seeds", "--out"]),
         ("predict --help", ["[RUN] IMAGES...", "--weights", "--task", "--tile H W", "tiles change the result"]),
         ("filters --help", ["RUN", "--weights", "--out"]),
     ],

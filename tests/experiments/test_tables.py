@@ -140,7 +140,7 @@ def test_commands_keep_tables_apart():
 def test_the_help_of_a_recipe_states_rows_command_time_and_scores(study, preset, capsys):
     program = importlib.import_module(f"experiments.{study}.__main__")
     with pytest.raises(SystemExit, match="0"):
-        program.main(["train", preset, "--help"])
+        program.main(["train", preset, "--help-all"])
     text = " ".join(capsys.readouterr().out.split())
     assert "Time of a run on one GPU: not measured by us" in text
     assert f"python -m experiments.{study} compare {preset} " in text
