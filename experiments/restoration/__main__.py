@@ -12,6 +12,7 @@ from smoothjax.names import RestorationTask
 from ..common import cli
 from ..common.commands import EXPORTING, evaluating
 from ..common.config import Size
+from ..common.run_files import CONFIG_FILE
 from .config import PRESETS, Config, Method
 
 
@@ -22,9 +23,9 @@ class Predict:
     run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
     """Folder of the run; with --weights there is none, and the images come first."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
-    """Image files; at least one."""
+    """Image files, folders of images, or patterns such as 'street/*.jpg'; at least one."""
     weights: Path | None = None
-    """File of the published weights of GCANet (.safetensors, .npz; .pth with the extra "convert"), with --task."""
+    """File of the published weights of GCANet (.safetensors, .npz or .pth), with --task."""
     task: RestorationTask | None = None
     """What the weights were trained for, which their file does not say; a run knows it."""
     out: Path = field(default=Path("predictions"))
@@ -56,8 +57,8 @@ class Filters:
 def _predict(program: cli.Program, options: Predict) -> None:
     run, images = options.run, options.images
     if options.weights is not None and run is not None:
-        if run.is_dir():
-            raise ValueError(f"name either a run or --weights: {run} is a folder, {options.weights} a file of weights")
+        if (run / CONFIG_FILE).is_file():
+            raise ValueError(f"name either a run or --weights: {run} is a run, {options.weights} a file of weights")
         # What comes first is an image then.
         run, images = None, (run, *images)
     if not images:
@@ -73,11 +74,13 @@ def _predict(program: cli.Program, options: Predict) -> None:
         raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
     if options.out.is_file():
         raise ValueError(f"--out must be a folder, got the file {options.out}: name another")
+    from ..common.images import find_images
     from .restore import Restorer, check_images, predict
     from .tiles import check_tile
 
     if options.tile is not None:
         check_tile(options.tile)
+    images = find_images(images)
     check_images(images)
     if options.weights is not None and options.task is not None:
         restorer = Restorer.of_weights(options.weights, options.task)

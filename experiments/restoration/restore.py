@@ -11,6 +11,7 @@ from PIL import Image
 from smoothjax import analysis, data, models, weights
 from smoothjax.names import RestorationTask
 
+from ..common.images import output_names
 from ..common.network import Network, Trees, Variables
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_picture
@@ -84,17 +85,14 @@ class InputWindows:
 
 
 def check_images(paths: Sequence[Path]) -> None:
-    """Reports all images that are missing, cannot be read, or share a name, before anything is computed."""
+    """Reports all images that are missing, cannot be read, or are there twice, before anything is computed."""
+    output_names(paths)
     problems = []
     for path in paths:
         try:
             data.read_image(path, large=True)
         except (ValueError, FileNotFoundError) as error:
             problems.append(str(error))
-    names = [path.stem for path in paths]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        problems.append(f"several images are called {', '.join(repeated)}: restore them into different folders")
     if problems:
         raise ValueError("\n".join(problems))
 
@@ -105,7 +103,7 @@ def predict(
     """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; says where tiles change the result."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for path in paths:
+    for path, name in zip(paths, output_names(paths), strict=True):
         image = data.read_image(path, large=True)
         wanted = None if tile is None else _needed(image, tile)
         if wanted is not None:
@@ -115,10 +113,10 @@ def predict(
                 "normalised by statistics of a sample of the image: the result differs from that of the whole image"
             )
         restored = restorer.restore(image, tile if wanted else None)
-        written.append(out / f"{path.stem}_restored.png")
+        written.append(out / f"{name}_restored.png")
         write_picture(written[-1], Image.fromarray(restored))
         if compare:
-            written.append(out / f"{path.stem}_compare.png")
+            written.append(out / f"{name}_compare.png")
             draw_columns({"before": [image], "after": [restored]}, written[-1], title=path.name)
     return written
 

@@ -29,8 +29,8 @@ class Reconstruct(OfRun):
     """Encodes and decodes images: one PNG, originals above reconstructions."""
 
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
-    """Image files of any size and mode, cropped to their central square, or to the face where they have the proportions
-    of aligned CelebA and the run has learnt faces; by default images of the split."""
+    """Image files, folders of images or patterns, of any size and mode, cropped to their central square, or to the face
+    where they have the proportions of aligned CelebA and the run has learnt faces; by default images of the split."""
     split: str = "val"
     """Split of the data set: train, val or test."""
     count: int = 16
@@ -48,9 +48,10 @@ def _sample(program: cli.Program, options: Sample) -> None:
 
 
 def _reconstruct(program: cli.Program, options: Reconstruct) -> None:
+    from ..common.images import find_images
     from .generate import reconstruct
 
-    chosen = (options.images, options.split, options.count)
+    chosen = (find_images(options.images), options.split, options.count)
     print(reconstruct(options.run, *chosen, options.out, options.checkpoint, options.data_root))
 
 

@@ -225,7 +225,8 @@ _EIGHT = "--batch-size 8"
                 ("compare demo --out RUN --seeds -1", "--seeds must be 0 .. 2^32 - 1, got -1"),
                 ("evaluate RUN", "holds no run (config.yaml is missing)"),
                 ("predict RUN missing.jpg", "no such image: missing.jpg"),
-                ("predict RUN .", ".: a folder; name the images in it, such as ./*.jpg"),
+                ("predict RUN .", ". holds no images ("),
+                ("predict RUN street/*.jpg", "no file matches street/*.jpg: check the pattern"),
                 ("predict RUN", f"name the images: python -m experiments.{study} predict RUN IMAGES..."),
             ]
         ],

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.run_folder import load_config
+from experiments.common.run_folder import describe_run, load_config
 from experiments.restoration.__main__ import main
 from experiments.restoration.config import Config, Method
 from experiments.restoration.sources import open_source
@@ -219,12 +219,13 @@ def test_an_image_in_the_place_of_a_run_and_images_of_one_name(tmp_path, monkeyp
     for name in ("a.png", "other/a.png"):
         _save(Path(name), _pixels(4, 4))
     Path("torn.png").write_bytes(b"\x89PNG\r\n")
+    describe_run(Path("run"), Config())
     weights = ["--weights", "w.npz", "--task", "dehaze"]
     for arguments, message in (
         (["a.png", "other/a.png"], "a.png is a file: name the folder of a run first, or --weights FILE"),
         ([*weights, "a.png", "other/a.png", "torn.png"], "torn.png: cannot be read as an image"),
-        ([*weights, "a.png", "other/a.png"], "several images are called a: restore them into different folders"),
-        ([*weights, "other", "a.png"], "name either a run or --weights: other is a folder, w.npz a file of weights"),
+        ([*weights, "a.png", "./a.png"], "would have the same name, "),
+        ([*weights, "run", "a.png"], "name either a run or --weights: run is a run, w.npz a file of weights"),
         ([*weights, "a.png", "--out", "torn.png"], "--out must be a folder, got the file torn.png: name another"),
     ):
         assert main(["predict", *arguments]) == 1

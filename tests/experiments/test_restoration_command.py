@@ -41,7 +41,7 @@ METHODS = get_args(Method)
         ("predict RUN", "name the images: python -m experiments.restoration predict RUN IMAGES... --out DIR, or"),
         ("predict --weights w.npz --task dehaze", "name the images: "),
         ("predict --weights w.npz a.png", "--weights needs --task dehaze or --task derain"),
-        ("predict --weights w.npz --task dehaze a.png b.png", "a.png: no such file\nb.png: no such file"),
+        ("predict --weights w.npz --task dehaze a.png b.png", "no such image: a.png, b.png"),
         ("predict RUN --task dehaze a.png", "--task goes with --weights"),
         ("predict RUN a.png --tile 33 64", "--tile must be two even numbers of pixels, at least 32, got 33 64: try"),
         ("filters", "name either a run or weights"),

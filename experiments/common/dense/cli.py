@@ -22,7 +22,7 @@ class Predict(OfRun):
     """Segments images of any size and mode: coloured masks and overlays."""
 
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
-    """Image files; at least one."""
+    """Image files, folders of images, or patterns such as 'street/*.jpg'; at least one."""
     out: Path = Path("predictions")
     """Folder for NAME_mask.png (class indices, with a palette) and NAME_overlay.png."""
 
@@ -120,9 +120,11 @@ def _boundary_distance(options: EvaluateDense) -> float | None:
 def _predict(program: Program, options: Predict) -> None:
     if not options.images:
         raise ValueError(f"name the images: {program.name} predict RUN IMAGES... --out DIR")
+    from ..images import find_images
     from .predict import predict
 
-    for path in predict(_study(program, options), options.run, options.images, options.out, options.checkpoint):
+    images = find_images(options.images)
+    for path in predict(_study(program, options), options.run, images, options.out, options.checkpoint):
         print(path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from smoothjax import data, datasets
 
+from ..images import output_names
 from .config import ImagesConfig
 from .init import RGB
 
@@ -125,17 +126,7 @@ class Images:
     """
 
     def __init__(self, paths: Sequence[Path], classes: data.Classes):
-        if folders := [str(path) for path in paths if path.is_dir()]:
-            raise IsADirectoryError(
-                f"{', '.join(folders)}: a folder; name the images in it, such as {folders[0]}/*.jpg"
-            )
-        missing = [str(path) for path in paths if not path.is_file()]
-        if missing:
-            raise FileNotFoundError(f"no such image: {', '.join(missing)}")
-        names = [path.stem for path in paths]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"several images are called {', '.join(repeated)}: predict them into different folders")
+        self._names = output_names(paths)
         self._paths, self.classes = list(paths), classes
         # Read at once, so that an unreadable file is reported before the network is compiled.
         self._sizes = [data.open_image(path, str(path), large=True).size for path in paths]
@@ -153,8 +144,8 @@ class Images:
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def name(self, index: int, /) -> str:
-        """The name of the file, without its ending."""
-        return self._paths[index].stem
+        """A name for what is made of the image, see `output_names`."""
+        return self._names[index]
 
     def size(self, index: int, /) -> tuple[int, int]:
         """Height and width of the upright image."""
