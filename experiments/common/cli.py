@@ -212,9 +212,10 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
         say(dry_run(study, config, folder))
         return
     result = train(study, config, folder)
-    report_run(study, config, folder, result)
+    pictures = report_run(study, config, folder, result)
     following = f"{program.name} {program.afterwards.format(run=shlex.quote(str(folder)))}"
-    say(f"\n{study.outcome(result)}\n{folder} holds the run. Next:\n  {following}")
+    drawn = f", drawn in {', '.join(pictures)}" if pictures else ""
+    say(f"\n{study.outcome(result)}\n{folder} holds the run{drawn}. Next:\n  {following}")
 
 
 def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:

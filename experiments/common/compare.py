@@ -48,24 +48,32 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
     return "\n" + "\n\n".join([page.table, *page.sections, f"{out}/{files} and curves.png show it."])
 
 
-def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result) -> None:
-    """Writes the report of one run into its folder, that of a comparison of one, unless all of it is there."""
-    if jax.process_index() == 0 and not _is_complete(folder):
+def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result) -> list[str]:
+    """Writes the report of one run into its folder, that of a comparison of one, unless all of it is there.
+
+    Returns:
+      The names of its pictures; on one process, which reports.
+    """
+    if jax.process_index() > 0:
+        return []
+    pictures = _pictures(folder)
+    if pictures is None:
         results = {config.method: [result]}
         title = study.title(config)
         _write(study, Comparison(config, results, study.labels, (config.seed,), folder, title, single=True))
+    return _pictures(folder) or []
 
 
-def _is_complete(folder: Path) -> bool:
-    """Whether a report, its numbers and all the figures that it shows are there."""
+def _pictures(folder: Path) -> list[str] | None:
+    """The figures of a report, None unless all of them are there, with its numbers."""
     report = folder / REPORT_FILE
     if not report.is_file():
-        return False
+        return None
     try:
-        figures = _FIGURE.findall(read_text(report))
+        pictures = list(dict.fromkeys([CURVES_FILE, *_FIGURE.findall(read_text(report))]))
     except ValueError:
-        return False
-    return all((folder / name).is_file() for name in (REPORT_JSON_FILE, CURVES_FILE, *figures))
+        return None
+    return pictures if all((folder / name).is_file() for name in (REPORT_JSON_FILE, *pictures)) else None
 
 
 def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:

@@ -207,7 +207,7 @@ def test_any_study_is_compared(tmp_path):
 
 def test_a_single_run_is_reported(tmp_path):
     result = train(Mean(), SHORT, tmp_path / "run", progress=False)
-    report_run(Mean(), SHORT, tmp_path / "run", result)
+    assert report_run(Mean(), SHORT, tmp_path / "run", result) == ["curves.png"]
     report = (tmp_path / "run/report.md").read_text()
     for words in ("# Means", "| slow ", "Seeds 0.", "Command: `", "![Training curves](curves.png)"):
         assert words in report
