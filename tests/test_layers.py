@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Files beside the layers, which import none of them.
-COMMON = ("names", "_checks", "_meshes")
+COMMON = ("names", "_checks", "_meshes", "progress")
 LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
@@ -71,7 +71,9 @@ def test_the_library_does_not_know_its_experiments():
 
 def test_the_files_beside_the_layers_import_none_of_them():
     """Command lines import `names`, which must not bring JAX; every layer imports `_checks`."""
-    for name, allowed in (("names", set()), ("_checks", {"jax", "chex"}), ("_meshes", {"jax"})):
+    for name, allowed in (
+        *(("names", set()), ("_checks", {"jax", "chex"}), ("_meshes", {"jax"}), ("progress", {"tqdm"})),
+    ):
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
 
 

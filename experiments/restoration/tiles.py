@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..common.bands import blended_rows
+from smoothjax.models import blended_rows
 
 _SMALLEST = 32
 

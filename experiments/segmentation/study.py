@@ -12,7 +12,6 @@ from smoothjax import data, models, training
 
 from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
-from ..common.dense.averaging import resized
 from ..common.dense.init import normalization
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
 from ..common.learner import Loss
@@ -105,7 +104,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     def logits(self, config: Config, model: models.DeepLab, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees, `config.data.scale` of the image."""
         height, width = (scaled(length, config.data.scale) for length in images.shape[1:3])
-        logits = model(resized(images, (height, width)))
+        logits = model(models.resample(images, (height, width)))
         if config.model.head == "duc":
             return logits
         return models.upsample_logits(logits, (height, width), stride=STRIDE, align=config.model.align)

@@ -47,6 +47,53 @@ def mean_iou(confusion: npt.ArrayLike) -> np.float64:
     return _mean_of_defined(iou_per_class(confusion))
 
 
+def dice_per_class(confusion: npt.ArrayLike) -> np.ndarray:
+    r"""Dice coefficient of every class, which is its F1 score.
+
+    $$\text{Dice}_c = \frac{2\,tp_c}{2\,tp_c + fp_c + fn_c} = \frac{2\,\text{IoU}_c}{1 + \text{IoU}_c}$$
+
+    It is the harmonic mean of precision and recall, and ranks predictions of one class as the IoU does.
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      float64 `[K]` in 0 .. 1; NaN for a class that neither the labels nor the predictions contain.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(dice_per_class([[3, 1, 0], [0, 4, 0], [0, 0, 0]]).round(3))
+      [0.857 0.889   nan]
+
+    References:
+      Dice, Measures of the Amount of Ecologic Association Between Species, 1945; Müller et al., Towards a Guideline for
+      Evaluation Metrics in Medical Image Segmentation, 2022.
+    """
+    counts = _counts(confusion)
+    return _ratio(2 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1))
+
+
+def mean_dice(confusion: npt.ArrayLike) -> np.float64:
+    """Mean of the Dice coefficient, over the classes that occur.
+
+    Args:
+      confusion: `[K, K]` pixel counts, labels in rows and predictions in columns, NumPy or JAX.
+
+    Returns:
+      The mean of `dice_per_class` without its NaNs, 0 .. 1; NaN for an empty matrix.
+
+    Raises:
+      ValueError: `confusion` is not a square matrix, or has a negative count.
+
+    Example:
+      >>> print(mean_dice([[3, 1, 0], [0, 4, 0], [0, 0, 0]]).round(3))
+      0.873
+    """
+    return _mean_of_defined(dice_per_class(confusion))
+
+
 def pixel_accuracy(confusion: npt.ArrayLike) -> np.float64:
     """Fraction of the counted pixels whose class was predicted.
 

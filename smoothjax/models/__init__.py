@@ -33,6 +33,15 @@ from ._grid import downsample_labels as downsample_labels
 from ._grid import upsample_logits as upsample_logits
 
 # isort: split
+# Classes of whole images: windows, scales, mirror images.
+from ._averaging import Averaging as Averaging
+from ._averaging import Logits as Logits
+from ._averaging import average_logits as average_logits
+from ._averaging import resample as resample
+from ._bands import blended_rows as blended_rows
+from ._segment import segment as segment
+
+# isort: split
 # Encoders.
 from ..names import BatchNormMode as BatchNormMode
 from ..names import EncoderDegridding as EncoderDegridding

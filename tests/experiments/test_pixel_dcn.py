@@ -85,7 +85,7 @@ def test_evaluate(compared):
     out, _ = call("evaluate", path, folder=folder, study="pixel_dcn")
     evaluated = json.loads((path / "evaluation-val.json").read_text())
     assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
-    for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 16"):
+    for name in (*data.SHAPES.names, "IoU %  Dice %", "pixel accuracy %", "step 16"):
         assert name in out
 
 

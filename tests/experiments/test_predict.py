@@ -45,7 +45,7 @@ def test_alone_and_among_others(folder, capsys):
 
 
 def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypatch):
-    """The program that takes a whole image is not asked for; that tiles give the same is tested with `averaged`."""
+    """The program that takes a whole image is not called; that tiles give the same is tested with `models.segment`."""
     monkeypatch.setattr(type(STUDY), "segment", lambda *_: pytest.fail("the whole image was looked at"))
     arguments = [str(folder / "2.png"), "--tile", "32", "32", "--out", str(folder / "tiled")]
     assert main(["predict", str(folder / "run"), *arguments]) == 0

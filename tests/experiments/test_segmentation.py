@@ -56,21 +56,27 @@ def test_evaluate(compared):
     result = json.loads((path / "evaluation-test.json").read_text())
     assert result["images"] == 6
     assert list(result["iou"]) == list(data.SHAPES.names)
-    for name in (*data.SHAPES.names, "mean IoU %", "pixel accuracy %", "step 6"):
+    for name in (*data.SHAPES.names, "IoU %  Dice %", "pixel accuracy %", "step 6"):
         assert name in out
     assert "boundary" not in result
-    looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary"]
+    looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary", "--calibration"]
     averaged, _ = call("evaluate", path, *looks, folder=folder)
-    assert "mean IoU %" in averaged
     looked = "evaluation-val-tile-24x24-scales-0.75-1-flip.json"
     written = json.loads((path / looked).read_text())
     near = written["boundary"]
     assert near["distance"] == 0.02
     for key in ("mean_boundary_iou", "trimap_mean_iou"):
         assert 0 <= near[key] < 1
-        assert f"{100 * near[key]:.1f}" in next(line for line in averaged.splitlines() if "mean IoU %" in line)
+        assert f"{100 * near[key]:.1f}" in next(
+            line for line in averaged.splitlines() if line.startswith("mean ".rjust(21))
+        )
     assert list(near["boundary_iou"]) == list(near["trimap_iou"]) == list(data.SHAPES.names)
-    assert "boundary IoU %  trimap IoU %" in averaged
+    assert "IoU %  Dice %  boundary IoU %  trimap IoU %" in averaged
+    assert list(written["dice"]) == list(data.SHAPES.names)
+    calibration = written["calibration"]
+    assert 0 <= calibration["error"] <= 1
+    assert calibration["bins"] == 15
+    assert f"calibration error %  {100 * calibration['error']:5.1f}" in averaged
     assert "within 2 % of the image's diagonal" in averaged
     wide = ("--boundary", "--boundary-distance", "2")
     _, err = call("evaluate", path, *wide, folder=folder, status=1)

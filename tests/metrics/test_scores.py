@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from smoothjax import metrics
 
-_SCORES = [metrics.mean_iou, metrics.pixel_accuracy, metrics.mean_class_accuracy]
+_SCORES = [metrics.mean_iou, metrics.mean_dice, metrics.pixel_accuracy, metrics.mean_class_accuracy]
 
 
 @settings(deadline=None, max_examples=60)
@@ -17,15 +17,19 @@ def test_equal_their_definitions_on_sets_of_pixels(seed, num_classes, pixels):
     confusion = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(confusion, (labels, predictions), 1)
 
-    ious, recalls = [], []
+    ious, recalls, f_scores = [], [], []
     for c in range(num_classes):
         union = (labels == c) | (predictions == c)
         ious.append(((labels == c) & (predictions == c)).sum() / union.sum() if union.any() else np.nan)
         if (labels == c).any():
             recalls.append((predictions[labels == c] == c).mean())
+        both = ((labels == c) & (predictions == c)).sum()
+        f_scores.append(2 * both / ((labels == c).sum() + (predictions == c).sum()) if union.any() else np.nan)
 
     np.testing.assert_allclose(metrics.iou_per_class(confusion), ious, rtol=1e-12)
     np.testing.assert_allclose(metrics.mean_iou(confusion), np.nanmean(ious), rtol=1e-12)
+    np.testing.assert_allclose(metrics.dice_per_class(confusion), f_scores, rtol=1e-12)
+    np.testing.assert_allclose(metrics.mean_dice(confusion), np.nanmean(f_scores), rtol=1e-12)
     np.testing.assert_allclose(metrics.pixel_accuracy(confusion), (labels == predictions).mean(), rtol=1e-12)
     np.testing.assert_allclose(metrics.mean_class_accuracy(confusion), np.mean(recalls), rtol=1e-12)
 
@@ -70,7 +74,14 @@ def test_counts_beyond_32_bits_are_exact():
     assert metrics.pixel_accuracy(np.array([[big, big], [0, 2 * big]], np.int64)) == 0.75
 
 
-@pytest.mark.parametrize("score", [*_SCORES, metrics.iou_per_class])
+def test_dice_follows_from_iou():
+    """The law that makes both rank predictions of one class alike: 2 IoU / (1 + IoU)."""
+    confusion = np.random.default_rng(0).integers(0, 9, (5, 5))
+    iou = metrics.iou_per_class(confusion)
+    np.testing.assert_allclose(metrics.dice_per_class(confusion), 2 * iou / (1 + iou), rtol=1e-12)
+
+
+@pytest.mark.parametrize("score", [*_SCORES, metrics.iou_per_class, metrics.dice_per_class])
 def test_refuses_what_is_no_confusion_matrix(score):
     with pytest.raises(ValueError, match=r"square matrix \[K, K\], got shape \(2, 3\)"):
         score(np.zeros((2, 3)))

@@ -48,6 +48,8 @@ class EvaluateDense(Evaluate):
     """Whether to score the pixels near contours as well: boundary IoU, and IoU in a trimap."""
     boundary_distance: float | None = None
     """How near, as a fraction of the image's diagonal; by default 0.02, as published for boundary IoU."""
+    calibration: bool = False
+    """Whether to measure the expected calibration error (ECE): how far probabilities and accuracy are apart."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +90,25 @@ def commands(scored: str, *, any_size: bool) -> dict[str, Command[Any]]:
     }
 
 
-def _study(program: Program, options: OfRun, boundary: float | None = None) -> "DenseStudy[Any, Any]":
+def _study(program: Program, options: OfRun) -> "DenseStudy[Any, Any]":
     """The study, which sees images as the options say."""
-    from .averaging import Averaging
+    from smoothjax.models import Averaging
+
     from .study import DenseStudy
 
     found = options if isinstance(options, AveragingOptions) else AveragingOptions()
-    averaging, study = Averaging(found.tile, found.scales, found.flip), program.load()
+    try:
+        averaging = Averaging(found.tile, found.scales, found.flip)
+    except ValueError as error:  # which begins with the name of the option
+        raise ValueError(f"--{error}") from None
+    study = program.load()
     assert isinstance(study, DenseStudy)  # whose commands these are
-    return replace(study, averaging=averaging, boundary=boundary)
+    return replace(study, averaging=averaging)
 
 
 def _evaluate(program: Program, options: EvaluateDense) -> None:
-    boundary = _boundary_distance(options)
-    score(_study(program, options, boundary), options, options.split, options.data_root)
+    study = replace(_study(program, options), boundary=_boundary_distance(options), calibration=options.calibration)
+    score(study, options, options.split, options.data_root)
 
 
 def _boundary_distance(options: EvaluateDense) -> float | None:

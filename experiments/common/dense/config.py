@@ -147,6 +147,7 @@ class DenseConfig(RunConfig):
         Score("pixel accuracy", ("pixel_accuracy",), 100),
         Score("boundary IoU", ("boundary", "mean_boundary_iou"), 100),
         Score("trimap IoU", ("boundary", "trimap_mean_iou"), 100),
+        Score("mean Dice", ("mean_dice",), 100),
     )
 
     data: ImagesConfig = field(default_factory=ImagesConfig)

@@ -1,22 +1,21 @@
 """Masks of a user's images."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
 import numpy as np
 from PIL import Image
 
-from smoothjax import data
+from smoothjax import data, models
 
 from ..network import M, Trees
 from ..trained import Checkpoint, Trained, read_run
 from ..writing import write_picture
-from .averaging import Averaging, resized
 from .init import normalization
 from .sources import Images, batches_of
 from .study import C, DenseStudy
-from .tiles import classes_by_tiles
 
 
 def predict(
@@ -50,9 +49,8 @@ def _masks(
     """The place of each image, and its mask uint8 `[H, W]`."""
     config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config.init)
     seen = study.view(config, source)
-    tile = study.averaging.tile
-    if tile is not None and study.averaging == Averaging(tile=tile) and seen is source:
-        yield from _by_tiles(study, trained, source, tile)
+    if study.averaging.tile is not None and seen is source:
+        yield from _by_tiles(study, trained, source)
         return
 
     def apply(given: Trees, images: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -66,19 +64,22 @@ def _masks(
 
 
 def _by_tiles(
-    study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images, tile: tuple[int, int]
+    study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """`_masks`, the memory beside an image and its mask that of one row of tiles."""
+    """`_masks`, the memory beside an image and its mask that of a few rows of tiles."""
     trees, (mean, std) = Trees.of(trained.state), normalization(trained.config.init)
-
-    def apply(given: Trees, images: jax.Array) -> jax.Array:
-        logits = study.logits(trained.config, trained.network.model(given), images)
-        return resized(logits, (images.shape[1], images.shape[2]))
-
-    compiled = jax.jit(apply)
-
-    def logits_of(window: np.ndarray) -> jax.Array:
-        return compiled(trees, data.normalize_image(window, mean=mean, std=std)[None])
-
+    compiled = jax.jit(lambda given, images: study.logits(trained.config, trained.network.model(given), images))
+    averaging = study.averaging
     for index in range(len(source)):
-        yield index, classes_by_tiles(source[index]["image"], tile, logits_of)
+        yield (
+            index,
+            models.segment(
+                partial(compiled, trees),
+                source[index]["image"],
+                prepare=partial(data.normalize_image, mean=mean, std=std),
+                tile=averaging.tile,
+                scales=averaging.scales,
+                flip=averaging.flip,
+                progress=True,
+            ),
+        )

@@ -21,11 +21,13 @@ class Counts(NamedTuple):
       pixels: of all pixels, `[K, K]`.
       boundary, trimap: of those near contours, see `metrics.boundary_confusion_matrix` and
         `metrics.trimap_confusion_matrix`; None where they are not counted.
+      calibration: of all pixels by their probability; None where they are not counted.
     """
 
     pixels: Matrix
     boundary: Matrix | None = None
     trimap: Matrix | None = None
+    calibration: metrics.Calibration | None = None
 
 
 def count(
@@ -56,6 +58,13 @@ def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> Js
     }
 
 
+def calibration_scores(counts: Counts) -> Json:
+    """The calibration error of a split."""
+    assert counts.calibration is not None  # counted
+    error = metrics.expected_calibration_error(counts.calibration)
+    return {"error": _defined(error), "bins": len(np.asarray(counts.calibration.pixels))}
+
+
 def by_class(names: Sequence[str], values: np.ndarray) -> dict[str, float | None]:
     """A number for each class; None for a class that does not occur."""
     return {name: _defined(value) for name, value in zip(names, values, strict=True)}
@@ -69,6 +78,7 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
     """The scores of a split."""
     return {
         "mean_iou": float(metrics.mean_iou(confusion)),
+        "mean_dice": float(metrics.mean_dice(confusion)),
         "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
         "mean_class_accuracy": float(metrics.mean_class_accuracy(confusion)),
     }

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smoothjax import data, metrics, training, weights
+from smoothjax import data, metrics, models, training, weights
 
 from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
@@ -19,11 +19,10 @@ from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
 from ..run_files import CLASSES_FILE, read_examples
 from ..study import Arrays, Batch, Scored, Study, Summary, Trained
-from .averaging import PLAIN, Averaging, averaged
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization
-from .scores import Counts, boundary_scores, by_class, count, majority_scores, scores
+from .scores import Counts, boundary_scores, by_class, calibration_scores, count, majority_scores, scores
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
 C = TypeVar("C", bound=DenseConfig)
@@ -36,6 +35,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     Attributes:
       averaging: how an image is seen where it is scored.
       boundary: distance from contours within which pixels are scored separately, as a fraction of an image's diagonal.
+      calibration: whether the calibration error is measured.
     """
 
     metric: ClassVar[str] = "mean_iou"
@@ -45,8 +45,9 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     )
     examples: ClassVar[int] = 4
 
-    averaging: Averaging = PLAIN
+    averaging: models.Averaging = field(default_factory=models.Averaging)
     boundary: float | None = None
+    calibration: bool = False
 
     @abstractmethod
     def logits(self, config: C, model: M, images: jax.Array) -> jax.Array:
@@ -61,7 +62,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return _classes_of(self._averaged(config, model, images, size))
 
     def _averaged(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        return averaged(lambda seen: self.logits(config, model, seen), images, size, self.averaging)
+        return models.average_logits(lambda seen: self.logits(config, model, seen), images, size, self.averaging)
 
     # Data.
 
@@ -153,7 +154,10 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         labels = batch["label"]
         logits = self._averaged(config, model, batch["image"], (labels.shape[1], labels.shape[2]))
         masks = _classes_of(logits)
-        return count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary), masks
+        counts = count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary)
+        if self.calibration:
+            counts = counts._replace(calibration=metrics.calibration_counts(labels, logits))
+        return counts, masks
 
     def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
@@ -175,14 +179,21 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         result: Result = {
             "averaging": asdict(self.averaging),
             "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
+            "dice": by_class(names, metrics.dice_per_class(counts.pixels)),
         }
-        return (
-            result if self.boundary is None else {**result, "boundary": boundary_scores(counts, self.boundary, names)}
-        )
+        if self.boundary is not None:
+            result["boundary"] = boundary_scores(counts, self.boundary, names)
+        if self.calibration:
+            result["calibration"] = calibration_scores(counts)
+        return result
 
     def qualifiers(self) -> list[str]:
         """See `Study`; an image that is seen whole and once is the plain way."""
-        return self.averaging.words()
+        averaging = self.averaging
+        words = [] if averaging.tile is None else ["tile-{}x{}".format(*averaging.tile)]
+        if averaging.scales != (1.0,):
+            words.append("-".join(["scales", *(f"{scale:.6g}" for scale in sorted(averaging.scales))]))
+        return [*words, *(["flip"] if averaging.flip else [])]
 
     # What is shown.
 
@@ -204,22 +215,26 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
             words.append("mirrored, too")
         if result.get("boundary"):
             words.append(f"with scores within {100 * result['boundary']['distance']:g} % of contours")
+        if result.get("calibration"):
+            words.append("with the calibration error")
         if result.get("data_root") is not None:
             words.append(f"images in {result['data_root']}")
         return ", ".join(words)
 
     def score_table(self, result: Result) -> str:
         """The scores of each class and their means, and those near contours where they were measured."""
-        columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"]}
+        columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"], "Dice %": result["dice"]}
         means: dict[str, list[float | None]] = {
-            "mean IoU %": [result["mean_iou"]],
+            "mean": [result["mean_iou"], result["mean_dice"]],
             "pixel accuracy %": [result["pixel_accuracy"]],
         }
-        near, lines = result.get("boundary"), []
+        near, calibration = result.get("boundary"), result.get("calibration")
         if near is not None:
             columns |= {"boundary IoU %": near["boundary_iou"], "trimap IoU %": near["trimap_iou"]}
-            means["mean IoU %"] += [near["mean_boundary_iou"], near["trimap_mean_iou"]]
-            lines.append("  ".join([" " * 20, *columns]))
+            means["mean"] += [near["mean_boundary_iou"], near["trimap_mean_iou"]]
+        if calibration is not None:
+            means["calibration error %"] = [calibration["error"]]
+        lines = ["  ".join([" " * 20, *columns])]
         rows = {name: [column[name] for column in columns.values()] for name in result["iou"]} | means
         for name, values in rows.items():
             cells = ["absent" if value is None else f"{100 * value:.1f}" for value in values]

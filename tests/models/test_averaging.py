@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.common.dense.averaging import Averaging, averaged, starts
-from experiments.common.dense.tiles import classes_by_tiles
 from smoothjax import ops
+from smoothjax.models import Averaging, average_logits
+from smoothjax.models._averaging import window_starts
 from tests.support import assert_close, random
 
 KERNEL = random(3, 3, 3, 3, 4)
@@ -26,48 +26,33 @@ def _pixelwise(images):
 
 def test_by_default_it_is_the_network_itself():
     images = random(0, 2, 20, 17, 3)
-    np.testing.assert_array_equal(averaged(_local, images, (20, 17), Averaging()), _local(images))
-    assert averaged(_local, images, (40, 30), Averaging()).shape == (2, 40, 30, 4)
+    np.testing.assert_array_equal(average_logits(_local, images, (20, 17), Averaging()), _local(images))
+    assert average_logits(_local, images, (40, 30), Averaging()).shape == (2, 40, 30, 4)
 
 
 @pytest.mark.parametrize("size", [(50, 41), (16, 90), (48, 17)])
 def test_tiles_give_what_the_whole_gives(size):
     """Of a network that sees single pixels, exactly: the windows cover every pixel, and their weights add to 1."""
     images = random(0, 2, *size, 3)
-    tiled = jax.jit(lambda images: averaged(_pixelwise, images, size, Averaging(tile=(24, 16))))(images)
+    tiled = jax.jit(lambda images: average_logits(_pixelwise, images, size, Averaging(tile=(24, 16))))(images)
     assert_close(tiled, _pixelwise(images))
 
 
 def test_borders_of_tiles_weigh_little():
     images = random(0, 1, 64, 64, 3)
-    whole, tiled = _local(images), averaged(_local, images, (64, 64), Averaging(tile=(24, 24)))
+    whole, tiled = _local(images), average_logits(_local, images, (64, 64), Averaging(tile=(24, 24)))
     error = jnp.abs(whole - tiled).max(-1)
     assert float(error.mean()) < 0.05 * float(jnp.abs(whole).mean())
 
 
-@pytest.mark.parametrize(("size", "tile"), [((50, 61), (24, 20)), ((50, 18), (24, 24)), ((24, 70), (24, 24))])
-def test_tiles_of_one_image_at_a_time(size, tile):
-    """The same classes, though neither the image nor its logits are there in floating-point numbers."""
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    logits = averaged(_local, jnp.asarray(image, jnp.float32)[None], size, Averaging(tile=tile))
-    held = []
-
-    def look(window):
-        held.append(window.size)
-        return _local(jnp.asarray(window, jnp.float32)[None])
-
-    np.testing.assert_array_equal(classes_by_tiles(image, tile, look), np.asarray(logits.argmax(-1))[0])
-    assert max(held) <= 3 * tile[0] * tile[1]
-
-
 def test_an_image_smaller_than_the_tile_is_looked_at_whole():
     images = random(0, 1, 18, 20, 3)
-    np.testing.assert_array_equal(averaged(_local, images, (18, 20), Averaging(tile=(32, 32))), _local(images))
+    np.testing.assert_array_equal(average_logits(_local, images, (18, 20), Averaging(tile=(32, 32))), _local(images))
 
 
 @pytest.mark.parametrize(("length", "window"), [(100, 33), (64, 24), (25, 24), (1024, 513), (24, 24)])
 def test_tiles_cover_the_image_and_overlap_by_a_third(length, window):
-    begins = starts(length, window)
+    begins = window_starts(length, window)
     assert begins[0] == 0
     assert begins[-1] + window == length
     assert all(b - a <= 2 * window / 3 + 1 for a, b in itertools.pairwise(begins))
@@ -76,7 +61,7 @@ def test_tiles_cover_the_image_and_overlap_by_a_third(length, window):
 def test_mirror_images():
     """The result of a mirrored image is the mirrored result."""
     images = random(0, 1, 12, 13, 3)
-    look = lambda images: averaged(_local, images, (12, 13), Averaging(flip=True))
+    look = lambda images: average_logits(_local, images, (12, 13), Averaging(flip=True))
     assert_close(look(images[:, :, ::-1])[:, :, ::-1], look(images))
     plain = jnp.log((jax.nn.softmax(_local(images)) + jax.nn.softmax(_local(images[:, :, ::-1]))[:, :, ::-1]) / 2)
     assert_close(look(images), plain)
@@ -86,7 +71,7 @@ def test_scales_average_probabilities():
     images = random(0, 1, 12, 16, 3)
     half = jax.image.resize(images, (1, 6, 8, 3), "linear")
     expected = jax.nn.softmax(_local(images)) + jax.image.resize(jax.nn.softmax(_local(half)), (1, 12, 16, 4), "linear")
-    assert_close(averaged(_local, images, (12, 16), Averaging(scales=(1.0, 0.5))), jnp.log(expected / 2))
+    assert_close(average_logits(_local, images, (12, 16), Averaging(scales=(1.0, 0.5))), jnp.log(expected / 2))
 
 
 def test_memory_is_that_of_one_window():
@@ -98,7 +83,7 @@ def test_memory_is_that_of_one_window():
 
     def memory(averaging):
         shape = jax.ShapeDtypeStruct((1, 512, 512, 3), jnp.float32)
-        compiled = jax.jit(lambda x: averaged(wide, x, (512, 512), averaging)).lower(shape).compile()
+        compiled = jax.jit(lambda x: average_logits(wide, x, (512, 512), averaging)).lower(shape).compile()
         return compiled.memory_analysis().temp_size_in_bytes  # pyright: ignore[reportOptionalMemberAccess]
 
     assert memory(Averaging(tile=(64, 64))) < memory(Averaging()) / 3
@@ -107,9 +92,9 @@ def test_memory_is_that_of_one_window():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile": (8, 64)}, "--tile must be at least 16 16 pixels, got 8 64"),
-        ({"scales": ()}, "--scales must be positive numbers, at least one"),
-        ({"scales": (1.0, -1.0)}, "--scales must be positive numbers"),
+        ({"tile": (8, 64)}, "tile must be at least 16 16 pixels, got 8 64"),
+        ({"scales": ()}, "scales must be positive numbers, at least one"),
+        ({"scales": (1.0, -1.0)}, "scales must be positive numbers"),
     ],
 )
 def test_refuses_bad_options(options, message):

@@ -1,0 +1,157 @@
+"""Predictions averaged over scales and mirror images, and made window by window where an image is large."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Logits = Callable[[jax.Array], jax.Array]
+"""From images `[N, h, w, C]`, ready for a network, to logits `[N, h', w', K]` of any size over the image."""
+
+_SMALLEST_TILE = 16
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """How an image is seen by `segment` and `average_logits`.
+
+    Attributes:
+      tile: height and width of overlapping windows in pixels, or None for the whole image at once.
+      scales: factors of the image's size, each seen once.
+      flip: whether each is also seen mirrored.
+
+    Raises:
+      ValueError: a tile is smaller than 16 pixels, or the scales are not positive, or there is none.
+
+    Example:
+      >>> Averaging(tile=(513, 513), scales=(0.75, 1.0, 1.25)).views()
+      [(0.75, False), (1.0, False), (1.25, False)]
+    """
+
+    tile: tuple[int, int] | None = None
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tile is not None and (len(self.tile) != 2 or min(self.tile) < _SMALLEST_TILE):
+            raise ValueError(
+                f"tile must be at least {_SMALLEST_TILE} {_SMALLEST_TILE} pixels, got "
+                f"{' '.join(map(str, self.tile))}: try 513 513"
+            )
+        if not self.scales or not all(np.isfinite(scale) and scale > 0 for scale in self.scales):
+            raise ValueError(f"scales must be positive numbers, at least one, got {self.scales}: try 0.75 1 1.25")
+
+    def views(self) -> list[tuple[float, bool]]:
+        """The scale of every view, and whether it is mirrored."""
+        return [(scale, mirrored) for scale in self.scales for mirrored in (False, True)[: 1 + self.flip]]
+
+
+def average_logits(
+    logits: Logits, images: jax.Array, size: tuple[int, int], averaging: Averaging | None = None
+) -> jax.Array:
+    """Logits, or the logarithms of mean probabilities, of images.
+
+    Probabilities are averaged at the final size, over scales and mirror images. By default, the result is
+    `logits(images)`, resampled to the size. It may be traced, also with sizes that are only known when an exported
+    program runs, unless there are tiles. See `segment` for an image that is too large for its logits to be held.
+
+    Args:
+      logits: from images `[N, h, w, C]` to logits `[N, h', w', K]`; resampled linearly where they have another size.
+      images: `[N, H, W, C]`, ready for the network.
+      size: height and width of the result in pixels.
+      averaging: how the images are seen. A tile that is smaller than the image is a window that moves over it,
+        overlapping itself by a third or more, with more weight at its centre than at its borders, where the network
+        sees padding. Apart from the result, it needs the memory of one window.
+
+    Returns:
+      `[N, *size, K]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import models
+      >>> images = jnp.arange(6.0).reshape(1, 1, 3, 2)
+      >>> mean = models.average_logits(lambda x: x, images, (1, 3), models.Averaging(flip=True))
+      >>> jnp.exp(mean).sum(-1).round(4).tolist()
+      [[[1.0, 1.0, 1.0]]]
+    """
+    averaging = averaging or Averaging()
+    apply = logits if averaging.tile is None else _tiled(logits, averaging.tile)
+    views = averaging.views()
+    if views == [(1.0, False)]:
+        return resample(apply(images), size)
+    total: Any = 0
+    for scale, mirrored in views:
+        height, width = (scaled_length(length, scale) for length in images.shape[1:3])
+        seen = resample(images[:, :, ::-1] if mirrored else images, (height, width))
+        probabilities = resample(jax.nn.softmax(apply(seen)), size)
+        total = total + (probabilities[:, :, ::-1] if mirrored else probabilities)
+    return jnp.log(total / len(views))
+
+
+def resample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
+    """Images resampled linearly to a size, antialiased where they shrink; as they are if they have it.
+
+    Args:
+      images: `[N, H, W, C]`, floating point.
+      size: new height and width in pixels.
+
+    Returns:
+      `[N, *size, C]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> resample(jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1), (1, 4)).ravel().tolist()
+      [0.0, 1.0, 3.0, 4.0]
+    """
+    if images.shape[1:3] == tuple(size):
+        return images
+    return jax.image.resize(images, (images.shape[0], *size, images.shape[-1]), "linear")
+
+
+def scaled_length(length: int, scale: float) -> int:
+    """The length of an axis of a view in pixels."""
+    return max(1, round(length * scale))
+
+
+def window_starts(length: int, window: int) -> list[int]:
+    """Where windows begin: evenly, so that the last ends with the image and two overlap by a third or more."""
+    count = 1 + -(-(length - window) * 3 // (2 * window)) if length > window else 1
+    return [round(i * (length - window) / max(1, count - 1)) for i in range(count)]
+
+
+def tent(length: int) -> jax.Array:
+    """Weights that fall from the centre of a window to its borders, where the network sees padding; above 0."""
+    position = (jnp.arange(length) + 0.5) / length
+    return jnp.minimum(position, 1 - position) + 1e-3
+
+
+def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
+    """The logits of windows, one window at a time; an image smaller than the window is seen whole."""
+
+    def apply(images: jax.Array) -> jax.Array:
+        window = [min(length, wanted) for length, wanted in zip(images.shape[1:3], tile, strict=True)]
+        if window == list(images.shape[1:3]):
+            return logits(images)
+        corners = jnp.array([(y, x) for y in window_starts(images.shape[1], window[0])
+                             for x in window_starts(images.shape[2], window[1])])  # fmt: skip
+        weights = (tent(window[0])[:, None] * tent(window[1])[None, :])[None, :, :, None]
+        seen = jax.ShapeDtypeStruct((1, *window, images.shape[-1]), images.dtype)
+        classes = jax.eval_shape(logits, seen).shape[-1]
+
+        def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
+            y, x = start
+            part = lax.dynamic_slice(images, (0, y, x, 0), (images.shape[0], *window, images.shape[-1]))
+            part = resample(logits(part), (window[0], window[1])) * weights
+            # Weights travel as one more channel, so that one pass adds both.
+            part = jnp.concatenate([part, jnp.broadcast_to(weights, (*part.shape[:-1], 1))], -1)
+            before = lax.dynamic_slice(total, (0, y, x, 0), part.shape)
+            return lax.dynamic_update_slice(total, before + part, (0, y, x, 0)), None
+
+        total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], classes + 1), images.dtype), corners)
+        return total[..., :-1] / total[..., -1:]
+
+    return apply

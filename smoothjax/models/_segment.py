@@ -1,0 +1,183 @@
+"""The classes of an image of any size, in the memory of a row of windows."""
+
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .._checks import check_int
+from ..progress import Progress
+from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
+from ._bands import blended_rows
+from ._grid import upsample_logits
+from ._linear import linear_weights, resampled_columns, resampled_rows
+
+Prepare = Callable[[np.ndarray], np.ndarray]
+
+
+def segment(
+    model: nnx.Module | Logits,
+    image: np.ndarray,
+    *,
+    prepare: Prepare | None = None,
+    tile: tuple[int, int] | None = None,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+    stride: int | None = None,
+    progress: bool = False,
+) -> np.ndarray:
+    """The class of every pixel of an image, with sliding windows and averaging over scales and mirror images.
+
+    Without `tile` the network sees the image whole. With it, neither the prepared image nor its logits are ever held
+    as a whole: beside the image and the result, memory is that of the network on one window and of a few rows of
+    windows, for every scale and mirror image. The numbers are those of `average_logits`.
+
+    Args:
+      model: a network from images `[1, h, w, C]` to logits `[1, h', w', K]`; it is compiled once for each size of its
+        windows, and used in evaluation mode. Or a function that does the same, used as it is: compile it.
+      image: `[H, W, C]`, uint8 or floating point.
+      prepare: makes a part of the image what the network takes, pixel by pixel, such as a `weights.Preprocessing`; by
+        default the numbers are only cast to float32.
+      tile: height and width of windows in pixels; they overlap by a third or more, and count more at their centre.
+      scales: factors of the image's size; probabilities are averaged over them.
+      flip: whether to average with the mirror image, at each scale.
+      stride: pixels a cell of the logits, for `upsample_logits`; by default the model's `output_stride`, or 1. Logits
+        of another size than that are resampled linearly.
+      progress: whether to show how many windows are done, after five seconds.
+
+    Returns:
+      The classes, `[H, W]` of the smallest unsigned integers that hold K.
+
+    Raises:
+      ValueError: `image` is not `[H, W, C]`, or an option is out of its range.
+
+    Example:
+      >>> import numpy as np
+      >>> from flax import nnx
+      >>> from smoothjax import models
+      >>> unet = models.UNet(num_classes=3, depth=2, width=4, rngs=nnx.Rngs(0))
+      >>> models.segment(unet, np.zeros((40, 50, 3), np.uint8), tile=(32, 32), flip=True).shape
+      (40, 50)
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or not image.size:
+        raise ValueError(f"image must be [H, W, C], got shape {image.shape}: pass one image, without a batch axis")
+    averaging = Averaging(tile, tuple(scales), flip)
+    stride = getattr(model, "output_stride", 1) if stride is None else stride
+    stride = check_int("stride", stride, remedy="pass the output stride of the network")
+    logits, prepare = _logits_of(model, stride), prepare or (lambda part: part.astype(np.float32))
+    size = (image.shape[0], image.shape[1])
+    if tile is None:
+        found = average_logits(logits, jnp.asarray(prepare(image))[None], size, averaging)
+        return np.asarray(found.argmax(-1)[0]).astype(np.min_scalar_type(found.shape[-1] - 1))
+    views = [_View(image, prepare, tile, scale, mirrored) for scale, mirrored in averaging.views()]
+    plain = averaging.views() == [(1.0, False)]
+    mask, top = np.empty((0, 0), np.uint8), 0
+    with Progress(sum(map(len, views)), "segment", unit="windows", shown=progress) as shown:
+
+        def look(window: np.ndarray) -> np.ndarray:
+            found = np.asarray(logits(jnp.asarray(window)[None])[0], np.float32)
+            shown.update()
+            return found
+
+        # Of one view, sums of weighted logits have their largest entry where the mean probabilities have it.
+        seen = (rows for _, rows in views[0].weighted(look)) if plain else _mean([v.rows(look) for v in views])
+        for rows in seen:
+            if not top:
+                mask = np.empty(size, np.min_scalar_type(rows.shape[-1] - 1))
+            mask[top : top + len(rows)] = rows.argmax(-1)
+            top += len(rows)
+    return mask
+
+
+def _mean(views: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Sums over views, whose rows come in the same portions."""
+    for portions in zip(*views, strict=True):
+        yield reduce(np.add, portions)
+
+
+class _View:
+    """An image at a scale, perhaps mirrored, of which only windows are made."""
+
+    def __init__(self, image: np.ndarray, prepare: Prepare, tile: tuple[int, int], scale: float, mirrored: bool):
+        self._image, self._prepare, self._mirrored = (image[:, ::-1] if mirrored else image), prepare, mirrored
+        self._own = (image.shape[0], image.shape[1])
+        self._size = (scaled_length(self._own[0], scale), scaled_length(self._own[1], scale))
+        self._window = (min(self._size[0], tile[0]), min(self._size[1], tile[1]))
+        self._corners = (window_starts(self._size[0], self._window[0]), window_starts(self._size[1], self._window[1]))
+
+    def __len__(self) -> int:
+        return len(self._corners[0]) * len(self._corners[1])
+
+    def weighted(self, look: Callable[[np.ndarray], np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """Where rows begin, and sums of weighted logits in them."""
+        weights = np.asarray(tent(self._window[0])[:, None] * tent(self._window[1])[None, :])
+        yield from blended_rows(
+            self._size,
+            self._window,
+            self._corners,
+            lambda row, column: weights,
+            lambda rows, columns: look(self._part(rows, columns)),
+        )
+
+    def rows(self, look: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        """Probabilities at the size of the image, in portions of rows that are the same for every view."""
+        yield from resampled_rows(self._probabilities(look), self._size[0], self._own[0])
+
+    def _probabilities(self, look: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+        down, across = (
+            _total(length, window, starts)
+            for length, window, starts in zip(self._size, self._window, self._corners, strict=True)
+        )
+        for top, rows in self.weighted(look):
+            # In place, since every copy is a row of windows.
+            found = rows / (down[top : top + len(rows), None, None] * across[:, None])
+            found -= found.max(-1, keepdims=True)
+            np.exp(found, out=found)
+            found /= found.sum(-1, keepdims=True)
+            found = resampled_columns(found, self._own[1])
+            yield found[:, ::-1] if self._mirrored else found
+
+    def _part(self, rows: slice, columns: slice) -> np.ndarray:
+        """A window of the prepared image."""
+        if self._size == self._own:
+            return self._prepare(self._image[rows, columns])
+        (top, down), (left, across) = (
+            linear_weights(own, new, part.start, part.stop)
+            for own, new, part in zip(self._own, self._size, (rows, columns), strict=True)
+        )
+        part = self._prepare(self._image[top : top + down.shape[1], left : left + across.shape[1]])
+        return np.matmul(across, np.tensordot(down, part, 1))
+
+
+def _total(length: int, window: int, starts: list[int]) -> np.ndarray:
+    """The sum of the weights of all windows, along one axis."""
+    total, weights = np.zeros(length, np.float32), np.asarray(tent(window))
+    for start in starts:
+        total[start : start + window] += weights
+    return total
+
+
+def _logits_of(model: nnx.Module | Logits, stride: int) -> Logits:
+    """Logits at the size of the images."""
+    if isinstance(model, nnx.Module):
+        graph, state = nnx.split(model)
+        return partial(_forward, graph, state, stride)
+    return lambda images: _at_full_size(model(images), images, stride)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _forward(graph: nnx.GraphDef[nnx.Module], state: nnx.State, stride: int, images: jax.Array) -> jax.Array:
+    model = nnx.merge(graph, state)
+    model.eval()
+    return _at_full_size(model(images), images, stride)  # pyright: ignore[reportCallIssue]  # a network is called
+
+
+def _at_full_size(logits: jax.Array, images: jax.Array, stride: int) -> jax.Array:
+    size = (images.shape[1], images.shape[2])
+    if stride > 1 and logits.shape[1:3] == tuple(-(-length // stride) for length in size):
+        return upsample_logits(logits, size, stride=stride)
+    return resample(logits, size)

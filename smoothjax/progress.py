@@ -1,0 +1,114 @@
+"""How far a long task has come: a bar with rate and remaining time on a terminal, plain lines elsewhere.
+
+Nothing is shown of a task that ends within five seconds.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tqdm import tqdm
+
+__all__ = ["Progress", "track"]
+
+T = TypeVar("T")
+
+_DELAY = 5.0  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 60.0  # between plain lines; each pause is twice the one before
+
+
+class Progress:
+    """How far one task has come; a context manager, shown on the standard error stream.
+
+    Args:
+      total: how many units the task has; None where that is not known, and neither is the remaining time.
+      what: the task, such as "evaluate val".
+      unit: what is counted, in the plural.
+      initial: units that were done before.
+      shown: whether anything is shown.
+
+    Example:
+      >>> with Progress(3, "segment", unit="windows") as progress:  # too quick to be shown
+      ...     for _ in range(3):
+      ...         progress.update()
+      >>> progress.done
+      3
+    """
+
+    def __init__(
+        self, total: int | None, what: str, *, unit: str = "steps", initial: int = 0, shown: bool = True
+    ) -> None:
+        self.done: int = initial
+        self._total, self._what, self._unit, self._initial = total, what, unit, initial
+        self._notes: dict[str, str] = {}
+        terminal = sys.stderr.isatty()
+        self._bar: tqdm[Any] | None = None
+        if shown and terminal:
+            self._bar = tqdm(
+                total=total, desc=what, unit=f" {unit}", initial=initial, dynamic_ncols=True, delay=_DELAY, leave=None
+            )
+        self._lines = shown and not terminal
+        self._began = time.monotonic()
+        self._pause, self._next = _FIRST_PAUSE, self._began + _DELAY
+
+    def update(self, count: int = 1) -> None:
+        """Counts further units as done."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif self._lines and time.monotonic() >= self._next:
+            self._write()
+
+    def note(self, **values: str) -> None:
+        """Values to be shown beside the count, such as the loss; they stay until others replace them."""
+        self._notes |= values
+        if self._bar is not None:
+            self._bar.set_postfix(self._notes, refresh=False)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _write(self) -> None:
+        now = time.monotonic()
+        rate = (self.done - self._initial) / (now - self._began)
+        of = "" if self._total is None else f" of {self._total:,}"
+        words = [f"{self.done:,}{of} {self._unit}", f"{rate:.3g} {self._unit} a second"]
+        if self._total is not None and rate > 0 and self.done < self._total:
+            words.append(f"{tqdm.format_interval((self._total - self.done) / rate)} left")
+        words += [f"{name} {value}" for name, value in self._notes.items()]
+        print(f"{self._what}: {', '.join(words)}", file=sys.stderr, flush=True)
+        self._next, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_PAUSE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def track(
+    items: Iterable[T], what: str, total: int | None = None, *, unit: str = "steps", shown: bool = True
+) -> Iterator[T]:
+    """The items, one after the other, with a `Progress` that counts them.
+
+    Args:
+      items: what is gone through.
+      what, total, unit, shown: as of `Progress`.
+
+    Returns:
+      An iterator of the items.
+
+    Example:
+      >>> list(track(range(3), "count", 3))
+      [0, 1, 2]
+    """
+    with Progress(total, what, unit=unit, shown=shown) as progress:
+        for item in items:
+            yield item
+            progress.update()
