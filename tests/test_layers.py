@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 #: Files beside the layers, which import none of them.
-COMMON = ("names", "_checks", "_meshes", "progress")
+COMMON = ("names", "_checks", "_meshes", "progress", "augmentation")
 LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
     "models": {"jax", "flax", "numpy", "ops", "nn", *COMMON},
     "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", "__version__", *COMMON},
-    "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files"},
+    "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files", "augmentation"},
     "datasets": {
         *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),
     },
@@ -73,6 +73,7 @@ def test_the_files_beside_the_layers_import_none_of_them():
     """Command lines import `names`, which must not bring JAX; every layer imports `_checks`."""
     for name, allowed in (
         *(("names", set()), ("_checks", {"jax", "chex"}), ("_meshes", {"jax"}), ("progress", {"tqdm"})),
+        ("augmentation", set()),
     ):
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
 

@@ -48,6 +48,11 @@ class Learner(ABC, Generic[C, T, S, M]):
     def augmentation(self, config: C, target: T) -> Augment:
         """How training examples are varied."""
 
+    def training_augmentation(self, config: C, target: T, source: S) -> Augment:
+        """`augmentation` with what has to be found in the training split."""
+        del source
+        return self.augmentation(config, target)
+
     def training_split(self, config: C) -> str:
         """The name of the split to train on."""
         return "train"

@@ -53,7 +53,7 @@ def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) 
     target = study.target(config, source)
     iterator = data.train_iterator(
         study.training_examples(config, source),
-        augmentation=study.augmentation(config, target),
+        augmentation=study.training_augmentation(config, target, source),
         batch_size=config.batch_size,
         seed=config.seed,
         process_index=jax.process_index(),

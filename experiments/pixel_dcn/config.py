@@ -67,6 +67,10 @@ class Config(DenseConfig):
         """See `RunConfig`."""
         super().validate()
         check_size("--data.size", self.data.size)
+        require(
+            not self.data.augment.balanced,
+            "--data.augment.balanced is an option of crops, and this study sees whole images: leave it out",
+        )
         require_positive(optim__learning_rate=self.optim.learning_rate)
         if self.optim.power is not None:
             require_positive(optim__power=self.optim.power)

@@ -13,6 +13,9 @@ from smoothjax import data
 from ..common.report import align
 from .networks import deeplab_demand
 
+#: All that `Augmentation` can do, as strong as it is used.
+EVERYTHING = data.Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.5, jpeg=40, rotate=10.0, balanced=0.5)
+
 
 class Whole:
     """A source whose images are always decoded at full size."""
@@ -44,25 +47,28 @@ def pipeline_table(
         if files is None:
             _write_files(Path(folder), size, count=8 if quick else 64)
             files, title = data.FolderSource(folder, "train", data.SHAPES), "JPEG and PNG files"
-        small, large = ((17, 17), (33, 33)) if quick else ((161, 161), (321, 321))
+        small, large, street = ((17, 17), (33, 33), (25, 33)) if quick else ((161, 161), (321, 321), (241, 321))
+        plain = data.Strengths()
         cases = [
-            ("drawn shapes", data.ShapesSource(length=2048, size=(97, 97)), 1.0, (97, 97)),
-            (title, files, 1.0, large),
-            (f"{title}, decoded whole", Whole(files), 0.5, small),
-            (f"{title}, decoded smaller", files, 0.5, small),
-            (f"{title}, decoded whole", Whole(files), 0.25, small),
-            (f"{title}, decoded smaller", files, 0.25, small),
+            ("drawn shapes", data.ShapesSource(length=2048, size=(97, 97)), 1.0, (97, 97), plain),
+            (title, files, 1.0, large, plain),
+            (f"{title}, decoded whole", Whole(files), 0.5, small, plain),
+            (f"{title}, decoded smaller", files, 0.5, small, plain),
+            (f"{title}, decoded whole", Whole(files), 0.25, small, plain),
+            (f"{title}, decoded smaller", files, 0.25, small, plain),
+            (title, files, 1.0, street, plain),
+            (f"{title}, rotated, balanced, all colours varied", files, 1.0, street, EVERYTHING),
         ]
-        demand = {crop: deeplab_demand(crop, 8 if quick else 64) for crop in {crop for *_, crop in cases}}
+        demand = {crop: deeplab_demand(crop, 8 if quick else 64) for crop in {case[3] for case in cases}}
         rows = [
             {
                 "source": name,
                 "scale": scale,
                 "crop": list(crop),
-                "images_per_second": _speed(source, scale, crop, batches),
+                "images_per_second": _speed(source, scale, crop, batches, strengths),
                 "demand": demand[crop],
             }
-            for name, source, scale, crop in cases
+            for name, source, scale, crop, strengths in cases
         ]
     header = ["source", "scale", "crop", "images / s", "demand of a DeepLab ResNet-18 step, images / s"]
     cells = [
@@ -94,9 +100,9 @@ def open_images(root: Path | None) -> data.Source | None:
     return source
 
 
-def _speed(source: data.Source, scale: float, crop: tuple[int, int], batches: int) -> float:
+def _speed(source: data.Source, scale: float, crop: tuple[int, int], batches: int, strengths: data.Strengths) -> float:
     """Median over bunches of batches of 8, two threads, after warm-up; factors of 0.5 to 1.5 times the scale."""
-    augmentation = data.Augmentation(crop, scale_range=(0.5 * scale, 1.5 * scale))
+    augmentation = data.Augmentation(crop, scale_range=(0.5 * scale, 1.5 * scale), strengths=strengths)
     iterator = data.train_iterator(source, augmentation=augmentation, batch_size=8, seed=0)
     for _ in range(4):
         next(iterator)

@@ -84,6 +84,15 @@ from ._open import open_image as open_image
 
 # isort: split
 # Transforms.
+from ..augmentation import Strengths as Strengths
+from ._geometric import balanced_crop as balanced_crop
+from ._geometric import random_rotate as random_rotate
+from ._geometric import rotate as rotate
+from ._photometric import adjust_colors as adjust_colors
+from ._photometric import adjust_tone as adjust_tone
+from ._photometric import blur as blur
+from ._photometric import compress as compress
+from ._photometric import random_colors as random_colors
 from ._transforms import IMAGENET_MEAN as IMAGENET_MEAN
 from ._transforms import IMAGENET_STD as IMAGENET_STD
 from ._transforms import normalize as normalize

@@ -1,13 +1,16 @@
 """The endless stream of augmented training batches."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
 
 import grain
 import numpy as np
 
+from ..augmentation import Strengths
+from ._geometric import balanced_crop, random_rotate
+from ._photometric import random_colors
 from ._source import Examples, Record, ScaledSource
 from ._transforms import (
     IMAGENET_MEAN,
@@ -30,7 +33,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training example is varied: scale, mirror, crop, with padding in the mean colour.
+    """How a training example is varied: scale, mirror, rotation, crop, colours, with padding in the mean colour.
 
     `train_iterator` decodes a JPEG at 1/2, 1/4 or 1/8 of its size where the factor drawn is no larger, if the source
     can do so (see `read`). Size, mirroring, window, label and place of the picture are exactly those of the whole
@@ -44,9 +47,13 @@ class Augmentation:
       mirror: whether to exchange left and right in half of the cases.
       mean: of red, green and blue, in 0 .. 255; it becomes 0.
       std: of red, green and blue, in units of 0 .. 255; it becomes 1.
+      strengths: how strongly images are rotated and their colours varied, and how many crops show a class drawn by
+        `crop_weights`; by default not at all. See `random_rotate`, `random_colors` and `balanced_crop`.
+      crop_weights: of each class in `strengths.balanced` crops, such as `datasets.median_frequency_weights`; by default
+        all are equal.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of its range, or a strength is of colours that the images do not have.
 
     Example:
       >>> Augmentation(crop_size=(97, 97)).scale_range
@@ -58,6 +65,8 @@ class Augmentation:
     mirror: bool = True
     mean: RGB = IMAGENET_MEAN
     std: RGB = IMAGENET_STD
+    strengths: Strengths = field(default_factory=Strengths)
+    crop_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "crop_size", checked_size("crop_size", self.crop_size))
@@ -65,6 +74,10 @@ class Augmentation:
             raise ValueError(f"scale_range must be (low, high) with 0 < low <= high, got {self.scale_range}")
         check_largest_scale(self.scale_range[1])
         check_statistics(self.mean, self.std)
+        self.strengths.check()
+        self.strengths.check_channels(len(self.mean))
+        if self.crop_weights and min(self.crop_weights) < 0:
+            raise ValueError(f"crop_weights must not be negative, got {self.crop_weights}: 0 leaves a class out")
 
     def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:
         """Varies one example and makes it `crop_size` large, ready for a network.
@@ -117,12 +130,20 @@ class Augmentation:
         return self._finish(resize(record, size), rng)
 
     def _finish(self, record: Record, rng: np.random.Generator) -> Record:
-        """What follows scaling."""
+        """What follows scaling; a strength of 0 draws no number, so that the others draw theirs as without it."""
+        strengths = self.strengths
         if self.mirror:
             record = random_mirror(record, rng)
-        # Cropping before padding gives the same as after it, see random_crop, and normalizes fewer pixels.
-        record = random_crop(record, rng, self.crop_size)
-        return pad_to(normalize(record, mean=self.mean, std=self.std), self.crop_size)
+        if strengths.rotate:
+            record = random_rotate(record, rng, strengths.rotate, fill=self.mean)
+        # Cropping before padding gives the same as after it, see random_crop, and leaves fewer pixels for the rest.
+        if strengths.balanced and rng.random() < strengths.balanced:
+            record = balanced_crop(record, rng, self.crop_size, self.crop_weights)
+        else:
+            record = random_crop(record, rng, self.crop_size)
+        image = random_colors(record["image"], rng, strengths)
+        record = normalize({"image": image, "label": record["label"]}, mean=self.mean, std=self.std)
+        return pad_to(record, self.crop_size)
 
 
 E = TypeVar("E")

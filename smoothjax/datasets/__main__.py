@@ -22,6 +22,7 @@ from ..data import (
     FolderSource,
     PreparedSource,
     Source,
+    Strengths,
     find_prepared,
     is_prepared,
     load_classes,
@@ -69,7 +70,19 @@ class Show(Where):
     """The split; by default the first one."""
     images: int = 8
     """How many images, spread evenly over the split."""
+    augmented: bool = False
+    """Whether to draw each image as training varies it, by the options that follow."""
+    crop_size: tuple[int, int] = (241, 321)
+    """Augmented: height and width of the crops in pixels."""
+    scale_range: tuple[float, float] = (0.5, 1.5)
+    """Augmented: smallest and largest random factor of the images."""
+    augment: Strengths = dataclasses.field(default_factory=lambda: _SHOWN)
+    seed: int = 0
+    """Augmented: of all that is random."""
 
+
+#: Strong enough to be seen.
+_SHOWN = Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.0, jpeg=40, rotate=10.0, balanced=0.5)
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Where)
@@ -124,7 +137,14 @@ def _show(arguments: list[str]) -> None:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
     from ._describe import draw_grid
 
-    draw_grid(splits[split], options.out, images=options.images, title=f"{folder}, {split}")
+    source, title = splits[split], f"{folder}, {split}"
+    if options.augmented:
+        from ._augmented import AugmentedSource
+
+        options.augment.check("--augment.")
+        source = AugmentedSource(source, options.crop_size, options.scale_range, options.augment, options.seed)
+        title = f"{title}, augmented with seed {options.seed}"
+    draw_grid(source, options.out, images=options.images, title=title)
     print(options.out)
 
 
@@ -224,7 +244,7 @@ Makes data sets out of the archives that their authors distribute, and looks at 
 commands:
   prepare NAME --source DIR [--out DIR]   checks every file and writes {DATA_DIR}/NAME, or DIR
   info NAME [--data DIR]                  {Info.__doc__}
-  show NAME --out grid.png                {Show.__doc__}
+  show NAME --out grid.png [--augmented]  {Show.__doc__}
 
 info and show also take a folder {{train,val,test}}/{{images,labels}} as NAME.
 

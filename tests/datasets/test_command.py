@@ -209,3 +209,16 @@ def test_interrupted(streets, capsys, monkeypatch):
     monkeypatch.setattr("smoothjax.datasets.__main__.prepare", interrupt)
     status, _, err = _run(capsys, "prepare", "camvid", "--source", "CamVid")
     assert (status, err) == (130, "\nstopped; nothing is left behind, the same command starts again\n")
+
+
+def test_show_augmented(streets, capsys):
+    """Crops as training sees them, the same for one seed; a strength out of range is named as the option it is."""
+    assert _run(capsys, "prepare", "camvid", "--source", "CamVid")[0] == 0
+    shown = ["show", "camvid", "--augmented", "--crop-size", "24", "32"]
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert _run(capsys, *shown, "--seed", str(seed), "--out", f"{name}.png")[0] == 0
+    a, b, c = (np.asarray(Image.open(streets / f"{name}.png")) for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+    status, _, err = _run(capsys, *shown, "--augment.hue", "0.7")
+    assert (status, err) == (1, "error: --augment.hue must be from 0 to 0.5, got 0.7: 0 turns it off\n")

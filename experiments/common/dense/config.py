@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import tyro
 
+from smoothjax.augmentation import Strengths
 from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
 
 from ..config import Init, Precision, RunConfig, require, require_at_least_one
@@ -80,6 +81,7 @@ class ImagesConfig:
     """Whether classes of the data set folder may have no pixel in the training split."""
     mirror: bool = True
     """Whether training images are mirrored at random."""
+    augment: Strengths = field(default_factory=Strengths)
     check: bool = True
     """Whether all files of train and val are read once before training."""
     train_images: int = 2048
@@ -92,6 +94,7 @@ class ImagesConfig:
     def validate(self) -> None:
         """Raises ValueError where an option is out of its range."""
         require_at_least_one(data__train_images=self.train_images, data__val_images=self.val_images)
+        self.augment.check("--data.augment.")
         require(
             self.white is None or 1 <= self.white <= 65535,
             f"--data.white must be 1 .. 65535, the largest number of a 16-bit image, got {self.white}: try 4095",

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from smoothjax import data, metrics, models, training, weights
+from smoothjax import data, datasets, metrics, models, training, weights
 
 from ..comparison import Comparison, Curve, Page, Result
 from ..identity import describe_weights
@@ -109,6 +109,18 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     def same_target(self, target: data.Classes, other: data.Classes) -> bool:
         """See `Study`: classes of the same names in the same order; colours are only shown."""
         return target.names == other.names
+
+    @abstractmethod
+    def augmentation(self, config: C, target: data.Classes) -> data.Augmentation:
+        """How training examples are scaled, mirrored and cropped."""
+
+    def training_augmentation(self, config: C, target: data.Classes, source: data.Source) -> data.Augmentation:
+        """See `Learner`: further variation, the same for every study; crops are balanced by the counts of the split."""
+        weights = ()
+        if config.data.augment.balanced:
+            counts = datasets.count_labels(_stored(source))
+            weights = tuple(datasets.median_frequency_weights(counts).tolist())
+        return replace(self.augmentation(config, target), strengths=config.data.augment, crop_weights=weights)
 
     def check_training_data(self, config: C, source: data.Source, validation: data.Source, *, progress: bool) -> None:
         """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""

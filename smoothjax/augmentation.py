@@ -1,0 +1,76 @@
+"""How strongly training images are varied: plain numbers, so that command lines and pipelines share them."""
+
+from dataclasses import dataclass
+
+__all__ = ["Strengths"]
+
+# Of a largest absolute value, and why no more: half a turn of hue reaches every colour from both sides.
+_LARGEST = {
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "saturation": 1.0,
+    "hue": 0.5,
+    "gamma": 4.0,
+    "blur": 16.0,
+    "rotate": 180.0,
+    "balanced": 1.0,
+}
+_BEST_JPEG = 95
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """How strongly training images are varied, beyond scale, mirror and crop; at 0, which is the default, not at all.
+
+    `smoothjax.data.Augmentation` says how.
+
+    Example:
+      >>> Strengths(brightness=0.4, rotate=10.0).rotate
+      10.0
+    """
+
+    brightness: float = 0.0
+    """Brightness: a factor drawn from 1 - b to 1 + b."""
+    contrast: float = 0.0
+    """Contrast: the distance from the mean grey of the crop is multiplied by a factor from 1 - c to 1 + c."""
+    saturation: float = 0.0
+    """Saturation: the distance from grey is multiplied by a factor from 1 - s to 1 + s."""
+    hue: float = 0.0
+    """Hue: colours turn about the grey axis by up to this part of a full turn, either way; 0.5 is every colour."""
+    gamma: float = 0.0
+    """Gamma: an exponent between 1 / (1 + g) and 1 + g."""
+    blur: float = 0.0
+    """Blur: largest standard deviation of a Gaussian, in pixels."""
+    jpeg: int | None = None
+    """JPEG: lowest quality at which crops are compressed, 1 to 95; the quality is drawn from it to 95."""
+    rotate: float = 0.0
+    """Rotation: largest angle in degrees, either way; what comes from outside the image is ignored in the loss."""
+    balanced: float = 0.0
+    """Share of the crops that are drawn around a pixel of a class, rare classes more often; not if whole images are
+    seen."""
+
+    def check(self, prefix: str = "") -> None:
+        """Raises ValueError where a strength is out of its range; `prefix` precedes its name in the message.
+
+        Example:
+          >>> Strengths(hue=0.6).check("--data.augment.")
+          Traceback (most recent call last):
+          ValueError: --data.augment.hue must be from 0 to 0.5, got 0.6: 0 turns it off
+        """
+        for name, largest in _LARGEST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= largest:
+                raise ValueError(f"{prefix}{name} must be from 0 to {largest:g}, got {value}: 0 turns it off")
+        if self.jpeg is not None and not 1 <= self.jpeg <= _BEST_JPEG:
+            raise ValueError(
+                f"{prefix}jpeg must be a quality from 1 to {_BEST_JPEG}, got {self.jpeg}: leave it out to turn it off"
+            )
+
+    def check_channels(self, channels: int) -> None:
+        """Raises ValueError for images of other channels than RGB or grey, if a strength is of colours or JPEG."""
+        named = [name for name in ("saturation", "hue", "jpeg") if getattr(self, name)]
+        if named and channels not in (1, 3):
+            raise ValueError(
+                f"{' and '.join(named)} are of RGB images, got {channels} channels: leave them out; brightness, "
+                "contrast, gamma, blur and rotation take any channels"
+            )

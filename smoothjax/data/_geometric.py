@@ -1,0 +1,114 @@
+"""Rotation, and crops that show rare classes more often: image and label move together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from ._classes import IGNORE_LABEL
+from ._photometric import by_picture
+from ._source import Record
+from ._transforms import checked_size, random_crop
+
+
+def rotate(record: Record, degrees: float, *, fill: Sequence[float] = (0, 0, 0), ignore: int = IGNORE_LABEL) -> Record:
+    """Turns image and label counter-clockwise, as they are seen, about the centre of the image.
+
+    The size stays, so corners turn out of view. The centre lies at `(H / 2, W / 2)`, between pixels where a length is
+    even. The image is interpolated linearly, the label takes the nearest pixel. Pixels that come from outside the
+    image have the colour `fill` and the label `ignore`.
+
+    Args:
+      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
+      degrees: the angle.
+      fill: colour of new pixels, one number a channel, rounded.
+      ignore: label of new pixels.
+
+    Returns:
+      The record, of the same size.
+
+    Example:
+      >>> import numpy as np
+      >>> label = np.array([[1, 2], [3, 4]], np.uint8)
+      >>> rotate({"image": np.zeros((2, 2, 3), np.uint8), "label": label}, 90)["label"].tolist()
+      [[2, 4], [1, 3]]
+    """
+    colors = [round(value) for value in fill]
+    label = Image.fromarray(record["label"]).rotate(degrees, Image.Resampling.NEAREST, fillcolor=ignore)
+    planes = iter(colors)
+
+    def turned(picture: Image.Image) -> Image.Image:
+        color = tuple(colors) if picture.mode == "RGB" else next(planes)
+        return picture.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=color)
+
+    return {"image": by_picture(record["image"], turned), "label": np.asarray(label)}
+
+
+def random_rotate(
+    record: Record, rng: np.random.Generator, degrees: float, *, fill: Sequence[float] = (0, 0, 0)
+) -> Record:
+    """Turns by an angle drawn uniformly from `-degrees` to `degrees`, see `rotate`.
+
+    Args:
+      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
+      rng: generator of the angle.
+      degrees: the largest angle.
+      fill: colour of pixels that come from outside the image; their label is 255.
+
+    Returns:
+      The record, of the same size.
+
+    Example:
+      >>> import numpy as np
+      >>> record = {"image": np.zeros((4, 6, 3), np.uint8), "label": np.zeros((4, 6), np.uint8)}
+      >>> random_rotate(record, np.random.default_rng(0), 45)["label"].max()
+      np.uint8(255)
+    """
+    return rotate(record, rng.uniform(-degrees, degrees), fill=fill)
+
+
+def balanced_crop(
+    record: Record, rng: np.random.Generator, size: tuple[int, int], weights: Sequence[float] = ()
+) -> Record:
+    """Cuts out a window that shows a class, drawn by weights out of those that the label has.
+
+    First a class is drawn, then one of its pixels, then one of the windows around it, each uniformly but for the
+    weights. So a rare class is seen in as many crops as a frequent one of the same weight, in images that have both.
+
+    Args:
+      record: image `[H, W, C]` and label uint8 `[H, W]`.
+      rng: generator of every choice.
+      size: height and width of the window in pixels; an axis that is shorter stays whole.
+      weights: of each class, not negative, such as `datasets.median_frequency_weights`; by default all are equal.
+
+    Returns:
+      The record, as of `random_crop`, which stands in where no class has a weight.
+
+    Raises:
+      ValueError: `size` is not positive.
+
+    Example:
+      >>> import numpy as np
+      >>> label = np.zeros((8, 8), np.uint8)
+      >>> label[5, 6] = 1
+      >>> record = {"image": np.zeros((8, 8, 3), np.uint8), "label": label}
+      >>> balanced_crop(record, np.random.default_rng(0), (2, 2), (0.0, 1.0))["label"].max()
+      np.uint8(1)
+    """
+    height, width = checked_size("size", size)
+    label = record["label"]
+    present = np.bincount(label.ravel(), minlength=256) > 0
+    chances = np.zeros(256)
+    chances[: len(weights) or IGNORE_LABEL] = weights or 1.0
+    chances[~present] = chances[IGNORE_LABEL] = 0
+    if not chances.any():
+        return random_crop(record, rng, size)
+    chosen = rng.choice(256, p=chances / chances.sum())
+    pixels = np.flatnonzero(label.ravel() == chosen)
+    row, column = divmod(int(pixels[rng.integers(len(pixels))]), label.shape[1])
+    top, left = (
+        int(rng.integers(max(0, place - window + 1), max(0, min(place, length - window)), endpoint=True))
+        for place, window, length in ((row, height, label.shape[0]), (column, width, label.shape[1]))
+    )
+    shown = np.s_[top : top + height, left : left + width]
+    return {"image": record["image"][shown], "label": label[shown]}

@@ -1,0 +1,68 @@
+"""A split as training sees it."""
+
+import numpy as np
+
+from ..data import Augmentation, Classes, Record, Source, Strengths
+from ._statistics import count_labels, median_frequency_weights
+
+
+class AugmentedSource:
+    """The examples of a split, each varied once as training varies it, by a seed of its own.
+
+    Args:
+      source: the split.
+      crop_size: height and width of the crops in pixels.
+      scale_range: smallest and largest random factor.
+      strengths: how strongly images are varied; balanced crops follow the counts of the split.
+      seed: of all that is random.
+
+    Raises:
+      ValueError: an option is out of its range.
+
+    Example:
+      >>> from smoothjax.data import ShapesSource
+      >>> source = AugmentedSource(ShapesSource(length=1, size=(40, 40)), (33, 33), (1.0, 1.0), Strengths(blur=1.0))
+      >>> source[0]["image"].shape, source[0]["image"].dtype
+      ((33, 33, 3), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        crop_size: tuple[int, int],
+        scale_range: tuple[float, float],
+        strengths: Strengths,
+        seed: int = 0,
+    ):
+        weights = median_frequency_weights(count_labels(source)) if strengths.balanced else ()
+        # Shown in the units of the image; what is padded becomes black.
+        self._augmentation = Augmentation(
+            crop_size,
+            scale_range,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            strengths=strengths,
+            crop_weights=tuple(map(float, weights)),
+        )
+        self._source, self._seed = source, seed
+
+    @property
+    def classes(self) -> Classes:
+        """Those of the split."""
+        return self._source.classes
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int, /) -> Record:
+        found = self._augmentation.read(self._source, index, np.random.default_rng((self._seed, index)))
+        return {name: array.astype(np.uint8) for name, array in found.items()}
+
+    def name(self, index: int, /) -> str:
+        """The name of the example."""
+        return self._source.name(index)
+
+    def size(self, index: int, /) -> tuple[int, int]:
+        """That of a crop."""
+        del index
+        return self._augmentation.crop_size
