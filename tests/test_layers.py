@@ -15,14 +15,25 @@ LAYERS = {
     "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", "__version__", *COMMON},
     "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files", "augmentation"},
     "datasets": {
-        *("numpy", "PIL", "tqdm", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro", "data", "files"),
+        *(
+            "numpy",
+            "PIL",
+            "tensorflow_datasets",
+            "pycocotools",
+            "scipy",
+            "matplotlib",
+            "tyro",
+            "data",
+            "files",
+            "progress",
+        ),
     },
     "training": {
         *("jax", "flax", "numpy", "optax", "orbax", "tensorstore", "grain", "chex", "tqdm", "tensorboardX", "absl"),
         *("files", *COMMON),
     },
     "metrics": {"jax", "chex", "numpy", *COMMON},
-    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "tqdm", "ops", "nn", *COMMON},
+    "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops", "nn", *COMMON},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 

@@ -115,7 +115,7 @@ class RunConfig(ABC):
     seed: int = 0
     """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
     wandb: str | None = None
-    """Project of Weights & Biases for optional logging of scalars; needs the extra wandb."""
+    """Project of Weights & Biases for optional logging of scalars and pictures; needs the extra wandb."""
     init: Init = field(default_factory=Init)
 
     @property

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smoothjax import training
+from smoothjax.progress import Progress
 
 from .comparison import C, Result
 from .config import fill_devices
@@ -38,18 +39,28 @@ class Scorer(Generic[C, T, S, M]):
         )
 
     def score(
-        self, state: training.TrainState, source: S, *, limit: int | None = None, keep: Collection[int] = ()
+        self,
+        state: training.TrainState,
+        source: S,
+        *,
+        limit: int | None = None,
+        keep: Collection[int] = (),
+        progress: bool = True,
     ) -> Scored:
         """Scores a split, or `limit` examples spread evenly over it; also returns the outputs of those to `keep`."""
         trees, totals = Trees.of(state), None
         kept: dict[int, Arrays] = {}
-        for batch in self._study.batches(self._config, source, limit):
-            index = batch.pop("index")
-            sums, outputs = self._score(trees, training.shard_batch(batch, self._mesh))
-            sums = jax.tree.map(_widened, sums)
-            totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
-            for row in np.flatnonzero(np.isin(index, list(keep))):
-                kept[int(index[row])] = self._study.example(batch, outputs, int(row))
+        number, shown = min(limit or len(source), len(source)), progress and jax.process_index() == 0
+        with Progress(number, "evaluate", unit=self._study.unit, shown=shown) as bar:
+            for batch in self._study.batches(self._config, source, limit):
+                index = batch.pop("index")
+                sums, outputs = self._score(trees, training.shard_batch(batch, self._mesh))
+                sums = jax.tree.map(_widened, sums)
+                totals = sums if totals is None else jax.tree.map(np.add, totals, sums)
+                for row in np.flatnonzero(np.isin(index, list(keep))):
+                    kept[int(index[row])] = self._study.example(batch, outputs, int(row))
+                # Every process has its share of each batch.
+                bar.update(min(jax.process_count() * int((index >= 0).sum()), number - bar.done))
         assert totals is not None, "a split has at least one batch"
         return Scored(self._study.scores(totals), totals, kept)
 

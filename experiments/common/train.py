@@ -40,10 +40,10 @@ class Job(Generic[C, T, S, M]):
     validation: S
     scorer: Scorer[C, T, S, M]
 
-    def evaluate(self, state: training.TrainState, limit: int | None, examples: int) -> Scored:
+    def evaluate(self, state: training.TrainState, limit: int | None, examples: int, *, progress: bool) -> Scored:
         """Scores the validation split, or `limit` of its examples."""
         keep = spread_evenly(examples, len(self.validation))
-        return self.scorer.score(state, self.validation, limit=limit, keep=keep)
+        return self.scorer.score(state, self.validation, limit=limit, keep=keep, progress=progress)
 
 
 def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) -> Job[C, T, S, M]:
@@ -51,8 +51,9 @@ def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) 
     source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
     study.check_training_data(config, source, validation, progress=progress)
     target = study.target(config, source)
+    examples = study.training_examples(config, source)
     iterator = data.train_iterator(
-        study.training_examples(config, source),
+        examples,
         augmentation=study.training_augmentation(config, target, source),
         batch_size=config.batch_size,
         seed=config.seed,
@@ -62,7 +63,8 @@ def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) 
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     optimizer, schedule = study.make_optimizer(config, network.params)
     state = training.create_state(network.params, network.model_state, optimizer)
-    problem = training.Problem(study.make_loss(config, network), optimizer, schedule, state, iterator)
+    loss, epoch = study.make_loss(config, network), len(examples) / config.batch_size
+    problem = training.Problem(loss, optimizer, schedule, state, iterator, epoch)
     return Job(config, target, network, mesh, problem, validation, Scorer(study, config, network, mesh))
 
 
@@ -115,7 +117,7 @@ def _train(
     def evaluate(state: training.TrainState) -> training.Evaluation[Scored]:
         # The last evaluation is the result: it takes the whole split.
         whole = config.evaluate_images is None or int(state.step) == config.steps
-        found = job.evaluate(state, None if whole else config.evaluate_images, study.examples)
+        found = job.evaluate(state, None if whole else config.evaluate_images, study.examples, progress=progress)
         return training.Evaluation(found.scores, found, ranks=whole)
 
     def watch(log: training.RunLog, step: int, state: training.TrainState, found: training.Evaluation[Scored]) -> None:

@@ -2,24 +2,41 @@
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 
+from smoothjax import training
 from smoothjax.files import read_text
 
 from .config import RunConfig
 from .run_folder import to_dict
 from .writing import write
 
-Mirror = Callable[[int, Mapping[str, float]], None]
 _ID_FILE = "wandb-id.txt"
 
 
+class WandbMirror:
+    """Scalars and pictures of a `training.RunLog`, in a run of Weights & Biases."""
+
+    def __init__(self, wandb: Any, run: Any):
+        self._wandb, self._run = wandb, run
+
+    def scalars(self, step: int, values: Mapping[str, float], /) -> None:
+        """Logs numbers."""
+        self._run.log(dict(values), step=step)
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray], /) -> None:
+        """Logs pictures."""
+        self._run.log({name: self._wandb.Image(picture) for name, picture in pictures.items()}, step=step)
+
+
 @contextlib.contextmanager
-def open_wandb(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
-    """What `training.RunLog` calls with its scalars; None where the configuration names no project.
+def open_wandb(config: RunConfig, folder: Path) -> Iterator[training.Mirror | None]:
+    """What `training.RunLog` passes on to; None where the configuration names no project.
 
     A resumed run continues its curves: its identity is kept in the folder. Only process 0 logs.
     """
@@ -41,7 +58,7 @@ def open_wandb(config: RunConfig, folder: Path) -> Iterator[Mirror | None]:
         config=to_dict(config),
     )
     try:
-        yield lambda step, values: run.log(dict(values), step=step)
+        yield WandbMirror(wandb, run)
     finally:
         run.finish()
 

@@ -11,9 +11,9 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from smoothjax import data
+from smoothjax.progress import track
 
 from .config import SMALLEST, Config
 from .haze import Haze, scatter
@@ -114,8 +114,7 @@ def check_sources(sources: Mapping[str, Restorable], config: Config, *, progress
             # Drawn images are all of one kind.
             indices = range(1 if isinstance(source, Shapes) else len(source))
             results = pool.map(partial(_problems, source, smallest), indices)
-            hidden = None if progress else True
-            for found in tqdm(results, f"check {split}", len(indices), unit="image", disable=hidden):
+            for found in track(results, f"check {split}", len(indices), unit="images", shown=progress):
                 problems += found
     if not problems:
         return

@@ -10,6 +10,7 @@ from PIL import Image
 
 from smoothjax import analysis, data, models, weights
 from smoothjax.names import RestorationTask
+from smoothjax.progress import track
 
 from ..common.images import output_names
 from ..common.network import Network, Trees, Variables
@@ -103,7 +104,8 @@ def predict(
     """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; says where tiles change the result."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for path, name in zip(paths, output_names(paths), strict=True):
+    named = list(zip(paths, output_names(paths), strict=True))
+    for path, name in track(named, "restore", len(named), unit="images"):
         image = data.read_image(path, large=True)
         wanted = None if tile is None else _needed(image, tile)
         if wanted is not None:

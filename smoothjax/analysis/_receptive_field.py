@@ -1,15 +1,15 @@
 """What an output unit sees: the effective receptive field, and numbers about its grid."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike, DTypeLike
-from tqdm import tqdm
 
 from .._checks import check_int
+from ..progress import track
 from ._arguments import check_maps, check_pixels
 
 #: The error at the centre. A power of two changes no digit of a gradient; one this large keeps the far ends of deep
@@ -40,7 +40,7 @@ def effective_receptive_field(
       inputs: what the block is given, `[N, *S, C]`, or an iterable of such arrays with the same S and C, so that not
         all of them are in memory at once; for a trained network the features of a split's images.
       batch_size: examples of an array differentiated together; the arrays of an iterable are taken as they are.
-      progress: whether to show a progress bar, counted in batches.
+      progress: whether to show how far it is, in batches, after five seconds.
 
     Returns:
       float64 `[*S]`, not negative.
@@ -75,8 +75,8 @@ def effective_receptive_field(
         return jnp.abs(gradient).sum((0, -1))
 
     total, count = np.zeros(0), 0
-    # The bar asks for the length where there is one.
-    for batch in tqdm(cast(Any, batches), "receptive field", unit="batch", disable=None if progress else True):
+    number = len(batches) if isinstance(batches, Sized) else None
+    for batch in track(cast(Iterable[Any], batches), "receptive field", number, unit="batches", shown=progress):
         maps = check_maps("inputs", batch)
         if not count:
             total = np.zeros(maps.shape[1:-1])

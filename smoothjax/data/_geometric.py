@@ -60,7 +60,7 @@ def random_rotate(
 
     Example:
       >>> import numpy as np
-      >>> record = {"image": np.zeros((4, 6, 3), np.uint8), "label": np.zeros((4, 6), np.uint8)}
+      >>> record = {"image": np.zeros((40, 60, 3), np.uint8), "label": np.zeros((40, 60), np.uint8)}
       >>> random_rotate(record, np.random.default_rng(0), 45)["label"].max()
       np.uint8(255)
     """

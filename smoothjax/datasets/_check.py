@@ -4,9 +4,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 from ..data import Classes, InvalidDataError, LabelCounts, Record, Source, label_problems
+from ..progress import track
 
 _REPORTED = 20
 _LISTED = 5
@@ -20,7 +20,7 @@ def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
 
     Args:
       source: the split to check.
-      progress: whether to show a progress bar, on a terminal.
+      progress: whether to show how far it is, after five seconds.
 
     Returns:
       How often each class occurs, see `check_labels`.
@@ -38,7 +38,7 @@ def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
     # Decoding is done outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda index: _read(source, index), range(len(source)))
-        for result in tqdm(results, "check", len(source), unit="image", disable=None if progress else True):
+        for result in track(results, "check", len(source), unit="images", shown=progress):
             if isinstance(result, LabelCounts):
                 counts += result
             else:

@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from tqdm import tqdm
-
 from ..data import DATA_DIR, Classes, InvalidDataError, LabelCounts, Metadata, SplitMetadata, open_builder
 from ..files import printable
+from ..progress import Progress
 from ._check import label_problem
 from ._encode import Encoded, encode
 from ._incomplete import whole_folder
@@ -201,7 +200,7 @@ def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[s
     writer = RecordWriter(builder.name, builder.note, folder, list(plan.splits), len(plan.attributes), plan.has_labels)
     total = sum(map(len, plan.splits.values()))
     splits = {}
-    bar = tqdm(None, f"prepare {builder.name}", total, unit="image", disable=None if progress else True)
+    bar = Progress(total, f"prepare {builder.name}", unit="images", shown=progress)
     with bar, closing(writer), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for split, examples in plan.splits.items():
             names, sizes, counts = [], [], LabelCounts.none(len(plan.classes))

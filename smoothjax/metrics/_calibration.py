@@ -29,7 +29,7 @@ class Calibration(NamedTuple):
 
 
 def calibration_counts(
-    labels: jax.typing.ArrayLike, logits: jax.Array, *, bins: int = 15, ignore_label: int = 255
+    labels: jax.typing.ArrayLike, logits: jax.typing.ArrayLike, *, bins: int = 15, ignore_label: int = 255
 ) -> Calibration:
     """Counts the pixels of a batch by the probability of their predicted class.
 
@@ -56,7 +56,7 @@ def calibration_counts(
       [0 0 1 2] [0 0 1 1]
     """
     bins = check_int("bins", bins, remedy="15 are usual")
-    labels = jnp.asarray(labels)
+    labels, logits = jnp.asarray(labels), jnp.asarray(logits)
     check_structure(
         f"labels must be integers and logits floating point, got {labels.dtype} and {logits.dtype}",
         *(chex.assert_type, [labels, logits], [int, float]),

@@ -38,6 +38,7 @@ from ._folder import check_folder as check_folder
 from ._intervals import Intervals as Intervals
 from ._intervals import LoopConfig as LoopConfig
 from ._lock import lock_folder as lock_folder
+from ._logging import Mirror as Mirror
 from ._logging import RunLog as RunLog
 from ._logging import say as say
 from ._loop import Evaluation as Evaluation

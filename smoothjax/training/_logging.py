@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import jax
 import numpy as np
@@ -32,6 +32,18 @@ def say(message: str) -> None:
         tqdm.write(message)
 
 
+class Mirror(Protocol):
+    """What a `RunLog` passes its scalars and pictures on to."""
+
+    def scalars(self, step: int, values: Mapping[str, float], /) -> None:
+        """Logs numbers named `split/name`."""
+        ...
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray], /) -> None:
+        """Logs pictures, uint8 `[H, W, 3]` by name."""
+        ...
+
+
 class RunLog:
     """Writes the scalars of one run; a context manager.
 
@@ -46,7 +58,7 @@ class RunLog:
       folder: The run's folder, created where missing.
       resume_step: Lines of later steps are dropped; 0 starts anew.
       console: Whether to print the scalars.
-      mirror: Called with the step and the scalars, named `split/name`, to log them elsewhere as well.
+      mirror: Logs scalars and pictures elsewhere as well.
 
     Example:
       >>> import tempfile
@@ -64,7 +76,7 @@ class RunLog:
         *,
         resume_step: int = 0,
         console: bool = True,
-        mirror: Callable[[int, Mapping[str, float]], None] | None = None,
+        mirror: Mirror | None = None,
     ):
         self._console, self._mirror = console, mirror
         self._writes = jax.process_index() == 0
@@ -97,12 +109,12 @@ class RunLog:
         for name, value in values.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
         if self._mirror is not None:
-            self._mirror(step, {f"{split}/{name}": value for name, value in values.items()})
+            self._mirror.scalars(step, {f"{split}/{name}": value for name, value in values.items()})
         if self._console:
             tqdm.write("  ".join([f"step {step}", split, *(f"{name} {value:.4g}" for name, value in values.items())]))
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Shows pictures in TensorBoard.
+        """Shows pictures in TensorBoard, and where the scalars are mirrored.
 
         Args:
           step: Number of updates done.
@@ -111,6 +123,8 @@ class RunLog:
         if self._writes:
             for name, picture in pictures.items():
                 self._board.add_image(name, picture, step, dataformats="HWC")
+            if self._mirror is not None and pictures:
+                self._mirror.pictures(step, pictures)
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
         """Shows how numbers are distributed, in TensorBoard.

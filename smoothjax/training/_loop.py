@@ -6,19 +6,19 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import grain
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
+from ..progress import Progress
 from ._checkpoint import Checkpoints
 from ._interval import Interval, check_finite
 from ._intervals import Intervals, check_intervals
-from ._logging import RunLog, say
+from ._logging import Mirror, RunLog, say
 from ._mesh import replicate, shard_batch
 from ._state import TrainState, Tree
 from ._step import LossFn, compile_step
@@ -37,6 +37,7 @@ class Problem:
       schedule: From the step, counted from 0, to the learning rate; only the log shows it.
       state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
       iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
+      epoch_steps: Steps that go once through the data, perhaps a fraction; the log then shows epochs beside steps.
     """
 
     loss_fn: LossFn
@@ -44,6 +45,7 @@ class Problem:
     schedule: optax.Schedule
     state: TrainState
     iterator: grain.DatasetIterator[Tree]
+    epoch_steps: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,7 @@ def fit(
     *,
     mesh: Mesh,
     evaluator: Evaluator[D] | None = None,
-    mirror: Callable[[int, Mapping[str, float]], None] | None = None,
+    mirror: Mirror | None = None,
     progress: bool = True,
 ) -> FitResult[D]:
     """Trains, or continues what `folder` holds, until `config.steps`.
@@ -131,7 +133,8 @@ def fit(
       mesh: From `data_mesh`.
       evaluator: How the state is evaluated; None never evaluates.
       mirror: See `RunLog`.
-      progress: Whether to show the bar (on a terminal only) and a line for each log interval.
+      progress: Whether to show a line for each log interval, and after five seconds a bar with rate and remaining
+        time, which is lines where there is no terminal.
 
     Returns:
       The last state, the last evaluation, and where the best checkpoint is.
@@ -183,7 +186,7 @@ def fit(
         interval = Interval(checkpoints)
         with (
             RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log,
-            _bar(start, total, progress) as bar,
+            Progress(total, "train", initial=start, shown=progress and jax.process_index() == 0) as bar,
             StopSignals() as stop,
         ):
             for step in range(start + 1, total + 1):
@@ -198,7 +201,10 @@ def fit(
                 ends = step == total
                 if ends or step % config.log_every == 0:
                     means = interval.means()
-                    bar.set_postfix(loss=f"{means['loss']:.4g}", refresh=False)
+                    bar.note(loss=f"{means['loss']:.4g}")
+                    if problem.epoch_steps is not None:
+                        means["epoch"] = step / problem.epoch_steps
+                        bar.note(epoch=f"{means['epoch']:.2f}")
                     means["learning_rate"] = float(jnp.asarray(problem.schedule(step - 1)))
                     log.scalars(step, "train", means)
                 stopping = stop.at(step)
@@ -253,9 +259,3 @@ def _next(iterator: grain.DatasetIterator[Tree], step: int, total: int) -> Tree:
         raise ValueError(
             f"fit: the data ended before step {step} of {total}; end the pipeline with .repeat() before .batch()"
         ) from None
-
-
-def _bar(start: int, total: int, progress: bool) -> "tqdm[Any]":
-    silent = not progress or jax.process_index() != 0
-    # None: shown on a terminal, not in a file.
-    return tqdm(initial=start, total=total, unit="step", dynamic_ncols=True, disable=True if silent else None)

@@ -31,14 +31,14 @@ def test_it_is_the_papers_definition(shape):
 
 
 def test_batches_may_come_one_by_one(monkeypatch):
-    """Of features that do not fit into memory; the bar is there where it is asked for, and there is a terminal."""
-    shown = []
+    """Of features that do not fit into memory; how far it is can be shown."""
+    told = []
 
-    def bar(batches, *_, disable, **options):
-        shown.append(disable)
+    def bar(batches, what, total, *, unit, shown):
+        told.append((total, shown))
         return batches
 
-    monkeypatch.setattr("smoothjax.analysis._receptive_field.tqdm", bar)
+    monkeypatch.setattr("smoothjax.analysis._receptive_field.track", bar)
     kernel, x = random(0, 3, 3, 2, 2), random(1, 5, 7, 8, 2)
 
     def block(x):
@@ -48,7 +48,7 @@ def test_batches_may_come_one_by_one(monkeypatch):
     batches = [x[:3], x[3:]]
     for given in (batches, iter(batches)):
         assert_close(analysis.effective_receptive_field(block, given, progress=True), whole, 1e-6)
-    assert shown == [True, None, None]
+    assert told == [(4, False), (2, True), (None, True)]
     with pytest.raises(ValueError, match=r"inputs must be of one size, got \(7, 8\) and \(7, 7\)"):
         analysis.effective_receptive_field(block, [x, x[:, :, :7]])
     with pytest.raises(ValueError, match="inputs must hold something, got an empty iterable"):

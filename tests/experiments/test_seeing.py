@@ -151,11 +151,19 @@ def test_scalars_are_mirrored_and_continued(tmp_path, monkeypatch):
         def finish(self):
             logged.append("finished")
 
-    fake = types.SimpleNamespace(init=lambda **options: started.append(options) or Run())
+    fake = types.SimpleNamespace(
+        init=lambda **options: started.append(options) or Run(), Image=lambda picture: ("picture", picture.shape)
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
+    pictures = {"predictions/0": np.zeros((2, 3, 3), np.uint8)}
+    monkeypatch.setattr(Mean, "pictures", lambda *_: pictures)
     config = replace(SHORT, wandb="means", log_every=4, evaluate_every=4)
     train(Mean(), config, tmp_path / "run", progress=False)
-    assert [(entry[0], sorted(entry[1])[0]) for entry in logged[:-1]] == [(4, "train/grad_norm"), (4, "val/error")]
+    assert [entry[0] for entry in logged[:-1]] == [4, 4, 4]
+    first, second, shown = (entry[1] for entry in logged[:-1])
+    assert {"train/grad_norm", "train/epoch"} <= set(first)
+    assert "val/error" in second
+    assert shown == {"predictions/0": ("picture", (2, 3, 3))}
     assert logged[-1] == "finished"
     (tmp_path / "run/result.json").unlink()
     # The project may change when a run is resumed; the identity stays.

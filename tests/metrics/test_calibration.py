@@ -15,8 +15,7 @@ def _batch(seed, pixels=500, classes=4):
 
 
 def _added(parts):
-    columns = zip(*parts, strict=True)
-    return Calibration(*(np.sum([np.asarray(part, np.float64) for part in column], 0) for column in columns))
+    return Calibration(*(np.sum([np.asarray(part[i], np.float64) for part in parts], 0) for i in range(3)))
 
 
 @pytest.mark.parametrize("bins", [1, 10, 15])

@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from smoothjax import data
+from smoothjax.progress import Progress
+
 from ..export import check_out
 from ..network import M, Trees
-from ..trained import Checkpoint, read_run
+from ..trained import Checkpoint, Trained, read_run
 from ..writing import write_bytes
 from .init import normalization
 from .study import C, DenseStudy
@@ -28,10 +31,27 @@ def export(
       ValueError: the network has another size, or the size is too small, or `out` is a folder.
     """
     check_out(out, "model.stablehlo")
-    trained = read_run(study, folder, checkpoint)
-    config = trained.config
-    shape = _size(study, config, size)
-    trees = jax.device_get(Trees.of(trained.state))
+    with Progress(3, "export", unit="stages") as progress:
+        trained = read_run(study, folder, checkpoint)
+        shape = _size(study, trained.config, size)
+        progress.update()
+        exported = _exported(study, trained, shape)
+        progress.update()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(out, bytes(exported.serialize()))
+        progress.update()
+    words = f"{shape[0]}x{shape[1]} pixels" if shape else f"any size from {_SMALLEST} pixels on"
+    return f"""{out}: step {trained.step}, images of {words}, for {", ".join(PLATFORMS)}.
+With only jax and flatbuffers:
+  from jax import export
+  model = export.deserialize(open("{out}", "rb").read())
+  masks = model.call(images)  # uint8 [N, H, W, 3] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
+
+
+def _exported(
+    study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], shape: tuple[int, int] | None
+) -> jax_export.Exported:
+    config, trees = trained.config, jax.device_get(Trees.of(trained.state))
 
     def segment(images: jax.Array) -> jax.Array:
         mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in normalization(config.init))
@@ -42,15 +62,7 @@ def export(
     names = "b, {}, {}, 3".format(*(shape or ("h", "w")))
     constraints = () if shape else (f"h >= {_SMALLEST}", f"w >= {_SMALLEST}")
     symbolic = jax_export.symbolic_shape(names, constraints=constraints)
-    exported = jax_export.export(jax.jit(segment), platforms=PLATFORMS)(jax.ShapeDtypeStruct(symbolic, jnp.uint8))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(out, bytes(exported.serialize()))
-    words = f"{shape[0]}x{shape[1]} pixels" if shape else f"any size from {_SMALLEST} pixels on"
-    return f"""{out}: step {trained.step}, images of {words}, for {", ".join(PLATFORMS)}.
-With only jax and flatbuffers:
-  from jax import export
-  model = export.deserialize(open("{out}", "rb").read())
-  masks = model.call(images)  # uint8 [N, H, W, 3] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
+    return jax_export.export(jax.jit(segment), platforms=PLATFORMS)(jax.ShapeDtypeStruct(symbolic, jnp.uint8))
 
 
 def _size(study: DenseStudy[C, M], config: C, size: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from smoothjax import data, models
+from smoothjax.progress import track
 
 from ..network import M, Trees
 from ..trained import Checkpoint, Trained, read_run
@@ -32,7 +33,7 @@ def predict(
     trained = read_run(study, folder, checkpoint)
     source.white = trained.config.data.white
     written: list[Path] = []
-    for index, mask in _masks(study, trained, source):
+    for index, mask in track(_masks(study, trained, source), "predict", len(source), unit="images"):
         out.mkdir(parents=True, exist_ok=True)
         indexed = Image.fromarray(mask)
         indexed.putpalette(np.asarray(trained.target.colors, np.uint8).tobytes())

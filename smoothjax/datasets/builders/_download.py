@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
+from ...progress import Progress
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ def fetch(downloads: Mapping[str, Download], folder: Path, *, progress: bool = F
     Args:
       downloads: what to fetch, by the name of the file.
       folder: where to put it; it is made.
-      progress: whether to show a progress bar, on a terminal.
+      progress: whether to show how far it is, after five seconds.
 
     Raises:
       OSError: a file cannot be fetched.
@@ -62,10 +64,9 @@ def _copy(url: str, path: Path, progress: bool) -> str:
     digest = hashlib.sha256()
     with urllib.request.urlopen(url, timeout=60) as response, path.open("wb") as out:
         total = int(response.headers.get("Content-Length") or 0) or None
-        bar = tqdm(None, path.stem, total, unit="B", unit_scale=True, disable=None if progress else True)
-        with bar:
-            while block := response.read(1 << 20):
+        with Progress(total and -(-total // _BLOCK), f"download {path.stem}", unit="MiB", shown=progress) as shown:
+            while block := response.read(_BLOCK):
                 digest.update(block)
                 out.write(block)
-                bar.update(len(block))
+                shown.update()
     return digest.hexdigest()
