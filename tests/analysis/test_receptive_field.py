@@ -48,7 +48,7 @@ def test_batches_may_come_one_by_one(monkeypatch):
     batches = [x[:3], x[3:]]
     for given in (batches, iter(batches)):
         assert_close(analysis.effective_receptive_field(block, given, progress=True), whole, 1e-6)
-    assert told == [(4, False), (2, True), (None, True)]
+    assert told == [(3, False), (2, True), (None, True)]
     with pytest.raises(ValueError, match=r"inputs must be of one size, got \(7, 8\) and \(7, 7\)"):
         analysis.effective_receptive_field(block, [x, x[:, :, :7]])
     with pytest.raises(ValueError, match="inputs must hold something, got an empty iterable"):
