@@ -59,6 +59,9 @@ BatchNormMode = Literal["trained", "frozen"]
 Likelihood = Literal["gaussian", "discretized_logistic"]
 """The likelihoods of `models.ConvVAE`."""
 
+LossName = Literal["cross_entropy", "ohem", "focal", "dice", "lovasz_softmax", "bce"]
+"""The losses of `training` for label maps, which `loss_terms.parse_loss` adds up."""
+
 RestorationTask = Literal["dehaze", "derain"]
 """What `models.GCANet` removes from an image."""
 

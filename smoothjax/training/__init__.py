@@ -8,8 +8,20 @@ References:
   (the optimiser).
 """
 
-# The loss and the optimiser (Wang & Ji, KDD 2018, Sec. 4.1).
+# Losses; the papers have cross entropy.
+from ._loss import bce as bce
 from ._loss import cross_entropy as cross_entropy
+from ._loss import focal as focal
+from ._loss import ohem as ohem
+from ._loss_overlap import dice as dice
+from ._loss_overlap import lovasz_softmax as lovasz_softmax
+from ._loss_sum import LossTerm as LossTerm
+from ._loss_sum import PixelLoss as PixelLoss
+from ._loss_sum import parse_loss as parse_loss
+from ._loss_sum import weighted_loss as weighted_loss
+
+# isort: split
+# The optimiser (Wang & Ji, KDD 2018, Sec. 4.1).
 from ._optimizer import label_parameters as label_parameters
 from ._optimizer import sgd as sgd
 from ._schedule import poly_schedule as poly_schedule

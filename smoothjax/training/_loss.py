@@ -1,20 +1,32 @@
-"""Cross entropy over labelled pixels, as a sum and a count."""
+"""Losses over labelled pixels that are sums over them: cross entropy, of the hardest ones, focal, and one class a time.
+
+All of them return a sum and a count: see `cross_entropy`.
+"""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 from jax.typing import ArrayLike
 
+from .._meshes import keeps_split_batch
+from ..loss_terms import check_option
 
+ClassWeights = ArrayLike | Sequence[float] | None
+"""One weight for each class, or None for equal ones."""
+
+
+@keeps_split_batch(out=None)
 def cross_entropy(
     logits: jax.Array,
     labels: jax.Array,
     *,
     ignore_label: int = 255,
-    class_weights: ArrayLike | Sequence[float] | None = None,
+    class_weights: ClassWeights = None,
     label_smoothing: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Softmax cross entropy summed over the valid pixels, and their number.
@@ -24,6 +36,12 @@ def cross_entropy(
     `train_step` does the division. A batch without a valid pixel gives (0, 0) and zero gradients.
 
     With class weights `w`, the sum is of `w[label] * loss` and the count is the sum of `w[label]`.
+
+    With label smoothing `e`, the loss of a pixel is `-(1 - e) log p[label] - e / K sum_c log p[c]`, of which class
+    weights weigh the whole by the label. PyTorch's `CrossEntropyLoss` weighs every term of the sum by its own class,
+    `-(1 - e) w[label] log p[label] - e / K sum_c w[c] log p[c]`, and divides by the same count. With one of the two
+    alone, both libraries agree; with both, a class of large weight gets more of the smoothing from PyTorch, at every
+    pixel of every class.
 
     The computation is in float32 whatever the logits (float64 stays), so a bfloat16 model needs no cast of its own.
 
@@ -49,33 +67,233 @@ def cross_entropy(
       >>> print(f"{loss_sum / count:.4f} over {count:.0f} pixels")  # log 4
       1.3863 over 2 pixels
     """
-    chex.assert_type([logits, labels], [float, int])
-    chex.assert_shape(labels, logits.shape[:-1])
-    classes = logits.shape[-1]
-    class_weights = None if class_weights is None else jnp.asarray(class_weights)
-    if class_weights is not None and class_weights.shape != (classes,):
-        raise ValueError(
-            f"cross_entropy: class_weights must have one weight a class, shape ({classes},), "
-            f"got {class_weights.shape}; give the weights in the order of the classes"
-        )
-    if not 0 <= label_smoothing < 1:
-        raise ValueError(f"cross_entropy: label_smoothing must be in [0, 1), got {label_smoothing}; 0 turns it off")
+    losses, valid, weights = _pixels("cross_entropy", logits, labels, ignore_label, class_weights, label_smoothing)
+    return _summed(losses, valid, weights)
 
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    if jnp.iinfo(labels.dtype).bits < 32:
-        # In 8 bits JAX takes 256 classes for none, and a label of -1 for 255.
-        labels = labels.astype(jnp.int32)
-    valid = labels != ignore_label
-    is_class = (labels >= 0) & (labels < classes)
-    safe_labels = jnp.where(is_class, labels, 0)
+
+@keeps_split_batch(out=None)
+def ohem(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    ignore_label: int = 255,
+    class_weights: ClassWeights = None,
+    label_smoothing: float = 0.0,
+    threshold: float = 0.7,
+    min_share: float = 1 / 16,
+) -> tuple[jax.Array, jax.Array]:
+    """Cross entropy of the hardest pixels of a batch, and their number: online hard example mining.
+
+    Kept are the valid pixels whose class has a probability below `threshold`, that is a loss above `-log(threshold)`,
+    or, where these are fewer, the share `min_share` with the largest losses. What ties with the last one is kept too.
+
+    The choice is made over all that the function sees: under `jax.jit` over a mesh that is the global batch; with
+    `accumulate`, or under `shard_map`, a part of it.
+
+    Args:
+      logits: As for `cross_entropy`.
+      labels: As for `cross_entropy`.
+      ignore_label: As for `cross_entropy`.
+      class_weights: As for `cross_entropy`; the choice is made without them.
+      label_smoothing: As for `cross_entropy`; the choice is made with it.
+      threshold: Probability in (0, 1] above which a pixel is easy; 1 keeps every pixel.
+      min_share: Share of the valid pixels that is kept at least, in [0, 1].
+
+    Returns:
+      `(loss_sum, count)` over the kept pixels, as from `cross_entropy`.
+
+    Raises:
+      AssertionError, ValueError: As from `cross_entropy`, or a number is out of its range.
+
+    Example:
+      >>> logits = jnp.array([[4.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+      >>> labels = jnp.array([0, 0, 0, 255])
+      >>> loss_sum, count = ohem(logits, labels)
+      >>> print(f"{loss_sum / count:.4f} over {count:.0f} pixel")  # log(1 + e)
+      1.3133 over 1 pixel
+
+    References:
+      Shrivastava, Gupta and Girshick, "Training Region-based Object Detectors with Online Hard Example Mining", CVPR
+      2016; Yu et al., "BiSeNet", ECCV 2018, has threshold 0.7 and at least a sixteenth of the pixels.
+    """
+    check_option("ohem", "threshold", threshold)
+    check_option("ohem", "min_share", min_share)
+    losses, valid, weights = _pixels("ohem", logits, labels, ignore_label, class_weights, label_smoothing)
+    # A label that is no class is NaN and has to stay: it ranks first.
+    ranks = jnp.where(valid, jnp.nan_to_num(lax.stop_gradient(losses), nan=jnp.inf, posinf=jnp.inf), -jnp.inf)
+    least = jnp.floor(min_share * jnp.sum(valid)).astype(jnp.int32)
+    ascending = jnp.sort(ranks.reshape(-1))
+    smallest = jnp.where(least > 0, ascending[jnp.clip(ranks.size - least, 0, ranks.size - 1)], jnp.inf)
+    limit = -jnp.log(jnp.asarray(threshold, ranks.dtype))
+    kept = valid & ((ranks > limit) | (ranks >= smallest))
+    return _summed(losses, kept, weights)
+
+
+@keeps_split_batch(out=None)
+def focal(
+    logits: jax.Array,
+    labels: jax.Array,
+    *,
+    ignore_label: int = 255,
+    class_weights: ClassWeights = None,
+    gamma: float = 2.0,
+) -> tuple[jax.Array, jax.Array]:
+    """Focal loss: cross entropy times `(1 - p)^gamma`, where `p` is the probability of the pixel's class.
+
+    Of `K` classes `p` is their softmax; of two, with logits `(0, x)`, this is the published loss of the logit `x`.
+    `gamma=0` is `cross_entropy`. Class weights are the published alpha, and also weigh the count.
+
+    Args:
+      logits: As for `cross_entropy`.
+      labels: As for `cross_entropy`.
+      ignore_label: As for `cross_entropy`.
+      class_weights: As for `cross_entropy`.
+      gamma: Exponent, non-negative.
+
+    Returns:
+      `(loss_sum, count)`, as from `cross_entropy`.
+
+    Raises:
+      AssertionError, ValueError: As from `cross_entropy`, or `gamma` is negative or not finite.
+
+    Example:
+      >>> loss_sum, count = focal(jnp.zeros((3, 2)), jnp.array([0, 1, 255]))
+      >>> print(f"{loss_sum / count:.4f}")  # (1 / 2)^2 log 2
+      0.1733
+
+    References:
+      Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 4 and 5.
+    """
+    check_option("focal", "gamma", gamma)
+    losses, valid, weights = _pixels("focal", logits, labels, ignore_label, class_weights, 0.0)
+    # At a probability of 1 the derivative of the power does not exist for gamma < 1; there the loss is 0 anyhow.
+    missed = jnp.maximum(-jnp.expm1(-losses), jnp.finfo(losses.dtype).tiny)
+    return _summed(losses if gamma == 0 else missed**gamma * losses, valid, weights)
+
+
+@keeps_split_batch(out=None)
+def bce(
+    logits: jax.Array, labels: jax.Array, *, ignore_label: int = 255, class_weights: ClassWeights = None
+) -> tuple[jax.Array, jax.Array]:
+    """Binary cross entropy, every class for itself, summed over the valid pixels of all classes, and their number.
+
+    For masks that overlap: each class has a logit and a mask of its own, and its probability is the logit's sigmoid.
+    A label map has one class a pixel, which stands for a mask of each.
+
+    With class weights `w`, sum and count weigh what belongs to class `c` with `w[c]`. PyTorch's `BCEWithLogitsLoss`
+    divides by the number, whatever the weights; without weights both agree.
+
+    Args:
+      logits: `[..., classes]`, floating point, unnormalised.
+      labels: Masks `[..., classes]`, integer or bool, of 0, 1 and `ignore_label`; or class indices `[...]` as for
+        `cross_entropy`. Any other value makes the loss NaN.
+      ignore_label: The label of what counts for nothing.
+      class_weights: `[classes]`, non-negative; None weighs every class 1.
+
+    Returns:
+      `(loss_sum, count)`, float32 scalars.
+
+    Raises:
+      AssertionError: `logits` is not floating point, `labels` not integer or bool, or the shapes do not fit.
+      ValueError: `class_weights` has another length than `classes`.
+
+    Example:
+      >>> masks = jnp.array([[1, 1, 0], [0, 255, 0]])
+      >>> loss_sum, count = bce(jnp.zeros((2, 3)), masks)
+      >>> print(f"{loss_sum / count:.4f} over {count:.0f}")  # log 2
+      0.6931 over 5
+    """
+    masks = as_masks(logits, labels, ignore_label)
+    losses = jnp.where(masks.known, optax.sigmoid_binary_cross_entropy(masks.logits, masks.targets), jnp.nan)
+    weights = jnp.broadcast_to(_weights("bce", class_weights, masks.logits), losses.shape)
+    return _summed(losses, masks.valid, weights)
+
+
+class Masks(NamedTuple):
+    """Labels seen class by class, all `[..., classes]`.
+
+    Attributes:
+      logits: In float32 or float64.
+      targets: 1 where a pixel is of the class, 0 elsewhere, of the dtype of the logits.
+      valid: Whether it counts.
+      known: Whether its label is a class, or 0 or 1.
+    """
+
+    logits: jax.Array
+    targets: jax.Array
+    valid: jax.Array
+    known: jax.Array
+
+
+def as_masks(logits: jax.Array, labels: jax.Array, ignore_label: int) -> Masks:
+    """Class indices, or masks that may overlap, as masks."""
+    if labels.ndim < logits.ndim:
+        logits, safe, valid, is_class = _checked(logits, labels, ignore_label)
+        targets = jax.nn.one_hot(safe, logits.shape[-1], dtype=logits.dtype)
+        whole = targets.shape
+        return Masks(logits, targets, *(jnp.broadcast_to(each[..., None], whole) for each in (valid, is_class)))
+    labels = labels.astype(jnp.int32) if labels.dtype == jnp.bool_ else labels
+    chex.assert_type([logits, labels], [float, int])
+    chex.assert_shape(labels, logits.shape)
+    logits, labels = _widened(logits, labels)
+    return Masks(logits, (labels == 1).astype(logits.dtype), labels != ignore_label, (labels == 0) | (labels == 1))
+
+
+def _pixels(
+    function: str,
+    logits: jax.Array,
+    labels: jax.Array,
+    ignore_label: int,
+    class_weights: ClassWeights,
+    label_smoothing: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The cross entropy of every pixel, NaN where the label is no class; which pixels count, and their weights."""
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"{function}: label_smoothing must be in [0, 1), got {label_smoothing}; 0 turns it off")
+    logits, safe, valid, is_class = _checked(logits, labels, ignore_label)
+    by_class = _weights(function, class_weights, logits)
     if label_smoothing:
-        targets = optax.smooth_labels(jax.nn.one_hot(safe_labels, classes, dtype=logits.dtype), label_smoothing)
+        targets = optax.smooth_labels(jax.nn.one_hot(safe, logits.shape[-1], dtype=logits.dtype), label_smoothing)
         losses = optax.softmax_cross_entropy(logits, targets)
     else:
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, safe_labels)
-    losses = jnp.where(is_class, losses, jnp.nan)
-    weights = valid.astype(logits.dtype)
-    if class_weights is not None:
-        weights = weights * class_weights.astype(logits.dtype)[safe_labels]
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, safe)
+    weights = jnp.ones_like(losses) if class_weights is None else by_class[safe]
+    return jnp.where(is_class, losses, jnp.nan), valid, weights
+
+
+def _checked(
+    logits: jax.Array, labels: jax.Array, ignore_label: int
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Logits in float32 or more; labels with 0 where they are no class; which count, and which are a class."""
+    chex.assert_type([logits, labels], [float, int])
+    chex.assert_shape(labels, logits.shape[:-1])
+    logits, labels = _widened(logits, labels)
+    is_class = (labels >= 0) & (labels < logits.shape[-1])
+    return logits, jnp.where(is_class, labels, 0), labels != ignore_label, is_class
+
+
+def _widened(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    # In 8 bits JAX takes 256 classes for none, and a label of -1 for 255.
+    wide = labels.astype(jnp.int32) if jnp.iinfo(labels.dtype).bits < 32 else labels
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), wide
+
+
+def _weights(function: str, class_weights: ClassWeights, logits: jax.Array) -> jax.Array:
+    """One weight for each class, `[classes]`, of the dtype of the logits."""
+    classes = logits.shape[-1]
+    if class_weights is None:
+        return jnp.ones((classes,), logits.dtype)
+    weights = jnp.asarray(class_weights)
+    if weights.shape != (classes,):
+        raise ValueError(
+            f"{function}: class_weights must have one weight a class, shape ({classes},), got {weights.shape}; give "
+            "the weights in the order of the classes"
+        )
+    return weights.astype(logits.dtype)
+
+
+def _summed(losses: jax.Array, counts: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The weighted losses of what counts, and the sum of its weights."""
+    weights = counts.astype(losses.dtype) * weights
     # `where`, not a product: an ignored label is no class, so its loss is NaN here.
-    return jnp.sum(jnp.where(valid, losses * weights, 0)), jnp.sum(weights)
+    return jnp.sum(jnp.where(counts, losses * weights, 0)), jnp.sum(weights)

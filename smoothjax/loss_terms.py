@@ -1,0 +1,110 @@
+"""Weighted sums of losses as text, such as "cross_entropy + 0.5 dice"; imports no JAX, so command lines check them.
+
+`training.weighted_loss` makes the loss of one.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, get_args
+
+from .names import LossName
+
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+"""The losses that a sum may name."""
+
+_BY_NAME: dict[str, LossName] = dict(zip(map(str, LOSSES), LOSSES, strict=True))
+
+#: The ranges of numbers that losses take: the least, whether it is allowed itself, and the greatest.
+_RANGES: Mapping[str, Mapping[str, tuple[float, bool, float]]] = {
+    "ohem": {"threshold": (0, False, 1), "min_share": (0, True, 1)},
+    "focal": {"gamma": (0, True, math.inf)},
+    "dice": {"smooth": (0, True, math.inf)},
+}
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?"
+_TERM = re.compile(rf"(?:(?P<weight>{_NUMBER})\s*\*?\s*)?(?P<name>[a-z]\w*)\s*(?:\((?P<options>[^()]*)\))?")
+_OPTION = re.compile(rf"(?P<name>[a-z]\w*)\s*=\s*(?P<value>{_NUMBER})")
+_EXAMPLE = "try cross_entropy + 0.5 dice, or focal(gamma=2)"
+
+
+class LossTerm(NamedTuple):
+    """A term of a sum of losses.
+
+    Attributes:
+      name: The loss, a function of `training`.
+      weight: Its factor, positive.
+      options: Numbers that the function takes by name.
+    """
+
+    name: LossName
+    weight: float = 1.0
+    options: Mapping[str, float] = {}
+
+
+def parse_loss(text: str) -> tuple[LossTerm, ...]:
+    """The terms of a weighted sum of losses.
+
+    A sum is of terms with `+` between them, each the name of a loss, after its weight and before its options where it
+    has any: `cross_entropy + 0.5 dice`, `2 * focal(gamma=1.5)`, `ohem(threshold=0.7, min_share=0.1)`.
+
+    Args:
+      text: The sum.
+
+    Returns:
+      The terms, in the order of the text.
+
+    Raises:
+      ValueError: The text is no such sum, a loss or an option is unknown, a number is out of its range, or a loss is
+        named twice.
+
+    Example:
+      >>> for term in parse_loss("cross_entropy + 0.5 dice(smooth=1)"):
+      ...     print(term.name, term.weight, dict(term.options))
+      cross_entropy 1.0 {}
+      dice 0.5 {'smooth': 1.0}
+    """
+    terms = tuple(_term(part.strip(), text) for part in text.split("+"))
+    names = [term.name for term in terms]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"the loss {text!r} must name each once, got {' '.join(repeated)} again: add their weights")
+    return terms
+
+
+def check_option(loss: str, option: str, value: float) -> None:
+    """Raises ValueError where a number that a loss takes is out of its range."""
+    low, closed, high = _RANGES[loss][option]
+    if not (math.isfinite(value) and (low <= value if closed else low < value) and value <= high):
+        bounds = f"{'[' if closed else '('}{low}, {high:g}{']' if math.isfinite(high) else ')'}"
+        raise ValueError(f"{loss}: {option} must be in {bounds}, got {value:g}; leave it out for the usual one")
+
+
+def _term(part: str, text: str) -> LossTerm:
+    found = _TERM.fullmatch(part)
+    if found is None:
+        what = f"{part!r} is none" if part else "one is missing"
+        raise ValueError(f"the loss {text!r} must be a sum of names with weights, {what}: {_EXAMPLE}")
+    name = _BY_NAME.get(found["name"])
+    if name is None:
+        close = difflib.get_close_matches(found["name"], LOSSES, 1)
+        remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
+        raise ValueError(f"the loss {text!r} names {found['name']!r}, which is none: {remedy}")
+    weight = float(found["weight"] or 1)
+    if not (math.isfinite(weight) and weight > 0):
+        raise ValueError(f"the loss {text!r} must have positive and finite weights, got {weight:g}: leave {name} out")
+    return LossTerm(name, weight, _options(name, found["options"], text))
+
+
+def _options(name: LossName, given: str | None, text: str) -> dict[str, float]:
+    options: dict[str, float] = {}
+    for part in [] if given is None else given.split(","):
+        found = _OPTION.fullmatch(part.strip())
+        if found is None:
+            raise ValueError(f"the loss {text!r} must have options NAME=NUMBER, got {part.strip()!r}: {_EXAMPLE}")
+        option, known = found["name"], list(_RANGES.get(name, {}))
+        if option not in known:
+            remedy = f"it takes {', '.join(known)}" if known else "it takes none"
+            raise ValueError(f"the loss {text!r} gives {name} the option {option!r}, which it does not take: {remedy}")
+        check_option(name, option, value := float(found["value"]))
+        options[option] = value
+    return options

@@ -1,0 +1,102 @@
+"""Weighted sums of losses."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ..loss_terms import LossTerm as LossTerm
+from ..loss_terms import parse_loss as parse_loss
+from ..names import LossName
+from ._loss import ClassWeights, bce, cross_entropy, focal, ohem
+from ._loss_overlap import dice, lovasz_softmax
+
+PixelLoss = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""From logits and labels to `(loss_sum, count)`."""
+
+_FUNCTIONS: Mapping[LossName, Callable[..., tuple[jax.Array, jax.Array]]] = {
+    "cross_entropy": cross_entropy,
+    "ohem": ohem,
+    "focal": focal,
+    "dice": dice,
+    "lovasz_softmax": lovasz_softmax,
+    "bce": bce,
+}
+
+
+def weighted_loss(
+    loss: str | Sequence[LossTerm],
+    *,
+    ignore_label: int = 255,
+    class_weights: ClassWeights = None,
+    label_smoothing: float = 0.0,
+) -> PixelLoss:
+    """A weighted sum of losses as one function.
+
+    The loss of a batch is the weighted sum of the losses of its terms, each divided by its own count. The result is
+    again a sum and a count, that of the first term. So terms that count alike, such as `cross_entropy` and `focal`,
+    make the same step with and without `accumulate`; a single term of weight 1 is that loss itself.
+
+    Args:
+      loss: The sum as text, see `loss_terms.parse_loss`, or its terms.
+      ignore_label: The label of pixels that count for nothing.
+      class_weights: For the terms that take them: `cross_entropy`, `ohem`, `focal` and `bce`. `dice` and
+        `lovasz_softmax` give every class the same weight already.
+      label_smoothing: For `cross_entropy` and `ohem`.
+
+    Returns:
+      `loss(logits, labels) -> (loss_sum, count)`.
+
+    Raises:
+      ValueError: `loss` is no such sum, or no term takes the class weights or the label smoothing that are given.
+
+    Example:
+      >>> loss = weighted_loss("cross_entropy + 0.5 dice")
+      >>> loss_sum, count = loss(jnp.zeros((3, 2)), jnp.array([0, 0, 1]))
+      >>> print(f"{loss_sum / count:.4f}")  # log 2 + 0.5143 / 2
+      0.9503
+    """
+    terms = parse_loss(loss) if isinstance(loss, str) else tuple(loss)
+    if not terms:
+        raise ValueError("weighted_loss: loss must have at least one term, got none; name cross_entropy")
+    parts = [
+        (term.weight, _FUNCTIONS[term.name], {"ignore_label": ignore_label, **term.options, **shared})
+        for term, shared in zip(terms, _shared(terms, class_weights, label_smoothing), strict=True)
+    ]
+
+    def total(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+        sums = [(weight, *function(logits, labels, **options)) for weight, function, options in parts]
+        (first, loss_sum, count), *others = sums
+        loss_sum = loss_sum if first == 1 else first * loss_sum
+        for weight, added, number in others:
+            loss_sum = loss_sum + weight * added * (count / jnp.where(number > 0, number, 1))
+        return loss_sum, count
+
+    return total
+
+
+def _shared(
+    terms: Sequence[LossTerm], class_weights: ClassWeights, label_smoothing: float
+) -> list[dict[str, ClassWeights | float]]:
+    """What each term takes of the arguments that all share."""
+    takes_weights = {"cross_entropy", "ohem", "focal", "bce"}
+    takes_smoothing = {"cross_entropy", "ohem"}
+    names = {term.name for term in terms}
+    if class_weights is not None and not names & takes_weights:
+        raise ValueError(
+            f"weighted_loss: class_weights are for {', '.join(sorted(takes_weights))}, got {' + '.join(names)}; leave "
+            "them out, or add one of those"
+        )
+    if label_smoothing and not names & takes_smoothing:
+        raise ValueError(
+            f"weighted_loss: label_smoothing is for cross_entropy and ohem, got {' + '.join(names)}; leave it out"
+        )
+    shared: list[dict[str, ClassWeights | float]] = []
+    for term in terms:
+        options: dict[str, ClassWeights | float] = {}
+        if term.name in takes_weights:
+            options["class_weights"] = class_weights
+        if term.name in takes_smoothing:
+            options["label_smoothing"] = label_smoothing
+        shared.append(options)
+    return shared
