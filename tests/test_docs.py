@@ -14,7 +14,7 @@ import pytest
 import tyro
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence")
+STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence", "gridding")
 PACKAGES = ("ops", "nn", "models", "weights", "data", "datasets", "training", "metrics", "analysis")
 README, STUDIES_PAGE = ROOT / "README.md", ROOT / "docs/pages/studies.md"
 PAGES = [README, *sorted((ROOT / "docs" / "pages").glob("**/*.md"))]

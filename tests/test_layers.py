@@ -89,7 +89,7 @@ def test_the_files_beside_the_layers_import_none_of_them():
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
 
 
-STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence", "erf")
+STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence", "erf", "gridding")
 #: Which packages of `experiments` a package may import. The command that lists runs lies above all of them.
 EXPERIMENTS = {
     "common": set(),

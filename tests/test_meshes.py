@@ -160,6 +160,7 @@ COUNTS: dict[str, Any] = {
     "confusion_matrix": partial(metrics.confusion_matrix, num_classes=3),
     "boundary_confusion_matrix": partial(metrics.boundary_confusion_matrix, num_classes=3, distance=1),
     "trimap_confusion_matrix": partial(metrics.trimap_confusion_matrix, num_classes=3, distance=1),
+    "isolated_pixels": metrics.isolated_pixels,
 }
 
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..common.statistics import listed, paired_difference
 from ..common.table import Score, deviation, spread
 from .formats import Table
 from .groups import EVERY, Arm, Group, groups, protocols
 from .hyperparameters import RATE
 from .runs import Run
-from .statistics import listed, paired_difference
 from .summary import SUMMARY, made_by, summary
 from .validate import is_number
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..common.statistics import listed
 from .runs import Run
-from .statistics import listed
 
 #: What `summary` states.
 SUMMARY = ("seeds", "steps", "initial rate", "s / step", "device", "commit")

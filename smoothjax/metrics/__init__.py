@@ -10,6 +10,7 @@ the host's part, in 64-bit integers:
 
 Near contours, where gridding hurts, `boundary_confusion_matrix` and `trimap_confusion_matrix` count in its place.
 `calibration_counts` adds up in the same way what `expected_calibration_error` needs.
+`isolated_pixels` counts what gridding leaves inside of objects.
 """
 
 from ._boundary import boundary_confusion_matrix as boundary_confusion_matrix
@@ -18,6 +19,7 @@ from ._calibration import Calibration as Calibration
 from ._calibration import calibration_counts as calibration_counts
 from ._calibration import expected_calibration_error as expected_calibration_error
 from ._confusion import confusion_matrix as confusion_matrix
+from ._isolated import isolated_pixels as isolated_pixels
 from ._scores import boundary_iou_per_class as boundary_iou_per_class
 from ._scores import dice_per_class as dice_per_class
 from ._scores import iou_per_class as iou_per_class

@@ -1,0 +1,67 @@
+"""The heat map: where degridding helps, and by how much."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only; works without a display
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import Normalize
+
+from ..common.writing import write_figure
+from .config import LABELS
+from .report import SCORES, Cell
+
+#: The rows of panels, and whether more is better.
+_SHOWN = {"mean_iou": True, "isolated": False}
+
+
+def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
+    """Draws a panel for each method and score: conditions down, what precedes the dilated layers across.
+
+    Orange is better than the baseline, purple worse, in colours that the colour-blind tell apart; what is not told from
+    chance is in brackets.
+    """
+    methods = list(dict.fromkeys(cell.method for cell in cells))
+    fronts = list(dict.fromkeys(cell.case.front for cell in cells))
+    conditions = list(dict.fromkeys(cell.case.condition for cell in cells))
+    size = (3.4 + 2.9 * len(methods), 1.6 + 2 * (0.9 + 0.36 * len(conditions)))
+    figure, axes = plt.subplots(len(_SHOWN), len(methods), figsize=size, squeeze=False, layout="constrained")
+    for line, (score, more) in zip(axes, _SHOWN.items(), strict=True):
+        title, digits = SCORES[score]
+        limit = max((abs(d.mean) for cell in cells if (d := cell.differences[score]) is not None), default=0) or 1.0
+        image: Any = None
+        for panel, method in zip(line, methods, strict=True):
+            mine = [cell for cell in cells if cell.method == method]
+            values = np.full((len(conditions), len(fronts)), np.nan)
+            panel.set_facecolor("0.85")
+            for cell in mine:
+                place = conditions.index(cell.case.condition), fronts.index(cell.case.front)
+                difference = cell.differences[score]
+                if difference is None:
+                    continue
+                values[place] = difference.mean
+                text = f"{difference.mean:+.{digits}f}"
+                dark = abs(difference.mean) > 0.7 * limit
+                panel.text(
+                    *reversed(place),
+                    text if cell.told(score) else f"({text})",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if dark else "black",
+                )
+            colors = "PuOr_r" if more else "PuOr"
+            image = panel.imshow(values, cmap=colors, norm=Normalize(-limit, limit), aspect="auto")
+            panel.set_xticks(range(len(fronts)), fronts, fontsize=8)
+            panel.set_yticks(range(len(conditions)), conditions if panel is line[0] else [""] * len(conditions))
+            panel.tick_params(labelsize=8, length=0)
+            panel.set_title(f"{LABELS[method]}: {title}", fontsize=9)
+        figure.colorbar(image, ax=line.tolist(), shrink=0.8).ax.tick_params(labelsize=8)
+    figure.suptitle("Difference to the baseline, by what stands before the dilated layers", fontsize=10)
+    figure.supxlabel("Orange: better. (In brackets: not told from chance over all tests.) Grey: not run.", fontsize=8)
+    write_figure(path, figure, dpi=130)

@@ -1,0 +1,172 @@
+"""Tables of the results: a row for each case, a table for each method."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..common.run_files import Json
+from ..common.statistics import Difference, detectable, holm, paired_difference, pairs_needed, power
+from ..common.table import align
+from .config import BASELINE, LABELS, Case
+
+#: What is compared, and the digits of its differences. The first is the primary one.
+SCORES: Mapping[str, tuple[str, int]] = {
+    "mean_iou": ("mean IoU", 1),
+    "thin_iou": ("IoU of wires", 1),
+    "boundary_iou": ("boundary IoU", 1),
+    "isolated": ("isolated pixels %", 2),
+}
+PRIMARY = "mean_iou"
+#: The effect whose power is told.
+_EFFECT = 0.5
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method under one condition, against the baseline.
+
+    Attributes:
+      case: the condition.
+      method: by name.
+      scores: of the method, a value a seed.
+      baseline: of the baseline.
+      differences: by score; None where a class does not occur.
+      over_images: the bootstrap interval of the difference of mean IoU.
+      adjusted: the p-value of the difference of each score, adjusted over its family.
+    """
+
+    case: Case
+    method: str
+    scores: Mapping[str, Sequence[float | None]]
+    baseline: Mapping[str, Sequence[float | None]]
+    differences: Mapping[str, Difference | None]
+    over_images: tuple[float, float]
+    adjusted: Mapping[str, float]
+
+    def told(self, score: str) -> bool:
+        """Whether the difference is told from chance."""
+        return self.adjusted.get(score, 1.0) < 0.05
+
+
+def cells_of(content: Json) -> list[Cell]:
+    """All methods under all conditions. A family is all tests of one score."""
+    found: list[Cell] = []
+    for row in content["rows"]:
+        case = Case(**{**row["case"], "rates": tuple(row["case"]["rates"])})
+        baseline = row["scores"][BASELINE]
+        for method, scores in row["scores"].items():
+            if method != BASELINE:
+                differences = {name: _difference(scores[name], baseline[name]) for name in SCORES}
+                low, high = row["over_images"][method]
+                found.append(Cell(case, method, scores, baseline, differences, (low, high), {}))
+    families = {
+        name: {i: d.p_value for i, cell in enumerate(found) if (d := cell.differences[name]) is not None}
+        for name in SCORES
+    }
+    adjusted = {name: dict(zip(family, holm(list(family.values())), strict=True)) for name, family in families.items()}
+    return [
+        dataclasses.replace(cell, adjusted={name: family[i] for name, family in adjusted.items() if i in family})
+        for i, cell in enumerate(found)
+    ]
+
+
+def _difference(values: Sequence[float | None], baseline: Sequence[float | None]) -> Difference | None:
+    pairs = [_defined(values), _defined(baseline)]
+    return paired_difference(*pairs)
+
+
+def _defined(values: Sequence[float | None]) -> dict[int, float]:
+    """By seed, without those in which a class does not occur."""
+    return {seed: value for seed, value in enumerate(values) if value is not None and not math.isnan(value)}
+
+
+def tables_of(content: Json) -> list[str]:
+    """A table for each method, and what may be concluded."""
+    cells, parts = cells_of(content), list[str]()
+    for method in dict.fromkeys(cell.method for cell in cells):
+        mine = [cell for cell in cells if cell.method == method]
+        parts += [f"{LABELS[method]}: differences to the {LABELS[BASELINE]}", _table(mine)]
+    return [*parts, headline(cells), *conclusions(content)]
+
+
+def headline(cells: Sequence[Cell]) -> str:
+    """The primary comparison in a sentence: SS convolution, or the first method, under the first condition."""
+    first, method = cells[0].case.condition, cells[0].method
+    method = "ss_conv" if any(cell.method == "ss_conv" for cell in cells) else method
+    mine = [cell for cell in cells if cell.method == method and cell.case.condition == first]
+
+    def by_front(name: str) -> str:
+        digits = SCORES[name][1]
+        changes = [(cell.case.front, cell.differences[name]) for cell in mine]
+        return ", ".join(f"{change.text(digits)} behind {front}" for front, change in changes if change is not None)
+
+    label = LABELS[method][0].upper() + LABELS[method][1:]
+    return (
+        f"{label} changes mean IoU, in points, by {by_front(PRIMARY)}; isolated pixels, in percent of all, by "
+        f"{by_front('isolated')} ({first})."
+    )
+
+
+def _table(cells: Sequence[Cell]) -> str:
+    header = [
+        "before the dilated layers",
+        "condition",
+        "mean IoU of the baseline",
+        "mean IoU",
+        "other images",
+        "p",
+        *(title for name, (title, _) in SCORES.items() if name != PRIMARY),
+        "zeros seen %",
+        "phase imbalance",
+    ]
+    return align(header, [_row(cell) for cell in cells])
+
+
+def _row(cell: Cell) -> list[str]:
+    low, high = cell.over_images
+    p = cell.adjusted[PRIMARY]
+    texts = {}
+    for name, (_, digits) in SCORES.items():
+        difference = cell.differences[name]
+        texts[name] = "-" if difference is None else difference.text(digits) + " *" * cell.told(name)
+    return [
+        cell.case.front,
+        cell.case.condition,
+        f"{np.mean(list(_defined(cell.baseline[PRIMARY]).values())):.1f}",
+        texts.pop(PRIMARY),
+        f"[{low:+.1f}, {high:+.1f}]",
+        f"{p:.3f}" if p >= 0.001 else "< 0.001",
+        *texts.values(),
+        *(_before_and_after(cell, name, digits) for name, digits in (("zeros", 0), ("imbalance", 2))),
+    ]
+
+
+def _before_and_after(cell: Cell, name: str, digits: int) -> str:
+    """As in "75 -> 0"."""
+    ends = (np.mean(list(_defined(scores[name]).values())) for scores in (cell.baseline, cell.scores))
+    return " -> ".join(f"{end:.{digits}f}" for end in ends)
+
+
+def conclusions(content: Json) -> list[str]:
+    """How to read the tables, what is told from chance, and what the study could have found."""
+    cells = cells_of(content)
+    differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
+    told = [(cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.told(PRIMARY)]
+    better = sum(d.mean > 0 for _, d in told)
+    deviation = float(np.median([d.deviation or 0.0 for d in differences]))
+    pairs = min(d.pairs for d in differences)
+    return [
+        f"Means over {pairs} paired seeds, in brackets their 95 % intervals: Student's t over seeds, and for other "
+        "images a bootstrap within seeds. A star marks what is told from chance after Holm's correction over all "
+        f"{len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
+        f"Of {len(differences)} differences of mean IoU, {better} are told from chance above 0, {len(told) - better} "
+        "below.",
+        f"The median deviation of a difference between seeds is {deviation:.2f} points of mean IoU. With {pairs} pairs "
+        f"a single test finds {detectable(deviation, pairs):.1f} points with a probability of 80 %, and {_EFFECT} with "
+        f"{100 * power(_EFFECT, deviation, pairs):.0f} %; that takes {pairs_needed(_EFFECT, deviation)} pairs.",
+        "Baseline -> method: zeros seen is the share of pixels without weight in the rectangle that the central output "
+        "sees; phase imbalance is how unevenly its weight is spread over the phases of rate 2: 0 evenly, 1 on one.",
+    ]

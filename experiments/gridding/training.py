@@ -1,0 +1,171 @@
+"""Trains the networks of a case, and scores them."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from smoothjax import analysis, metrics, training
+from smoothjax.names import Smoothing
+
+from ..common.network import Tree, model_state_of
+from ..common.run_files import Json
+from .config import BASELINE, Case, Training
+from .network import DilatedStack
+from .pictures import CLASSES, THIN, Pictures, draw
+
+#: Pictures that receptive fields are averaged over, of those that a network is scored on.
+_FIELDS = 8
+
+
+class Counts(NamedTuple):
+    """What is counted on the test pictures, as integers; the receptive field `[S, S]` is of the central output."""
+
+    confusion: jax.Array
+    boundary: jax.Array
+    isolated: jax.Array
+    field: jax.Array
+
+
+class Programs(NamedTuple):
+    """What is compiled once for a method and a shape of the network.
+
+    Attributes:
+      start: from a key to the state before the first step.
+      step: from a state and a batch to the next state; the old one is gone.
+      tally: from a state and the test pictures to what is counted, confusion matrices of every picture.
+    """
+
+    start: Callable[[jax.Array], training.TrainState]
+    step: Callable[[training.TrainState, Pictures], training.TrainState]
+    tally: Callable[[training.TrainState, Pictures], Counts]
+
+
+# The loop below is the study's own, the only one beside `training.fit`: that one keeps a folder, checkpoints and a log
+# for each run, and here a run is a few seconds. Loss, step and optimiser are the library's. Seeds follow each other in
+# one compiled step: under `vmap` the convolutions of several networks are a grouped one, which XLA runs 25 to 40 times
+# slower on a CPU, and in a `scan` over steps each convolution takes 6 to 14 times as long.
+def train(programs: Programs, seed: int, pictures: Pictures, steps: int) -> training.TrainState:
+    """Trains a network on pictures that are seen once, in their order."""
+    state = programs.start(_key(seed))
+    size = len(pictures.images) // steps
+    for step in range(steps):
+        state = programs.step(state, Pictures(*(part[step * size : (step + 1) * size] for part in pictures)))
+    return state
+
+
+def pictures_of(case: Case, seed: int, how: Training) -> tuple[Pictures, Pictures]:
+    """The pictures that a seed trains on, and those of its test; the same for all methods."""
+    key = _key(seed)
+    counts = how.steps * how.batch_size, how.test_pictures
+    first, second = (
+        draw(jax.random.fold_in(key, part), count, how.size, noise=case.noise, objects=case.objects)
+        for part, count in enumerate(counts)
+    )
+    # A slice of an array on the host is no program of its own.
+    return jax.device_get(first), jax.device_get(second)
+
+
+def _key(seed: int) -> jax.Array:
+    # The compiler takes several times longer for JAX's default random bits on CPU.
+    return jax.random.key(seed, impl="rbg")
+
+
+def programs_of(case: Case, method: Smoothing, how: Training) -> Programs:
+    """The programs of a network; cases that differ in noise and objects alone share them."""
+    return _programs(case.stem, case.stride, case.rates, method, how)
+
+
+@cache
+def _programs(stem: Any, stride: Any, rates: tuple[int, ...], method: Smoothing, how: Training) -> Programs:
+    shape = Case(stem, stride, rates)
+
+    def initial(key: jax.Array) -> DilatedStack:
+        return DilatedStack(shape, method, how.width, nnx.Rngs(key))
+
+    graph, _ = nnx.split(nnx.eval_shape(lambda: initial(jax.random.key(0, impl="rbg"))))
+    schedule = optax.cosine_decay_schedule(how.learning_rate, how.steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+
+    def loss(params: Tree, model_state: Tree, batch: Pictures) -> training.LossOutput:
+        model = nnx.merge(graph, params, model_state)
+        model.train()
+        total, count = training.cross_entropy(model(batch.images), batch.labels)
+        return training.LossOutput(total, count, model_state_of(model))
+
+    def start(key: jax.Array) -> training.TrainState:
+        _, params, rest = nnx.split(initial(key), nnx.Param, ...)
+        return training.create_state(nnx.to_pure_dict(params), nnx.to_pure_dict(rest), optimizer)
+
+    def step(state: training.TrainState, batch: Pictures) -> training.TrainState:
+        return training.train_step(state, batch, loss_fn=loss, optimizer=optimizer)[0]
+
+    def tally(state: training.TrainState, test: Pictures) -> Counts:
+        model = nnx.merge(graph, state.params, state.model_state)
+        predictions = model(test.images).argmax(-1)
+        classes = len(CLASSES)
+        return Counts(
+            jax.vmap(lambda a, b: metrics.confusion_matrix(a, b, num_classes=classes))(test.labels, predictions),
+            metrics.boundary_confusion_matrix(test.labels, predictions, num_classes=classes, distance=1),
+            metrics.isolated_pixels(test.labels, predictions),
+            _field(model, test.images[:_FIELDS]),
+        )
+
+    return Programs(jax.jit(start), jax.jit(step, donate_argnums=0), jax.jit(tally))
+
+
+def _field(model: DilatedStack, images: jax.Array) -> jax.Array:
+    """The effective receptive field of the central output.
+
+    As `analysis.effective_receptive_field`, which compiles anew for every network; here all seeds share a program.
+    """
+    centre = (slice(None), *(size // 2 for size in images.shape[1:3]))
+    gradient = jax.grad(lambda x: model(x)[centre].sum())(images)
+    return abs(gradient).sum((0, -1)) / len(images)
+
+
+def score(counts: Counts, case: Case) -> Json:
+    """The scores of a network, in percent but for the phase imbalance; null for what does not occur."""
+    confusion, boundary = np.asarray(counts.confusion).sum(0), np.asarray(counts.boundary)
+    field = np.asarray(counts.field, np.float64)
+    isolated, counted = np.asarray(counts.isolated).tolist()
+    return {
+        "mean_iou": mean_iou(confusion),
+        "thin_iou": 100 * float(metrics.iou_per_class(confusion)[THIN]) if _drawn(confusion)[THIN] else None,
+        "boundary_iou": 100 * float(metrics.boundary_iou_per_class(boundary)[_drawn(confusion)].mean()),
+        "isolated": 100 * isolated / counted,
+        "zeros": 100 * _zeros(field),
+        "imbalance": analysis.phase_imbalance(field, rate=2 * case.stride),
+    }
+
+
+def mean_iou(confusion: np.ndarray) -> float:
+    """Mean IoU in percent, over the classes that are drawn: a stray pixel of another is no third of it."""
+    return 100 * float(metrics.iou_per_class(confusion)[_drawn(confusion)].mean())
+
+
+def _drawn(confusion: np.ndarray) -> np.ndarray:
+    return confusion.sum(1) > 0
+
+
+def _zeros(field: np.ndarray) -> float:
+    """Share of zeros in the smallest rectangle that holds all of a receptive field."""
+    rows, columns = (np.flatnonzero(field.any(axis)) for axis in (1, 0))
+    return float((field[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).mean())
+
+
+def extra_parameters(case: Case, method: Smoothing, how: Training) -> int:
+    """Parameters that a method adds to the baseline."""
+    sizes = [
+        sum(leaf.size for leaf in jax.tree.leaves(nnx.state(_shapes(case, name, how), nnx.Param)))
+        for name in (method, BASELINE)
+    ]
+    return sizes[0] - sizes[1]
+
+
+def _shapes(case: Case, method: Smoothing, how: Training) -> DilatedStack:
+    return nnx.eval_shape(lambda: DilatedStack(case, method, how.width, nnx.Rngs(0)))
