@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.erf.study import tables_of
+from experiments.gridding import report
 from experiments.tables.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +53,15 @@ def test_receptive_fields_are_those_measured():
     page = _plain(RESULTS.read_text())
     for table in tables_of(json.loads((ROOT / "experiments/results/erf.json").read_text())):
         assert _plain(table) in page
+
+
+def test_where_degridding_helps_is_as_measured():
+    """Tables, what is told from chance, and the power, of the stored cases."""
+    page, content = _plain(RESULTS.read_text()), json.loads((ROOT / "experiments/results/gridding.json").read_text())
+    for part in report.tables_of(content):
+        assert _plain(part) in page
+    told = " ".join((ROOT / "README.md").read_text().split())
+    assert report.headline(report.cells_of(content)) in told
 
 
 def test_the_tables_of_the_readme_are_excerpts():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def detectable(deviation: float, pairs: int) -> float:
     """The effect that so many pairs find with a probability of 80 %; infinite for a single pair."""
     if pairs < 2:
         return math.inf
+    if deviation == 0:
+        return 0.0
     low, high = 0.0, deviation
     while power(high, deviation, pairs) < POWER:
         low, high = high, 2 * high
@@ -137,6 +140,30 @@ def pairs_needed(effect: float, deviation: float) -> int:
     while power(effect, deviation, most) < POWER:
         most *= 2
     return next(pairs for pairs in range(max(2, most // 2), most + 1) if power(effect, deviation, pairs) >= POWER)
+
+
+def power_text(differences: Sequence[Difference], title: str, digits: int, *, effect: float | None) -> str:
+    """What a table of differences could have found, for the line under it.
+
+    Args:
+      differences: of one score, of several methods or cases.
+      title: of the score.
+      digits: after the decimal point.
+      effect: a difference worth finding; None where the score has no common unit.
+    """
+    known = [(d.deviation, d.pairs) for d in differences if d.deviation is not None]
+    if not known:
+        return f"A single pair has no interval, and no power: more seeds make {title} comparable."
+    deviation = median(deviation for deviation, _ in known)
+    pairs = min(pairs for _, pairs in known)
+    text = (
+        f"The median deviation of a difference of {title} between seeds is {deviation:.{digits + 1}f}: with {pairs} "
+        f"pairs a single test finds {detectable(deviation, pairs):.{digits}f} with a probability of 80 %"
+    )
+    if effect is None or not deviation:
+        return f"{text}."
+    chance, needed = 100 * power(effect, deviation, pairs), pairs_needed(effect, deviation)
+    return f"{text}, and {effect} with {chance:.0f} %; for {effect} it takes {needed} pairs."
 
 
 def bootstrap_interval(

@@ -44,8 +44,8 @@ class Case:
 
     @property
     def front(self) -> str:
-        """What stands before the dilated layers, as in "3x3 / 2"."""
-        return f"{self.stem}x{self.stem}" + (f" / {self.stride}" if self.stride > 1 else "")
+        """What stands before the dilated layers, as in "3x3, stride 2"."""
+        return f"{self.stem}x{self.stem}" + (f", stride {self.stride}" if self.stride > 1 else "")
 
     @property
     def condition(self) -> str:

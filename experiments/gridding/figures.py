@@ -29,7 +29,7 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
     methods = list(dict.fromkeys(cell.method for cell in cells))
     fronts = list(dict.fromkeys(cell.case.front for cell in cells))
     conditions = list(dict.fromkeys(cell.case.condition for cell in cells))
-    size = (3.4 + 2.9 * len(methods), 1.6 + 2 * (0.9 + 0.36 * len(conditions)))
+    size = (3.4 + 2.9 * len(methods), 1.8 + 2 * (0.8 + 0.52 * len(conditions)))
     figure, axes = plt.subplots(len(_SHOWN), len(methods), figsize=size, squeeze=False, layout="constrained")
     for line, (score, more) in zip(axes, _SHOWN.items(), strict=True):
         title, digits = SCORES[score]
@@ -45,14 +45,14 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
                 if difference is None:
                     continue
                 values[place] = difference.mean
-                text = f"{difference.mean:+.{digits}f}"
+                mean, _, interval = difference.text(digits).partition(" ")
                 dark = abs(difference.mean) > 0.7 * limit
                 panel.text(
                     *reversed(place),
-                    text if cell.told(score) else f"({text})",
+                    f"{mean if cell.told(score) else f'({mean})'}\n{interval}",
                     ha="center",
                     va="center",
-                    fontsize=8,
+                    fontsize=7,
                     color="white" if dark else "black",
                 )
             colors = "PuOr_r" if more else "PuOr"
@@ -63,5 +63,9 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
             panel.set_title(f"{LABELS[method]}: {title}", fontsize=9)
         figure.colorbar(image, ax=line.tolist(), shrink=0.8).ax.tick_params(labelsize=8)
     figure.suptitle("Difference to the baseline, by what stands before the dilated layers", fontsize=10)
-    figure.supxlabel("Orange: better. (In brackets: not told from chance over all tests.) Grey: not run.", fontsize=8)
+    figure.supxlabel(
+        "Orange: better. Below each difference its 95 % interval over seeds. (In round brackets: not told from chance, "
+        "over all tests.) Grey: not run.",
+        fontsize=8,
+    )
     write_figure(path, figure, dpi=130)

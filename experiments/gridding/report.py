@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.run_files import Json
-from ..common.statistics import Difference, detectable, holm, paired_difference, pairs_needed, power
+from ..common.statistics import Difference, holm, paired_difference, power_text
 from ..common.table import align
 from .config import BASELINE, LABELS, Case
 
@@ -20,8 +20,6 @@ SCORES: Mapping[str, tuple[str, int]] = {
     "isolated": ("isolated pixels %", 2),
 }
 PRIMARY = "mean_iou"
-#: The effect whose power is told.
-_EFFECT = 0.5
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,6 @@ def conclusions(content: Json) -> list[str]:
     differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
     told = [(cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.told(PRIMARY)]
     better = sum(d.mean > 0 for _, d in told)
-    deviation = float(np.median([d.deviation or 0.0 for d in differences]))
     pairs = min(d.pairs for d in differences)
     return [
         f"Means over {pairs} paired seeds, in brackets their 95 % intervals: Student's t over seeds, and for other "
@@ -164,9 +161,7 @@ def conclusions(content: Json) -> list[str]:
         f"{len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
         f"Of {len(differences)} differences of mean IoU, {better} are told from chance above 0, {len(told) - better} "
         "below.",
-        f"The median deviation of a difference between seeds is {deviation:.2f} points of mean IoU. With {pairs} pairs "
-        f"a single test finds {detectable(deviation, pairs):.1f} points with a probability of 80 %, and {_EFFECT} with "
-        f"{100 * power(_EFFECT, deviation, pairs):.0f} %; that takes {pairs_needed(_EFFECT, deviation)} pairs.",
+        power_text(differences, *SCORES[PRIMARY], effect=0.5),
         "Baseline -> method: zeros seen is the share of pixels without weight in the rectangle that the central output "
         "sees; phase imbalance is how unevenly its weight is spread over the phases of rate 2: 0 evenly, 1 on one.",
     ]

@@ -1,10 +1,10 @@
 """Tables of our own: methods side by side, and against their baseline seed by seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..common.statistics import listed, paired_difference
+from ..common.statistics import Difference, holm, listed, paired_difference, power_text
 from ..common.table import Score, deviation, spread
 from .formats import Table
 from .groups import EVERY, Arm, Group, groups, protocols
@@ -80,7 +80,7 @@ def _scores(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score
 
 
 def _differences(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score], title: str) -> Table:
-    rows = []
+    rows, primary = [], dict[str, Difference]()
     for arm in arms:
         reference = group.reference(arms, arm)
         if arm[0] == group.baseline or reference is None:
@@ -88,10 +88,26 @@ def _differences(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[
         found = [
             paired_difference(group.values(arm, split, score), group.values(reference, split, score)) for score in shown
         ]
+        if found and found[0]:
+            primary[f"{arm[0]} at {arm[1]:g}"] = found[0]
         cells = [pair.text(score.digits) if pair else "-" for pair, score in zip(found, shown, strict=True)]
         rows.append((arm[0], f"{arm[1]:g}", str(found[0].pairs if found and found[0] else 0), *cells))
     header = ("method", RATE, "pairs", *(score.title for score in shown))
-    return Table(f"{title}: difference to {group.baseline}", header, tuple(rows), (_INTERVALS,))
+    notes = (_INTERVALS, *_told(primary, shown[0])) if primary else (_INTERVALS,)
+    return Table(f"{title}: difference to {group.baseline}", header, tuple(rows), notes)
+
+
+def _told(differences: Mapping[str, Difference], score: Score) -> tuple[str, ...]:
+    """What is told from chance in the first score, the family of tests of a table, and what could have been."""
+    adjusted = holm([difference.p_value for difference in differences.values()])
+    told = [name for name, p in zip(differences, adjusted, strict=True) if p < 0.05]
+    tests = f"the {len(differences)} tests" if len(differences) > 1 else "the one test"
+    effect = 0.5 if score.factor == 100 else None
+    return (
+        f"Told from chance in {score.title}, with Holm's correction over {tests} of it in this table: "
+        f"{', '.join(told) or 'none'}.",
+        power_text(list(differences.values()), score.title, score.digits, effect=effect),
+    )
 
 
 def _classes(group: Group, arms: Sequence[Arm], split: str, title: str) -> Table:

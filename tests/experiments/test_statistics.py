@@ -128,8 +128,20 @@ def test_power_detectable_effect_and_number_of_pairs_agree():
     assert statistics.power(0.1, 0.0, 3) == 1
     assert statistics.power(1.0, 1.0, 1) == 0
     assert np.isinf(statistics.detectable(1.0, 1))
+    assert statistics.detectable(0.0, 3) == 0
     with pytest.raises(ValueError, match="effect must not be 0"):
         statistics.pairs_needed(0.0, 1.0)
+
+
+def test_the_line_under_a_table_says_what_it_could_have_found():
+    found = [statistics.Difference(mean, 1.0, 6, deviation) for mean, deviation in ((0.1, 0.4), (2.0, 0.7), (1.0, 3.0))]
+    text = statistics.power_text(found, "mean IoU", 1, effect=0.5)
+    assert text.startswith("The median deviation of a difference of mean IoU between seeds is 0.70: with 6 pairs")
+    assert f"finds {statistics.detectable(0.7, 6):.1f} with" in text
+    assert f"for 0.5 it takes {statistics.pairs_needed(0.5, 0.7)} pairs." in text
+    assert statistics.power_text(found, "nats", 1, effect=None).endswith("with a probability of 80 %.")
+    single = statistics.Difference(1.0, None, 1)
+    assert "A single pair has no interval" in statistics.power_text([single], "mean IoU", 1, effect=0.5)
 
 
 def test_the_bootstrap_draws_images_not_seeds():
