@@ -214,10 +214,10 @@ def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:
     return tuple(map(operator.index, rates))
 
 
-def check_images(images: jax.Array) -> None:
-    """Refuses anything but a batch of colour images."""
-    if images.ndim != 4 or images.shape[-1] != 3 or not jnp.issubdtype(images.dtype, jnp.floating):
+def check_images(images: jax.Array, channels: int = 3) -> None:
+    """Refuses anything but a batch of images with so many channels."""
+    if images.ndim != 4 or images.shape[-1] != channels or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
-            f"images must be [N, H, W, 3] of a float dtype, got {images.dtype}{list(images.shape)}: normalise them "
-            "as in training (smoothjax.data.normalize), and add the batch axis"
+            f"images must be [N, H, W, {channels}] of a float dtype, got {images.dtype}{list(images.shape)}: normalise "
+            "them as in training (smoothjax.data.normalize), and add the batch axis"
         )

@@ -202,6 +202,7 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     config.check_method()
     options.cluster.join()
     study = program.load()
+    config = study.completed(config)
     from smoothjax.training import say
 
     from .compare import report_run
@@ -226,6 +227,7 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     config = with_parent(options.config)
     options.cluster.join()
     study = program.load()
+    config = study.completed(config)
     from smoothjax.training import say
 
     from .compare import compare

@@ -124,6 +124,10 @@ class RunConfig(ABC):
         section, _, option = self.compared.partition(".")
         return getattr(getattr(self, section), option) if option else getattr(self, section)
 
+    def after(self, parent: "RunConfig") -> Self:
+        """The same with what it takes over from the run that it starts from."""
+        return dataclasses.replace(self, init=self.init.after(parent.init))
+
     def with_method(self, method: str) -> Self:
         """The same run with another method."""
         return with_options(self, {self.compared: method})

@@ -194,7 +194,7 @@ def _other_options(config: RunConfig, before: RunConfig) -> list[str]:
     return [
         f"--{name.replace('_', '-')} {there.get(name)} there, {value} here"
         for name, value in here.items()
-        if name.startswith("model.") and name not in free and there.get(name) != value
+        if (name.startswith("model.") or name == "data.channels") and name not in free and there.get(name) != value
     ]
 
 

@@ -36,6 +36,10 @@ class Loss(NamedTuple):
 class Learner(ABC, Generic[C, T, S, M]):
     """What learns: `train.prepare` makes a run of it."""
 
+    def completed(self, config: C) -> C:
+        """The configuration with what has to be found in the data before a run is described, such as statistics."""
+        return config
+
     @abstractmethod
     def open_split(self, config: C, split: str, target: T | None = None) -> S:
         """A split of the data, read as `target` says where it is that of a run; says what is missing."""

@@ -228,7 +228,7 @@ def with_parent(config: Config) -> Config:
         before = load_config(parent, type(config))
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"--init.checkpoint with --init.source run must be the folder of a run: {error}") from error
-    return dataclasses.replace(config, init=config.init.after(before.init))
+    return config.after(before)
 
 
 def to_dict(config: "DataclassInstance") -> Json:

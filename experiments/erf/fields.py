@@ -48,6 +48,11 @@ class Images:
         self.indices = [i * len(source) // count for i in range(count)]
         self._source, self._config, self._size, self._batch_size = source, config, size, batch_size
 
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return self._config.data.channels
+
     def __len__(self) -> int:
         """Number of batches."""
         return -(-len(self.indices) // self._batch_size)
@@ -57,7 +62,7 @@ class Images:
             yield np.stack([self._read(index) for index in self.indices[start : start + self._batch_size]])
 
     def _read(self, index: int) -> np.ndarray:
-        mean, std = normalization(self._config.init)
+        mean, std = normalization(self._config)
         record = self._source[index]
         height, width = (scaled(length, self._config.data.scale) for length in record["label"].shape)
         # By the data package: JAX would compile it for every size of images.
@@ -78,13 +83,13 @@ class _Features:
         return map(self._compute, self._images)
 
 
-def blocks(model: nnx.Module, size: tuple[int, int]) -> dict[str, analysis.Block]:
+def blocks(model: nnx.Module, size: tuple[int, int], channels: int = 3) -> dict[str, analysis.Block]:
     """The block of each figure in a DeepLab.
 
     Raises:
       ValueError: its encoder has no 3x3 convolution of rate 4.
     """
-    given = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    given = jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)
     layers = analysis.layers(model, given)
     single = [
         layer.name
@@ -109,9 +114,9 @@ def blocks(model: nnx.Module, size: tuple[int, int]) -> dict[str, analysis.Block
 def measure(model: nnx.Module, images: Images, size: tuple[int, int], label: str) -> dict[str, Field]:
     """The field of each figure, averaged over images."""
     found = {}
-    for figure, block in blocks(model, size).items():
+    for figure, block in blocks(model, size, images.channels).items():
         features = _Features(block, images)
-        shape = jax.eval_shape(block.features, jax.ShapeDtypeStruct((1, *size, 3), jnp.float32))
+        shape = jax.eval_shape(block.features, jax.ShapeDtypeStruct((1, *size, images.channels), jnp.float32))
         values = analysis.effective_receptive_field(block, features, progress=True)
         connected = analysis.theoretical_receptive_field(block, shape)
         found[figure] = Field(label, values, connected, FIGURES[figure][1])

@@ -50,7 +50,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         model = config.model
         order = order_of(model.upsampling, model.order)
         if model.network == "deeplab":
-            options = deeplab_options(model, config.init, len(target))
+            options = deeplab_options(model, config.init, len(target), config.data.channels)
             deeplab = models.DeepLab(**options, rngs=rngs)
             return models.DeepLabUpsampled(deeplab, upsampling=model.upsampling, order=order, rngs=rngs)
         return models.UNet(
@@ -59,6 +59,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
             order=order,
             depth=model.depth,
             width=model.width,
+            in_features=config.data.channels,
             batch_norm=model.batch_norm,
             dtype=compute_dtype(model.precision),
             rngs=rngs,
@@ -81,7 +82,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """The whole image, mirrored at most."""
-        size, (mean, std) = config.data.size, normalization(config.init)
+        size, (mean, std) = config.data.size, normalization(config)
         return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=mean, std=std)
 
     def loss(self, config: Config, model: UpsamplingModel, batch: Mapping[str, jax.Array]) -> Loss:

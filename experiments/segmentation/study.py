@@ -37,7 +37,9 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
 
     def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> models.DeepLab:
         """DeepLabv2 as its encoder's weights expect it."""
-        return models.DeepLab(**deeplab_options(config.model, config.init, len(target)), rngs=rngs)
+        return models.DeepLab(
+            **deeplab_options(config.model, config.init, len(target), config.data.channels), rngs=rngs
+        )
 
     def target(self, config: Config, source: data.Source) -> data.Classes:
         """The classes, of which each has a weight in the loss, or none has."""
@@ -58,7 +60,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
         """Crops at random scales (Sec. 4.1)."""
-        (low, high), (mean, std) = config.data.scale_range, normalization(config.init)
+        (low, high), (mean, std) = config.data.scale_range, normalization(config)
         return data.Augmentation(
             crop_size=config.data.crop_size,
             scale_range=(low * config.data.scale, high * config.data.scale),

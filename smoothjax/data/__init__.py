@@ -57,6 +57,7 @@ from ._classes import load_classes as load_classes
 from ._classes import parse_classes as parse_classes
 from ._colors import colorize as colorize
 from ._colors import overlay as overlay
+from ._colors import to_rgb as to_rgb
 from ._presets import CAMVID as CAMVID
 from ._presets import CITYSCAPES as CITYSCAPES
 from ._presets import COCO as COCO
@@ -69,6 +70,7 @@ from ._files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from ._files import MASK_SUFFIXES as MASK_SUFFIXES
 from ._files import OTHER_SUFFIXES as OTHER_SUFFIXES
 from ._files import decode_mask as decode_mask
+from ._files import decode_view as decode_view
 from ._files import read_image as read_image
 from ._files import read_mask as read_mask
 from ._files import read_size as read_size
@@ -77,6 +79,7 @@ from ._masks import decode_label as decode_label
 from ._masks import decode_palette as decode_palette
 from ._masks import read_label as read_label
 from ._open import MAX_PIXELS as MAX_PIXELS
+from ._open import Decoded as Decoded
 from ._open import OpenedImage as OpenedImage
 from ._open import SizeDiffersError as SizeDiffersError
 from ._open import header_size as header_size

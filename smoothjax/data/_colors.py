@@ -38,11 +38,35 @@ def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0
     return table[label]
 
 
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """An image of any number of channels as a picture for people.
+
+    One channel is grey. Of two the first is shown, in grey; of more than three the first three, as red, green and blue.
+
+    Args:
+      image: uint8 `[H, W, C]`.
+
+    Returns:
+      uint8 `[H, W, 3]`; an image of three channels is returned as it is.
+
+    Raises:
+      ValueError: the image is not `[H, W, C]`.
+
+    Example:
+      >>> import numpy as np
+      >>> to_rgb(np.full((1, 1, 1), 7, np.uint8)).tolist(), to_rgb(np.array([[[1, 2, 3, 4]]], np.uint8)).tolist()
+      ([[[7, 7, 7]]], [[[1, 2, 3]]])
+    """
+    if image.ndim != 3 or image.shape[-1] == 0:
+        raise ValueError(f"image must be [H, W, C], got shape {image.shape}; add the axis of the channels")
+    return image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, -1)
+
+
 def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float = 0.5) -> np.ndarray:
     """Lays the colours of a label map over its image; ignored pixels show only the image.
 
     Args:
-      image: uint8 `[H, W, 3]`, RGB.
+      image: uint8 `[H, W, C]`, RGB, or shown as `to_rgb` shows it.
       label: `[H, W]`, integers 0 .. K-1 or 255 for ignored pixels.
       classes: the K classes.
       alpha: weight of the colours, 0 (only the image) to 1 (only the colours).
@@ -59,12 +83,13 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
       >>> overlay(np.full((1, 2, 3), 100, np.uint8), np.array([[0, 255]]), classes).tolist()
       [[[150, 100, 50], [100, 100, 100]]]
     """
-    if image.shape != (*label.shape, 3):
+    if image.ndim != 3 or image.shape[:2] != label.shape:
         raise ValueError(
             f"image of shape {image.shape} does not fit a label of shape {label.shape}; resize one of them"
         )
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in 0 .. 1, got {alpha}")
+    image = to_rgb(image)
     result = image.copy()
     # By rows, since floating-point numbers take four times the memory of the image.
     for top in range(0, len(label), _ROWS):

@@ -11,13 +11,21 @@ _FEW_BITS = 14
 
 
 def grey_of_eight_bits(image: Image.Image, name: str, bits: int, white: int | None) -> Image.Image:
-    """Grey of up to 16 bits as RGB. Pillow's own conversion clips at 255, which turns such images white."""
-    values = np.asarray(image)
-    low, high = int(values.min()), int(values.max())
+    """Grey of up to 16 bits in mode L. Pillow's own conversion clips at 255, which turns such images white."""
     if white is None and 8 < bits < 16:
         white = 2**bits - 1
     if white is None and image.format == "PPM":
         white = 65535  # the file states its range, and Pillow stretches it
+    return Image.fromarray(of_eight_bits(np.asarray(image), name, white))
+
+
+def of_eight_bits(values: np.ndarray, name: str, white: int | None) -> np.ndarray:
+    """Numbers of up to 16 bits as uint8.
+
+    Raises:
+      ValueError: they lie outside 0 .. `white`, or use so few of 16 bits that `white` must be stated.
+    """
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high > (65535 if white is None else white):
         raise ValueError(
             f"{name}: its numbers go from {low} to {high}, outside 0 .. {65535 if white is None else white}; give the "
@@ -30,7 +38,7 @@ def grey_of_eight_bits(image: Image.Image, name: str, bits: int, white: int | No
             f"white: --data.white {2**used - 1} (white= in Python), or 65535 if the image is as dark as that"
         )
     scaled = values.astype(np.uint32) * 256 // ((65535 if white is None else white) + 1)
-    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+    return scaled.astype(np.uint8)
 
 
 def check_upper_bits(image: Image.Image, name: str, white: int | None) -> None:

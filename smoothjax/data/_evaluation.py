@@ -12,7 +12,7 @@ import numpy as np
 from ._classes import IGNORE_LABEL
 from ._pipeline import check_shares, check_statistics
 from ._source import Source
-from ._transforms import RGB, normalize, pad_to
+from ._transforms import PerChannel, normalize, pad_to
 
 # Limited since all pairs of shapes are compared: the most frequent sizes as they are, the others in groups.
 _MOST_CANDIDATES, _FREQUENT = 64, 24
@@ -30,8 +30,8 @@ def evaluation_batches(
     source: Source,
     *,
     batch_size: int,
-    mean: RGB,
-    std: RGB,
+    mean: PerChannel,
+    std: PerChannel,
     process_index: int = 0,
     process_count: int = 1,
     limit: int | None = None,
@@ -58,8 +58,8 @@ def evaluation_batches(
     Args:
       source: the split.
       batch_size: examples in a batch of the whole job, B.
-      mean: of red, green and blue, in 0 .. 255; it becomes 0.
-      std: of red, green and blue, in units of 0 .. 255; it becomes 1.
+      mean: of each channel, in 0 .. 255; it becomes 0.
+      std: of each channel, in units of 0 .. 255; it becomes 1.
       process_index: number of this process, i.
       process_count: number of processes of the job, n.
       limit: if given, only this many examples, spread evenly over the split.
@@ -67,7 +67,7 @@ def evaluation_batches(
       threads: threads that read ahead; 0 reads each batch when it is asked for.
 
     Returns:
-      An iterator of `{"image": float32 [B/n, H, W, 3], "label": int32 [B/n, H, W], "index": int32 [B/n],
+      An iterator of `{"image": float32 [B/n, H, W, C], "label": int32 [B/n, H, W], "index": int32 [B/n],
       "size": int32 [B/n, 2]}`, where `index` is the example's place in the source and `size` its height and width
       without the padding (0, 0 for an empty one).
 
@@ -159,9 +159,9 @@ def _added(pair: tuple[tuple[int, int], ...], counts: Counter[tuple[int, int]]) 
     return sum((height * width - shape[0] * shape[1]) * counts[shape] for shape in pair)
 
 
-def _load(batch: _Batch, *, source: Source, mean: RGB, std: RGB) -> dict[str, np.ndarray]:
+def _load(batch: _Batch, *, source: Source, mean: PerChannel, std: PerChannel) -> dict[str, np.ndarray]:
     rows = len(batch.indices)
-    images = np.zeros((rows, *batch.shape, 3), np.float32)
+    images = np.zeros((rows, *batch.shape, len(mean)), np.float32)
     labels = np.full((rows, *batch.shape), IGNORE_LABEL, np.int32)
     sizes = np.zeros((rows, 2), np.int32)
     for row, index in enumerate(batch.indices):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ._channels import array_size, check_channels, decode_array, decode_channels, is_array
 from ._open import Decoded, OpenedImage, Size, header_size, open_image
 
 IMAGE_SUFFIXES = (
@@ -38,28 +39,39 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def read_image(
-    path: str | Path, at_least: Size | None = None, *, white: int | None = None, large: bool = False
+    path: str | Path,
+    at_least: Size | None = None,
+    *,
+    white: int | None = None,
+    large: bool = False,
+    channels: int = 3,
 ) -> np.ndarray:
-    """Reads an image of any mode as RGB, upright.
+    """Reads an image of any mode as RGB, upright, or with another number of channels.
 
     Grey, palette, CMYK and 16-bit images are converted, transparency is dropped, and the orientation that a camera
     wrote into the EXIF data is applied. Files of 16 bits often hold numbers of 10, 12 or 14 bits, which would come out
     black: an image whose largest number is far below 65535 is refused unless `white` states the range.
 
+    With `channels=1` colours become grey by their luminance. Any other number must be that of the file: bands, such as
+    the four of an RGBA image; pages of a TIFF, each one grey; or the last axis of a NumPy array `[H, W, C]` of uint8 or
+    uint16 in a file `.npy`, which `channels=1` takes, too, also as `[H, W]`.
+
     Args:
-      path: a file that Pillow reads.
+      path: a file that Pillow reads; with `channels` other than 3 also a NumPy array, `NAME.npy`.
       at_least: height and width that suffice, in pixels of the upright image. A JPEG is then decoded at 1/2, 1/4 or 1/8
         of its size where that keeps both, which takes a fraction of the time; any other file is read at full size.
       white: the largest number that a 16-bit image can hold, such as 4095 for 12 bits; 8-bit images do not need it.
       large: whether the image may have more than `MAX_PIXELS`, because a user has named it.
+      channels: 3 for RGB, 1 for grey, or the number that the file has.
 
     Returns:
-      uint8 `[H, W, 3]`; with `at_least`, H and W are the smallest that the decoder offers, rounded up where 2, 4 or 8
-      does not divide the size: `read_view` says where the picture lies in them.
+      uint8 `[H, W, channels]`; with `at_least`, H and W are the smallest that the decoder offers, rounded up where 2, 4
+      or 8 does not divide the size: `read_view` says where the picture lies in them.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no image, is truncated, or holds floating-point values, or `at_least` is not positive.
+      ValueError: the file is no image, is truncated, holds floating-point values or another number of channels, or
+        `at_least` is not positive.
 
     Example:
       >>> import pathlib, tempfile
@@ -70,19 +82,25 @@ def read_image(
       ...     read_image(path).shape
       (3, 4, 3)
     """
-    return decode_view(existing(path), str(path), at_least, white=white, large=large).pixels
+    return decode_view(existing(path), str(path), at_least, white=white, large=large, channels=channels).pixels
 
 
 def read_view(
-    path: str | Path, at_least: Size | None = None, *, white: int | None = None, large: bool = False
+    path: str | Path,
+    at_least: Size | None = None,
+    *,
+    white: int | None = None,
+    large: bool = False,
+    channels: int = 3,
 ) -> dict[str, np.ndarray]:
     """`read_image` as entries of a record, from which `resize` makes the very view of the whole image.
 
     Takes the arguments of `read_image`, and raises the same errors.
 
     Returns:
-      `"image"` uint8 `[H, W, 3]`, and `"box"` float64 `[4]` where the picture does not fill it: its left, upper, right
-      and lower border in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, the picture 9/8 of them.
+      `"image"` uint8 `[H, W, channels]`, and `"box"` float64 `[4]` where the picture does not fill it: its left, upper,
+      right and lower border in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, the picture 9/8 of
+      them.
 
     Example:
       >>> import tempfile
@@ -93,7 +111,7 @@ def read_view(
       >>> view["image"].shape, view["box"].tolist()
       ((2, 2, 3), [0.0, 0.0, 1.125, 2.0])
     """
-    return decode_view(existing(path), str(path), at_least, white=white, large=large).entries()
+    return decode_view(existing(path), str(path), at_least, white=white, large=large, channels=channels).entries()
 
 
 def read_mask(path: str | Path) -> np.ndarray:
@@ -133,7 +151,7 @@ def read_size(path: str | Path, *, large: bool = False) -> Size:
     """Height and width of the upright image in pixels, from its header.
 
     Args:
-      path: a file that Pillow reads.
+      path: a file that Pillow reads, or a NumPy array, `NAME.npy`.
       large: see `read_image`.
 
     Returns:
@@ -151,7 +169,8 @@ def read_size(path: str | Path, *, large: bool = False) -> Size:
       ...     read_size(f"{folder}/street.png")
       (3, 4)
     """
-    return header_size(existing(path), str(path), large=large)
+    found = existing(path)
+    return array_size(found, str(path), large=large) if is_array(found) else header_size(found, str(path), large=large)
 
 
 def decode_image(file: Path | bytes, name: str, at_least: Size | None = None) -> np.ndarray:
@@ -167,14 +186,21 @@ def decode_view(
     expected: Size | None = None,
     white: int | None = None,
     large: bool = False,
+    channels: int = 3,
 ) -> Decoded:
     """`decode_image`, its full size, and where the picture lies in it; `expected` as of `open_image`."""
+    check_channels(channels)
     if at_least is not None and (len(at_least) != 2 or min(at_least) < 1):
         raise ValueError(f"at_least must be a positive height and width in pixels, got {tuple(at_least)}")
     if white is not None and not 1 <= white <= 65535:
         raise ValueError(f"white must be 1 .. 65535, the largest number of a 16-bit image, got {white}")
+    if channels != 3 and is_array(file):
+        return decode_array(file, name, channels, expected=expected, white=white, large=large)
+    if channels not in (1, 3):
+        return decode_channels(file, name, channels, expected=expected, white=white, large=large)
     image = open_image(file, name, at_least=at_least, expected=expected, large=large)
-    return Decoded(np.array(image.rgb(white)), image.size, image.box)
+    pixels = np.array(image.rgb(white) if channels == 3 else image.grey(white))
+    return Decoded(pixels if channels == 3 else pixels[..., None], image.size, image.box)
 
 
 def decode_mask(file: Path | bytes, name: str) -> np.ndarray:

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from ._channels import ARRAY_SUFFIX, check_channels
 from ._classes import CLASS_FILES, CLASSES_EXAMPLE, Classes, load_classes
 from ._files import IMAGE_SUFFIXES, OTHER_SUFFIXES, decode_view, existing, file_size
 from ._masks import decode_label
@@ -36,6 +37,7 @@ class FolderSource:
       classes: the classes; None reads `classes.yaml`, `.yml` or `.json` in `root`.
       mask_suffix: what the names of masks have in addition, such as "_mask" for street_mask.png.
       white: the largest number of 16-bit images, see `read_image`.
+      channels: of the images: 3 for RGB, 1 for grey, or the number that the files have, see `read_image`.
 
     Raises:
       FileNotFoundError: a folder is missing, or no classes are given.
@@ -62,11 +64,14 @@ class FolderSource:
         *,
         mask_suffix: str = "",
         white: int | None = None,
+        channels: int = 3,
     ):
         root = Path(root)
+        check_channels(channels)
         _check_folders(root, split)
-        self._pairs = _pairs(root / split, mask_suffix)
-        self._on_disk, self._white = find_classes(root, classes), white
+        suffixes = IMAGE_SUFFIXES if channels == 3 else (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
+        self._pairs = _pairs(root / split, mask_suffix, suffixes)
+        self._on_disk, self._white, self._channels = find_classes(root, classes), white, channels
         self._description = f"FolderSource({str(root)!r}, {split!r})"
 
     @property
@@ -119,7 +124,9 @@ class FolderSource:
         return {**view.entries(), "label": label}
 
     def _view(self, path: Path, at_least: tuple[int, int] | None, size: tuple[int, int] | None) -> Decoded:
-        return decode_view(existing(path), str(path), at_least, expected=size, white=self._white)
+        return decode_view(
+            existing(path), str(path), at_least, expected=size, white=self._white, channels=self._channels
+        )
 
     def name(self, index: int) -> str:
         """The common name of image and mask, without the suffix."""
@@ -191,14 +198,14 @@ def _check_folders(root: Path, split: str) -> None:
     raise FileNotFoundError(message)
 
 
-def _pairs(folder: Path, mask_suffix: str) -> tuple[tuple[Path, Path], ...]:
+def _pairs(folder: Path, mask_suffix: str, suffixes: tuple[str, ...]) -> tuple[tuple[Path, Path], ...]:
     """Image and mask of every example, by name."""
     problems: list[str] = []
-    images = _by_stem(folder / "images", IMAGE_SUFFIXES, "", problems)
+    images = _by_stem(folder / "images", suffixes, "", problems)
     masks = _by_stem(folder / "labels", (".png",), mask_suffix, problems)
     if not images and not masks and not problems:
         raise ValueError(
-            f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in IMAGE_SUFFIXES)}) into images/ and "
+            f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in suffixes)}) into images/ and "
             "masks (png) of the same names into labels/, without sub-folders"
         )
     if lonely := sorted(images.keys() - masks.keys()):

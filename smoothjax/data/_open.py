@@ -47,7 +47,7 @@ class Decoded(NamedTuple):
     """An image as a decoder gave it.
 
     Attributes:
-      pixels: uint8 `[H, W, 3]`.
+      pixels: uint8 `[H, W, C]`, RGB unless other channels were asked for.
       size: height and width that the upright image has in the file.
       box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them: a decoder that
         makes an image smaller rounds its size up, so that up to 7/8 of the last pixels is not of the picture.
@@ -86,7 +86,7 @@ class OpenedImage:
         # Pillow calls a JPEG with a preview image inside MPO.
         image = self.pixels
         plain = image.format in ("JPEG", "MPO", "PNG") and image.mode == "RGB" and self.bits == 8
-        return plain and _orientation(image) == 1
+        return plain and orientation_of(image) == 1
 
     def rgb(self, white: int | None = None) -> Image.Image:
         """The image in mode RGB; `white` is the largest number of a 16-bit image, see `read_image`.
@@ -94,6 +94,14 @@ class OpenedImage:
         Raises:
           ValueError: the image holds floating-point numbers, or 16-bit numbers of unknown or another range.
         """
+        return self._of_eight_bits(white).convert("RGB")
+
+    def grey(self, white: int | None = None) -> Image.Image:
+        """The image in mode L, colours by their luminance; otherwise as `rgb`."""
+        image = self._of_eight_bits(white)
+        return image if image.mode == "L" else image.convert("RGB").convert("L")
+
+    def _of_eight_bits(self, white: int | None) -> Image.Image:
         image = self.pixels
         if image.mode == "F":
             raise ValueError(f"{self.name}: pixels are floating-point numbers of unknown range; store 8-bit RGB")
@@ -103,7 +111,7 @@ class OpenedImage:
             check_upper_bits(image, self.name, white)
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
-        return image.convert("RGB")
+        return image
 
 
 @contextmanager
@@ -160,7 +168,7 @@ def header_size(file: Path | bytes, name: str, *, upright: bool = True, large: b
     """
     try:
         with opened(file, name, large=large) as image:
-            return _upright(image, _orientation(image) if upright else 1)
+            return _upright(image, orientation_of(image) if upright else 1)
     except ValueError as error:
         if not is_of_text(error):
             raise
@@ -202,11 +210,11 @@ def open_image(
     """
     try:
         with opened(file, name, large=large) as image:
-            orientation = _orientation(image) if upright else 1
+            orientation = orientation_of(image) if upright else 1
             size = _upright(image, orientation)
             if expected is not None and size != expected:
                 raise SizeDiffersError(name, size, expected)
-            bits = _bits(file, image)
+            bits = stored_bits(file, image)
             if bits > 8 and _is_planar(image):
                 # Pillow mixes up the bytes of the planes.
                 raise ValueError("16-bit TIFF in planes; store the colours of a pixel together, or 8-bit PNG")
@@ -254,7 +262,7 @@ def _upright(image: Image.Image, orientation: int) -> Size:
     return (width, height) if orientation in _ON_ITS_SIDE else (height, width)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all. Decodes nothing."""
     if image.format == "PNG":
         if isinstance(image, ImageFile.ImageFile) and image.fp is not None and "exif" not in image.info:
@@ -267,7 +275,7 @@ def _orientation(image: Image.Image) -> int:
     return orientation if orientation in range(2, 9) else 1
 
 
-def _bits(file: Path | bytes, image: Image.Image) -> int:
+def stored_bits(file: Path | bytes, image: Image.Image) -> int:
     """How many bits a number has in the file."""
     if image.format == "PNG":
         # Pillow does not say; the header comes first in every PNG, with the bits at this place.

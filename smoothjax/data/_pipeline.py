@@ -15,7 +15,7 @@ from ._source import Examples, Record, ScaledSource
 from ._transforms import (
     IMAGENET_MEAN,
     IMAGENET_STD,
-    RGB,
+    PerChannel,
     check_largest_scale,
     checked_size,
     normalize,
@@ -45,8 +45,8 @@ class Augmentation:
       crop_size: height and width of the training images in pixels.
       scale_range: smallest and largest factor of `random_scale`.
       mirror: whether to exchange left and right in half of the cases.
-      mean: of red, green and blue, in 0 .. 255; it becomes 0.
-      std: of red, green and blue, in units of 0 .. 255; it becomes 1.
+      mean: of each channel, in 0 .. 255; it becomes 0. By default of red, green and blue.
+      std: of each channel, in units of 0 .. 255; it becomes 1.
       strengths: how strongly images are rotated and their colours varied, and how many crops show a class drawn by
         `crop_weights`; by default not at all. See `random_rotate`, `random_colors` and `balanced_crop`.
       crop_weights: of each class in `strengths.balanced` crops, such as `datasets.median_frequency_weights`; by default
@@ -63,8 +63,8 @@ class Augmentation:
     crop_size: tuple[int, int]
     scale_range: tuple[float, float] = (0.5, 1.5)
     mirror: bool = True
-    mean: RGB = IMAGENET_MEAN
-    std: RGB = IMAGENET_STD
+    mean: PerChannel = IMAGENET_MEAN
+    std: PerChannel = IMAGENET_STD
     strengths: Strengths = field(default_factory=Strengths)
     crop_weights: tuple[float, ...] = ()
 
@@ -83,11 +83,11 @@ class Augmentation:
         """Varies one example and makes it `crop_size` large, ready for a network.
 
         Args:
-          record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+          record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
           rng: generator of every choice.
 
         Returns:
-          Image float32 `[*crop_size, 3]`, exactly 0 where padded; label int32 `crop_size`, 255 where padded.
+          Image float32 `[*crop_size, C]`, exactly 0 where padded; label int32 `crop_size`, 255 where padded.
 
         Raises:
           ValueError: image or label is not uint8.
@@ -194,7 +194,7 @@ def train_iterator(
       threads: threads that prepare batches ahead; 0 prepares each one when it is asked for.
 
     Returns:
-      An iterator of what `augmentation` returns, stacked: `{"image": float32 [B/n, *crop_size, 3], "label": int32
+      An iterator of what `augmentation` returns, stacked: `{"image": float32 [B/n, *crop_size, C], "label": int32
       [B/n, *crop_size]}` for an `Augmentation`.
 
     Raises:
@@ -255,7 +255,9 @@ def check_shares(batch_size: int, process_index: int, process_count: int) -> Non
         )
 
 
-def check_statistics(mean: RGB, std: RGB) -> None:
-    """Raises ValueError unless these are the statistics of three colours."""
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-        raise ValueError(f"mean and std must have three numbers, std positive, got mean={mean}, std={std}")
+def check_statistics(mean: PerChannel, std: PerChannel) -> None:
+    """Raises ValueError unless these are statistics of the same number of channels."""
+    if not len(mean) == len(std) >= 1 or min(std) <= 0:
+        raise ValueError(
+            f"mean and std must have a number for each channel, three for RGB, std positive, got mean={mean}, std={std}"
+        )

@@ -1,13 +1,14 @@
 """Reading prepared data sets."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._classes import IGNORE_LABEL, Classes
-from ._files import decode_image, decode_mask, decode_view
+from ._files import decode_mask, decode_view
 from ._folder import FolderSource
 from ._metadata import INCOMPLETE_SUFFIX, LabelCounts, Metadata, read_metadata
 from ._source import InvalidDataError, Record, Source, checked_index, label_problems
@@ -30,10 +31,11 @@ class PreparedSource:
       data_set: name of the data set, which is `{data_dir}/{name}` then, or its folder.
       split: name of the split, such as "train".
       data_dir: folder of all prepared data sets.
+      channels: 3 for RGB, as images are stored, or 1 for grey.
 
     Raises:
       FileNotFoundError: there is no such data set; the message says how to prepare it.
-      ValueError: there is no such split, or the data set was prepared by another version.
+      ValueError: there is no such split, the data set was prepared by another version, or `channels` is none of these.
 
     Example:
       >>> PreparedSource("voc2012", "train", data_dir="nowhere")
@@ -41,7 +43,13 @@ class PreparedSource:
       FileNotFoundError: there is no prepared data set in nowhere/voc2012; ...
     """
 
-    def __init__(self, data_set: str | Path, split: str, *, data_dir: str | Path = DATA_DIR):
+    def __init__(self, data_set: str | Path, split: str, *, data_dir: str | Path = DATA_DIR, channels: int = 3):
+        if channels not in (1, 3):
+            raise ValueError(
+                f"channels of a prepared data set must be 3, as its images are stored, or 1 for grey, got {channels}: "
+                "read images of other channels from a folder that is not prepared"
+            )
+        self._channels = channels
         folder = find_prepared(data_set, data_dir)
         metadata = require_metadata(folder)
         if split not in metadata.splits:
@@ -75,7 +83,7 @@ class PreparedSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process opens the files itself.
-        return PreparedSource, (self._folder.absolute(), self._split_name)
+        return partial(PreparedSource, channels=self._channels), (self._folder.absolute(), self._split_name)
 
     def __getitem__(self, index: int, /) -> Record:
         """Decodes an example; label 255 everywhere where the data set has no label maps."""
@@ -85,7 +93,7 @@ class PreparedSource:
         """Decodes an example, its image perhaps smaller: see `at_least` of `read_view`. The label is always whole."""
         record, name = self._record(index)
         try:
-            view = decode_view(record["image"], name, at_least, expected=self.size(index))
+            view = decode_view(record["image"], name, at_least, expected=self.size(index), channels=self._channels)
             if "label" in record:
                 label = decode_mask(record["label"], name)
             else:
@@ -99,9 +107,9 @@ class PreparedSource:
         return {**view.entries(), "label": label, **attributes}
 
     def image(self, index: int, /, at_least: tuple[int, int] | None = None) -> np.ndarray:
-        """Only the image, uint8 `[H, W, 3]`, perhaps smaller: see `at_least` of `read_image`."""
+        """Only the image, uint8 `[H, W, channels]`, perhaps smaller: see `at_least` of `read_image`."""
         record, name = self._record(index)
-        return decode_image(record["image"], name, at_least)
+        return decode_view(record["image"], name, at_least, channels=self._channels).pixels
 
     def name(self, index: int, /) -> str:
         """The name of the image, without the suffix."""
@@ -164,6 +172,7 @@ def open_split(
     *,
     mask_suffix: str = "",
     white: int | None = None,
+    channels: int = 3,
 ) -> Source:
     """A split of a folder: of a prepared data set, or of `{split}/{images,labels}`.
 
@@ -173,13 +182,14 @@ def open_split(
       classes: the classes of a folder of images, see `FolderSource`; for a prepared data set, what they must be.
       mask_suffix: see `FolderSource`; a prepared data set has none.
       white: see `FolderSource`; a prepared data set has none.
+      channels: of the images, see `FolderSource`; a prepared data set has 3, or 1 for grey.
 
     Returns:
       A `PreparedSource` or a `FolderSource`.
 
     Raises:
       FileNotFoundError: a folder is missing, or no classes are given.
-      ValueError: there is no such split, or a prepared data set has other classes.
+      ValueError: there is no such split, or a prepared data set has other classes or channels.
 
     Example:
       >>> open_split("nowhere", "train")
@@ -187,14 +197,14 @@ def open_split(
       FileNotFoundError: split 'train' of nowhere is incomplete; ...
     """
     if not is_prepared(folder):
-        return FolderSource(folder, split, classes, mask_suffix=mask_suffix, white=white)
+        return FolderSource(folder, split, classes, mask_suffix=mask_suffix, white=white, channels=channels)
     if mask_suffix or white is not None:
         option = "mask_suffix" if mask_suffix else "white"
         raise ValueError(
             f"{folder} is prepared: {option} is an option of its preparation (--{option.replace('_', '-')}); leave it "
             "out here, or prepare it again with it"
         )
-    source = PreparedSource(Path(folder), split)
+    source = PreparedSource(Path(folder), split, channels=channels)
     if classes is not None and classes.names != source.classes.names:
         raise ValueError(
             f"{folder} is prepared with the classes {_some(source.classes)}, not with {_some(classes)}; leave the "

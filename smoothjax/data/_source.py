@@ -9,7 +9,7 @@ from ._classes import IGNORE_LABEL, Classes
 from ._metadata import LabelCounts
 
 Record = Mapping[str, np.ndarray]
-"""One example: `"image"` uint8 `[H, W, 3]` in RGB and `"label"` uint8 `[H, W]`."""
+"""One example: `"image"` uint8 `[H, W, C]`, mostly RGB, and `"label"` uint8 `[H, W]`."""
 
 E_co = TypeVar("E_co", covariant=True)
 
@@ -54,7 +54,7 @@ class Source(Named, Protocol):
         ...
 
     def __getitem__(self, index: int, /) -> Record:
-        """The example: `"image"` uint8 `[H, W, 3]` and `"label"` uint8 `[H, W]`, 255 for ignored pixels."""
+        """The example: `"image"` uint8 `[H, W, C]` and `"label"` uint8 `[H, W]`, 255 for ignored pixels."""
         ...
 
     def size(self, index: int, /) -> tuple[int, int]:

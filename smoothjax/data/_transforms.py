@@ -1,7 +1,8 @@
 """Transforms of an image together with its label: pure functions, all chance from a generator.
 
-A record is a dict with `"image"` `[H, W, 3]` and `"label"` `[H, W]`. Resampling takes uint8, before `normalize`. Image
-and label agree on where pixels lie: pixel i covers `i .. i + 1`, its centre is at `i + 1/2`, at every size.
+A record is a dict with `"image"` `[H, W, C]`, mostly RGB, and `"label"` `[H, W]`. Resampling takes uint8, before
+`normalize`. Image and label agree on where pixels lie: pixel i covers `i .. i + 1`, its centre is at `i + 1/2`, at
+every size.
 """
 
 import operator
@@ -20,7 +21,8 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 """Standard deviation of red, green and blue over ImageNet, in units of 0 .. 255."""
 
-RGB = tuple[float, float, float]
+PerChannel = tuple[float, ...]
+"""A number for each channel of an image."""
 
 # Larger images than this take all memory before the crop.
 _MAX_SCALE = 16
@@ -30,7 +32,7 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
     """Resamples image and label to a size: the image linearly, antialiased when it shrinks, the label by nearest.
 
     Args:
-      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`; either may have another size, of the same view. An
+      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`; either may have another size, of the same view. An
         entry `"box"` `[4]` gives the left, upper, right and lower border of this view in the image, in its pixels,
         where it does not fill it, see `read_view`.
       size: new height and width in pixels.
@@ -58,16 +60,25 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
         return record
     across = (size[1], size[0])
     borders = None if box is None else (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-    image = Image.fromarray(record["image"]).resize(across, Image.Resampling.BILINEAR, borders)
     label = Image.fromarray(record["label"]).resize(across, Image.Resampling.NEAREST)
-    return {"image": np.asarray(image), "label": np.asarray(label)}
+    return {"image": _resample(record["image"], across, borders), "label": np.asarray(label)}
+
+
+def _resample(
+    image: np.ndarray, across: tuple[int, int], borders: tuple[float, float, float, float] | None
+) -> np.ndarray:
+    """An image uint8 `[H, W, C]` at this width and height; Pillow takes three channels at once, or one."""
+    if image.shape[-1] == 3:
+        return np.asarray(Image.fromarray(image).resize(across, Image.Resampling.BILINEAR, borders))
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, -1, 0)]
+    return np.stack([np.asarray(plane.resize(across, Image.Resampling.BILINEAR, borders)) for plane in planes], -1)
 
 
 def random_scale(record: Record, rng: np.random.Generator, *, low: float = 0.5, high: float = 1.5) -> Record:
     """Resizes by a factor drawn uniformly from `low` to `high`, the same along both axes.
 
     Args:
-      record: image uint8 `[H, W, 3]` and label uint8 `[H, W]`.
+      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
       rng: generator of the factor.
       low: smallest factor, positive.
       high: largest factor.
@@ -106,7 +117,7 @@ def random_mirror(record: Record, rng: np.random.Generator) -> Record:
     """Exchanges left and right in half of the cases.
 
     Args:
-      record: image `[H, W, 3]` and label `[H, W]`.
+      record: image `[H, W, C]` and label `[H, W]`.
       rng: generator of the choice.
 
     Returns:
@@ -130,7 +141,7 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
     would: the only window along such an axis begins at 0.
 
     Args:
-      record: image `[H, W, 3]` and label `[H, W]`.
+      record: image `[H, W, C]` and label `[H, W]`.
       rng: generator of the position.
       size: height and width of the window in pixels.
 
@@ -154,16 +165,19 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
     return {"image": record["image"][window], "label": record["label"][window]}
 
 
-def normalize(record: Record, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD) -> Record:
+def normalize(record: Record, *, mean: PerChannel = IMAGENET_MEAN, std: PerChannel = IMAGENET_STD) -> Record:
     """Makes the arrays that a network takes: `(image - mean) / std` in float32, the label in int32.
 
     Args:
-      record: image `[H, W, 3]` in 0 .. 255 and label `[H, W]`.
-      mean: of red, green and blue, in 0 .. 255.
-      std: of red, green and blue, in units of 0 .. 255, positive.
+      record: image `[H, W, C]` in 0 .. 255 and label `[H, W]`.
+      mean: of each channel, in 0 .. 255; by default of red, green and blue.
+      std: of each channel, in units of 0 .. 255, positive.
 
     Returns:
       The record, image float32 and label int32; a pixel of the mean colour is 0.
+
+    Raises:
+      ValueError: the image has another number of channels than `mean` and `std`.
 
     Example:
       >>> import numpy as np
@@ -174,36 +188,46 @@ def normalize(record: Record, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_
     return {"image": normalize_image(record["image"], mean=mean, std=std), "label": record["label"].astype(np.int32)}
 
 
-def normalize_image(image: np.ndarray, *, mean: RGB = IMAGENET_MEAN, std: RGB = IMAGENET_STD) -> np.ndarray:
+def normalize_image(
+    image: np.ndarray, *, mean: PerChannel = IMAGENET_MEAN, std: PerChannel = IMAGENET_STD
+) -> np.ndarray:
     """`normalize` for an image without a label.
 
     Args:
-      image: `[H, W, 3]` in 0 .. 255.
-      mean: of red, green and blue, in 0 .. 255.
-      std: of red, green and blue, in units of 0 .. 255, positive.
+      image: `[H, W, C]` in 0 .. 255.
+      mean: of each channel, in 0 .. 255; by default of red, green and blue.
+      std: of each channel, in units of 0 .. 255, positive.
 
     Returns:
-      float32 `[H, W, 3]`.
+      float32 `[H, W, C]`.
+
+    Raises:
+      ValueError: the image has another number of channels than `mean` and `std`.
 
     Example:
       >>> import numpy as np
       >>> normalize_image(np.full((1, 1, 3), 10, np.uint8), mean=(10, 8, 0), std=(1, 2, 5)).tolist()
       [[[0.0, 1.0, 2.0]]]
     """
+    if not image.shape[-1:] == np.shape(mean) == np.shape(std):
+        raise ValueError(
+            f"mean and std must have a number for each of the {image.shape[-1]} channels of an image of shape "
+            f"{image.shape}, got mean={tuple(mean)}, std={tuple(std)}"
+        )
     return (image.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
 
 
 def pad_to(
-    record: Record, size: tuple[int, int], *, value: RGB = (0.0, 0.0, 0.0), ignore: int = IGNORE_LABEL
+    record: Record, size: tuple[int, int], *, value: float | PerChannel = 0.0, ignore: int = IGNORE_LABEL
 ) -> Record:
     """Extends image and label at the bottom and on the right to at least `size`.
 
     After `normalize` the default colour is exactly the mean of the data, which no uint8 holds.
 
     Args:
-      record: image `[H, W, 3]` and label `[H, W]`.
+      record: image `[H, W, C]` and label `[H, W]`.
       size: height and width in pixels; an axis that is already as long stays.
-      value: red, green and blue of the new pixels, in the units of the image.
+      value: of the new pixels, in the units of the image: one number for all channels, or one for each.
       ignore: label of the new pixels.
 
     Returns:
@@ -223,11 +247,11 @@ def pad_to(
     shape = (max(height, size[0]), max(width, size[1]))
     if shape == (height, width):
         return record
-    if np.issubdtype(image.dtype, np.integer) and any(v != int(v) or not 0 <= v <= 255 for v in value):
+    if np.issubdtype(image.dtype, np.integer) and any(v != int(v) or not 0 <= v <= 255 for v in np.ravel(value)):
         raise ValueError(
             f"an image of {image.dtype} cannot be padded with exactly {value}; normalize first, pad with 0"
         )
-    padded_image = np.empty((*shape, 3), image.dtype)
+    padded_image = np.empty((*shape, image.shape[-1]), image.dtype)
     padded_image[:] = np.asarray(value, image.dtype)
     padded_label = np.full(shape, ignore, label.dtype)
     padded_image[:height, :width], padded_label[:height, :width] = image, label

@@ -15,5 +15,7 @@ from ._check import check_labels as check_labels
 from ._check import check_source as check_source
 from ._describe import describe as describe
 from ._describe import draw_grid as draw_grid
+from ._statistics import ChannelStatistics as ChannelStatistics
+from ._statistics import channel_statistics as channel_statistics
 from ._statistics import count_labels as count_labels
 from ._statistics import median_frequency_weights as median_frequency_weights

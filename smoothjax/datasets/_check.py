@@ -12,7 +12,7 @@ _REPORTED = 20
 _LISTED = 5
 
 
-def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
+def check_source(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
     """Reads every example, counts its labels, and reports all problems in one error.
 
     Files that do not decode, masks of another size than their image, and labels outside the classes are found in
@@ -21,6 +21,7 @@ def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
     Args:
       source: the split to check.
       progress: whether to show how far it is, after five seconds.
+      channels: that every image must have.
 
     Returns:
       How often each class occurs, see `check_labels`.
@@ -37,7 +38,7 @@ def check_source(source: Source, *, progress: bool = False) -> LabelCounts:
     counts, found = LabelCounts.none(len(source.classes)), []
     # Decoding is done outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = pool.map(lambda index: _read(source, index), range(len(source)))
+        results = pool.map(lambda index: _read(source, index, channels), range(len(source)))
         for result in track(results, "check", len(source), unit="images", shown=progress):
             if isinstance(result, LabelCounts):
                 counts += result
@@ -112,13 +113,13 @@ def _shares(counts: LabelCounts, classes: Classes) -> str:
     return f"found: {', '.join(shares)}, 255 ignored {100 * counts.ignored / total:.3g} %"
 
 
-def _read(source: Source, index: int) -> LabelCounts | tuple[str, ...]:
+def _read(source: Source, index: int, channels: int) -> LabelCounts | tuple[str, ...]:
     """The label counts of an example, or what is wrong with it."""
     name = f"example {index}"
     try:
         name = source.name(index)
         record = source[index]
-        if problems := record_problems(record, source.classes, name):
+        if problems := record_problems(record, source.classes, name, channels):
             return problems
         size, shape = source.size(index), record["label"].shape
         if size != shape:
@@ -131,15 +132,15 @@ def _read(source: Source, index: int) -> LabelCounts | tuple[str, ...]:
         return (f"{name}: {type(error).__name__}: {error}",)
 
 
-def record_problems(record: Record, classes: Classes, name: str) -> tuple[str, ...]:
+def record_problems(record: Record, classes: Classes, name: str, channels: int = 3) -> tuple[str, ...]:
     """One line for what makes an example unfit for everything that takes records, if there is such a thing."""
     if missing := [key for key in ("image", "label") if key not in record]:
         keys = ", ".join(map(repr, record)) or "nothing"
         return (f"{name}: the record has no {' and no '.join(map(repr, missing))}, it holds {keys}",)
     image, label = record["image"], record["label"]
-    if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, 3) or label.ndim != 2:
+    if image.dtype != np.uint8 or label.dtype != np.uint8 or image.shape != (*label.shape, channels) or label.ndim != 2:
         return (
-            f"{name}: expected an image uint8 [H, W, 3] and a label uint8 [H, W], got {image.dtype} {image.shape} and "
-            f"{label.dtype} {label.shape}",
+            f"{name}: expected an image uint8 [H, W, {channels}] and a label uint8 [H, W], got {image.dtype} "
+            f"{image.shape} and {label.dtype} {label.shape}",
         )
     return label_problems(label, classes, name)

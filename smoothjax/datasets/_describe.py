@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data import IGNORE_LABEL, PreparedSource, Source, colorize
+from ..data import IGNORE_LABEL, PreparedSource, Source, colorize, to_rgb
 from ..files import printable
 from ._statistics import count_labels, median_frequency_weights
 
@@ -121,7 +121,7 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
             # The frame shows where ignored pixels, which are white, end.
             axis.set(xticks=(), yticks=())
             axis.spines[:].set(color="0.7", linewidth=0.5)
-        axes[2 * place].imshow(_smaller(record["image"], Image.Resampling.BOX))
+        axes[2 * place].imshow(_smaller(to_rgb(record["image"]), Image.Resampling.BOX))
         axes[2 * place].set_title(f"{printable(source.name(index))}, {height} x {width}", fontsize=8, parse_math=False)
         axes[2 * place + 1].imshow(_smaller(painted, Image.Resampling.NEAREST))
     names, colors = source.classes.names, source.classes.colors

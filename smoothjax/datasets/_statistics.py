@@ -1,12 +1,14 @@
 """How often each class occurs, and what follows from it."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from ..data import LabelCounts, PreparedSource, Source
+from ..data import Examples, LabelCounts, PreparedSource, Record, Source
 from ._check import check_source
 
 
-def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
+def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
     """How often each class occurs in a split.
 
     A `PreparedSource` knows it; of any other source every example is read.
@@ -14,6 +16,7 @@ def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
     Args:
       source: the split.
       progress: whether to show a progress bar, on a terminal.
+      channels: of the images, where they are read.
 
     Returns:
       The counts.
@@ -27,7 +30,63 @@ def count_labels(source: Source, *, progress: bool = False) -> LabelCounts:
       >>> int(counts.pixels.sum()) + counts.ignored
       3072
     """
-    return source.counts if isinstance(source, PreparedSource) else check_source(source, progress=progress)
+    if isinstance(source, PreparedSource):
+        return source.counts
+    return check_source(source, progress=progress, channels=channels)
+
+
+class ChannelStatistics(NamedTuple):
+    """Mean and standard deviation of each channel of the images of a split, in units of 0 .. 255.
+
+    Attributes:
+      mean: of each channel.
+      std: of each channel, positive.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def channel_statistics(source: Examples[Record], *, most: int = 512) -> ChannelStatistics:
+    """What `data.normalize` needs for images of other channels than red, green and blue.
+
+    Args:
+      source: the training split.
+      most: how many images are read at most, spread evenly over the split.
+
+    Returns:
+      The statistics over all pixels of these images, rounded to two decimals. A channel that never changes has a
+      standard deviation of 1.
+
+    Raises:
+      ValueError: the split is empty, or its images have different numbers of channels.
+
+    Example:
+      >>> from smoothjax.data import ShapesSource
+      >>> statistics = channel_statistics(ShapesSource(length=3, size=(32, 32)))
+      >>> len(statistics.mean), min(statistics.std) > 0
+      (3, True)
+    """
+    count = min(len(source), most)
+    if count < 1:
+        raise ValueError("source has no examples to measure: name a split with images")
+    pixels, sums, squares = 0, np.zeros(1), np.zeros(1)
+    for index in range(count):
+        image = source[index * len(source) // count]["image"]
+        # Exact: a channel's histogram has 256 places, whatever the number of its pixels.
+        counts = np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(image, -1, 0)])
+        if index and len(counts) != len(sums):
+            raise ValueError(
+                f"images must have one number of channels, got {len(sums)} and {len(counts)}: convert some"
+            )
+        pixels += image.shape[0] * image.shape[1]
+        values = np.arange(256.0)
+        sums, squares = sums + counts @ values, squares + counts @ values**2
+    mean = sums / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+    return ChannelStatistics(
+        tuple(round(float(value), 2) for value in mean), tuple(round(float(value), 2) or 1.0 for value in std)
+    )
 
 
 def median_frequency_weights(counts: LabelCounts) -> np.ndarray:

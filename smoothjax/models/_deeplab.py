@@ -29,7 +29,7 @@ _RATES_REMEDY = "use e.g. (6, 12, 18, 24)"
 class DeepLab(nnx.Module):
     """DeepLabv2 with a choice of degridding in the last two stages of its encoder (Wang & Ji, KDD 2018, Sec. 4.1).
 
-    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
+    `model(images)` maps `[N, H, W, C]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
     output stride 8; with the default padding cell i sits on pixel 8i, and `upsample_logits` brings them back to full
     size. With the head `"duc"` they are of full size at once, `[N, H, W, num_classes]`. A new model is in evaluation
     mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All trainables,
@@ -48,7 +48,7 @@ class DeepLab(nnx.Module):
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
         a head with other inputs.
       options: all other options of `ResNetEncoder`, by keyword: output_stride, stride_in, stride_unit, padding,
-        batch_norm, momentum, epsilon, width, remat and dtype, which the other layers share.
+        batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat and dtype, which the other layers share.
 
     Attributes:
       encoder: the `ResNetEncoder`.
@@ -56,7 +56,7 @@ class DeepLab(nnx.Module):
       head: a `SummedHead` or a `DenseUpsamplingHead`.
 
     Raises:
-      ValueError: an option is invalid, or does not fit another; when called, images are not `[N, H, W, 3]`
+      ValueError: an option is invalid, or does not fit another; when called, images are not `[N, H, W, C]`
         of a float dtype.
 
     Example:
@@ -134,11 +134,11 @@ class DeepLab(nnx.Module):
         self.num_classes, self.output_stride = num_classes, stride
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`.
+        """Maps images `[N, H, W, C]` to float32 logits `[N, ceil(H / stride), ceil(W / stride), num_classes]`.
 
         With the head `"duc"` to `[N, H, W, num_classes]`.
         """
-        check_images(images)
+        check_images(images, self.encoder.in_features)
         x = self.encoder(images)
         x = x if self.degridding is None else self.degridding(x)
         dense = {"spatial_shape": images.shape[1:3]} if isinstance(self.head, DenseUpsamplingHead) else {}

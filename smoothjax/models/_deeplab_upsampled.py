@@ -16,7 +16,7 @@ class DeepLabUpsampled(nnx.Module):
     """DeepLab followed by up-sampling blocks, back to full resolution (Gao et al., 2017, Sec. 3.1, Table 1).
 
     Each block is an up-sampling layer by 2 and a 3x3 convolution, on the class logits, with ReLU between the layers:
-    three blocks at output stride 8, as published. `model(images)` maps `[N, H, W, 3]` of any size to float32 logits
+    three blocks at output stride 8, as published. `model(images)` maps `[N, H, W, C]` of any size to float32 logits
     `[N, H, W, num_classes]`: at stride 8 the blocks give `8 * ceil(H / 8)` rows, of which the first H are kept, since
     cell i of DeepLab sits on pixel 8i. Of each block the paper says only "a deconvolutional layer followed by a
     convolutional layer"; 3x3 and ReLU are ours. A new model is in evaluation mode.
@@ -31,7 +31,7 @@ class DeepLabUpsampled(nnx.Module):
 
     Raises:
       ValueError: upsampling is unknown, or the head is `"duc"`, which up-samples by itself; when called, images are
-        not `[N, H, W, 3]` of a float dtype.
+        not `[N, H, W, C]` of a float dtype.
 
     Example:
       >>> import jax.numpy as jnp
@@ -79,7 +79,7 @@ class DeepLabUpsampled(nnx.Module):
         self.num_classes = classes
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to float32 logits `[N, H, W, num_classes]`."""
+        """Maps images `[N, H, W, C]` to float32 logits `[N, H, W, num_classes]`."""
         x = self.deeplab(images)
         for index, (upsample, conv) in enumerate(zip(self.upsampling, self.convs, strict=True)):
             x = conv(nnx.relu(upsample(x if index == 0 else nnx.relu(x))))

@@ -41,6 +41,7 @@ class EncoderOptions(TypedDict, total=False):
     momentum: float
     epsilon: float
     width: int
+    in_features: int
     remat: bool
     dtype: DTypeLike | None
 
@@ -70,6 +71,7 @@ class ResNetEncoder(nnx.Module):
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       width: channels of the first stage; 64 is the published network.
+      in_features: channels of the images, 3 for RGB.
       remat: whether the backward pass computes the activations within each block anew instead of keeping them: less
         memory, about a third more time.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
@@ -77,8 +79,8 @@ class ResNetEncoder(nnx.Module):
 
     Attributes:
       out_features: channels of the output.
-      depth, output_stride, smoothing, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width, remat,
-        dtype: the options.
+      depth, output_stride, smoothing, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width,
+        in_features, remat, dtype: the options.
 
     Raises:
       ValueError: an option is invalid, or the smoothing has no layer to act on (output stride 32).
@@ -108,6 +110,7 @@ class ResNetEncoder(nnx.Module):
     momentum: float
     epsilon: float
     width: int
+    in_features: int
     remat: bool
     dtype: DTypeLike | None
     out_features: int
@@ -125,6 +128,7 @@ class ResNetEncoder(nnx.Module):
         momentum: float = 0.9,
         epsilon: float = 1e-5,
         width: int = 64,
+        in_features: int = 3,
         remat: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
@@ -137,6 +141,7 @@ class ResNetEncoder(nnx.Module):
         check_choice("padding", padding, get_args(EncoderPadding))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         width = check_int("width", width, remedy="64 is the published network")
+        in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
         if output_stride == 32 and smoothing != "none":
             raise ValueError(
                 f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"
@@ -146,11 +151,10 @@ class ResNetEncoder(nnx.Module):
         self.depth, self.output_stride, self.smoothing, self.width = depth, output_stride, smoothing, width
         self.stride_in, self.stride_unit, self.padding = stride_in, stride_unit, padding
         self.batch_norm, self.momentum, self.epsilon = batch_norm, momentum, epsilon
-        self.remat, self.dtype = remat, dtype
+        self.in_features, self.remat, self.dtype = in_features, remat, dtype
         stem_padding = "SAME" if padding == "same" else 3
-        self.conv1 = Conv(
-            3, width, (7, 7), strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs
-        )
+        conv = partial(Conv, strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+        self.conv1 = conv(in_features, width, (7, 7))
         self.bn1 = norm(width)
         features, stages = width, []
         layer_smoothing = "none" if smoothing == "multigrid" else smoothing
@@ -177,7 +181,7 @@ class ResNetEncoder(nnx.Module):
         self.out_features = features
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to features `[N, ceil(H / stride), ceil(W / stride), out_features]`."""
+        """Maps images `[N, H, W, in_features]` to features `[N, ceil(H / stride), ceil(W / stride), out_features]`."""
         x = nnx.relu(self.bn1(self.conv1(x)))
         padding: Any = ((1, 1), (1, 1)) if self.padding == "symmetric" else "SAME"
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=padding)

@@ -29,8 +29,8 @@ class UNet(nnx.Module):
     back. Each convolution and each up-sampling layer is followed by batch normalisation and ReLU, but for the last
     convolution, C to classes, which has no ReLU. Batch normalisation learns a shift and no scale.
 
-    `model(images)` maps `[N, H, W, 3]` to float32 logits `[N, H, W, num_classes]`. A new model is in evaluation mode
-    and can be called under `jax.jit` as a closure; `train()` switches to batch statistics.
+    `model(images)` maps `[N, H, W, in_features]` to float32 logits `[N, H, W, num_classes]`. A new model is in
+    evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics.
 
     Args:
       num_classes: number of classes, at least 2.
@@ -41,6 +41,7 @@ class UNet(nnx.Module):
       depth: number of levels, at least 2.
       width: channels of the first level, doubled at each next one. The paper only says that MS-COCO has twice as many
         as PASCAL VOC; 64 is the original U-Net.
+      in_features: channels of the images, 3 for RGB.
       batch_norm: `"trained"`, or `"frozen"` (statistics and shift stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
@@ -48,8 +49,8 @@ class UNet(nnx.Module):
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not `[N, H, W, 3]` of a float dtype, or a
-        size is no multiple of `2**(depth - 1)`.
+      ValueError: an option is none of the above; when called, images are not `[N, H, W, in_features]` of a float
+        dtype, or a size is no multiple of `2**(depth - 1)`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,6 +72,7 @@ class UNet(nnx.Module):
     upsampling: nnx.List[nn.UpConv]
     num_classes: int
     depth: int
+    in_features: int
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class UNet(nnx.Module):
         order: PhaseOrder | None = None,
         depth: int = 5,
         width: int = 64,
+        in_features: int = 3,
         batch_norm: BatchNormMode = "trained",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
@@ -89,6 +92,7 @@ class UNet(nnx.Module):
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         depth = check_int("depth", depth, minimum=2, remedy="5 is the paper's")
         width = check_int("width", width, remedy="64 is the original U-Net")
+        in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
         check_choice("upsampling", upsampling, UPSAMPLINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         # The authors' batch normalisation has no scale: the convolution that follows absorbs it. Behind the last one
@@ -96,7 +100,7 @@ class UNet(nnx.Module):
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, use_scale=False, rngs=rngs)
         block = partial(ConvBlock, norm=norm, dtype=dtype, rngs=rngs)
         channels = [width * 2**level for level in range(depth - 1)]
-        self.down = nnx.List(block(c_in, c, c) for c_in, c in zip([3, *channels], channels, strict=False))
+        self.down = nnx.List(block(c_in, c, c) for c_in, c in zip([in_features, *channels], channels, strict=False))
         self.bottom = block(channels[-1], 2 * channels[-1], channels[-1])
         self.up = nnx.List(
             block(2 * c, c, c // 2 if level else num_classes, final=level == 0)
@@ -108,11 +112,11 @@ class UNet(nnx.Module):
             nn.UpConv(c, c, method=upsampling, order=order, use_bias=False, dtype=dtype, rngs=rngs)
             for c in reversed(channels)
         )
-        self.num_classes, self.depth = num_classes, depth
+        self.num_classes, self.depth, self.in_features = num_classes, depth, in_features
 
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Maps images `[N, H, W, 3]` to float32 logits `[N, H, W, num_classes]`."""
-        check_images(images)
+        """Maps images `[N, H, W, in_features]` to float32 logits `[N, H, W, num_classes]`."""
+        check_images(images, self.in_features)
         step = 2 ** (self.depth - 1)
         if any(isinstance(size, int) and size % step for size in images.shape[1:3]):
             raise ValueError(

@@ -1,5 +1,7 @@
 """What the loaders of residual networks share: their entries, smoothing parameters included."""
 
+from typing import Literal
+
 import jax
 import numpy as np
 from flax import nnx
@@ -27,6 +29,27 @@ def encoder_entries(names: Names, prefix: Path = ()) -> list[Entry]:
         for layer in layers(names.depth)
         for path, variable in names.variables(layer).items()
     ]
+
+
+def fit_first_kernel(kernel: np.ndarray, channels: int, *, order: Literal["RGB", "BGR"]) -> np.ndarray:
+    """The first kernel of a network of colour images for images of other channels.
+
+    Args:
+      kernel: `[*K, 3, C_out]`, for colours in this order.
+      channels: of the images.
+      order: of the colours.
+
+    Returns:
+      `[*K, channels, C_out]`: the sum over the colours for one channel, so that a grey image gives what it gave as RGB;
+      else red, green, blue, red, ..., scaled by 3 / channels, so that the outputs stay about as large. For three
+      channels the kernel itself.
+    """
+    if channels == 3:
+        return kernel
+    colors = kernel if order == "RGB" else kernel[..., ::-1, :]
+    if channels == 1:
+        return 3 * colors.mean(-2, keepdims=True)
+    return colors[..., [index % 3 for index in range(channels)], :] * (3 / channels)
 
 
 def smoother_entries(names: Names, model: nnx.Module, prefix: Path = ()) -> list[Entry]:

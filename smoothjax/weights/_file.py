@@ -203,8 +203,10 @@ def _preprocessing(value: object) -> Preprocessing:
         else ()
         for name in ("mean", "std")
     )
-    if len(mean) != 3 or len(std) != 3:
-        raise ValueError(f"its preprocessing must hold three finite numbers as mean and as std, got {str(value)[:90]}")
+    if not 1 <= len(mean) == len(std) or len(mean) != len(value["mean"]) or len(std) != len(value["std"]):
+        raise ValueError(
+            f"its preprocessing must hold as many finite numbers as mean and as std, got {str(value)[:90]}"
+        )
     return Preprocessing(mean, std, value["channel_order"])
 
 

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .. import nn
 from .._checks import check_choice
 from ..models import ResNetEncoder
 from ..names import EncoderDegridding, SourceName
-from ._assign import Path, convert, dotted, shapes_of
-from ._encoder import check_smoothing, encoder_entries, smoother_entries
-from ._names import BASIC_DEPTHS, Variables, recognise
+from ._assign import Entry, Path, convert, dotted, shapes_of
+from ._encoder import check_smoothing, encoder_entries, fit_first_kernel, smoother_entries
+from ._names import BASIC_DEPTHS, STEM, Variables, recognise
 from ._sources import SOURCES, Source
 
 
@@ -28,6 +29,7 @@ class LoadReport:
       initial: those left as they were.
       dropped: known variables that the encoder does not take, such as those of a classifier.
       deviations: options of the encoder that differ from those of the published network.
+      adapted: what was done to the first kernel for images of other channels than RGB; empty for RGB.
     """
 
     source: SourceName
@@ -35,9 +37,11 @@ class LoadReport:
     initial: tuple[str, ...]
     dropped: tuple[str, ...]
     deviations: tuple[str, ...]
+    adapted: str = ""
 
     def __str__(self) -> str:
         lines = [f"loaded from {self.source}: {len(self.loaded)} of {len(self.loaded) + len(self.initial)} arrays"]
+        lines += [self.adapted] * bool(self.adapted)
         for title, names in (("left at initialisation", self.initial), ("not used", self.dropped)):
             lines += [f"{title}: {grouped_names(names)}"] * bool(names)
         lines += [f"other than in the published network: {'; '.join(self.deviations)}"] * bool(self.deviations)
@@ -66,6 +70,9 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     Smoothing parameters are where it has them; else they stay as they are, the identity in a new model. The options in
     which the encoder differs from the published network are reported: they are legitimate, but its features are then
     others than those published (`SOURCES[source].architecture` has the options).
+
+    Where the encoder takes other channels than RGB, its first kernel is the sum over the colours (1 channel), or
+    that of red, green, blue, red, ... scaled by 3 over their number; the report says so in a line.
 
     Args:
       model: a network with one `models.ResNetEncoder`, such as `models.DeepLab`, or the encoder itself.
@@ -100,6 +107,7 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     shapes, entries = shapes_of(model), encoder_entries(names, prefix)
     if check_smoothing(_smoothing(encoder), variables):
         entries += smoother_entries(names, model, prefix)
+    entries, adapted = _fit_stem(entries, prefix, encoder.in_features, kind)
     values, dropped = convert(entries, variables, shapes, known=f"{kind.classifier}|{kind.other}")
     params, model_state = ({}, {})
     for path, leaf in nnx.to_flat_state(nnx.state(model)):
@@ -113,8 +121,30 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
         initial=tuple(dotted(path) for path in shapes if path not in values),
         dropped=tuple(dropped),
         deviations=_deviations(encoder, kind),
+        adapted=adapted,
     )
     return Initialization(params, model_state, report)
+
+
+def _fit_stem(entries: list[Entry], prefix: Path, channels: int, kind: Source) -> tuple[list[Entry], str]:
+    """The entries with the first kernel made to fit the channels of the images, and a line that says what was done."""
+    place, order = (*prefix, *STEM.conv, "kernel"), kind.preprocessing.channel_order
+    if channels == 3:
+        return entries, ""
+
+    def fit(entry: Entry) -> Entry:
+        def converted(value: np.ndarray) -> np.ndarray:
+            kernel = np.asarray(value if entry.convert is None else entry.convert(value))
+            return fit_first_kernel(kernel, channels, order=order)
+
+        return entry._replace(convert=converted) if entry.path == place else entry
+
+    what = (
+        "averaged over red, green and blue and times 3, so that grey gives what it gave as RGB"
+        if channels == 1
+        else f"red, green, blue, red, ... repeated and scaled by 3/{channels}"
+    )
+    return [fit(entry) for entry in entries], f"first kernel for {channels} channel{'s' * (channels > 1)}: {what}"
 
 
 def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:

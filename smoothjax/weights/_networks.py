@@ -190,6 +190,7 @@ def _of_unet(model: UNet) -> dict[str, object]:
         **_of_upsampling(model.upsampling[0]),
         "depth": model.depth,
         "width": block.conv1.out_features,
+        "in_features": model.in_features,
         "batch_norm": block.bn1.mode,
         **_of_norm(block.bn1),
         "dtype": block.conv1.dtype,

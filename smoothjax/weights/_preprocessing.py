@@ -10,16 +10,17 @@ import numpy as np
 class Preprocessing:
     """How the images of published weights were prepared: order of the channels, minus mean, over standard deviation.
 
-    Calling it prepares an image: RGB of 0 .. 255, `[..., 3]`, to float32.
+    Calling it prepares an image: RGB of 0 .. 255, `[..., 3]`, to float32; or one of other channels, `[..., C]`.
 
     Attributes:
       mean: mean of each channel, of values in 0 .. 255, in the order of `channel_order`.
       std: standard deviation of each channel, in the same units and order.
-      channel_order: `"RGB"` or `"BGR"`, as the network takes them.
+      channel_order: `"RGB"` or `"BGR"`, as the network takes them; channels that are no colours keep their order, and
+        have `"RGB"`.
 
     Raises:
-      ValueError: a mean or standard deviation is not of three numbers, a standard deviation is not positive, the order
-        is invalid; when called, an image has other than three channels.
+      ValueError: mean and standard deviation are not as many numbers, a standard deviation is not positive, the order
+        is invalid, or `"BGR"` of other than three channels; when called, an image has other channels.
 
     Example:
       >>> import numpy as np
@@ -28,23 +29,32 @@ class Preprocessing:
       [29.0, 18.0, 7.0]
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...]
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
     def __post_init__(self) -> None:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3:
-                raise ValueError(f"{name} must be three numbers, one a channel, got {values!r}")
+        if not len(self.mean) == len(self.std) >= 1:
+            raise ValueError(
+                f"mean and std must have a number for each channel, three for RGB, got {self.mean!r} and {self.std!r}"
+            )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std!r}: use 1.0 for a channel that is not divided")
         if self.channel_order not in ("RGB", "BGR"):
             raise ValueError(f"channel_order must be 'RGB' or 'BGR', got {self.channel_order!r}: pick one of them")
+        if self.channel_order == "BGR" and len(self.mean) != 3:
+            raise ValueError(
+                f"channel_order 'BGR' is of three channels, got {len(self.mean)} numbers as mean: leave it 'RGB'"
+            )
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Prepares RGB values of 0 .. 255, `[..., 3]`: float32, in the order of `channel_order`."""
-        if image.shape[-1:] != (3,):
-            raise ValueError(f"image must be RGB, [..., 3], got shape {image.shape}: convert it to three channels")
+        """Prepares values of 0 .. 255, RGB `[..., 3]` or other channels: float32, in the order of `channel_order`."""
+        channels = len(self.mean)
+        if image.shape[-1:] != (channels,):
+            kind = "RGB, " if channels == 3 else ""
+            raise ValueError(
+                f"image must be {kind}[..., {channels}], got shape {image.shape}: convert it to {channels} channels"
+            )
         ordered = image if self.channel_order == "RGB" else image[..., ::-1]
         return (ordered.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
 

@@ -162,7 +162,7 @@ def test_refuses():
         ({"crop_size": (5, 5), "scale_range": (1.5, 0.5)}, r"0 < low <= high, got \(1\.5, 0\.5\)"),
         ({"crop_size": (5, 5), "scale_range": (0, 0.5)}, r"0 < low <= high, got \(0, 0\.5\)"),
         ({"crop_size": (5, 5), "std": (1, 0, 1)}, r"std positive, got mean=.*std=\(1, 0, 1\)"),
-        ({"crop_size": (5, 5), "mean": (1, 1)}, "mean and std must have three numbers"),
+        ({"crop_size": (5, 5), "mean": (1, 1)}, "mean and std must have a number for each channel"),
     ],
 )
 def test_augmentation_refuses(options, message):

@@ -142,7 +142,7 @@ def test_images_of_many_sizes_are_resized_without_compiling(monkeypatch):
     sizes = [(40, 56), (57, 41), (64, 64)]
     source: Any = [data.ShapesSource(length=1, size=size)[0] for size in sizes]
     config = Config(data=DataConfig(name="shapes", scale=0.5))
-    mean, std = (np.asarray(values) for values in normalization(config.init))
+    mean, std = (np.asarray(values) for values in normalization(config))
     expected = []
     for record in source:
         height, width = (scaled(length, 0.5) for length in record["label"].shape)

@@ -170,11 +170,11 @@ def test_preprocessing_and_padding_come_with_it(tmp_path):
     describe_run(first, with_options(_CONFIG, {"init": InitConfig("slim", Path("w.npz"))}), data.SHAPES)
     describe_run(second, _child(first), data.SHAPES)
     third = _child(second)
-    assert normalization(third.init)[0] == weights.SLIM_PREPROCESSING.mean
+    assert normalization(third)[0] == weights.SLIM_PREPROCESSING.mean
     assert architecture(third.init)["stride_unit"] == "last"
     for path in first.iterdir():
         path.unlink()
-    assert normalization(load_config(second, Config).init)[0] == weights.SLIM_PREPROCESSING.mean
+    assert normalization(load_config(second, Config))[0] == weights.SLIM_PREPROCESSING.mean
 
 
 def _plan(study, tmp_path, before, now, targets=(None, None)):

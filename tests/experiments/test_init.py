@@ -64,7 +64,7 @@ def test_the_encoder_is_that_of_the_loader(checkpoint):
 
 def test_colours_are_turned_with_the_first_kernel():
     """Caffe's networks take BGR; a study's takes RGB and sees the same."""
-    mean, std = normalization(InitConfig("deeplab", None))
+    mean, std = normalization(Config(init=InitConfig("deeplab", None)))
     assert mean == (122.67891434, 116.66876762, 104.00698793)
     assert std == (1.0, 1.0, 1.0)
     image = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.float32)

@@ -31,7 +31,10 @@ _NETWORKS = {
     "layers": _deeplab(smoothing="lfe", output_stride=16),
     "duc": _deeplab(head="duc", head_rates=None, smoothing="multigrid"),
     "upsampled": _upsampled(upsampling="pixel_dcl", order="equations"),
-    "unet": lambda rngs: models.UNet(num_classes=3, upsampling="ipixel_dcl", depth=2, width=2, rngs=rngs),
+    "four channels": _deeplab(in_features=4),
+    "unet": lambda rngs: models.UNet(
+        num_classes=3, in_features=1, upsampling="ipixel_dcl", depth=2, width=2, rngs=rngs
+    ),
     "encoder": lambda rngs: models.ResNetEncoder(50, width=2, smoothing="group_interaction", rngs=rngs),
     "vae": lambda rngs: models.ConvVAE(
         width=2, latent_features=4, likelihood="discretized_logistic", upsampling="fast_pixel_dcl", rngs=rngs
@@ -147,7 +150,7 @@ _HOSTILE = [
     (_stated(classes="road"), "classes must be names, got road"),
     (_stated(classes=["a", "a", "b"]), "classes must be 3 different names"),
     (_stated(preprocessing={"mean": [0, 0, 0]}), "its preprocessing must hold channel_order, mean, std"),
-    (_stated(preprocessing={"mean": [0, 0], "std": [1] * 3, "channel_order": "RGB"}), "three finite numbers as mean"),
+    (_stated(preprocessing={"mean": [0, 0], "std": [1] * 3, "channel_order": "RGB"}), "as many finite numbers as mean"),
     (_stated(preprocessing={"mean": [0] * 3, "std": [1] * 3, "channel_order": "RBG"}), "must be 'RGB' or 'BGR'"),
     (_stated(), "it lacks the array 'blocks.0.conv.bias', which a TemporalConvNet of its arguments has"),
 ]

@@ -34,7 +34,7 @@ def test_every_source_has_its_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mean": (1.0, 2.0)}, r"mean must be three numbers, one a channel, got \(1.0, 2.0\)"),
+        ({"mean": (1.0, 2.0)}, r"mean and std must have a number for each channel, three for RGB, got \(1.0, 2.0\)"),
         ({"std": (1.0, 0.0, 1.0)}, r"std must be positive, got \(1.0, 0.0, 1.0\)"),
         ({"channel_order": "GBR"}, "channel_order must be 'RGB' or 'BGR', got 'GBR'"),
     ],

@@ -77,6 +77,14 @@ class ImagesConfig:
     """What the names of masks have in addition in a folder that is not prepared, such as _mask for street_mask.png."""
     white: int | None = None
     """Largest number of 16-bit images in a folder that is not prepared, such as 4095 for 12 bits."""
+    channels: int = 3
+    """Channels of the images: 3 for RGB, 1 for grey, or the number that the files of a folder have: RGBA, a TIFF of
+    grey pages, or NumPy arrays [H, W, channels] (NAME.npy, uint8 or uint16)."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel, in 0 .. 255; by default that of ImageNet or of the published weights for RGB, that of the
+    run one starts from, or else measured on the training split."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation of each channel, likewise."""
     allow_empty_classes: bool = False
     """Whether classes of the data set folder may have no pixel in the training split."""
     mirror: bool = True
@@ -99,11 +107,39 @@ class ImagesConfig:
             self.white is None or 1 <= self.white <= 65535,
             f"--data.white must be 1 .. 65535, the largest number of a 16-bit image, got {self.white}: try 4095",
         )
+        check_channels(self)
         height, width = self.image_size
         require(
             min(height, width) >= 32,
             f"--data.image-size must be at least 32 32, to show the shapes, got {height} {width}: try 97 97",
         )
+
+
+def check_channels(images: ImagesConfig) -> None:
+    """Raises ValueError unless the images may have these channels, and the statistics fit them."""
+    channels = images.channels
+    require(
+        1 <= channels <= 256,
+        f"--data.channels must be 1 .. 256, got {channels}: 1 is grey; leave it out for RGB",
+    )
+    require(
+        channels == 3 or images.name != "shapes",
+        f"--data.channels {channels} is for images in files, drawn shapes are RGB: leave it out, or name a data set",
+    )
+    require(
+        (images.mean is None) == (images.std is None),
+        "--data.mean and --data.std go together: give both, or leave both out",
+    )
+    for name, values in (("mean", images.mean), ("std", images.std)):
+        require(
+            values is None or len(values) == channels,
+            f"--data.{name} must have a number for each of the {channels} channels, got {values}: leave --data.mean "
+            "and --data.std out to have them measured",
+        )
+    require(
+        images.std is None or min(images.std) > 0,
+        f"--data.std must be positive, got {images.std}: leave --data.mean and --data.std out to have them measured",
+    )
 
 
 def check_size(option: str, size: tuple[int, int]) -> None:
@@ -168,6 +204,16 @@ class DenseConfig(RunConfig):
             f"--eval-shapes must be at least 1, got {self.eval_shapes}: 8 is few, leave it out to pad no image",
         )
         self.data.validate()
+
+    def after(self, parent: RunConfig) -> Self:
+        """See `RunConfig`: mean and standard deviation of images of the same channels, unless others are given."""
+        child = super().after(parent)
+        if self.data.mean is not None or not isinstance(parent, DenseConfig):
+            return child
+        images = parent.data
+        if images.channels != self.data.channels:
+            return child
+        return replace(child, data=replace(child.data, mean=images.mean, std=images.std))
 
     @property
     def own_data(self) -> bool:

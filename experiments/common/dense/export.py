@@ -23,7 +23,7 @@ _SMALLEST = 16
 def export(
     study: DenseStudy[C, M], folder: Path, out: Path, checkpoint: Checkpoint, size: tuple[int, int] | None = None
 ) -> str:
-    """Writes the network of a run: from images uint8 `[N, H, W, 3]` to masks uint8 `[N, H, W]`; says how to run it.
+    """Writes the network of a run: from images uint8 `[N, H, W, C]` to masks uint8 `[N, H, W]`; says how to run it.
 
     N is any number. So are H and W from 16 pixels on, unless a size is given or the network has one.
 
@@ -45,7 +45,7 @@ def export(
 With only jax and flatbuffers:
   from jax import export
   model = export.deserialize(open("{out}", "rb").read())
-  masks = model.call(images)  # uint8 [N, H, W, 3] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
+  masks = model.call(images)  # uint8 [N, H, W, {trained.config.data.channels}] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
 
 
 def _exported(
@@ -54,12 +54,13 @@ def _exported(
     config, trees = trained.config, jax.device_get(Trees.of(trained.state))
 
     def segment(images: jax.Array) -> jax.Array:
-        mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, 3) for statistic in normalization(config.init))
+        mean, std = (jnp.asarray(statistic).reshape(1, 1, 1, -1) for statistic in normalization(config))
         pixels = (images.astype(jnp.float32) - mean) / std
         masks = study.segment(config, trained.network.model(trees), pixels, (images.shape[1], images.shape[2]))
         return masks.astype(jnp.uint8)
 
-    names = "b, {}, {}, 3".format(*(shape or ("h", "w")))
+    channels = config.data.channels
+    names = "b, {}, {}, {}".format(*(shape or ("h", "w")), channels)
     constraints = () if shape else (f"h >= {_SMALLEST}", f"w >= {_SMALLEST}")
     symbolic = jax_export.symbolic_shape(names, constraints=constraints)
     return jax_export.export(jax.jit(segment), platforms=PLATFORMS)(jax.ShapeDtypeStruct(symbolic, jnp.uint8))

@@ -42,7 +42,7 @@ def draw_predictions(
         record = source[index]
         label = record["label"]
         predictions = [data.colorize(masks[method][index], source.classes) for method in masks]
-        pictures = [record["image"], data.colorize(label, source.classes, white), *predictions]
+        pictures = [data.to_rgb(record["image"]), data.colorize(label, source.classes, white), *predictions]
         for axes, picture in zip(row, pictures, strict=True):
             axes.imshow(picture, interpolation="nearest")
             axes.set_axis_off()
@@ -62,4 +62,4 @@ def side_by_side(source: data.Source, index: int, mask: np.ndarray) -> np.ndarra
     """An image, its labels and a mask in one picture, uint8 `[H, 3 W, 3]`."""
     record = source[index]
     labels = data.colorize(record["label"], source.classes, (255, 255, 255))
-    return np.concatenate([record["image"], labels, data.colorize(mask, source.classes)], axis=1)
+    return np.concatenate([data.to_rgb(record["image"]), labels, data.colorize(mask, source.classes)], axis=1)

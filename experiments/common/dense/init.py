@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from smoothjax import data, weights
 
 from ..network import M, Network, Tree
-from .config import InitConfig
+from .config import DenseConfig, InitConfig
 
-RGB = tuple[float, float, float]
+PerChannel = tuple[float, ...]
 
 
 def architecture(init: InitConfig) -> dict[str, Any]:
@@ -18,8 +18,23 @@ def architecture(init: InitConfig) -> dict[str, Any]:
     return {} if init.published is None else weights.SOURCES[init.published].architecture
 
 
-def normalization(init: InitConfig) -> tuple[RGB, RGB]:
-    """Mean and standard deviation of red, green and blue: those of the weights, or of ImageNet."""
+def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
+    """Mean and standard deviation of each channel: those given or measured, those of the weights, or of ImageNet.
+
+    Those given or measured are in units of 0 .. 255. Published weights may expect others: then the standard deviation
+    is scaled, so that the inputs spread as much as those that the weights were trained on.
+    """
+    images, init = config.data, config.init
+    if images.mean is not None and images.std is not None:
+        spread = 1.0
+        if init.published is not None:
+            spread = sum(weights.SOURCES[init.published].preprocessing.std) / sum(data.IMAGENET_STD)
+        return images.mean, tuple(spread * value for value in images.std)
+    if images.channels != 3:
+        raise ValueError(
+            f"images of {images.channels} channels need --data.mean and --data.std: call `completed` of the study on "
+            "the configuration first, which measures them"
+        )
     if init.published is None:
         return data.IMAGENET_MEAN, data.IMAGENET_STD
     expected = weights.SOURCES[init.published].preprocessing
@@ -40,7 +55,7 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
         return network
     result = weights.initialize_encoder(network.model(), weights.read(init.checkpoint), source=init.source)
     if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":
-        # Images are RGB in all studies; the first kernel is turned instead.
+        # Images are RGB in all studies; the first kernel is turned instead. One for other channels is in their order.
         _flip_first_kernel(result.params)
     print(f"{init.checkpoint}, {result.report}", flush=True)
     return replace(network, params=result.params, model_state=result.model_state)
@@ -48,4 +63,5 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
 
 def _flip_first_kernel(params: Tree) -> None:
     encoder = params["deeplab"]["encoder"] if "deeplab" in params else params["encoder"]
-    encoder["conv1"]["kernel"] = jnp.flip(encoder["conv1"]["kernel"], 2)
+    kernel = encoder["conv1"]["kernel"]
+    encoder["conv1"]["kernel"] = jnp.flip(kernel, 2) if kernel.shape[2] == 3 else kernel

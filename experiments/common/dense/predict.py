@@ -12,6 +12,7 @@ from smoothjax import data, models
 from smoothjax.progress import track
 
 from ..network import M, Trees
+from ..run_folder import load_config
 from ..trained import Checkpoint, Trained, read_run
 from ..writing import write_picture
 from .init import normalization
@@ -29,9 +30,9 @@ def predict(
     Returns:
       The files written.
     """
-    source = Images(paths, data.Classes(("any",), ((0, 0, 0),)))
+    images = load_config(folder, study.config).data
+    source = Images(paths, data.Classes(("any",), ((0, 0, 0),)), white=images.white, channels=images.channels)
     trained = read_run(study, folder, checkpoint)
-    source.white = trained.config.data.white
     written: list[Path] = []
     for index, mask in track(_masks(study, trained, source), "predict", len(source), unit="images"):
         out.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def _masks(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The place of each image, and its mask uint8 `[H, W]`."""
-    config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config.init)
+    config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config)
     seen = study.view(config, source)
     if study.averaging.tile is not None and seen is source:
         yield from _by_tiles(study, trained, source)
@@ -68,7 +69,7 @@ def _by_tiles(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray]]:
     """`_masks`, the memory beside an image and its mask that of a few rows of tiles."""
-    trees, (mean, std) = Trees.of(trained.state), normalization(trained.config.init)
+    trees, (mean, std) = Trees.of(trained.state), normalization(trained.config)
     compiled = jax.jit(lambda given, images: study.logits(trained.config, trained.network.model(given), images))
     averaging = study.averaging
     for index in range(len(source)):

@@ -10,7 +10,7 @@ from smoothjax import data, datasets
 
 from ..images import output_names
 from .config import ImagesConfig
-from .init import RGB
+from .init import PerChannel
 
 CLASSES = {
     "shapes": data.SHAPES,
@@ -31,7 +31,8 @@ def open_source(config: ImagesConfig, split: str) -> data.Source:
         length = config.train_images if split == "train" else config.val_images
         return data.ShapesSource(length=length, size=config.image_size, split=split)
     classes = CLASSES.get(config.name) if config.classes is None else data.load_classes(config.classes)
-    return data.open_split(images_root(config), split, classes, mask_suffix=config.mask_suffix, white=config.white)
+    options = {"mask_suffix": config.mask_suffix, "white": config.white, "channels": config.channels}
+    return data.open_split(images_root(config), split, classes, **options)
 
 
 def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, progress: bool) -> None:
@@ -41,7 +42,7 @@ def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, 
         if isinstance(source, data.PreparedSource):
             counts = source.counts
         elif isinstance(source, data.FolderSource) and config.check:
-            counts = datasets.check_source(source, progress=progress)
+            counts = datasets.check_source(source, progress=progress, channels=config.channels)
         else:
             continue
         # A part of a published data set may lack classes, and its labels are known to be right.
@@ -86,7 +87,7 @@ def images_root(config: ImagesConfig) -> Path:
 def batches_of(
     source: data.Source,
     batch_size: int,
-    statistics: tuple[RGB, RGB],
+    statistics: tuple[PerChannel, PerChannel],
     limit: int | None = None,
     most_shapes: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -121,16 +122,17 @@ def note_on_sizes(source: data.Source, most_shapes: int | None) -> str | None:
 class Images:
     """Images without labels, as a source for the pipeline of evaluation.
 
-    Attributes:
-      white: the largest number of 16-bit images, see `data.read_image`.
+    Args:
+      paths: the files.
+      classes: those of the masks.
+      white, channels: see `data.read_image`.
     """
 
-    def __init__(self, paths: Sequence[Path], classes: data.Classes):
+    def __init__(self, paths: Sequence[Path], classes: data.Classes, *, white: int | None = None, channels: int = 3):
         self._names = output_names(paths)
-        self._paths, self.classes = list(paths), classes
+        self._paths, self.classes, self._white, self._channels = list(paths), classes, white, channels
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        self._sizes = [data.open_image(path, str(path), large=True).size for path in paths]
-        self.white: int | None = None
+        self._sizes = [self._decoded(path, None).size for path in paths]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -140,8 +142,11 @@ class Images:
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
         """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
-        view = data.read_view(self._paths[index], at_least, white=self.white, large=True)
+        view = self._decoded(self._paths[index], at_least).entries()
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
+
+    def _decoded(self, path: Path, at_least: tuple[int, int] | None) -> data.Decoded:
+        return data.decode_view(path, str(path), at_least, white=self._white, large=True, channels=self._channels)
 
     def name(self, index: int, /) -> str:
         """A name for what is made of the image, see `output_names`."""

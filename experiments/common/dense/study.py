@@ -14,6 +14,7 @@ import numpy as np
 from smoothjax import data, datasets, metrics, models, training, weights
 
 from ..comparison import Comparison, Curve, Page, Result
+from ..config import with_options
 from ..identity import describe_weights
 from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
@@ -51,20 +52,31 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     @abstractmethod
     def logits(self, config: C, model: M, images: jax.Array) -> jax.Array:
-        """Logits of normalised images `[N, H, W, 3]`: `[N, h, w, K]`, of any size over the image."""
+        """Logits of normalised images `[N, H, W, C]`: `[N, h, w, K]`, of any size over the image."""
 
     def export_size(self, config: C) -> tuple[int, int] | None:
         """The only size of images that an exported network takes; None where it takes any."""
         return None
 
     def segment(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        """Class of every pixel of normalised images `[N, H, W, 3]`, at a size: int32 `[N, *size]`."""
+        """Class of every pixel of normalised images `[N, H, W, C]`, at a size: int32 `[N, *size]`."""
         return _classes_of(self._averaged(config, model, images, size))
 
     def _averaged(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
         return models.average_logits(lambda seen: self.logits(config, model, seen), images, size, self.averaging)
 
     # Data.
+
+    def completed(self, config: C) -> C:
+        """See `Learner`: with the measured mean and standard deviation of images that are not RGB."""
+        if config.data.channels == 3 or config.data.mean is not None:
+            return config
+        measured = datasets.channel_statistics(open_source(config.data, train_split(config.data)))
+        if len(measured.mean) != config.data.channels:
+            raise ValueError(
+                f"--data.channels is {config.data.channels}, the images have {len(measured.mean)}: name their number"
+            )
+        return with_options(config, {"data.mean": measured.mean, "data.std": measured.std})
 
     def open_split(self, config: C, split: str, target: data.Classes | None = None) -> data.Source:
         """Images and labels as the network sees them and is scored on."""
@@ -99,8 +111,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return target.names
 
     def preprocessing(self, config: C) -> weights.Preprocessing:
-        """See `Study`: of RGB images."""
-        return weights.Preprocessing(*normalization(config.init))
+        """See `Study`: of images in RGB, or of other channels."""
+        return weights.Preprocessing(*normalization(config))
 
     def read_target(self, config: C, folder: Path) -> data.Classes:
         """The classes."""
@@ -140,7 +152,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     def batches(self, config: C, source: data.Source, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
         """See `Study`: `"image"`, `"label"`, and the `"size"` of each without padding."""
-        return batches_of(source, config.eval_batch_size, normalization(config.init), limit, config.eval_shapes)
+        return batches_of(source, config.eval_batch_size, normalization(config), limit, config.eval_shapes)
 
     def describe_data(self, config: C) -> Result:
         """See `Study`: images, split that is trained on, classes, and published weights."""
@@ -318,7 +330,7 @@ def scaled(length: Any, factor: float) -> Any:
     return max(1, rounded) if isinstance(length, int) else rounded
 
 
-def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int) -> dict[str, Any]:
+def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, in_features: int = 3) -> dict[str, Any]:
     """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
     return {
         "encoder": config.encoder,
@@ -329,6 +341,7 @@ def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int) -
         "stride_in": config.stride_in,
         "batch_norm": config.batch_norm,
         "width": config.width,
+        "in_features": in_features,
         "remat": config.remat,
         "dtype": compute_dtype(config.precision),
         **architecture(init),

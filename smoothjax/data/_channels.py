@@ -1,0 +1,135 @@
+"""Images of other channels than red, green and blue: bands of a file, pages of a TIFF, NumPy arrays."""
+
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+from PIL import Image
+
+from ._depth import check_upper_bits, of_eight_bits
+from ._open import (
+    MAX_PIXELS,
+    Decoded,
+    OpenedImage,
+    Size,
+    SizeDiffersError,
+    open_image,
+    opened,
+    orientation_of,
+    stored_bits,
+)
+
+ARRAY_SUFFIX = ".npy"
+MAX_CHANNELS = 256
+# Several bands that are numbers of one kind each; a palette is none, and neither are YCbCr, LAB and HSV.
+_BANDS = ("LA", "RGBA", "RGBX", "CMYK")
+
+
+def check_channels(channels: int) -> None:
+    """Raises ValueError unless images may have so many channels."""
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise ValueError(f"channels must be 1 .. {MAX_CHANNELS}, got {channels}; 3 is RGB, 1 is grey")
+
+
+def is_array(file: Path | bytes) -> TypeGuard[Path]:
+    """Whether a file is a NumPy array by its name."""
+    return isinstance(file, Path) and file.suffix.lower() == ARRAY_SUFFIX
+
+
+def array_size(path: Path, name: str, *, large: bool) -> Size:
+    """Height and width of an image in a NumPy array, without reading it."""
+    height, width = _opened_array(path, name, large).shape[:2]
+    return height, width
+
+
+def decode_array(
+    path: Path, name: str, channels: int, *, expected: Size | None, white: int | None, large: bool
+) -> Decoded:
+    """An image in a NumPy array `[H, W, C]` of uint8 or uint16, of one channel also `[H, W]`."""
+    array = _opened_array(path, name, large)
+    values = array[..., None] if array.ndim == 2 else array
+    size = (values.shape[0], values.shape[1])
+    if expected is not None and size != expected:
+        raise SizeDiffersError(name, size, expected)
+    if values.shape[-1] != channels:
+        raise _other_channels(name, f"an array of shape {list(array.shape)}", channels)
+    read = np.array(values)
+    return Decoded(read if read.dtype == np.uint8 else of_eight_bits(read, name, white), size)
+
+
+def decode_channels(
+    file: Path | bytes, name: str, channels: int, *, expected: Size | None, white: int | None, large: bool
+) -> Decoded:
+    """An image with exactly so many bands, or a TIFF of so many grey pages of one size, each one channel."""
+    pages = _decode_pages(file, name, channels, expected, white, large)
+    if pages is not None:
+        return pages
+    image = open_image(file, name, expected=expected, large=large)
+    bands = image.pixels.getbands()
+    if image.pixels.mode not in _BANDS or len(bands) != channels:
+        raise _other_channels(name, f"an image of mode {image.pixels.mode} ({', '.join(bands)})", channels)
+    if image.bits > 8:
+        check_upper_bits(image.pixels, name, white)
+    return Decoded(np.array(image.pixels), image.size)
+
+
+def _opened_array(path: Path, name: str, large: bool) -> np.ndarray:
+    """The array, checked, its values still in the file."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    # A damaged header makes the reader raise errors of many types.
+    except Exception as error:
+        raise ValueError(f"{name}: cannot be read as a NumPy array ({error}); replace or remove the file") from error
+    if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
+        raise ValueError(f"{name}: must be one array [H, W] or [H, W, C], is not; store channels as the last axis")
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"{name}: an array must be of uint8 or uint16, this one is of {array.dtype}; scale its values to 0 .. 255 "
+            "in the same way in all files, and store them as uint8"
+        )
+    if not large and array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise ValueError(
+            f"{name}: its {array.shape[1]} x {array.shape[0]} pixels are more than the {MAX_PIXELS:,} of an image of a "
+            "data set; replace or remove the file"
+        )
+    return array
+
+
+def _decode_pages(
+    file: Path | bytes, name: str, channels: int, expected: Size | None, white: int | None, large: bool
+) -> Decoded | None:
+    """The pages of a TIFF as channels; None for a file of one image."""
+    with opened(file, name, large=large) as image:
+        if image.format != "TIFF" or not _has_page(image, 1):
+            return None
+        size = (image.height, image.width)
+        if expected is not None and size != expected:
+            raise SizeDiffersError(name, size, expected)
+        pages: list[OpenedImage] = []
+        while len(pages) <= channels and _has_page(image, len(pages)):
+            if (image.height, image.width) != size or orientation_of(image) != 1:
+                raise ValueError("pages that are channels must be stored upright, all of one size")
+            bits = stored_bits(file, image)
+            image.load()
+            if image.mode not in ("1", "L") and not image.mode.startswith("I"):
+                raise ValueError(f"a page that is a channel must be grey, this one has mode {image.mode}")
+            pages.append(OpenedImage(name, image.copy(), size, None, bits))
+    if len(pages) != channels:
+        count = f"more than {channels}" if len(pages) > channels else str(len(pages))
+        raise _other_channels(name, f"a TIFF of {count} pages", channels)
+    return Decoded(np.stack([np.asarray(page.grey(white)) for page in pages], -1), size)
+
+
+def _has_page(image: Image.Image, index: int) -> bool:
+    try:
+        image.seek(index)
+    except EOFError:
+        return False
+    return True
+
+
+def _other_channels(name: str, found: str, channels: int) -> ValueError:
+    return ValueError(
+        f"{name}: {found}, not of {channels} channels; state the number that all images have (--data.channels, "
+        f"channels= in Python), or store it as an array [H, W, {channels}] of uint8, NAME{ARRAY_SUFFIX}"
+    )
