@@ -10,7 +10,8 @@ from smoothjax import data
 def find_images(paths: Sequence[Path]) -> list[Path]:
     """The files of paths that may be folders, or patterns that no shell has expanded.
 
-    Of a folder these are its images, in order of their names, without those in folders within it.
+    Of a folder these are its images, in order of their names, without those in folders within it; if it holds none, its
+    NumPy arrays.
 
     Raises:
       FileNotFoundError: there is no such file, a folder holds no image, or nothing matches a pattern.
@@ -19,7 +20,9 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     missing = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in data.IMAGE_SUFFIXES)
+            files = sorted(path.iterdir())
+            inside = [each for each in files if each.suffix.lower() in data.IMAGE_SUFFIXES]
+            inside = inside or [each for each in files if each.suffix.lower() == data.ARRAY_SUFFIX]
             if not inside:
                 raise FileNotFoundError(
                     f"{path} holds no images ({', '.join(data.IMAGE_SUFFIXES)}): name a folder of images, or the files"

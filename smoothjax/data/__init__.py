@@ -66,6 +66,7 @@ from ._presets import VOC2012 as VOC2012
 
 # isort: split
 # Files.
+from ._channels import ARRAY_SUFFIX as ARRAY_SUFFIX
 from ._files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from ._files import MASK_SUFFIXES as MASK_SUFFIXES
 from ._files import OTHER_SUFFIXES as OTHER_SUFFIXES

@@ -20,6 +20,8 @@ from ._open import (
 )
 
 ARRAY_SUFFIX = ".npy"
+"""Suffix of NumPy arrays, which are images of other channels than red, green and blue."""
+
 MAX_CHANNELS = 256
 # Several bands that are numbers of one kind each; a palette is none, and neither are YCbCr, LAB and HSV.
 _BANDS = ("LA", "RGBA", "RGBX", "CMYK")

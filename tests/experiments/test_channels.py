@@ -64,8 +64,7 @@ def test_five_channels_from_files_to_masks(tmp_path):
     np.testing.assert_allclose(kept["mean"], images.mean((0, 1, 2)), atol=0.006)
     np.testing.assert_allclose(kept["std"], images.std((0, 1, 2)), atol=0.006)
     assert (tmp_path / "run/predictions.png").is_file()
-    array = root / "val/images/0.npy"
-    call("predict", "run", array, "--out", "masks", folder=tmp_path, study="pixel_dcn")
+    call("predict", "run", root / "val/images", "--out", "masks", folder=tmp_path, study="pixel_dcn")
     with Image.open(tmp_path / "masks/0_mask.png") as mask, Image.open(tmp_path / "masks/0_overlay.png") as overlay:
         assert mask.size == overlay.size == _SIZE[::-1]
         assert overlay.mode == "RGB"
