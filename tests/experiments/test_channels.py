@@ -123,7 +123,9 @@ def test_statistics_are_measured_where_they_are_needed(tmp_path):
     config = _config(2, root=root, mean=None, std=None)
     with pytest.raises(ValueError, match=r"images of 2 channels need --data\.mean and --data\.std"):
         normalization(config)
-    assert len(STUDY.completed(config).data.mean) == 2
+    measured = STUDY.completed(config).data
+    assert measured.mean is not None
+    assert len(measured.mean) == 2
     given, color = _config(2, root=root), Config(data=DataConfig(name="folder", root=root))
     assert STUDY.completed(given) is given
     assert STUDY.completed(color) is color
