@@ -41,11 +41,12 @@ def export(
         write_bytes(out, bytes(exported.serialize()))
         progress.update()
     words = f"{shape[0]}x{shape[1]} pixels" if shape else f"any size from {_SMALLEST} pixels on"
+    channels = trained.config.data.channels
     return f"""{out}: step {trained.step}, images of {words}, for {", ".join(PLATFORMS)}.
 With only jax and flatbuffers:
   from jax import export
   model = export.deserialize(open("{out}", "rb").read())
-  masks = model.call(images)  # uint8 [N, H, W, {trained.config.data.channels}] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
+  masks = model.call(images)  # uint8 [N, H, W, {channels}] -> uint8 [N, H, W], the classes of {folder}/classes.yaml"""
 
 
 def _exported(
