@@ -169,3 +169,11 @@ def test_counts(mesh, name):
     labels, predictions = (np.random.default_rng(seed).integers(0, 3, (8, 7, 6)) for seed in (0, 1))
     found = jax.jit(COUNTS[name])(_split(mesh, labels), _split(mesh, predictions))
     np.testing.assert_array_equal(found, COUNTS[name](labels, predictions))
+
+
+def test_calibration(mesh):
+    labels = np.random.default_rng(0).integers(0, 3, (8, 7, 6))
+    logits = random(1, 8, 7, 6, 3)
+    found = jax.jit(metrics.calibration_counts)(_split(mesh, labels), _split(mesh, logits))
+    for actual, expected in zip(found, metrics.calibration_counts(labels, logits), strict=True):
+        np.testing.assert_allclose(np.asarray(actual), np.asarray(expected), rtol=0, atol=1e-5)

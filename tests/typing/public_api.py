@@ -146,7 +146,18 @@ def of_metrics(labels: jax.Array, predictions: jax.Array) -> list[float]:
     """Counts on the device, measures on the host."""
     total = np.zeros((5, 5), np.int64)
     total += np.asarray(metrics.confusion_matrix(labels, predictions, num_classes=5))
-    return [float(metrics.mean_iou(total)), *(float(iou) for iou in metrics.iou_per_class(total))]
+    calibration: metrics.Calibration = metrics.calibration_counts(labels, jax.nn.one_hot(predictions, 5))
+    error = float(metrics.expected_calibration_error(calibration) + metrics.mean_dice(total))
+    return [error, float(metrics.mean_iou(total)), *(float(iou) for iou in metrics.iou_per_class(total))]
+
+
+def of_segmentation(model: models.DeepLab, image: np.ndarray) -> np.ndarray:
+    """The classes of an image, by a network or a function."""
+    logits: models.Logits = jax.jit(lambda images: model(images))
+    averaging = models.Averaging(tile=(64, 64), flip=True)
+    mean: jax.Array = models.average_logits(logits, jnp.asarray(image)[None], (64, 64), averaging)
+    mask: np.ndarray = models.segment(logits, image, tile=(64, 64), scales=(0.75, 1.0), flip=True, progress=True)
+    return mask + models.segment(model, image) + np.asarray(mean.argmax(-1)[0])
 
 
 def of_analysis(model: models.DeepLab, images: jax.Array) -> list[float]:
