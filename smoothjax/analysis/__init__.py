@@ -6,10 +6,15 @@ from ._phase_variance import phase_variance as phase_variance
 
 # isort: split
 # Gridding: which inputs neighbours depend on (Wang & Ji, KDD 2018, Sec. 3.1).
+from ._certify import Certificate as Certificate
+from ._certify import Run as Run
+from ._certify import certify as certify
 from ._dependence import dependence as dependence
 from ._dependence import receptive_sets as receptive_sets
 from ._draw_decomposition import draw_decomposition as draw_decomposition
 from ._draw_sets import draw_receptive_sets as draw_receptive_sets
+from ._propagate import Convolution as Convolution
+from ._sharing import Sharing as Sharing
 
 # isort: split
 # What an output unit sees (Wang & Ji, KDD 2018, Sec. 4.4).

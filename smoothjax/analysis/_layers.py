@@ -157,6 +157,30 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
     return block
 
 
+def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
+    """A model in evaluation mode as a function of its state and inputs, and the state.
+
+    Operations of each layer are under the scope (`jax.named_scope`) of its name, so that a traced program names them.
+    """
+    graph, state = nnx.split(_copy(model))
+
+    def call(state: nnx.State, *inputs: Value) -> Value:
+        watched = nnx.merge(graph, state)
+        names = {id(module): ".".join(map(str, path)) for path, module in _modules(watched)}
+
+        def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
+            name = names.get(id(module))
+            if not name:
+                return call(*arguments, **options)
+            with jax.named_scope(name):
+                return call(*arguments, **options)
+
+        with _watching(watch):
+            return watched(*inputs)
+
+    return call, state
+
+
 def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
     found = [i for i, call in enumerate(calls) if call.name == name or call.name.startswith(f"{name}.")]
     if not found:

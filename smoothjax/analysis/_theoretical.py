@@ -10,23 +10,14 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from ._arguments import Inputs
+from ._programs import ELEMENTWISE, body_of, called, turns_of
 
-# Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
-_SUMS = {
-    "abs", "acos", "acosh", "add", "add_any", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp",
-    "copy", "cos", "cosh", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "integer_pow", "log",
-    "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round", "rsqrt", "sign", "sin", "sinh",
-    "sqrt", "square", "stop_gradient", "sub", "tan", "tanh",
-}  # fmt: skip
 #: Linear, and made only of moves and sums.
 _MOVES = {
     "broadcast_in_dim", "concatenate", "convert_element_type", "copy_p", "cumsum", "dynamic_slice",
     "dynamic_update_slice", "expand_dims", "gather", "pad", "reduce_sum", "reduce_window_sum", "reshape", "rev",
     "slice", "split", "squeeze", "stack", "transpose",
 }  # fmt: skip
-#: Options that hold the program of a call, and operations that do something else with it than to call it once.
-_CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-_LOOPS = {"scan", "while", "cond", "reduce", "reduce_window"}
 
 
 class _Data:
@@ -119,9 +110,9 @@ def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     name, options = equation.primitive.name, equation.params
     data = [argument for argument in arguments if isinstance(argument, _Data)]
     depends = bool(data) or any(argument is _DECISION for argument in arguments)
-    inner = next((options[key] for key in _CALLS if key in options), None)
-    if inner is not None and name not in _LOOPS:
-        return _evaluate(getattr(inner, "jaxpr", inner), _constants(inner), arguments)
+    inner = called(equation)
+    if inner is not None:
+        return _evaluate(body_of(inner), _constants(inner), arguments)
     if not depends:
         out = equation.primitive.bind(*arguments, **options)
         return list(out) if equation.primitive.multiple_results else [out]
@@ -144,7 +135,8 @@ def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
 def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: Value) -> Value:
     """What takes the place of an operation that is more than a move."""
     data = [argument.value for argument in arguments if isinstance(argument, _Data)]
-    if name in _SUMS or (name == "select_n" and arguments[0] is _DECISION):
+    # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
+    if name in ELEMENTWISE or (name == "select_n" and arguments[0] is _DECISION):
         return _total([jnp.broadcast_to(value, aval.shape).astype(aval.dtype) for value in data])
     if name == "select_n":
         return lax.select_n(arguments[0], *(_constant(argument) for argument in arguments[1:]))
@@ -179,23 +171,15 @@ def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: 
 
 def _scan(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
     """A loop, turn by turn."""
-    options, inner = equation.params, equation.params["jaxpr"]
-    # What the turns share out, or stack, has an axis more outside than inside; names of options change with JAX.
-    fed = sum(_rank(o) > _rank(i) for o, i in zip(equation.invars, inner.jaxpr.invars, strict=True))
-    stacked = sum(_rank(o) > _rank(i) for o, i in zip(equation.outvars, inner.jaxpr.outvars, strict=True))
-    carried, count = len(arguments) - fed, len(equation.outvars) - stacked
-    constants, carry, lists = arguments[: carried - count], arguments[carried - count : carried], arguments[carried:]
-    turns = range(options["length"])
+    turns = turns_of(equation)
+    carried = turns.constants + turns.carried
+    constants, carry, lists = arguments[: turns.constants], arguments[turns.constants : carried], arguments[carried:]
     made: dict[int, list[Value]] = {}
-    for turn in reversed(turns) if options["reverse"] else turns:
+    for turn in turns.order:
         items = [_item(values, turn) for values in lists]
-        outs = _evaluate(inner.jaxpr, _constants(inner), [*constants, *carry, *items])
+        outs = _evaluate(turns.body.jaxpr, _constants(turns.body), [*constants, *carry, *items])
         carry, made[turn] = outs[: len(carry)], outs[len(carry) :]
-    return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in turns), strict=True))]
-
-
-def _rank(variable: Value) -> int:
-    return len(variable.aval.shape)
+    return [*carry, *(_stacked(column) for column in zip(*(made[turn] for turn in sorted(made)), strict=True))]
 
 
 def _cond(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:

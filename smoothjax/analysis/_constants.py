@@ -1,0 +1,86 @@
+"""Arrays of a program that do not depend on its inputs: structure, whose numbers count, and weights, which do not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import JaxprEqn
+
+from ._programs import shape_of
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Numbers that may be anything; they count as not 0, but for the places where a structure makes them so.
+
+    Attributes:
+      shape: of the array.
+      pattern: where it is not 0, or None for everywhere.
+    """
+
+    shape: tuple[int, ...]
+    pattern: np.ndarray | None = None
+
+
+Constant: TypeAlias = np.ndarray | Weights
+
+#: Operations that keep what is 0, and only move it.
+_KEEPING = {
+    "broadcast_in_dim", "concatenate", "copy", "copy_p", "expand_dims", "mul", "neg", "pad", "reshape", "rev",
+    "select_n", "slice", "squeeze", "stack", "transpose",
+}  # fmt: skip
+#: Those of them that may bring new zeros.
+_MAKING = {"mul", "pad", "select_n", "concatenate", "stack"}
+_LARGEST = 2**24
+
+
+def as_constant(value: Any) -> Constant:
+    """A captured array: weights if it is floating point and more than a scalar; integers and masks are structure."""
+    shape, dtype = np.shape(value), jnp.result_type(value)
+    if shape and not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.bool_):
+        return Weights(shape)
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # a key of random numbers, or an array of which only the shape is known
+        return Weights(shape)
+
+
+def not_zero(constant: Constant) -> np.ndarray:
+    """Where a constant is not 0, or may not be: bool, read only, of its shape."""
+    if isinstance(constant, Weights):
+        return np.broadcast_to(True, constant.shape) if constant.pattern is None else constant.pattern
+    return constant.astype(bool) if constant.dtype == bool else constant != 0
+
+
+def is_dense(constant: Constant) -> bool:
+    """Whether it counts as not 0 everywhere."""
+    return constant.pattern is None if isinstance(constant, Weights) else bool(not_zero(constant).all())
+
+
+def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant]:
+    """The results of an operation on constants."""
+    name, shapes = equation.primitive.name, [shape_of(variable) for variable in equation.outvars]
+    large = any(np.prod(shape, dtype=np.int64) > _LARGEST for shape in shapes)
+    known = [argument for argument in arguments if not isinstance(argument, Weights)]
+    if len(known) == len(arguments) and not large:
+        return [*_bound(equation, [jnp.asarray(argument) for argument in known])]
+    if name in ("convert_element_type", "reduce_precision") and isinstance(arguments[0], Weights):
+        return [arguments[0]]
+    if large or name not in _KEEPING or (name not in _MAKING and all(map(is_dense, arguments))):
+        return [Weights(shape) for shape in shapes]
+    if all(map(is_dense, arguments)) and name != "select_n":
+        return [Weights(shape) for shape in shapes]
+    if name == "select_n" and isinstance(arguments[0], Weights):
+        return [Weights(shape) for shape in shapes]
+    choice = [jnp.asarray(arguments[0])] if name == "select_n" else []
+    numbers = [jnp.asarray(not_zero(argument), jnp.float32) for argument in arguments[len(choice) :]]
+    return [Weights(found.shape, found != 0) for found in _bound(equation, [*choice, *numbers])]
+
+
+def _bound(equation: JaxprEqn, arguments: Sequence[Any]) -> list[np.ndarray]:
+    if equation.primitive.name == "broadcast_in_dim" and not arguments[0].ndim:
+        return [np.broadcast_to(np.asarray(arguments[0]), equation.params["shape"])]
+    out = equation.primitive.bind(*arguments, **equation.params)
+    return [np.asarray(one) for one in (out if equation.primitive.multiple_results else [out])]

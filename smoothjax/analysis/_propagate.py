@@ -1,0 +1,266 @@
+"""Walks through a program and says what every intermediate array may depend on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+
+from ._constants import Constant, Weights, as_constant, evaluate
+from ._programs import body_of, called, shape_of, turns_of
+from ._relations import Terms, identity, mixed, union
+from ._rules import RULES, Call, Data, Unknown, Value
+from ._windows import convolved
+
+#: Operations whose program is not one of whole arrays.
+_OPAQUE = {"shard_map", "pallas_call", "custom_partitioning", "xla_pmap"}
+
+
+class Convolution(NamedTuple):
+    """A convolution that a program calls, or a transposed one.
+
+    Attributes:
+      name: of its layer where one is known, else a number in the sequence of the program.
+      kernel: taps by axis.
+      rates: dilation rates by axis.
+      strides: by axis.
+      factors: up-sampling factors by axis, above 1 for a transposed convolution.
+    """
+
+    name: str
+    kernel: tuple[int, ...]
+    rates: tuple[int, ...]
+    strides: tuple[int, ...]
+    factors: tuple[int, ...]
+
+    @property
+    def is_dilated(self) -> bool:
+        """Whether a rate is above 1 along an axis of several taps."""
+        return any(rate > 1 and taps > 1 for rate, taps in zip(self.rates, self.kernel, strict=True))
+
+
+Feature: TypeAlias = tuple[int, tuple[int, ...]]
+
+
+@dataclass
+class Walk:
+    """A pass through a program.
+
+    Attributes:
+      smooth: names of the convolutions before which an SS convolution is supposed.
+      features: sources that begin inside, by the number of the array: its source, and its spatial axes.
+      convolutions: those that were met, in their sequence.
+      given: the number of the array that the layer of each was given, and its spatial axes.
+      made: what each returned, and its spatial axes.
+    """
+
+    smooth: frozenset[str] = frozenset()
+    features: Mapping[int, Feature] = field(default_factory=dict)
+    convolutions: list[Convolution] = field(default_factory=list)
+    given: list[Feature] = field(default_factory=list)
+    made: list[tuple[Data, tuple[int, ...]]] = field(default_factory=list)
+    _count: int = 0
+    _entered: dict[str, Data] = field(default_factory=dict)
+
+    def run(
+        self, jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Value], scope: tuple[str, ...] = ()
+    ) -> list[Value]:
+        """What the results of a program are, from its constants and arguments."""
+        values: dict[object, Value] = dict(
+            zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True)
+        )
+
+        def read(atom: Var | Literal) -> Value:
+            return as_constant(atom.val) if isinstance(atom, Literal) else values[atom]
+
+        for equation in jaxpr.eqns:
+            outs = self._apply(equation, [read(atom) for atom in equation.invars], scope)
+            values.update(zip(equation.outvars, outs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def source(self, number: int, shape: tuple[int, ...]) -> Data:
+        """An input, maps `[N, *S, C]`, as a source."""
+        axes = range(1, len(shape) - 1)
+        return self.array(shape, (identity(number, len(shape), axes, shape[1:-1]),), ())
+
+    def array(self, shape: tuple[int, ...], terms: Terms, arguments: Sequence[Value], *more: int) -> Data:
+        """A new array, numbered in the sequence of the program, which is the same in every pass."""
+        number, self._count = self._count, self._count + 1
+        if number in self.features:
+            source, axes = self.features[number]
+            terms = (*terms, identity(source, len(shape), axes, [shape[axis] for axis in axes]))
+        passed = frozenset(more).union(*(one.passed for one in arguments if isinstance(one, Data)))
+        return Data(shape, union(terms), number, passed)
+
+    def _apply(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
+        name = equation.primitive.name
+        stack = str(equation.source_info.name_stack)
+        scope = (*scope, *stack.split("/")) if stack else scope
+        given = [argument for argument in arguments if isinstance(argument, Data)]
+        if given:
+            self._entered.setdefault(_layer(scope), given[0])
+        inner = called(equation)
+        if inner is not None and name not in _OPAQUE and _is_call(equation, inner):
+            return self.run(body_of(inner), _constants(inner), arguments, scope)
+        if name == "cond":
+            return self._cond(equation, arguments, scope)
+        if name == "platform_index":
+            return [Weights(())]
+        shapes = [shape_of(variable) for variable in equation.outvars]
+        if not given:
+            constants = [argument for argument in arguments if not isinstance(argument, Data)]
+            return [*(_evaluated(equation, constants) if inner is None else map(Weights, shapes))]
+        if name == "scan":
+            return self._scan(equation, arguments, scope)
+        if name == "optimization_barrier":
+            return arguments
+        label = _label(name, scope)
+        try:
+            if name == "conv_general_dilated":
+                found = [self._convolve(equation, arguments, scope, label)]
+            elif name in RULES:
+                found = RULES[name](Call(equation.params, arguments, shapes, label))
+            else:
+                raise Unknown
+        except Unknown:
+            terms = [term for argument in given for term in argument.terms]
+            found = [mixed(terms, len(shape), label) for shape in shapes]
+        own = (len(self.convolutions) - 1,) if name == "conv_general_dilated" and self.convolutions else ()
+        return [self.array(shape, terms, given, *own) for shape, terms in zip(shapes, found, strict=True)]
+
+    def _convolve(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...], label: str) -> Terms:
+        options = equation.params
+        kernel, numbers = shape_of(equation.invars[1]), options["dimension_numbers"]
+        taps = tuple(kernel[axis] for axis in numbers.rhs_spec[2:])
+        rates, strides, factors = (tuple(options[key]) for key in ("rhs_dilation", "window_strides", "lhs_dilation"))
+        layer = _layer(scope)
+        found = Convolution(layer or "convolution", taps, rates, strides, factors)
+        # A layer has several convolutions where one of them smooths, which is not dilated.
+        alike = [one for one in self.convolutions if one.is_dilated == found.is_dilated or not layer]
+        earlier = sum(one.name.split("#")[0] == found.name for one in alike)
+        if earlier or not layer:
+            found = found._replace(name=f"{found.name}#{earlier + 1}")
+        smoothed = found.is_dilated and found.name in self.smooth
+        shape = shape_of(equation.outvars[0])
+        terms = convolved(options, arguments, shape, label, smoothed=smoothed)
+        maps = arguments[0]
+        if isinstance(maps, Data):
+            # What smooths within a layer belongs to it.
+            given = self._entered[layer] if layer and not earlier else maps
+            given = given if len(given.shape) == len(maps.shape) and given.number >= 0 else maps
+            passed = maps.passed | {len(self.convolutions)}
+            self.convolutions.append(found)
+            self.given.append((given.number, tuple(numbers.lhs_spec[2:])))
+            self.made.append((Data(shape, union(terms), passed=passed), tuple(numbers.out_spec[2:])))
+        return terms
+
+    def _cond(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
+        """The form of the other platforms where the platform decides; else all branches, for any may be taken."""
+        index, *operands = arguments
+        branches: Sequence[ClosedJaxpr] = equation.params["branches"]
+        platforms = equation.params.get("branches_platforms")
+        if platforms is not None and None in platforms:
+            branches = [branches[list(platforms).index(None)]]
+        elif isinstance(index, np.ndarray):
+            branches = [branches[int(np.clip(index, 0, len(branches) - 1))]]
+        outs = [self.run(branch.jaxpr, _constants(branch), operands, scope) for branch in branches]
+        if len(outs) == 1:
+            return outs[0]
+        shapes = [shape_of(variable) for variable in equation.outvars]
+        columns = [list(column) for column in zip(*outs, strict=True)]
+        return [self._either(column, index, shape) for column, shape in zip(columns, shapes, strict=True)]
+
+    def _either(self, column: list[Value], index: Value, shape: tuple[int, ...]) -> Value:
+        data = [value for value in (*column, index) if isinstance(value, Data)]
+        if not data:
+            return Weights(shape)
+        chosen = RULES["select_n"](
+            Call({}, [index if isinstance(index, Data) else Weights(()), *column], [shape], "cond")
+        )
+        return self.array(shape, chosen[0], data)
+
+    def _scan(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
+        """A loop, turn by turn."""
+        turns = turns_of(equation)
+        carried = turns.constants + turns.carried
+        constants, carry, lists = (
+            arguments[: turns.constants],
+            arguments[turns.constants : carried],
+            arguments[carried:],
+        )
+        made: dict[int, list[Value]] = {}
+        for turn in turns.order:
+            items = [self._item(values, turn) for values in lists]
+            outs = self.run(turns.body.jaxpr, _constants(turns.body), [*constants, *carry, *items], scope)
+            carry, made[turn] = outs[: turns.carried], outs[turns.carried :]
+        columns = zip(*(made[turn] for turn in sorted(made)), strict=True)
+        shapes = [shape_of(variable) for variable in equation.outvars[turns.carried :]]
+        return [*carry, *(self._stacked(list(column), shape) for column, shape in zip(columns, shapes, strict=True))]
+
+    def _item(self, values: Value, turn: int) -> Value:
+        if isinstance(values, Weights):
+            return Weights(values.shape[1:], None if values.pattern is None else values.pattern[turn])
+        if isinstance(values, np.ndarray):
+            return values[turn]
+        options = {
+            "start_indices": (turn, *(0,) * (len(values.shape) - 1)),
+            "limit_indices": (turn + 1, *values.shape[1:]),
+            "strides": None,
+        }
+        row = (1, *values.shape[1:])
+        (terms,) = RULES["slice"](Call(options, [values], [row], "scan"))
+        (terms,) = RULES["reshape"](Call({}, [Data(row, terms)], [values.shape[1:]], "scan"))
+        return self.array(values.shape[1:], terms, [values])
+
+    def _stacked(self, column: list[Value], shape: tuple[int, ...]) -> Value:
+        if not any(isinstance(value, Data) for value in column):
+            return Weights(shape)
+        (terms,) = RULES["stack"](Call({"axis": 0}, column, [shape], "scan"))
+        return self.array(shape, terms, column)
+
+
+def _is_call(equation: JaxprEqn, inner: Jaxpr | ClosedJaxpr) -> bool:
+    """Whether a program takes and returns what its operation does."""
+    program = body_of(inner)
+    outside, inside = (equation.invars, equation.outvars), (program.invars, program.outvars)
+    return all(
+        [getattr(v.aval, "shape", None) for v in one] == [getattr(v.aval, "shape", None) for v in other]
+        for one, other in zip(outside, inside, strict=True)
+    )
+
+
+def _evaluated(equation: JaxprEqn, constants: list[Constant]) -> list[Constant]:
+    if any(not hasattr(variable.aval, "shape") for variable in equation.outvars):
+        return [Weights(()) for _ in equation.outvars]
+    keys = any(not isinstance(getattr(v.aval, "dtype", None), np.dtype) for v in (*equation.invars, *equation.outvars))
+    effects = bool(equation.effects) or equation.primitive.name in ("scan", "while")
+    if keys or effects:
+        return [Weights(shape_of(variable)) for variable in equation.outvars]
+    return evaluate(equation, constants)
+
+
+def _constants(program: Jaxpr | ClosedJaxpr) -> list[Value]:
+    return [as_constant(value) for value in getattr(program, "consts", ())]
+
+
+def _layer(scope: tuple[str, ...]) -> str:
+    """The name of a layer from the scopes around it; a name that goes on is written once."""
+    parts: list[str] = []
+    for part in scope:
+        if parts and (part == parts[-1] or part.startswith(f"{parts[-1]}.")):
+            parts[-1] = part
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _label(name: str, scope: tuple[str, ...]) -> str:
+    layer = _layer(scope)
+    return f"{name} in {layer}" if layer else name
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether a type is one of floating-point numbers."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))

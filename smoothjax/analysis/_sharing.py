@@ -1,0 +1,160 @@
+"""What neighbouring outputs share of the units that they depend on."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ._relations import Term, over
+from ._rules import Data
+
+#: The longest period that is looked for, in positions.
+_PERIOD = 8
+
+
+class Sharing(NamedTuple):
+    """Neighbours along one spatial axis of the outputs.
+
+    Attributes:
+      pairs: how many pairs of neighbours both depend on something.
+      shared: how many of them have a unit in common that both depend on.
+      classes: a number for each position; positions of different numbers are connected by no chain of shared units.
+      seen: how many units along this axis each position depends on.
+    """
+
+    pairs: int
+    shared: int
+    classes: tuple[int, ...]
+    seen: tuple[int, ...]
+
+    @property
+    def is_gridding(self) -> bool:
+        """Whether there are neighbours, and none of them share a unit."""
+        return self.pairs > 0 and not self.shared
+
+    def by_phase(self) -> tuple[int, ...]:
+        """How many units positions depend on by turns, from an even one of the middle half; one number where all alike.
+
+        Several numbers are the uneven overlap of a transposed convolution (Odena et al., 2016).
+        """
+        start = len(self.seen) // 8 * 2
+        inner = np.array(self.seen[start : max(len(self.seen) - start, 1)])
+        for period in range(1, min(_PERIOD, len(inner) // 3) + 1):
+            if (inner[period:] == inner[:-period]).all():
+                return tuple(inner[:period].tolist())
+        return (int(inner[len(inner) // 2]),)
+
+    def describe(self) -> str:
+        """The classes in words."""
+        labels = np.array(self.classes)
+        count = int(labels.max(initial=-1)) + 1
+        if count == len(labels):
+            return "each position depends on units of its own"
+        if (labels == np.arange(len(labels)) % count).all():
+            return f"{count} classes, the positions modulo {count}"
+        if (np.diff(labels) >= 0).all():
+            return f"{count} classes, each of neighbouring positions"
+        return f"{count} classes"
+
+
+def sharing(outputs: Data, axes: Sequence[int], keep: Callable[[Term], bool]) -> tuple[Sharing, ...]:
+    """What neighbours share along each of the spatial axes of an array, by the terms to be kept."""
+    others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
+    terms = [projected(term, others) for term in outputs.terms if keep(term)]
+    return tuple(_along(terms, axis, axes, outputs.shape) for axis in axes)
+
+
+def doubts_of(outputs: Data, axes: Sequence[int]) -> frozenset[str]:
+    """Operations for which an array's terms say more than they do."""
+    others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
+    return frozenset().union(*(projected(term, others).doubts for term in outputs.terms))
+
+
+def projected(term: Term, others: Sequence[int]) -> Term:
+    """A unit depends on what any of its channels does."""
+    found = term.moved(over(part, tuple(others), keep=True) for part in term.parts)
+    doubt = any(sum(part.shape[axis] > 1 for part in term.parts) > 1 for axis in others)
+    return found.doubtful("channels of the result") if doubt else found
+
+
+def is_certain(term: Term) -> bool:
+    """Whether a term says no more than there is."""
+    return not term.doubts
+
+
+def is_local(term: Term) -> bool:
+    """Whether a term is not the same everywhere."""
+    return not term.everywhere
+
+
+def _along(terms: Sequence[Term], axis: int, axes: Sequence[int], shape: Sequence[int]) -> Sharing:
+    size = shape[axis]
+    full = [length if a in axes else 1 for a, length in enumerate(shape)]
+    seeing, common = np.zeros(full, bool), np.zeros([n - (a == axis) for a, n in enumerate(full)], bool)
+    linked = np.eye(size, dtype=bool)
+    for one in terms:
+        seeing |= _all(over(part, -1) for part in one.parts)
+        for other in terms:
+            if one.source != other.source:
+                continue
+            pairs = zip(one.parts, other.parts, strict=True)
+            common |= _all(over(_cut(x, axis, 0) & _cut(y, axis, 1), -1) for x, y in pairs)
+            linked |= _linked(one, other, axis)
+    both = _cut(seeing, axis, 0) & _cut(seeing, axis, 1)
+    seen = np.zeros(size, int)
+    number = list(axes).index(axis)
+    for source in {term.source for term in terms}:
+        reach = [_on(term.parts[number], axis) for term in terms if term.source == source and number < len(term.parts)]
+        if reach:
+            seen = seen + np.broadcast_to(_any(reach).sum(-1), size)
+    return Sharing(int(both.sum()), int((common & both).sum()), _components(linked), tuple(seen.tolist()))
+
+
+def _all(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    result = np.ones(1, bool)
+    for array in arrays:
+        result = result & array
+    return result
+
+
+def _any(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    result = arrays[0]
+    for array in arrays[1:]:
+        result = result | array
+    return result
+
+
+def _cut(array: np.ndarray, axis: int, end: int) -> np.ndarray:
+    """All but the last position (0), or but the first (1)."""
+    if array.shape[axis] == 1:
+        return array
+    return np.moveaxis(np.moveaxis(array, axis, 0)[end : len(np.moveaxis(array, axis, 0)) - 1 + end], 0, axis)
+
+
+def _on(part: np.ndarray, axis: int) -> np.ndarray:
+    """A factor by one axis only: `[length or 1, units]`."""
+    return over(np.moveaxis(part, axis, 0), tuple(range(1, part.ndim - 1)))
+
+
+def _linked(one: Term, other: Term, axis: int) -> np.ndarray:
+    """Which positions along an axis share something, wherever they are along the others."""
+    result = np.ones((1, 1), bool)
+    for x, y in zip(one.parts, other.parts, strict=True):
+        left, right = _on(x, axis).astype(np.float32), _on(y, axis).astype(np.float32)
+        result = result & (left @ right.T > 0)
+    return result
+
+
+def _components(linked: np.ndarray) -> tuple[int, ...]:
+    linked = linked | linked.T
+    labels, count = np.full(len(linked), -1), 0
+    for start in range(len(linked)):
+        if labels[start] >= 0:
+            continue
+        reached = np.zeros(len(linked), bool)
+        new = np.arange(len(linked)) == start
+        while new.any():
+            reached |= new
+            new = linked[new].any(0) & ~reached
+        labels[reached], count = count, count + 1
+    return tuple(labels.tolist())

@@ -1,0 +1,91 @@
+"""What a convolution makes of dependences."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ._constants import is_dense, not_zero
+from ._relations import Term, Terms, along, arranged, mixed, over, reduced, reshaped, union
+from ._rules import Data, Options, Unknown, Value, windows
+
+
+def convolved(
+    options: Options, arguments: Sequence[Value], shape: tuple[int, ...], label: str, *, smoothed: bool
+) -> Terms:
+    """What a convolution returns depends on; `smoothed` supposes an SS convolution before it."""
+    maps, kernel = arguments
+    if options["batch_group_count"] != 1:
+        raise Unknown
+    numbers, groups = options["dimension_numbers"], options["feature_group_count"]
+    batch, channel, *spatial = numbers.lhs_spec
+    found = list[Term]()
+    if isinstance(kernel, Data):
+        # A kernel that is computed: every output depends on all of it that its channels allow.
+        found += mixed(kernel.terms, len(shape), label)
+    if not isinstance(maps, Data):
+        return tuple(found)
+    products = [(np.ones(kernel.shape[axis], bool),) for axis in numbers.rhs_spec[2:]]
+    boxes, exact = [tuple(taps for (taps,) in products)], True
+    if not isinstance(kernel, Data) and not is_dense(kernel):
+        pattern = not_zero(kernel).transpose(*numbers.rhs_spec[2:], *numbers.rhs_spec[:2])
+        joint = over(pattern, (-2, -1))
+        exact = bool((pattern == joint[..., None, None]).all())
+        boxes = list(_boxes(joint))
+    for box in boxes:
+        terms = maps.terms
+        for k, axis in enumerate(spatial):
+            low, rate = options["padding"][k][0], options["rhs_dilation"][k]
+            stride, base = options["window_strides"][k], options["lhs_dilation"][k]
+            matrix = windows(maps.shape[axis], shape[numbers.out_spec[2 + k]], box[k], stride, low, base, rate)
+            if smoothed and rate > 1:
+                matrix = matrix @ _band(maps.shape[axis], rate)
+            terms = tuple(along(term, axis, matrix, label) for term in terms)
+        found += terms if exact else (term.doubtful(label) for term in terms)
+    # Positions have the sizes of the result now, channels are mixed within their groups.
+    size = [0] * len(shape)
+    size[batch], size[channel] = maps.shape[batch], maps.shape[channel]
+    for k, axis in enumerate(spatial):
+        size[axis] = shape[numbers.out_spec[2 + k]]
+    places = [0] * len(shape)
+    for axis, place in zip(numbers.lhs_spec, numbers.out_spec, strict=True):
+        places[axis] = place
+    mixed_terms = (_channels(term, channel, size, groups, shape[numbers.out_spec[1]], label) for term in found)
+    return union(arranged(term, len(shape), places) for term in mixed_terms)
+
+
+def _channels(term: Term, axis: int, size: Sequence[int], groups: int, features: int, label: str) -> Term:
+    if all(part.shape[axis] == 1 for part in term.parts):
+        return term
+    if groups == 1:
+        return reduced(term, (axis,), label)
+    split = [*size[:axis], groups, size[axis] // groups, *size[axis + 1 :]]
+    grouped = reshaped(term, size, split)
+    if grouped is None:
+        raise Unknown
+    grouped = reduced(grouped, (axis + 1,), label)
+    merged = reshaped(
+        grouped,
+        [*size[:axis], groups, features // groups, *size[axis + 1 :]],
+        [*size[:axis], features, *size[axis + 1 :]],
+    )
+    if merged is None:
+        raise Unknown
+    return merged
+
+
+def _band(size: int, rate: int) -> np.ndarray:
+    """An SS convolution of `2 * rate - 1` taps."""
+    places = np.arange(size)
+    return np.abs(places[:, None] - places) < rate
+
+
+def _boxes(taps: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Products whose union are the taps: rows of the same taps together."""
+    if taps.ndim == 1:
+        if taps.any():
+            yield (taps,)
+        return
+    for row in np.unique(taps.reshape(len(taps), -1), axis=0):
+        same = (taps.reshape(len(taps), -1) == row).all(1)
+        for rest in _boxes(row.reshape(taps.shape[1:])):
+            yield (same, *rest)

@@ -1,0 +1,312 @@
+"""Certificates: against brute force on random networks, and on networks whose answer is known."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smoothjax import analysis, models, nn, ops
+
+
+def _convolution(x, features=1, taps=3, rate=1, stride=1, factor=1, groups=1, axis=None):
+    """A convolution of ones along one axis or all, SAME."""
+    ndim = x.ndim - 2
+    size = tuple(taps if axis in (None, k) else 1 for k in range(ndim))
+    spatial = "DHW"[-ndim:]
+    kernel = jnp.ones((*size, x.shape[-1] // groups, features * groups))
+    reach = (taps - 1) * rate + 1
+    pads = (
+        "SAME"
+        if factor == 1
+        else [(reach // 2, reach - 1 - reach // 2 + factor - 1) if n > 1 else (0, 0) for n in size]
+    )
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride,) * ndim,
+        pads,
+        lhs_dilation=tuple(factor if n > 1 else 1 for n in size),
+        rhs_dilation=(rate,) * ndim,
+        dimension_numbers=(f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"),
+        feature_group_count=groups,
+    )
+
+
+def _beside(x):
+    """Two branches in different channels, filtered by themselves, then together."""
+    both = jnp.concatenate([_convolution(x, rate=2), jnp.roll(x, 1, 1)], -1)
+    return _convolution(_convolution(both, groups=2), taps=1)
+
+
+def _attention(x):
+    """Queries, keys and values of windows of two: a product of data with data."""
+    groups = x.reshape(x.shape[0], x.shape[1] // 2, 2, -1)
+    weights = jnp.einsum("nwic,nwjc->nwij", groups, jnp.ones_like(groups) + 0 * groups)
+    return (weights @ groups).reshape(x.shape)
+
+
+_WAYS = {
+    **{
+        f"rate {rate}, {taps} taps": partial(_convolution, taps=taps, rate=rate)
+        for rate in (1, 2, 3, 4)
+        for taps in (2, 3)
+    },
+    "rate 2 along the last axis": lambda x: _convolution(x, rate=2, axis=x.ndim - 3),
+    "stride 2": partial(_convolution, taps=2, stride=2),
+    "transposed, 2 taps": partial(_convolution, taps=2, factor=2),
+    "transposed, 3 taps": partial(_convolution, taps=3, factor=2),
+    "shortcut": lambda x: x + _convolution(x, rate=2),
+    "branches": lambda x: _convolution(x, rate=2, taps=2) + _convolution(x, rate=3, taps=2),
+    "channels": _beside,
+    "max pooling": lambda x: nnx.max_pool(x, (2,) * (x.ndim - 2), strides=(2,) * (x.ndim - 2), padding="SAME"),
+    "average": lambda x: nnx.avg_pool(x, (3,) * (x.ndim - 2), padding="SAME"),
+    "nearest": lambda x: jax.image.resize(x, (len(x), *(2 * n for n in x.shape[1:-1]), 1), "nearest"),
+    "linear": lambda x: jax.image.resize(x, (len(x), *(2 * n for n in x.shape[1:-1]), 1), "linear"),
+    "every second": lambda x: x[:, ::2],
+    "reversed": lambda x: x[:, ::-1],
+    "masked": lambda x: jnp.where((jnp.arange(x.shape[1]) % 3 > 0).reshape(-1, *(1,) * (x.ndim - 2)), x, 0),
+    "regrouped": lambda x: ops.reinterlace(jnp.roll(ops.periodic_subsample(x, rate=2), 1, 0), rate=2)[:, : x.shape[1]],
+    "swapped": lambda x: x.swapaxes(1, x.ndim - 2),
+    "running sum": lambda x: jnp.cumsum(x, 1),
+    "flattened": lambda x: jnp.roll(x.reshape(len(x), -1), 1, 1).reshape(x.shape),
+    "loop": lambda x: jax.lax.scan(lambda c, _: (jnp.roll(c, 2, 1), None), x, None, 3)[0],
+    "rows in a loop": lambda x: jax.lax.map(lambda row: 2 * row, x.swapaxes(0, 1))[::-1].swapaxes(0, 1),
+    "windows": lambda x: _attention(x) if x.shape[1] % 2 == 0 else x,
+}
+
+
+def _network(ways):
+    def apply(x):
+        for way in ways:
+            if (min(x.shape[1:-1]) > 3 and max(x.shape[1:-1]) <= 8) or way.startswith("rate"):
+                x = _WAYS[way](x)
+        return x
+
+    return apply
+
+
+def _brute_force(network, shape):
+    """Which inputs `[*S']` each output depends on: all weights are positive, so that nothing cancels."""
+    count = int(np.prod(shape))
+    basis = jnp.eye(count).reshape(count, *shape, 1)
+    out = np.asarray(network(basis)).max(-1)
+    return np.moveaxis(out > 0, 0, -1)
+
+
+def _neighbours(sets, axis):
+    """How many pairs of neighbours both see something, and share something."""
+    ahead = np.moveaxis(sets, axis, 0)
+    one, other = ahead[:-1], ahead[1:]
+    return int((one.any(-1) & other.any(-1)).sum()), int((one & other).any(-1).sum())
+
+
+@pytest.mark.parametrize(("shape", "examples"), [((8,), 120), ((5, 4), 40)])
+def test_random_networks_as_by_brute_force(shape, examples):
+    """Every operation alone and in sequence; where the certificate has no doubt, it counts the same pairs."""
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
+    @given(st.lists(st.sampled_from(sorted(_WAYS)), min_size=1, max_size=5))
+    def check(ways):
+        network = _network(ways)
+        with jax.disable_jit():
+            sets = _brute_force(network, shape)
+        certificate = analysis.certify(network, jax.ShapeDtypeStruct((1, *shape, 1), jnp.float32))
+        found = [_neighbours(sets, axis) for axis in range(len(shape))]
+        for axis, (pairs, shared) in zip(certificate.axes, found, strict=True):
+            assert axis.pairs >= pairs
+            assert axis.shared >= shared
+        gridding = any(pairs > 0 and shared == 0 for pairs, shared in found)
+        assert gridding or certificate.verdict != "gridding proven"
+        assert not gridding or certificate.verdict != "no gridding"
+        if certificate.verdict != "unknown" and not certificate.doubts:
+            assert [(axis.pairs, axis.shared) for axis in certificate.axes] == found
+            assert (certificate.verdict == "gridding proven") == gridding
+            if len(shape) == 1:
+                assert certificate.axes[0].seen == tuple(sets.sum(-1))
+            decided.append(ways)
+
+    decided: list[object] = []
+    check()
+    # What is followed exactly is the rule.
+    assert len(decided) > 0.8 * examples
+
+
+def _stack(*rates, ndim=1, taps=3):
+    kernel = jnp.ones((*(taps,) * ndim, 1, 1))
+
+    def network(x):
+        for rate in rates:
+            x = ops.dilated_conv(x, kernel, rate=rate)
+        return x
+
+    return network
+
+
+def _maps(*shape):
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+
+
+@pytest.mark.parametrize("rates", [(2, 2, 2), (4, 2), (3, 3), (1, 2, 3), (1, 2, 4, 8)])
+def test_dependence_of_stacks_is_zero_where_gridding_is_proven(rates):
+    """The measure by gradients and the proof by the program, with the classes of the common factor."""
+    certificate = analysis.certify(_stack(*rates), _maps(33, 1))
+    gridded = analysis.dependence(_stack(*rates), jnp.ones((1, 33, 1)), rate=max(rates)) == 0
+    assert str(certificate).startswith("gridding proven" if gridded else "no gridding")
+    assert gridded == (np.gcd.reduce(rates) > 1)
+    assert max(certificate.axes[0].classes) + 1 == np.gcd.reduce(rates)
+
+
+def test_the_fewest_convolutions_leave_nothing():
+    """Of five in sequence every second one; by name, the certificate of what was smoothed says the same."""
+    network, maps = _stack(2, 2, 2, 2, 2, ndim=2), _maps(33, 33, 1)
+    certificate = analysis.certify(network, maps)
+    assert certificate.smallest == ("convolution#2", "convolution#4")
+    assert certificate.smallest is not None
+    cured = analysis.certify(network, maps, smooth=certificate.smallest)
+    assert (cured.verdict, cured.runs, cured.smallest) == ("no gridding", (), None)
+    for fewer in certificate.smallest:
+        assert analysis.certify(network, maps, smooth=[fewer]).runs
+    assert analysis.certify(network, maps, smooth="all").verdict == "no gridding"
+
+
+def test_what_mixes_before_does_not_hide_a_run():
+    """1, 2, 4, 8 share inputs; what the layer of rate 2 is given, the outputs of that of rate 8 do not share."""
+    certificate = analysis.certify(_stack(1, 2, 4, 8), _maps(65, 1))
+    assert certificate.verdict == "no gridding"
+    (run,) = certificate.runs
+    assert run.layers == ("convolution#2", "convolution#3", "convolution#4")
+    assert run.axes[0].describe() == "2 classes, the positions modulo 2"
+    assert "inside, gridding is proven along axis 0 from convolution#2 to convolution#4" in str(certificate)
+
+
+@pytest.mark.parametrize("smoothing", ["none", "group_interaction", "ss_conv", "average_filter", "multigrid"])
+def test_deeplab_by_its_layers(smoothing):
+    """Only traced: the encoder's dilated layers have it, and each method removes it; layers have their names."""
+    model = nnx.eval_shape(
+        lambda: models.DeepLab(
+            encoder="resnet18", head="large_fov", head_rates=(3,), width=2, num_classes=3, smoothing=smoothing,
+            rngs=nnx.Rngs(0),
+        )
+    )  # fmt: skip
+    certificate = analysis.certify(model, _maps(129, 129, 3))
+    assert certificate.verdict == "no gridding"  # the first layers mix
+    if smoothing != "none":
+        assert certificate.runs == ()
+        return
+    (run,) = certificate.runs
+    assert (run.start, run.stop) == ("encoder.stages.2.0.conv1", "encoder.stages.3.1.conv2")
+    assert certificate.smallest is not None
+    assert analysis.certify(model, _maps(129, 129, 3), smooth=certificate.smallest).runs == ()
+
+
+def test_temporal_stacks():
+    """WaveNet: rates that double from 1, again and again, leave nothing of the whole, but layers above 1 have it."""
+
+    def wavenet(x):
+        for rate in (1, 2, 4, 8, 1, 2, 4, 8):
+            x = x + jnp.tanh(ops.dilated_conv(x, jnp.ones((2, 1, 1)), rate=rate, padding=[(rate, 0)]))
+        return x
+
+    certificate = analysis.certify(wavenet, _maps(48, 1))
+    assert certificate.verdict == "no gridding"
+    assert [run.layers for run in certificate.runs] == [
+        tuple(f"convolution#{number}" for number in numbers) for numbers in ((2, 3, 4), (6, 7, 8))
+    ]
+
+
+@pytest.mark.parametrize(("taps", "counts"), [(2, (1,)), (3, (1, 2)), (4, (2,)), (5, (2, 3))])
+def test_phases_of_transposed_convolutions(taps, counts):
+    """Uneven overlap (Odena et al.): phases see different numbers of inputs unless the stride divides the taps."""
+    layer = nnx.eval_shape(
+        lambda: nnx.ConvTranspose(1, 1, (taps, taps), strides=(2, 2), padding="SAME", rngs=nnx.Rngs(0))
+    )
+    certificate = analysis.certify(layer, _maps(12, 12, 1))
+    assert [tuple(sorted(axis.by_phase())) for axis in certificate.axes] == [counts, counts]
+    assert ("by turns" in str(certificate)) == (len(counts) > 1)
+
+
+@pytest.mark.parametrize("method", nn.UPSAMPLINGS)
+def test_upsampling_layers_are_followed_exactly(method):
+    layer = nnx.eval_shape(lambda: nn.UpConv(2, 2, method=method, rngs=nnx.Rngs(0)))
+    certificate = analysis.certify(layer, _maps(9, 9, 2))
+    assert not certificate.doubts
+    assert certificate.verdict == "no gridding"
+
+
+def test_patches_and_points_share_nothing():
+    patches = nnx.eval_shape(lambda: nnx.Conv(3, 4, (4, 4), strides=(4, 4), padding="VALID", rngs=nnx.Rngs(0)))
+    for function in (patches, lambda x: jax.nn.gelu(x)):
+        certificate = analysis.certify(function, _maps(16, 16, 3))
+        assert certificate.verdict == "gridding proven"
+        assert certificate.axes[0].describe() == "each position depends on units of its own"
+        assert (certificate.smallest, certificate.runs) == (None, ())
+
+
+def _attend(x, rate):
+    """Dilated neighbourhood attention over three neighbours an axis."""
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (rate, rate), (rate, rate), (0, 0)))
+    places = itertools.product((0, rate, 2 * rate), repeat=2)
+    neighbours = jnp.stack([padded[:, i : i + height, j : j + width] for i, j in places], 3)
+    weights = jax.nn.softmax((neighbours * x[:, :, :, None]).sum(-1, keepdims=True), axis=3)
+    return (weights * neighbours).sum(3)
+
+
+def test_dilated_neighbourhood_attention():
+    for rates, verdict in (((2, 2), "gridding proven"), ((1, 2), "no gridding")):
+        certificate = analysis.certify(lambda x, rates=rates: _attend(_attend(x, rates[0]), rates[1]), _maps(12, 12, 2))
+        assert certificate.verdict == verdict
+    assert certificate.smallest is None
+
+
+def test_what_is_unknown_is_named():
+    """Sorting counts as mixing all; a proof beside it holds, and so does sharing that does not need it."""
+    gridded = _stack(2, 2)
+    certificate = analysis.certify(lambda x: jnp.sort(gridded(x), 1), _maps(16, 1))
+    assert str(certificate).startswith("unknown")
+    assert certificate.doubts == ("sort",)
+    mixed = analysis.certify(lambda x: _stack(1)(x) + 0 * jnp.sort(x, 1), _maps(16, 1))
+    assert mixed.verdict == "no gridding"
+
+
+def test_what_all_outputs_share_is_said():
+    """A mean over the map connects all, but weakly."""
+    certificate = analysis.certify(lambda x: _stack(2, 2)(x - x.mean(1, keepdims=True)), _maps(16, 1))
+    assert str(certificate).startswith("no gridding, but only by what all outputs share (reduce_sum)")
+
+
+def test_several_inputs():
+    """Neighbours that share one of the inputs share."""
+    network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
+    assert analysis.certify(network, _maps(16, 1), _maps(16, 1)).verdict == "no gridding"
+    apart = lambda x, y: _stack(2, 2)(x) + _stack(2)(y)
+    assert analysis.certify(apart, _maps(16, 1), _maps(16, 1)).verdict == "gridding proven"
+
+
+def test_a_common_factor_along_one_axis():
+    certificate = analysis.certify(lambda x: _convolution(x, rate=2, axis=1), _maps(9, 9, 1))
+    assert str(certificate).startswith("gridding proven: along both axes")
+    certificate = analysis.certify(lambda x: _convolution(_convolution(x, axis=0), rate=2, axis=1), _maps(9, 9, 1))
+    assert str(certificate).startswith("gridding proven: along axis 1 no two")
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "options", "message"),
+    [
+        (_stack(2), [_maps(4)], {}, r"inputs must be floating-point maps \[N, \*S, C\]"),
+        (_stack(2), [jax.ShapeDtypeStruct((1, 4, 1), jnp.int32)], {}, "inputs must be floating-point maps"),
+        (_stack(2), [], {}, "at least one, got"),
+        (lambda x: x.sum(1), [_maps(4, 1)], {}, "function must return maps of 1 spatial"),
+        (_stack(1, 2), [_maps(9, 1)], {"smooth": ["convolution#1"]}, "smooth must hold"),
+        (_stack(1, 2), [_maps(9, 1)], {"smooth": "convolution#2"}, "here these are"),
+    ],
+)
+def test_refuses(function, inputs, options, message):
+    with pytest.raises(ValueError, match=message):
+        analysis.certify(function, *inputs, **options)
