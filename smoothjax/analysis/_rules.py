@@ -9,7 +9,7 @@ from jax import lax
 
 from ._constants import Weights, is_dense, not_zero
 from ._programs import ELEMENTWISE
-from ._relations import Term, Terms, along, arranged, masked, reduced, reshaped, taken, union
+from ._relations import Term, Terms, along, arranged, masked, over, reduced, reshaped, taken, union
 
 
 class Data(NamedTuple):
@@ -281,7 +281,8 @@ def _dot(call: Call) -> list[Terms]:
                 places[contracted[0]] = len(free[0]) if number == 0 else 0
                 found.append(arranged(term, len(call.shapes[0]), [places[axis] for axis in range(len(value.shape))]))
                 continue
-            if pattern is not None and any(part.shape[axis] > 1 for part in term.parts for axis in contracted):
+            varied = any(part.shape[axis] > 1 for part in term.parts for axis in contracted)
+            if pattern is not None and (varied or not over(pattern, tuple(other_contracted)).all()):
                 term = term.doubtful(call.label)
             term = reduced(term, contracted, call.label)
             places = {axis: k for k, axis in enumerate(batch)}
