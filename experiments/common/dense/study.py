@@ -130,7 +130,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """See `Learner`: further variation, the same for every study; crops are balanced by the counts of the split."""
         weights = ()
         if config.data.augment.balanced:
-            counts = datasets.count_labels(_stored(source))
+            counts = datasets.count_labels(_stored(source), progress=jax.process_index() == 0)
             weights = tuple(datasets.median_frequency_weights(counts).tolist())
         return replace(self.augmentation(config, target), strengths=config.data.augment, crop_weights=weights)
 
