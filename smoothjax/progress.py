@@ -76,7 +76,8 @@ class Progress:
         now = time.monotonic()
         rate = (self.done - self._initial) / (now - self._began)
         of = "" if self._total is None else f" of {self._total:,}"
-        words = [f"{self.done:,}{of} {self._unit}", f"{rate:.3g} {self._unit} a second"]
+        pace = f"{rate:.3g} {self._unit} a second" if rate >= 1 or not rate else f"{1 / rate:.3g} s each"
+        words = [f"{self.done:,}{of} {self._unit}", pace]
         if self._total is not None and rate > 0 and self.done < self._total:
             words.append(f"{tqdm.format_interval((self._total - self.done) / rate)} left")
         words += [f"{name} {value}" for name, value in self._notes.items()]

@@ -35,7 +35,7 @@ def test_the_rate_is_of_this_time_and_the_end_has_no_remaining_time(clock, capsy
     with Progress(None, "read", unit="files", initial=500) as shown:
         for _ in range(9):
             shown.update()
-    assert capsys.readouterr().err.startswith("read: 505 files, 0.833 files a second\n")
+    assert capsys.readouterr().err.startswith("read: 505 files, 1.2 s each\n")
 
 
 def test_what_is_not_shown_is_counted(clock, capsys):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 # Of so many rows or columns at once, little of the matrix that makes them is zero.
-_PORTION = 64
+PORTION = 64
 
 
 def linear_weights(length: int, new: int, begin: int, end: int) -> tuple[int, np.ndarray]:
@@ -28,8 +28,8 @@ def resampled_columns(rows: np.ndarray, new: int) -> np.ndarray:
     if length == new:
         return rows
     found = np.empty((rows.shape[0], new, rows.shape[2]), np.float32)
-    for begin in range(0, new, _PORTION):
-        end = min(begin + _PORTION, new)
+    for begin in range(0, new, PORTION):
+        end = min(begin + PORTION, new)
         first, weights = linear_weights(length, new, begin, end)
         found[:, begin:end] = np.matmul(weights, rows[:, first : first + weights.shape[1]])
     return found
@@ -41,7 +41,7 @@ def resampled_rows(portions: Iterable[np.ndarray], length: int, new: int) -> Ite
     for portion in portions:
         held = portion if held is None else np.concatenate([held, portion])
         while begin < new:
-            end = min(begin + _PORTION, new)
+            end = min(begin + PORTION, new)
             first, weights = linear_weights(length, new, begin, end)
             if first + weights.shape[1] > top + len(held):
                 break

@@ -13,7 +13,7 @@ from ..progress import Progress
 from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
 from ._bands import blended_rows
 from ._grid import upsample_logits
-from ._linear import linear_weights, resampled_columns, resampled_rows
+from ._linear import PORTION, linear_weights, resampled_columns, resampled_rows
 
 Prepare = Callable[[np.ndarray], np.ndarray]
 
@@ -133,13 +133,15 @@ class _View:
             for length, window, starts in zip(self._size, self._window, self._corners, strict=True)
         )
         for top, rows in self.weighted(look):
-            # In place, since every copy is a row of windows.
-            found = rows / (down[top : top + len(rows), None, None] * across[:, None])
-            found -= found.max(-1, keepdims=True)
-            np.exp(found, out=found)
-            found /= found.sum(-1, keepdims=True)
-            found = resampled_columns(found, self._own[1])
-            yield found[:, ::-1] if self._mirrored else found
+            # In small portions, since every view keeps a row of windows, and a copy of it would be as large.
+            for begin in range(0, len(rows), PORTION):
+                part = rows[begin : begin + PORTION]
+                found = part / (down[top + begin : top + begin + len(part), None, None] * across[:, None])
+                found -= found.max(-1, keepdims=True)
+                np.exp(found, out=found)
+                found /= found.sum(-1, keepdims=True)
+                found = resampled_columns(found, self._own[1])
+                yield found[:, ::-1] if self._mirrored else found
 
     def _part(self, rows: slice, columns: slice) -> np.ndarray:
         """A window of the prepared image."""
