@@ -100,8 +100,8 @@ def test_no_writer_follows_a_link(tmp_path):
         (lambda text: "model: 3\n" + text[text.index("data:") :], "."),
         (lambda text: "[" * 100_000, "more than 64 deep"),
         (lambda text: "a: &a [1]\n" + text, "unknown fields a"),
-        (lambda text: "3\n", "must hold the study and its options"),
-        (lambda text: "", "must hold the study and its options"),
+        (lambda text: "3\n", "must hold options by name"),
+        (lambda text: "", "must hold options by name"),
     ],
 )
 def test_a_damaged_configuration_is_named(tmp_path, change, message):
