@@ -26,14 +26,22 @@ PhaseOrder = Literal["figure", "equations"]
 Interpolation = Literal["nearest", "bilinear"]
 """How the resize convolution of `nn.UpConv` enlarges the map."""
 
-Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+EfficientNetLiteVariant = Literal["0", "1", "2", "3", "4"]
+"""The variants of `models.EfficientNetLiteEncoder`, from the smallest."""
+
+EfficientNetLite = Literal[
+    "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_lite3", "efficientnet_lite4"
+]
+"""The same as encoders of `models.DeepLab`, and as kinds of published weights."""
+
+Encoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", EfficientNetLite]
 """The encoders of `models.DeepLab`."""
 
 Head = Literal["aspp", "large_fov", "duc"]
 """The output layers of `models.DeepLab`."""
 
 EncoderDegridding = Literal["none", "multigrid", Smoothing]
-"""What `models.ResNetEncoder` does against gridding: a smoothing, or other rates."""
+"""What an encoder does against gridding: a smoothing, or other rates."""
 
 DegriddingLayersName = Literal["drn", "lfe"]
 """The remedies that `models.DegriddingLayers` adds after an encoder."""
@@ -48,7 +56,7 @@ StrideUnit = Literal["first", "last"]
 """The block that holds a stride: the first of the stage that follows, or the last of the stage before."""
 
 EncoderPadding = Literal["symmetric", "same", "same_pool"]
-"""How `models.ResNetEncoder` pads its first convolution and its pooling."""
+"""How an encoder pads what is strided: its first convolution, and pooling or further convolutions."""
 
 Alignment = Literal["cells", "authors"]
 """Where `models.upsample_logits` and `models.downsample_labels` put the cells of a coarse grid."""
@@ -65,5 +73,5 @@ LossName = Literal["cross_entropy", "ohem", "focal", "dice", "lovasz_softmax", "
 RestorationTask = Literal["dehaze", "derain"]
 """What `models.GCANet` removes from an image."""
 
-SourceName = Literal["deeplab", "slim", "slim-as-authors", "torchvision"]
-"""The kinds of published residual networks, see `weights.SOURCES`."""
+SourceName = Literal["deeplab", "slim", "slim-as-authors", "torchvision", EfficientNetLite]
+"""The kinds of published networks, see `weights.SOURCES`."""

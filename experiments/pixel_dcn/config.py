@@ -76,6 +76,7 @@ class Config(DenseConfig):
             require_positive(optim__power=self.optim.power)
         if self.model.network == "deeplab":
             self.model.validate()
+            self.check_encoder()
             require(
                 self.model.head != "duc",
                 "--model.head duc leaves nothing to up-sample, which is what this study compares: take aspp or "

@@ -9,6 +9,9 @@ the run has.
 
 from collections.abc import Mapping
 from pathlib import PurePath
+from typing import get_args
+
+from smoothjax.names import EfficientNetLite
 
 from ..common.config import RunConfig, flat
 from ..common.run_folder import FREE, to_dict
@@ -23,6 +26,8 @@ PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
 
 _IRRELEVANT = (FREE | {"seed", "model.remat", "optim.learning_rate"}) - set(PATHS)
 _OF_SHAPES = {"data.train_images", "data.val_images", "data.image_size"}
+#: Kinds of weights whose file need not be named.
+_INSTALLED = get_args(EfficientNetLite)
 _OF_WEIGHTS = {"init.checkpoint", "init.sha256"}
 
 
@@ -37,7 +42,7 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
         options["data.sha256"] = data.get("sha256")
     else:
         omitted |= {"data.root", "data.file"}
-    if options.get("init.checkpoint") is not None:
+    if options.get("init.checkpoint") is not None or options.get("init.source") in _INSTALLED:
         options["init.sha256"] = data.get("weights_sha256")
     if options.get("data.name") != "shapes":
         omitted |= _OF_SHAPES

@@ -8,6 +8,7 @@ from ._deeplab import ENCODERS as ENCODERS
 from ._deeplab import HEAD_RATES as HEAD_RATES
 from ._deeplab import HEADS as HEADS
 from ._deeplab import DeepLab as DeepLab
+from ._deeplab import DenseEncoder as DenseEncoder
 from ._deeplab import SummedHead as SummedHead
 
 # isort: split
@@ -44,15 +45,19 @@ from ._segment import segment as segment
 # isort: split
 # Encoders.
 from ..names import BatchNormMode as BatchNormMode
+from ..names import EfficientNetLite as EfficientNetLite
+from ..names import EfficientNetLiteVariant as EfficientNetLiteVariant
 from ..names import EncoderDegridding as EncoderDegridding
 from ..names import EncoderPadding as EncoderPadding
 from ..names import StrideIn as StrideIn
 from ..names import StrideUnit as StrideUnit
+from ._efficientnet_lite import EFFICIENTNET_LITE_SIZES as EFFICIENTNET_LITE_SIZES
+from ._efficientnet_lite import EfficientNetLiteEncoder as EfficientNetLiteEncoder
+from ._encoder import DEGRIDDINGS as DEGRIDDINGS
+from ._encoder import EncoderOptions as EncoderOptions
 from ._norm import BATCH_NORM_MODES as BATCH_NORM_MODES
 from ._norm import BatchNorm as BatchNorm
-from ._resnet import DEGRIDDINGS as DEGRIDDINGS
 from ._resnet import RESNET_BLOCKS as RESNET_BLOCKS
-from ._resnet import EncoderOptions as EncoderOptions
 from ._resnet import ResNetEncoder as ResNetEncoder
 
 # isort: split

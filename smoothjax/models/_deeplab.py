@@ -1,6 +1,6 @@
-"""DeepLabv2: a dilated residual encoder, its degridding, and a choice of output layers."""
+"""DeepLabv2: a dilated encoder, its degridding, and a choice of output layers."""
 
-from typing import Unpack, get_args
+from typing import Any, TypeAlias, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,18 @@ from jax.typing import DTypeLike
 
 from .. import nn
 from .._checks import check_choice, check_images, check_int, check_rates
-from ..names import Degridding, DegriddingLayersName, Encoder, EncoderDegridding, Head
+from ..names import Degridding, DegriddingLayersName, EfficientNetLite, Encoder, EncoderDegridding, Head
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
 from ._duc import DenseUpsamplingHead
-from ._resnet import DEGRIDDINGS, EncoderOptions, ResNetEncoder
+from ._efficientnet_lite import EfficientNetLiteEncoder
+from ._encoder import DEGRIDDINGS, EncoderOptions
+from ._resnet import ResNetEncoder
 
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
-"""The encoders of `DeepLab`, from the shallowest."""
+"""The encoders of `DeepLab`, of each kind from the shallowest."""
+
+DenseEncoder: TypeAlias = ResNetEncoder | EfficientNetLiteEncoder
+"""What the encoder of `DeepLab` may be."""
 
 HEADS: tuple[Head, ...] = get_args(Head)
 """The output layers of `DeepLab`, by name."""
@@ -36,22 +41,25 @@ class DeepLab(nnx.Module):
     smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS convolution 354.
 
     Args:
-      encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`.
+      encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`; or `"efficientnet_lite0"` to
+        `"efficientnet_lite4"`, whose dilated convolutions are depthwise: there, smoothing acts on those, while the
+        paper has standard ones.
       head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
         `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.
       smoothing: `"none"`; `"multigrid"`, `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or
-        `"aggregated_filters"` in the encoder, see `ResNetEncoder`; `"drn"` or `"lfe"`, layers between encoder and head,
+        `"aggregated_filters"` in the encoder, see there; `"drn"` or `"lfe"`, layers between encoder and head,
         see `DegriddingLayers`, of which those are left out whose rate is above the encoder's.
       head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones. DUC has
         none.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
         a head with other inputs.
-      options: all other options of `ResNetEncoder`, by keyword: output_stride, stride_in, stride_unit, padding,
-        batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat and dtype, which the other layers share.
+      options: all other options of `ResNetEncoder` or `EfficientNetLiteEncoder`, by keyword: output_stride (by default
+        8), padding (by default symmetric), batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat,
+        dtype, which the other layers share, and stride_in and stride_unit of residual encoders.
 
     Attributes:
-      encoder: the `ResNetEncoder`.
+      encoder: the `ResNetEncoder` or `EfficientNetLiteEncoder`.
       degridding: the `DegriddingLayers`, or None.
       head: a `SummedHead` or a `DenseUpsamplingHead`.
 
@@ -74,7 +82,7 @@ class DeepLab(nnx.Module):
       Segmentation, 2018.
     """
 
-    encoder: ResNetEncoder
+    encoder: DenseEncoder
     degridding: DegriddingLayers | None
     head: "SummedHead | DenseUpsamplingHead"
     num_classes: int
@@ -109,10 +117,9 @@ class DeepLab(nnx.Module):
             raise ValueError(
                 f"smoothing {smoothing!r} has nothing to degrid at output_stride 32: use 8 or 16, or 'none'"
             )
-        depth = int(encoder.removeprefix("resnet"))
-        self.encoder = ResNetEncoder(depth, smoothing=in_encoder, rngs=rngs, **options)
+        self.encoder = _make_encoder(encoder, in_encoder, rngs, options)
         stride, dtype = self.encoder.output_stride, self.encoder.dtype
-        features = 8 * self.encoder.width if layers else self.encoder.out_features
+        features = _degridding_features(self.encoder) if layers else self.encoder.out_features
         if head == "duc":
             self.head = DenseUpsamplingHead(features, num_classes, factor=stride, dtype=dtype, rngs=rngs)
         else:
@@ -143,6 +150,25 @@ class DeepLab(nnx.Module):
         x = x if self.degridding is None else self.degridding(x)
         dense = {"spatial_shape": images.shape[1:3]} if isinstance(self.head, DenseUpsamplingHead) else {}
         return self.head(x, **dense).astype(jnp.promote_types(jnp.float32, images.dtype))
+
+
+def _make_encoder(name: Encoder, smoothing: EncoderDegridding, rngs: nnx.Rngs, options: EncoderOptions) -> DenseEncoder:
+    """An encoder by its name, whose cell i sits on pixel stride * i unless the options say otherwise."""
+    if name not in get_args(EfficientNetLite):
+        return ResNetEncoder(int(name.removeprefix("resnet")), smoothing=smoothing, rngs=rngs, **options)
+    if given := [option for option in ("stride_in", "stride_unit") if option in options]:
+        raise ValueError(
+            f"{given[0]} is an option of residual encoders, got {options[given[0]]!r} with encoder {name!r}: leave it "
+            "out"
+        )
+    chosen: Any = {"output_stride": 8, "padding": "symmetric", **options}
+    variant: Any = name.removeprefix("efficientnet_lite")
+    return EfficientNetLiteEncoder(variant, smoothing=smoothing, classifier=False, rngs=rngs, **chosen)
+
+
+def _degridding_features(encoder: DenseEncoder) -> int:
+    """Channels of the layers after the encoder: those of the last stage of a basic ResNet, or as many as there are."""
+    return 8 * encoder.width if isinstance(encoder, ResNetEncoder) else encoder.out_features
 
 
 class SummedHead(nnx.Module):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypedDict, get_args
+from typing import Any, TypeAlias, get_args
 
 import jax
 from flax import nnx
@@ -13,10 +13,8 @@ from .. import nn, ops
 from .._checks import check_choice, check_int
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
 from ._conv import Conv
+from ._encoder import HE, applied, check_dilation
 from ._norm import BATCH_NORM_MODES, BatchNorm
-
-DEGRIDDINGS: tuple[EncoderDegridding, ...] = get_args(EncoderDegridding)
-"""The smoothings of `ResNetEncoder`: those of `nn.DilatedConv`, and `"multigrid"`, which changes the rates."""
 
 _BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -24,26 +22,8 @@ RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
 """The number of blocks in each stage of a residual network, by its depth: up to 34 basic ones, then bottlenecks."""
 
 DEPTHS = tuple(RESNET_BLOCKS)
-OUTPUT_STRIDES = (8, 16, 32)
-_HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 # A plain convolution where the rate is 1, else a dilated one: no type says which.
 _Conv3x3: TypeAlias = Any
-
-
-class EncoderOptions(TypedDict, total=False):
-    """The options of `ResNetEncoder` that a network hands through to its encoder; each has its default there."""
-
-    output_stride: int
-    stride_in: StrideIn
-    stride_unit: StrideUnit
-    padding: EncoderPadding
-    batch_norm: BatchNormMode
-    momentum: float
-    epsilon: float
-    width: int
-    in_features: int
-    remat: bool
-    dtype: DTypeLike | None
 
 
 class ResNetEncoder(nnx.Module):
@@ -134,18 +114,13 @@ class ResNetEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("depth", depth, DEPTHS)
-        check_choice("output_stride", output_stride, OUTPUT_STRIDES)
-        check_choice("smoothing", smoothing, DEGRIDDINGS)
+        check_dilation(output_stride, smoothing)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("stride_unit", stride_unit, get_args(StrideUnit))
         check_choice("padding", padding, get_args(EncoderPadding))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         width = check_int("width", width, remedy="64 is the published network")
         in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
-        if output_stride == 32 and smoothing != "none":
-            raise ValueError(
-                f"smoothing {smoothing!r} has no dilated layer to act on at output_stride 32: use 8 or 16, or 'none'"
-            )
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
         block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
         self.depth, self.output_stride, self.smoothing, self.width = depth, output_stride, smoothing, width
@@ -153,7 +128,7 @@ class ResNetEncoder(nnx.Module):
         self.batch_norm, self.momentum, self.epsilon = batch_norm, momentum, epsilon
         self.in_features, self.remat, self.dtype = in_features, remat, dtype
         stem_padding = "SAME" if padding == "same" else 3
-        conv = partial(Conv, strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+        conv = partial(Conv, strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=HE, rngs=rngs)
         self.conv1 = conv(in_features, width, (7, 7))
         self.bn1 = norm(width)
         features, stages = width, []
@@ -180,20 +155,21 @@ class ResNetEncoder(nnx.Module):
         self.stages = nnx.List(stages)
         self.out_features = features
 
+    @property
+    def name(self) -> str:
+        """What `DeepLab` calls it, such as `"resnet101"`."""
+        return f"resnet{self.depth}"
+
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps images `[N, H, W, in_features]` to features `[N, ceil(H / stride), ceil(W / stride), out_features]`."""
         x = nnx.relu(self.bn1(self.conv1(x)))
         padding: Any = ((1, 1), (1, 1)) if self.padding == "symmetric" else "SAME"
         x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=padding)
-        apply = nnx.remat(_apply) if self.remat else _apply
+        apply = applied(self.remat)
         for blocks in self.stages:
             for block in blocks:
                 x = apply(block, x)
         return x
-
-
-def _apply(block: Any, x: jax.Array) -> jax.Array:
-    return block(x)
 
 
 def stage_plan(depth: int, output_stride: int, smoothing: EncoderDegridding) -> list[tuple[int, list[tuple[int, ...]]]]:
@@ -222,13 +198,13 @@ def _strides(plan: list[tuple[int, list[tuple[int, ...]]]], stage: int, stride_u
 
 
 def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.Conv:
-    return Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
+    return Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=HE, rngs=rngs)
 
 
 def _conv3x3(
     features: int, out: int, *, stride: int, rate: int, smoothing: nn.Smoothing, dtype: DTypeLike | None, rngs: nnx.Rngs
 ) -> nnx.Module:
-    common = {"use_bias": False, "dtype": dtype, "kernel_init": _HE, "rngs": rngs}
+    common = {"use_bias": False, "dtype": dtype, "kernel_init": HE, "rngs": rngs}
     if rate == 1:
         return Conv(features, out, (3, 3), strides=stride, padding=1, **common)
     return nn.DilatedConv(features, out, (3, 3), rate=rate, smoothing=smoothing, **common)

@@ -149,14 +149,18 @@ def interacting(x: jax.Array, kernel: jax.Array, weight: jax.Array, how: Convolu
         (low, high - size + -(-size // rate) * rate)
         for (low, high), size, rate in zip(how.pairs, sizes, how.rates, strict=True)
     )
-    if how.mode is not None:
+    if how.mode is not None or any(map(jax.export.is_symbolic_dim, x.shape)):
+        # What completes blocks of a symbolic size (jax.export) is symbolic, too, which a convolution does not take.
         x, completed = _padded(x, completed, how.mode), ((0, 0),) * len(sizes)
     y = ops.ss_block_fc(_general(x, kernel, how._replace(padding=completed)), weight, rate=how.rates)
     return y[(slice(None), *map(slice, sizes))]
 
 
 @keeps_split_batch()
-def _padded(x: jax.Array, pairs: Pairs, mode: str) -> jax.Array:
+def _padded(x: jax.Array, pairs: Pairs, mode: str | None) -> jax.Array:
+    """Padded as `jax.numpy.pad` does in a mode, or with zeros."""
+    if mode is None:
+        return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, 0, 0)])
     return jnp.pad(x, ((0, 0), *pairs, (0, 0)), mode=mode)
 
 

@@ -18,7 +18,9 @@ from ._deeplab import deeplab_from_tf as deeplab_from_tf
 from ._official import group_interaction_weight_from_official as group_interaction_weight_from_official
 
 # isort: split
-# Residual networks trained for classification.
+# Networks trained for classification.
+from ._efficientnet_lite import efficientnet_lite_from_torch as efficientnet_lite_from_torch
+from ._efficientnet_lite import installed_file as installed_file
 from ._initialize import Initialization as Initialization
 from ._initialize import LoadReport as LoadReport
 from ._initialize import grouped_names as grouped_names
@@ -34,6 +36,7 @@ from ._gcanet import gcanet_from_torch as gcanet_from_torch
 # What the weights expect of an image, and of a network.
 from ..names import SourceName as SourceName
 from ._preprocessing import CAFFE_PREPROCESSING as CAFFE_PREPROCESSING
+from ._preprocessing import EFFICIENTNET_LITE_PREPROCESSING as EFFICIENTNET_LITE_PREPROCESSING
 from ._preprocessing import SLIM_PREPROCESSING as SLIM_PREPROCESSING
 from ._preprocessing import TORCHVISION_PREPROCESSING as TORCHVISION_PREPROCESSING
 from ._preprocessing import Preprocessing as Preprocessing

@@ -11,9 +11,10 @@ from flax import nnx
 
 from .. import nn
 from .._checks import check_choice
-from ..models import ResNetEncoder
+from ..models import DenseEncoder, EfficientNetLiteEncoder, ResNetEncoder
 from ..names import EncoderDegridding, SourceName
 from ._assign import Entry, Path, convert, dotted, shapes_of
+from ._efficientnet_lite import efficientnet_lite_entries
 from ._encoder import check_smoothing, encoder_entries, fit_first_kernel, smoother_entries
 from ._names import BASIC_DEPTHS, STEM, Variables, recognise
 from ._sources import SOURCES, Source
@@ -75,7 +76,8 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     that of red, green, blue, red, ... scaled by 3 over their number; the report says so in a line.
 
     Args:
-      model: a network with one `models.ResNetEncoder`, such as `models.DeepLab`, or the encoder itself.
+      model: a network with one `models.ResNetEncoder` or `models.EfficientNetLiteEncoder`, such as `models.DeepLab`, or
+        the encoder itself.
       variables: variables of the checkpoint by name, as `read` gives them.
       source: the kind of the checkpoint, a key of `SOURCES`.
 
@@ -98,15 +100,7 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     """
     check_choice("source", source, tuple(SOURCES))
     kind, (prefix, encoder) = SOURCES[source], _find_encoder(model)
-    names = recognise(variables, kind.families)
-    if names.depth != encoder.depth:
-        raise ValueError(
-            f"the variables are of a resnet{names.depth}, the encoder of the network is a resnet{encoder.depth}: build "
-            "the network with the depth of its weights"
-        )
-    shapes, entries = shapes_of(model), encoder_entries(names, prefix)
-    if check_smoothing(_smoothing(encoder), variables):
-        entries += smoother_entries(names, model, prefix)
+    shapes, entries = shapes_of(model), _entries(model, variables, source)
     entries, adapted = _fit_stem(entries, prefix, encoder.in_features, kind)
     values, dropped = convert(entries, variables, shapes, known=f"{kind.classifier}|{kind.other}")
     params, model_state = ({}, {})
@@ -147,17 +141,39 @@ def _fit_stem(entries: list[Entry], prefix: Path, channels: int, kind: Source) -
     return [fit(entry) for entry in entries], f"first kernel for {channels} channel{'s' * (channels > 1)}: {what}"
 
 
-def _find_encoder(model: nnx.Module) -> tuple[Path, ResNetEncoder]:
-    found = [(path, module) for path, module in nnx.iter_modules(model) if isinstance(module, ResNetEncoder)]
+def _entries(model: nnx.Module, variables: Variables, source: SourceName) -> list[Entry]:
+    """What the encoder takes; refuses variables of another one."""
+    kind, (prefix, encoder) = SOURCES[source], _find_encoder(model)
+    if isinstance(encoder, EfficientNetLiteEncoder) or not kind.families:
+        if not isinstance(encoder, EfficientNetLiteEncoder) or source != encoder.name:
+            raise ValueError(
+                f"source {source!r} does not fit the encoder of the network, {encoder.name}: build the network with "
+                "the encoder of its weights"
+            )
+        return efficientnet_lite_entries(encoder, variables, prefix)
+    names = recognise(variables, kind.families)
+    if names.depth != encoder.depth:
+        raise ValueError(
+            f"the variables are of a resnet{names.depth}, the encoder of the network is a {encoder.name}: build "
+            "the network with the depth of its weights"
+        )
+    entries = encoder_entries(names, prefix)
+    if check_smoothing(_smoothing(encoder), variables):
+        entries += smoother_entries(names, model, prefix)
+    return entries
+
+
+def _find_encoder(model: nnx.Module) -> tuple[Path, DenseEncoder]:
+    found = [(path, module) for path, module in nnx.iter_modules(model) if isinstance(module, DenseEncoder)]
     if len(found) != 1:
         raise ValueError(
-            f"model must have one models.ResNetEncoder, {type(model).__name__} has {len(found)}: pass a DeepLab, or "
-            "the encoder itself"
+            f"model must have one encoder of smoothjax.models, {type(model).__name__} has {len(found)}: pass a "
+            "DeepLab, or the encoder itself"
         )
     return found[0]
 
 
-def _smoothing(encoder: ResNetEncoder) -> EncoderDegridding:
+def _smoothing(encoder: DenseEncoder) -> EncoderDegridding:
     """The smoothing of an encoder: that of its layers, which `nn.smooth` may have changed, or else its option."""
     for _, layer in nnx.iter_modules(encoder):
         if isinstance(layer, nn.DilatedConv) and layer.smoothing != "none":
@@ -165,10 +181,12 @@ def _smoothing(encoder: ResNetEncoder) -> EncoderDegridding:
     return encoder.smoothing
 
 
-def _deviations(encoder: ResNetEncoder, source: Source) -> tuple[str, ...]:
+def _deviations(encoder: DenseEncoder, source: Source) -> tuple[str, ...]:
+    # Basic blocks have no 1x1 that could hold a stride.
+    basic = isinstance(encoder, ResNetEncoder) and encoder.depth in BASIC_DEPTHS
+
     def differs(name: str, published: object) -> bool:
-        # Basic blocks have no 1x1 that could hold a stride.
-        return getattr(encoder, name) != published and (name != "stride_in" or encoder.depth not in BASIC_DEPTHS)
+        return getattr(encoder, name) != published and (name != "stride_in" or not basic)
 
     return tuple(
         f"{name} {getattr(encoder, name)!r}, published {published!r}"

@@ -16,7 +16,9 @@ from ..models import (
     ConvVAE,
     DeepLab,
     DeepLabUpsampled,
+    DenseEncoder,
     DenseUpsamplingHead,
+    EfficientNetLiteEncoder,
     EncoderOptions,
     GCANet,
     ResNetEncoder,
@@ -31,7 +33,7 @@ Arguments: TypeAlias = dict[str, object]
 
 _DTYPES = {jnp.dtype(dtype).name: dtype for dtype in DTYPES}
 # What no constructor checks; a file may state anything.
-_UNCHECKED = {"momentum": float, "epsilon": float, "remat": bool}
+_UNCHECKED = {"momentum": float, "epsilon": float, "remat": bool, "classifier": bool}
 # Numbers beyond these belong to no network, and would only take time and memory before that shows.
 _LARGEST, _DEEPEST, _LONGEST = 2**20, 152, 64
 _MODE = "use_running_average"  # of batch normalisation: every network is loaded in evaluation mode
@@ -138,19 +140,24 @@ def _attributes(model: nnx.Module) -> dict[Path, object]:
     }
 
 
-def _of_encoder(encoder: ResNetEncoder) -> dict[str, object]:
+def _of_resnet(encoder: ResNetEncoder) -> dict[str, object]:
     return {"depth": encoder.depth, "smoothing": encoder.smoothing, **_options(encoder)}
 
 
-def _options(encoder: ResNetEncoder) -> dict[str, object]:
-    return {name: getattr(encoder, name) for name in EncoderOptions.__annotations__}
+def _of_lite(encoder: EfficientNetLiteEncoder) -> dict[str, object]:
+    own = {"variant": encoder.variant, "smoothing": encoder.smoothing, "classifier": encoder.classifier is not None}
+    return {**own, **_options(encoder)}
+
+
+def _options(encoder: DenseEncoder) -> dict[str, object]:
+    return {name: getattr(encoder, name) for name in EncoderOptions.__annotations__ if hasattr(encoder, name)}
 
 
 def _of_deeplab(model: DeepLab) -> dict[str, object]:
     # What sums several convolutions is an ASPP, whatever their rates.
     rates = None if isinstance(model.head, DenseUpsamplingHead) else tuple(b.rate for b in model.head.branches)
     return {
-        "encoder": f"resnet{model.encoder.depth}",
+        "encoder": model.encoder.name,
         "head": "duc" if rates is None else "large_fov" if len(rates) == 1 else "aspp",
         "num_classes": model.num_classes,
         "smoothing": _degridding(model),
@@ -224,7 +231,8 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             Network(DeepLab, _of_deeplab, DeepLab),
             Network(DeepLabUpsampled, _of_upsampled, _upsampled),
             Network(UNet, _of_unet, UNet),
-            Network(ResNetEncoder, _of_encoder, ResNetEncoder),
+            Network(ResNetEncoder, _of_resnet, ResNetEncoder),
+            Network(EfficientNetLiteEncoder, _of_lite, EfficientNetLiteEncoder),
             Network(ConvVAE, _of_vae, ConvVAE),
             Network(GCANet, _of_gcanet, GCANet),
             Network(TemporalConvNet, _of_temporal, TemporalConvNet),

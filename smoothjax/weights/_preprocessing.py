@@ -67,3 +67,6 @@ SLIM_PREPROCESSING = Preprocessing(mean=(123.68, 116.78, 103.94))
 
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 """torchvision, whose mean and standard deviation are of images in 0 .. 1; these are of images in 0 .. 255."""
+
+EFFICIENTNET_LITE_PREPROCESSING = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
+"""EfficientNet-Lite, the same for all channels."""

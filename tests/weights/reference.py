@@ -258,3 +258,56 @@ def torchvision_features(
                 x = layer(x, f"{block}.downsample.0", f"{block}.downsample.1", stride)
             x = jax.nn.relu(x + y)
     return x
+
+
+def lite_tensors(width: int = 4) -> dict[str, np.ndarray]:
+    """EfficientNet-Lite0 as the state dict of PyTorch's package, with `width` channels for 32 of the first layer."""
+    shapes: Shapes = {}
+
+    def conv(name: str, out: int, channels: int, taps: int) -> None:
+        shapes[f"{name}.weight"] = (out, channels, taps, taps)
+
+    def norm(name: str, channels: int) -> None:
+        shapes.update({f"{name}.{leaf}": (channels,) for leaf in ("weight", "bias", "running_mean", "running_var")})
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    conv("_conv_stem", width, 3, 3)
+    norm("_bn0", width)
+    features, number = width, 0
+    stages = (
+        (1, 3, 1, 16),
+        (2, 3, 6, 24),
+        (2, 5, 6, 40),
+        (3, 3, 6, 80),
+        (3, 5, 6, 112),
+        (4, 5, 6, 192),
+        (1, 3, 6, 320),
+    )
+    for blocks, taps, expansion, channels in stages:
+        wanted = channels * width / 32
+        out = max(8, int(wanted + 4) // 8 * 8)
+        out += 8 if out < 0.9 * wanted else 0
+        for _ in range(blocks):
+            block, expanded = f"_blocks.{number}.", features * expansion
+            if expansion > 1:
+                conv(f"{block}_expand_conv", expanded, features, 1)
+                norm(f"{block}_bn0", expanded)
+            conv(f"{block}_depthwise_conv", expanded, 1, taps)
+            norm(f"{block}_bn1", expanded)
+            conv(f"{block}_project_conv", out, expanded, 1)
+            norm(f"{block}_bn2", out)
+            features, number = out, number + 1
+    conv("_conv_head", 1280, features, 1)
+    norm("_bn1", 1280)
+    shapes |= {"_fc.weight": (1000, 1280), "_fc.bias": (1000,)}
+
+    def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if not shape:
+            return np.array(7)
+        z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape).astype(np.float32)
+        if len(shape) > 1:
+            return z * np.sqrt(2 / np.prod(shape[1:])).astype(np.float32)
+        positive = name.endswith("running_var") or name.endswith(".weight")
+        return 1 + 0.2 * np.tanh(z) if positive else 0.1 * z
+
+    return {name: value(name, shape) for name, shape in shapes.items()}

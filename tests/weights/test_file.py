@@ -36,6 +36,10 @@ _NETWORKS = {
         num_classes=3, in_features=1, upsampling="ipixel_dcl", depth=2, width=2, rngs=rngs
     ),
     "encoder": lambda rngs: models.ResNetEncoder(50, width=2, smoothing="group_interaction", rngs=rngs),
+    "lite": lambda rngs: models.DeepLab(
+        encoder="efficientnet_lite0", width=2, num_classes=3, smoothing="ss_conv", output_stride=16, rngs=rngs
+    ),
+    "lite encoder": lambda rngs: models.EfficientNetLiteEncoder("1", width=2, padding="symmetric", rngs=rngs),
     "vae": lambda rngs: models.ConvVAE(
         width=2, latent_features=4, likelihood="discretized_logistic", upsampling="fast_pixel_dcl", rngs=rngs
     ),

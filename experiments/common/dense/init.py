@@ -1,6 +1,7 @@
 """Published weights in the encoder of a study's network, with the architecture and the preprocessing they expect."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -8,14 +9,21 @@ import jax.numpy as jnp
 from smoothjax import data, weights
 
 from ..network import M, Network, Tree
-from .config import DenseConfig, InitConfig
+from .config import LITE, DenseConfig, InitConfig
 
 PerChannel = tuple[float, ...]
 
 
 def architecture(init: InitConfig) -> dict[str, Any]:
-    """Options of the encoder that the weights were trained with; none where there are no weights."""
-    return {} if init.published is None else weights.SOURCES[init.published].architecture
+    """Options of the encoder that the weights were trained with; none where there are no weights.
+
+    EfficientNet-Lite is padded symmetrically all the same: at odd sizes nothing differs, and at even ones TensorFlow's
+    SAME would move its cells by up to 7 pixels from where labels are compared with them.
+    """
+    if init.published is None:
+        return {}
+    options = dict(weights.SOURCES[init.published].architecture)
+    return options | {"padding": "symmetric"} if init.published in LITE else options
 
 
 def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
@@ -44,6 +52,20 @@ def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
     return (red, green, blue), (red_std, green_std, blue_std)
 
 
+def weights_file(init: InitConfig) -> Path | None:
+    """The file of published weights, named or installed by pip; None where the network starts from none.
+
+    Raises:
+      ModuleNotFoundError: it is not named, and the package that has it is not installed.
+      ValueError: it is not named, and no package has it.
+    """
+    if init.source is None or init.source == "run" or init.checkpoint is not None:
+        return None if init.source in (None, "run") else init.checkpoint
+    if init.source not in LITE:
+        raise ValueError(f"--init.source {init.source} needs --init.checkpoint: name the file of the weights")
+    return weights.installed_file(init.source)
+
+
 def initialized(network: Network[M], init: InitConfig) -> Network[M]:
     """The network with the published weights in its encoder; prints what was loaded and what was not.
 
@@ -51,13 +73,14 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
       FileNotFoundError: there is no such file.
       ValueError: the file cannot be read, or is of another network.
     """
-    if init.checkpoint is None or init.source is None or init.source == "run":
+    file = weights_file(init)
+    if file is None or init.source is None or init.source == "run":
         return network
-    result = weights.initialize_encoder(network.model(), weights.read(init.checkpoint), source=init.source)
+    result = weights.initialize_encoder(network.model(), weights.read(file), source=init.source)
     if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":
         # Images are RGB in all studies; the first kernel is turned instead. One for other channels is in their order.
         _flip_first_kernel(result.params)
-    print(f"{init.checkpoint}, {result.report}", flush=True)
+    print(f"{file}, {result.report}", flush=True)
     return replace(network, params=result.params, model_state=result.model_state)
 
 

@@ -22,7 +22,7 @@ from ..run_files import CLASSES_FILE, read_examples
 from ..study import Arrays, Batch, Scored, Study, Summary, Trained
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
-from .init import architecture, initialized, normalization
+from .init import architecture, initialized, normalization, weights_file
 from .scores import Counts, boundary_scores, by_class, calibration_scores, count, majority_scores, scores
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
@@ -156,16 +156,12 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     def describe_data(self, config: C) -> Result:
         """See `Study`: images, split that is trained on, classes, and published weights."""
-        checkpoint, found = config.init.checkpoint, super().describe_data(config)
+        file, found = weights_file(config.init), super().describe_data(config)
         if found:
             split = train_split(config.data)
             classes = open_source(config.data, split).classes
             found = {"name": found["name"], "train_split": split, "classes": list(classes.names), **found}
-        return (
-            found
-            if checkpoint is None or config.init.source == "run"
-            else {**found, "weights": describe_weights(checkpoint)}
-        )
+        return found if file is None else {**found, "weights": describe_weights(file)}
 
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
         """See `Study`: published weights in the encoder."""
@@ -332,17 +328,17 @@ def scaled(length: Any, factor: float) -> Any:
 
 def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, in_features: int = 3) -> dict[str, Any]:
     """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
+    residual = {"stride_in": config.stride_in, "width": config.width} if config.is_residual else {}
     return {
         "encoder": config.encoder,
         "head": config.head,
         "num_classes": num_classes,
         "smoothing": config.smoothing,
         "head_rates": config.head_rates,
-        "stride_in": config.stride_in,
         "batch_norm": config.batch_norm,
-        "width": config.width,
         "in_features": in_features,
         "remat": config.remat,
         "dtype": compute_dtype(config.precision),
+        **residual,
         **architecture(init),
     }
