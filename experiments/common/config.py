@@ -48,6 +48,8 @@ class Init:
     """Their kind."""
     checkpoint: Path | None = None
     """Where they lie."""
+    take: Literal["latest", "best"] = "latest"
+    """Of a run, which of its checkpoints: latest, or best on the whole validation split, as in evaluate."""
 
     @property
     def parent(self) -> Path | None:
@@ -61,6 +63,11 @@ class Init:
 
     def validate(self) -> None:
         """Raises ValueError where one option lacks the other."""
+        require(
+            self.take == "latest" or self.source == "run",
+            f"--init.take {self.take} chooses a checkpoint of a run: add --init.source run --init.checkpoint RUN, or "
+            "leave it out",
+        )
         require(
             (self.source is None) == (self.checkpoint is None),
             f"--init.source and --init.checkpoint go together: {self.remedy}, or leave both out",

@@ -74,15 +74,20 @@ def describe(study: Study[C, T, S, M], config: C) -> Result:
     """What the run folder keeps of data and initial weights, see `Study.describe_data`; a parent by its arrays.
 
     Raises:
-      FileNotFoundError: the parent has no checkpoint.
+      FileNotFoundError: the parent has no checkpoint, or none that was scored where the best is asked for.
     """
     found, parent = study.describe_data(config), config.init.parent
     if parent is None:
         return found
-    with training.Checkpoints(parent / "checkpoints", read_only=True) as checkpoints:
+    folder = parent / "checkpoints"
+    with training.Checkpoints(folder, metric=study.metric, mode=study.mode, read_only=True) as checkpoints:
         if not checkpoints.steps:
             raise FileNotFoundError(f"{parent} holds no checkpoint yet: let it train until the first one")
-        step = checkpoints.steps[-1]
+        step = checkpoints.steps[-1] if config.init.take == "latest" else checkpoints.best_step
+        if step is None:
+            raise FileNotFoundError(
+                f"{parent} holds no checkpoint that was scored on the whole validation split: add --init.take latest"
+            )
         return {**found, "weights": {"name": str(parent), "step": step, "sha256": checkpoints.digest(step)}}
 
 
@@ -109,7 +114,7 @@ def forked(study: Study[C, T, S, M], config: C, target: T, network: Network[M]) 
     if config != with_parent(config):
         raise ValueError(f"the configuration must take over what {parent} passes on: call with_parent on it first")
     plan = plan_fork(study, config, target, parent)
-    trained = read_run(study, parent, "latest")
+    trained = read_run(study, parent, config.init.take)
     values = _flat(jax.device_get(Trees.of(trained.state)))
     training.say(f"{plan}\nstep 0 with a new optimizer; there: step {trained.step:,}, {trained.config.method}")
     taken = set(plan.taken)

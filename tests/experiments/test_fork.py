@@ -1,10 +1,12 @@
 """A run that starts from another one: its weights, whatever of them fits, and nothing else."""
 
+import dataclasses
 import importlib
 import json
 import shlex
 from pathlib import Path
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,7 @@ from experiments.common.run_folder import check_run, describe_run, load_config, 
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import SmoothedDilation
 from experiments.sequence.tasks import Characters
-from smoothjax import data, models, nn, weights
+from smoothjax import data, models, nn, training, weights
 from tests.experiments.command_line import call
 from tests.experiments.made_runs import classes, mark_learnt, save_untrained
 from tests.support import random
@@ -99,6 +101,29 @@ def test_added_smoothing_changes_no_output_before_the_first_step(parent, capsys)
         assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (8)" in out
         assert "step 0 with a new optimizer; there: step 0, none" in out
         assert "left out" not in out
+
+
+def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
+    """By default the latest, as of evaluate and predict; the folder of the child knows which it was."""
+    folder, study = tmp_path / "scored", STUDY
+    save_untrained(study, folder, _CONFIG)
+    network = study.build_network(_CONFIG, data.SHAPES)
+    optimizer, _ = study.make_optimizer(_CONFIG, network.params)
+    later = training.create_state(_other(network.params), network.model_state, optimizer)
+    with training.Checkpoints(folder / "checkpoints", metric=study.metric, mode=study.mode) as checkpoints:
+        checkpoints.measure(0, {"mean_iou": 0.5})
+        iterator = iter(grain.MapDataset.range(1).to_iter_dataset())
+        checkpoints.save(
+            1, dataclasses.replace(later, step=jnp.ones((), jnp.int32)), iterator, metrics={"mean_iou": 0.4}
+        )
+    for take, params, step in (("latest", later.params, 1), ("best", network.params, 0)):
+        child = _child(folder, init__take=take)
+        jax.tree.map(np.testing.assert_array_equal, _network(child).params, params)
+        assert describe(STUDY, child)["weights"]["step"] == step
+    with pytest.raises(FileNotFoundError, match=r"holds no checkpoint that was scored .*: add --init.take latest"):
+        describe(STUDY, _child(parent, init__take="best"))
+    with pytest.raises(ValueError, match=r"--init.take best chooses a checkpoint of a run: add --init.source run"):
+        InitConfig("slim", Path("x.npz"), take="best").validate()
 
 
 def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):
