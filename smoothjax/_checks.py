@@ -196,8 +196,8 @@ def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: objec
 
     A layer keeps these: Flax compares and hashes the options of a layer, and lists and arrays have no hash.
     """
-    rate = check_int("rate", rate)
-    pairs = resolve_padding(padding, kernel_size, rate, [(size - 1) * rate + 1 for size in kernel_size])
+    rates = check_by_axis("rate", rate, len(kernel_size))
+    pairs = resolve_padding(padding, kernel_size, rates, list(map(effective_size, kernel_size, rates)))
     return padding if isinstance(padding, str) else pairs
 
 

@@ -34,7 +34,8 @@ class SmoothingParameter(NamedTuple):
     """A smoothing parameter of a network.
 
     Attributes:
-      path: keys from the model down to the layer.
+      path: keys from the model down to the layer; of layers that `nnx.vmap` stacked, then the layer's place in the
+        stack.
       kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, one over time whose last
         tap is the current step; or `"group_interaction"`, a square matrix of groups' weights, row i for output group i.
       value: the weights, float64.
@@ -56,13 +57,14 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
       model_or_params: a model, or its parameters as `nnx.State` or nested dicts (see `nn.smoothers` and
         `nn.is_smoother`). The SS filter among aggregated filters is listed; fixed filters have no parameters. A filter
         and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are distinguished by
-        their layer in a model; in a tree of parameters by the identity that they are nearer to.
+        their layer in a model; in a tree of parameters by the identity that they are nearer to. So are stacked
+        filters, such as three 3x3 ones and one of 3x3x3.
 
     Returns:
-      One entry a layer, in the natural order of their paths: `conv2` before `conv10`.
+      One entry a layer, each layer of a stack by itself, in the natural order of their paths: `conv2` before `conv10`.
 
     Raises:
-      ValueError: a smoother is no array of one to three axes that an SS filter or a group interaction can have.
+      ValueError: a smoother is no array that an SS filter, a group interaction or a stack of them can have.
 
     Example:
       >>> from flax import nnx
@@ -76,19 +78,22 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Eqs. 3, 6 and 7.
     """
-    kinds: dict[Path, Kind] = {}
+    known: dict[Path, tuple[Kind, int]] = {}
     if isinstance(model_or_params, nnx.Module):
         described = nn.smoothers(model_or_params)
-        kinds |= {path: one.kind for path, one in described.items() if one.kind != "aggregation"}
-        values = {path: described[path].parameter[...] for path in kinds}
+        known |= {path: (one.kind, one.ndim) for path, one in described.items() if one.kind != "aggregation"}
+        values = {path: described[path].parameter[...] for path in known}
     else:
         values = {path: value for path, value in _leaves(_pure(model_or_params)) if _is_shown(path)}
-    found = []
+    found: list[SmoothingParameter] = []
     for path, value in values.items():
         value = np.asarray(value).astype(np.float64)
-        kind, identity = _nearest(path, value, kinds.get(path))
-        distance = float(np.linalg.norm(value - identity) / np.linalg.norm(identity))
-        found.append(SmoothingParameter(path[:-1], kind, value, distance))
+        kind, axes = known[path] if path in known else _nearest(path, value)
+        for place in np.ndindex(value.shape[: value.ndim - axes]):
+            one = value[place]
+            identity = _identity(kind, one.shape)
+            distance = float(np.linalg.norm(one - identity) / np.linalg.norm(identity))
+            found.append(SmoothingParameter((*path[:-1], *place), kind, one, distance))
     return tuple(sorted(found, key=lambda parameter: _natural(parameter.path)))
 
 
@@ -229,19 +234,19 @@ def _is_shown(path: Path) -> bool:
     return nn.is_smoother(path) and path[-1] != "aggregation"
 
 
-def _nearest(path: Path, value: np.ndarray, kind: Kind | None) -> tuple[Kind, np.ndarray]:
-    """The kind of a smoother, and its identity."""
-    fitting: dict[Kind, np.ndarray] = {
-        k: _identity(k, value.shape) for k in _LABELS if kind in (None, k) and _fits(k, value.shape)
-    }
-    if not fitting:
+def _nearest(path: Path, value: np.ndarray) -> tuple[Kind, int]:
+    """The kind of a smoother, and the number of its own axes, which come after those of a stack."""
+    # One layer comes first, so that it is no stack where both are as near.
+    fitting: list[tuple[Kind, int]] = [
+        (kind, axes) for axes in range(value.ndim, 0, -1) for kind in _LABELS if _fits(kind, value.shape[-axes:])
+    ]
+    if not value.size or not fitting:
         raise ValueError(
-            f"{_dotted(path)} has the shape {list(value.shape)}, which is neither an SS filter (odd, the "
-            "same along one to three axes) nor a group interaction (a square matrix): give the parameters of a network "
-            "of smoothjax.nn"
+            f"{_dotted(path)} has the shape {list(value.shape)}, which is neither an SS filter (odd along one to three "
+            "axes) nor a group interaction (a square matrix), nor a stack of them: give the parameters of a network of "
+            "smoothjax.nn"
         )
-    best = min(fitting, key=lambda k: float(np.linalg.norm(value - fitting[k])))
-    return best, fitting[best]
+    return min(fitting, key=lambda one: float(np.linalg.norm(value - _identity(one[0], value.shape[-one[1] :]))))
 
 
 def _fits(kind: Kind, shape: tuple[int, ...]) -> bool:

@@ -163,7 +163,8 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         if initial is None:
             return {}
         kind = "causal_ss_conv" if self.smoothing == "ss_conv" else "group_interaction"
-        return {"smoother": Smoother(kind, self.smoother, jnp.broadcast_to(initial, self.smoother.shape))}
+        start = jnp.broadcast_to(initial, self.smoother.shape)
+        return {"smoother": Smoother(kind, self.smoother, start, initial.ndim)}
 
 
 def _identity(smoothing: str, rate: int) -> jax.Array | None:

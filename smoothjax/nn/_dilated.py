@@ -190,9 +190,10 @@ class DilatedConv(ConvLike, SmoothedLayer):
         if initial is None:
             return {}
         kind = "group_interaction" if self.smoothing == "group_interaction" else "ss_conv"
-        found = {"smoother": Smoother(kind, self.smoother, jnp.broadcast_to(initial, self.smoother.shape))}
+        start = jnp.broadcast_to(initial, self.smoother.shape)
+        found = {"smoother": Smoother(kind, self.smoother, start, initial.ndim)}
         if self.aggregation is not None:
-            found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(self.aggregation.shape))
+            found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(self.aggregation.shape), 1)
         return found
 
 

@@ -1,37 +1,60 @@
 """Plug and play: other up-sampling for every transposed convolution of an existing model (Gao et al., Sec. 2.3)."""
 
-from typing import TypeVar
+import math
+from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
+from flax.nnx.nn.dtypes import promote_dtype
 from flax.typing import PaddingLike
 
 from .._checks import DTYPES, Pairs, spread
-from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
-from ._up_conv import UpConv, Upsampling, check_upsampling
+from ._flax_conv import check_subclass, own_attributes, stack_of
+from ._selection import Changes, RefusedError, Selection, choose
+from ._surgery import common_value, replace_modules, under_spectral_norm
+from ._up_conv import UpConv, Upsampling, check_precision, check_upsampling
 
 Model = TypeVar("Model")
 
 
-def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> tuple[Model, list[Path]]:
+def replace_upsampling(
+    model: Model,
+    method: Upsampling,
+    *,
+    only: Selection = ...,
+    skip: Selection = None,
+    strict: bool = True,
+    rngs: nnx.Rngs,
+) -> tuple[Model, Changes]:
     """Replaces every up-sampling `nnx.ConvTranspose` in a model by an `UpConv` of another method, with new weights.
 
     The model is changed in place; all shapes between its layers stay, also where padding is not `"SAME"`: an
     `nnx.ConvTranspose` of kernel 4, stride 2 and `padding=1` gives two pixels less than twice its input (in PyTorch,
     which counts padding otherwise, it gives twice), `"VALID"` with a kernel longer than the stride gives more. The new
     layer has the same pixels in the same places, see `margins` of `UpConv`. `"dcl"` keeps the size of each kernel, the
-    other methods get 3 taps along each axis. Transposed convolutions of stride 1 do not up-sample and stay as they are.
-    Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
+    other methods get 3 taps along each axis. Precision and element type stay. Layers that `nnx.vmap` stacked, for
+    `nnx.vmap` or `nnx.scan` to run, become a stack of layers with weights of their own. A subclass is replaced where it
+    defines nothing but a constructor; what that sets is kept. Transposed convolutions of stride 1 do not up-sample and
+    stay as they are. Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
       method: one of `UPSAMPLINGS`; see `UpConv`.
+      only: the layers to replace, by default all: a path, a type, a predicate or a list of these, see `smooth`.
+      skip: the layers to leave as they are, likewise; it wins over `only`.
+      strict: whether a layer that cannot be replaced is an error. With False it stays as it is, and the result says
+        why.
       rngs: source of randomness for the new weights.
 
     Returns:
-      The model (a new layer where the model itself was the convolution), and the paths of the replaced layers.
+      The model (a new layer where the model itself was the convolution), and the list of the paths of the replaced
+      layers, whose `skipped` and `refused` hold those of the others with the reason.
 
     Raises:
-      ValueError: method is unknown, or a layer is circular or otherwise no plain transposed convolution; with its path.
+      ValueError: method is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer is
+        dilated, masked, circular, lies in an `nnx.SpectralNorm`, computes in its own way, or has a factor that the
+        method does not know; with its path.
 
     Example:
       >>> import jax.numpy as jnp
@@ -47,48 +70,51 @@ def replace_upsampling(model: Model, method: Upsampling, *, rngs: nnx.Rngs) -> t
       ([('layers', 0), ('layers', 2)], (1, 32, 32, 3))
     """
     check_upsampling(method)
-    found = find_modules(model, _upsamples)
     normalised = under_spectral_norm(model)
-    for key, (layer, path) in found.items():
-        _check(layer, path, method, key in normalised)
-    new = {key: _replacement(layer, method, rngs) for key, (layer, _) in found.items()}
-    return replace_modules(model, new), [path for _, path in found.values()]
+    ready, changes = choose(
+        model,
+        _upsamples,
+        lambda layer: _examined(layer, method, id(layer) in normalised),
+        only=only,
+        skip=skip,
+        strict=strict,
+        what=("replace", "transposed convolution"),
+    )
+    new: dict[int, Any] = {key: _replacement(layer, method, stack, rngs) for key, (layer, stack) in ready.items()}
+    return replace_modules(model, new), changes
 
 
 def _upsamples(node: object) -> bool:
     return isinstance(node, nnx.ConvTranspose) and common_value(node.strides) != 1
 
 
-def _check(conv: nnx.ConvTranspose, path: Path, method: Upsampling, normalised: bool) -> None:
-    """Refuses what no UpConv can take the place of."""
-
-    def refuse(what: str) -> ValueError:
-        return ValueError(
-            f"cannot replace the transposed convolution at {where(path)}: {what}; an UpConv replaces plain "
-            "transposed convolutions: replace that layer by hand, or keep it out of the model meanwhile"
-        )
-
-    stride, ndim = common_value(conv.strides), len(conv.kernel_size)
-    if type(conv) is not nnx.ConvTranspose:
-        raise refuse(f"it is a {type(conv).__name__}, a subclass of nnx.ConvTranspose of unknown meaning")
-    if len(conv.kernel.shape) != ndim + 2:
-        raise refuse(f"its kernel of shape {conv.kernel.shape} is a stack of several layers")
-    if common_value(conv.kernel_dilation) != 1:
-        raise refuse(f"it is dilated, kernel_dilation={conv.kernel_dilation}")
-    if conv.mask is not None:
-        raise refuse("its kernel is masked")
+def _examined(conv: nnx.ConvTranspose, method: Upsampling, normalised: bool) -> tuple[int, ...]:
+    """The axes along which a layer is stacked; refuses what no UpConv can take the place of."""
     if normalised:
-        raise refuse("it lies in an nnx.SpectralNorm, which knows no other weights")
-    if conv.precision is not None or conv.preferred_element_type is not None:
-        raise refuse("it asks for a precision of its own")
-    if conv.dtype not in (None, *DTYPES):
-        raise refuse(f"it computes in {conv.dtype}")
+        raise RefusedError("it lies in an nnx.SpectralNorm, which knows no other weights")
+    check_subclass(conv, nnx.ConvTranspose, UpConv)
+    stride, ndim = common_value(conv.strides), len(conv.kernel_size)
     if not 1 <= ndim <= 3:
-        raise refuse(f"it has {ndim} spatial axes")
+        raise RefusedError(f"it has {ndim} spatial axes; up-sampling knows one to three")
+    channels = (conv.in_features, conv.out_features)
+    stack = stack_of(conv, ndim, (*conv.kernel_size, *(channels[::-1] if conv.transpose_kernel else channels)))
+    if common_value(conv.kernel_dilation) != 1:
+        raise RefusedError(f"it is dilated, kernel_dilation={conv.kernel_dilation}")
+    if conv.mask is not None:
+        raise RefusedError("its kernel is masked")
+    try:
+        check_precision(conv.precision)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
+        raise RefusedError(f"it computes in a dtype of its own, dtype={conv.dtype}")
     if isinstance(conv.padding, str) and conv.padding not in ("SAME", "VALID"):
-        raise refuse(f"it pads in another way than by zeros, padding={conv.padding!r}")
+        raise RefusedError(f"it pads in another way than by zeros, padding={conv.padding!r}")
     if method == "fast_pixel_dcl" and (stride, ndim) != (2, 2):
-        raise refuse(f"fast_pixel_dcl is factor 2 in two dimensions, it has factor {stride} in {ndim}; use pixel_dcl")
+        raise RefusedError(
+            f"fast_pixel_dcl is factor 2 in two dimensions, it has factor {stride} in {ndim}; use pixel_dcl"
+        )
+    return stack
 
 
 def _margins(padding: PaddingLike, kernel_size: tuple[int, ...], strides: tuple[int, ...]) -> Pairs | None:
@@ -112,17 +138,30 @@ def _same_padding_before(taps: int, factor: int) -> int:
     return taps - 1 if factor > taps - 1 else -(-(taps + factor - 2) // 2)
 
 
-def _replacement(conv: nnx.ConvTranspose, method: Upsampling, rngs: nnx.Rngs) -> UpConv:
+def _replacement(conv: nnx.ConvTranspose, method: Upsampling, stack: tuple[int, ...], rngs: nnx.Rngs) -> UpConv:
     factor = common_value(conv.strides)
-    return UpConv(
-        conv.in_features,
-        conv.out_features,
-        method=method,
-        factor=factor,
-        kernel_size=conv.kernel_size if method == "dcl" else (3,) * len(conv.kernel_size),
-        margins=_margins(conv.padding, conv.kernel_size, spread(factor, len(conv.kernel_size))),
-        use_bias=conv.use_bias,
-        dtype=conv.dtype,
-        param_dtype=conv.param_dtype,
-        rngs=rngs,
-    )
+
+    def make() -> UpConv:
+        return UpConv(
+            conv.in_features,
+            conv.out_features,
+            method=method,
+            factor=factor,
+            kernel_size=conv.kernel_size if method == "dcl" else (3,) * len(conv.kernel_size),
+            margins=_margins(conv.padding, conv.kernel_size, spread(factor, len(conv.kernel_size))),
+            use_bias=conv.bias is not None,
+            dtype=conv.dtype,
+            param_dtype=conv.param_dtype,
+            precision=check_precision(conv.precision),
+            preferred_element_type=conv.preferred_element_type,
+            rngs=rngs,
+        )
+
+    layer = make()
+    if stack:
+        # Each layer of the stack draws weights of its own.
+        states = [nnx.state(layer), *(nnx.state(make()) for _ in range(math.prod(stack) - 1))]
+        nnx.update(layer, jax.tree.map(lambda *values: jnp.stack(values).reshape(*stack, *values[0].shape), *states))
+    for name in own_attributes(conv, nnx.ConvTranspose):
+        setattr(layer, name, getattr(conv, name))
+    return layer

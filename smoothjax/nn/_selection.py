@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from ._surgery import Path, children, find_modules, parts_of, where
 
 #: Whether a layer at a path is meant, as a predicate of Flax.
 Predicate: TypeAlias = Callable[[Path, Any], bool]
+
+A = TypeVar("A")
 
 Selection: TypeAlias = str | Path | type | Predicate | EllipsisType | bool | Sequence[Any] | set[Any] | None
 """Layers of a model: a path, `"encoder.blocks.0"` or `("encoder", "blocks", 0)`, with all that lies below it; a type,
@@ -29,6 +31,61 @@ class Changes(list[Path]):
     def __init__(self, replaced: Sequence[Path], skipped: dict[Path, str], refused: dict[Path, str]):
         super().__init__(replaced)
         self.skipped, self.refused = skipped, refused
+
+
+class RefusedError(Exception):
+    """A layer that cannot be replaced; the message says why."""
+
+
+def choose(
+    model: object,
+    wanted: Callable[[object], bool],
+    examine: Callable[[Any], A],
+    *,
+    only: Selection,
+    skip: Selection,
+    strict: bool,
+    what: tuple[str, str],
+) -> tuple[dict[int, tuple[Any, A]], Changes]:
+    """The layers of a model to replace, each with what `examine` gives for it, and what is to become of all.
+
+    Args:
+      model: any Flax NNX module, or a container of modules.
+      wanted: whether a node is a layer of the kind in question.
+      examine: raises RefusedError for a layer that cannot be replaced.
+      only, skip, strict: see `smooth`.
+      what: the verb and the name of the layers, for errors.
+
+    Raises:
+      ValueError: a selection names no part of the model, or strict holds and a chosen layer is refused.
+    """
+    chosen, left = selects(model, only, "only"), selects(model, skip, "skip")
+    ready: dict[int, tuple[Any, A]] = {}
+    replaced: list[Path] = []
+    skipped, refused = dict[Path, str](), dict[Path, str]()
+    for key, (layer, path) in find_modules(model, wanted).items():
+        if left(path, layer) or not chosen(path, layer):
+            skipped[path] = "skip names it" if left(path, layer) else "only does not name it"
+            continue
+        try:
+            ready[key] = layer, examine(layer)
+            replaced.append(path)
+        except RefusedError as refusal:
+            refused[path] = str(refusal)
+    if strict and refused:
+        raise ValueError(_all_refused(refused, *what))
+    return ready, Changes(replaced, skipped, refused)
+
+
+def _all_refused(refused: dict[Path, str], verb: str, layers: str) -> str:
+    """One sentence about the first, which names the others."""
+    (first, reason), *others = refused.items()
+    more = f" (and those at {', '.join(where(path) for path, _ in others)})" if others else ""
+    names = ", ".join(repr(where(path) if path else path) for path in refused)
+    return (
+        f"cannot {verb} the {layers} at {where(first)}: {reason}{more}: replace it by hand, leave it as it is with "
+        f"skip=[{names}], or pass strict=False to {verb} the rest"
+    )
 
 
 def selects(model: object, selection: Selection, name: str) -> Predicate:

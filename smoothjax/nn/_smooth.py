@@ -1,6 +1,5 @@
 """Plug and play: smooths every dilated convolution of an existing model (Wang & Ji's main claim, Sec. 1)."""
 
-import inspect
 from typing import Any, TypeVar
 
 import jax
@@ -13,20 +12,11 @@ from .._checks import DTYPES
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
 from ._convolution import Convolution, as_option, check_convolution_like
 from ._dilated import DilatedConv, Smoothing, check_smoothing, check_strided, identity_smoothing, set_smoothing
-from ._selection import Changes, Selection, selects
-from ._surgery import Path, common_value, find_modules, replace_modules, under_spectral_norm, where
+from ._flax_conv import check_subclass, own_attributes, stack_of
+from ._selection import Changes, RefusedError, Selection, choose
+from ._surgery import common_value, replace_modules, under_spectral_norm
 
 Model = TypeVar("Model")
-
-#: What Python, Flax and a constructor put into a subclass that computes as its base does.
-_OF_ANY_CLASS = ("__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__abstractmethods__",
-                 "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__",
-                 "__annotations_cache__", "__orig_bases__", "__parameters__", "__dict__", "__weakref__")  # fmt: skip
-_OF_ANY_CONV = ("kernel", "bias", "kernel_shape", *inspect.signature(nnx.Conv.__init__).parameters)
-
-
-class _RefusedError(Exception):
-    """A layer that cannot be smoothed; the message says why."""
 
 
 def smooth(
@@ -91,39 +81,24 @@ def smooth(
       ([('layers', 1), ('layers', 2)], {('layers', 3): 'skip names it'})
     """
     check_smoothing(smoothing)
-    chosen, left = selects(model, only, "only"), selects(model, skip, "skip")
     learns = identity_smoothing(smoothing, 2, 1) is not None
     normalised = under_spectral_norm(model) if learns else set[int]()
-    found, skipped, refused = find_modules(model, _is_to_smooth), dict[Path, str](), dict[Path, str]()
-    ready: dict[int, tuple[Any, Path, dict[str, Any]]] = {}
-    for key, (layer, path) in found.items():
-        if left(path, layer) or not chosen(path, layer):
-            skipped[path] = "skip names it" if left(path, layer) else "only does not name it"
-            continue
-        try:
-            ready[key] = layer, path, _arguments(layer, smoothing, key in normalised)
-        except _RefusedError as refusal:
-            refused[path] = str(refusal)
-    if strict and refused:
-        raise ValueError(_all_refused(refused))
+    ready, changes = choose(
+        model,
+        _is_to_smooth,
+        lambda layer: _arguments(layer, smoothing, id(layer) in normalised),
+        only=only,
+        skip=skip,
+        strict=strict,
+        what=("smooth", "convolution"),
+    )
     new: dict[int, Any] = {}
-    for key, (layer, _, arguments) in ready.items():
+    for key, (layer, arguments) in ready.items():
         if isinstance(layer, DilatedConv) and "padding" in arguments:
             set_smoothing(layer, smoothing)
         else:
             new[key] = _replacement(layer, smoothing, arguments, rngs)
-    return replace_modules(model, new), Changes([path for _, path, _ in ready.values()], skipped, refused)
-
-
-def _all_refused(refused: dict[Path, str]) -> str:
-    """One sentence about the first, which names the others."""
-    (first, reason), *others = refused.items()
-    more = f" (and those at {', '.join(where(path) for path, _ in others)})" if others else ""
-    names = ", ".join(repr(where(path) if path else path) for path in refused)
-    return (
-        f"cannot smooth the convolution at {where(first)}: {reason}{more}: replace it by hand, leave it as it is with "
-        f"skip=[{names}], or pass strict=False to smooth the rest"
-    )
+    return replace_modules(model, new), changes
 
 
 def _is_to_smooth(node: object) -> bool:
@@ -138,23 +113,17 @@ def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: b
     Without a padding they are those of a CausalDilatedConv.
     """
     if normalised:
-        raise _RefusedError(
+        raise RefusedError(
             "it lies in an nnx.SpectralNorm, which would divide the smoothing parameters, too; smooth the layer first "
             "and normalise its kernel yourself"
         )
     how = _convolution(conv)
-    stack = conv.kernel.shape[: -len(how.kernel_size) - 2]
-    shapes = (*how.kernel_size, conv.in_features // how.groups, conv.out_features), (conv.out_features,)
-    for parameter, shape in zip((conv.kernel, conv.bias), shapes, strict=True):
-        if parameter is not None and parameter.shape != (*stack, *shape):
-            raise _RefusedError(
-                f"a parameter of shape {parameter.shape} is no stack of {shape} along its first axes, where nnx.vmap "
-                "puts the layers by default"
-            )
+    one_kernel = (*how.kernel_size, conv.in_features // how.groups, conv.out_features)
+    stack_of(conv, len(how.kernel_size), one_kernel)
     try:
         check_strided(smoothing, how.strides)
     except ValueError as error:
-        raise _RefusedError(f"it is strided; {error}") from None
+        raise RefusedError(f"it is strided; {error}") from None
     arguments: dict[str, Any] = {
         "rate": as_option(how.rates),
         "padding": how.padding,
@@ -166,10 +135,10 @@ def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: b
     if smoothing == "none" or not _sees_the_past_alone(how):
         return arguments
     if isinstance(conv, DilatedConv) and not (type(conv) is DilatedConv and conv.before is None and conv.after is None):
-        raise _RefusedError("it is causal, and more than a plain DilatedConv")
+        raise RefusedError("it is causal, and more than a plain DilatedConv")
     if smoothing not in CAUSAL_SMOOTHINGS:
         knows = " and ".join(CAUSAL_SMOOTHINGS[1:])
-        raise _RefusedError(f"it is causal, and {smoothing} would look ahead; nn.CausalDilatedConv knows {knows}")
+        raise RefusedError(f"it is causal, and {smoothing} would look ahead; nn.CausalDilatedConv knows {knows}")
     del arguments["padding"]
     return arguments
 
@@ -178,27 +147,17 @@ def _convolution(conv: nnx.Conv | DilatedConv) -> Convolution:
     """What a layer computes; refuses one that computes something else, or more."""
     if isinstance(conv, DilatedConv):
         return conv.convolution()
-    names = [name for name in _own_names(type(conv)) if not name.startswith(("_pytree__", "_abc_"))]
-    if names:
-        raise _RefusedError(
-            f"it is a {type(conv).__name__}, a subclass of nnx.Conv of unknown meaning, which defines "
-            f"{', '.join(sorted(names))}"
-        )
-    taken = sorted(name for name in _own_attributes(conv) if name in DilatedConv.__annotations__)
-    if taken:
-        raise _RefusedError(
-            f"it is a {type(conv).__name__} with attributes that a DilatedConv has, too, {', '.join(taken)}"
-        )
+    check_subclass(conv, nnx.Conv, DilatedConv)
     if common_value(conv.input_dilation) != 1:
-        raise _RefusedError(f"it dilates its input, input_dilation={conv.input_dilation}")
+        raise RefusedError(f"it dilates its input, input_dilation={conv.input_dilation}")
     if conv.mask is not None:
-        raise _RefusedError("its kernel is masked")
+        raise RefusedError("its kernel is masked")
     if conv.conv_general_dilated not in (jax.lax.conv_general_dilated, ops.conv_general_dilated):
-        raise _RefusedError("it uses a convolution function of its own")
+        raise RefusedError("it uses a convolution function of its own")
     if conv.promote_dtype is not promote_dtype or conv.dtype not in (None, *DTYPES):
-        raise _RefusedError(f"it computes in a dtype of its own, dtype={conv.dtype}")
+        raise RefusedError(f"it computes in a dtype of its own, dtype={conv.dtype}")
     if not 1 <= len(conv.kernel_size) <= 3:
-        raise _RefusedError(f"it has {len(conv.kernel_size)} spatial axes; smoothing knows one to three")
+        raise RefusedError(f"it has {len(conv.kernel_size)} spatial axes; smoothing knows one to three")
     try:
         return check_convolution_like(
             tuple(conv.kernel_size),
@@ -210,20 +169,7 @@ def _convolution(conv: nnx.Conv | DilatedConv) -> Convolution:
             conv.preferred_element_type,
         )
     except ValueError as error:
-        raise _RefusedError(f"its padding is {conv.padding!r}; {error}") from None
-
-
-def _own_names(kind: type) -> set[str]:
-    """What a subclass of `nnx.Conv` defines besides a constructor."""
-    beyond = [cls for cls in kind.__mro__ if cls not in nnx.Conv.__mro__]
-    return {name for cls in beyond for name in vars(cls)} - set(_OF_ANY_CLASS)
-
-
-def _own_attributes(conv: nnx.Conv | DilatedConv) -> list[str]:
-    """What the constructor of a subclass sets besides the options of a convolution."""
-    if isinstance(conv, DilatedConv):
-        return []
-    return [name for name in vars(conv) if name not in _OF_ANY_CONV and not name.startswith("_pytree__")]
+        raise RefusedError(f"its padding is {conv.padding!r}; {error}") from None
 
 
 def _sees_the_past_alone(how: Convolution) -> bool:
@@ -254,6 +200,6 @@ def _replacement(
     for smoother in layer.smoothers():
         one = getattr(layer, smoother)[...]
         setattr(layer, smoother, nnx.Param(jnp.broadcast_to(one, (*stack, *one.shape))))
-    for name in _own_attributes(conv):
+    for name in [] if isinstance(conv, DilatedConv) else own_attributes(conv, nnx.Conv):
         setattr(layer, name, getattr(conv, name))
     return layer

@@ -27,11 +27,14 @@ class Smoother:
       parameter: the variable of the layer.
       initial: the value from which training starts, float32: the identity of the method (Eqs. 6 and 7), zeros for
         logits.
+      ndim: number of the axes of one layer, the last ones; of layers that `nnx.vmap` stacked, those of the stack come
+        before.
     """
 
     kind: SmootherKind
     parameter: nnx.Param[jax.Array]
     initial: jax.Array
+    ndim: int
 
 
 class SmoothedLayer(nnx.Module):

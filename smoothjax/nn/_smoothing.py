@@ -9,8 +9,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Padding, check_convolution, check_kernel_size
+from .._checks import Padding, Rate, check_by_axis, check_convolution, check_kernel_size, check_ndim, spread
 from ._conv_like import with_one_batch_axis
+from ._convolution import as_option
 from ._smoothers import SmoothedLayer, Smoother
 
 
@@ -21,7 +22,7 @@ class SSConv(SmoothedLayer):
 
     Args:
       kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
-      rate: dilation rate of the filter in pixels.
+      rate: dilation rate of the filter in pixels, one for all axes or one an axis.
       padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels.
       param_dtype: dtype of the filter.
       rngs: taken for uniformity with other layers; the identity draws nothing.
@@ -43,23 +44,24 @@ class SSConv(SmoothedLayer):
 
     smoother: nnx.Param[jax.Array]
     kernel_size: tuple[int, ...]
-    rate: int
+    rate: int | tuple[int, ...]
     padding: Padding
 
     def __init__(
         self,
         kernel_size: Sequence[int],
         *,
-        rate: int = 1,
+        rate: Rate = 1,
         padding: Padding = "SAME",
         param_dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         del rngs
         kernel_size = check_kernel_size(kernel_size)
-        padding = check_convolution(kernel_size, rate, padding)
-        self.kernel_size, self.rate, self.padding = kernel_size, rate, padding
-        self.smoother = nnx.Param(_identity_filter(kernel_size, rate, padding).astype(param_dtype))
+        rates = check_by_axis("rate", rate, len(kernel_size))
+        padding = check_convolution(kernel_size, rates, padding)
+        self.kernel_size, self.rate, self.padding = kernel_size, as_option(rates), padding
+        self.smoother = nnx.Param(_identity_filter(kernel_size, rates, padding).astype(param_dtype))
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, C]` to `[..., *S', C]`, leading axes being batch axes; see `smoothjax.ops.ss_conv`."""
@@ -68,26 +70,32 @@ class SSConv(SmoothedLayer):
 
     def smoothers(self) -> dict[str, Smoother]:
         """See `smoothers`."""
-        initial = _identity_filter(self.kernel_size, self.rate, self.padding)
-        return {"smoother": Smoother("ss_conv", self.smoother, initial)}
+        rates = spread(self.rate, len(self.kernel_size))
+        initial = _identity_filter(self.kernel_size, rates, self.padding)
+        return {
+            "smoother": Smoother("ss_conv", self.smoother, jnp.broadcast_to(initial, self.smoother.shape), initial.ndim)
+        }
 
 
 class _Interaction(SmoothedLayer):
     """The parameter of group interaction, the same in both of its views."""
 
     smoother: nnx.Param[jax.Array]
-    rate: int
+    rate: int | tuple[int, ...]
     ndim: int
 
-    def __init__(self, rate: int, ndim: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+    def __init__(self, rate: Rate, ndim: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         del rngs
-        self.rate, self.ndim = rate, ndim
-        self.smoother = nnx.Param(ops.identity_group_interaction(rate, ndim).astype(param_dtype))
+        self.ndim = check_ndim(ndim)
+        self.rate = as_option(check_by_axis("rate", rate, self.ndim))
+        self.smoother = nnx.Param(ops.identity_group_interaction(self.rate, ndim).astype(param_dtype))
 
     def smoothers(self) -> dict[str, Smoother]:
         """See `smoothers`."""
         initial = ops.identity_group_interaction(self.rate, self.ndim)
-        return {"smoother": Smoother("group_interaction", self.smoother, initial)}
+        return {
+            "smoother": Smoother("group_interaction", self.smoother, jnp.broadcast_to(initial, self.smoother.shape), 2)
+        }
 
 
 class SSBlockFC(_Interaction):
@@ -96,16 +104,17 @@ class SSBlockFC(_Interaction):
     It starts as the identity.
 
     Args:
-      rate: side of a block in pixels.
+      rate: side of a block in pixels, one for all axes or one an axis.
       ndim: number of spatial axes.
       param_dtype: dtype of the weight.
       rngs: taken for uniformity with other layers; the identity draws nothing.
 
     Attributes:
-      smoother: `nnx.Param` of shape `[rate**ndim, rate**ndim]`.
+      smoother: `nnx.Param` of shape `[rate**ndim, rate**ndim]`; with rates by axis their product stands for
+        `rate**ndim`.
 
     Raises:
-      ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
+      ValueError: rate is no int >= 1, nor one for each axis, or ndim is not 1, 2 or 3.
 
     Example:
       >>> import jax.numpy as jnp
@@ -128,14 +137,15 @@ class GroupInteraction(_Interaction):
     It starts as the identity.
 
     Args:
-      rate: dilation rate of the decomposition in pixels.
+      rate: dilation rate of the decomposition in pixels, one for all axes or one an axis.
       ndim, param_dtype, rngs: as of `SSBlockFC`.
 
     Attributes:
-      smoother: `nnx.Param` `[rate**ndim, rate**ndim]`, the weight of `smoothjax.ops.group_interaction`.
+      smoother: `nnx.Param` `[rate**ndim, rate**ndim]`, the weight of `smoothjax.ops.group_interaction`; with rates by
+        axis their product stands for `rate**ndim`.
 
     Raises:
-      ValueError: rate is no int >= 1, or ndim is not 1, 2 or 3.
+      ValueError: rate is no int >= 1, nor one for each axis, or ndim is not 1, 2 or 3.
 
     Example:
       >>> import jax.numpy as jnp
@@ -152,9 +162,9 @@ class GroupInteraction(_Interaction):
         return ops.group_interaction(groups, self.smoother[...])
 
 
-def _identity_filter(kernel_size: tuple[int, ...], rate: int, padding: Padding) -> jax.Array:
+def _identity_filter(kernel_size: tuple[int, ...], rates: tuple[int, ...], padding: Padding) -> jax.Array:
     """1 at the tap that sees the input at the output's own position, or in the middle where the output is smaller."""
-    reach = [(taps - 1) * rate for taps in kernel_size]
+    reach = [(taps - 1) * rate for taps, rate in zip(kernel_size, rates, strict=True)]
     if isinstance(padding, str):
         pairs = [(0, 0) if padding == "VALID" else (r // 2, r - r // 2) for r in reach]
     else:
@@ -162,9 +172,12 @@ def _identity_filter(kernel_size: tuple[int, ...], rate: int, padding: Padding) 
     # Padding that is missing to the full size is taken off evenly on both sides.
     starts = [low + max(r - low - high, 0) // 2 for (low, high), r in zip(pairs, reach, strict=True)]
     full = [low + high >= r for (low, high), r in zip(pairs, reach, strict=True)]
-    if any(f and (start % rate or start > r) for f, start, r in zip(full, starts, reach, strict=True)):
+    places = zip(full, starts, rates, reach, strict=True)
+    if any(f and (start % rate or start > r) for f, start, rate, r in places):
         raise ValueError(
-            f"no filter of kernel_size {kernel_size} at rate {rate} is the identity under padding {padding!r}: use odd "
-            "sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate within the filter"
+            f"no filter of kernel_size {kernel_size} at rate {as_option(rates)} is the identity under padding "
+            f"{padding!r}: use odd sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate "
+            "within the filter"
         )
-    return jnp.zeros(kernel_size).at[tuple(start // rate for start in starts)].set(1.0)
+    middle = tuple(start // rate for start, rate in zip(starts, rates, strict=True))
+    return jnp.zeros(kernel_size).at[middle].set(1.0)

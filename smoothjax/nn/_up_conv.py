@@ -1,8 +1,9 @@
 """Up-sampling layers: the deconvolutional layer, its cures, and the alternatives that users compare them with."""
 
+import contextlib
 import math
 from collections.abc import Sequence
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,9 @@ from ._convolution import as_option
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
+
+Precision: TypeAlias = str | lax.Precision | None
+"""A precision of products for both operands, as `jax.lax.Precision` takes it."""
 
 _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
 
@@ -55,6 +59,8 @@ class UpConv(nnx.Module):
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters.
+      precision: of the products, `None`, a name or a `jax.lax.Precision`, as in `flax.nnx.ConvTranspose`.
+      preferred_element_type: dtype of the result, likewise; a wider one than `dtype` is also that of the computation.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernels. With `"sub_pixel"` it draws one kernel for all phases (ICNR), so that the
         layer starts as nearest interpolation of a convolution, without a checkerboard.
@@ -97,6 +103,8 @@ class UpConv(nnx.Module):
     out_features: int
     dtype: DTypeLike | None
     param_dtype: DTypeLike
+    precision: Precision
+    preferred_element_type: DTypeLike | None
 
     def __init__(
         self,
@@ -112,6 +120,8 @@ class UpConv(nnx.Module):
         use_bias: bool = True,
         dtype: DTypeLike | None = None,
         param_dtype: DTypeLike = jnp.float32,
+        precision: Precision = None,
+        preferred_element_type: DTypeLike | None = None,
         kernel_init: nnx.Initializer = _KERNEL_INIT,
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
@@ -137,6 +147,7 @@ class UpConv(nnx.Module):
         self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
         self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
         self.margins = _check_margins(margins, ndim)
+        self.precision, self.preferred_element_type = check_precision(precision), preferred_element_type
 
         def draw(c_in: int, c_out: int) -> jax.Array:
             return kernel_init(rngs.params(), (*kernel_size, c_in, c_out), param_dtype)
@@ -175,6 +186,8 @@ class UpConv(nnx.Module):
         single = [] if self.kernel is None else [self.kernel]
         parameters = [kernel[...] for kernel in (*single, *self.kernels)]
         inputs, bias, *kernels = promote_dtype((inputs, bias, *parameters), dtype=self.dtype)
+        wanted = self.preferred_element_type or inputs.dtype
+        inputs = inputs.astype(jnp.promote_types(inputs.dtype, wanted))
 
         def layer(x: jax.Array) -> jax.Array:
             if self.margins is None:
@@ -188,9 +201,15 @@ class UpConv(nnx.Module):
                     (pair[0] - step * n[0], pair[1] - step * n[1]) for (pair, step), n in zip(axes, added, strict=True)
                 ]
                 y = _bordered(self._upsample(_bordered(x, added), kernels), cut)
+            y = y.astype(wanted)
             return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
-        return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
+        # The products of the operations name no precision of their own, and take this one when they are traced.
+        precise = contextlib.nullcontext()
+        if self.precision is not None:
+            precise = jax.default_matmul_precision(lax.Precision(self.precision).name.lower())
+        with precise:
+            return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
     def _upsample(self, x: jax.Array, kernels: list[jax.Array]) -> jax.Array:
         match self.method:
@@ -229,6 +248,17 @@ def _check_margins(margins: object, ndim: int) -> Pairs | None:
 def _bordered(x: jax.Array, sides: Sequence[tuple[int, ...]]) -> jax.Array:
     """Zeros around the spatial axes of `[N, *S, C]`; a negative side takes pixels away."""
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in sides), (0, 0, 0)])
+
+
+def check_precision(precision: object) -> Precision:
+    """Returns a precision for both operands; refuses one for each, and what is none."""
+    try:
+        return None if precision is None else lax.Precision(precision)
+    except ValueError:
+        raise ValueError(
+            f"precision must be None, a name or a jax.lax.Precision, one for both operands, got {precision!r}: use "
+            "e.g. 'highest'"
+        ) from None
 
 
 def check_upsampling(method: object) -> None:

@@ -116,7 +116,23 @@ def test_shapes_of_two_kinds_are_told_apart_by_the_layer():
     assert [p.kind for p in smoothing_parameters(nnx.state(model))] == ["group_interaction"]
 
 
-@pytest.mark.parametrize("shape", [(), (2,), (2, 3), (3, 4), (2, 2, 2), (3, 3, 3, 3)])
+@pytest.mark.parametrize(("smoothing", "size"), [("ss_conv", 3), ("group_interaction", 4)])
+@pytest.mark.parametrize("count", [2, 3])
+def test_layers_of_a_stack_are_shown_one_by_one(smoothing, size, count):
+    """Three stacked 3x3 filters look like one of 3x3x3."""
+    make: Any = nnx.vmap(lambda key: nn.DilatedConv(1, 1, (3, 3), rate=2, smoothing=smoothing, rngs=nnx.Rngs(key)))
+    model = nnx.List([make(jax.random.split(jax.random.key(0), count))])
+    layer: Any = model[0]
+    layer.smoother[...] = layer.smoother[...] * jnp.linspace(1, 2, count)[:, None, None]
+    for source in (model, nnx.state(model)):
+        found = smoothing_parameters(source)
+        assert [p.path for p in found] == [(0, place) for place in range(count)]
+        assert {(p.kind, p.value.shape) for p in found} == {(smoothing, (size, size))}
+        np.testing.assert_allclose([p.distance for p in found], np.linspace(0, 1, count), atol=1e-6)
+    assert f"0.{count - 1}" in describe_smoothing(found)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 4), (2, 2, 2, 4), (0, 0)])
 def test_refuses_what_is_no_smoother(shape):
     with pytest.raises(ValueError, match=r"blocks.0.smoother has the shape .* neither an SS filter .* nor a group"):
         smoothing_parameters({"blocks": {0: {"smoother": np.zeros(shape)}}})

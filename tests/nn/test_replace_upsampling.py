@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
@@ -91,7 +92,8 @@ def test_other_paddings_keep_their_shapes_and_places(taps, stride, padding):
 
 
 class _Own(nnx.ConvTranspose):
-    pass
+    def __call__(self, inputs):
+        return 2 * super().__call__(inputs)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,16 @@ class _Own(nnx.ConvTranspose):
         (ConvTranspose(1, 1, (3, 3), strides=2, mask=jnp.ones((3, 3, 1, 1))), "dcl", r"masked"),
         (ConvTranspose(1, 1, (3, 3), strides=2, dtype=jnp.float8_e5m2), "dcl", r"computes in .*float8"),
         (ConvTranspose(1, 1, (3, 3), strides=3), "fast_pixel_dcl", r"it has factor 3 in 2; use pixel_dcl"),
-        (_Own(1, 1, (3, 3), strides=2, rngs=nnx.Rngs(0)), "dcl", r"a _Own, a subclass of nnx\.ConvTranspose"),
+        (
+            _Own(1, 1, (3, 3), strides=2, rngs=nnx.Rngs(0)),
+            "dcl",
+            r"a _Own, a subclass of nnx\.ConvTranspose of unknown meaning, which defines __call__",
+        ),
+        (
+            ConvTranspose(1, 1, (3, 3), strides=2, precision=("high", "highest")),
+            "dcl",
+            r"precision must be .* one for both operands, got \('high', 'highest'\)",
+        ),
     ],
 )
 def test_refuses_by_path_before_anything_changes(layer, method, message):
@@ -125,14 +136,91 @@ def test_refuses_what_is_no_model():
         nn.replace_upsampling(Decoder(), "deconv", rngs=nnx.Rngs(0))  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("options", [{"precision": "highest"}, {"preferred_element_type": jnp.float32}])
-def test_refuses_a_precision_that_would_be_dropped(options):
-    conv = nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0), **options)
-    with pytest.raises(ValueError, match=r"cannot replace .* it asks for a precision of its own"):
-        nn.replace_upsampling([conv], "dcl", rngs=nnx.Rngs(0))
-
-
 def test_the_new_layer_is_called_like_the_old_one():
     layers: list[Any] = [nnx.ConvTranspose(2, 3, (4, 4), strides=2, rngs=nnx.Rngs(0))]
     model, _ = nn.replace_upsampling(layers, "dcl", rngs=nnx.Rngs(0))
     assert model[0](inputs=jnp.ones((1, 3, 3, 2)), out_sharding=None).shape == (1, 6, 6, 3)
+
+
+def _stack(count: int):
+    """Layers stacked as Flax stacks them, and how they run one after the other."""
+    make: Any = nnx.vmap(lambda key: nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(key)))
+    run: Any = nnx.vmap(lambda layer, x: layer(x), in_axes=(0, None))
+    return make(jax.random.split(jax.random.key(0), count)), run
+
+
+@pytest.mark.parametrize("method", ["dcl", "fast_pixel_dcl", "sub_pixel"])
+def test_a_stack_becomes_a_stack_of_different_layers(method):
+    """Layer i of it computes what an UpConv of its weights does."""
+    stacked, run = _stack(3)
+    x = random(0, 1, 3, 4, 2)
+    shape = run(stacked, x).shape
+    (layer,), paths = nn.replace_upsampling([stacked], method, rngs=nnx.Rngs(1))
+    assert paths == [(0,)]
+    found = run(layer, x)
+    assert found.shape == shape
+    for index in range(3):
+        one = nn.UpConv(2, 2, method=method, kernel_size=layer.kernel_size, rngs=nnx.Rngs(0))
+        nnx.update(one, jax.tree.map(lambda value, index=index: value[index], nnx.state(layer)))
+        assert_close(found[index], one(x))
+    assert float(abs(found[0] - found[1]).max()) > 0.01
+
+
+class _WithLevel(nnx.ConvTranspose):
+    """Overrides nothing but the constructor."""
+
+    def __init__(self, level: int):
+        super().__init__(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0))
+        self.level = level
+
+
+def test_a_subclass_with_a_constructor_keeps_what_that_sets():
+    (layer,), _ = nn.replace_upsampling([_WithLevel(3)], "fast_pixel_dcl", rngs=nnx.Rngs(0))
+    assert isinstance(layer, nn.UpConv)
+    assert vars(layer)["level"] == 3
+
+
+def test_selected_layers_alone_are_replaced():
+    """Through the mechanism of `nn.smooth`, whose tests have all kinds of selections."""
+    model, paths = nn.replace_upsampling(Decoder(), "pixel_dcl", skip="blocks.1", rngs=nnx.Rngs(0))
+    assert (paths, paths.skipped) == ([("first",)], {("blocks", 1, "up"): "skip names it"})
+    assert type(model.blocks[1]["up"]) is nnx.ConvTranspose
+    dilated = ConvTranspose(1, 1, (3, 3), strides=2, kernel_dilation=2)
+    model, paths = nn.replace_upsampling([dilated, ConvTranspose(1, 1, (4, 4), strides=2)], "dcl", strict=False,
+                                         rngs=nnx.Rngs(0))  # fmt: skip
+    assert (paths, paths.refused) == ([(1,)], {(0,): "it is dilated, kernel_dilation=2"})
+    assert model[0] is dilated
+    with pytest.raises(ValueError, match=r"only names 'head', which is no part of the model"):
+        nn.replace_upsampling(Decoder(), "dcl", only="head", rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("method", nn.UPSAMPLINGS)
+def test_the_precision_is_that_of_every_product(method):
+    """In the layer and in its gradient; without it, some ask for none."""
+    conv, x = ConvTranspose(2, 2, (4, 4), strides=2, precision="highest"), jnp.ones((1, 3, 3, 2))
+    (layer,), _ = nn.replace_upsampling([conv], method, rngs=nnx.Rngs(0))
+
+    def programs(layer):
+        return [str(jax.make_jaxpr(f)(x)) for f in (lambda x: layer(x), jax.grad(lambda x: layer(x).sum()))]
+
+    for program in programs(layer):
+        assert "Precision.HIGHEST" in program
+        assert "precision=None" not in program
+    layer.precision = None
+    assert any("precision=None" in program for program in programs(layer))
+
+
+def test_the_element_type_is_that_of_the_result():
+    """A wider one is that of the computation, too: rounded inputs, then float32."""
+    options = {"dtype": jnp.bfloat16, "preferred_element_type": jnp.float32}
+    conv = ConvTranspose(2, 2, (4, 4), strides=2, use_bias=False, **options)
+    x = random(0, 1, 3, 4, 2)
+    expected = conv(x)
+    (layer,), _ = nn.replace_upsampling([conv], "dcl", rngs=nnx.Rngs(0))
+    layer.kernel[...] = conv.kernel[...]
+    found = layer(x)
+    assert found.dtype == expected.dtype == jnp.float32
+    assert_close(found, expected)
+    layer.preferred_element_type = jnp.bfloat16
+    layer.dtype = None
+    assert layer(x).dtype == jnp.bfloat16

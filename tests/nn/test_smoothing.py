@@ -45,6 +45,27 @@ def test_block_fc_and_group_interaction_are_two_views(size):
     assert_close(on_blocks(x), ops.reinterlace(on_groups(groups), rate=2, spatial_shape=size))
 
 
+@pytest.mark.parametrize("rates", [(1, 2), (3, 2)])
+def test_rates_by_axis(rates):
+    """Each layer starts as the identity, and is its operation afterwards."""
+    x, number = random(0, 1, 7, 8, 2), rates[0] * rates[1]
+    filtered = nn.SSConv((3, 5), rate=rates, rngs=RNGS)
+    on_blocks, on_groups = nn.SSBlockFC(rates, 2, rngs=RNGS), nn.GroupInteraction(rates, 2, rngs=RNGS)
+    groups = ops.periodic_subsample(x, rate=rates)
+    for layer, maps in ((filtered, x), (on_blocks, x), (on_groups, groups)):
+        chex.assert_trees_all_equal(layer(maps), maps)
+    assert on_blocks.smoother.shape == on_groups.smoother.shape == (number, number)
+    assert (filtered.rate, nn.SSConv((3, 5), rate=(2, 2), rngs=RNGS).rate) == (rates, 2)
+    filtered.smoother[...] = random(1, 3, 5)
+    assert_close(filtered(x), ops.ss_conv(x, filtered.smoother[...], rate=rates))
+    on_blocks.smoother[...] = on_groups.smoother[...] = random(2, number, number)
+    assert_close(on_blocks(x), ops.reinterlace(on_groups(groups), rate=rates, spatial_shape=(7, 8)))
+    assert {one.kind for one in nn.smoothers(nnx.List([filtered, on_blocks])).values()} == {
+        "ss_conv",
+        "group_interaction",
+    }
+
+
 def test_dtypes():
     x = random(0, 1, 6, 6, 2, dtype=jnp.bfloat16)
     for layer in (nn.SSConv((3, 3), rngs=RNGS), nn.SSBlockFC(2, 2, rngs=RNGS)):
@@ -63,6 +84,8 @@ def test_dtypes():
         (lambda: nn.SSConv((3, 3), padding=((1, 1),), rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
         (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be an int >= 1, got 0"),
         (lambda: nn.GroupInteraction(2, 4, rngs=RNGS), "ndim must be 1, 2 or 3"),
+        (lambda: nn.SSBlockFC((2, 2, 2), 2, rngs=RNGS), "rate must be an int >= 1 or 2 of them, one for each"),
+        (lambda: nn.SSConv((3, 3), rate=(2,), rngs=RNGS), "rate must be an int >= 1 or 2 of them, one for each"),
     ],
 )
 def test_refuses(make, message):
