@@ -66,11 +66,11 @@ class Strengths:
                 f"{prefix}jpeg must be a quality from 1 to {_BEST_JPEG}, got {self.jpeg}: leave it out to turn it off"
             )
 
-    def check_channels(self, channels: int) -> None:
+    def check_channels(self, channels: int, prefix: str = "") -> None:
         """Raises ValueError for images of other channels than RGB or grey, if a strength is of colours or JPEG."""
-        named = [name for name in ("saturation", "hue", "jpeg") if getattr(self, name)]
+        named = [prefix + name for name in ("saturation", "hue", "jpeg") if getattr(self, name)]
         if named and channels not in (1, 3):
             raise ValueError(
-                f"{' and '.join(named)} are of RGB images, got {channels} channels: leave them out; brightness, "
-                "contrast, gamma, blur and rotation take any channels"
+                f"images of {channels} channels have no colours, and are no JPEG: leave out {' and '.join(named)}; "
+                "brightness, contrast, gamma, blur and rotation take any channels"
             )

@@ -35,12 +35,13 @@ class AugmentedSource:
         seed: int = 0,
     ):
         weights = median_frequency_weights(count_labels(source)) if strengths.balanced else ()
+        channels = source[0]["image"].shape[-1] if len(source) else 3
         # Shown in the units of the image; what is padded becomes black.
         self._augmentation = Augmentation(
             crop_size,
             scale_range,
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
+            mean=(0.0,) * channels,
+            std=(1.0,) * channels,
             strengths=strengths,
             crop_weights=tuple(map(float, weights)),
         )

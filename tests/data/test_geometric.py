@@ -134,3 +134,21 @@ def test_strength_zero_draws_as_before():
 def test_refuses_negative_weights_and_colours_of_other_channels():
     with pytest.raises(ValueError, match=r"crop_weights must not be negative, got \(1.0, -1.0\): 0 leaves a class out"):
         Augmentation((8, 8), crop_weights=(1.0, -1.0))
+
+
+def test_images_of_five_channels():
+    """All that is not of colours: what comes from outside has the mean of each channel, but for rounding."""
+    mean = (10.4, 20.0, 30.0, 40.0, 50.0)
+    strengths = Strengths(brightness=0.2, contrast=0.2, gamma=0.2, blur=1.0, rotate=45.0)
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 5)).astype(np.uint8)
+    record = {"image": image, "label": np.zeros((40, 50), np.uint8)}
+    found = Augmentation((48, 48), (1, 1), mean=mean, std=(1.0,) * 5, strengths=strengths)(record, _rng())
+    assert found["image"].shape == (48, 48, 5)
+    turned = Augmentation((40, 50), (1, 1), mean=mean, std=(1.0,) * 5, strengths=Strengths(rotate=45.0))(record, _rng())
+    outside = turned["label"] == 255
+    assert outside.any()
+    np.testing.assert_allclose(turned["image"][outside], 0, atol=0.5)
+
+
+def _rng():
+    return np.random.default_rng(3)

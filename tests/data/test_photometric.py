@@ -94,8 +94,12 @@ def test_channels():
         adjust_colors(np.zeros((2, 2, 4), np.uint8))
     with pytest.raises(ValueError, match="image must have 3 channels or 1 to be a JPEG, got 4: leave jpeg out"):
         compress(np.zeros((2, 2, 4), np.uint8), 90)
-    with pytest.raises(ValueError, match="hue and jpeg are of RGB images, got 5 channels: leave them out; brightness"):
+    with pytest.raises(
+        ValueError, match="images of 5 channels have no colours, and are no JPEG: leave out hue and jpeg; bright"
+    ):
         Strengths(hue=0.1, jpeg=50).check_channels(5)
+    with pytest.raises(ValueError, match=r"leave out --data\.augment\.saturation; brightness"):
+        Strengths(saturation=0.1).check_channels(2, "--data.augment.")
     Strengths(brightness=0.5, contrast=0.5, gamma=0.5, blur=1, rotate=9).check_channels(5)
     Strengths(hue=0.1, jpeg=50).check_channels(1)
 

@@ -153,7 +153,10 @@ def of_metrics(labels: jax.Array, predictions: jax.Array) -> list[float]:
 
 def of_segmentation(model: models.DeepLab, image: np.ndarray) -> np.ndarray:
     """The classes of an image, by a network or a function."""
-    logits: models.Logits = jax.jit(lambda images: model(images))
+
+    def logits(images: jax.Array) -> jax.Array:
+        return model(images)
+
     averaging = models.Averaging(tile=(64, 64), flip=True)
     mean: jax.Array = models.average_logits(logits, jnp.asarray(image)[None], (64, 64), averaging)
     mask: np.ndarray = models.segment(logits, image, tile=(64, 64), scales=(0.75, 1.0), flip=True, progress=True)

@@ -116,6 +116,7 @@ class ImagesConfig:
             f"--data.white must be 1 .. 65535, the largest number of a 16-bit image, got {self.white}: try 4095",
         )
         check_channels(self)
+        self.augment.check_channels(self.channels, "--data.augment.")
         height, width = self.image_size
         require(
             min(height, width) >= 32,
