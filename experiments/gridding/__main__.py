@@ -99,10 +99,18 @@ def _show(options: Show) -> None:
     from .study import read_results
 
     content = read_results(options.file)
-    require("rows" in content, f"{options.file} is no results.json of a comparison: name one")
+    try:
+        cells = cells_of(content)
+        require(bool(cells), f"{options.file} holds no case: name the results.json of a comparison")
+        tables = tables_of(content)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{options.file} is no results.json of a comparison, or damaged ({error!r}): name one, or repeat the "
+            "comparison, which keeps its cases"
+        ) from error
     if options.out is not None:
-        draw_heat_map(cells_of(content), options.out)
-    print("\n\n".join(tables_of(content)))
+        draw_heat_map(cells, options.out)
+    print("\n\n".join(tables))
 
 
 if __name__ == "__main__":

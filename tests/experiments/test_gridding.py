@@ -158,13 +158,17 @@ def test_a_folder_of_another_configuration_is_refused(compared, capsys):
         (["compare", "demo", "--first", "0"], 1, "--first must be at least 1, got 0"),
         (["compare", "demo", "--out", "file"], 1, "--out must be a folder, file is a file"),
         (["show", "file"], 1, "file"),
-        (["show", "other.json"], 1, "other.json is no results.json of a comparison"),
+        (["show", "other.json"], 1, "other.json is no results.json of a comparison, or damaged (KeyError('rows'))"),
+        (["show", "empty.json"], 1, "empty.json holds no case: name the results.json of a comparison"),
+        (["show", "damaged.json"], 1, "damaged.json is no results.json of a comparison, or damaged"),
     ],
 )
 def test_refuses_before_it_trains(tmp_path, monkeypatch, capsys, arguments, status, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("text")
     (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "empty.json").write_text('{"rows": []}')
+    (tmp_path / "damaged.json").write_text('{"rows": [{"case": {"stem": 1}, "scores": 3}]}')
     assert main(arguments) == status
     captured = capsys.readouterr()
     assert message in captured.err
