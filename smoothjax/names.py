@@ -70,6 +70,15 @@ Likelihood = Literal["gaussian", "discretized_logistic"]
 LossName = Literal["cross_entropy", "ohem", "focal", "dice", "lovasz_softmax", "bce"]
 """The losses of `training` for label maps, which `loss_terms.parse_loss` adds up."""
 
+ClassWeighting = Literal["auto", "enet", "median_frequency"]
+"""Rules for class weights, from how often each class occurs: those of `datasets.class_weights`."""
+
+OptimizerName = Literal["sgd", "adamw"]
+"""The optimisers of `training`."""
+
+ScheduleName = Literal["poly", "one_cycle", "cosine", "constant"]
+"""The learning rates of `training` over the steps."""
+
 RestorationTask = Literal["dehaze", "derain"]
 """What `models.GCANet` removes from an image."""
 

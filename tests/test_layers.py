@@ -15,18 +15,8 @@ LAYERS = {
     "weights": {"safetensors", "jax", "flax", "numpy", "ops", "nn", "models", "files", "__version__", *COMMON},
     "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files", "augmentation"},
     "datasets": {
-        *(
-            "numpy",
-            "PIL",
-            "tensorflow_datasets",
-            "pycocotools",
-            "scipy",
-            "matplotlib",
-            "tyro",
-            "data",
-            "files",
-            "progress",
-        ),
+        *("numpy", "PIL", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro"),
+        *("data", "files", "progress", "names"),
     },
     "training": {
         *("jax", "flax", "numpy", "optax", "orbax", "tensorstore", "grain", "chex", "tqdm", "tensorboardX", "absl"),

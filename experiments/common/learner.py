@@ -14,6 +14,7 @@ from smoothjax import data, training
 
 from .comparison import C
 from .network import M, Network, Tree, Trees, build_network, model_state_of
+from .run_files import Json
 
 T = TypeVar("T")
 """What the network must know of the data, such as the classes; None where it need not know anything."""
@@ -64,6 +65,21 @@ class Learner(ABC, Generic[C, T, S, M]):
     def training_examples(self, config: C, source: S) -> data.Examples[data.Record]:
         """What training batches are made of."""
         return source
+
+    def measured(self, config: C, source: S, kept: Json, *, progress: bool) -> tuple[C, Json]:
+        """The configuration with what is measured on the training split in place of the rules that name it.
+
+        Args:
+          config: of the run.
+          source: the training split.
+          kept: what the run folder has of it, `{}` at the first start; then nothing is measured again.
+          progress: whether to show a bar.
+
+        Returns:
+          The configuration that the loss is made of, and what the run folder is to keep; `{}` for nothing.
+        """
+        del source, kept, progress  # most studies measure nothing
+        return config, {}
 
     def check_training_data(self, config: C, source: S, validation: S, *, progress: bool) -> None:
         """Reports whatever is wrong with the data, before anything is compiled or written."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
 RESULT_FILE, EXAMPLES_FILE, LOG_FILE, LOCK_FILE = "result.json", "examples.npz", "metrics.jsonl", "run.lock"
 REPORT_FILE, REPORT_JSON_FILE, CURVES_FILE = "report.md", "report.json", "curves.png"
-CHECKPOINTS, BOARD = "checkpoints", "tensorboard"
+MEASURED_FILE, CHECKPOINTS, BOARD = "class_weights.json", "checkpoints", "tensorboard"
 
 _AGAIN = "delete it, and the command that trained the run makes it again from the last checkpoint"
 
@@ -102,6 +102,15 @@ def read_evaluation(path: Path) -> Json | None:
     lists = [averaging.get("scales") or [1.0], averaging.get("tile") or [1, 1], [boundary.get("distance", 0)]]
     numbers = all(isinstance(part, list) and all(map(_is_number, part)) for part in lists)
     return found if numbers and len(lists[1]) == 2 else None
+
+
+def read_measured(folder: Path) -> Json:
+    """What a run has measured on its training split; nothing where it has measured nothing, or the file is damaged."""
+    try:
+        found = read_json(folder / MEASURED_FILE)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_data(folder: Path) -> Json:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from .run_files import (
     ENVIRONMENT_FILE,
     LOCK_FILE,
     LOG_FILE,
+    MEASURED_FILE,
     RESULT_FILE,
     Json,
     read_config,
@@ -64,8 +65,8 @@ FREE = {
 # Which rates a run has follows from its method: its initial rate is compared in place of these.
 _RATES = re.compile(r"optim\.(learning_rate|rates\..*)")
 # What a run writes before its first checkpoint, and temporary names of it.
-_EARLY = {CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE, LOG_FILE, LOCK_FILE, BOARD, CHECKPOINTS, "wandb",
-          "wandb-id.txt"}  # fmt: skip
+_EARLY = {CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE, MEASURED_FILE, LOG_FILE, LOCK_FILE, BOARD,
+          CHECKPOINTS, "wandb", "wandb-id.txt"}  # fmt: skip
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 
 Config = TypeVar("Config", bound=RunConfig)
@@ -158,7 +159,7 @@ def describe_run(
     start: Json = environment(config.study)
     if starts_anew(folder):
         earlier: list[Json] = []
-        for name in (CONFIG_FILE, CLASSES_FILE, DATA_FILE):
+        for name in (CONFIG_FILE, CLASSES_FILE, DATA_FILE, MEASURED_FILE):
             (folder / name).unlink(missing_ok=True)
     else:
         earlier = read_starts(folder)
@@ -270,7 +271,7 @@ def _typed(hint: Any, value: Any, name: str) -> object:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in options:
             return None
-        return _typed(next(option for option in options if option is not type(None)), value, name)
+        return _one_of([option for option in options if option is not type(None)], value, name)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _section(hint, value, f"{name}.")
     if origin is tuple and isinstance(value, list | tuple):
@@ -289,6 +290,17 @@ def _typed(hint: Any, value: Any, name: str) -> object:
         return value
     wanted = f"one of {', '.join(map(str, options))}" if origin is typing.Literal else getattr(hint, "__name__", hint)
     raise ValueError(f"{name} must be {wanted}, got {value!r}")
+
+
+def _one_of(hints: Sequence[Any], value: Any, name: str) -> object:
+    """The value by the first of these types that takes it."""
+    reasons = []
+    for hint in hints:
+        try:
+            return _typed(hint, value, name)
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(", or ".join(reasons))
 
 
 def _free(folder: Path) -> set[str]:

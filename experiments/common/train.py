@@ -21,8 +21,19 @@ from .identity import check_data
 from .learner import S, T
 from .network import M, Network
 from .parameters import count, smoothing_parameters
-from .run_files import EXAMPLES_FILE, LOCK_FILE, RESULT_FILE, damage_named, read_result, read_starts, seconds_per_step
-from .run_folder import check_run, describe_run, note_on_start
+from .run_files import (
+    EXAMPLES_FILE,
+    LOCK_FILE,
+    MEASURED_FILE,
+    RESULT_FILE,
+    Json,
+    damage_named,
+    read_measured,
+    read_result,
+    read_starts,
+    seconds_per_step,
+)
+from .run_folder import check_run, describe_run, note_on_start, starts_anew
 from .study import Scored, Study, Trained
 from .wandb_logging import open_wandb
 from .writing import write_arrays, write_json
@@ -39,6 +50,7 @@ class Job(Generic[C, T, S, M]):
     problem: training.Problem
     validation: S
     scorer: Scorer[C, T, S, M]
+    measured: Json
 
     def evaluate(self, state: training.TrainState, limit: int | None, examples: int, *, progress: bool) -> Scored:
         """Scores the validation split, or `limit` of its examples."""
@@ -46,11 +58,18 @@ class Job(Generic[C, T, S, M]):
         return self.scorer.score(state, self.validation, limit=limit, keep=keep, progress=progress)
 
 
-def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) -> Job[C, T, S, M]:
-    """Opens the data and builds the network; whatever is wrong is found here, before anything is written."""
+def prepare(
+    study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool, folder: Path | None = None
+) -> Job[C, T, S, M]:
+    """Opens the data and builds the network; whatever is wrong is found here, before anything is written.
+
+    What an earlier start has measured on the training split is read from the folder.
+    """
     source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
     study.check_training_data(config, source, validation, progress=progress)
     target = study.target(config, source)
+    kept = {} if folder is None or starts_anew(folder) else read_measured(folder)
+    learnt, measured = study.measured(config, source, kept, progress=progress)
     examples = study.training_examples(config, source)
     iterator = data.train_iterator(
         examples,
@@ -63,9 +82,9 @@ def prepare(study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool) 
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     optimizer, schedule = study.make_optimizer(config, network.params)
     state = training.create_state(network.params, network.model_state, optimizer)
-    loss, epoch = study.make_loss(config, network), len(examples) / config.batch_size
+    loss, epoch = study.make_loss(learnt, network), len(examples) / config.batch_size
     problem = training.Problem(loss, optimizer, schedule, state, iterator, epoch)
-    return Job(config, target, network, mesh, problem, validation, Scorer(study, config, network, mesh))
+    return Job(config, target, network, mesh, problem, validation, Scorer(study, config, network, mesh), measured)
 
 
 def train(
@@ -98,7 +117,7 @@ def train(
     with contextlib.ExitStack() as stack:
         if exists:  # a second process stops at once
             stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
-        job = make_job(study, config, mesh, progress=progress)
+        job = make_job(study, config, mesh, progress=progress, folder=folder)
         if not exists:  # the lock makes the folder: whatever is wrong with the data leaves none behind
             stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
             check_run(folder, config)  # another process may have been here since
@@ -113,6 +132,8 @@ def _train(
         if note := note_on_start(folder, config):
             training.say(note)
         describe_run(folder, config, job.target if isinstance(job.target, data.Classes) else None, described)
+        if job.measured:
+            write_json(folder / MEASURED_FILE, job.measured)
 
     def evaluate(state: training.TrainState) -> training.Evaluation[Scored]:
         # The last evaluation is the result: it takes the whole split.

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from smoothjax.names import PhaseOrder, Upsampling
+from smoothjax.names import OptimizerName, PhaseOrder, ScheduleName, Upsampling
 
 from ..common.config import Preset, RunConfig, require, require_positive
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, check_size
+from ..common.dense.optim import OptimConfig
 from ..common.methods import check_order
 from ..common.recipe import WITH_COCO, Recipe
 
@@ -39,13 +40,27 @@ class DataConfig(ImagesConfig):
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam. Rate and batch size are those of the authors' code; the paper does not give them."""
+class OptimizerConfig(OptimConfig):
+    """Loss, optimiser and rate; by default cross entropy and Adam at a constant rate. Rate and batch size are those of
+    the authors' code; the paper does not give them."""
 
-    learning_rate: float = 0.001
-    """Initial rate."""
-    power: float | None = None
-    """Exponent of a rate that falls to 0 ("poly"); by default it stays as it is."""
+    optimizer: OptimizerName = "adamw"
+    """AdamW, which without decay is Adam, or SGD with momentum and coupled decay."""
+    schedule: ScheduleName = "constant"
+    """The rate over the steps: constant, poly (falls to 0), one_cycle (up to the rate, then down) or cosine (after a
+    warm-up)."""
+    learning_rate: float = 0.001  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Initial rate; the largest one of one_cycle and cosine."""
+
+    def validate(self) -> None:
+        """See `OptimConfig`."""
+        super().validate()
+        require_positive(optim__learning_rate=self.learning_rate)
+        require(
+            self.power is None or self.schedule == "poly",
+            f"--optim.power is an option of poly, got {self.power} with --optim.schedule {self.schedule}: leave it "
+            "out, or add --optim.schedule poly",
+        )
 
 
 @dataclass(frozen=True)
@@ -71,9 +86,6 @@ class Config(DenseConfig):
             not self.data.augment.balanced,
             "--data.augment.balanced is an option of crops, and this study sees whole images: leave it out",
         )
-        require_positive(optim__learning_rate=self.optim.learning_rate)
-        if self.optim.power is not None:
-            require_positive(optim__power=self.optim.power)
         if self.model.network == "deeplab":
             self.model.validate()
             self.check_encoder()
@@ -184,7 +196,7 @@ VOC2012_DEEPLAB = Preset(
     Config(
         model=ModelConfig(network="deeplab", batch_norm="frozen"),
         data=DataConfig(name="voc2012", mirror=True),
-        optim=OptimizerConfig(learning_rate=0.0001, power=0.9),
+        optim=OptimizerConfig(schedule="poly", learning_rate=0.0001, power=0.9),
         batch_size=8,
     ),
     "PASCAL VOC 2012, DeepLab of Table 1 in a recipe of ours; its weights: --init.source deeplab, --data.root FOLDER",

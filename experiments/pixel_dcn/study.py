@@ -8,10 +8,11 @@ import jax
 import optax
 from flax import nnx
 
-from smoothjax import data, models, training
+from smoothjax import data, models
 
 from ..common.comparison import Comparison, Page, Result
 from ..common.dense.init import normalization
+from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
@@ -86,15 +87,12 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=mean, std=std)
 
     def loss(self, config: Config, model: UpsamplingModel, batch: Mapping[str, jax.Array]) -> Loss:
-        """Cross entropy over the valid pixels at full resolution."""
-        return Loss(*training.cross_entropy(model(batch["image"]), batch["label"]))
+        """The loss over the valid pixels at full resolution, by default cross entropy."""
+        return Loss(*make_loss(config.optim)(model(batch["image"]), batch["label"]))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """Adam, at a constant rate unless a power is given."""
-        rate, power = config.optim.learning_rate, config.optim.power
-        constant = optax.constant_schedule(rate)
-        schedule = constant if power is None else training.poly_schedule(rate, config.steps, power)
-        return optax.adam(schedule), schedule
+        """Adam at a constant rate, or another."""
+        return make_optimizer(config.optim, config.initial_rate, config.steps, params)
 
     def logits(self, config: Config, model: UpsamplingModel, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees."""

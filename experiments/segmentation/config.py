@@ -9,6 +9,7 @@ from smoothjax.names import Alignment, Degridding
 
 from ..common.config import Preset, require, require_positive, with_options
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, InitConfig, check_size
+from ..common.dense.optim import OptimConfig
 from ..common.methods import SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
 from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
 
@@ -76,54 +77,38 @@ else:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """SGD with momentum and the "poly" rate (Eq. 5)."""
+class OptimizerConfig(OptimConfig):
+    """Loss, optimiser and rate; by default cross entropy, SGD with momentum and the "poly" rate (Eq. 5)."""
 
     rates: Rates = field(default_factory=Rates)
     learning_rate: float | None = None
-    """Initial rate for every method; by default that of the method."""
-    power: float = 0.9
+    """Initial rate for every method, the largest one of one_cycle and cosine; by default that of the method."""
+    power: float | None = 0.9
     """Exponent of the poly rate."""
-    momentum: float = 0.9
-    """Of SGD."""
     weight_decay: float = 0.0005
-    """Factor of the L2 term, on kernels only; smoothing parameters are exempt."""
+    """Factor of the decay (L2 with SGD), on kernels only; smoothing parameters are exempt."""
     head_kernel_multiplier: float = 10.0
     """Factor of the rate for the head's kernels; 64 times that with the head duc, where each sees one pixel in 64."""
     head_bias_multiplier: float = 20.0
     """Factor of the rate for the head's biases; 64 times that with the head duc."""
     loss_at: Literal["grid", "full"] = "grid"
     """Where the loss is taken: on the 1/8 grid with labels to match, or at full size, as the head duc needs it."""
-    class_weights: tuple[float, ...] | None = None
-    """Weight of each class in the loss."""
-    label_smoothing: float = 0.0
-    """Share of each target spread evenly over the classes, in [0, 1)."""
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of its range."""
-        require_positive(optim__power=self.power)
+        super().validate()
         for name, value in (("learning-rate", self.learning_rate), *vars(self.rates).items()):
             option = name if name == "learning-rate" else f"rates.{name.replace('_', '-')}"
             require(
                 value is None or 0 < value < math.inf,
                 f"--optim.{option} must be positive and finite, got {value}: the paper has 0.00025 for the baseline",
             )
-        for name in ("weight_decay", "head_kernel_multiplier", "head_bias_multiplier"):
+        for name in ("head_kernel_multiplier", "head_bias_multiplier"):
             value = getattr(self, name)
             option = name.replace("_", "-")
             require(
                 0 <= value < math.inf, f"--optim.{option} must be finite and not negative, got {value}: 0 turns it off"
             )
-        require(0 <= self.momentum < 1, f"--optim.momentum must be in [0, 1), got {self.momentum}: the paper has 0.9")
-        require(
-            0 <= self.label_smoothing < 1,
-            f"--optim.label-smoothing must be in [0, 1), got {self.label_smoothing}: 0 turns it off",
-        )
-        weights = self.class_weights
-        require(
-            weights is None or (min(weights, default=-1) >= 0 and sum(weights) > 0),
-            f"--optim.class-weights must not be negative, nor all 0, got {weights}: leave them out for equal weights",
-        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +128,6 @@ class Config(DenseConfig):
         super().validate()
         self.model.validate()
         self.check_encoder()
-        self.optim.validate()
         require(
             self.model.head != "duc" or self.model.align == "cells",
             f"--model.align {self.model.align} is an option of heads on the 1/8 grid, --model.head duc gives every "

@@ -8,11 +8,12 @@ import jax
 import optax
 from flax import nnx
 
-from smoothjax import data, models, training
+from smoothjax import data, models
 
 from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
 from ..common.dense.init import normalization
+from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.study import DenseStudy, deeplab_options, scaled
 from ..common.learner import Loss
 from ..common.network import Tree
@@ -41,15 +42,6 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
             **deeplab_options(config.model, config.init, len(target), config.data.channels), rngs=rngs
         )
 
-    def target(self, config: Config, source: data.Source) -> data.Classes:
-        """The classes, of which each has a weight in the loss, or none has."""
-        classes, weights = source.classes, config.optim.class_weights
-        if weights is not None and len(weights) != len(classes):
-            raise ValueError(
-                f"--optim.class-weights must have one weight for each of the {len(classes)} classes, got {len(weights)}"
-            )
-        return classes
-
     def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
         """See `Study`."""
         return [("head",)]
@@ -70,21 +62,17 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         )
 
     def loss(self, config: Config, model: models.DeepLab, batch: Mapping[str, jax.Array]) -> Loss:
-        """Cross entropy over the valid pixels, on the 1/8 grid or at full size (Sec. 4.1)."""
+        """The loss over the valid pixels, on the 1/8 grid or at full size; cross entropy in the paper (Sec. 4.1)."""
         optim, logits, labels = config.optim, model(batch["image"]), batch["label"]
         align = config.model.align
         if optim.loss_at == "grid":
             labels = models.downsample_labels(labels, stride=STRIDE, align=align)
         elif config.model.head != "duc":  # whose logits are at full size already
             logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE, align=align)
-        return Loss(
-            *training.cross_entropy(
-                logits, labels, class_weights=optim.class_weights, label_smoothing=optim.label_smoothing
-            )
-        )
+        return Loss(*make_loss(optim)(logits, labels))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """SGD of the paper: L2 only on kernels, larger rates in the head; degridding goes with the encoder."""
+        """SGD of the paper, or another: decay only on kernels, larger rates in the head; degridding is not in it."""
         optim = config.optim
         # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
         pixels = STRIDE**2 if config.model.head == "duc" else 1
@@ -93,15 +81,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         def multiplier(path: tuple[str | int, ...]) -> float:
             return factors[str(path[-1])] if path[0] == "head" else 1.0
 
-        schedule = training.poly_schedule(config.initial_rate, config.steps, optim.power)
-        optimizer = training.sgd(
-            schedule,
-            momentum=optim.momentum,
-            weight_decay=optim.weight_decay,
-            decay_mask=training.label_parameters(params, lambda path: path[-1] == "kernel"),
-            multipliers=training.label_parameters(params, multiplier),
-        )
-        return optimizer, schedule
+        return make_optimizer(optim, config.initial_rate, config.steps, params, multiplier)
 
     def logits(self, config: Config, model: models.DeepLab, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees, `config.data.scale` of the image."""

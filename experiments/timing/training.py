@@ -87,9 +87,11 @@ class _Clocked:
         self.clock: _Clock | None = None
         self.compiling = 0.0
 
-    def __call__(self, study: SmoothedDilation, config: Config, mesh: Mesh, *, progress: bool) -> SegmentationJob:
+    def __call__(
+        self, study: SmoothedDilation, config: Config, mesh: Mesh, *, progress: bool, folder: Path
+    ) -> SegmentationJob:
         """As `prepare` does, and compiles the evaluation."""
-        job = prepare(study, config, mesh, progress=progress)
+        job = prepare(study, config, mesh, progress=progress, folder=folder)
         self.clock = _Clock(job.problem.iterator)
         start = time.perf_counter()
         job.evaluate(training.replicate(job.problem.state, mesh), config.eval_batch_size, 0)

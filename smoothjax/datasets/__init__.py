@@ -17,5 +17,7 @@ from ._describe import describe as describe
 from ._describe import draw_grid as draw_grid
 from ._statistics import ChannelStatistics as ChannelStatistics
 from ._statistics import channel_statistics as channel_statistics
+from ._statistics import class_weights as class_weights
 from ._statistics import count_labels as count_labels
+from ._statistics import enet_weights as enet_weights
 from ._statistics import median_frequency_weights as median_frequency_weights

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data import Examples, LabelCounts, PreparedSource, Record, Source
+from ..names import ClassWeighting
 from ._check import check_source
 
 
@@ -117,3 +118,47 @@ def median_frequency_weights(counts: LabelCounts) -> np.ndarray:
         frequencies = counts.pixels[occurs] / counts.pixels_around[occurs]
         weights[occurs] = np.median(frequencies) / frequencies
     return weights
+
+
+def enet_weights(counts: LabelCounts) -> np.ndarray:
+    """Weights of the classes in a loss: `1 / ln(1.02 + p)`, with the share `p` of the labelled pixels.
+
+    They lie between 1.4, of a class that has every pixel, and 50.5, of one that has none, and so are bounded where
+    median frequency balancing is not.
+
+    Args:
+      counts: of the training split.
+
+    Returns:
+      float64 `[K]`.
+
+    Example:
+      >>> import numpy as np
+      >>> label = np.array([[0, 0, 0, 1, 255]], np.uint8)
+      >>> enet_weights(LabelCounts.of(label, 3)).round(2).tolist()
+      [1.75, 4.18, 50.5]
+
+    References:
+      Paszke et al., "ENet", 2016, Sec. 5.2, with c = 1.02.
+    """
+    shares = counts.pixels / max(int(counts.pixels.sum()), 1)
+    return 1 / np.log(1.02 + shares)
+
+
+def class_weights(counts: LabelCounts, rule: ClassWeighting = "auto") -> np.ndarray:
+    """Weights of the classes in a loss by a rule.
+
+    Args:
+      counts: of the training split.
+      rule: "enet" or "median_frequency"; "auto" is "enet".
+
+    Returns:
+      float64 `[K]`.
+
+    Raises:
+      ValueError: there is no such rule.
+    """
+    rules = {"auto": enet_weights, "enet": enet_weights, "median_frequency": median_frequency_weights}
+    if rule not in rules:
+        raise ValueError(f"class_weights: rule must be one of {', '.join(rules)}, got {rule!r}; take enet")
+    return rules[rule](counts)

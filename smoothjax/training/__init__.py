@@ -21,9 +21,12 @@ from ._loss_sum import parse_loss as parse_loss
 from ._loss_sum import weighted_loss as weighted_loss
 
 # isort: split
-# The optimiser (Wang & Ji, KDD 2018, Sec. 4.1).
+# Optimisers and learning rates; the paper has SGD and the poly rate (Wang & Ji, KDD 2018, Sec. 4.1).
+from ._optimizer import adamw as adamw
 from ._optimizer import label_parameters as label_parameters
 from ._optimizer import sgd as sgd
+from ._schedule import cosine_schedule as cosine_schedule
+from ._schedule import one_cycle_schedule as one_cycle_schedule
 from ._schedule import poly_schedule as poly_schedule
 
 # isort: split

@@ -1,7 +1,7 @@
-"""Momentum SGD with coupled weight decay and a rate for every parameter."""
+"""Momentum SGD and AdamW, with a rate for every parameter, exemptions from decay, and clipping."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import optax
@@ -35,6 +35,7 @@ def sgd(
     weight_decay: float = 0.0,
     decay_mask: Tree | None = None,
     multipliers: Tree | None = None,
+    clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
     """Momentum SGD of the paper: L2 coupled to the gradient, one "poly" rate, a multiplier for every parameter.
 
@@ -54,6 +55,7 @@ def sgd(
       decay_mask: Tree of bools like the parameters, True where decay applies; None is everywhere.
       multipliers: Tree of floats like the parameters, factors of the rate; None is 1 everywhere. The paper has
         1 for the encoder, 10 for the kernels and 20 for the biases of the head.
+      clip_norm: The global norm of the gradient at most, before decay and momentum; None leaves it.
 
     Returns:
       An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
@@ -71,16 +73,88 @@ def sgd(
     """
     if not 0 <= momentum < 1:
         raise ValueError(f"sgd: momentum must be in [0, 1), got {momentum}; the paper has 0.9")
+    steps = [optax.add_decayed_weights(weight_decay, mask=decay_mask), optax.trace(decay=momentum)]
+    return _assembled("sgd", steps, schedule, weight_decay, decay_mask, multipliers, clip_norm)
+
+
+def adamw(
+    schedule: optax.Schedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decay_mask: Tree | None = None,
+    multipliers: Tree | None = None,
+    clip_norm: float | None = None,
+) -> optax.GradientTransformation:
+    """AdamW: Adam with a decay that does not pass through the moments; without decay it is Adam.
+
+    For a parameter `w` with decay `d`, multiplier `m` and Adam's direction `a`:
+
+      w <- w - schedule(step) * m * (a + d * w)
+
+    As in PyTorch's AdamW, where a group of parameters has a rate of its own, the multiplier is that of the decay, too.
+
+    Args:
+      schedule: From the step, counted from 0, to the rate.
+      b1: Decay of the first moment, in [0, 1).
+      b2: Decay of the second moment, in [0, 1).
+      eps: Added to the root of the second moment, positive.
+      weight_decay: Factor of the decay, non-negative.
+      decay_mask: As for `sgd`.
+      multipliers: As for `sgd`.
+      clip_norm: The global norm of the gradient at most, before the moments; None leaves it.
+
+    Returns:
+      An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
+
+    Raises:
+      ValueError: A number is out of its range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> optimizer = adamw(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
+      >>> params = {"w": jnp.ones(())}
+      >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
+      >>> round(float(updates["w"]), 6)  # -0.1 * 2 * (1 + 0.5)
+      -0.3
+
+    References:
+      Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.
+    """
+    for name, value in (("b1", b1), ("b2", b2)):
+        if not 0 <= value < 1:
+            raise ValueError(f"adamw: {name} must be in [0, 1), got {value}; leave it out for the usual one")
+    if not (math.isfinite(eps) and eps > 0):
+        raise ValueError(f"adamw: eps must be positive and finite, got {eps}; leave it out for the usual one")
+    steps = [optax.scale_by_adam(b1, b2, eps), optax.add_decayed_weights(weight_decay, mask=decay_mask)]
+    return _assembled("adamw", steps, schedule, weight_decay, decay_mask, multipliers, clip_norm)
+
+
+def _assembled(
+    function: str,
+    steps: Sequence[optax.GradientTransformation],
+    schedule: optax.Schedule,
+    weight_decay: float,
+    decay_mask: Tree | None,
+    multipliers: Tree | None,
+    clip_norm: float | None,
+) -> optax.GradientTransformation:
+    """What all optimisers have around their own steps."""
     if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        raise ValueError(f"sgd: weight_decay must be finite and not negative, got {weight_decay}; 0 turns it off")
+        raise ValueError(
+            f"{function}: weight_decay must be finite and not negative, got {weight_decay}; 0 turns it off"
+        )
+    if clip_norm is not None and not (math.isfinite(clip_norm) and clip_norm > 0):
+        raise ValueError(f"{function}: clip_norm must be positive and finite, got {clip_norm}; None turns it off")
     for path, value in jax.tree_util.tree_leaves_with_path(multipliers):
         if not (math.isfinite(value) and value >= 0):
             where = jax.tree_util.keystr(path)
-            raise ValueError(f"sgd: multipliers{where} must be finite and not negative, got {value}; 0 freezes")
-
+            raise ValueError(f"{function}: multipliers{where} must be finite and not negative, got {value}; 0 freezes")
     chain = optax.chain(
-        optax.add_decayed_weights(weight_decay, mask=decay_mask),
-        optax.trace(decay=momentum),
+        *([] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]),
+        *steps,
         optax.scale_by_learning_rate(schedule),
         optax.identity() if multipliers is None else _scale_leaves(multipliers),
     )
@@ -88,7 +162,7 @@ def sgd(
     def init(params: optax.Params) -> optax.OptState:
         for name, tree in (("decay_mask", decay_mask), ("multipliers", multipliers)):
             if tree is not None:
-                _check_structure(name, tree, params)
+                _check_structure(f"{function}: {name}", tree, params)
         return chain.init(params)
 
     return optax.GradientTransformation(init, chain.update)
@@ -103,7 +177,7 @@ def _check_structure(name: str, tree: Tree, params: optax.Params) -> None:
     if given != wanted:
         missing, extra = sorted(wanted - given), sorted(given - wanted)
         raise ValueError(
-            f"sgd: {name} must have one leaf for every parameter; missing {missing[:3]}, unknown {extra[:3]}; "
+            f"{name} must have one leaf for every parameter; missing {missing[:3]}, unknown {extra[:3]}; "
             "build it with label_parameters(params, rule)"
         )
 

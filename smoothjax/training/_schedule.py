@@ -27,11 +27,85 @@ def poly_schedule(initial_rate: float, max_steps: int, power: float = 0.9) -> op
     References:
       Wang and Ji, KDD 2018, Eq. 5; Liu, Rabinovich and Berg, "ParseNet", 2015.
     """
-    for name, value in (("initial_rate", initial_rate), ("power", power)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(
-                f"poly_schedule: {name} must be positive and finite, got {value}; the paper has 0.9 as power"
-            )
-    if max_steps < 1:
-        raise ValueError(f"poly_schedule: max_steps must be at least 1, got {max_steps}; give the length of the run")
+    _check("poly_schedule", max_steps, initial_rate=initial_rate, power=power)
     return optax.polynomial_schedule(initial_rate, 0.0, power, transition_steps=max_steps)
+
+
+def one_cycle_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.3) -> optax.Schedule:
+    """A rate that rises from a 25th of its peak, and falls to a 250,000th of it, both along half a cosine.
+
+    The numbers are those of PyTorch's `OneCycleLR`, which reaches the peak and the end a step earlier.
+
+    Args:
+      peak_rate: The largest rate, positive.
+      max_steps: The number of steps of the whole run.
+      warmup: Share of the steps in which the rate rises, in [0, 1); at least one step of them.
+
+    Returns:
+      A function from the step, counted from 0, to the rate.
+
+    Raises:
+      ValueError: An argument is out of its range.
+
+    Example:
+      >>> rate = one_cycle_schedule(0.1, max_steps=100)
+      >>> [round(float(rate(step)), 6) for step in (0, 15, 30, 65, 100)]
+      [0.004, 0.052, 0.1, 0.05, 0.0]
+
+    References:
+      Smith and Topin, "Super-Convergence", 2018.
+    """
+    _check("one_cycle_schedule", max_steps, peak_rate=peak_rate)
+    steps = max(1, _share("one_cycle_schedule", warmup, max_steps))
+    # A "decay" to 25 times the rate is a rise.
+    rise = optax.cosine_decay_schedule(peak_rate / 25, steps, alpha=25)
+    fall = optax.cosine_decay_schedule(peak_rate, max(1, max_steps - steps), alpha=1 / 250_000)
+    return optax.join_schedules([rise, fall], [steps])
+
+
+def cosine_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.05) -> optax.Schedule:
+    """A rate that rises along a line, and falls to 0 along half a cosine.
+
+    With `w` steps of warm-up, the rate of step 0 is `peak_rate / (w + 1)`, and that of step `w` the peak.
+
+    Args:
+      peak_rate: The largest rate, positive.
+      max_steps: The number of steps of the whole run; the rate is 0 from there on.
+      warmup: Share of the steps in which the rate rises, in [0, 1); 0 is none.
+
+    Returns:
+      A function from the step, counted from 0, to the rate.
+
+    Raises:
+      ValueError: An argument is out of its range.
+
+    Example:
+      >>> rate = cosine_schedule(0.1, max_steps=100, warmup=0.04)
+      >>> [round(float(rate(step)), 3) for step in (0, 2, 4, 52, 100)]
+      [0.02, 0.06, 0.1, 0.05, 0.0]
+
+    References:
+      Loshchilov and Hutter, "SGDR", ICLR 2017, without restarts.
+    """
+    _check("cosine_schedule", max_steps, peak_rate=peak_rate)
+    steps = _share("cosine_schedule", warmup, max_steps)
+    fall = optax.cosine_decay_schedule(peak_rate, max(1, max_steps - steps))
+    if steps == 0:
+        return fall
+    return optax.join_schedules([optax.linear_schedule(peak_rate / (steps + 1), peak_rate, steps), fall], [steps])
+
+
+def _share(function: str, warmup: float, max_steps: int) -> int:
+    """So many steps of warm-up."""
+    if not 0 <= warmup < 1:
+        raise ValueError(f"{function}: warmup must be a share of the run in [0, 1), got {warmup}; try 0.1")
+    return round(warmup * max_steps)
+
+
+def _check(function: str, max_steps: int, **positive: float) -> None:
+    for name, value in positive.items():
+        if not (math.isfinite(value) and value > 0):
+            remedy = "; the paper has 0.9 as power" if function == "poly_schedule" else "; try 0.001"
+            raise ValueError(f"{function}: {name} must be positive and finite, got {value}{remedy}")
+    if max_steps < 1:
+        raise ValueError(f"{function}: max_steps must be at least 1, got {max_steps}; give the length of the run")

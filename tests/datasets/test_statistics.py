@@ -115,3 +115,20 @@ def test_nothing_to_describe(tmp_path):
         datasets.describe({"train": _Own(lambda record: record), "val": empty})
     with pytest.raises(ValueError, match="source has no examples"):
         datasets.draw_grid(empty, tmp_path / "grid.png")
+
+
+def test_enet_weights(source):
+    """1 / ln(1.02 + share of the labelled pixels); a class that never occurs has the largest."""
+    pixels = datasets.count_labels(source).pixels
+    weights = datasets.enet_weights(datasets.count_labels(source))
+    np.testing.assert_allclose(weights, 1 / np.log(1.02 + pixels / pixels.sum()))
+    assert weights[3] == weights.max() == pytest.approx(1 / np.log(1.02))
+
+
+def test_weights_by_a_rule():
+    counts = data.LabelCounts.of(np.array([[0, 0, 0, 1]], np.uint8), 2)
+    np.testing.assert_array_equal(datasets.class_weights(counts), datasets.enet_weights(counts))
+    found = datasets.class_weights(counts, "median_frequency")
+    np.testing.assert_array_equal(found, datasets.median_frequency_weights(counts))
+    with pytest.raises(ValueError, match="class_weights: rule must be one of auto, enet, median_frequency, got 'x'"):
+        datasets.class_weights(counts, "x")  # pyright: ignore[reportArgumentType]

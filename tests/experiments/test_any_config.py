@@ -43,6 +43,15 @@ _IMAGES = {
     "image_size": st.tuples(st.integers(16, 40), st.integers(16, 40)),
     "mirror": st.booleans(),
 }
+_OPTIM = {
+    "optimizer": st.sampled_from(["sgd", "adamw"]),
+    "schedule": st.sampled_from(["poly", "one_cycle", "cosine", "constant"]),
+    "clip_norm": st.sampled_from([None, 1.0]),
+    "loss": st.sampled_from(["cross_entropy", "cross_entropy + 0.5 dice", "ohem + lovasz_softmax", "bce", "focal"]),
+    "class_weights": st.sampled_from([None, "enet", "median_frequency", (1.0,) * 8, (0.0, 2.0) * 4]),
+    "label_smoothing": st.sampled_from([0.0, 0.1]),
+    "momentum": st.sampled_from([0.0, 0.9]),
+}
 _SEGMENTATION = st.builds(
     segmentation.Config,
     **_RUN,
@@ -54,13 +63,7 @@ _SEGMENTATION = st.builds(
         crop_size=st.tuples(st.integers(9, 40), st.integers(9, 40)),
         scale_range=st.sampled_from([(0.5, 1.5), (1.0, 1.0)]),
     ),
-    optim=st.builds(
-        segmentation.OptimizerConfig,
-        loss_at=st.sampled_from(["grid", "full"]),
-        class_weights=st.sampled_from([None, (1.0,) * 8, (0.0, 2.0) * 4]),
-        label_smoothing=st.sampled_from([0.0, 0.1]),
-        momentum=st.sampled_from([0.0, 0.9]),
-    ),
+    optim=st.builds(segmentation.OptimizerConfig, **_OPTIM, loss_at=st.sampled_from(["grid", "full"])),
 )
 _U_NET = {"width": st.sampled_from([2, 4]), "depth": st.integers(2, 4), "batch_norm": _DEEPLAB["batch_norm"]}
 _UPSAMPLING = st.sampled_from(["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"])
@@ -70,7 +73,12 @@ _PIXEL_DCN = st.builds(
     model=st.builds(pixel_dcn.ModelConfig, **_U_NET, upsampling=_UPSAMPLING, precision=_DEEPLAB["precision"])
     | st.builds(pixel_dcn.ModelConfig, **_DEEPLAB, network=st.just("deeplab"), upsampling=_UPSAMPLING),
     data=st.builds(pixel_dcn.DataConfig, **_IMAGES, size=st.sampled_from([(16, 24), (32, 16), (24, 24)])),
-    optim=st.builds(pixel_dcn.OptimizerConfig, power=st.sampled_from([None, 0.9])),
+    optim=st.builds(
+        pixel_dcn.OptimizerConfig,
+        **_OPTIM,
+        power=st.sampled_from([None, 0.9]),
+        weight_decay=st.sampled_from([0.0, 0.1]),
+    ),
 )
 
 

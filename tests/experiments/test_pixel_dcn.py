@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from experiments.common.parameters import masked_taps
-from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, ModelConfig
+from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, ModelConfig, OptimizerConfig
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data
@@ -154,13 +154,13 @@ def test_masked_taps_get_no_gradient():
     assert dead == masked_taps(network.params["upsampling"]) == 5 * 2 * 2
 
 
-@pytest.mark.parametrize("power", [None, 0.9])
-def test_the_rate(power):
-    config = dataclasses.replace(Config(steps=100), optim=dataclasses.replace(Config().optim, power=power))
-    optimizer, schedule = STUDY.make_optimizer(config, {})
+@pytest.mark.parametrize(("schedule", "power"), [("constant", None), ("poly", 0.9)])
+def test_the_rate(schedule, power):
+    config = dataclasses.replace(Config(steps=100), optim=OptimizerConfig(schedule=schedule, power=power))
+    params = {"w": jnp.ones(2)}
+    optimizer, schedule = STUDY.make_optimizer(config, params)
     assert [float(jnp.asarray(schedule(step))) for step in (0, 50)] == pytest.approx(
         [0.001, 0.001 if power is None else 0.001 * 0.5**0.9]
     )
-    params = {"w": jnp.ones(2)}
     updates, _ = optimizer.update({"w": jnp.array([3.0, -2.0])}, optimizer.init(params), params)
     np.testing.assert_allclose(jax.tree.leaves(updates)[0], [-0.001, 0.001], rtol=1e-4)  # Adam's first step is the rate

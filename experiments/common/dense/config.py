@@ -11,6 +11,7 @@ from smoothjax.names import BatchNormMode, Degridding, EfficientNetLite, Encoder
 
 from ..config import Init, Precision, RunConfig, require, require_at_least_one
 from ..table import Score
+from .optim import OptimConfig
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 
@@ -206,6 +207,7 @@ class DenseConfig(RunConfig):
     data: ImagesConfig = field(default_factory=ImagesConfig)
     init: InitConfig = field(default_factory=InitConfig)
     model: DeepLabConfig = field(default_factory=DeepLabConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
     eval_shapes: int | None = None
     """Most shapes to which images are padded where they are scored. By default none is padded: the network is compiled
     for each of their sizes, and sees each image as if it were alone."""
@@ -218,6 +220,7 @@ class DenseConfig(RunConfig):
             f"--eval-shapes must be at least 1, got {self.eval_shapes}: 8 is few, leave it out to pad no image",
         )
         self.data.validate()
+        self.optim.validate()
 
     def after(self, parent: RunConfig) -> Self:
         """See `RunConfig`: mean and standard deviation of images of the same channels, unless others are given."""

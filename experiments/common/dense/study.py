@@ -1,4 +1,4 @@
-"""What studies of semantic segmentation share: everything except network, loss and optimiser."""
+"""What studies of semantic segmentation share: everything except the network, and where its loss is taken."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,12 @@ from ..config import with_options
 from ..identity import describe_weights
 from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
-from ..run_files import CLASSES_FILE, read_examples
+from ..run_files import CLASSES_FILE, Json, read_examples
 from ..study import Arrays, Batch, Scored, Study, Summary, Trained
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization, weights_file
+from .optimizer import class_weights
 from .scores import Counts, boundary_scores, by_class, calibration_scores, count, majority_scores, scores
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
@@ -103,8 +104,21 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return train_split(config.data)
 
     def target(self, config: C, source: data.Source) -> data.Classes:
-        """The classes."""
-        return source.classes
+        """The classes, of which each has a weight in the loss, or none has."""
+        classes, given = source.classes, config.optim.class_weights
+        if isinstance(given, tuple) and len(given) != len(classes):
+            raise ValueError(
+                f"--optim.class-weights must have one weight for each of the {len(classes)} classes, got {len(given)}"
+            )
+        return classes
+
+    def measured(self, config: C, source: data.Source, kept: Json, *, progress: bool) -> tuple[C, Json]:
+        """See `Learner`: class weights by a rule."""
+        split = train_split(config.data)
+        found = class_weights(config.optim, _stored(source), split, kept, progress=progress)
+        if found is None:
+            return config, {}
+        return with_options(config, {"optim.class_weights": found[0]}), found[1]
 
     def class_names(self, target: data.Classes) -> Sequence[str]:
         """See `Study`."""

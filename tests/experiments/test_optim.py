@@ -1,0 +1,116 @@
+"""What `--optim` says of loss, optimiser and learning rate, for all studies with label maps."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.common.config import with_options
+from experiments.common.dense.optimizer import make_loss
+from experiments.common.run_folder import from_dict, to_dict
+from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
+from experiments.segmentation.config import PRESETS, Config, DataConfig
+from experiments.segmentation.study import STUDY
+from smoothjax import data, datasets, training
+
+SHAPES = Config(data=DataConfig(name="shapes", image_size=(40, 40), crop_size=(33, 33), train_images=3))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "dise"}, "--optim.loss: the loss 'dise' names 'dise', which is none: did you mean dice?"),
+        ({"loss": "focal(gamma=-1)"}, "--optim.loss: the loss 'focal(gamma=-1)' must have options NAME=NUMBER"),
+        (
+            {"loss": "dice", "class_weights": "enet"},
+            "--optim.class-weights is for bce, cross_entropy, focal, ohem",
+        ),
+        ({"loss": "focal", "label_smoothing": 0.1}, "--optim.label-smoothing is for cross_entropy, ohem, got"),
+        ({"warmup": 0.1}, "--optim.warmup is an option of one_cycle and cosine, got 0.1 with --optim.schedule poly"),
+        ({"warmup": 1.0, "schedule": "cosine"}, "--optim.warmup must be a share in [0, 1), got 1.0: leave it out"),
+        ({"clip_norm": 0.0}, "--optim.clip-norm must be positive and finite, got 0.0: leave it out, or try 1"),
+    ],
+)
+def test_refuses_before_data_are_opened(options, message):
+    for preset in (PRESETS["demo"], UPSAMPLING["demo"]):
+        config = with_options(preset.config, {"optim.schedule": "poly"})
+        with pytest.raises(ValueError, match=re.escape(message)):
+            with_options(config, {f"optim.{name}": value for name, value in options.items()}).validate()
+
+
+def test_a_power_without_a_poly_rate_is_refused():
+    config = with_options(UPSAMPLING["demo"].config, {"optim.power": 0.9})
+    with pytest.raises(ValueError, match=r"--optim.power is an option of poly, got 0.9 .* add --optim.schedule poly"):
+        config.validate()
+
+
+@pytest.mark.parametrize("weights", ["enet", (1.0, 2.0), None])
+def test_class_weights_survive_their_file(weights):
+    """A rule or numbers: the file holds a text or a list."""
+    config = with_options(Config(), {"optim.class_weights": weights})
+    assert from_dict(Config, to_dict(config)) == config
+    broken = to_dict(config)
+    broken["optim"]["class_weights"] = "rare"
+    with pytest.raises(
+        ValueError, match=r"optim.class_weights must be one of auto, enet, median_frequency, got 'rare'"
+    ):
+        from_dict(Config, broken)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("schedule", ["poly", "one_cycle", "cosine", "constant"])
+def test_multipliers_and_exemptions_hold_for_all(optimizer, schedule):
+    """Without a gradient an update is -rate * multiplier * decay * w; smoothing parameters and biases keep still."""
+    options = {"optimizer": optimizer, "schedule": schedule, "weight_decay": 0.5, "clip_norm": 1.0, "momentum": 0.0}
+    config = with_options(
+        SHAPES, {"optim.learning_rate": 0.2, "steps": 100} | {f"optim.{k}": options[k] for k in options}
+    )
+    config.validate()
+    params = {"encoder": {"kernel": jnp.ones(2), "smoother": jnp.ones(2)},
+              "head": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}}  # fmt: skip
+    chain, rate = STUDY.make_optimizer(config, params)
+    updates, _ = chain.update(jax.tree.map(jnp.zeros_like, params), chain.init(params), params)
+    first = {"poly": 0.2, "constant": 0.2, "one_cycle": 0.2 / 25, "cosine": 0.2 / 6}[schedule]
+    assert float(jnp.asarray(rate(0))) == pytest.approx(first, rel=1e-5)
+    expected = {"encoder": {"kernel": -0.5, "smoother": 0.0}, "head": {"kernel": -5.0, "bias": 0.0}}
+    jax.tree.map(lambda u, e: np.testing.assert_allclose(u, first * e, rtol=1e-5, atol=1e-9), updates, expected)
+
+
+def test_class_weights_by_a_rule_are_counted_once(monkeypatch, capsys):
+    """And printed with their names; what the run folder has kept is not counted again, unless of another rule."""
+    config = with_options(SHAPES, {"optim.class_weights": "enet"})
+    source = STUDY.open_split(config, "train")
+    learnt, kept = STUDY.measured(config, source, {}, progress=False)
+    weights = datasets.class_weights(datasets.count_labels(source), "enet")
+    assert isinstance(learnt.optim.class_weights, tuple)
+    np.testing.assert_allclose(learnt.optim.class_weights, weights)
+    text = capsys.readouterr().out
+    assert "class weights by the rule enet, counted on train:" in text
+    for name, weight in zip(data.SHAPES.names, weights, strict=True):
+        assert f"  {name}: {weight:.3g} (" in text
+
+    def counted(*arguments, **options):
+        raise AssertionError("it has counted again")
+
+    monkeypatch.setattr(datasets, "count_labels", counted)
+    again, same = STUDY.measured(config, source, kept, progress=False)
+    assert (again, same) == (learnt, kept)
+    assert "as counted at the first start" in capsys.readouterr().out
+    for other in ({**kept, "rule": "median_frequency"}, {**kept, "weights": {"a": 1.0}}, {**kept, "pixels": 3}):
+        with pytest.raises(AssertionError, match="counted again"):
+            STUDY.measured(config, source, other, progress=False)
+    assert STUDY.measured(SHAPES, source, {}, progress=False) == (SHAPES, {})
+
+
+def test_the_loss_takes_what_was_measured():
+    logits, labels = (
+        jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 2)), jnp.float32),
+        jnp.array([[0, 1, 255]] * 2),
+    )
+    config = with_options(SHAPES, {"optim.loss": "focal + 0.5 dice", "optim.class_weights": (1.0, 3.0)})
+    expected = training.weighted_loss("focal + 0.5 dice", class_weights=(1.0, 3.0))(logits, labels)
+    np.testing.assert_array_equal(make_loss(config.optim)(logits, labels), expected)
+    with pytest.raises(ValueError, match=r"--optim.class-weights enet has not been measured"):
+        make_loss(with_options(SHAPES, {"optim.class_weights": "enet"}).optim)
