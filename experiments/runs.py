@@ -99,7 +99,9 @@ def _parent(run: Path, config: RunConfig) -> str:
 
 def _step(run: Path, steps: int) -> str:
     if (run / RESULT_FILE).exists():
-        return f"{steps:,}, finished"
+        done = read_object(run / RESULT_FILE).get("steps")
+        early = isinstance(done, int) and done < steps
+        return f"{done:,} of {steps:,}, ended early" if early else f"{steps:,}, finished"
     return f"{max((line['step'] for line in read_log(run)), default=0):,} of {steps:,}"
 
 

@@ -42,11 +42,17 @@ class ExportWeights(OfRun):
     """File to write."""
 
 
-def score(study: "AnyStudy", options: OfRun, split: str, data_root: Path | None) -> None:
+def score(
+    study: "AnyStudy",
+    options: OfRun,
+    split: str,
+    data_root: Path | None,
+    weights: Literal["better", "raw", "averaged"] = "better",
+) -> None:
     """Scores a run on a split, and prints a table."""
     from .evaluate import evaluate
 
-    result, path, before, note = evaluate(study, options.run, split, options.checkpoint, data_root)
+    result, path, before, note = evaluate(study, options.run, split, options.checkpoint, data_root, weights)
     setting = study.setting(result)
     print(study.score_table(result))
     print(f"{result[study.unit]} {study.unit} of {split}, {setting}\nwritten to {path}")

@@ -119,6 +119,8 @@ class RunConfig(ABC):
     takes. Only evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
     checkpoint_every: int = 500
     """Updates between checkpoints; each evaluation also saves one."""
+    patience: int | None = None
+    """Evaluations without a better score on val after which a run ends early; by default none does."""
     seed: int = 0
     """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
     wandb: str | None = None
@@ -178,6 +180,15 @@ class RunConfig(ABC):
         require(
             self.evaluate_images is None or self.evaluate_images >= 1,
             f"--evaluate-images must be at least 1, got {self.evaluate_images}: leave it out for the whole split",
+        )
+        require(
+            self.patience is None or self.patience >= 1,
+            f"--patience must be at least 1, got {self.patience}: leave it out to train to the end",
+        )
+        require(
+            self.patience is None or self.evaluate_images is None,
+            f"--patience compares evaluations of the whole split, got --evaluate-images {self.evaluate_images}: leave "
+            "one of them out (--evaluate-images None)",
         )
         require(0 <= self.seed < 2**32, f"--seed must be 0 .. 2^32 - 1, got {self.seed}: try 0")
 

@@ -41,7 +41,9 @@ def step_costs(problem: training.Problem, config: RunConfig, mesh: Mesh) -> dict
     everywhere = NamedSharding(mesh, PartitionSpec())
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere), problem.state)
     batch = training.shard_batch(next(problem.iterator), mesh)
-    step: Any = training.compile_step(problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate)
+    step: Any = training.compile_step(
+        problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate, average=problem.average
+    )
     return _costs(step.lower(abstract, batch).compile())
 
 

@@ -24,7 +24,7 @@ from .network import M, Network, Trees
 from .run_files import DATA_FILE, read_evaluation
 from .run_folder import load_config
 from .study import Arrays, Scored, Study
-from .trained import Checkpoint, read_run
+from .trained import AskedWeights, Checkpoint, read_run
 from .writing import write_json
 
 
@@ -94,7 +94,12 @@ class Saved(NamedTuple):
 
 
 def evaluate(
-    study: Study[C, T, S, M], folder: Path, split: str, checkpoint: Checkpoint, data_root: Path | None = None
+    study: Study[C, T, S, M],
+    folder: Path,
+    split: str,
+    checkpoint: Checkpoint,
+    data_root: Path | None = None,
+    weights: AskedWeights = "better",
 ) -> Saved:
     """Scores a run on a split, and writes `evaluation-SPLIT.json`; `data_root` is where the data lie now, or others."""
     config = load_config(folder, study.config)
@@ -103,7 +108,7 @@ def evaluate(
     target = study.read_target(config, folder)
     source = study.open_split(config, split, target)
     study.check_scored_data(config, target, source)
-    trained = read_run(study, folder, checkpoint, data_root)
+    trained = read_run(study, folder, checkpoint, data_root, weights)
     found = Scorer(study, config, trained.network, trained.mesh).score(trained.state, source)
     origin = study.origin(config, folder, split, source)
     result = {
@@ -112,12 +117,14 @@ def evaluate(
         "step": trained.step,
         # None: where the run's configuration says.
         "data_root": None if data_root is None else str(data_root),
+        **({} if trained.weights is None else {"network": trained.weights}),
         **origin.entries,
         **found.scores,
         **study.summarize(trained, source, found).results,
         **study.details(trained, source, found),
     }
-    return save_scores(folder, result, checkpoint, study.qualifiers(), origin.other)
+    asked = [] if weights == "better" else [f"{weights}-network"]
+    return save_scores(folder, result, checkpoint, [*study.qualifiers(), *asked], origin.other)
 
 
 def save_scores(

@@ -8,7 +8,7 @@ from .comparison import C
 from .learner import S, T
 from .network import M
 from .study import Study
-from .trained import Checkpoint, read_run
+from .trained import AskedWeights, Checkpoint, read_run
 
 
 def check_out(out: Path, example: str) -> None:
@@ -17,7 +17,9 @@ def check_out(out: Path, example: str) -> None:
         raise ValueError(f"--out must be a file, got the folder {out}: name it e.g. {example}")
 
 
-def export_weights(study: Study[C, T, S, M], folder: Path, out: Path, checkpoint: Checkpoint) -> str:
+def export_weights(
+    study: Study[C, T, S, M], folder: Path, out: Path, checkpoint: Checkpoint, weights_of: AskedWeights = "better"
+) -> str:
     """Writes the network of a run with its classes and the preprocessing of its images; says how to load it.
 
     Raises:
@@ -26,7 +28,7 @@ def export_weights(study: Study[C, T, S, M], folder: Path, out: Path, checkpoint
     check_out(out, "model.safetensors")
     if out.suffix != ".safetensors":
         raise ValueError(f"--out must end in .safetensors, got {out}: name it e.g. {out.with_suffix('.safetensors')}")
-    trained = read_run(study, folder, checkpoint)
+    trained = read_run(study, folder, checkpoint, weights=weights_of)
     out.parent.mkdir(parents=True, exist_ok=True)
     model = trained.local_model()
     classes = study.class_names(trained.target)

@@ -96,6 +96,10 @@ class Learner(ABC, Generic[C, T, S, M]):
     def make_optimizer(self, config: C, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """The optimiser, and the rate that it was made with."""
 
+    def average_decay(self, config: C) -> float | None:
+        """Decay of the exponential average of the weights, see `training.average_weights`; None for none."""
+        return None  # most studies keep none
+
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
         """The network with published weights, if the configuration names some."""
         return network

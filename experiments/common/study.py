@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
@@ -19,6 +19,8 @@ from .identity import describe_split, is_other_data
 from .learner import Learner, S, T
 from .network import M, Network, Tree, Trees
 
+Weights = Literal["raw", "averaged"]
+"""The two networks of a run that averages its weights."""
 Batch = Mapping[str, np.ndarray]
 Arrays = Mapping[str, np.ndarray]
 
@@ -31,16 +33,23 @@ class Scored:
       scores: numbers by name, for logs and tables.
       totals: what they are made from: the sums over the split.
       examples: of some of the images, by their index, what `Study.example` keeps.
+      weights: of a run that averages its weights, which ones are scored: the better.
+      by_weights: the scores of both.
     """
 
     scores: dict[str, float]
     totals: Tree
     examples: Mapping[int, Arrays]
+    weights: Weights | None = None
+    by_weights: Mapping[Weights, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Trained(Generic[C, T, M]):
-    """A run with the state of its end, or of a checkpoint."""
+    """A run with the state of its end, or of a checkpoint.
+
+    Of a run that averages its weights, the state is seen with the ones that `weights` names.
+    """
 
     config: C
     target: T
@@ -48,6 +57,7 @@ class Trained(Generic[C, T, M]):
     state: training.TrainState
     step: int
     mesh: Mesh
+    weights: Weights | None = None
 
     def local_model(self) -> M:
         """The model in evaluation mode on this process, whatever the mesh."""
@@ -217,7 +227,8 @@ class Study(Learner[C, T, S, M]):
 
     def setting(self, result: Result) -> str:
         """What these scores depend on, in words."""
-        return f"step {result.get('step', 'unknown')}, checkpoint {result.get('checkpoint', 'unknown')}"
+        words = f"step {result.get('step', 'unknown')}, checkpoint {result.get('checkpoint', 'unknown')}"
+        return f"{words}, {result['network']} network" if result.get("network") else words
 
     @abstractmethod
     def outcome(self, result: Result) -> str:

@@ -3,9 +3,11 @@
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic
 
+import grain
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -13,6 +15,7 @@ from jax.sharding import Mesh
 
 from smoothjax import data, training
 
+from .average import score_better, statistics_estimator
 from .checks import check
 from .comparison import C, Result
 from .evaluate import Scorer, spread_evenly
@@ -51,6 +54,7 @@ class Job(Generic[C, T, S, M]):
     validation: S
     scorer: Scorer[C, T, S, M]
     measured: Json
+    refresh: Callable[[training.TrainState], training.TrainState] | None
 
     def evaluate(self, state: training.TrainState, limit: int | None, examples: int, *, progress: bool) -> Scored:
         """Scores the validation split, or `limit` of its examples."""
@@ -71,20 +75,27 @@ def prepare(
     kept = {} if folder is None or starts_anew(folder) else read_measured(folder)
     learnt, measured = study.measured(config, source, kept, progress=progress)
     examples = study.training_examples(config, source)
-    iterator = data.train_iterator(
-        examples,
-        augmentation=study.training_augmentation(config, target, source),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+    augmentation = study.training_augmentation(config, target, source)
+
+    def batches() -> grain.DatasetIterator[Mapping[str, np.ndarray]]:
+        return data.train_iterator(
+            examples,
+            augmentation=augmentation,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     optimizer, schedule = study.make_optimizer(config, network.params)
-    state = training.create_state(network.params, network.model_state, optimizer)
+    decay = study.average_decay(config)
+    state = training.create_state(network.params, network.model_state, optimizer, average=decay is not None)
     loss, epoch = study.make_loss(learnt, network), len(examples) / config.batch_size
-    problem = training.Problem(loss, optimizer, schedule, state, iterator, epoch)
-    return Job(config, target, network, mesh, problem, validation, Scorer(study, config, network, mesh), measured)
+    problem = training.Problem(loss, optimizer, schedule, state, batches(), epoch, decay)
+    refresh = None if decay is None else statistics_estimator(study, learnt, network, mesh, batches)
+    scorer = Scorer(study, config, network, mesh)
+    return Job(config, target, network, mesh, problem, validation, scorer, measured, refresh)
 
 
 def train(
@@ -138,7 +149,9 @@ def _train(
     def evaluate(state: training.TrainState) -> training.Evaluation[Scored]:
         # The last evaluation is the result: it takes the whole split.
         whole = config.evaluate_images is None or int(state.step) == config.steps
-        found = job.evaluate(state, None if whole else config.evaluate_images, study.examples, progress=progress)
+        limit = None if whole else config.evaluate_images
+        score = partial(job.evaluate, limit=limit, examples=study.examples, progress=progress)
+        found = score_better(score, state, study.metric, study.mode)
         return training.Evaluation(found.scores, found, ranks=whole)
 
     def watch(log: training.RunLog, step: int, state: training.TrainState, found: training.Evaluation[Scored]) -> None:
@@ -152,24 +165,32 @@ def _train(
             job.problem,
             folder,
             mesh=mesh,
-            evaluator=training.Evaluator(evaluate, study.metric, study.mode, watch),
+            evaluator=training.Evaluator(evaluate, study.metric, study.mode, watch, job.refresh),
             mirror=mirror,
             progress=progress,
         )
     # What the loop has just found, unless it had nothing left to do.
     found = evaluate(fitted.state).details if fitted.evaluation is None else fitted.evaluation.details
-    trained = Trained(config, job.target, job.network, fitted.state, config.steps, mesh)
+    state, steps = fitted.state, int(fitted.state.step)
+    shown = training.averaged_state(state) if found.weights == "averaged" else state
+    trained = Trained(config, job.target, job.network, shown, steps, mesh, found.weights)
     results, examples = study.summarize(trained, job.validation, found)
     result = {
         "method": config.method,
         "seed": config.seed,
-        "steps": config.steps,
+        "steps": steps,
         "val": found.scores,
         **results,
         **study.measure(trained),
-        "parameters": count(fitted.state.params),
+        "parameters": count(state.params),
         "seconds_per_step": seconds_per_step(folder),
     }
+    if steps < config.steps:
+        result["ended_early"] = {"patience": config.patience, "of": config.steps}
+    if found.weights is not None:
+        result |= {"network": found.weights, "val_by_network": found.by_weights}
+        scores = ", ".join(f"{name} {each[study.metric]:.4g}" for name, each in found.by_weights.items())
+        training.say(f"{study.metric} on val by network: {scores}; the {found.weights} one is shown")
     if changes := [start["changed"] for start in read_starts(folder) if isinstance(start.get("changed"), str)]:
         result["changes"] = changes
     if jax.process_index() == 0:

@@ -3,24 +3,37 @@
 from pathlib import Path
 from typing import Literal
 
+import optax
+
 from smoothjax import training
 
+from .average import better
 from .comparison import C
 from .learner import S, T
-from .network import M
+from .network import M, Network
 from .run_folder import load_config
-from .study import Study, Trained
+from .study import Study, Trained, Weights
 
 Checkpoint = Literal["best", "latest"]
+AskedWeights = Literal["better", "raw", "averaged"]
 
 
 def read_run(
-    study: Study[C, T, S, M], folder: Path, checkpoint: Checkpoint, data_root: Path | None = None
+    study: Study[C, T, S, M],
+    folder: Path,
+    checkpoint: Checkpoint,
+    data_root: Path | None = None,
+    weights: AskedWeights = "better",
 ) -> Trained[C, T, M]:
     """Reads a run's best or latest checkpoint; `data_root` is where its data lie now, if they have moved.
 
+    Of a run that averages its weights, by default those are taken that are better on val at this checkpoint, and it is
+    said which; the raw ones where that has not been measured.
+
     Raises:
       FileNotFoundError: there is no run, or no checkpoint yet.
+      ValueError: averaged weights are asked for that the checkpoint does not have, or whose batch statistics are of
+        another step.
     """
     config = load_config(folder, study.config)
     if data_root is not None:
@@ -28,11 +41,42 @@ def read_run(
     target, mesh = study.read_target(config, folder), training.data_mesh()
     network = study.build_network(config, target)
     optimizer, _ = study.make_optimizer(config, network.params)
-    template = training.replicate(training.create_state(network.params, network.model_state, optimizer), mesh)
+    template = training.replicate(_template(study, config, network, optimizer), mesh)
     with training.Checkpoints(
         folder / "checkpoints", metric=study.metric, mode=study.mode, read_only=True
     ) as checkpoints:
         restored = checkpoints.restore_best(template) if checkpoint == "best" else checkpoints.restore_latest(template)
     if restored is None:
         raise FileNotFoundError(f"{folder} holds no checkpoint yet: let it train until the first one")
-    return Trained(config, target, network, restored.state, restored.step, mesh)
+    state, taken = _with_weights(restored, weights, study.metric, study.mode, folder)
+    return Trained(config, target, network, state, restored.step, mesh, taken)
+
+
+def _template(
+    study: Study[C, T, S, M], config: C, network: Network[M], optimizer: optax.GradientTransformation
+) -> training.TrainState:
+    average = study.average_decay(config) is not None
+    return training.create_state(network.params, network.model_state, optimizer, average=average)
+
+
+def _with_weights(
+    restored: training.Restored, asked: AskedWeights, metric: str, mode: str, folder: Path
+) -> tuple[training.TrainState, Weights | None]:
+    """The state with the weights that are asked for, and which these are; None where a run has only one kind."""
+    state, where = restored.state, f"{folder} at step {restored.step}"
+    if not state.average:
+        if asked == "averaged":
+            raise ValueError(f"{where} has no averaged network: train with --optim.ema, or leave --network out")
+        return state, None
+    names: tuple[Weights, ...] = ("raw", "averaged")
+    values = {name: restored.metrics[key] for name in names if (key := f"{name}_{metric}") in restored.metrics}
+    taken = better(values, mode) if asked == "better" else asked
+    if taken == "averaged" and int(state.average["measured_at"]) != restored.step:
+        raise ValueError(
+            f"{where} was stopped before the batch statistics of its averaged weights were estimated: let it train on, "
+            "or take --network raw"
+        )
+    known = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+    measured = f"{metric} on val: {known}" if len(values) == 2 else "val was not scored there"
+    training.say(f"{where}: the {taken} network ({measured})")
+    return (training.averaged_state(state) if taken == "averaged" else state), taken

@@ -102,7 +102,7 @@ def read_run(folder: Path, remarks: list[str]) -> Run | None:
         # Averaged scores, those of the best checkpoint and those of other data have files of other names.
         if isinstance(split, str) and path.name != f"evaluation-{split}.json":
             continue
-        found = validate_evaluation(content, config.steps, str(path), remarks)
+        found = validate_evaluation(content, steps_of(result, config), str(path), remarks)
         if found is not None:
             evaluations[str(split)] = found
     starts = folder / ENVIRONMENT_FILE
@@ -127,6 +127,12 @@ def config_from(content: object) -> RunConfig:
     if not is_number(config.initial_rate):
         raise ValueError("the initial rate must be a number")
     return config
+
+
+def steps_of(result: JsonObject, config: RunConfig) -> int:
+    """The step that a run ended at, perhaps early."""
+    steps = result.get("steps")
+    return steps if isinstance(steps, int) else config.steps
 
 
 def _load_or_none(path: Path) -> object:

@@ -8,7 +8,7 @@ from smoothjax.files import read_json
 from ..common.run_folder import to_dict
 from ..common.writing import write_json
 from .paths import config_without_paths, short, start_without_paths, without_paths
-from .runs import UNREADABLE, Run, config_from
+from .runs import UNREADABLE, Run, config_from, steps_of
 from .validate import JsonObject, validate_data, validate_evaluation, validate_result, validate_start
 
 
@@ -39,7 +39,7 @@ def load(path: Path, remarks: list[str]) -> list[Run]:
             config = config_from({**entry["config"], "study": entry["study"]})
             result = validate_result(entry["result"], where, remarks)
             evaluations = {
-                split: validate_evaluation(found, config.steps, f"{split} of {where}", remarks)
+                split: validate_evaluation(found, steps_of(result, config), f"{split} of {where}", remarks)
                 for split, found in entry["evaluations"].items()
             }
             kept = {split: found for split, found in evaluations.items() if found is not None}

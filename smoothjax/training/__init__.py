@@ -32,6 +32,8 @@ from ._schedule import poly_schedule as poly_schedule
 # isort: split
 # State and step.
 from ._state import TrainState as TrainState
+from ._state import average_weights as average_weights
+from ._state import averaged_state as averaged_state
 from ._state import create_state as create_state
 from ._step import LossFn as LossFn
 from ._step import LossOutput as LossOutput

@@ -33,6 +33,11 @@ class Intervals(Protocol):
         """Steps between checkpoints; there is one at the end as well."""
         ...
 
+    @property
+    def patience(self) -> int | None:
+        """Evaluations without improvement of the metric that end the run; None never ends it early."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
@@ -43,6 +48,7 @@ class LoopConfig:
     log_every: int = 20
     evaluate_every: int = 1000
     checkpoint_every: int = 500
+    patience: int | None = None
 
 
 def check_intervals(config: Intervals) -> None:
@@ -53,3 +59,6 @@ def check_intervals(config: Intervals) -> None:
             raise ValueError(f"fit: config.{name} must be an int, got {value!r}; give a whole number")
         if value < 1:
             raise ValueError(f"fit: config.{name} must be at least 1, got {value}")
+    patience = config.patience
+    if patience is not None and not (isinstance(patience, numbers.Integral) and patience >= 1):
+        raise ValueError(f"fit: config.patience must be an int, at least 1, got {patience!r}; None never ends early")

@@ -20,6 +20,7 @@ from ._interval import Interval, check_finite
 from ._intervals import Intervals, check_intervals
 from ._logging import Mirror, RunLog, say
 from ._mesh import replicate, shard_batch
+from ._patience import Patience
 from ._state import TrainState, Tree
 from ._step import LossFn, compile_step
 from ._stop import Stopped, StopSignals
@@ -38,6 +39,7 @@ class Problem:
       state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
       iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
       epoch_steps: Steps that go once through the data, perhaps a fraction; the log then shows epochs beside steps.
+      average: See `train_step`; the state is then made with `create_state(..., average=True)`.
     """
 
     loss_fn: LossFn
@@ -46,6 +48,7 @@ class Problem:
     state: TrainState
     iterator: grain.DatasetIterator[Tree]
     epoch_steps: float | None = None
+    average: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +75,9 @@ class Evaluator(Generic[D]):
       evaluate: From the state to an `Evaluation`. It must not keep the state, which the next step overwrites.
       metric: The score that ranks the checkpoints.
       mode: Which value of it is best.
+      refresh: Called before each evaluation, and not cut short by a signal: from the state to the one that is
+        evaluated, saved and trained on. It estimates what only evaluations need, such as the batch statistics of
+        averaged weights.
       watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
     """
 
@@ -79,6 +85,7 @@ class Evaluator(Generic[D]):
     metric: str = "mean_iou"
     mode: Literal["max", "min"] = "max"
     watch: Callable[[RunLog, int, TrainState, Evaluation[D]], None] | None = None
+    refresh: Callable[[TrainState], TrainState] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +131,9 @@ def fit(
     the last step raises `Stopped` too, when all is saved: whatever would have followed must not start.
 
     The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
+    With `config.patience`, the run also ends after so many evaluations without improvement of the metric, says so, and
+    counts as finished from then on. The log of the folder holds what it has seen before it was resumed.
+
     Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
 
     Args:
@@ -162,14 +172,17 @@ def fit(
                 "parameters, and a run continues in its own folder"
             )
         start, metrics = (restored.step, restored.metrics) if restored else (0, {})
+        patience = Patience(config.patience, metric, mode)
+        patience.read(folder, start)
         state = restored.state if restored else replicate(state, mesh)
         last: Evaluation[D] | None = None
 
         def result() -> FitResult[D]:
             return FitResult(state, metrics, last, checkpoints.best_step, checkpoints.best_value, checkpoints.folder)
 
-        if start >= total:
-            say(f"{folder} is finished: it holds step {start} of {total}")
+        if start >= total or patience.exhausted:
+            early = "" if start >= total else f", {patience.since} evaluations without improvement of {metric}"
+            say(f"{folder} is finished: it holds step {start} of {total}{early}")
             if evaluator is not None and evaluator.metric not in metrics:
                 with RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log, StopSignals() as stop:
                     last = _evaluate(evaluator, start, state, log=log, stop=stop, progress=progress)
@@ -182,7 +195,9 @@ def fit(
         if restored:
             say(f"resuming {folder} from step {start} of {total}")
 
-        step_fn = compile_step(problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate)
+        step_fn = compile_step(
+            problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate, average=problem.average
+        )
         interval = Interval(checkpoints)
         with (
             RunLog(folder, resume_step=start, console=progress, mirror=mirror) as log,
@@ -215,10 +230,14 @@ def fit(
                     check_finite(step, state, checkpoints)
                     found = None
                     if evaluator is not None and evaluates:
+                        if evaluator.refresh is not None and (ends or not stopping):
+                            state = evaluator.refresh(state)
                         found = _evaluate(evaluator, step, state, log=log, stop=stop, progress=progress)
                         stopping = stopping or found is None
                     if found is not None:
                         last, metrics = found, dict(found.scores)
+                        if found.ranks:
+                            patience.see(metrics[metric])
                     checkpoints.save(step, state, iterator, metrics=metrics if found and found.ranks else None)
                     if stopping:
                         checkpoints.wait()
@@ -226,6 +245,10 @@ def fit(
                         saved = f"stopped by {stop.signal.name} after step {step} of {total}, which is saved in {where}"
                         say(f"{saved}; the same command continues from there")
                         raise Stopped(128 + stop.signal)
+                    if patience.exhausted and not ends:
+                        since = f"{patience.since} evaluations without improvement of {metric}"
+                        say(f"{folder} ends early, after step {step} of {total}: {since}")
+                        break
                     interval.started += time.perf_counter() - paused
             checkpoints.wait()  # while signals are still caught
         return result()

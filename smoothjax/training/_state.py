@@ -21,21 +21,28 @@ class TrainState:
       params: Nested dict of the parameters which the optimiser changes.
       model_state: Nested dict of what the forward pass changes: batch statistics, counters of random streams.
       opt_state: The optimiser's state.
+      average: Of a run that averages its weights, a dict of `params`, their exponential average; `model_state`, the
+        batch statistics that belong to them; and `measured_at`, the step at which these were estimated, -1 for never.
+        `{}` of any other run. See `average_weights` and `averaged_state`.
     """
 
     step: jax.Array
     params: Tree
     model_state: Tree
     opt_state: optax.OptState
+    average: Tree = dataclasses.field(default_factory=dict)
 
 
-def create_state(params: Tree, model_state: Tree, optimizer: optax.GradientTransformation) -> TrainState:
+def create_state(
+    params: Tree, model_state: Tree, optimizer: optax.GradientTransformation, *, average: bool = False
+) -> TrainState:
     """The state before the first step.
 
     Args:
       params: Nested dict of parameters.
       model_state: Nested dict of the non-trainable state; `{}` where there is none.
       optimizer: The optimiser of the run.
+      average: Whether the run averages its weights, see `train_step`.
 
     Returns:
       The state at step 0. It refers to the given arrays; `fit` copies before it donates.
@@ -45,7 +52,55 @@ def create_state(params: Tree, model_state: Tree, optimizer: optax.GradientTrans
       >>> int(state.step), sorted(state.params)
       (0, ['w'])
     """
-    return TrainState(jnp.zeros((), jnp.int32), params, model_state, optimizer.init(params))
+    state = TrainState(jnp.zeros((), jnp.int32), params, model_state, optimizer.init(params))
+    if not average:
+        return state
+    begun = {"params": params, "model_state": model_state, "measured_at": jnp.full((), -1, jnp.int32)}
+    return dataclasses.replace(state, average=begun)
+
+
+def average_weights(state: TrainState, params: Tree, decay: float) -> Tree:
+    """The average after an update, `average + (1 - d) (params - average)`.
+
+    The decay `d` of update t, counted from 0, is `min(decay, (1 + t) / (10 + t))`: at first the average follows the
+    weights closely, and soon forgets the random ones that it began with.
+
+    Args:
+      state: The state before the update.
+      params: The parameters after it.
+      decay: In (0, 1).
+
+    Returns:
+      What `TrainState.average` holds.
+
+    Raises:
+      ValueError: The decay is out of its range, or the state holds no average.
+
+    Example:
+      >>> import optax
+      >>> state = create_state({"w": jnp.zeros(())}, {}, optax.sgd(0.1), average=True)
+      >>> float(average_weights(state, {"w": jnp.ones(())}, 0.999)["params"]["w"]).__round__(6)  # d = 1 / 10
+      0.9
+    """
+    if not 0 < decay < 1:
+        raise ValueError(f"average_weights: decay must be between 0 and 1, got {decay}; try 0.999")
+    if not state.average:
+        raise ValueError("average_weights: the state holds no average; make it with create_state(..., average=True)")
+    step = state.step.astype(jnp.float32)
+    share = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
+    averaged = jax.tree.map(lambda a, p: a + share.astype(a.dtype) * (p - a), state.average["params"], params)
+    return {**state.average, "params": averaged}
+
+
+def averaged_state(state: TrainState) -> TrainState:
+    """The state with the averaged weights and their batch statistics in place of its own, to be evaluated.
+
+    Raises:
+      ValueError: The state holds no average.
+    """
+    if not state.average:
+        raise ValueError("averaged_state: the state holds no average; make it with create_state(..., average=True)")
+    return dataclasses.replace(state, params=state.average["params"], model_state=state.average["model_state"])
 
 
 def to_save(state: TrainState) -> TrainState:

@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ._mesh import check_rows
-from ._state import TrainState, Tree
+from ._state import TrainState, Tree, average_weights
 
 
 class LossOutput(NamedTuple):
@@ -47,6 +47,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     axis_name: str | tuple[str, ...] | None = None,
     accumulate: int = 1,
+    average: float | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update of the parameters; pure, no value is checked or printed inside.
 
@@ -65,6 +66,8 @@ def train_step(
         the step is that of the whole batch up to rounding. Not so what a forward pass does to the model state, which
         goes from part to part: batch normalisation normalises each part by itself and updates its running statistics
         once a part; frozen, it makes no difference.
+      average: Decay of the exponential average of the weights that the state keeps, see `average_weights`; None leaves
+        what it keeps as it is.
 
     Returns:
       The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch that has
@@ -126,11 +129,17 @@ def train_step(
 
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, model_state, opt_state), metrics
+    kept = state.average if average is None else average_weights(state, params, average)
+    return TrainState(state.step + 1, params, model_state, opt_state, kept), metrics
 
 
 def compile_step(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, mesh: Mesh, *, accumulate: int = 1
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    accumulate: int = 1,
+    average: float | None = None,
 ) -> Callable[[TrainState, Tree], tuple[TrainState, dict[str, jax.Array]]]:
     """`train_step` jitted over a mesh: state replicated and donated, batch split along its leading axis.
 
@@ -139,6 +148,7 @@ def compile_step(
       optimizer: See `train_step`.
       mesh: From `data_mesh`.
       accumulate: See `train_step`. Every device takes its share of every part.
+      average: See `train_step`.
 
     Returns:
       `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards. It raises
@@ -153,7 +163,7 @@ def compile_step(
     def step(state: TrainState, batch: Tree) -> tuple[TrainState, dict[str, jax.Array]]:
         rows = jax.tree.leaves(batch)[0].shape[0]
         check_rows("train_step: the rows of the batch", rows, devices=mesh.size, parts=accumulate)
-        return train_step(state, batch, loss_fn=loss_fn, optimizer=optimizer, accumulate=accumulate)
+        return train_step(state, batch, loss_fn=loss_fn, optimizer=optimizer, accumulate=accumulate, average=average)
 
     return jax.jit(
         step,

@@ -30,12 +30,12 @@ def make_optimizer() -> optax.GradientTransformation:
     return training.sgd(SCHEDULE, weight_decay=5e-4)
 
 
-def make_state(dtype: Any = jnp.float32) -> training.TrainState:
+def make_state(dtype: Any = jnp.float32, average: bool = False) -> training.TrainState:
     kernel = 0.1 * jax.random.normal(jax.random.key(0), (3, 3, 3, CLASSES), dtype)
     # Integer keys: lists of modules become dicts with them.
     params = {"convs": {0: {"kernel": kernel, "bias": jnp.zeros(CLASSES, dtype)}}}
     model_state = {"norm": {"mean": jnp.zeros(3, dtype)}, "count": jnp.zeros((), jnp.int32)}
-    return training.create_state(params, model_state, make_optimizer())
+    return training.create_state(params, model_state, make_optimizer(), average=average)
 
 
 def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
@@ -108,6 +108,8 @@ def fit(
     log_every: int = 4,
     evaluate_every: int = 1000,
     checkpoint_every: int = 5,
+    patience: int | None = None,
+    refresh: Callable[[training.TrainState], training.TrainState] | None = None,
     **problem: Any,
 ) -> Any:
     evaluator = None
@@ -117,7 +119,7 @@ def fit(
         def judged(state: training.TrainState) -> training.Evaluation[None]:
             return training.Evaluation(judge(state), None, ranks(int(state.step)))
 
-        evaluator = training.Evaluator(judged)
+        evaluator = training.Evaluator(judged, refresh=refresh)
     defaults: dict[str, Any] = {
         "loss_fn": loss_fn,
         "optimizer": make_optimizer(),
@@ -126,7 +128,7 @@ def fit(
         "iterator": make_iterator() if iterator is None else iterator,
     }
     return training.fit(
-        training.LoopConfig(max_steps, 1, log_every, evaluate_every, checkpoint_every),
+        training.LoopConfig(max_steps, 1, log_every, evaluate_every, checkpoint_every, patience),
         training.Problem(**(defaults | problem)),
         folder,
         mesh=training.data_mesh(jax.devices()[:devices]),

@@ -18,7 +18,15 @@ PUBLISHED_DISTANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Predict(OfRun):
+class OfAveragedRun(OfRun):
+    """A command that works on a run which may have averaged its weights."""
+
+    network: Literal["better", "raw", "averaged"] = "better"
+    """Of a run with --optim.ema: the network of averaged weights, the raw one, or the one that is better on val."""
+
+
+@dataclass(frozen=True)
+class Predict(OfAveragedRun):
     """Segments images of any size and mode: coloured masks and overlays."""
 
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
@@ -41,7 +49,7 @@ class AveragingOptions:
 
 
 @dataclass(frozen=True)
-class EvaluateDense(Evaluate):
+class EvaluateDense(OfAveragedRun, Evaluate):
     """Scores a run on a split."""
 
     boundary: bool = False
@@ -63,7 +71,7 @@ class PredictAveraged(AveragingOptions, Predict):
 
 
 @dataclass(frozen=True)
-class Export(OfRun):
+class Export(OfAveragedRun):
     """Writes the network of a run as one file: a StableHLO program, or weights that smoothjax loads."""
 
     format: Literal["stablehlo", "safetensors"] = "stablehlo"
@@ -108,7 +116,7 @@ def _study(program: Program, options: OfRun) -> "DenseStudy[Any, Any]":
 
 def _evaluate(program: Program, options: EvaluateDense) -> None:
     study = replace(_study(program, options), boundary=_boundary_distance(options), calibration=options.calibration)
-    score(study, options, options.split, options.data_root)
+    score(study, options, options.split, options.data_root, options.network)
 
 
 def _boundary_distance(options: EvaluateDense) -> float | None:
@@ -131,7 +139,8 @@ def _predict(program: Program, options: Predict) -> None:
     from .predict import predict
 
     images = find_images(options.images)
-    for path in predict(_study(program, options), options.run, images, options.out, options.checkpoint):
+    study = _study(program, options)
+    for path in predict(study, options.run, images, options.out, options.checkpoint, options.network):
         print(path)
 
 
@@ -142,8 +151,8 @@ def _export(program: Program, options: Export) -> None:
             raise ValueError("--size is an option of --format stablehlo, weights take images of any size: leave it out")
         from ..export import export_weights
 
-        print(export_weights(_study(program, options), options.run, out, options.checkpoint))
+        print(export_weights(_study(program, options), options.run, out, options.checkpoint, options.network))
         return
     from .export import export
 
-    print(export(_study(program, options), options.run, out, options.checkpoint, options.size))
+    print(export(_study(program, options), options.run, out, options.checkpoint, options.size, options.network))

@@ -11,7 +11,7 @@ from smoothjax.progress import Progress
 
 from ..export import check_out
 from ..network import M, Trees
-from ..trained import Checkpoint, Trained, read_run
+from ..trained import AskedWeights, Checkpoint, Trained, read_run
 from ..writing import write_bytes
 from .init import normalization
 from .study import C, DenseStudy
@@ -21,7 +21,12 @@ _SMALLEST = 16
 
 
 def export(
-    study: DenseStudy[C, M], folder: Path, out: Path, checkpoint: Checkpoint, size: tuple[int, int] | None = None
+    study: DenseStudy[C, M],
+    folder: Path,
+    out: Path,
+    checkpoint: Checkpoint,
+    size: tuple[int, int] | None = None,
+    weights: AskedWeights = "better",
 ) -> str:
     """Writes the network of a run: from images uint8 `[N, H, W, C]` to masks uint8 `[N, H, W]`; says how to run it.
 
@@ -32,7 +37,7 @@ def export(
     """
     check_out(out, "model.stablehlo")
     with Progress(3, "export", unit="stages") as progress:
-        trained = read_run(study, folder, checkpoint)
+        trained = read_run(study, folder, checkpoint, weights=weights)
         shape = _size(study, trained.config, size)
         progress.update()
         exported = _exported(study, trained, shape)

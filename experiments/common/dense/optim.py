@@ -43,6 +43,9 @@ class OptimConfig:
     1 / ln(1.02 + share)), or numbers."""
     label_smoothing: float = 0.0
     """Share of each target spread evenly over the classes, in [0, 1); of cross_entropy and ohem."""
+    ema: float | None = None
+    """Decay of an exponential average of the weights, such as 0.999, which is scored beside the raw ones; by default
+    there is none."""
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of its range, or would be ignored."""
@@ -67,6 +70,10 @@ class OptimConfig:
         require(
             0 <= self.label_smoothing < 1,
             f"--optim.label-smoothing must be in [0, 1), got {self.label_smoothing}: 0 turns it off",
+        )
+        require(
+            self.ema is None or 0 < self.ema < 1,
+            f"--optim.ema must be between 0 and 1, got {self.ema}: try 0.999, or leave it out",
         )
         weights = self.class_weights
         require(

@@ -13,7 +13,7 @@ from smoothjax.progress import track
 
 from ..network import M, Trees
 from ..run_folder import load_config
-from ..trained import Checkpoint, Trained, read_run
+from ..trained import AskedWeights, Checkpoint, Trained, read_run
 from ..writing import write_picture
 from .init import normalization
 from .sources import Images, batches_of
@@ -21,7 +21,12 @@ from .study import C, DenseStudy
 
 
 def predict(
-    study: DenseStudy[C, M], folder: Path, paths: Sequence[Path], out: Path, checkpoint: Checkpoint
+    study: DenseStudy[C, M],
+    folder: Path,
+    paths: Sequence[Path],
+    out: Path,
+    checkpoint: Checkpoint,
+    weights: AskedWeights = "better",
 ) -> list[Path]:
     """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image.
 
@@ -32,7 +37,7 @@ def predict(
     """
     images = load_config(folder, study.config).data
     source = Images(paths, data.Classes(("any",), ((0, 0, 0),)), white=images.white, channels=images.channels)
-    trained = read_run(study, folder, checkpoint)
+    trained = read_run(study, folder, checkpoint, weights=weights)
     written: list[Path] = []
     for index, mask in track(_masks(study, trained, source), "predict", len(source), unit="images"):
         out.mkdir(parents=True, exist_ok=True)

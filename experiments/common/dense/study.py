@@ -177,6 +177,10 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
             found = {"name": found["name"], "train_split": split, "classes": list(classes.names), **found}
         return found if file is None else {**found, "weights": describe_weights(file)}
 
+    def average_decay(self, config: C) -> float | None:
+        """See `Learner`."""
+        return config.optim.ema
+
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
         """See `Study`: published weights in the encoder."""
         return initialized(network, config.init)
@@ -308,9 +312,11 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         }
         title = f"{comparison.title}, seed {seed}"
         draw_predictions(validation, masks, comparison.out / "predictions.png", title=title)
+        lengths = {run["steps"] for runs in comparison.results.values() for run in runs}
+        steps = f"{min(lengths):,} to {max(lengths):,}" if len(lengths) > 1 else f"{lengths.pop():,}"
         setting = (
             f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
-            f"{config.steps:,} steps of\n{config.batch_size} images."
+            f"{steps} steps of\n{config.batch_size} images."
         )
         if note := note_on_split(config.data):
             setting = f"{setting} {note}"
