@@ -7,6 +7,7 @@ from itertools import islice
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -53,8 +54,7 @@ def statistics_estimator(
         average = state.average
         params, model_state = average["params"], average["model_state"]
         for number, batch in enumerate(islice(batches(), BATCHES), 1):
-            count = jnp.asarray(number, jnp.float32)
-            model_state = compiled(Trees(params, model_state), count, training.shard_batch(batch, mesh))
+            model_state = compiled(Trees(params, model_state), np.float32(number), training.shard_batch(batch, mesh))
         step = jax.tree.map(jnp.copy, state.step)  # the next step is given both, and reuses their memory
         return replace(state, average={"params": params, "model_state": model_state, "measured_at": step})
 

@@ -102,7 +102,9 @@ def check_run(folder: Path, config: RunConfig) -> None:
         if finished and not math.isclose(before.initial_rate, config.initial_rate):
             differences.append(f"initial rate: {before.initial_rate:g} there, {config.initial_rate:g} now")
         if differences:
-            on = finished and any(line.startswith(("steps:", "initial rate:", "optim.")) for line in differences)
+            on = finished and any(
+                line.startswith(("steps:", "patience:", "initial rate:", "optim.")) for line in differences
+            )
             raise ValueError(
                 f"{folder} holds a run of another configuration; it differs in\n  "
                 + "\n  ".join(differences)
