@@ -76,7 +76,7 @@ def score_better(
     )
 
 
-def better(values: Mapping[Weights, float], mode: str) -> Weights:
+def better(values: Mapping[str, float], mode: str) -> Weights:
     """The better of two scores; the raw weights where they are equal, or one is not known."""
     raw, averaged = (values.get(name, math.nan) for name in ("raw", "averaged"))
     return "averaged" if (averaged > raw if mode == "max" else averaged < raw) else "raw"

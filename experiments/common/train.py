@@ -77,7 +77,7 @@ def prepare(
     examples = study.training_examples(config, source)
     augmentation = study.training_augmentation(config, target, source)
 
-    def batches() -> grain.DatasetIterator[Mapping[str, np.ndarray]]:
+    def batches() -> grain.DatasetIterator[dict[str, np.ndarray]]:
         return data.train_iterator(
             examples,
             augmentation=augmentation,

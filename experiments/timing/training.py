@@ -94,7 +94,7 @@ class _Clocked:
         job = prepare(study, config, mesh, progress=progress, folder=folder)
         self.clock = _Clock(job.problem.iterator)
         start = time.perf_counter()
-        job.evaluate(training.replicate(job.problem.state, mesh), config.eval_batch_size, 0)
+        job.evaluate(training.replicate(job.problem.state, mesh), config.eval_batch_size, 0, progress=False)
         self.compiling = time.perf_counter() - start
         return replace(job, problem=replace(job.problem, iterator=self.clock))
 

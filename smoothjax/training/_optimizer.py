@@ -68,7 +68,7 @@ def sgd(
       >>> optimizer = sgd(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
       >>> params = {"w": jnp.ones(())}
       >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
-      >>> round(float(updates["w"]), 6)  # -0.1 * 2 * (1 + 0.5)
+      >>> round(float(updates["w"]), 4)  # -0.1 * 2 * (1 + 0.5)
       -0.3
     """
     if not 0 <= momentum < 1:
@@ -117,7 +117,7 @@ def adamw(
       >>> optimizer = adamw(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
       >>> params = {"w": jnp.ones(())}
       >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
-      >>> round(float(updates["w"]), 6)  # -0.1 * 2 * (1 + 0.5)
+      >>> round(float(updates["w"]), 4)  # -0.1 * 2 * (1 + 0.5)
       -0.3
 
     References:
