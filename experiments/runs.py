@@ -99,7 +99,10 @@ def _parent(run: Path, config: RunConfig) -> str:
 
 def _step(run: Path, steps: int) -> str:
     if (run / RESULT_FILE).exists():
-        done = read_object(run / RESULT_FILE).get("steps")
+        try:
+            done = read_object(run / RESULT_FILE).get("steps")
+        except ValueError:  # it is finished, whatever has become of its result
+            done = None
         early = isinstance(done, int) and done < steps
         return f"{done:,} of {steps:,}, ended early" if early else f"{steps:,}, finished"
     return f"{max((line['step'] for line in read_log(run)), default=0):,} of {steps:,}"
