@@ -101,7 +101,7 @@ def test_blocks_of_published_networks():
     }
     assert_close(run(model, x), before)
     slopes: Any = nnx.jit(nnx.grad(lambda model: (model(x) ** 2).mean()))(model)
-    flat = dict(nnx.to_flat_state(slopes))
+    flat: dict[Any, Any] = dict(nnx.to_flat_state(slopes))
     assert all(np.abs(flat[path][...]).max() > 0 for path in nn.smoothers(model))
     model, ups = nn.replace_upsampling(model, "fast_pixel_dcl", rngs=nnx.Rngs(1))
     assert ups == [("up", "up")]
