@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.extend.core import ClosedJaxpr
 
@@ -168,7 +169,7 @@ class _Program:
         else:
             program, shape = jax.make_jaxpr(function, return_shape=True)(*given)
         self.program: ClosedJaxpr = program
-        self.weights = [Weights(tuple(leaf.shape)) for leaf in leaves]
+        self.weights = [Weights(np.shape(leaf)) for leaf in leaves]
         (rank,) = ranks
         result = getattr(shape, "shape", None)
         if result is None or len(result) != rank:

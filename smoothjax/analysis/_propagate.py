@@ -1,5 +1,6 @@
 """Walks through a program and says what every intermediate array may depend on."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -96,8 +97,9 @@ class Walk:
 
     def _apply(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
         name = equation.primitive.name
-        stack = str(equation.source_info.name_stack)
-        scope = (*scope, *stack.split("/")) if stack else scope
+        # Transformations are part of it, such as vmap(conv1).
+        stack = re.sub(r"\w+\(|\)", "", str(equation.source_info.name_stack))
+        scope = (*scope, *filter(None, stack.split("/")))
         given = [argument for argument in arguments if isinstance(argument, Data)]
         if given:
             self._entered.setdefault(_layer(scope), given[0])

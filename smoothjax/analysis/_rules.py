@@ -94,7 +94,8 @@ def _select(call: Call) -> list[Terms]:
 
 def _reshape(call: Call) -> list[Terms]:
     value = _data(call)
-    if call.options.get("dimensions") is not None:
+    # Of a reshape, `dimensions` are an order of axes; of a squeeze, those that are dropped.
+    if "new_sizes" in call.options and call.options.get("dimensions") is not None:
         raise Unknown
     found = [reshaped(term, value.shape, call.shapes[0]) for term in value.terms]
     if any(term is None for term in found):

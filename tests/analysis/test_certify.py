@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import linen, nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,11 +44,10 @@ def _beside(x):
     return _convolution(_convolution(both, groups=2), taps=1)
 
 
-def _attention(x):
-    """Queries, keys and values of windows of two: a product of data with data."""
+def _windows(x):
+    """Every position of a window of two from both: a product with weights, in another layout."""
     groups = x.reshape(x.shape[0], x.shape[1] // 2, 2, -1)
-    weights = jnp.einsum("nwic,nwjc->nwij", groups, jnp.ones_like(groups) + 0 * groups)
-    return (weights @ groups).reshape(x.shape)
+    return jnp.einsum("ij,nwjc->nwic", jnp.ones((2, 2)), groups).reshape(x.shape)
 
 
 _WAYS = {
@@ -69,6 +68,8 @@ _WAYS = {
     "nearest": lambda x: jax.image.resize(x, (len(x), *(2 * n for n in x.shape[1:-1]), 1), "nearest"),
     "linear": lambda x: jax.image.resize(x, (len(x), *(2 * n for n in x.shape[1:-1]), 1), "linear"),
     "every second": lambda x: x[:, ::2],
+    "one of a list": lambda x: jnp.stack([x, x[:, ::-1]], 1)[:, 1],
+    "example by example": jax.vmap(lambda x: _convolution(x[None], rate=2)[0]),
     "reversed": lambda x: x[:, ::-1],
     "masked": lambda x: jnp.where((jnp.arange(x.shape[1]) % 3 > 0).reshape(-1, *(1,) * (x.ndim - 2)), x, 0),
     "regrouped": lambda x: ops.reinterlace(jnp.roll(ops.periodic_subsample(x, rate=2), 1, 0), rate=2)[:, : x.shape[1]],
@@ -77,7 +78,7 @@ _WAYS = {
     "flattened": lambda x: jnp.roll(x.reshape(len(x), -1), 1, 1).reshape(x.shape),
     "loop": lambda x: jax.lax.scan(lambda c, _: (jnp.roll(c, 2, 1), None), x, None, 3)[0],
     "rows in a loop": lambda x: jax.lax.map(lambda row: 2 * row, x.swapaxes(0, 1))[::-1].swapaxes(0, 1),
-    "windows": lambda x: _attention(x) if x.shape[1] % 2 == 0 else x,
+    "windows": lambda x: _windows(x) if x.shape[1] % 2 == 0 else x,
 }
 
 
@@ -287,6 +288,20 @@ def test_several_inputs():
     assert analysis.certify(network, _maps(16, 1), _maps(16, 1)).verdict == "no gridding"
     apart = lambda x, y: _stack(2, 2)(x) + _stack(2)(y)
     assert analysis.certify(apart, _maps(16, 1), _maps(16, 1)).verdict == "gridding proven"
+
+
+def test_layers_of_linen_have_their_names():
+    class Net(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            for _ in range(2):
+                x = linen.Conv(1, (3,), kernel_dilation=2)(x)
+            return x
+
+    network = Net().bind(Net().init(jax.random.key(0), jnp.ones((1, 9, 1))))
+    certificate = analysis.certify(lambda x: network(x), _maps(9, 1))
+    assert certificate.verdict == "gridding proven"
+    assert [one.name.split("/")[-1] for one in certificate.convolutions] == ["Conv_0", "Conv_1"]
 
 
 def test_a_common_factor_along_one_axis():
