@@ -24,6 +24,7 @@ LAYERS = {
     },
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops", "nn", *COMMON},
+    "diagnose": {"jax", "flax", "numpy", "matplotlib", "tyro", "data", "analysis", "files"},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 

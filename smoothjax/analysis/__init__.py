@@ -2,7 +2,14 @@
 
 # Checkerboard: what up-sampling leaves in maps, and what it makes of a constant.
 from ._checkerboard import checkerboard_energy as checkerboard_energy
+from ._draw_checkerboard import draw_checkerboard as draw_checkerboard
 from ._phase_variance import phase_variance as phase_variance
+from ._places import PeriodEnergy as PeriodEnergy
+from ._places import checkerboard_map as checkerboard_map
+from ._places import checkerboard_periods as checkerboard_periods
+from ._places import describe_checkerboard as describe_checkerboard
+from ._places import first_checkerboard as first_checkerboard
+from ._places import power_spectrum as power_spectrum
 
 # isort: split
 # Gridding: which inputs neighbours depend on (Wang & Ji, KDD 2018, Sec. 3.1).
@@ -24,6 +31,7 @@ from ._layers import between as between
 from ._layers import layers as layers
 from ._receptive_field import contribution_area as contribution_area
 from ._receptive_field import effective_receptive_field as effective_receptive_field
+from ._receptive_field import from_gradients as from_gradients
 from ._receptive_field import phase_imbalance as phase_imbalance
 from ._theoretical import theoretical_receptive_field as theoretical_receptive_field
 

@@ -14,7 +14,7 @@ from ._arguments import check_maps, check_pixels
 # the bins at distance 2 and 3 see nothing of it.
 _PEAK, _NEAR = (-1, 0, 1), (-3, -2, 2, 3)
 # Neighbourhoods of two peaks, factor bins apart, must not overlap: S / factor > 2 * 3.
-_PERIODS = 8
+PERIODS = 8
 # A variation of this many units in the last place of the maps' magnitude is rounding, not a pattern.
 _ROUNDING = 16
 
@@ -74,16 +74,16 @@ def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None 
     factor = check_pixels("factor", factor, minimum=2)
     border = 2 * factor if border is None else check_pixels("border", border, minimum=0)
     sizes = tuple((size - 2 * border) // factor * factor for size in maps.shape[1:-1])
-    if min(sizes) < _PERIODS * factor:
+    if min(sizes) < PERIODS * factor:
         raise ValueError(
-            f"maps must have at least 8 * factor = {_PERIODS * factor} pixels along every spatial axis between borders "
+            f"maps must have at least 8 * factor = {PERIODS * factor} pixels along every spatial axis between borders "
             f"of {border}, got {'x'.join(map(str, maps.shape[1:-1]))}: measure larger maps, or give a smaller border"
         )
-    return _energy(maps, factor, border, sizes)
+    return energy_inside(maps, factor, border, sizes)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _energy(maps: jax.Array, factor: int, border: int, sizes: tuple[int, ...]) -> jax.Array:
+def energy_inside(maps: jax.Array, factor: int, border: int, sizes: tuple[int, ...]) -> jax.Array:
     """The measure, of the part of the maps that starts at `border` and is `sizes` large."""
     # Of the dtype that the maps were rounded to.
     tolerance = _ROUNDING * float(jnp.finfo(maps.dtype).eps)

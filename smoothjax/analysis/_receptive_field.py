@@ -1,7 +1,7 @@
 """What an output unit sees: the effective receptive field, and numbers about its grid."""
 
 from collections.abc import Callable, Iterable, Sized
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,44 @@ def effective_receptive_field(
     if not count:
         raise ValueError("inputs must hold something, got an empty iterable: give at least one batch")
     return total / count
+
+
+def from_gradients(gradients: ArrayLike, *, channels: Literal["first", "last"] = "last") -> np.ndarray:
+    """The effective receptive field from gradients that another framework has computed.
+
+    In PyTorch, with `images` of `[N, C, H, W]` and a network whose output is `y`:
+
+        images.requires_grad_()
+        y = network(images)
+        y[:, :, y.shape[2] // 2, y.shape[3] // 2].sum().backward()
+        field = analysis.from_gradients(images.grad.numpy(), channels="first")
+
+    is `effective_receptive_field` of the same network; `field > 0` are the inputs that the unit depends on, and
+    `phase_imbalance` and `contribution_area` take it.
+
+    Args:
+      gradients: of the output unit at the centre, summed over its channels, with respect to the inputs: `[N, *S, C]`,
+        or `[N, C, *S]`, floating point.
+      channels: where the channels are.
+
+    Returns:
+      float64 `[*S]`, not negative.
+
+    Raises:
+      AssertionError: gradients have another rank or dtype.
+      ValueError: channels is neither "first" nor "last", or gradients are not finite.
+
+    Example:
+      >>> import numpy as np
+      >>> from smoothjax import analysis
+      >>> gradients = np.array([[[1.0, -2.0], [0.0, 0.0]], [[3.0, 0.0], [0.0, 0.0]]])
+      >>> analysis.from_gradients(gradients).tolist()
+      [3.0, 0.0]
+    """
+    maps = np.asarray(check_maps("gradients", gradients), np.float64)
+    if channels not in ("first", "last"):
+        raise ValueError(f'channels must be "first" or "last", got {channels!r}: PyTorch has them first')
+    return check_finite(np.abs(maps).mean(0).sum(0 if channels == "first" else -1))
 
 
 def _error(out: jax.Array, ndim: int) -> jax.Array:

@@ -1,0 +1,206 @@
+"""Where in a picture there is a checkerboard, how strong, and how sure that is."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from ._arguments import check_maps, check_pixels
+from ._checkerboard import PERIODS, energy_inside
+
+#: Resamples of the tiles behind an interval.
+_RESAMPLES = 2000
+#: Twice the energy of the surroundings is a pattern.
+_CLEAR = 1.0
+
+
+class PeriodEnergy(NamedTuple):
+    """The checkerboard of one period in some pictures.
+
+    Attributes:
+      factor: the up-sampling factor, in pixels: energy at its frequency and the multiples of that.
+      energy: the mean over all tiles of all pictures, as `checkerboard_energy` defines it.
+      low, high: 95 % bootstrap interval of that mean over the tiles; not a number for less than four tiles.
+      tiles: how many tiles there were.
+    """
+
+    factor: int
+    energy: float
+    low: float
+    high: float
+    tiles: int
+
+
+def checkerboard_map(maps: ArrayLike, *, factor: int = 2, tile: int | None = None) -> np.ndarray:
+    """The checkerboard energy of each of the tiles that maps are cut into: where the pattern is.
+
+    Args:
+      maps: images or feature maps `[N, *S, C]`, as in `checkerboard_energy`; a tile's examples and channels are pooled.
+      factor: the up-sampling factor r in pixels, an int >= 2.
+      tile: side of a tile in pixels, at least `8 * factor`; when None the larger of 64 and that. Tiles lie side by side
+        in the middle, and what is left at the borders is left out.
+
+    Returns:
+      float64 `[*T]`, an energy for each tile, without unit.
+
+    Raises:
+      AssertionError: maps has another rank or dtype.
+      ValueError: factor or tile is out of its range, or no tile fits.
+
+    Example:
+      >>> import numpy as np
+      >>> from smoothjax import analysis
+      >>> rows, columns = np.mgrid[:64, :128]
+      >>> maps = np.random.default_rng(0).normal(size=(64, 128)) + 3 * (-1.0) ** (rows + columns) * (columns >= 64)
+      >>> analysis.checkerboard_map(maps[None, ..., None], factor=2).round() > 10
+      array([[False,  True]])
+    """
+    maps, factor = check_maps("maps", maps), check_pixels("factor", factor, minimum=2)
+    least = PERIODS * factor
+    tile = max(64, least) if tile is None else check_pixels("tile", tile, minimum=least)
+    # Whole periods only.
+    tile -= tile % factor
+    sizes = maps.shape[1:-1]
+    counts = [size // tile for size in sizes]
+    if not min(counts):
+        raise ValueError(
+            f"maps must have at least one tile of {tile} pixels along every spatial axis, got "
+            f"{'x'.join(map(str, sizes))}: give larger maps, or a smaller tile of at least 8 * factor = {least}"
+        )
+    starts = [(size - count * tile) // 2 for size, count in zip(sizes, counts, strict=True)]
+    inner = maps[(slice(None), *(slice(start, start + n * tile) for start, n in zip(starts, counts, strict=True)))]
+    split = inner.reshape(len(maps), *(part for count in counts for part in (count, tile)), maps.shape[-1])
+    ndim = len(sizes)
+    tiles = split.transpose(*range(1, 2 * ndim, 2), 0, *range(2, 2 * ndim + 1, 2), 2 * ndim + 1)
+    flat = tiles.reshape(-1, len(maps), *(tile,) * ndim, maps.shape[-1])
+    # One after the other: memory is that of one tile.
+    energies = jax.lax.map(lambda one: energy_inside(one, factor, 0, (tile,) * ndim), flat)
+    return np.asarray(energies, np.float64).reshape(counts)
+
+
+def checkerboard_periods(
+    pictures: Sequence[ArrayLike], *, factors: Sequence[int] = (2, 4, 8, 16)
+) -> tuple[PeriodEnergy, ...]:
+    """The checkerboard energy of pictures by period, with an interval: over their tiles, see `checkerboard_map`.
+
+    Args:
+      pictures: images or feature maps `[N, *S, C]`, of any sizes.
+      factors: up-sampling factors; one for which no picture has a tile is left out.
+
+    Returns:
+      One entry a factor. A checkerboard of period r also shows at the multiples of r.
+
+    Raises:
+      AssertionError: a picture has another rank or dtype.
+      ValueError: a factor is no int >= 2, or no picture is large enough for any of them.
+
+    Example:
+      >>> import numpy as np
+      >>> from smoothjax import analysis
+      >>> rows, columns = np.mgrid[:256, :256]
+      >>> noise = np.random.default_rng(0).normal(size=(256, 256))
+      >>> board = noise + 2 * (columns % 4 == 0)
+      >>> for found in analysis.checkerboard_periods([board[None, ..., None]], factors=(2, 3, 4)):
+      ...     print(found.factor, found.tiles, found.low > 1)
+      2 16 True
+      3 16 False
+      4 16 True
+    """
+    found = []
+    checked = [check_maps("pictures", picture) for picture in pictures]
+    for factor in factors:
+        tile = max(64, PERIODS * check_pixels("factors", factor, minimum=2))
+        large = [maps for maps in checked if min(maps.shape[1:-1]) >= tile]
+        if not large:
+            continue
+        energies = np.concatenate([checkerboard_map(maps, factor=factor).ravel() for maps in large])
+        low = high = float("nan")
+        if len(energies) >= 4:
+            draws = np.random.default_rng(0).integers(len(energies), size=(_RESAMPLES, len(energies)))
+            low, high = np.quantile(energies[draws].mean(1), (0.025, 0.975)).tolist()
+        found.append(PeriodEnergy(factor, float(energies.mean()), low, high, len(energies)))
+    if not found:
+        sizes = ["x".join(map(str, maps.shape[1:-1])) for maps in checked]
+        raise ValueError(
+            f"pictures must hold one of at least 64 pixels along every axis, got {sizes}: give larger ones"
+        )
+    return tuple(found)
+
+
+def describe_checkerboard(found: Sequence[PeriodEnergy]) -> str:
+    """A verdict of one sentence with its uncertainty: above 1, the pattern has twice the energy of what is around it.
+
+    Args:
+      found: see `checkerboard_periods`.
+
+    Returns:
+      The sentence.
+
+    Example:
+      >>> from smoothjax import analysis
+      >>> print(analysis.describe_checkerboard([analysis.PeriodEnergy(2, 3.0, 2.5, 3.6, 16)]))
+      A checkerboard of period 2: 3.0 times the energy around it is added (95 % interval 2.5 to 3.6, 16 tiles).
+    """
+    first = first_checkerboard(found)
+    if first.low > _CLEAR:
+        return (
+            f"A checkerboard of period {first.factor}: {first.energy:.1f} times the energy around it is added "
+            f"(95 % interval {first.low:.1f} to {first.high:.1f}, {first.tiles} tiles)."
+        )
+    numbers = f"{first.energy:.2f} times the energy around it at period {first.factor}"
+    if np.isnan(first.low):
+        return f"Too small to be sure: {numbers}, from {first.tiles} tiles; four or more give an interval."
+    interval = f"95 % interval {first.low:.2f} to {first.high:.2f}, {first.tiles} tiles"
+    return f"{'Unclear:' if first.high > _CLEAR else 'No checkerboard: at most'} {numbers} ({interval})."
+
+
+def first_checkerboard(found: Sequence[PeriodEnergy]) -> PeriodEnergy:
+    """The smallest period whose interval lies above 1, or else the period with the most energy.
+
+    Args:
+      found: see `checkerboard_periods`.
+
+    Returns:
+      Its entry.
+
+    Example:
+      >>> from smoothjax import analysis
+      >>> found = [analysis.PeriodEnergy(2, 0.1, 0.0, 0.3, 16), analysis.PeriodEnergy(4, 0.2, 0.0, 0.4, 16)]
+      >>> analysis.first_checkerboard(found).factor
+      4
+    """
+    return next((one for one in found if one.low > _CLEAR), max(found, key=lambda one: one.energy))
+
+
+def power_spectrum(maps: ArrayLike) -> np.ndarray:
+    """The power of maps by frequency, over examples and channels, under a Hann window: 0 in the middle.
+
+    Args:
+      maps: `[N, *S, C]`, as in `checkerboard_energy`.
+
+    Returns:
+      float64 `[*S]`; index k along an axis of S pixels stands for `k / S - 1 / 2` cycles a pixel, if S is even.
+
+    Raises:
+      AssertionError: maps has another rank or dtype.
+
+    Example:
+      >>> import numpy as np
+      >>> from smoothjax import analysis
+      >>> wave = np.cos(np.pi * np.arange(8.0)).reshape(1, 8, 1)
+      >>> int(analysis.power_spectrum(wave).argmax())
+      0
+    """
+    maps = check_maps("maps", maps)
+    values = np.asarray(maps.astype(jnp.float32), np.float64)
+    axes = tuple(range(1, values.ndim - 1))
+    values = values - values.mean(axes, keepdims=True)
+    for axis in axes:
+        size = values.shape[axis]
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+        values = values * hann.reshape(-1, *(1,) * (values.ndim - 1 - axis))
+    power = np.abs(np.fft.fftn(values, axes=axes)) ** 2
+    return np.fft.fftshift(power.mean((0, -1)))

@@ -1,0 +1,1 @@
+"""Gridding and checkerboards from the command line: `python -m smoothjax.diagnose`."""

@@ -1,0 +1,73 @@
+"""`python -m smoothjax.diagnose`: checkerboards in pictures, gridding in networks."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from ..files import printable
+
+PROGRAM = "python -m smoothjax.diagnose"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Looks for checkerboards in pictures or feature maps: how strong, of which period, and where.
+
+    example: python -m smoothjax.diagnose picture photo.png --out checkerboard.png
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """PNG, JPEG or TIFF files, `.npy` files of maps [H, W], [H, W, C] or [N, H, W, C], or folders of them."""
+    out: Path = Path("checkerboard.png")
+    """The figure to write: picture, spectrum and energy by place."""
+    json: bool = False
+    """Whether to print JSON instead of a report."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Proves which outputs of a network share inputs, and names the layers to smooth.
+
+    example: python -m smoothjax.diagnose network my_models:make_unet --input 1,65,65,3
+    """
+
+    target: tyro.conf.Positional[str]
+    """MODULE:NAME of a network, or of a function without arguments that makes one."""
+    input: str
+    """Shape of its input, [N, *S, C], such as 1,65,65,3."""
+    layout: Literal["channels_last", "channels_first"] = "channels_last"
+    """What the network takes: [N, *S, C], or one example [C, *S], as Equinox has it."""
+    out: Path = Path("receptive_field.png")
+    """The figure to write: the effective receptive field at random inputs."""
+    json: bool = False
+    """Whether to print JSON instead of a report."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command; returns the exit status."""
+    commands = (
+        Annotated[Picture, tyro.conf.subcommand("picture", prefix_name=False)]
+        | Annotated[Network, tyro.conf.subcommand("network", prefix_name=False)]
+    )
+    options = tyro.cli(commands, args=list(arguments), prog=PROGRAM, description="Gridding and checkerboards.")
+    try:
+        if isinstance(options, Picture):
+            from ._picture import diagnose_pictures
+
+            print(diagnose_pictures(options.files, options.out, as_json=options.json))
+        else:
+            from ._network import diagnose_network
+
+            print(diagnose_network(options.target, options.input, options.out, options.layout, as_json=options.json))
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

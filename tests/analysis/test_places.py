@@ -1,0 +1,69 @@
+"""Checkerboards by place and by period: found where they were put, and not elsewhere."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from smoothjax import analysis
+
+
+def _noise(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def test_the_map_shows_where_a_pattern_was_put():
+    """One tile of six has it; the tiles lie in the middle of what is left over."""
+    maps = _noise(1, 140, 200, 2)
+    rows, columns = np.mgrid[:64, :64]
+    maps[:, 70:134, 68:132] += 4 * ((-1.0) ** (rows + columns))[None, ..., None]
+    energies = analysis.checkerboard_map(maps, factor=2)
+    assert energies.shape == (2, 3)
+    assert np.argwhere(energies > 10).tolist() == [[1, 1]]
+
+
+def test_one_tile_is_the_measure_of_the_whole():
+    maps = _noise(2, 64, 64, 1)
+    whole = analysis.checkerboard_energy(maps, factor=4, border=0)
+    np.testing.assert_allclose(analysis.checkerboard_map(maps, factor=4), [[float(whole)]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("period", "first"), [(0, None), (2, 2), (4, 4), (8, 8)])
+def test_the_period_that_was_put_is_found(period, first):
+    """A pattern of period 4 has peaks at 1/4 and 3/4 only, if it alternates in sign: none of period 2."""
+    maps = _noise(1, 256, 256, 1)
+    if period:
+        maps += 2 * np.cos(2 * np.pi * np.arange(256) / period)[None, :, None, None]
+    found = analysis.checkerboard_periods([maps])
+    verdict = analysis.describe_checkerboard(found)
+    assert verdict.startswith(f"A checkerboard of period {first}:" if first else "No checkerboard")
+    assert [one.tiles for one in found] == [16, 16, 16, 4]
+    assert all(one.low <= one.energy <= one.high for one in found)
+
+
+def test_few_tiles_give_no_interval():
+    found = analysis.checkerboard_periods([_noise(1, 64, 128, 1)])
+    assert [one.factor for one in found] == [2, 4, 8]
+    assert np.isnan(found[0].low)
+    assert analysis.describe_checkerboard(found).startswith("Too small to be sure")
+
+
+def test_the_spectrum_has_its_peak_where_the_pattern_is():
+    wave = np.cos(2 * np.pi * np.arange(32) / 4)[None, :, None, None] * np.ones((1, 1, 16, 1))
+    power = analysis.power_spectrum(wave + 0 * _noise(1, 32, 16, 1))
+    assert power.shape == (32, 16)
+    places = np.argwhere(power > power.max() / 2)[:, 0]
+    assert set(places.tolist()) == {8, 24}
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: analysis.checkerboard_map(jnp.ones((1, 32, 80, 1))), "maps must have at least one tile of 64 pixels"),
+        (lambda: analysis.checkerboard_map(jnp.ones((1, 32, 80, 1)), factor=4, tile=16), "tile must be an int >= 32"),
+        (lambda: analysis.checkerboard_periods([jnp.ones((1, 32, 32, 1))]), "pictures must hold one of at least 64"),
+        (lambda: analysis.draw_checkerboard(jnp.ones((1, 64, 1))), r"maps must be images \[N, H, W, C\]"),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,130 @@
+"""`python -m smoothjax.diagnose` as its users call it, in this process."""
+
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from smoothjax import nn, ops
+from smoothjax.diagnose.__main__ import main
+
+
+def gridded(x):
+    """Named by the tests as a network."""
+    for _ in range(2):
+        x = ops.dilated_conv(x, jnp.ones((3, 3, 1, 1)), rate=2)
+    return x
+
+
+def make_layer():
+    return nn.DilatedConv(2, 2, (3, 3), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0))
+
+
+class Pair(nnx.Module):
+    """Two dilated convolutions behind an ordinary one; a class without arguments makes a network, too."""
+
+    def __init__(self):
+        rngs = nnx.Rngs(0)
+        self.first = nnx.Conv(1, 1, (3, 3), rngs=rngs)
+        self.layers = nnx.List([nnx.Conv(1, 1, (3, 3), kernel_dilation=(2, 2), rngs=rngs) for _ in range(2)])
+
+    def __call__(self, x):
+        x = self.first(x)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def first_channels(x):
+    return jnp.abs(gridded(jnp.moveaxis(x, 0, -1)[None]))[0].transpose(2, 0, 1)
+
+
+NOTHING = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A grey picture with a checkerboard, and maps without."""
+    path = tmp_path_factory.mktemp("pictures")
+    noise = np.random.default_rng(0).normal(size=(128, 128))
+    board = 20 * (-1.0) ** np.add.outer(np.arange(128), np.arange(128))
+    Image.fromarray(np.clip(128 + 8 * noise + board, 0, 255).astype(np.uint8)).save(path / "board.png")
+    np.save(path / "maps.npy", noise[..., None].repeat(2, -1))
+    return path
+
+
+def test_pictures(folder, tmp_path, capsys):
+    out = tmp_path / "figure.png"
+    assert main(["picture", str(folder / "board.png"), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("A checkerboard of period 2: ")
+    assert out.stat().st_size > 1000
+    assert main(["picture", str(folder / "maps.npy"), "--out", str(out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["verdict"].startswith("No checkerboard")
+    assert [one["factor"] for one in found["periods"]] == [2, 4, 8, 16]
+    assert found["periods"][-1]["low"] is None  # one tile
+    assert main(["picture", str(folder), "--out", str(out)]) == 0
+    assert "board.png" in capsys.readouterr().out
+
+
+def test_networks(tmp_path, capsys):
+    out = tmp_path / "field.png"
+    command = ["--input", "1,17,17,1", "--out", str(out)]
+    assert main(["network", f"{__name__}:gridded", *command]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("gridding proven: along both axes")
+    assert "of the whole, rate 2: 1.000" in said
+    assert out.stat().st_size > 1000
+    assert main(["network", f"{__name__}:make_layer", *command[:1], "1,17,17,2", *command[2:], "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["verdict"], found["runs"], found["smallest"]) == ("no gridding", [], None)
+    assert main(["network", f"{__name__}:Pair", *command]) == 0
+    said = capsys.readouterr().out
+    assert "from layers.0 to layers.1, rate 2: 1.000" in said
+    assert "the fewest convolutions to smooth: layers.0" in said
+    command += ["--layout", "channels_first"]
+    assert main(["network", f"{__name__}:first_channels", *command]) == 0
+    assert capsys.readouterr().out.startswith("gridding proven")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["picture", "nowhere.png"], "error: nowhere.png: no such file or folder"),
+        (["picture", "{folder}/board.png", "--out", "{folder}/none/a.png"], "error: --out must be a file such as"),
+        (["picture", "{folder}/text.npy"], "text.npy: expected an array of numbers"),
+        (["picture", "{folder}/nan.npy"], "nan.npy: expected finite numbers"),
+        (["picture", "{folder}/bad.png"], "bad.png"),
+        (["network", "smoothjax", "--input", "1,9,9,1"], "error: the network must be MODULE:NAME"),
+        (["network", "no_such_module:f", "--input", "1,9,9,1"], "error: No module named 'no_such_module'"),
+        (["network", "{name}:missing", "--input", "1,9,9,1"], "has no missing: give the name of a network"),
+        (["network", "{name}:NOTHING", "--input", "1,9,9,1"], "must be callable, got int"),
+        (["network", "{name}:gridded", "--input", "9"], "error: --input must be sizes"),
+        (["network", "{name}:gridded", "--input", "1,9,9,3"], "error:"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, tmp_path, capsys, words, message):
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "board.png").write_bytes((folder / "board.png").read_bytes())
+    (bad / "text.npy").write_text("words")
+    (bad / "bad.png").write_bytes(b"\x89PNG nothing")
+    np.save(bad / "nan.npy", np.full((64, 64), np.nan))
+    assert main([word.format(folder=bad, name=__name__) for word in words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_help_needs_no_jax():
+    """It answers at once: imports of JAX wait for the work."""
+    code = "import sys; import smoothjax.diagnose.__main__; assert 'jax' not in sys.modules, 'jax'"
+    subprocess.run([sys.executable, "-c", code], check=True)
