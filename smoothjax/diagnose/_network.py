@@ -111,14 +111,21 @@ def load_network(target: str) -> Callable[..., jax.Array]:
         found = getattr(found, part)
     if not callable(found):
         raise ValueError(f"{target} must be callable, got {type(found).__name__}")
-    made: object = found() if _makes_a_network(found) else found
+    made: object = found
+    if _makes_a_network(found):
+        try:
+            made = found()
+        except TypeError as error:
+            raise ValueError(f"{target} must make a network without arguments: {error}") from error
     if not callable(made):
         raise ValueError(f"{target} must make a network that can be called, got {type(made).__name__}")
     return cast("Callable[..., jax.Array]", made)
 
 
 def _makes_a_network(function: Callable[..., object]) -> bool:
-    """Whether it needs no argument, and so takes no input."""
+    """Whether it is a class, or needs no argument, and so takes no input."""
+    if inspect.isclass(function):
+        return True
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # nothing is known of it

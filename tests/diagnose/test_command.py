@@ -105,6 +105,7 @@ def test_networks(tmp_path, capsys):
         (["network", "no_such_module:f", "--input", "1,9,9,1"], "error: No module named 'no_such_module'"),
         (["network", "{name}:missing", "--input", "1,9,9,1"], "has no missing: give the name of a network"),
         (["network", "{name}:NOTHING", "--input", "1,9,9,1"], "must be callable, got int"),
+        (["network", "jax.numpy:ndarray", "--input", "1,9,9,1"], "error: jax.numpy:ndarray must make a network"),
         (["network", "{name}:gridded", "--input", "9"], "error: --input must be sizes"),
         (["network", "{name}:gridded", "--input", "1,9,9,3"], "error:"),
     ],
