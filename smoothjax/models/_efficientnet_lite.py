@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, get_args
@@ -237,6 +238,10 @@ def _rounded(channels: float) -> int:
 
 class _Layers:
     """Makes the layers of an encoder with its options."""
+
+    norm: Callable[[int], BatchNorm]
+    dtype: DTypeLike | None
+    rngs: nnx.Rngs
 
     def __init__(
         self,
