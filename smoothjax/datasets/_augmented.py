@@ -34,8 +34,8 @@ class AugmentedSource:
         strengths: Strengths,
         seed: int = 0,
     ):
-        weights = median_frequency_weights(count_labels(source)) if strengths.balanced else ()
         channels = source[0]["image"].shape[-1] if len(source) else 3
+        weights = median_frequency_weights(count_labels(source, channels=channels)) if strengths.balanced else ()
         # Shown in the units of the image; what is padded becomes black.
         self._augmentation = Augmentation(
             crop_size,

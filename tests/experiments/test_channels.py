@@ -21,6 +21,7 @@ from experiments.common.run_folder import load_config, with_parent
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
 from smoothjax import data, weights
+from smoothjax.datasets._augmented import AugmentedSource
 from tests.datasets.archives import labels, png, unpack
 from tests.experiments.command_line import call
 from tests.experiments.made_runs import classes, save_untrained
@@ -78,6 +79,17 @@ def test_five_channels_from_files_to_masks(tmp_path):
     np.save(tmp_path / "four.npy", _values(0, 4))
     _, err = call("predict", "run", "four.npy", "--out", "masks", folder=tmp_path, study="pixel_dcn", status=1)
     assert "an array of shape [24, 24, 4], not of 5 channels" in err
+
+
+def test_classes_are_counted_in_images_of_five_channels(tmp_path):
+    """For weights in the loss and for balanced crops: every file was refused as no RGB."""
+    options = {"optim.class_weights": "auto", "data.augment.balanced": 0.5}
+    config = with_options(_config(5, root=_folder(tmp_path, 5)), options)
+    source = STUDY.open_split(config, "train")
+    learnt, _ = STUDY.measured(config, source, {}, progress=False)
+    assert isinstance(learnt.optim.class_weights, tuple)
+    assert len(STUDY.training_augmentation(config, source.classes, source).crop_weights) == 2
+    assert len(AugmentedSource(source, (8, 8), (1.0, 1.0), config.data.augment)) == 2
 
 
 @pytest.fixture(scope="module")

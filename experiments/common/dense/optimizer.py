@@ -56,11 +56,12 @@ def _schedule(optim: OptimConfig, rate: float, steps: int) -> optax.Schedule:
 
 
 def class_weights(
-    optim: OptimConfig, source: data.Source, split: str, kept: Json, *, progress: bool
+    optim: OptimConfig, source: data.Source, split: str, kept: Json, *, progress: bool, channels: int = 3
 ) -> tuple[tuple[float, ...], Json] | None:
     """Weights that a rule gives the classes of a split, and what the run folder keeps; None where no rule is named.
 
-    `kept` is what the folder has kept of an earlier start: then nothing is counted again.
+    `kept` is what the folder has kept of an earlier start: then nothing is counted again. `channels` are those of the
+    images.
     """
     rule, names = optim.class_weights, source.classes.names
     if not isinstance(rule, str):
@@ -68,7 +69,7 @@ def class_weights(
     if _is_of(kept, rule, names):
         found, counted = kept, "as counted at the first start"
     else:
-        counts = datasets.count_labels(source, progress=progress)
+        counts = datasets.count_labels(source, progress=progress, channels=channels)
         weights = datasets.class_weights(counts, rule)
         found: Json = {
             "rule": rule,

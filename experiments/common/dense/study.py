@@ -115,7 +115,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
     def measured(self, config: C, source: data.Source, kept: Json, *, progress: bool) -> tuple[C, Json]:
         """See `Learner`: class weights by a rule."""
         split = train_split(config.data)
-        found = class_weights(config.optim, _stored(source), split, kept, progress=progress)
+        channels = config.data.channels
+        found = class_weights(config.optim, _stored(source), split, kept, progress=progress, channels=channels)
         if found is None:
             return config, {}
         return with_options(config, {"optim.class_weights": found[0]}), found[1]
@@ -144,7 +145,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """See `Learner`: further variation, the same for every study; crops are balanced by the counts of the split."""
         weights = ()
         if config.data.augment.balanced:
-            counts = datasets.count_labels(_stored(source), progress=jax.process_index() == 0)
+            shown, channels = jax.process_index() == 0, config.data.channels
+            counts = datasets.count_labels(_stored(source), progress=shown, channels=channels)
             weights = tuple(datasets.median_frequency_weights(counts).tolist())
         return replace(self.augmentation(config, target), strengths=config.data.augment, crop_weights=weights)
 
