@@ -68,7 +68,7 @@ def random_rotate(
 
 
 def balanced_crop(
-    record: Record, rng: np.random.Generator, size: tuple[int, int], weights: Sequence[float] = ()
+    record: Record, rng: np.random.Generator, size: tuple[int, int], weights: Sequence[float] | np.ndarray = ()
 ) -> Record:
     """Cuts out a window that shows a class, drawn by weights out of those that the label has.
 
@@ -99,7 +99,7 @@ def balanced_crop(
     label = record["label"]
     present = np.bincount(label.ravel(), minlength=256) > 0
     chances = np.zeros(256)
-    chances[: len(weights) or IGNORE_LABEL] = weights or 1.0
+    chances[: len(weights) or IGNORE_LABEL] = weights if len(weights) else 1.0
     chances[~present] = chances[IGNORE_LABEL] = 0
     if not chances.any():
         return random_crop(record, rng, size)

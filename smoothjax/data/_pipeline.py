@@ -1,6 +1,6 @@
 """The endless stream of augmented training batches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar, runtime_checkable
@@ -66,7 +66,7 @@ class Augmentation:
     mean: PerChannel = IMAGENET_MEAN
     std: PerChannel = IMAGENET_STD
     strengths: Strengths = field(default_factory=Strengths)
-    crop_weights: tuple[float, ...] = ()
+    crop_weights: Sequence[float] | np.ndarray = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "crop_size", checked_size("crop_size", self.crop_size))
@@ -76,7 +76,9 @@ class Augmentation:
         check_statistics(self.mean, self.std)
         self.strengths.check()
         self.strengths.check_channels(len(self.mean))
-        if self.crop_weights and min(self.crop_weights) < 0:
+        # An array of them becomes numbers, so that configurations can be compared.
+        object.__setattr__(self, "crop_weights", tuple(map(float, self.crop_weights)))
+        if min(self.crop_weights, default=0) < 0:
             raise ValueError(f"crop_weights must not be negative, got {self.crop_weights}: 0 leaves a class out")
 
     def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from smoothjax import data
+from smoothjax import data, datasets
 from smoothjax.data import Augmentation, Strengths, balanced_crop, random_rotate, rotate, train_iterator
 
 STRONG = Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.0, jpeg=60, rotate=20.0, balanced=0.5)
@@ -80,6 +80,18 @@ def test_classes_are_drawn_by_their_weights_and_ignored_pixels_never():
     assert drawn.count(1) / len(drawn) == pytest.approx(0.75, abs=0.06)
     equal = [int(balanced_crop(record, np.random.default_rng(i), (1, 1))["label"][0, 0]) for i in range(300)]
     assert {label: round(3 * equal.count(label) / 300) for label in set(equal)} == {0: 1, 1: 1, 2: 1}
+
+
+def test_weights_may_be_the_array_that_a_rule_returns():
+    """Whether an array is empty is no truth value: it raised."""
+    label = np.zeros((9, 9), np.uint8)
+    label[4, 4] = 1
+    record = {"image": np.zeros((9, 9, 3), np.uint8), "label": label}
+    weights = datasets.median_frequency_weights(data.LabelCounts.of(label, 2)) * [0, 1]
+    assert (balanced_crop(record, np.random.default_rng(0), (2, 2), weights)["label"] == 1).any()
+    vary = Augmentation((2, 2), (1, 1), strengths=Strengths(balanced=1.0), crop_weights=weights)
+    assert (vary(record, np.random.default_rng(0))["label"] == 1).any()
+    assert vary == Augmentation((2, 2), (1, 1), strengths=Strengths(balanced=1.0), crop_weights=tuple(weights))
 
 
 def test_without_a_class_to_draw_it_is_a_random_crop():
