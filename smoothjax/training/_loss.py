@@ -3,6 +3,7 @@
 All of them return a sum and a count: see `cross_entropy`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -124,7 +125,8 @@ def ohem(
     least = jnp.floor(min_share * jnp.sum(valid)).astype(jnp.int32)
     ascending = jnp.sort(ranks.reshape(-1))
     smallest = jnp.where(least > 0, ascending[jnp.clip(ranks.size - least, 0, ranks.size - 1)], jnp.inf)
-    limit = -jnp.log(jnp.asarray(threshold, ranks.dtype))
+    # At a threshold of 1 also pixels that are certain count, whose loss is exactly 0.
+    limit = -math.log(threshold) if threshold < 1 else -math.inf
     kept = valid & ((ranks > limit) | (ranks >= smallest))
     return _summed(losses, kept, weights)
 

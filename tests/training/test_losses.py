@@ -75,6 +75,12 @@ def test_ohem_keeps_the_hardest(threshold: float, share: float) -> None:
     assert (float(found), int(kept)) == (pytest.approx(losses[:count].sum(), rel=1e-5), count)
 
 
+def test_ohem_with_a_threshold_of_1_is_cross_entropy() -> None:
+    """Also where a pixel is certain: its loss of 0 was left out of the count."""
+    logits, labels = jnp.array([[200.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), jnp.array([0, 1, 255])
+    np.testing.assert_allclose(ohem(logits, labels, threshold=1.0), cross_entropy(logits, labels), rtol=1e-6)
+
+
 def test_ohem_weighs_the_pixels_that_it_keeps() -> None:
     logits, labels = _draw(1, 5, 8)
     probabilities, true = _valid(logits, labels)
