@@ -34,8 +34,9 @@ def weighted_loss(
     """A weighted sum of losses as one function.
 
     The loss of a batch is the weighted sum of the losses of its terms, each divided by its own count. The result is
-    again a sum and a count, that of the first term. So terms that count alike, such as `cross_entropy` and `focal`,
-    make the same step with and without `accumulate`; a single term of weight 1 is that loss itself.
+    again a sum and a count, that of the first term, or 1 where that is 0 and others count. So terms that count alike,
+    such as `cross_entropy` and `focal`, make the same step with and without `accumulate`; a single term of weight 1 is
+    that loss itself.
 
     Args:
       loss: The sum as text, see `loss_terms.parse_loss`, or its terms.
@@ -68,6 +69,8 @@ def weighted_loss(
         sums = [(weight, *function(logits, labels, **options)) for weight, function, options in parts]
         (first, loss_sum, count), *others = sums
         loss_sum = loss_sum if first == 1 else first * loss_sum
+        for _, _, number in others:  # the first one may keep no pixel, as ohem does of easy ones
+            count = jnp.where(count > 0, count, jnp.minimum(number, 1))
         for weight, added, number in others:
             loss_sum = loss_sum + weight * added * (count / jnp.where(number > 0, number, 1))
         return loss_sum, count

@@ -239,6 +239,15 @@ def test_a_sum_is_the_sum_of_the_means() -> None:
     np.testing.assert_array_equal(single, cross_entropy(jnp.asarray(logits), jnp.asarray(labels), **options))
 
 
+def test_a_sum_whose_first_term_counts_nothing() -> None:
+    """As `ohem` where every pixel is easy: the other terms were multiplied by its count of 0."""
+    logits, labels = jnp.array([[3.0, 0.0], [4.0, 0.0]]), jnp.array([0, 0])
+    expected = 0.5 * _mean(dice, logits, labels)
+    assert _mean(weighted_loss("ohem(min_share=0) + 0.5 dice"), logits, labels) == pytest.approx(expected)
+    nothing = weighted_loss("ohem(min_share=0) + 0.5 dice")(logits, jnp.array([255, 255]))
+    assert tuple(map(float, nothing)) == (0, 0)
+
+
 def test_bad_arguments() -> None:
     logits, labels = map(jnp.asarray, _draw(13, 2, 2))
     cases: tuple[tuple[Any, dict[str, Any], str], ...] = (
