@@ -57,7 +57,8 @@ def average_logits(
 
     Probabilities are averaged at the final size, over scales and mirror images. By default, the result is
     `logits(images)`, resampled to the size. It may be traced, also with sizes that are only known when an exported
-    program runs, unless there are tiles. See `segment` for an image that is too large for its logits to be held.
+    program runs, unless there are tiles, or scales other than 1. See `segment` for an image that is too large for its
+    logits to be held.
 
     Args:
       logits: from images `[N, h, w, C]` to logits `[N, h', w', K]`; resampled linearly where they have another size.
@@ -114,7 +115,7 @@ def resample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 def scaled_length(length: int, scale: float) -> int:
     """The length of an axis of a view in pixels."""
-    return max(1, round(length * scale))
+    return length if scale == 1 else max(1, round(length * scale))  # also one that is known later
 
 
 def window_starts(length: int, window: int) -> list[int]:

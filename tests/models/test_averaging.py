@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from smoothjax import ops
 from smoothjax.models import Averaging, average_logits
@@ -65,6 +66,14 @@ def test_mirror_images():
     assert_close(look(images[:, :, ::-1])[:, :, ::-1], look(images))
     plain = jnp.log((jax.nn.softmax(_local(images)) + jax.nn.softmax(_local(images[:, :, ::-1]))[:, :, ::-1]) / 2)
     assert_close(look(images), plain)
+
+
+def test_mirror_images_of_any_size_are_exported():
+    """The size was multiplied by a scale of 1.0, after which it was none."""
+    size = export.symbolic_shape("h, w")
+    images = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
+    look = jax.jit(lambda x: average_logits(lambda seen: 2 * seen, x, x.shape[1:3], Averaging(flip=True)))
+    assert export.export(look)(images).out_avals[0].shape == images.shape
 
 
 def test_scales_average_probabilities():
