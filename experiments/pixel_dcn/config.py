@@ -56,11 +56,6 @@ class OptimizerConfig(OptimConfig):
         """See `OptimConfig`."""
         super().validate()
         require_positive(optim__learning_rate=self.learning_rate)
-        require(
-            self.power is None or self.schedule == "poly",
-            f"--optim.power is an option of poly, got {self.power} with --optim.schedule {self.schedule}: leave it "
-            "out, or add --optim.schedule poly",
-        )
 
 
 @dataclass(frozen=True)

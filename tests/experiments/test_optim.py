@@ -40,10 +40,18 @@ def test_refuses_before_data_are_opened(options, message):
             with_options(config, {f"optim.{name}": value for name, value in options.items()}).validate()
 
 
-def test_a_power_without_a_poly_rate_is_refused():
-    config = with_options(UPSAMPLING["demo"].config, {"optim.power": 0.9})
-    with pytest.raises(ValueError, match=r"--optim.power is an option of poly, got 0.9 .* add --optim.schedule poly"):
-        config.validate()
+@pytest.mark.parametrize("presets", [PRESETS, UPSAMPLING])
+def test_a_power_without_a_poly_rate_is_refused(presets):
+    """Where it is given: that of a preset with a poly rate may stay when another rate is chosen."""
+    preset = presets["demo"].config
+    config = with_options(preset, {"optim.power": 0.7, "optim.schedule": "cosine"})
+    with pytest.raises(ValueError, match=r"--optim.power is an option of poly, got 0.7 .* add --optim.schedule poly"):
+        config.check_given(preset)
+    with_options(config, {"optim.schedule": "poly"}).check_given(preset)
+    for each in presets.values():
+        other = with_options(each.config, {"optim.schedule": "cosine", "model.batch_norm": "trained"})
+        other.validate()
+        other.check_given(each.config)
 
 
 @pytest.mark.parametrize("weights", ["enet", (1.0, 2.0), None])

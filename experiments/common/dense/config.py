@@ -263,7 +263,15 @@ class DenseConfig(RunConfig):
             "--model.batch-norm frozen keeps the statistics of published weights, and no weights are named: add "
             "--init.source and --init.checkpoint, or --model.batch-norm trained",
         )
-        if self.model.is_residual or not isinstance(preset, DenseConfig):
+        if not isinstance(preset, DenseConfig):
+            return
+        optim = self.optim
+        require(
+            optim.schedule == "poly" or optim.power in (None, preset.optim.power),
+            f"--optim.power is an option of poly, got {optim.power} with --optim.schedule {optim.schedule}: leave it "
+            "out, or add --optim.schedule poly",
+        )
+        if self.model.is_residual:
             return
         for name in ("width", "stride_in"):
             value = getattr(self.model, name)
