@@ -155,10 +155,14 @@ def fit(
       KeyError: The evaluation lacks the metric.
       OSError: A checkpoint cannot be written; earlier ones are intact.
       Stopped: A signal asked for it.
-      ValueError: A number of `config` is not an int or less than 1, the initial state is not of step 0, the iterator
-        ends, or a batch does not divide over the devices.
+      ValueError: A number of `config` is not an int or less than 1, there is patience and no evaluator, the initial
+        state is not of step 0, the iterator ends, or a batch does not divide over the devices.
     """
     check_intervals(config)
+    if config.patience is not None and evaluator is None:
+        raise ValueError(
+            f"fit: config.patience counts evaluations, got {config.patience} and no evaluator; give one, or take None"
+        )
     folder, total = Path(folder), config.steps
     iterator, state = problem.iterator, problem.state
     metric, mode = ("mean_iou", "max") if evaluator is None else (evaluator.metric, evaluator.mode)

@@ -49,3 +49,5 @@ def test_bad_patience(toy: ModuleType, tmp_path: Path) -> None:
     problem = Problem(toy.loss_fn, toy.make_optimizer(), toy.SCHEDULE, toy.make_state(), toy.make_iterator())
     with pytest.raises(ValueError, match=r"fit: config.patience must be an int, at least 1, got 0; None never ends"):
         fit(LoopConfig(10, patience=0), problem, tmp_path, mesh=data_mesh())
+    with pytest.raises(ValueError, match=r"fit: config.patience counts evaluations, got 2 and no evaluator; give one"):
+        fit(LoopConfig(10, patience=2), problem, tmp_path, mesh=data_mesh())
