@@ -56,6 +56,11 @@ class Init:
         """The folder of the run that this one starts from; None where it starts from none."""
         return self.checkpoint if self.source == "run" else None
 
+    @property
+    def found(self) -> bool:
+        """Whether the source says where the weights lie, so that no place has to be named."""
+        return False
+
     def after(self, parent: "Init") -> Self:
         """The same with what it takes over from a run that started like this."""
         del parent  # most studies prepare their inputs in one way
@@ -69,7 +74,7 @@ class Init:
             "leave it out",
         )
         require(
-            (self.source is None) == (self.checkpoint is None),
+            self.found or (self.source is None) == (self.checkpoint is None),
             f"--init.source and --init.checkpoint go together: {self.remedy}, or leave both out",
         )
 

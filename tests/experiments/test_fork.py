@@ -124,6 +124,9 @@ def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
         describe(STUDY, _child(parent, init__take="best"))
     with pytest.raises(ValueError, match=r"--init.take best chooses a checkpoint of a run: add --init.source run"):
         InitConfig("slim", Path("x.npz"), take="best").validate()
+    with pytest.raises(ValueError, match=r"--init.take best chooses a checkpoint of a run: add --init.source run"):
+        InitConfig("efficientnet_lite0", take="best").validate()
+    InitConfig("efficientnet_lite0").validate()
 
 
 def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):

