@@ -123,7 +123,8 @@ def evaluate(
         **study.summarize(trained, source, found).results,
         **study.details(trained, source, found),
     }
-    asked = [] if weights == "better" else [f"{weights}-network"]
+    # A run that keeps no average has one network, which is the plain way to see it.
+    asked = [] if weights == "better" or trained.weights is None else [f"{weights}-network"]
     return save_scores(folder, result, checkpoint, [*study.qualifiers(), *asked], origin.other)
 
 
