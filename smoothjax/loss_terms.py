@@ -105,6 +105,8 @@ def _options(name: LossName, given: str | None, text: str) -> dict[str, float]:
         if option not in known:
             remedy = f"it takes {', '.join(known)}" if known else "it takes none"
             raise ValueError(f"the loss {text!r} gives {name} the option {option!r}, which it does not take: {remedy}")
+        if option in options:
+            raise ValueError(f"the loss {text!r} gives {name} the option {option!r} twice: leave one out")
         check_option(name, option, value := float(found["value"]))
         options[option] = value
     return options

@@ -39,6 +39,7 @@ def test_every_loss_can_be_named() -> None:
         ("dice + 2 dice", "must name each once, got dice again: add their weights"),
         ("dice(gamma=2)", "gives dice the option 'gamma', which it does not take: it takes smooth"),
         ("bce(gamma=2)", "which it does not take: it takes none"),
+        ("focal(gamma=1, gamma=2)", "gives focal the option 'gamma' twice: leave one out"),
         ("focal(2)", "must have options NAME=NUMBER, got '2'"),
         ("ohem(threshold=2)", r"ohem: threshold must be in \(0, 1\], got 2"),
     ],
