@@ -42,7 +42,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     metric: ClassVar[str] = "mean_iou"
     curves: ClassVar[tuple[Curve, ...]] = (
-        Curve("train", "loss", "Training loss", "cross entropy (nats per pixel)"),
+        Curve("train", "loss", "Training loss", "loss (cross entropy: nats per pixel)"),
         Curve("val", "mean_iou", "Validation mean IoU", "mean IoU (%)", factor=100),
     )
     examples: ClassVar[int] = 4
