@@ -14,6 +14,12 @@ from .names import LossName
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 """The losses that a sum may name."""
 
+TAKE_CLASS_WEIGHTS: frozenset[LossName] = frozenset({"cross_entropy", "ohem", "focal", "bce"})
+"""Those of single pixels, which can weigh them by class."""
+
+TAKE_LABEL_SMOOTHING: frozenset[LossName] = frozenset({"cross_entropy", "ohem"})
+"""Those whose targets can be smoothed."""
+
 _BY_NAME: dict[str, LossName] = dict(zip(map(str, LOSSES), LOSSES, strict=True))
 
 #: The ranges of numbers that losses take: the least, whether it is allowed itself, and the greatest.

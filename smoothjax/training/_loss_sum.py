@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
+from ..loss_terms import TAKE_CLASS_WEIGHTS, TAKE_LABEL_SMOOTHING
 from ..loss_terms import LossTerm as LossTerm
 from ..loss_terms import parse_loss as parse_loss
 from ..names import LossName
@@ -82,24 +83,23 @@ def _shared(
     terms: Sequence[LossTerm], class_weights: ClassWeights, label_smoothing: float
 ) -> list[dict[str, ClassWeights | float]]:
     """What each term takes of the arguments that all share."""
-    takes_weights = {"cross_entropy", "ohem", "focal", "bce"}
-    takes_smoothing = {"cross_entropy", "ohem"}
-    names = {term.name for term in terms}
-    if class_weights is not None and not names & takes_weights:
+    names, given = {term.name for term in terms}, " + ".join(term.name for term in terms)
+    if class_weights is not None and not names & TAKE_CLASS_WEIGHTS:
         raise ValueError(
-            f"weighted_loss: class_weights are for {', '.join(sorted(takes_weights))}, got {' + '.join(names)}; leave "
-            "them out, or add one of those"
+            f"weighted_loss: class_weights are for {', '.join(sorted(TAKE_CLASS_WEIGHTS))}, got {given}; leave them "
+            "out, or add one of those"
         )
-    if label_smoothing and not names & takes_smoothing:
+    if label_smoothing and not names & TAKE_LABEL_SMOOTHING:
         raise ValueError(
-            f"weighted_loss: label_smoothing is for cross_entropy and ohem, got {' + '.join(names)}; leave it out"
+            f"weighted_loss: label_smoothing is for {' and '.join(sorted(TAKE_LABEL_SMOOTHING))}, got {given}; leave "
+            "it out"
         )
     shared: list[dict[str, ClassWeights | float]] = []
     for term in terms:
         options: dict[str, ClassWeights | float] = {}
-        if term.name in takes_weights:
+        if term.name in TAKE_CLASS_WEIGHTS:
             options["class_weights"] = class_weights
-        if term.name in takes_smoothing:
+        if term.name in TAKE_LABEL_SMOOTHING:
             options["label_smoothing"] = label_smoothing
         shared.append(options)
     return shared

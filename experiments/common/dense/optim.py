@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass
 
-from smoothjax.loss_terms import parse_loss
+from smoothjax.loss_terms import TAKE_CLASS_WEIGHTS, TAKE_LABEL_SMOOTHING, parse_loss
 from smoothjax.names import ClassWeighting, OptimizerName, ScheduleName
 
 from ..config import require, require_positive
 
-#: The losses that take class weights, and those that take smoothed labels.
-WEIGHTED, SMOOTHED = {"cross_entropy", "ohem", "focal", "bce"}, {"cross_entropy", "ohem"}
 #: Schedules with a warm-up, and its share of the run.
 WARMUP = {"one_cycle": 0.3, "cosine": 0.05}
 
@@ -88,8 +86,8 @@ class OptimConfig:
         except ValueError as error:
             raise ValueError(f"--optim.loss: {error}") from error
         for option, given, takes in (
-            ("class-weights", self.class_weights is not None, WEIGHTED),
-            ("label-smoothing", self.label_smoothing > 0, SMOOTHED),
+            ("class-weights", self.class_weights is not None, TAKE_CLASS_WEIGHTS),
+            ("label-smoothing", self.label_smoothing > 0, TAKE_LABEL_SMOOTHING),
         ):
             require(
                 not given or bool(names & takes),
