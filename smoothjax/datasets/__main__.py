@@ -144,6 +144,11 @@ def _show(arguments: list[str]) -> None:
         options.augment.check("--augment.")
         source = AugmentedSource(source, options.crop_size, options.scale_range, options.augment, options.seed)
         title = f"{title}, augmented with seed {options.seed}"
+    else:
+        names, plain = ("crop_size", "scale_range", "augment", "seed"), Show()
+        if given := [name for name in names if getattr(options, name) != getattr(plain, name)]:
+            listed = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(f"{listed} would change nothing: add --augmented, or leave it out")
     draw_grid(source, options.out, images=options.images, title=title)
     print(options.out)
 

@@ -222,3 +222,5 @@ def test_show_augmented(streets, capsys):
     assert not np.array_equal(a, c)
     status, _, err = _run(capsys, *shown, "--augment.hue", "0.7")
     assert (status, err) == (1, "error: --augment.hue must be from 0 to 0.5, got 0.7: 0 turns it off\n")
+    status, _, err = _run(capsys, "show", "camvid", "--seed", "1", "--augment.hue", "0.2")
+    assert (status, err) == (1, "error: --augment and --seed would change nothing: add --augmented, or leave it out\n")
