@@ -70,10 +70,11 @@ def prepare(
     What an earlier start has measured on the training split is read from the folder.
     """
     source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
-    study.check_training_data(config, source, validation, progress=progress)
+    shown = progress and jax.process_index() == 0
+    study.check_training_data(config, source, validation, progress=shown)
     target = study.target(config, source)
     kept = {} if folder is None or starts_anew(folder) else read_measured(folder)
-    learnt, measured = study.measured(config, source, kept, progress=progress)
+    learnt, measured = study.measured(config, source, kept, progress=shown)
     examples = study.training_examples(config, source)
     augmentation = study.training_augmentation(config, target, source)
 
