@@ -20,7 +20,8 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     missing = []
     for path in paths:
         if path.is_dir():
-            files = sorted(path.iterdir())
+            # Hidden files are what file managers leave behind.
+            files = sorted(each for each in path.iterdir() if not each.name.startswith("."))
             inside = [each for each in files if each.suffix.lower() in data.IMAGE_SUFFIXES]
             inside = inside or [each for each in files if each.suffix.lower() == data.ARRAY_SUFFIX]
             if not inside:
@@ -53,20 +54,30 @@ def output_names(paths: Sequence[Path]) -> list[str]:
       ['a_1', 'b_1', '2_png', '2_jpg']
     """
     names = [path.stem for path in paths]
-    for index, path in enumerate(paths):
-        same = [other for other in paths if other.stem == path.stem]
-        folder, ending = path.resolve().parent.name, path.suffix.lstrip(".")
-        if len({other.resolve().parent.name for other in same}) == len(same):
-            names[index] = f"{folder}_{path.stem}" if len(same) > 1 else path.stem
-        elif len({other.suffix for other in same}) == len(same):
-            names[index] = f"{path.stem}_{ending}"
-        else:
-            names[index] = f"{folder}_{path.stem}_{ending}"
-    for name in names:
-        if names.count(name) > 1:
-            same = ", ".join(str(path) for path, other in zip(paths, names, strict=True) if other == name)
+    for stem, places in _by_name(names).items():
+        if len(places) == 1:
+            continue
+        folders = [paths[place].resolve().parent.name for place in places]
+        endings = [paths[place].suffix.lstrip(".") for place in places]
+        by_folder, by_ending = (len(set(parts)) == len(places) for parts in (folders, endings))
+        for place, folder, ending in zip(places, folders, endings, strict=True):
+            if by_folder:
+                names[place] = f"{folder}_{stem}"
+            else:
+                names[place] = f"{stem}_{ending}" if by_ending else f"{folder}_{stem}_{ending}"
+    for name, places in _by_name(names).items():
+        if len(places) > 1:
+            same = ", ".join(str(paths[place]) for place in places)
             raise ValueError(
                 f"{same}: results of these images would have the same name, {name}: name each image once, or write to "
                 "different folders"
             )
     return names
+
+
+def _by_name(names: Sequence[str]) -> dict[str, list[int]]:
+    """Where each name stands."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return found

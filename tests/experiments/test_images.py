@@ -8,7 +8,7 @@ from experiments.common.images import find_images, output_names
 
 
 def test_files_folders_and_patterns(tmp_path):
-    for name in ("a/2.PNG", "a/1.jpg", "a/notes.txt", "a/deeper/3.png", "b[1].png"):
+    for name in ("a/2.PNG", "a/1.jpg", "a/._1.jpg", "a/notes.txt", "a/deeper/3.png", "b[1].png"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -35,6 +35,12 @@ def test_files_folders_and_patterns(tmp_path):
 )
 def test_results_of_images_of_one_name_stay_apart(paths, names):
     assert output_names([Path(path) for path in paths]) == names
+
+
+def test_many_images_are_named_at_once():
+    """A folder may hold tens of thousands: comparing each name with all others would take minutes."""
+    assert len(output_names([Path(f"a/{index}.png") for index in range(30_000)])) == 30_000
+    assert len(output_names([Path(f"{index}/a.png") for index in range(10_000)])) == 10_000
 
 
 @pytest.mark.parametrize(
