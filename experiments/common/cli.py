@@ -173,7 +173,12 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     if command == "train":
         options, default = generic[program.config], Train(config)
     else:
-        options, default = generic[program.config, program.compared.method], Compare(config, program.compared.methods)
+        seeds = (config.seed,)
+        if config is not preset.config:
+            # The file of a run has its method and its seed, which are those of one run: a comparison names its own.
+            config = dataclasses.replace(config.with_method(preset.config.method), seed=preset.config.seed)
+        default = Compare(config, program.compared.methods, seeds)
+        options = generic[program.config, program.compared.method]
     if {"-h", "--help"} & set(arguments):
         own = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]
         own += [f"--{config.compared}".replace("_", "-")] * (command == "train")

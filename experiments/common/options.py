@@ -220,6 +220,8 @@ def take_file(arguments: Sequence[str], config: C) -> tuple[list[str], C]:
         break
     if path is None:
         return rest, config
+    if any(argument.partition("=")[0] == "--config" for argument in rest):
+        raise ValueError("--config must be there once: put all options into one file")
     study, values = read_options(path)
     if study not in (None, config.study):
         raise ValueError(f"--config {path} is of the study {study}: it must be one of {config.study}")

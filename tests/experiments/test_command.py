@@ -195,6 +195,20 @@ class TestOptionsFromAFile:
         assert "nowhere.yaml" in capsys.readouterr().err
         assert _main("segmentation", ["train", "demo", "--config"]) == 1
         assert "--config must be followed by a file" in capsys.readouterr().err
+        assert _main("segmentation", ["train", "demo", "--config", "a.yaml", "--config=b.yaml"]) == 1
+        assert "--config must be there once" in capsys.readouterr().err
+
+    def test_a_comparison_takes_the_seed_of_a_run_and_its_own_methods(self, tmp_path, capsys):
+        config = PRESETS["camvid"].config.with_method("ss_conv")
+        describe_run(tmp_path, replace(config, seed=3))
+        given = ["compare", "camvid", "--config", str(tmp_path / "config.yaml"), "--data.root", "nowhere"]
+        with pytest.raises(SystemExit):
+            _main("segmentation", [*given, "--help"])
+        shown = capsys.readouterr().out
+        assert re.search(r"--seeds .*\(3\)", shown)
+        for options in ([], ["--methods", "multigrid", "--seeds", "4", "5"]):
+            assert _main("segmentation", [*given, *options]) == 1
+            assert "split 'train' of nowhere is incomplete" in capsys.readouterr().err
 
 
 _EIGHT = "--batch-size 8"
