@@ -103,11 +103,18 @@ def blocks(model: nnx.Module, size: tuple[int, int], channels: int = 3) -> dict[
             "its encoder has no 3x3 convolution of rate 4, which Figure 8 is about: name a run whose last stage is "
             "dilated by 4, as at output stride 8 with the methods none, group_interaction and ss_conv"
         )
+    # With the first dilated convolution begin the stages of the 1/8 grid: two of a ResNet, four of EfficientNet-Lite.
+    dilated = next(
+        layer.name
+        for layer in layers
+        if layer.name.startswith("encoder.stages.") and getattr(layer.module, "rate", 1) != 1
+    )
+    first = ".".join(dilated.split(".")[:3])
     # Some methods smooth by further layers behind the encoder.
     end = "degridding" if any(layer.name == "degridding" for layer in layers) else "encoder"
     return {
         "fig8": analysis.between(model, given, single[-1]),
-        "fig9": analysis.between(model, given, "encoder.stages.2", end),
+        "fig9": analysis.between(model, given, first, end),
     }
 
 

@@ -197,3 +197,16 @@ def test_a_network_without_rate_4_is_refused():
 
     with pytest.raises(ValueError, match="its encoder has no 3x3 convolution of rate 4"):
         blocks(build(Coarse), (136, 136))
+
+
+def test_all_dilated_layers_are_those_of_the_coarse_grid():
+    """Of EfficientNet-Lite, too, whose stages have other numbers: a field is in cells of 8 pixels."""
+    abstract = nnx.eval_shape(
+        lambda: models.DeepLab(encoder="efficientnet_lite0", width=8, num_classes=2, rngs=nnx.Rngs(0))
+    )
+    graph, state = nnx.split(abstract)
+    leaves = [(path, leaf.replace(np.zeros(leaf.shape, np.float32))) for path, leaf in nnx.to_flat_state(state)]
+    found = blocks(nnx.merge(graph, nnx.from_flat_state(leaves)), (136, 136))
+    for block in found.values():
+        features = jax.eval_shape(block.features, jax.ShapeDtypeStruct((1, 136, 136, 3), np.float32))
+        assert features.shape[1:3] == (17, 17)
