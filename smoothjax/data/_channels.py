@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ._depth import check_upper_bits, of_eight_bits
 from ._open import (
@@ -63,7 +63,15 @@ def decode_channels(
     file: Path | bytes, name: str, channels: int, *, expected: Size | None, white: int | None, large: bool
 ) -> Decoded:
     """An image with exactly so many bands, or a TIFF of so many grey pages of one size, each one channel."""
-    pages = _decode_pages(file, name, channels, expected, white, large)
+    try:
+        pages = _decode_pages(file, name, channels, expected, white, large)
+    except ValueError as error:
+        if not isinstance(error.__cause__, UnidentifiedImageError):
+            raise
+        raise ValueError(
+            f"{name}: not of a kind that Pillow knows, nor are TIFFs of several numbers a pixel other than colours; "
+            f"store it as an array [H, W, {channels}] of uint8, NAME{ARRAY_SUFFIX}, or a grey page for each channel"
+        ) from error
     if pages is not None:
         return pages
     image = open_image(file, name, expected=expected, large=large)

@@ -194,7 +194,12 @@ def decode_view(
         raise ValueError(f"at_least must be a positive height and width in pixels, got {tuple(at_least)}")
     if white is not None and not 1 <= white <= 65535:
         raise ValueError(f"white must be 1 .. 65535, the largest number of a 16-bit image, got {white}")
-    if channels != 3 and is_array(file):
+    if is_array(file):
+        if channels == 3:
+            raise ValueError(
+                f"{name}: a NumPy array is an image of other channels than RGB, which was expected; store it as PNG, "
+                "or state the number that all images have (--data.channels of train, channels= in Python)"
+            )
         return decode_array(file, name, channels, expected=expected, white=white, large=large)
     if channels not in (1, 3):
         return decode_channels(file, name, channels, expected=expected, white=white, large=large)

@@ -76,6 +76,7 @@ def test_grey_of_colours_is_their_luminance(tmp_path):
         ("a.npy", "array", _values(5) / 255, 5, "must be of uint8 or uint16, this one is of float64; scale its values"),
         ("a.npy", "array", _values(5)[None], 5, r"must be one array \[H, W\] or \[H, W, C\], is not"),
         ("a.npy", "array", np.array([[[{}]]], object), 1, "cannot be read as a NumPy array .*; replace or remove"),
+        ("a.npy", "array", _values(3), 3, "image of other channels than RGB, which was expected; store it as PNG, or"),
         ("a.npy", "array", _values(5), 0, "channels must be 1 .. 256, got 0; 3 is RGB, 1 is grey"),
     ],
 )
@@ -83,6 +84,13 @@ def test_other_files_are_refused(tmp_path, name, kind, values, channels, message
     _write(tmp_path / name, values, kind)
     with pytest.raises(ValueError, match=message):
         data.read_image(tmp_path / name, channels=channels)
+
+
+def test_what_pillow_does_not_know_may_be_stored_as_an_array(tmp_path):
+    """Such as a TIFF whose pixels are five numbers: the message has the way out."""
+    (tmp_path / "a.tif").write_bytes(b"another kind")
+    with pytest.raises(ValueError, match=r"nor are TIFFs of several .* colours; store it as an array \[H, W, 5\]"):
+        data.read_image(tmp_path / "a.tif", channels=5)
 
 
 def test_a_truncated_array_is_refused(tmp_path):
