@@ -290,9 +290,11 @@ VOC2012_PART = Preset(
         steps=4000,
         batch_size=8,
     ),
-    "a part of PASCAL VOC 2012 at half size from ImageNet weights (EfficientNet-Lite0), --data.root FOLDER",
+    "a FOLDER with a part of PASCAL VOC 2012 at half size, from ImageNet weights (EfficientNet-Lite0)",
     f"{_PRETRAINED.format('not yet measured')} A part of the images, at half size, is for paired comparisons on small "
-    "machines: its scores are not those of VOC 2012.",
+    "machines: its scores are not those of VOC 2012. You make that part: --data.root names a folder of it, prepared "
+    "with `python -m smoothjax.data prepare voc2012`, and of the whole data set at full size all images are taken as "
+    "they are.",
 )
 
 CITYSCAPES = Preset(
