@@ -87,7 +87,7 @@ def test_missing_weights_are_said_before_anything_is_written(tmp_path, capsys, m
         ),
         (
             {"init": InitConfig("efficientnet_lite1"), "model": ModelConfig(encoder="efficientnet_lite0")},
-            "than --model.encoder efficientnet_lite0: add --model.encoder efficientnet_lite1",
+            "efficientnet_lite0: add --model.encoder efficientnet_lite1, or --init.source efficientnet_lite0",
         ),
     ],
 )

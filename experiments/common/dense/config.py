@@ -239,10 +239,11 @@ class DenseConfig(RunConfig):
             return
         fits = source == encoder if source in LITE else self.model.is_residual
         wanted = source if source in LITE else "resnet101, or the one of the file"
+        other = encoder if encoder in LITE else "torchvision and its file, or None for random weights"
+        remedy = f"--model.encoder {wanted}" + f", or --init.source {other}" * (self.init.source != "run")
         require(
             fits,
-            f"--init.source {source} has the weights of another encoder than --model.encoder {encoder}: add "
-            f"--model.encoder {wanted}",
+            f"--init.source {source} has the weights of another encoder than --model.encoder {encoder}: add {remedy}",
         )
 
     @property
