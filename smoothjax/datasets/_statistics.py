@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data import Examples, LabelCounts, PreparedSource, Record, Source
 from ..names import ClassWeighting
+from ..progress import track
 from ._check import check_source
 
 
@@ -48,12 +49,13 @@ class ChannelStatistics(NamedTuple):
     std: tuple[float, ...]
 
 
-def channel_statistics(source: Examples[Record], *, most: int = 512) -> ChannelStatistics:
+def channel_statistics(source: Examples[Record], *, most: int = 512, progress: bool = False) -> ChannelStatistics:
     """What `data.normalize` needs for images of other channels than red, green and blue.
 
     Args:
       source: the training split.
       most: how many images are read at most, spread evenly over the split.
+      progress: whether to show how far it is, after five seconds.
 
     Returns:
       The statistics over all pixels of these images, rounded to two decimals. A channel that never changes has a
@@ -72,7 +74,7 @@ def channel_statistics(source: Examples[Record], *, most: int = 512) -> ChannelS
     if count < 1:
         raise ValueError("source has no examples to measure: name a split with images")
     pixels, sums, squares = 0, np.zeros(1), np.zeros(1)
-    for index in range(count):
+    for index in track(range(count), "measure channels", count, unit="images", shown=progress):
         image = source[index * len(source) // count]["image"]
         # Exact: a channel's histogram has 256 places, whatever the number of its pixels.
         counts = np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(image, -1, 0)])

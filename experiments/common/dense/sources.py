@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from smoothjax import data, datasets
+from smoothjax.progress import track
 
 from ..images import output_names
 from .config import ImagesConfig
@@ -132,7 +133,8 @@ class Images:
         self._names = output_names(paths)
         self._paths, self.classes, self._white, self._channels = list(paths), classes, white, channels
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        self._sizes = [self._decoded(path, None).size for path in paths]
+        read = track(self._paths, "read", len(self._paths), unit="images")
+        self._sizes = [self._decoded(path, None).size for path in read]
 
     def __len__(self) -> int:
         return len(self._paths)

@@ -72,7 +72,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """See `Learner`: with the measured mean and standard deviation of images that are not RGB."""
         if config.data.channels == 3 or config.data.mean is not None:
             return config
-        measured = datasets.channel_statistics(open_source(config.data, train_split(config.data)))
+        source = open_source(config.data, train_split(config.data))
+        measured = datasets.channel_statistics(source, progress=jax.process_index() == 0)
         if len(measured.mean) != config.data.channels:
             raise ValueError(
                 f"--data.channels is {config.data.channels}, the images have {len(measured.mean)}: name their number"
