@@ -37,9 +37,9 @@ _LARGEST = 2**24
 
 
 def as_constant(value: Any) -> Constant:
-    """A captured array: weights if it is floating point and more than a scalar; integers and masks are structure."""
+    """A captured array: weights if it is floating point, scalars as well; integers and masks are structure."""
     shape, dtype = np.shape(value), jnp.result_type(value)
-    if shape and not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.bool_):
+    if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.bool_):
         return Weights(shape)
     try:
         return np.asarray(value)

@@ -74,7 +74,8 @@ class Walk:
         )
 
         def read(atom: Var | Literal) -> Value:
-            return as_constant(atom.val) if isinstance(atom, Literal) else values[atom]
+            # A number that is written in the program, not a scalar that it captures.
+            return np.asarray(atom.val) if isinstance(atom, Literal) else values[atom]
 
         for equation in jaxpr.eqns:
             outs = self._apply(equation, [read(atom) for atom in equation.invars], scope)

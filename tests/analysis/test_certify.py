@@ -282,6 +282,13 @@ def test_what_all_outputs_share_is_said():
     assert str(certificate).startswith("no gridding, but only by what all outputs share (reduce_sum)")
 
 
+def test_a_scalar_weight_counts_as_not_0():
+    """The gate of a residual branch starts from 0, and opens; a 0 that the program writes does not."""
+    gate = jnp.zeros(())
+    assert analysis.certify(lambda x: x + gate * _stack(1)(x), _maps(16, 1)).verdict == "no gridding"
+    assert analysis.certify(lambda x: x + 0.0 * _stack(1)(x), _maps(16, 1)).verdict == "gridding proven"
+
+
 def test_several_inputs():
     """Neighbours that share one of the inputs share."""
     network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
