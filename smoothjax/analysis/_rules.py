@@ -97,10 +97,15 @@ def _reshape(call: Call) -> list[Terms]:
     # Of a reshape, `dimensions` are an order of axes; of a squeeze, those that are dropped.
     if "new_sizes" in call.options and call.options.get("dimensions") is not None:
         raise Unknown
-    found = [reshaped(term, value.shape, call.shapes[0]) for term in value.terms]
+    return [_all_reshaped(value.terms, value.shape, call.shapes[0])]
+
+
+def _all_reshaped(terms: Terms, shape: Sequence[int], target: Sequence[int]) -> Terms:
+    """All terms of a reshaped array; to leave out those that would be too large would deny what they say."""
+    found = [reshaped(term, shape, target) for term in terms]
     if any(term is None for term in found):
         raise Unknown
-    return [tuple(term for term in found if term is not None)]
+    return tuple(term for term in found if term is not None)
 
 
 def _transpose(call: Call) -> list[Terms]:
@@ -208,8 +213,7 @@ def _reduce(call: Call) -> list[Terms]:
     value, axes = _data(call), tuple(call.options["axes"])
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
     terms = tuple(reduced(term, axes, call.label) for term in value.terms)
-    found = [reshaped(term, shape, call.shapes[0]) for term in terms]
-    return [tuple(term for term in found if term is not None)]
+    return [_all_reshaped(terms, shape, call.shapes[0])]
 
 
 def _cumulative(call: Call) -> list[Terms]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smoothjax import analysis, models, nn, ops
+from smoothjax.analysis import _relations
 
 
 def _convolution(x, features=1, taps=3, rate=1, stride=1, factor=1, groups=1, axis=None):
@@ -287,6 +288,13 @@ def test_a_scalar_weight_counts_as_not_0():
     gate = jnp.zeros(())
     assert analysis.certify(lambda x: x + gate * _stack(1)(x), _maps(16, 1)).verdict == "no gridding"
     assert analysis.certify(lambda x: x + 0.0 * _stack(1)(x), _maps(16, 1)).verdict == "gridding proven"
+
+
+def test_what_grows_too_large_is_left_out_of_no_reduction(monkeypatch):
+    """Else outputs would count as depending on nothing."""
+    monkeypatch.setattr(_relations, "_ELEMENTS", 100)
+    certificate = analysis.certify(lambda x: _stack(1)(x).max(-1)[..., None], _maps(16, 1))
+    assert (certificate.verdict, certificate.doubts) == ("unknown", ("reduce_max",))
 
 
 def test_several_inputs():
