@@ -111,8 +111,8 @@ def certify(
       The certificate; `print` shows it.
 
     Raises:
-      ValueError: inputs are no maps of the same number of axes, the function's result is none, or a name in smooth is
-        not that of a dilated convolution.
+      ValueError: inputs are no maps of the same number of axes, the function's result is none, the function writes into
+        a `jax.new_ref`, or a name in smooth is not that of a dilated convolution.
 
     Example:
       >>> import jax.numpy as jnp

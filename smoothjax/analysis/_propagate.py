@@ -98,6 +98,11 @@ class Walk:
 
     def _apply(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
         name = equation.primitive.name
+        if any(hasattr(variable.aval, "inner_aval") for variable in (*equation.invars, *equation.outvars)):
+            raise ValueError(
+                f"function changes an array in place, by the operation {name}, which is not followed: return new "
+                "arrays instead of writing into jax.new_ref"
+            )
         # Transformations are part of it, such as vmap(conv1).
         stack = re.sub(r"\w+\(|\)", "", str(equation.source_info.name_stack))
         scope = (*scope, *filter(None, stack.split("/")))

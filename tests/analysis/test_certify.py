@@ -326,6 +326,13 @@ def test_a_common_factor_along_one_axis():
     assert str(certificate).startswith("gridding proven: along axis 1 no two")
 
 
+def _in_place(x):
+    """Reads what it has written."""
+    array = jax.new_ref(jnp.zeros_like(x))
+    array[...] = _stack(1)(x)
+    return x + array[...]
+
+
 @pytest.mark.parametrize(
     ("function", "inputs", "options", "message"),
     [
@@ -333,6 +340,7 @@ def test_a_common_factor_along_one_axis():
         (_stack(2), [jax.ShapeDtypeStruct((1, 4, 1), jnp.int32)], {}, "inputs must be floating-point maps"),
         (_stack(2), [], {}, "at least one, got"),
         (lambda x: x.sum(1), [_maps(4, 1)], {}, "function must return maps of 1 spatial"),
+        (_in_place, [_maps(9, 1)], {}, "function changes an array in place, by the operation"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": ["convolution#1"]}, "smooth must hold"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": "convolution#2"}, "here these are"),
     ],
