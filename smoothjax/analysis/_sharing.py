@@ -60,7 +60,8 @@ class Sharing(NamedTuple):
 def sharing(outputs: Data, axes: Sequence[int], keep: Callable[[Term], bool]) -> tuple[Sharing, ...]:
     """What neighbours share along each of the spatial axes of an array, by the terms to be kept."""
     others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
-    terms = [projected(term, others) for term in outputs.terms if keep(term)]
+    # A unit may be less certain than each of its channels.
+    terms = [term for term in (projected(term, others) for term in outputs.terms) if keep(term)]
     return tuple(_along(terms, axis, axes, outputs.shape) for axis in axes)
 
 

@@ -297,6 +297,15 @@ def test_what_grows_too_large_is_left_out_of_no_reduction(monkeypatch):
     assert (certificate.verdict, certificate.doubts) == ("unknown", ("reduce_max",))
 
 
+def test_channels_that_see_a_diagonal_are_a_doubt():
+    """Two channels, the second one unit down and right: a unit sees two corners of a square, and neighbours differ."""
+    places, channels = jnp.arange(15), jnp.arange(2)
+    certificate = analysis.certify(
+        lambda x: x[:, places[:, None, None] + channels, places[:, None] + channels, 0], _maps(16, 16, 1)
+    )
+    assert (certificate.verdict, certificate.doubts) == ("unknown", ("channels of the result",))
+
+
 def test_several_inputs():
     """Neighbours that share one of the inputs share."""
     network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
