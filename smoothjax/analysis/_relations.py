@@ -137,8 +137,7 @@ def mixed(terms: Iterable[Term], ndim: int, name: str) -> Terms:
 def masked(term: Term, mask: np.ndarray) -> Term:
     """The term where a mask is open; the mask broadcasts to the array."""
     for axis in range(mask.ndim):
-        first = mask.take([0], axis)
-        if mask.shape[axis] > 1 and (mask == first).all():
+        if mask.shape[axis] > 1 and (mask == (first := mask.take([0], axis))).all():
             mask = first
     if mask.all():
         return term

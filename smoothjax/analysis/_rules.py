@@ -255,8 +255,7 @@ def _gather(call: Call) -> list[Terms]:
 
 def _without_constant_axes(array: np.ndarray) -> np.ndarray:
     for axis in range(array.ndim):
-        first = array.take([0], axis)
-        if (array == first).all():
+        if array.shape[axis] > 1 and (array == (first := array.take([0], axis))).all():
             array = first
     return array
 

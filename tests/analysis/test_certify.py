@@ -306,6 +306,12 @@ def test_channels_that_see_a_diagonal_are_a_doubt():
     assert (certificate.verdict, certificate.doubts) == ("unknown", ("channels of the result",))
 
 
+def test_empty_slices_are_followed():
+    """A scan in a tree of sums cuts off nothing, now and then."""
+    certificate = analysis.certify(lambda x: jax.lax.associative_scan(jnp.add, x, axis=1), _maps(16, 1))
+    assert (certificate.doubts, certificate.axes[0].seen) == ((), tuple(range(1, 17)))
+
+
 def test_several_inputs():
     """Neighbours that share one of the inputs share."""
     network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
