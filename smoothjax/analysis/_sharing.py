@@ -101,7 +101,9 @@ def _along(terms: Sequence[Term], axis: int, axes: Sequence[int], shape: Sequenc
             pairs = zip(one.parts, other.parts, strict=True)
             common |= _all(over(_cut(x, axis, 0) & _cut(y, axis, 1), -1) for x, y in pairs)
             linked |= _linked(one, other, axis)
-    both = _cut(seeing, axis, 0) & _cut(seeing, axis, 1)
+    # A single position has no neighbour.
+    seeing, common = np.moveaxis(seeing, axis, 0), np.moveaxis(common, axis, 0)
+    both = seeing[:-1] & seeing[1:]
     seen = np.zeros(size, int)
     number = list(axes).index(axis)
     for source in {term.source for term in terms}:

@@ -312,6 +312,12 @@ def test_empty_slices_are_followed():
     assert (certificate.doubts, certificate.axes[0].seen) == ((), tuple(range(1, 17)))
 
 
+def test_a_single_position_has_no_neighbours():
+    """A signal as an image of one row mixes along its only axis."""
+    certificate = analysis.certify(lambda x: _convolution(x, axis=1), _maps(1, 16, 1))
+    assert (certificate.verdict, [axis.pairs for axis in certificate.axes]) == ("no gridding", [0, 15])
+
+
 def test_several_inputs():
     """Neighbours that share one of the inputs share."""
     network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
