@@ -284,6 +284,8 @@ def _headline(certificate: Certificate) -> str:
             f"unknown: neighbouring outputs may share inputs, but only by {_listed(certificate.doubts)}, which "
             "is taken to mix more than it may: the certificate is one-sided"
         )
+    if not any(axis.pairs for axis in certificate.axes):
+        return "no gridding: there are no two neighbouring outputs that depend on inputs"
     if certificate.everywhere:
         return f"no gridding, but only by what all outputs share ({_listed(certificate.everywhere)})"
     return "no gridding: neighbouring outputs share inputs"

@@ -318,6 +318,11 @@ def test_a_single_position_has_no_neighbours():
     assert (certificate.verdict, [axis.pairs for axis in certificate.axes]) == ("no gridding", [0, 15])
 
 
+def test_no_neighbours_share_nothing():
+    for function in (jnp.ones_like, lambda x: x.max(1, keepdims=True)):
+        assert str(analysis.certify(function, _maps(16, 1))).startswith("no gridding: there are no two neighbouring")
+
+
 def test_several_inputs():
     """Neighbours that share one of the inputs share."""
     network = lambda x, y: _stack(2, 2)(x) + _stack(1)(y)
