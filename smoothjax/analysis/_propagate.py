@@ -124,7 +124,7 @@ class Walk:
             return self._scan(equation, arguments, scope)
         if name == "optimization_barrier":
             return arguments
-        label = _label(name, scope)
+        label, met = _label(name, scope), len(self.convolutions)
         try:
             if name == "conv_general_dilated":
                 found = [self._convolve(equation, arguments, scope, label)]
@@ -135,7 +135,8 @@ class Walk:
         except Unknown:
             terms = [term for argument in given for term in argument.terms]
             found = [mixed(terms, len(shape), label) for shape in shapes]
-        own = (len(self.convolutions) - 1,) if name == "conv_general_dilated" and self.convolutions else ()
+        # Itself, if it is a convolution that could be followed.
+        own = range(met, len(self.convolutions))
         return [self.array(shape, terms, given, *own) for shape, terms in zip(shapes, found, strict=True)]
 
     def _convolve(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...], label: str) -> Terms:
