@@ -30,7 +30,7 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
     given = jax.ShapeDtypeStruct(sizes, jnp.float32)
     try:
         certificate = analysis.certify(network, given)
-    except TypeError as error:
+    except (AssertionError, IndexError, TypeError) as error:
         raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {error}") from error
     rate = max([2, *(max(axis.classes) + 1 for run in certificate.runs for axis in run.axes)])
     inputs = jax.random.normal(jax.random.key(0), sizes)

@@ -108,6 +108,7 @@ def test_networks(tmp_path, capsys):
         (["network", "jax.numpy:ndarray", "--input", "1,9,9,1"], "error: jax.numpy:ndarray must make a network"),
         (["network", "{name}:gridded", "--input", "9"], "error: --input must be sizes"),
         (["network", "{name}:gridded", "--input", "1,9,9,3"], "error:"),
+        (["network", "{name}:gridded", "--input", "1,9,1"], "gridded does not take inputs of shape [1, 9, 1]: kernel"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, tmp_path, capsys, words, message):
