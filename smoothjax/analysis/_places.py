@@ -145,6 +145,10 @@ def describe_checkerboard(found: Sequence[PeriodEnergy]) -> str:
       A checkerboard of period 2: 3.0 times the energy around it is added (95 % interval 2.5 to 3.6, 16 tiles).
     """
     first = first_checkerboard(found)
+    widest = max(found, key=lambda one: -np.inf if np.isnan(one.high) else one.high)
+    if first.high <= _CLEAR < widest.high:
+        # Less energy, and less sure.
+        first = widest
     if first.low > _CLEAR:
         return (
             f"A checkerboard of period {first.factor}: {first.energy:.1f} times the energy around it is added "

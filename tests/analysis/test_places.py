@@ -47,6 +47,12 @@ def test_few_tiles_give_no_interval():
     assert analysis.describe_checkerboard(found).startswith("Too small to be sure")
 
 
+def test_no_checkerboard_is_said_where_no_period_may_have_one():
+    sure, unsure = analysis.PeriodEnergy(2, 0.8, 0.7, 0.9, 16), analysis.PeriodEnergy(16, 0.6, 0.1, 1.4, 4)
+    assert analysis.describe_checkerboard([sure]).startswith("No checkerboard")
+    assert analysis.describe_checkerboard([sure, unsure]).startswith("Unclear: 0.60 times the energy around it at")
+
+
 def test_the_spectrum_has_its_peak_where_the_pattern_is():
     wave = np.cos(2 * np.pi * np.arange(32) / 4)[None, :, None, None] * np.ones((1, 1, 16, 1))
     power = analysis.power_spectrum(wave + 0 * _noise(1, 32, 16, 1))
