@@ -78,8 +78,9 @@ def main(arguments: Sequence[str]) -> int:
 def _compare(name: str, options: Compare) -> None:
     check_limits(options)
     options.config.validate()
-    cases = PRESETS[name].cases[: options.first]
-    require(bool(cases), f"--first must be at least 1, got {options.first}: leave it out for all cases")
+    first = options.first
+    require(first is None or first >= 1, f"--first must be at least 1, got {first}: leave it out for all cases")
+    cases = PRESETS[name].cases[:first]
     out = options.out or Path("runs/gridding") / name
     require(not out.exists() or out.is_dir(), f"--out must be a folder, {out} is a file: name another one")
     from ..common.writing import write_json

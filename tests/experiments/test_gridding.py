@@ -156,6 +156,7 @@ def test_a_folder_of_another_configuration_is_refused(compared, capsys):
         (["compare", "demo", "--training.size", "18"], 1, "--training.size must be a multiple of 4"),
         (["compare", "demo", "--training.steps", "0"], 1, "--steps must be"),
         (["compare", "demo", "--first", "0"], 1, "--first must be at least 1, got 0"),
+        (["compare", "demo", "--first", "-1"], 1, "--first must be at least 1, got -1"),
         (["compare", "demo", "--out", "file"], 1, "--out must be a folder, file is a file"),
         (["show", "file"], 1, "file"),
         (["show", "other.json"], 1, "other.json is no results.json of a comparison, or damaged (KeyError('rows'))"),
