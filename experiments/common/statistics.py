@@ -1,6 +1,7 @@
 """Differences between paired runs: their intervals, their tests, and the power that they have; for every study."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -139,7 +140,8 @@ def pairs_needed(effect: float, deviation: float) -> int:
     most = 2
     while power(effect, deviation, most) < POWER:
         most *= 2
-    return next(pairs for pairs in range(max(2, most // 2), most + 1) if power(effect, deviation, pairs) >= POWER)
+    # Power grows with the number of pairs.
+    return bisect_left(range(most), POWER, 2, key=lambda pairs: power(effect, deviation, pairs))
 
 
 def power_text(differences: Sequence[Difference], title: str, digits: int, *, effect: float | None) -> str:

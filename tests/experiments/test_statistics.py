@@ -123,6 +123,7 @@ def test_power_detectable_effect_and_number_of_pairs_agree():
     assert statistics.power(effect, 0.7, 6) == pytest.approx(0.8)
     pairs = statistics.pairs_needed(0.5, 0.99)
     assert statistics.power(0.5, 0.99, pairs - 1) < 0.8 <= statistics.power(0.5, 0.99, pairs)
+    assert statistics.pairs_needed(0.001, 1.0) == pytest.approx(((1.96 + 0.8416) / 0.001) ** 2, rel=1e-3)
     # Beyond where the far tail is NaN in SciPy, and where nothing varies.
     assert statistics.power(100.0, 0.5, 6) == pytest.approx(1)
     assert statistics.power(0.1, 0.0, 3) == 1
