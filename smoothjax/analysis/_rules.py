@@ -72,7 +72,8 @@ def _elementwise(call: Call) -> list[Terms]:
 def _multiply(call: Call) -> list[Terms]:
     (terms,) = _elementwise(call)
     for argument in call.arguments:
-        if not isinstance(argument, Data) and not is_dense(argument):
+        # JAX writes a weight of NumPy that is one number into the program: a 0 may be a gate that opens.
+        if not isinstance(argument, Data) and argument.shape and not is_dense(argument):
             mask = np.broadcast_to(not_zero(argument), call.shapes[0])
             terms = tuple(masked(term, mask) for term in terms)
     return [terms]
