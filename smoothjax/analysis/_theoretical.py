@@ -234,6 +234,8 @@ def _pattern(argument: Value) -> Value:
     """Ones where an argument is not 0, or may be so."""
     if isinstance(argument, _Data):
         return jnp.ones_like(argument.value)
+    if not np.ndim(argument):  # JAX writes a weight of NumPy that is one number into the program
+        return jnp.ones_like(argument)
     return jnp.asarray(argument != 0, jnp.result_type(argument))
 
 

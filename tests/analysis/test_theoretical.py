@@ -56,6 +56,7 @@ def test_weights_do_not_count_and_structure_does():
 
     assert support(lambda x: ops.dilated_conv(x, zeros, rate=2)) == [2, 4, 6]
     assert support(lambda x: ops.dilated_conv(x, zeros * mask[:, None, None], rate=2)) == [2, 6]
+    assert support(lambda x: x + np.float32(0) * ops.dilated_conv(x, zeros, rate=2)) == [2, 4, 6]
     assert support(lambda x: jnp.where(jnp.arange(9)[:, None] < 3, x, 0) + jnp.roll(x, 2, 1)) == [2]
     assert support(lambda x: jax.nn.relu(x - 5) * (x > 3)) == [4]
     assert support(lambda x: nnx.max_pool(x, (3,), strides=(2,), padding="SAME")) == [3, 4, 5]
