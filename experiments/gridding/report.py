@@ -143,9 +143,9 @@ def _row(cell: Cell) -> list[str]:
 
 
 def _before_and_after(cell: Cell, name: str, digits: int) -> str:
-    """As in "75 -> 0"."""
-    ends = (np.mean(list(_defined(scores[name]).values())) for scores in (cell.baseline, cell.scores))
-    return " -> ".join(f"{end:.{digits}f}" for end in ends)
+    """As in "75 -> 0"; a dash where no seed has the score."""
+    ends = (list(_defined(scores[name]).values()) for scores in (cell.baseline, cell.scores))
+    return " -> ".join(f"{np.mean(end):.{digits}f}" if end else "-" for end in ends)
 
 
 def conclusions(content: Json) -> list[str]:

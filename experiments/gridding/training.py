@@ -129,7 +129,10 @@ def _field(model: DilatedStack, images: jax.Array) -> jax.Array:
 
 
 def score(counts: Counts, case: Case) -> Json:
-    """The scores of a network, in percent but for the phase imbalance; null for what does not occur."""
+    """The scores of a network, in percent but for the phase imbalance; null for what does not occur.
+
+    Of a network that has died, and sees nothing, the receptive field has no zeros to count and no phases.
+    """
     confusion, boundary = np.asarray(counts.confusion).sum(0), np.asarray(counts.boundary)
     field = np.asarray(counts.field, np.float64)
     isolated, counted = np.asarray(counts.isolated).tolist()
@@ -138,8 +141,8 @@ def score(counts: Counts, case: Case) -> Json:
         "thin_iou": 100 * float(metrics.iou_per_class(confusion)[THIN]) if _drawn(confusion)[THIN] else None,
         "boundary_iou": 100 * float(metrics.boundary_iou_per_class(boundary)[_drawn(confusion)].mean()),
         "isolated": 100 * isolated / counted,
-        "zeros": 100 * _zeros(field),
-        "imbalance": analysis.phase_imbalance(field, rate=2 * case.stride),
+        "zeros": 100 * _zeros(field) if field.any() else None,
+        "imbalance": analysis.phase_imbalance(field, rate=2 * case.stride) if field.any() else None,
     }
 
 

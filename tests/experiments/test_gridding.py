@@ -5,6 +5,7 @@ import shlex
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -106,6 +107,9 @@ def test_scores_are_those_of_the_library():
     assert found["imbalance"] == 1
     assert found["zeros"] == pytest.approx(100 * (1 - np.count_nonzero(expected) / 25))
     assert extra_parameters(case, "ss_conv", TINY) == 9
+    # A network that has died loses two scores, not the whole case.
+    dead = score(counts._replace(field=jnp.zeros_like(counts.field)), case)
+    assert dead == {**found, "zeros": None, "imbalance": None}
 
 
 @pytest.fixture(scope="module")

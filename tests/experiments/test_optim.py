@@ -1,6 +1,7 @@
 """What `--optim` says of loss, optimiser and learning rate, for all studies with label maps."""
 
 import re
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -122,3 +123,13 @@ def test_the_loss_takes_what_was_measured():
     np.testing.assert_array_equal(make_loss(config.optim)(logits, labels), expected)
     with pytest.raises(ValueError, match=r"--optim.class-weights enet has not been measured"):
         make_loss(with_options(SHAPES, {"optim.class_weights": "enet"}).optim)
+
+
+def test_a_calibration_error_needs_a_softmax():
+    """Of classes that bce read one by one, it would be that of probabilities which the network never meant."""
+    source = STUDY.open_split(SHAPES, "val")
+    study, config = replace(STUDY, calibration=True), with_options(SHAPES, {"optim.loss": "dice + bce"})
+    study.check_scored_data(SHAPES, source.classes, source)
+    STUDY.check_scored_data(config, source.classes, source)
+    with pytest.raises(ValueError, match="--calibration reads logits as a softmax"):
+        study.check_scored_data(config, source.classes, source)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,11 @@ def test_the_presets_name_encoder_and_weights():
 
 
 def test_images_are_prepared_and_padded_for_the_weights():
-    assert normalization(PRESETS["camvid-pretrained"].config) == ((127.0,) * 3, (128.0,) * 3)
+    config = PRESETS["camvid-pretrained"].config
+    assert normalization(config) == ((127.0,) * 3, (128.0,) * 3)
+    # Statistics of RGB that are named are taken as they are.
+    named = replace(config, data=replace(config.data, mean=(1.0, 2.0, 3.0), std=(4.0, 5.0, 6.0)))
+    assert normalization(named) == ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
     # Not TensorFlow's SAME: cell i sits on pixel 8i at every size.
     assert architecture(LITE) == {"padding": "symmetric", "epsilon": 1e-3}
 

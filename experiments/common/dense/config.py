@@ -93,8 +93,8 @@ class ImagesConfig:
     """Mean of each channel, in 0 .. 255; by default that of ImageNet or of the published weights for RGB, that of the
     run one starts from, or else measured on the training split."""
     std: tuple[float, ...] | None = None
-    """Standard deviation of each channel, likewise; published weights scale it, so that inputs spread as much as those
-    that they were trained on."""
+    """Standard deviation of each channel, likewise; published weights scale it unless the images are RGB, so that
+    inputs spread as much as those that they were trained on."""
     allow_empty_classes: bool = False
     """Whether classes of the data set folder may have no pixel in the training split."""
     mirror: bool = True

@@ -29,13 +29,13 @@ def architecture(init: InitConfig) -> dict[str, Any]:
 def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
     """Mean and standard deviation of each channel: those given or measured, those of the weights, or of ImageNet.
 
-    Those given or measured are in units of 0 .. 255. Published weights may expect others: then the standard deviation
-    is scaled, so that the inputs spread as much as those that the weights were trained on.
+    Those given or measured are in units of 0 .. 255. Of images of other channels than RGB, for which published weights
+    have no statistics, the standard deviation is scaled, so that the inputs spread as much as those of the weights.
     """
     images, init = config.data, config.init
     if images.mean is not None and images.std is not None:
         spread = 1.0
-        if init.published is not None:
+        if init.published is not None and images.channels != 3:
             spread = sum(weights.SOURCES[init.published].preprocessing.std) / sum(data.IMAGENET_STD)
         return images.mean, tuple(spread * value for value in images.std)
     if images.channels != 3:

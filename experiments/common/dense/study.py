@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from smoothjax import data, datasets, metrics, models, training, weights
+from smoothjax.loss_terms import parse_loss
 
 from ..comparison import Comparison, Curve, Page, Result
 from ..config import with_options
@@ -160,11 +161,16 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         check_images(config.data, _stored(source), _stored(validation), progress=progress)
 
     def check_scored_data(self, config: C, target: data.Classes, source: data.Source) -> None:
-        """Refuses other classes than those that were learnt."""
+        """Refuses other classes than those that were learnt, and scores that the loss gives no meaning."""
         if source.classes.names != target.names:
             raise ValueError(
                 f"the data set has the classes {', '.join(source.classes.names)}, the run was trained on "
                 f"{', '.join(target.names)}: name the data set of the run with --data-root"
+            )
+        if self.calibration and "bce" in {term.name for term in parse_loss(config.optim.loss)}:
+            raise ValueError(
+                f"--calibration reads logits as a softmax, and the run learnt them with --optim.loss "
+                f"{config.optim.loss!r}, of which bce reads each class by itself: leave --calibration out"
             )
 
     def batches(self, config: C, source: data.Source, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
