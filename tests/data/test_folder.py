@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smoothjax import data
+from smoothjax import data, progress
 from smoothjax.data import Classes, FolderSource, InvalidDataError
 from smoothjax.datasets import check_source
 
@@ -202,6 +202,7 @@ def test_check_reports_everything_at_once(tmp_path, capsys, monkeypatch):
     _save(tmp_path, "text.png")
     (tmp_path / "train" / "images" / "text.png").write_text("no image")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # the bar is for terminals
+    monkeypatch.setattr(progress, "_DELAY", 0)  # and for long tasks
     with pytest.raises(InvalidDataError) as caught:
         check_source(FolderSource(tmp_path, "train", _CLASSES), progress=True)
     message = str(caught.value)
