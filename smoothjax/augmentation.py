@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Strengths"]
+__all__ = ["BEST_JPEG", "Strengths"]
 
 # Of a largest absolute value, and why no more: half a turn of hue reaches every colour from both sides.
 _LARGEST = {
@@ -15,7 +15,8 @@ _LARGEST = {
     "rotate": 180.0,
     "balanced": 1.0,
 }
-_BEST_JPEG = 95
+BEST_JPEG: int = 95
+"""The highest quality of a JPEG, as Pillow counts it: above it files grow, and nothing is gained."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Strengths:
             value = getattr(self, name)
             if not 0 <= value <= largest:
                 raise ValueError(f"{prefix}{name} must be from 0 to {largest:g}, got {value}: 0 turns it off")
-        if self.jpeg is not None and not 1 <= self.jpeg <= _BEST_JPEG:
+        if self.jpeg is not None and not 1 <= self.jpeg <= BEST_JPEG:
             raise ValueError(
-                f"{prefix}jpeg must be a quality from 1 to {_BEST_JPEG}, got {self.jpeg}: leave it out to turn it off"
+                f"{prefix}jpeg must be a quality from 1 to {BEST_JPEG}, got {self.jpeg}: leave it out to turn it off"
             )
 
     def check_channels(self, channels: int, prefix: str = "") -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..augmentation import Strengths
+from ..augmentation import BEST_JPEG, Strengths
 
 # Luma of ITU-R BT.601, and two axes of colour at right angles, in one plane around the axis of greys.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 _RGB = np.linalg.inv(_YIQ)
-_BEST_JPEG = 95
 
 
 def adjust_tone(image: np.ndarray, *, brightness: float = 1.0, contrast: float = 1.0, gamma: float = 1.0) -> np.ndarray:
@@ -176,7 +175,7 @@ def random_colors(image: np.ndarray, rng: np.random.Generator, strengths: Streng
     if strengths.blur:
         image = blur(image, rng.uniform(0, strengths.blur))
     if strengths.jpeg is not None:
-        image = compress(image, int(rng.integers(strengths.jpeg, _BEST_JPEG, endpoint=True)))
+        image = compress(image, int(rng.integers(strengths.jpeg, BEST_JPEG, endpoint=True)))
     return image
 
 
