@@ -8,8 +8,8 @@ from smoothjax.names import ClassWeighting, OptimizerName, ScheduleName
 
 from ..config import require, require_positive
 
-#: Schedules with a warm-up, and its share of the run.
-WARMUP = {"one_cycle": 0.3, "cosine": 0.05}
+#: Schedules with a warm-up.
+_WARMED: tuple[ScheduleName, ...] = ("one_cycle", "cosine")
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class OptimConfig:
         )
         if self.warmup is not None:
             require(
-                self.schedule in WARMUP,
-                f"--optim.warmup is an option of {' and '.join(WARMUP)}, got {self.warmup} with --optim.schedule "
+                self.schedule in _WARMED,
+                f"--optim.warmup is an option of {' and '.join(_WARMED)}, got {self.warmup} with --optim.schedule "
                 f"{self.schedule}: leave it out",
             )
             require(0 <= self.warmup < 1, f"--optim.warmup must be a share in [0, 1), got {self.warmup}: leave it out")

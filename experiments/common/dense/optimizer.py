@@ -8,7 +8,7 @@ from smoothjax import data, datasets, training
 
 from ..network import Tree
 from ..run_files import Json
-from .optim import WARMUP, OptimConfig
+from .optim import OptimConfig
 
 
 def make_loss(optim: OptimConfig) -> training.PixelLoss:
@@ -50,9 +50,8 @@ def _schedule(optim: OptimConfig, rate: float, steps: int) -> optax.Schedule:
         return training.poly_schedule(rate, steps, 0.9 if optim.power is None else optim.power)
     if optim.schedule == "constant":
         return optax.constant_schedule(rate)
-    warmup = WARMUP[optim.schedule] if optim.warmup is None else optim.warmup
     make = training.one_cycle_schedule if optim.schedule == "one_cycle" else training.cosine_schedule
-    return make(rate, steps, warmup=warmup)
+    return make(rate, steps) if optim.warmup is None else make(rate, steps, warmup=optim.warmup)
 
 
 def class_weights(
