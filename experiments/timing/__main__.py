@@ -53,7 +53,7 @@ class Options:
     data_root: Path | None = None
     """Data set for the part data, prepared or {split}/{images,labels}; by default files are made for it."""
     json: Path | None = None
-    """File for the numbers and the environment, written after each part."""
+    """File for the numbers and the environment, written after each case."""
     out: Path = Path("timing.png")
     """File for the bar chart."""
 
@@ -88,7 +88,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
             _measure_training(options, content)
         else:
             _measure_ratios(part, options, content, where)
-        if options.json:  # after each part: the next one may fail
+        if options.json:
             write_json(options.json, {"environment": where, **content})
 
 
@@ -119,6 +119,7 @@ def _check(options: Options) -> None:
 
 def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where: dict[str, Any]) -> None:
     """Measures one of the parts that compare; prints its table, and draws all that is measured so far."""
+    from ..common.writing import write_json
     from .measure import Row, measure_all
     from .networks import network_cases
     from .operations import layer_cases, operation_cases
@@ -130,8 +131,13 @@ def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where
 
         make |= {"layers": layer_peer_cases, "networks": network_peer_cases}
     cases = make[part](quick=options.quick)
-    rows = measure_all(cases, 3 if options.quick else options.repeats, say=lambda line: print(line, flush=True))
-    content["rows"] += [dataclasses.asdict(row) for row in rows]
+    rows: list[Row] = []
+    repeats = 3 if options.quick else options.repeats
+    for measured in measure_all(cases, repeats, say=lambda line: print(line, flush=True)):
+        rows += measured
+        content["rows"] += [dataclasses.asdict(row) for row in measured]
+        if options.json:  # after each case: the next one may fail
+            write_json(options.json, {"environment": where, **content})
     beside = "PyTorch" if options.peers else "the layers that are replaced"
     title = f"Cost beside {beside}\n{where['device']}, {where['processor']}"
     draw_bars([Row(**row) for row in content["rows"]], options.out, title=title)

@@ -1,7 +1,7 @@
 """Interleaved measurements."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,13 +103,11 @@ def measure(case: Case, repeats: int) -> list[Row]:
     return rows
 
 
-def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], None]) -> list[Row]:
-    """Measures case by case, and says so."""
-    rows: list[Row] = []
+def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], None]) -> Iterator[list[Row]]:
+    """Measures case by case, and says so; gives the rows of each case once it is done."""
     for index, case in enumerate(cases):
         say(f"[{index + 1}/{len(cases)}] {case.title}, {case.size}")
-        rows += measure(case, repeats)
-    return rows
+        yield measure(case, repeats)
 
 
 def _seconds(run: Run, *, warm: bool = False) -> float:

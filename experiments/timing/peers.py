@@ -141,7 +141,8 @@ def _vae(width: int) -> Peer:
     train_graph, optimizer = nnx.graphdef(model), optax.sgd(1e-6, momentum=0.9)
 
     def loss(params: nnx.State, rest: nnx.State) -> tuple[jax.Array, nnx.State]:
-        model = nnx.merge(train_graph, params, rest)
+        # Copied: the variables of `rest` belong to the trace outside the gradient, where these cannot be updated.
+        model = nnx.merge(train_graph, params, rest, copy=True)
         return -model.elbo(images, noise).elbo.sum(), nnx.state(model, nnx.Not(nnx.Param))
 
     @partial(jax.jit, donate_argnums=(0, 1, 2))
