@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from ._depth import check_upper_bits, of_eight_bits
 from ._open import (
@@ -13,6 +13,7 @@ from ._open import (
     OpenedImage,
     Size,
     SizeDiffersError,
+    full_pages,
     open_image,
     opened,
     orientation_of,
@@ -110,13 +111,17 @@ def _decode_pages(
 ) -> Decoded | None:
     """The pages of a TIFF as channels; None for a file of one image."""
     with opened(file, name, large=large) as image:
-        if image.format != "TIFF" or not _has_page(image, 1):
+        if image.format != "TIFF":
+            return None
+        places = full_pages(image, most=channels + 1)
+        if len(places) == 1:
             return None
         size = (image.height, image.width)
         if expected is not None and size != expected:
             raise SizeDiffersError(name, size, expected)
         pages: list[OpenedImage] = []
-        while len(pages) <= channels and _has_page(image, len(pages)):
+        for place in places:
+            image.seek(place)
             if (image.height, image.width) != size or orientation_of(image) != 1:
                 raise ValueError("pages that are channels must be stored upright, all of one size")
             bits = stored_bits(file, image)
@@ -128,14 +133,6 @@ def _decode_pages(
         count = f"more than {channels}" if len(pages) > channels else str(len(pages))
         raise _other_channels(name, f"a TIFF of {count} pages", channels)
     return Decoded(np.stack([np.asarray(page.grey(white)) for page in pages], -1), size)
-
-
-def _has_page(image: Image.Image, index: int) -> bool:
-    try:
-        image.seek(index)
-    except EOFError:
-        return False
-    return True
 
 
 def _other_channels(name: str, found: str, channels: int) -> ValueError:

@@ -23,6 +23,8 @@ MAX_PIXELS = 178_956_970
 
 # Whatever else Pillow knows may run programs (EPS), or holds no photographs.
 _FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI")
+# Of a page of a TIFF: bit 0 of its kind says that it is smaller than another page, bit 2 that it is a mask of one.
+_SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
 # Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
@@ -214,6 +216,11 @@ def open_image(
             size = _upright(image, orientation)
             if expected is not None and size != expected:
                 raise SizeDiffersError(name, size, expected)
+            if image.format == "TIFF" and len(full_pages(image, most=2)) > 1:
+                raise ValueError(
+                    "a TIFF of several pages, of which only the first would be read; store each page as a file, or, "
+                    "where grey pages are channels, state their number: --data.channels, channels= in Python"
+                )
             bits = stored_bits(file, image)
             if bits > 8 and _is_planar(image):
                 # Pillow mixes up the bytes of the planes.
@@ -260,6 +267,27 @@ def _upright(image: Image.Image, orientation: int) -> Size:
         tags = image.tag_v2
         height, width = tags[TiffImagePlugin.IMAGELENGTH], tags[TiffImagePlugin.IMAGEWIDTH]
     return (width, height) if orientation in _ON_ITS_SIDE else (height, width)
+
+
+def full_pages(image: Image.Image, most: int | None = None) -> list[int]:
+    """The places of a TIFF's pages, without thumbnails and masks of others; the image is at the first one afterwards.
+
+    Args:
+      image: the TIFF.
+      most: where to stop.
+    """
+    found, place = list[int](), 0
+    while most is None or len(found) < most:
+        try:
+            image.seek(place)
+        except EOFError:
+            break
+        kind = image.tag_v2.get(_SUBFILE_TYPE, 0) if isinstance(image, TiffImagePlugin.TiffImageFile) else 0
+        if not found or not kind & _REDUCED_OR_MASK:
+            found.append(place)
+        place += 1
+    image.seek(0)
+    return found
 
 
 def orientation_of(image: Image.Image) -> int:

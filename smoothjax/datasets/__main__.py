@@ -41,23 +41,30 @@ _CLASSES = {
 }
 
 
+def _as_studies(name: str) -> object:
+    """What the studies call --data.NAME is taken under that name, too."""
+    return tyro.conf.arg(aliases=(f"--data.{name}",))
+
+
 @dataclass(frozen=True)
 class Where:
     """Where the data lie, and how a folder that is not prepared is read."""
 
     data: Path = Path(DATA_DIR)
     """Folder of the prepared data sets, or of this one."""
-    classes: str | None = None
+    classes: Annotated[str | None, _as_studies("classes")] = None
     """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
-    mask_suffix: str = ""
+    mask_suffix: Annotated[str, _as_studies("mask-suffix")] = ""
     """What the names of masks have in addition in such a folder, such as _mask for street_mask.png."""
-    white: int | None = None
+    white: Annotated[int | None, _as_studies("white")] = None
     """Largest number of 16-bit images in such a folder, such as 4095 for 12 bits."""
+    channels: Annotated[int, _as_studies("channels")] = 3
+    """Channels of the images: 3 for RGB, 1 for grey, or the number that the files of such a folder have."""
 
 
 @dataclass(frozen=True)
 class Info(Where):
-    """Counts images, sizes and classes, and gives class weights."""
+    """Counts images, sizes and classes, and gives class weights; of another folder it says what it is."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Show(Where):
     out: Path = Path("grid.png")
     """The picture to write."""
     split: str | None = None
-    """The split; by default the first one."""
+    """The split; by default train, or else the first one."""
     images: int = 8
     """How many images, spread evenly over the split."""
     augmented: bool = False
@@ -123,21 +130,32 @@ def _prepare(arguments: list[str]) -> None:
 
 def _info(arguments: list[str]) -> None:
     name, options = _with_name("info", Info, arguments)
-    folder, splits = _open(name, options)
+    root = Path(name).expanduser()
+    try:
+        folder, splits = _open(name, options)
+    except (FileNotFoundError, ValueError) as error:
+        if not root.is_dir():
+            raise
+        from ._raw import describe_raw
+
+        # A folder that cannot be opened as a data set is described: that is what was asked for.
+        print(describe_raw(root, str(error)))
+        return
     from ._describe import describe
 
-    print(f"{folder}\n\n{describe(splits, progress=True)}")
+    print(f"{folder}\n\n{describe(splits, progress=True, channels=options.channels)}")
 
 
 def _show(arguments: list[str]) -> None:
     name, options = _with_name("show", Show, arguments)
     folder, splits = _open(name, options)
-    split = options.split or next(iter(splits))
+    split = options.split or ("train" if "train" in splits else next(iter(splits)))
     if split not in splits:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
     from ._describe import draw_grid
 
-    source, title = splits[split], f"{folder}, {split}"
+    # The data set by its name: where it lies is for the command line.
+    source, title = splits[split], f"{folder.absolute().name}, {split}"
     if options.augmented:
         from ._augmented import AugmentedSource
 
@@ -179,7 +197,9 @@ def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
     data, classes = options.data, options.classes
     folder = data if is_prepared(data) else find_prepared(name, data)
     if is_prepared(folder):
-        return folder, {split: PreparedSource(folder, split) for split in prepared_splits(folder)}
+        return folder, {
+            split: PreparedSource(folder, split, channels=options.channels) for split in prepared_splits(folder)
+        }
     root = Path(name).expanduser()
     splits = sorted(path.parent.name for path in root.glob("*/images") if (path.parent / "labels").is_dir())
     # In the order in which people think of them.
@@ -188,7 +208,14 @@ def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
         named = None if classes is None else _CLASSES[classes] if classes in _CLASSES else load_classes(classes)
         try:
             return root, {
-                split: FolderSource(root, split, named, mask_suffix=options.mask_suffix, white=options.white)
+                split: FolderSource(
+                    root,
+                    split,
+                    named,
+                    mask_suffix=options.mask_suffix,
+                    white=options.white,
+                    channels=options.channels,
+                )
                 for split in splits
             }
         except FileNotFoundError as error:

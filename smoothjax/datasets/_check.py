@@ -1,6 +1,8 @@
 """Reading a whole split once, to report everything wrong with it together."""
 
+import contextlib
 import os
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,6 +10,8 @@ import numpy as np
 from ..data import Classes, InvalidDataError, LabelCounts, Record, Source, label_problems
 from ..progress import track
 
+#: What was found in sources that have been read: the check, class weights and balanced crops need it one after another.
+_COUNTED: "weakref.WeakKeyDictionary[Source, LabelCounts]" = weakref.WeakKeyDictionary()
 _REPORTED = 20
 _LISTED = 5
 
@@ -46,11 +50,21 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
                 found.append(result)
     problems = tuple(problem for example in found for problem in example)
     if not problems:
+        with contextlib.suppress(TypeError):  # of sources that cannot be referred to weakly
+            _COUNTED[source] = counts
         return counts
     lines = [f"{len(found)} of {len(source)} examples cannot be used:", *problems[:_REPORTED]]
     if len(problems) > _REPORTED:
         lines.append(f"and {len(problems) - _REPORTED} more")
     raise InvalidDataError(problems, "\n".join(lines))
+
+
+def counted(source: Source) -> LabelCounts | None:
+    """What `check_source` has found in this very source; None where it has not been read."""
+    try:
+        return _COUNTED.get(source)
+    except TypeError:
+        return None
 
 
 def check_labels(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool = True) -> None:

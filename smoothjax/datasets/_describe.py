@@ -16,12 +16,13 @@ _IGNORE_COLOR = (255, 255, 255)
 _SHOWN_PIXELS = 480
 
 
-def describe(splits: Mapping[str, Source], *, progress: bool = False) -> str:
+def describe(splits: Mapping[str, Source], *, progress: bool = False, channels: int = 3) -> str:
     """Numbers of images, their sizes, how often each class occurs, and class weights.
 
     Args:
       splits: the splits of one data set.
       progress: whether to show a progress bar, on a terminal, where the labels have to be read.
+      channels: of the images, where they have to be read.
 
     Returns:
       Lines of text.
@@ -39,7 +40,7 @@ def describe(splits: Mapping[str, Source], *, progress: bool = False) -> str:
         raise ValueError("splits must hold at least one split, got none; give for example {'train': source}")
     for name, source in splits.items():
         _check_filled(f"split {name!r}", source)
-    counts = {name: count_labels(source, progress=progress) for name, source in splits.items()}
+    counts = {name: count_labels(source, progress=progress, channels=channels) for name, source in splits.items()}
     lines = [f"{'split':<14}{'images':>9}  {'height x width':<24}{'sizes':>6}{'ignored':>10}"]
     for name, source in splits.items():
         sizes = Counter(source.size(index) for index in range(len(source)))

@@ -7,13 +7,14 @@ import numpy as np
 from ..data import Examples, LabelCounts, PreparedSource, Record, Source
 from ..names import ClassWeighting
 from ..progress import track
-from ._check import check_source
+from ._check import check_source, counted
 
 
 def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
     """How often each class occurs in a split.
 
-    A `PreparedSource` knows it; of any other source every example is read.
+    A `PreparedSource` knows it; of any other source every example is read, once: what `check_source` or an earlier call
+    has found in the same object is returned again.
 
     Args:
       source: the split.
@@ -34,7 +35,8 @@ def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -
     """
     if isinstance(source, PreparedSource):
         return source.counts
-    return check_source(source, progress=progress, channels=channels)
+    known = counted(source)
+    return check_source(source, progress=progress, channels=channels) if known is None else known
 
 
 class ChannelStatistics(NamedTuple):

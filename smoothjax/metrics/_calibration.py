@@ -29,7 +29,12 @@ class Calibration(NamedTuple):
 
 
 def calibration_counts(
-    labels: jax.typing.ArrayLike, logits: jax.typing.ArrayLike, *, bins: int = 15, ignore_label: int = 255
+    labels: jax.typing.ArrayLike,
+    logits: jax.typing.ArrayLike,
+    *,
+    bins: int = 15,
+    ignore_label: int = 255,
+    independent: bool = False,
 ) -> Calibration:
     """Counts the pixels of a batch by the probability of their predicted class.
 
@@ -40,6 +45,8 @@ def calibration_counts(
       logits: floating point `[..., K]`; logarithms of probabilities will do.
       bins: number of bins, M.
       ignore_label: the label of pixels that do not count; labels outside `0 .. K - 1` do not count either.
+      independent: whether each class has a probability of its own, the sigmoid of its logit, as after binary cross
+        entropy; by default those of a pixel add up to 1, a softmax.
 
     Returns:
       The counts of the batch: int32, int32, float32.
@@ -65,14 +72,15 @@ def calibration_counts(
         f"logits must be [..., K] with labels [...], got shapes {logits.shape} and {labels.shape}: resample them",
         *(chex.assert_shape, labels, logits.shape[:-1]),
     )
-    return _counted(labels, logits, bins, ignore_label)
+    return _counted(labels, logits, bins, ignore_label, independent)
 
 
 @keeps_split_batch(out=None)
-def _counted(labels: jax.Array, logits: jax.Array, bins: int, ignore_label: int) -> Calibration:
+def _counted(labels: jax.Array, logits: jax.Array, bins: int, ignore_label: int, independent: bool) -> Calibration:
     labels = widened(labels)
     counted = (labels != ignore_label) & (labels >= 0) & (labels < logits.shape[-1])
-    probabilities = jax.nn.softmax(logits.astype(jnp.float32)).max(-1)
+    likely = (jax.nn.sigmoid if independent else jax.nn.softmax)(logits.astype(jnp.float32))
+    probabilities = likely.max(-1)
     found = jnp.clip(jnp.ceil(probabilities * bins).astype(jnp.int32) - 1, 0, bins - 1)
     # One bin more takes what is not counted.
     place = jnp.where(counted, found, bins).ravel()

@@ -23,6 +23,8 @@ class Averaging:
       tile: height and width of overlapping windows in pixels, or None for the whole image at once.
       scales: factors of the image's size, each seen once.
       flip: whether each is also seen mirrored.
+      independent: whether each class has a probability of its own, the sigmoid of its logit, as after binary cross
+        entropy; by default those of a pixel add up to 1, a softmax.
 
     Raises:
       ValueError: a tile is smaller than 16 pixels, or the scales are not positive, or there is none.
@@ -35,6 +37,7 @@ class Averaging:
     tile: tuple[int, int] | None = None
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    independent: bool = False
 
     def __post_init__(self) -> None:
         if self.tile is not None and (len(self.tile) != 2 or min(self.tile) < _SMALLEST_TILE):
@@ -53,9 +56,10 @@ class Averaging:
 def average_logits(
     logits: Logits, images: jax.Array, size: tuple[int, int], averaging: Averaging | None = None
 ) -> jax.Array:
-    """Logits, or the logarithms of mean probabilities, of images.
+    """Logits of images, or what stands for the logits of mean probabilities.
 
-    Probabilities are averaged at the final size, over scales and mirror images. By default, the result is
+    Probabilities are averaged at the final size, over scales and mirror images; of a softmax their logarithms are
+    returned, of independent classes `log(p / (1 - p))`. By default, the result is
     `logits(images)`, resampled to the size. It may be traced, also with sizes that are only known when an exported
     program runs, unless there are tiles, or scales other than 1. See `segment` for an image that is too large for its
     logits to be held.
@@ -85,12 +89,23 @@ def average_logits(
     if views == [(1.0, False)]:
         return resample(apply(images), size)
     total: Any = 0
+    logarithm = _log_odds if averaging.independent else jnp.log
     for scale, mirrored in views:
         height, width = (scaled_length(length, scale) for length in images.shape[1:3])
         seen = resample(images[:, :, ::-1] if mirrored else images, (height, width))
-        probabilities = resample(jax.nn.softmax(apply(seen)), size)
+        probabilities = resample(_both(apply(seen)) if averaging.independent else jax.nn.softmax(apply(seen)), size)
         total = total + (probabilities[:, :, ::-1] if mirrored else probabilities)
-    return jnp.log(total / len(views))
+    return logarithm(total / len(views))
+
+
+def _both(logits: jax.Array) -> jax.Array:
+    """The probability of every class, and of it being absent: `[..., 2 K]`. One less the other would round to 0."""
+    return jnp.concatenate([jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)], -1)
+
+
+def _log_odds(both: jax.Array) -> jax.Array:
+    present, absent = jnp.split(both, 2, -1)
+    return jnp.log(present) - jnp.log(absent)
 
 
 def resample(images: jax.Array, size: tuple[int, int]) -> jax.Array:

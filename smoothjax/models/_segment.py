@@ -26,6 +26,7 @@ def segment(
     tile: tuple[int, int] | None = None,
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
+    independent: bool = False,
     stride: int | None = None,
     progress: bool = False,
 ) -> np.ndarray:
@@ -44,6 +45,7 @@ def segment(
       tile: height and width of windows in pixels; they overlap by a third or more, and count more at their centre.
       scales: factors of the image's size; probabilities are averaged over them.
       flip: whether to average with the mirror image, at each scale.
+      independent: whether each class has a probability of its own, see `Averaging`.
       stride: pixels a cell of the logits, for `upsample_logits`; by default the model's `output_stride`, or 1. Logits
         of another size than that are resampled linearly.
       progress: whether to show how many windows are done, after five seconds.
@@ -65,7 +67,7 @@ def segment(
     image = np.asarray(image)
     if image.ndim != 3 or not image.size:
         raise ValueError(f"image must be [H, W, C], got shape {image.shape}: pass one image, without a batch axis")
-    averaging = Averaging(tile, tuple(scales), flip)
+    averaging = Averaging(tile, tuple(scales), flip, independent)
     stride = getattr(model, "output_stride", 1) if stride is None else stride
     stride = check_int("stride", stride, remedy="pass the output stride of the network")
     logits, prepare = _logits_of(model, stride), prepare or (lambda part: part.astype(np.float32))
@@ -73,7 +75,7 @@ def segment(
     if tile is None:
         found = average_logits(logits, jnp.asarray(prepare(image))[None], size, averaging)
         return np.asarray(found.argmax(-1)[0]).astype(np.min_scalar_type(found.shape[-1] - 1))
-    views = [_View(image, prepare, tile, scale, mirrored) for scale, mirrored in averaging.views()]
+    views = [_View(image, prepare, averaging, scale, mirrored) for scale, mirrored in averaging.views()]
     plain = averaging.views() == [(1.0, False)]
     mask, top = np.empty((0, 0), np.uint8), 0
     with Progress(sum(map(len, views)), "segment", unit="windows", shown=progress) as shown:
@@ -102,8 +104,10 @@ def _mean(views: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
 class _View:
     """An image at a scale, perhaps mirrored, of which only windows are made."""
 
-    def __init__(self, image: np.ndarray, prepare: Prepare, tile: tuple[int, int], scale: float, mirrored: bool):
+    def __init__(self, image: np.ndarray, prepare: Prepare, averaging: Averaging, scale: float, mirrored: bool):
         self._image, self._prepare, self._mirrored = (image[:, ::-1] if mirrored else image), prepare, mirrored
+        self._independent, tile = averaging.independent, averaging.tile
+        assert tile is not None  # without windows the image is seen whole
         self._own = (image.shape[0], image.shape[1])
         self._size = (scaled_length(self._own[0], scale), scaled_length(self._own[1], scale))
         self._window = (min(self._size[0], tile[0]), min(self._size[1], tile[1]))
@@ -137,9 +141,13 @@ class _View:
             for begin in range(0, len(rows), PORTION):
                 part = rows[begin : begin + PORTION]
                 found = part / (down[top + begin : top + begin + len(part), None, None] * across[:, None])
-                found -= found.max(-1, keepdims=True)
-                np.exp(found, out=found)
-                found /= found.sum(-1, keepdims=True)
+                if self._independent:
+                    # The sigmoid, without an exponential that overflows.
+                    found = 0.5 + 0.5 * np.tanh(0.5 * found)
+                else:
+                    found -= found.max(-1, keepdims=True)
+                    np.exp(found, out=found)
+                    found /= found.sum(-1, keepdims=True)
                 found = resampled_columns(found, self._own[1])
                 yield found[:, ::-1] if self._mirrored else found
 

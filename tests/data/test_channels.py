@@ -108,6 +108,19 @@ def test_pages_of_other_sizes_and_colours_are_refused(tmp_path):
             data.read_image(tmp_path / "a.tif", channels=2)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_further_pages_are_not_dropped_silently(tmp_path, channels):
+    """The first page of a stack was taken for the image. Thumbnails of it are no pages of their own."""
+    pages = [Image.new("L", (9, 6), value) for value in (1, 2, 3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match="a TIFF of several pages, of which only the first would be read"):
+        data.read_image(tmp_path / "a.tif", channels=channels)
+    thumbnail = Image.new("L", (4, 3))
+    thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
+    pages[0].save(tmp_path / "b.tif", save_all=True, append_images=[thumbnail])
+    assert data.read_image(tmp_path / "b.tif", channels=channels).shape == (6, 9, channels)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder of arrays with five channels, and their values."""

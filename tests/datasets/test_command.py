@@ -133,14 +133,94 @@ def test_a_folder_that_is_not_prepared(streets, capsys):
     for split in ("test", "train"):
         files |= {f"{split}/images/a.png": png(pixels(0)), f"{split}/labels/a.png": png(labels(0, [0, 1]))}
     unpack(streets / "in", files)
-    status, _, err = _run(capsys, "info", "in")
-    assert status == 1
-    assert "or name classes: --classes voc2012, cityscapes, coco2015, camvid or a file" in err
+    assert "or name classes: --classes voc2012, cityscapes, coco2015, camvid or a file" in _run(capsys, "show", "in")[2]
+    status, out, _ = _run(capsys, "info", "in")
+    assert status == 0
+    assert "in: images and masks in the splits train, test, which are read as they are\n" in out
+    assert "missing: classes.yaml, the names of the classes; the masks hold 0, 1\n" in out
     status, out, _ = _run(capsys, "info", "in", "--classes", "camvid")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()[3:5]] == ["train", "test"]
     (streets / "names.json").write_text('["x", "y"]')
     assert _run(capsys, "show", "in", "--classes", "names.json")[:2] == (0, "grid.png\n")
+
+
+def _layout(root, **folders):
+    """Folders of images, or of masks where numbers are given; a suffix of names after a colon."""
+    files = {}
+    for place, (names, numbers) in folders.items():
+        for index, name in enumerate(names):
+            picture = pixels(index) if numbers is None else labels(index, numbers)
+            files[f"{place.replace('__', '/')}/{name}.png"] = png(picture)
+    return unpack(root, files)
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        (
+            {"photos": ("abc", None), "masks": (["b_mask", "c_mask"], [0, 255])},
+            [
+                "in: images and masks in photos and masks, to be prepared",
+                "a mask in masks for 1 of 3 images of photos (a)",
+                "255 is ignored unless a class there has {values: [255]}",
+                "prepare folder --source in --images photos --masks masks --mask-suffix _mask",
+            ],
+        ),
+        ({"pictures": ("ab", None)}, ["in: images without masks", "  pictures", "2 images (png)"]),
+        (
+            {"all": (["a", "b"], None), "all_": ([], None)},
+            ["missing: a mask of the same name for each image", "once masks are there"],
+        ),
+        (
+            {"VOCdevkit__VOC2012__JPEGImages": ("ab", None), "VOCdevkit__VOC2012__SegmentationClass": ("ab", [0, 1])},
+            [
+                "in: the data set voc2012, as its authors distribute it, incomplete",
+                "missing: ImageSets/Segmentation/train.txt, val.txt",
+                "next:    python -m smoothjax.data prepare voc2012 --source in",
+            ],
+        ),
+        (
+            {"train": ("ab", None), "trainannot": ("ab", [0, 3]), "valannot": ("a", [0]), "val": ("a", None)},
+            ["in: the data set camvid, as its authors distribute it\n", "prepare camvid --source in"],
+        ),
+        ({}, ["in: no images, and no data set that is known"]),
+    ],
+)
+def test_a_raw_folder_is_described(streets, capsys, folders, expected):
+    """Where only an error about a missing preparation was printed."""
+    (streets / "in").mkdir()
+    _layout(streets / "in", **folders)
+    status, out, err = _run(capsys, "info", "in")
+    assert (status, err) == (0, "")
+    for words in expected:
+        assert words in out
+
+
+def test_masks_among_images_are_to_be_moved(streets, capsys):
+    files = {f"{name}.png": png(pixels(0)) for name in "ab"} | {
+        f"{name}_mask.png": png(labels(0, [0])) for name in "ab"
+    }
+    unpack(streets / "in", files)
+    assert "a folder of their own for the masks of .: move *_mask.* there" in _run(capsys, "info", "in")[1]
+
+
+def test_images_of_other_channels(streets, capsys):
+    """And train is drawn, whichever split comes first."""
+    for split in ("a", "train"):
+        for part in ("images", "labels"):
+            (streets / "in" / split / part).mkdir(parents=True)
+        np.save(streets / f"in/{split}/images/0.npy", np.zeros((6, 9, 5), np.uint8))
+        (streets / f"in/{split}/labels/0.png").write_bytes(png(labels(0, [0, 1], (6, 9))))
+    (streets / "in/classes.yaml").write_text("x: [1, 2, 3]\ny: [4, 5, 6]\n")
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smoothjax.datasets._describe.draw_grid", lambda source, out, images, title: drawn.append(title))
+        assert _run(capsys, "show", "in", "--data.channels", "5")[0] == 0  # as the studies call it
+    assert drawn == ["in, train"]
+    status, out, _ = _run(capsys, "info", "in", "--channels", "5")
+    assert status == 0
+    assert " 1 y " in out
 
 
 def test_faces_have_attributes_and_no_labels(streets, capsys):

@@ -35,6 +35,24 @@ _BINARY = [
 ]
 
 
+def test_labels_are_read_once(tmp_path, monkeypatch):
+    """The check, class weights and balanced crops each read all masks of a split."""
+    unpack(tmp_path, _split_files([0, 1], _TWO))
+    config = ImagesConfig(name="folder", root=tmp_path)
+    train, val = open_source(config, "train"), open_source(config, "val")
+    read, of = [], data.FolderSource.__getitem__
+    monkeypatch.setattr(
+        data.FolderSource, "__getitem__", lambda source, index: (read.append(index), of(source, index))[1]
+    )
+    check_images(config, train, val, progress=False)
+    assert len(read) == 8
+    counts = datasets.count_labels(train)
+    assert counts is datasets.count_labels(train)
+    assert len(read) == 8
+    assert counts.pixels.tolist() == datasets.count_labels(open_source(config, "train")).pixels.tolist()
+    assert len(read) == 12  # another source: its files may have changed
+
+
 @pytest.mark.parametrize(("values", "classes", "message"), _BINARY)
 def test_training_stops(tmp_path, values, classes, message):
     """All of these were trained to a mean IoU of 100 %."""

@@ -32,6 +32,13 @@ def test_equals_its_definition(bins):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_of_independent_classes_it_is_that_of_their_sigmoids():
+    labels, logits = _batch(0)
+    found = expected_calibration_error(calibration_counts(labels, logits, bins=1, independent=True))
+    sure = 1 / (1 + np.exp(-logits.max(-1)))
+    np.testing.assert_allclose(found, abs((logits.argmax(-1) == labels).mean() - sure.mean()), rtol=1e-5)
+
+
 def test_batches_add_up():
     """The sum over batches is the count of the whole: the error of a split is no mean of errors."""
     labels, logits = _batch(1)

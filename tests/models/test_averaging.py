@@ -83,6 +83,18 @@ def test_scales_average_probabilities():
     assert_close(average_logits(_local, images, (12, 16), Averaging(scales=(1.0, 0.5))), jnp.log(expected / 2))
 
 
+def test_independent_classes_average_their_own_probabilities():
+    """After binary cross entropy a softmax has no meaning: the class of a pixel would be another one."""
+    images = 3 * random(0, 1, 6, 8, 3)
+    look = Averaging(flip=True, independent=True)
+    found = average_logits(_local, images, (6, 8), look)
+    mean = (jax.nn.sigmoid(_local(images)) + jax.nn.sigmoid(_local(images[:, :, ::-1]))[:, :, ::-1]) / 2
+    assert_close(jax.nn.sigmoid(found), mean)
+    # One that is certain stays finite, and keeps its place before another that is certain, too.
+    certain = jnp.array([50.0, 40.0, -50.0]).reshape(1, 1, 1, 3)
+    assert_close(average_logits(lambda _: certain, jnp.zeros((1, 1, 1, 3)), (1, 1), look), certain)
+
+
 def test_memory_is_that_of_one_window():
     """Of what lies between image and logits, here 64 channels; the logits themselves are there as a whole."""
 

@@ -34,6 +34,7 @@ def _image(*size):
         ((20, 30), {"tile": (64, 64), "scales": (1.5,), "flip": True}),
         ((33, 30), {}),
         ((33, 30), {"scales": (1.0, 0.5), "flip": True}),
+        ((50, 40), {"tile": (24, 24), "scales": (0.75, 1.0), "flip": True, "independent": True}),
     ],
 )
 def test_the_same_classes_as_of_the_whole_image(size, options):

@@ -11,6 +11,7 @@ from ._coco2015 import Coco2015 as Coco2015
 from ._download import Download as Download
 from ._download import fetch as fetch
 from ._file import File as File
+from ._file import join as join
 from ._folder import Folder as Folder
 from ._oxford_iiit_pet import OxfordIIITPet as OxfordIIITPet
 from ._plan import Builder as Builder

@@ -1,0 +1,281 @@
+"""What a folder is that is not prepared: its kind, its images, what is missing, and the command that comes next."""
+
+import shlex
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..data import ARRAY_SUFFIX, CLASS_FILES, IGNORE_LABEL, IMAGE_SUFFIXES, MASK_SUFFIXES, read_mask, read_size
+from ..files import printable
+from .builders import BUILDERS, Builder, SourceTree, join
+
+_PREPARE = "python -m smoothjax.data prepare"
+# Folders this deep below the root are looked at, and so many files of each for sizes, and for labels.
+_DEPTH, _SIZES, _LABELS = 4, 200, 8
+# A photograph has more shades of grey than a mask has labels.
+_MOST_LABELS = 64
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A folder that holds images.
+
+    Attributes:
+      path: relative to the root; "." for the root itself.
+      stems: the names of its images, without suffixes.
+      sizes: how many images have each height and width, of those whose header was read.
+      suffixes: how many have each suffix.
+      labels: what is stored in its files, if these may be masks; None if they are none.
+      broken: an image that cannot be read.
+    """
+
+    path: str
+    stems: frozenset[str]
+    sizes: Mapping[tuple[int, int], int]
+    suffixes: Mapping[str, int]
+    labels: frozenset[int] | None
+    broken: str | None
+
+    @property
+    def count(self) -> int:
+        return len(self.stems)
+
+    def line(self, width: int) -> str:
+        """Its name, how many images it holds and of which sizes."""
+        kinds = ", ".join(suffix[1:] for suffix in sorted(self.suffixes))
+        heights, widths = ([size[axis] for size in self.sizes] or [0] for axis in (0, 1))
+        size = " x ".join(f"{min(each)}" + f" .. {max(each)}" * (min(each) < max(each)) for each in (heights, widths))
+        what = "images" if self.labels is None else f"masks or grey images, numbers {_numbers(self.labels)}"
+        return f"  {printable(self.path):<{width}}{self.count:>9,} {what} ({kinds}), {size} high and wide"
+
+
+#: A folder of images, that of their masks, and what the names of masks have in addition.
+_Pair = tuple[_Part, _Part, str]
+
+
+def describe_raw(root: Path, problem: str = "") -> str:
+    """A folder in words: what it is, how many images of which sizes, what is missing, which command comes next.
+
+    Args:
+      root: the folder.
+      problem: why it cannot be opened as it is, if that is known.
+
+    Returns:
+      Lines of text.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from PIL import Image
+      >>> with tempfile.TemporaryDirectory() as name:
+      ...     for part in ("photos", "masks"):
+      ...         pathlib.Path(name, part).mkdir()
+      ...         Image.new("RGB" if part == "photos" else "L", (8, 6)).save(pathlib.Path(name, part, "a.png"))
+      ...     print(describe_raw(pathlib.Path(name)).splitlines()[-1].partition(" --images")[2])
+       photos --masks masks
+    """
+    parts = list(_parts(root))
+    what, missing, following, whole = _judged(root, parts)
+    width = max((len(printable(part.path)) for part in parts), default=0) + 1
+    lines = [f"{printable(str(root))}: {what}", *(part.line(width) for part in parts)]
+    problems = [f"{part.path}: {part.broken}" for part in parts if part.broken]
+    missing = [*missing, *problems, *([problem] if problem and not missing and not whole else [])]
+    lines += [f"missing: {line}" if index == 0 else f"         {line}" for index, line in enumerate(missing)]
+    return "\n".join([*lines, f"next:    {following}"])
+
+
+def _judged(root: Path, parts: Sequence[_Part]) -> tuple[str, list[str], str, bool]:
+    """What a folder is, what is missing, what comes next, and whether nothing else can be wrong before that."""
+    source = shlex.quote(str(root))
+    pairs = _pairs(parts)
+    # CamVid also comes as images and labels in splits, which need no preparation.
+    known = None if pairs and all(_is_split(pair) for pair in pairs) else _known(root)
+    if known is not None:
+        builder, missing = known
+        state = "as its authors distribute it" if not missing else "as its authors distribute it, incomplete"
+        return f"the data set {builder.name}, {state}", missing, f"{_PREPARE} {builder.name} --source {source}", True
+    if pairs:
+        return (*_of_pairs(root, pairs), False)
+    images = [part for part in parts if part.labels is None]
+    if not parts:
+        return (
+            "no images, and no data set that is known",
+            ["images"],
+            f"{_PREPARE} --help lists what can be prepared",
+            True,
+        )
+    what = "images without masks" if images else "masks without images, or grey images without masks"
+    need = "a mask of the same name for each image, in a folder of its own: class indices, 255 = ignore, as PNG"
+    if mixed := [(part, ending) for part in images if (ending := _mixed(part))]:
+        part, ending = mixed[0]
+        what = f"images and masks in the same folder, names of masks with {ending}"
+        need = f"a folder of their own for the masks of {part.path}: move *{ending}.* there"
+    return what, [need], f"{_PREPARE} folder --source {source}, once masks are there", True
+
+
+def _of_pairs(root: Path, pairs: Sequence[_Pair]) -> tuple[str, list[str], str]:
+    """Folders of images with folders of masks."""
+    source, missing = shlex.quote(str(root)), list[str]()
+    for images, masks, ending in pairs:
+        lonely = sorted(stem for stem in images.stems if stem + ending not in masks.stems)
+        if lonely:
+            names = ", ".join(map(printable, lonely[:3])) + ", ..." * (len(lonely) > 3)
+            missing.append(
+                f"a mask in {masks.path} for {len(lonely)} of {images.count} images of {images.path} ({names})"
+            )
+    if not any((root / name).is_file() for name in CLASS_FILES):
+        labels = frozenset[int]().union(*(masks.labels or () for _, masks, _ in pairs))
+        missing.append(f"{CLASS_FILES[0]}, the names of the classes; the masks hold {_numbers(labels)}")
+        if IGNORE_LABEL in labels and len(labels) == 2:
+            missing.append(f"of these, {IGNORE_LABEL} is ignored unless a class there has {{values: [{IGNORE_LABEL}]}}")
+    endings = {ending for _, _, ending in pairs if ending}
+    suffix = f" --mask-suffix {shlex.quote(endings.pop())}" if len(endings) == 1 else ""
+    firsts = [Path(images.path) for images, _, _ in pairs]
+    seconds = [Path(masks.path) for _, masks, _ in pairs]
+    if all(map(_is_split, pairs)):
+        splits = [first.parts[0] for first in firsts]
+        what = f"images and masks in the splits {', '.join(sorted(splits, key=_order))}, which are read as they are"
+        prepared = f"{_PREPARE} folder --source {source}{suffix}"
+        return what, missing, prepared if missing else f"python -m smoothjax.data show {source}{suffix}, or {prepared}"
+    names = {(first.parts[0], second.parts[0]) for first, second in zip(firsts, seconds, strict=True) if first.parts}
+    named = ""
+    if len(names) == 1 and all(part.parts for part in seconds):
+        images, masks = names.pop()
+        named = f" --images {shlex.quote(images)} --masks {shlex.quote(masks)}"
+    where = "in the same folder" if not named else f"in {firsts[0]} and {seconds[0]}"
+    what = f"images and masks {where}{', and others' * (len(pairs) > 1)}, to be prepared"
+    return what, missing, f"{_PREPARE} folder --source {source}{named}{suffix}"
+
+
+def _order(split: str) -> int:
+    return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
+
+
+def _is_split(pair: _Pair) -> bool:
+    """Whether these are SPLIT/images and SPLIT/labels."""
+    images, masks = Path(pair[0].path), Path(pair[1].path)
+    return images.parent == masks.parent != Path() and (images.name, masks.name) == ("images", "labels")
+
+
+def _known(root: Path) -> tuple[Builder, list[str]] | None:
+    """The published data set that a folder is, or most of one, and what is missing of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = SourceTree(root, (), Path(scratch))  # archives are not opened
+        for name, kind in BUILDERS.items():
+            builder = kind()
+            if name == "folder":
+                continue
+            required = [entry for entry in builder.expected() if not entry.optional]
+            absent = [
+                entry.line.strip()
+                for entry in required
+                if not any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
+            ]
+            packed = [path for pattern in builder.archives for path in root.glob(pattern) if path.is_file()]
+            if packed:
+                return builder, []
+            # Of two ways in which a data set is distributed, half of the entries are there.
+            if len(required) - len(absent) >= max(2, (len(required) + 1) // 2):
+                alternatives = any(entry.line.startswith("or ") for entry in required)
+                return builder, [] if alternatives else absent
+    return None
+
+
+def _parts(root: Path) -> Iterator[_Part]:
+    """The folders that hold images, the root first."""
+    pending = [root]
+    while pending:
+        folder = pending.pop(0)
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX")))
+        except OSError:
+            continue
+        if len(folder.relative_to(root).parts) < _DEPTH:
+            pending += [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
+        files = [entry for entry in entries if entry.suffix.lower() in (*IMAGE_SUFFIXES, ARRAY_SUFFIX)]
+        if files:
+            yield _part(root, folder, files)
+
+
+def _part(root: Path, folder: Path, files: Sequence[Path]) -> _Part:
+    sizes, broken = Counter[tuple[int, int]](), None
+    for path in _spread(files, _SIZES):
+        try:
+            sizes[read_size(path)] += 1
+        except (OSError, ValueError) as error:
+            broken = broken or str(error)
+    return _Part(
+        str(folder.relative_to(root)),
+        frozenset(path.stem for path in files),
+        sizes,
+        Counter(path.suffix.lower() for path in files),
+        _labels(files),
+        broken,
+    )
+
+
+def _labels(files: Sequence[Path]) -> frozenset[int] | None:
+    """The numbers in some files of a folder, None unless all of these may be masks."""
+    if not all(path.suffix.lower() in MASK_SUFFIXES for path in files):
+        return None
+    found = set[int]()
+    for path in _spread(files, _LABELS):
+        try:
+            found |= set(np.unique(read_mask(path)).tolist())
+        except (OSError, ValueError):
+            return None
+    return frozenset(found) if len(found) <= _MOST_LABELS else None
+
+
+def _spread(files: Sequence[Path], most: int) -> list[Path]:
+    count = min(len(files), most)
+    return [files[index * len(files) // count] for index in range(count)]
+
+
+def _pairs(parts: Sequence[_Part]) -> list[_Pair]:
+    """Folders of images, each with the folder of masks whose names fit best, and what masks' names end in besides."""
+    found = list[_Pair]()
+    for images in (part for part in parts if part.labels is None):
+        fitting = list[tuple[int, _Part, str]]()
+        for masks in (part for part in parts if part.labels is not None):
+            ending = _ending(images.stems, masks.stems)
+            shared = sum(stem + ending in masks.stems for stem in images.stems)
+            if 2 * shared > min(images.count, masks.count):
+                near = sum(
+                    one == other for one, other in zip(Path(images.path).parts, Path(masks.path).parts, strict=False)
+                )
+                fitting.append((shared + near, masks, ending))
+        if fitting:
+            _, masks, ending = max(fitting, key=lambda each: each[0])
+            found.append((images, masks, ending))
+    return found
+
+
+def _mixed(part: _Part) -> str:
+    """What names of masks have in addition that lie among their images; empty where there are none."""
+    endings = Counter(
+        other.removeprefix(stem)
+        for stem in sorted(part.stems)[:_SIZES]
+        for other in part.stems
+        if other != stem and other.startswith(f"{stem}_")
+    )
+    ending, count = endings.most_common(1)[0] if endings else ("", 0)
+    return ending if 3 * count >= min(part.count, _SIZES) else ""
+
+
+def _ending(images: frozenset[str], masks: frozenset[str]) -> str:
+    """What the names of most masks have after those of their images."""
+    endings = Counter[str]()
+    for stem in sorted(images)[:_SIZES]:
+        fitting = [name.removeprefix(stem) for name in masks if name.startswith(stem)]
+        endings[min(fitting, key=len, default="")] += 1
+    return max(endings, key=lambda ending: (endings[ending], -len(ending)), default="")
+
+
+def _numbers(labels: frozenset[int]) -> str:
+    listed = sorted(labels)
+    return ", ".join(map(str, listed)) if len(listed) <= 8 else f"{listed[0]} .. {listed[-1]} ({len(listed)} of them)"
