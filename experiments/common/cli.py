@@ -1,10 +1,8 @@
 """The command grammar of the studies; imports JAX only once it is needed."""
 
 import dataclasses
-import difflib
 import importlib
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,8 @@ import tyro
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
 from .limits import check_limits
-from .options import HELP_ALL, options_of, respell, summary, take_file, wrapped
+from .options import HELP_ALL, options_of, summary, take_file, wrapped
+from .parsing import choose, parse
 from .run_files import CONFIG_FILE
 from .run_folder import with_parent
 from .status import status_of
@@ -145,14 +144,14 @@ def main(program: Program, arguments: Sequence[str]) -> int:
         return 0
     name = arguments.pop(0)
     commands: dict[str, Command[Any] | None] = {"train": None, "compare": None, **program.commands}
-    command = _choose("command", name, commands)
+    command = choose("command", name, commands)
 
     def run() -> None:
         if command is None:
             _with_preset(program, name, arguments)
         else:
             prog = f"{program.name} {name}"
-            options = _parse(command.options, arguments, prog, description=command.summary)
+            options = parse(command.options, arguments, prog, description=command.summary)
             check_limits(options)
             command.run(program, options)
 
@@ -166,7 +165,7 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
         print(f"usage: {program.name} {command} PRESET [options]\n\n{kind.__doc__}\n\n{presets_text(program, command)}")
         raise SystemExit(0 if arguments else 2)
     name = arguments[0]
-    preset = _choose("preset", name, program.presets)
+    preset = choose("preset", name, program.presets)
     prog, description = f"{program.name} {command} {name}", f"{kind.__doc__} Preset: {preset.note}."
     arguments, config = take_file(arguments[1:], preset.config)
     generic: Any = kind
@@ -194,16 +193,17 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
         raise SystemExit(0)
     if HELP_ALL in arguments:
         arguments, description = [HELP_ALL], f"{description}\n\n{preset.describe(name)}"
-    run(program, name, _parse(options, arguments, prog, default, description))
+    # What a file says is no option that someone gave: a run writes all of them, also those that its encoder ignores.
+    run(program, name, config, parse(options, arguments, prog, default, description))
 
 
-def _train(program: Program, preset: str, options: Train[Any]) -> None:
+def _train(program: Program, preset: str, original: RunConfig, options: Train[Any]) -> None:
     config = options.config
     config.validate()
     config = with_parent(config)
     folder = options.run or _runs(program, preset) / f"{config.method}-seed{config.seed}"
     check_limits(options.cluster)
-    config.check_given(program.presets[preset].config)
+    config.check_given(original)
     config.check_method()
     options.cluster.join()
     study = program.load()
@@ -224,8 +224,7 @@ def _train(program: Program, preset: str, options: Train[Any]) -> None:
     say(f"\n{study.outcome(result)}\n{folder} holds the run{drawn}. Next:\n  {following}")
 
 
-def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
-    original = program.presets[preset].config
+def _compare(program: Program, preset: str, original: RunConfig, options: Compare[Any, Any]) -> None:
     check_comparison(options.config, original, options.methods, options.seeds)
     check_limits(options.cluster)
     options.config.check_given(original)
@@ -246,25 +245,6 @@ def _compare(program: Program, preset: str, options: Compare[Any, Any]) -> None:
     if text:  # only one process reports
         run = out / f"{options.methods[-1]}-seed{options.seeds[0]}"
         say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=shlex.quote(str(run)))}")
-
-
-def _parse(kind: Any, arguments: list[str], program: str, default: Any = None, description: str | None = None) -> Any:
-    given = {} if default is None else {"default": default}
-    try:
-        arguments = respell(arguments, list(options_of(kind, default)))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    return tyro.cli(kind, args=arguments, prog=program, description=description, **given)
-
-
-def _choose(what: str, name: str, choices: Mapping[str, C]) -> C:
-    if name in choices:
-        return choices[name]
-    close = difflib.get_close_matches(name, choices, 1)
-    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
-    print(f"error: unknown {what} {name!r}: {hint}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _runs(program: Program, preset: str) -> Path:

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import tyro
 
-from experiments.common.cli import Train
-from experiments.common.config import check_comparison
+from experiments.common.cli import Compare, Program, Train
+from experiments.common.config import check_comparison, with_options
 from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
 from experiments.common.options import options_of, respell, take_file
 from experiments.common.run_folder import describe_run, load_config
-from experiments.segmentation.config import PRESETS, Config
+from experiments.segmentation.config import PRESETS, Config, Method
 from tests.experiments.command_line import STUDIES
 from tests.experiments.made_runs import mark_learnt
 
@@ -98,7 +98,7 @@ def test_help(capsys, study, arguments, expected):
         ("segmentation", "train camvd", "unknown preset 'camvd': did you mean camvid?"),
         ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of demo, camvid"),
         ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
-        ("pixel_dcn", "compare demo --methods pixeldcl", "invalid choice 'pixeldcl'"),
+        ("pixel_dcn", "compare demo --methods pixeldcl", "--methods takes some of dcl, ipixel_dcl"),
         ("segmentation", "train demo --lr 0.1", "unknown option --lr: did you mean --optim.learning-rate?"),
         ("vae", "train demo --learning-rate=0.1", "--learning-rate: did you mean --optim.learning-rate?"),
         ("segmentation", "train demo --epochs 3", "--epochs: training is measured in updates: --steps N"),
@@ -157,7 +157,58 @@ def test_other_spellings_of_an_option():
     assert respell(["RUN", "--data.root", "x"], list(options_of(EvaluateAveraged))) == ["RUN", "--data-root", "x"]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("--data.mirror False", "--data.mirror is on or off and takes no value, got False: write --data.no-mirror"),
+        ("--data-no-mirror=0", "--data.no-mirror is on or off and takes no value, got 0: write --data.mirror"),
+        ("-lr 0.01", "unknown option -lr: did you mean --optim.learning-rate?"),
+        ("-steps 3", "unknown option -steps: did you mean --steps?"),
+        ("--seeds 1,2", "--seeds takes whole numbers with spaces between them, got 1,2: write --seeds 1 2"),
+        ("--seeds [0, 1]", "got [0, 1]: write --seeds 0 1"),
+        ("--methods none,ss-conv", "with spaces between them, got none,ss-conv: write --methods none ss_conv"),
+        ("--steps 1e4", "--steps takes a whole number, got 1e4: write --steps 10000"),
+        ("--steps 20k", "write --steps 20000"),
+        ("--steps --seeds 0", "--steps takes a whole number, got nothing"),
+        ("--batch-size 8.5", "--batch-size takes a whole number, got 8.5"),
+        ("--optim.learning-rate 0,01", "takes a number or None, got 0,01: write --optim.learning-rate 0.01"),
+        ("--optim.class-weights 1,2", "write --optim.class-weights 1 2"),
+        ("--data.crop-size 97x65", "--data.crop-size takes 2 whole numbers, got 97x65: write --data.crop-size 97 65"),
+        ("--data.crop-size 97", "write --data.crop-size 97 97"),
+        ("--model.encoder ResNet-18", "write --model.encoder resnet18"),
+        ("--precision bfloat16", "--precision takes one of float32, bf16, got bfloat16: write --precision bf16"),
+        ("--precision float16", "--precision takes one of float32, bf16, got float16"),
+        ("--patience null", "--patience takes a whole number or None, got null: write --patience None"),
+    ],
+)
+def test_habits_of_values_get_the_right_spelling(given, message):
+    """In a sentence, where the parser of command lines would draw a box about its types."""
+    options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
+    with pytest.raises(ValueError, match=re.escape(message) + "$"):
+        respell(given.split(), options)
+
+
+def test_right_values_stay():
+    """Negative numbers are no options, and what follows the values of an option is the command's."""
+    options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
+    given = "--seeds 0 1 --methods none ss_conv --optim.momentum -0.5 --data.mirror --data.classes a,b.yaml --out a-b"
+    assert respell(given.split(), options) == given.split()
+    given = ["--out", "x", "RUN", "a.png", "--flip", "b.png"]
+    assert respell(given, list(options_of(PredictAveraged))) == given
+
+
 class TestOptionsFromAFile:
+    def test_what_a_run_wrote_is_no_option_that_was_given(self, tmp_path, capsys, monkeypatch):
+        """The width of a residual network, which a run of EfficientNet-Lite keeps, was refused."""
+        lite = with_options(PRESETS["demo"].config, {"model.encoder": "efficientnet_lite0", "steps": 7})
+        describe_run(tmp_path, lite)
+        monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
+        train = ["train", "camvid", "--data.root", str(tmp_path), "--config", str(tmp_path / "config.yaml")]
+        with pytest.raises(pytest.fail.Exception, match="went on"):
+            _main("segmentation", train)
+        assert _main("segmentation", [*train, "--model.width", "24"]) == 1
+        assert "--model.width is an option of residual encoders, got 24" in capsys.readouterr().err
+
     def test_the_file_of_a_run_makes_the_same_configuration(self, tmp_path):
         config = replace(PRESETS["camvid"].config, steps=7, model=replace(PRESETS["camvid"].config.model, width=24))
         describe_run(tmp_path, config)
