@@ -62,7 +62,7 @@ class Scorer(Generic[C, T, S, M]):
                 # Every process has its share of each batch.
                 bar.update(min(jax.process_count() * int((index >= 0).sum()), number - bar.done))
         assert totals is not None, "a split has at least one batch"
-        return Scored(self._study.scores(totals), totals, kept)
+        return Scored(self._study.scores(totals), totals, kept, number)
 
 
 def _widened(total: jax.Array) -> np.ndarray:

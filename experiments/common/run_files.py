@@ -23,6 +23,9 @@ MEASURED_FILE, CHECKPOINTS, BOARD = "class_weights.json", "checkpoints", "tensor
 
 _AGAIN = "delete it, and the command that trained the run makes it again from the last checkpoint"
 
+#: Of a line of the log, on how many examples scores were measured.
+EXAMPLES_KEY = "examples"
+
 Json = dict[str, Any]
 """A JSON object."""
 Content = TypeVar("Content")

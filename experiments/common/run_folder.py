@@ -62,6 +62,12 @@ FREE = {
     "wandb",
 }
 
+
+def free_options(config: RunConfig) -> set[str]:
+    """The options that may change when a run goes on: patience counts evaluations, so then they come as they did."""
+    return FREE if config.patience is None else FREE - {"evaluate_every"}
+
+
 # Which rates a run has follows from its method: its initial rate is compared in place of these.
 _RATES = re.compile(r"optim\.(learning_rate|rates\..*)")
 # What a run writes before its first checkpoint, and temporary names of it.
@@ -97,7 +103,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
         check_links(folder)
     elif (folder / CONFIG_FILE).exists():
         before = load_config(folder, type(config))
-        differences = _differences(to_dict(before), to_dict(config), _free(folder))
+        differences = _differences(to_dict(before), to_dict(config), _free(folder, config))
         finished = (folder / RESULT_FILE).exists()
         if finished and not math.isclose(before.initial_rate, config.initial_rate):
             differences.append(f"initial rate: {before.initial_rate:g} there, {config.initial_rate:g} now")
@@ -130,7 +136,7 @@ def note_on_start(folder: Path, config: RunConfig) -> str | None:
     except (OSError, ValueError):
         before = None
     if starts_anew(folder):
-        same = before is not None and not _differences(to_dict(before), to_dict(config), FREE)
+        same = before is not None and not _differences(to_dict(before), to_dict(config), free_options(config))
         return None if same else f"{folder} holds a run that was stopped before its first checkpoint: it is replaced"
     changed = None if before is None else _rate_change(folder, before, config)
     return changed and f"{folder} goes on with another rate: {changed}"
@@ -305,12 +311,12 @@ def _one_of(hints: Sequence[Any], value: Any, name: str) -> object:
     raise ValueError(", or ".join(reasons))
 
 
-def _free(folder: Path) -> set[str]:
+def _free(folder: Path, config: RunConfig) -> set[str]:
     """What may change of this run. The training split is free once the folder records the data.
 
     Then `identity.check_data` recognises another one, and a split that was the default before may be named.
     """
-    return FREE | ({"data.train_split"} if "train_split" in read_data(folder) else set())
+    return free_options(config) | ({"data.train_split"} if "train_split" in read_data(folder) else set())
 
 
 def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list[str]:

@@ -33,6 +33,7 @@ class Scored:
       scores: numbers by name, for logs and tables.
       totals: what they are made from: the sums over the split.
       examples: of some of the images, by their index, what `Study.example` keeps.
+      count: how many examples were scored.
       weights: of a run that averages its weights, which ones are scored: the better.
       by_weights: the scores of both.
     """
@@ -40,6 +41,7 @@ class Scored:
     scores: dict[str, float]
     totals: Tree
     examples: Mapping[int, Arrays]
+    count: int
     weights: Weights | None = None
     by_weights: Mapping[Weights, Mapping[str, float]] = field(default_factory=dict)
 

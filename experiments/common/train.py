@@ -26,6 +26,7 @@ from .network import M, Network
 from .parameters import count, smoothing_parameters
 from .run_files import (
     EXAMPLES_FILE,
+    EXAMPLES_KEY,
     LOCK_FILE,
     MEASURED_FILE,
     RESULT_FILE,
@@ -153,7 +154,8 @@ def _train(
         limit = None if whole else config.evaluate_images
         score = partial(job.evaluate, limit=limit, examples=study.examples, progress=progress)
         found = score_better(score, state, study.metric, study.mode)
-        return training.Evaluation(found.scores, found, ranks=whole)
+        # The log says how many: scores of a few examples and of all are no curve.
+        return training.Evaluation({**found.scores, EXAMPLES_KEY: found.count}, found, ranks=whole)
 
     def watch(log: training.RunLog, step: int, state: training.TrainState, found: training.Evaluation[Scored]) -> None:
         filters = {f"smoothing/{name}": np.asarray(leaf) for name, leaf in smoothing_parameters(state.params).items()}

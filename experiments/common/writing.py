@@ -39,6 +39,12 @@ def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
     write_whole(path, buffer.getvalue())
 
 
+def check_figure(option: str, path: Path) -> None:
+    """Refuses a file that no figure is written to, before anything is drawn."""
+    if path.suffix.lower() not in (".png", ".pdf", ".svg") or path.is_dir():
+        raise ValueError(f"{option} must end in .png, .pdf or .svg, got {path}: name it e.g. figure.png")
+
+
 def write_figure(path: Path, figure: "Figure", *, dpi: int) -> None:
     """Draws a figure into a file of the format that its suffix names, and closes it."""
     import matplotlib.pyplot as plt

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
 from ..common.config import require
 from ..common.limits import check_limits
+from ..common.parsing import parse
 from ..common.run_folder import load_config
 from ..common.status import status_of
 from ..segmentation.config import Config
@@ -19,8 +18,9 @@ from ..segmentation.config import Config
 class Options:
     """Draws the effective receptive fields of trained networks (Wang & Ji, KDD 2018, Sec. 4.4, Figs. 8 and 9).
 
-    Figure 8 is that of the last 3x3 convolution of rate 4, Figure 9 that of all dilated layers, the last two stages of
-    the encoder; zero weights are black. A table says how large and how even they are. Examples:
+    Figure 8 is that of the last 3x3 convolution of rate 4, Figure 9 that of all dilated layers: the stages of the
+    encoder at 1/8 of the image, of a ResNet the last two. Zero weights are black. A table says how large and how even
+    they are. Examples:
 
       python -m experiments.erf
       python -m experiments.erf --runs runs/segmentation/voc2012/{none,group_interaction,ss_conv}-seed0 --images 100
@@ -45,7 +45,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints a table, and draws the figures; returns the exit status."""
-    options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.erf")
+    options = parse(Options, arguments, "python -m experiments.erf")
     return status_of(lambda: _run(options))
 
 

@@ -19,7 +19,7 @@ SHARES = (0.2, 0.3, 0.5, 0.99)
 #: What each figure is about, and the rate whose grid it shows: the smallest of its layers.
 FIGURES = {
     "fig8": ("the last 3x3 convolution of rate 4", 4),
-    "fig9": ("all dilated layers (the last two stages, rates 2 and 4)", 2),
+    "fig9": ("all dilated layers", 2),
 }
 
 

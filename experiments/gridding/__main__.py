@@ -10,6 +10,7 @@ import tyro
 
 from ..common.config import require
 from ..common.limits import check_limits
+from ..common.parsing import choose, parse
 from ..common.status import status_of
 from .config import PRESETS, Config
 
@@ -36,7 +37,7 @@ class Compare:
     first: int | None = None
     """Number of cases to run, the first of the preset; by default all."""
     out: Path | None = None
-    """Folder for a file of each case, results.json and heat_map.png; by default runs/gridding/PRESET."""
+    """Folder for a file of each case, results.json and two figures; by default runs/gridding/PRESET."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +57,15 @@ def main(arguments: Sequence[str]) -> int:
         width = max(map(len, PRESETS)) + 2
         print(_USAGE.format(presets="\n".join(f"  {name:<{width}}{p.note}" for name, p in PRESETS.items())))
         return 0
-    command, *rest = arguments
-    if command == "show":
-        options = tyro.cli(Show, args=rest, prog="python -m experiments.gridding show")
+    name, *rest = arguments
+    choose("command", name, {"compare": None, "show": None})
+    if name == "show":
+        options = parse(Show, rest, "python -m experiments.gridding show")
         return status_of(lambda: _show(options))
-    if command != "compare":
-        print(f"error: unknown command {command!r}: choose one of compare, show", file=sys.stderr)
-        return 2
     name = rest.pop(0) if rest and not rest[0].startswith("-") else "demo"
-    if name not in PRESETS:
-        print(f"error: unknown preset {name!r}: choose one of {', '.join(PRESETS)}", file=sys.stderr)
-        return 2
-    preset = PRESETS[name]
+    preset = choose("preset", name, PRESETS)
     description = f"{Compare.__doc__} Preset: {preset.note}."
-    prog = f"python -m experiments.gridding compare {name}"
-    chosen = tyro.cli(Compare, args=rest, prog=prog, default=Compare(preset.config), description=description)
+    chosen = parse(Compare, rest, f"python -m experiments.gridding compare {name}", Compare(preset.config), description)
     stopped = "stopped; the same command continues after the last case that was finished"
     return status_of(lambda: _compare(name, chosen), stopped=stopped)
 
@@ -84,31 +79,25 @@ def _compare(name: str, options: Compare) -> None:
     out = options.out or Path("runs/gridding") / name
     require(not out.exists() or out.is_dir(), f"--out must be a folder, {out} is a file: name another one")
     from ..common.writing import write_json
-    from .figures import draw_heat_map
+    from .figures import draw_differences, draw_heat_map
     from .report import cells_of, tables_of
     from .study import compare
 
     content = compare(cases, options.config, out)
     write_json(out / "results.json", content, indent=1)
-    draw_heat_map(cells_of(content), out / "heat_map.png")
-    print("\n" + "\n\n".join([*tables_of(content), f"{out}/heat_map.png shows it; results.json has the numbers."]))
+    cells = cells_of(content)
+    draw_heat_map(cells, out / "heat_map.png")
+    draw_differences(cells, out / "differences.png")
+    shown = f"{out}/heat_map.png and differences.png show it; results.json has the numbers."
+    print("\n" + "\n\n".join([*tables_of(content), shown]))
 
 
 def _show(options: Show) -> None:
     from .figures import draw_heat_map
-    from .report import cells_of, tables_of
-    from .study import read_results
+    from .report import read_cells, read_results, tables_of
 
-    content = read_results(options.file)
-    try:
-        cells = cells_of(content)
-        require(bool(cells), f"{options.file} holds no case: name the results.json of a comparison")
-        tables = tables_of(content)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{options.file} is no results.json of a comparison, or damaged ({error!r}): name one, or repeat the "
-            "comparison, which keeps its cases"
-        ) from error
+    content, cells = read_results(options.file), read_cells(options.file)
+    tables = tables_of(content)
     if options.out is not None:
         draw_heat_map(cells, options.out)
     print("\n\n".join(tables))

@@ -1,4 +1,4 @@
-"""The heat map: where degridding helps, and by how much."""
+"""Figures: where degridding helps, and by how much, as a heat map and with every interval."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +12,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
+from ..common.forest import Block, Row, draw_forest
+from ..common.table import Score
 from ..common.writing import write_figure
 from .config import LABELS
 from .report import SCORES, Cell
 
 #: The rows of panels, and whether more is better.
 _SHOWN = {"mean_iou": True, "isolated": False}
+_TITLE = "Difference to the baseline, by what stands before the dilated layers"
 
 
 def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
@@ -62,10 +65,26 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
             panel.tick_params(labelsize=8, length=0)
             panel.set_title(f"{LABELS[method]}: {title}", fontsize=9)
         figure.colorbar(image, ax=line.tolist(), shrink=0.8).ax.tick_params(labelsize=8)
-    figure.suptitle("Difference to the baseline, by what stands before the dilated layers", fontsize=10)
+    figure.suptitle(_TITLE, fontsize=10)
     figure.supxlabel(
         "Orange: better. Below each difference its 95 % interval over seeds. (In round brackets: not told from chance, "
         "over all tests.) Grey: not run.",
         fontsize=8,
     )
     write_figure(path, figure, dpi=130)
+
+
+def draw_differences(cells: Sequence[Cell], path: Path) -> None:
+    """Draws every difference to the baseline with its interval: a block for each method and condition."""
+    blocks = dict[tuple[str, str], list[Row]]()
+    for cell in cells:
+        differences = {SCORES[name][0]: found for name, found in cell.differences.items() if found is not None}
+        told = [SCORES[name][0] for name in SCORES if cell.told(name)]
+        rows = blocks.setdefault((cell.method, cell.case.condition), [])
+        rows.append(Row(f"behind {cell.case.front}", differences, told))
+    shown = [
+        Score(title, (name,), digits=digits, lower=not _SHOWN.get(name, True))
+        for name, (title, digits) in SCORES.items()
+    ]
+    found = [Block(f"{LABELS[method]}: {condition}", rows) for (method, condition), rows in blocks.items()]
+    draw_forest(found, shown, path, title=_TITLE, note="filled: over all tests of a score in this figure (Holm)")

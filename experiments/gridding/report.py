@@ -4,9 +4,13 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from smoothjax.files import read_json
+
+from ..common.config import require
 from ..common.run_files import Json
 from ..common.statistics import Difference, holm, paired_difference, power_text
 from ..common.table import align
@@ -47,6 +51,34 @@ class Cell:
     def told(self, score: str) -> bool:
         """Whether the difference is told from chance."""
         return self.adjusted.get(score, 1.0) < 0.05
+
+
+def read_results(path: Path) -> Json:
+    """A file of this study."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object of this study: name a file that compare has written")
+    return content
+
+
+def read_cells(path: Path) -> list[Cell]:
+    """The cells of a file, of which every table can be made.
+
+    Raises:
+      ValueError: it is no results.json, is damaged, or holds no case.
+    """
+    try:
+        content = read_results(path)
+        cells = cells_of(content)
+        if cells:
+            tables_of(content)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no results.json of a comparison, or damaged ({error!r}): name one, or repeat the comparison, "
+            "which keeps its cases"
+        ) from error
+    require(bool(cells), f"{path} holds no case: name the results.json of a comparison")
+    return cells
 
 
 def cells_of(content: Json) -> list[Cell]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from smoothjax.files import read_json
 from smoothjax.names import Smoothing
 from smoothjax.training import say
 
@@ -21,6 +20,7 @@ from ..common.run_folder import environment
 from ..common.statistics import bootstrap_interval
 from ..common.writing import write_json
 from .config import BASELINE, Case, Config
+from .report import read_results
 from .training import Counts, extra_parameters, mean_iou, pictures_of, programs_of, score, train
 
 
@@ -85,14 +85,6 @@ def _finished(path: Path, case: Case, config: Config) -> Json:
             f"{path} holds a case of another configuration, that of the command "
             f"`{content.get('environment', {}).get('command')}`: repeat that one, or name another folder with --out"
         )
-    return content
-
-
-def read_results(path: Path) -> Json:
-    """A file of this study."""
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object of this study: name a file that compare has written")
     return content
 
 

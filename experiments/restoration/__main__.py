@@ -104,7 +104,9 @@ def _filters(program: cli.Program, options: Filters) -> None:
     found = read_filters(options.run, options.weights, options.checkpoint)
     print(analysis.describe_smoothing(found))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_figure(options.out, analysis.draw_smoothing(found, title=str(options.weights or options.run)), dpi=100)
+    # By its name: where it lies is for the command line.
+    title = (options.weights or options.run or options.out).absolute().name
+    write_figure(options.out, analysis.draw_smoothing(found, title=title), dpi=100)
     print(options.out)
 
 

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
+from ..common.config import require
+from ..common.parsing import parse
 from ..common.status import status_of
-from ..common.writing import write
+from ..common.writing import check_figure, write
 from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
@@ -29,7 +31,7 @@ class Options:
 
     python -m experiments.tables runs --own --split test --json experiments/results/camvid_deeplab.json
 
-    python -m experiments.tables experiments/results/camvid_deeplab.json --own --split test
+    python -m experiments.tables experiments/results/camvid_deeplab.json --own --split test --figure differences.png
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[RUNS...]")] = ()
@@ -40,6 +42,8 @@ class Options:
     """Whether to put any runs side by side instead: methods, means over seeds, paired differences to the baseline."""
     split: Literal["train", "val", "test"] = "val"
     """With --own, the split that is shown: val, or another where `evaluate RUN --split SPLIT` has scored it."""
+    figure: Path | None = None
+    """With --own, a file for the differences to the baseline with their intervals: .png, .pdf or .svg."""
     timing: Path | None = None
     """Measurements for pixel-2: what `python -m experiments.timing networks --json FILE` writes."""
     format: Format = field(default="markdown")
@@ -52,7 +56,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints tables; returns the exit status."""
-    options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.tables")
+    options = parse(Options, arguments, "python -m experiments.tables")
     return status_of(lambda: _run(options))
 
 
@@ -75,6 +79,9 @@ def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, lis
 
 
 def _tables(options: Options) -> tuple[list[Table], list[str]]:
+    if options.figure is not None:
+        require(options.own, f"--figure {options.figure} draws what --own compares: add --own, or leave it out")
+        check_figure("--figure", options.figure)
     from .comparison import comparison_tables
     from .find import find
     from .paper import paper_tables
@@ -88,6 +95,10 @@ def _tables(options: Options) -> tuple[list[Table], list[str]]:
         raise ValueError(f"no finished run{left_out}: name the folders that hold them")
     if options.own:
         tables, remarks = comparison_tables(found.runs, options.split)
+        if options.figure is not None:
+            from .forest import draw_comparison
+
+            draw_comparison(found.runs, options.split, options.figure)
     else:
         tables, remarks = paper_tables([name for name in options.table if name != TIMING], found.runs)
         if TIMING in options.table:

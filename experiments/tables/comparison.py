@@ -1,13 +1,14 @@
 """Tables of our own: methods side by side, and against their baseline seed by seed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..common.statistics import Difference, holm, listed, paired_difference, power_text
 from ..common.table import Score, deviation, spread
 from .formats import Table
-from .groups import EVERY, Arm, Group, groups, protocols
+from .groups import EVERY, Arm, Group, Protocol, groups, protocols
 from .hyperparameters import RATE
 from .runs import Run
 from .summary import SUMMARY, made_by, summary
@@ -40,28 +41,40 @@ def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], lis
 
 def _of_group(group: Group, split: str) -> list[Table]:
     """Tables of each protocol, of the rates that have scores on the split, and one of the runs."""
-    seen, tables = set[Arm](), list[Table]()
-    for protocol, arms in protocols(group).items():
-        scored = [arm for arm in arms if group.values(arm, split, group.main_score)]
-        if set(scored) - seen or (scored and protocol != EVERY):
-            tables += _of_protocol(group, protocol, scored, split)
-        seen.update(scored)
+    tables = [table for protocol in scored_protocols(group, split) for table in _of_protocol(group, protocol, split)]
     return [*tables, _runs(group)]
 
 
-def _of_protocol(group: Group, protocol: str, arms: Sequence[Arm], split: str) -> list[Table]:
+def scored_protocols(group: Group, split: str) -> list[Protocol]:
+    """What is compared on a split: of each protocol the arms that have scores, where they add to those before."""
+    seen, found = set[Arm](), list[Protocol]()
+    for protocol in protocols(group):
+        scored = tuple(arm for arm in protocol.arms if group.values(arm, split, group.main_score))
+        if set(scored) - seen or (scored and protocol.title != EVERY):
+            found.append(replace(protocol, arms=scored))
+        seen.update(scored)
+    return found
+
+
+def scores_of(group: Group, arms: Sequence[Arm], split: str) -> list[Score]:
+    """The scores that some arm has on a split."""
+    return [score for score in group.config.scores if any(group.values(arm, split, score) for arm in arms)]
+
+
+def _of_protocol(group: Group, protocol: Protocol, split: str) -> list[Table]:
     """Scores, differences to the baseline, and scores of each class."""
-    title = f"{group.title}; {protocol}; {split}"
-    shown = [score for score in group.config.scores if any(group.values(arm, split, score) for arm in arms)]
-    tables = [_scores(group, arms, split, shown, title)]
-    if len(arms) > 1 and any(method == group.baseline for method, _ in arms):
-        tables.append(_differences(group, arms, split, shown, title))
+    title, arms = f"{group.title}; {protocol.title}; {split}", protocol.arms
+    shown = scores_of(group, arms, split)
+    tables = [_scores(group, protocol, split, shown, title)]
+    if differences := compared(group, arms, split, shown):
+        tables.append(_differences(group, differences, shown, title))
     if any(run.class_scores(split) for arm in arms for run in group.arms[arm].values()):
         tables.append(_classes(group, arms, split, title))
     return tables
 
 
-def _scores(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score], title: str) -> Table:
+def _scores(group: Group, protocol: Protocol, split: str, shown: Sequence[Score], title: str) -> Table:
+    arms = protocol.arms
     entry, heading = group.config.size
     header = ("method", RATE, "seeds", *(score.title for score in shown), heading, "s / step")
     rows = []
@@ -76,22 +89,34 @@ def _scores(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score
         split == "val" and "best" in title
     )
     percent = "In percent. " * all(score.factor == 100 for score in shown)
-    return Table(title, header, tuple(rows), (f"{percent}Mean ± standard deviation over seeds.{chosen}",))
+    notes = (f"{percent}Mean ± standard deviation over seeds.{chosen}", *filter(None, [protocol.note]))
+    return Table(title, header, tuple(rows), notes)
 
 
-def _differences(group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score], title: str) -> Table:
-    rows, primary = [], dict[str, Difference]()
+def compared(
+    group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score]
+) -> dict[Arm, list[Difference | None]]:
+    """The paired differences of each arm to its baseline, one a score; empty where there is nothing to compare."""
+    found = dict[Arm, list[Difference | None]]()
     for arm in arms:
         reference = group.reference(arms, arm)
         if arm[0] == group.baseline or reference is None:
             continue
-        found = [
+        found[arm] = [
             paired_difference(group.values(arm, split, score), group.values(reference, split, score)) for score in shown
         ]
-        if found and found[0]:
-            primary[f"{arm[0]} at {arm[1]:g}"] = found[0]
+    return found
+
+
+def _differences(
+    group: Group, differences: Mapping[Arm, Sequence[Difference | None]], shown: Sequence[Score], title: str
+) -> Table:
+    rows, primary = [], dict[str, Difference]()
+    for (method, rate), found in differences.items():
+        if found[0]:
+            primary[f"{method} at {rate:g}"] = found[0]
         cells = [pair.text(score.digits) if pair else "-" for pair, score in zip(found, shown, strict=True)]
-        rows.append((arm[0], f"{arm[1]:g}", str(found[0].pairs if found and found[0] else 0), *cells))
+        rows.append((method, f"{rate:g}", str(found[0].pairs if found[0] else 0), *cells))
     header = ("method", RATE, "pairs", *(score.title for score in shown))
     notes = (_INTERVALS, *_told(primary, shown[0])) if primary else (_INTERVALS,)
     return Table(f"{title}: difference to {group.baseline}", header, tuple(rows), notes)

@@ -4,12 +4,13 @@ A setting is all that is not method, initial rate or seed (see `hyperparameters`
 distinguished: one rate for all methods, the best of the baseline on val; and for each method its own best rate on val.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..common.config import RunConfig
+from ..common.statistics import listed
 from ..common.table import Score
 from .hyperparameters import Hyperparameters, setting
 from .runs import Run
@@ -33,13 +34,20 @@ class Group:
 
     Attributes:
       config: the configuration of one of them; the study is theirs all.
-      title: what they share.
+      study: the study and the data set.
+      words: what they share besides, such as the network and the number of steps.
       arms: the runs, those of the baseline first.
     """
 
     config: type[RunConfig]
-    title: str
+    study: str
+    words: tuple[str, ...]
     arms: Arms
+
+    @property
+    def title(self) -> str:
+        """What they share, in a line."""
+        return f"{self.study}: {', '.join(self.words)}"
 
     @property
     def baseline(self) -> str:
@@ -80,50 +88,106 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return [_group(mine, found, [other for other, _ in shared]) for mine, found in shared]
 
 
-def protocols(group: Group) -> dict[str, list[Arm]]:
-    """The arms that are compared, by description: with one rate, and with a rate for each method."""
+@dataclass(frozen=True)
+class Protocol:
+    """Which arms are compared.
+
+    Attributes:
+      title: how they were chosen.
+      arms: method and initial rate of each.
+      note: on which seeds rates were chosen, and which could not take part; empty where there was no choice.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    note: str = ""
+
+
+def protocols(group: Group) -> list[Protocol]:
+    """The arms that are compared: with one rate, and with a rate for each method."""
     methods = list(dict.fromkeys(method for method, _ in group.arms))
     chosen = {method: chosen_rate(group, method) for method in methods}
     if group.baseline not in methods:
-        return {"no baseline": list(group.arms)}
+        return [Protocol("no baseline", tuple(group.arms))]
     rate, tried = chosen[group.baseline], {method: group.rates(method) for method in methods}
-    shared = [(method, rate) for method in methods if (method, rate) in group.arms]
+    shared = tuple((method, rate) for method in methods if (method, rate) in group.arms)
     several = any(len(rates) > 1 for rates in tried.values())
-    found = {f"one initial rate{', the best of the baseline on val' if several else ''}": shared}
+    title = f"one initial rate{', the best of the baseline on val' if several else ''}"
+    found = [Protocol(title, shared, _on_choice(group, [group.baseline]))]
     if any(chosen[method] != rate for method in methods):
         equal = len({tuple(rates) for rates in tried.values()}) == 1
         grid = f"of {', '.join(f'{rate:g}' for rate in tried[group.baseline])}" if equal else "of grids that differ"
         of_each = f"an initial rate for each method, the best on val {grid}" if several else "the initial rate of each"
         if len(shared) < 2:
             found.clear()
-        found[of_each] = [(method, chosen[method]) for method in methods]
-    if set(group.arms) - {arm for arms in found.values() for arm in arms}:
-        found[EVERY] = list(group.arms)
+        arms = tuple((method, chosen[method]) for method in methods)
+        found.append(Protocol(of_each, arms, _on_choice(group, methods)))
+    if set(group.arms) - {arm for protocol in found for arm in protocol.arms}:
+        found.append(Protocol(EVERY, tuple(group.arms)))
     return found
 
 
 def chosen_rate(group: Group, method: str) -> float:
-    """The initial rate that is best on val, as a mean over the seeds that all rates of the method have.
+    """The initial rate that is best on val, as a mean over all seeds; rates with fewer seeds than others take no part.
+
+    A rate that has only the first seeds of a search was given up there, or left to chance: the mean of one seed and
+    that of three can't be compared.
 
     Raises:
       ValueError: several rates have no seed in common, so that none can be chosen fairly.
     """
-    rates = [rate for other, rate in group.arms if other == method]
+    rates = _candidates(group, method)
     if len(rates) == 1:
         return rates[0]
-    seeds = set.intersection(*(set(group.arms[method, rate]) for rate in rates))
+    seeds = _common(group, method, rates)
     if not seeds:
         raise ValueError(
             f"{group.title}: the initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in "
             "common, so that none can be chosen: train one seed with each, or name the folders of one rate"
         )
+    return max(rates, key=lambda rate: _on_val(group, (method, rate), seeds))
+
+
+def _candidates(group: Group, method: str) -> list[float]:
+    """The rates of a method with the most seeds, in the order of the group."""
+    seeds = {rate: len(runs) for (other, rate), runs in group.arms.items() if other == method}
+    return [rate for rate, count in seeds.items() if count == max(seeds.values())]
+
+
+def _common(group: Group, method: str, rates: Sequence[float]) -> set[int]:
+    return set.intersection(*(set(group.arms[method, rate]) for rate in rates))
+
+
+def _on_val(group: Group, arm: Arm, seeds: Collection[int]) -> float:
+    """The mean of the main score over seeds, higher where it is better."""
     sign = -1 if group.main_score.lower else 1
+    values = group.values(arm, "val", group.main_score)
+    return float(np.mean([sign * values.get(seed, -sign * np.inf) for seed in seeds]))
 
-    def on_val(rate: float) -> float:
-        values = group.values((method, rate), "val", group.main_score)
-        return float(np.mean([sign * values.get(seed, -sign * np.inf) for seed in seeds]))
 
-    return max(rates, key=on_val)
+def _on_choice(group: Group, methods: Sequence[str]) -> str:
+    """On which seeds rates were chosen, what took no part, and whether it was ahead on the seeds it has."""
+    seeds, left_out, ahead = dict[str, None](), list[str](), list[str]()
+    for method in methods:
+        rates = _candidates(group, method)
+        if len(group.rates(method)) == 1:
+            continue
+        if len(rates) > 1:
+            seeds[listed(list(_common(group, method, rates)))] = None
+        chosen = method, chosen_rate(group, method)
+        for rate in (rate for rate in group.rates(method) if rate not in rates):
+            has = group.arms[method, rate]
+            left_out.append(f"{method} at {rate:g} (seed {listed(list(has))})")
+            shared = has.keys() & group.arms[chosen].keys()
+            if shared and _on_val(group, (method, rate), shared) > _on_val(group, chosen, shared):
+                ahead.append(left_out[-1])
+    parts = [f"Rates are chosen by the mean over seeds {' or '.join(seeds)}."] if seeds else []
+    if left_out:
+        verdict = f"ahead on the seeds it has: {', '.join(ahead)}" if ahead else "none is ahead on the seeds it has"
+        parts.append(
+            f"With fewer seeds than others, and so without part in the choice: {', '.join(left_out)}; {verdict}."
+        )
+    return " ".join(parts)
 
 
 def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperparameters]) -> Group:
@@ -141,5 +205,5 @@ def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperpar
     words = [str(mine[name]) for name in _TITLE[2:-2] if mine.get(name) is not None and name not in omitted]
     words += [f"{mine['steps']:,} steps of {mine['batch_size']}", *differing]
     order = sorted(arms, key=lambda arm: (arm[0] != config.baseline, arm))
-    title = f"{mine['study']} on {mine['data.name']}: {', '.join(words)}"
-    return Group(config, title, {arm: arms[arm] for arm in order})
+    study = f"{mine['study']} on {mine['data.name']}"
+    return Group(config, study, tuple(words), {arm: arms[arm] for arm in order})

@@ -14,7 +14,7 @@ from typing import get_args
 from smoothjax.names import EfficientNetLite
 
 from ..common.config import RunConfig, flat
-from ..common.run_folder import FREE, to_dict
+from ..common.run_folder import FREE, free_options, to_dict
 
 Hyperparameters = dict[str, object]
 #: What a run has recorded of its data, see `identity.summarized`.
@@ -37,7 +37,7 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
     data = data or {}
     if SPLIT in options and options[SPLIT] is None:
         options[SPLIT] = config.default_split or data.get("train_split")
-    omitted = set(_IRRELEVANT)
+    omitted = _IRRELEVANT - (FREE - free_options(config))
     if config.own_data:
         options["data.sha256"] = data.get("sha256")
     else:

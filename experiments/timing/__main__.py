@@ -11,7 +11,9 @@ import tyro
 
 from ..common.config import require
 from ..common.limits import check_limits
+from ..common.parsing import parse
 from ..common.status import status_of
+from ..common.writing import check_figure
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
 
@@ -60,7 +62,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables, and draws a bar chart; returns the exit status."""
-    options = tyro.cli(Options, args=list(arguments), prog="python -m experiments.timing")
+    options = parse(Options, arguments, "python -m experiments.timing")
     return status_of(lambda: _run(options, arguments), stopped="stopped; what the tables above say is measured")
 
 
@@ -114,7 +116,7 @@ def _check(options: Options) -> None:
     )
     root = options.data_root
     require(root is None or root.is_dir(), f"--data-root {root}: no such folder")
-    require(options.out.suffix in (".png", ".pdf", ".svg"), f"--out must end in .png, .pdf or .svg, got {options.out}")
+    check_figure("--out", options.out)
 
 
 def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where: dict[str, Any]) -> None:

@@ -1,12 +1,20 @@
-"""Nothing of the figure of predictions is cut off."""
+"""Figures: nothing is cut off, and nothing is drawn that was not measured."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments.common.dense.figures import draw_predictions
+from experiments.common.comparison import Curve
+from experiments.common.curves import draw_curves
+from experiments.common.dense.figures import draw_legend, draw_predictions
+from experiments.common.forest import Block, Row, draw_forest
+from experiments.common.statistics import Difference
+from experiments.common.table import Score
+from experiments.figures import main
 from smoothjax import data
 
 _NAMES = ("sky", "building", "pole", "road", "sidewalk", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
@@ -33,3 +41,111 @@ def test_the_legend_fits_the_figure(tmp_path, monkeypatch, methods):
     assert page.x0 <= box.x0 < box.x1 <= page.x1
     assert page.y0 <= box.y0 < box.y1 <= page.y1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*_NAMES, "ignored"]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that a function writes, which are closed at the end."""
+    figures, close = [], plt.close
+    monkeypatch.setattr(plt, "close", figures.append)
+    yield figures
+    for figure in figures:
+        close(figure)
+
+
+def _log(*scores, key="score"):
+    return [{"step": 10 * (i + 1), "split": "val", key: value, "examples": n} for i, (value, n) in enumerate(scores)]
+
+
+_PANEL = Curve("val", "score", "Validation", "score (%)")
+
+
+def _segments(axes):
+    """Of every line that joins points: the points."""
+    return [line.get_xydata().tolist() for line in axes.lines if line.get_linestyle() not in ("None", "")]
+
+
+def test_scores_of_unlike_numbers_of_examples_are_not_joined(tmp_path, drawn):
+    """The last evaluation takes all images: a jump there was none of the network."""
+    logs = {"a": [_log((1.0, 8), (2.0, 8), (3.0, 8), (9.0, 101))]}
+    draw_curves(logs, [_PANEL], tmp_path / "curves.png", title="T")
+    axes = drawn[0].axes[0]
+    assert _segments(axes) == [[[10, 1], [20, 2], [30, 3]]]
+    assert [40, 9] in [point for line in axes.lines for point in line.get_xydata().tolist()]
+    assert axes.get_title() == "Validation, on 8 examples (open: on 101)"
+
+
+def test_two_evaluations_are_no_curve(tmp_path, drawn):
+    draw_curves({"a": [_log((1.0, 8), (2.0, 8))]}, [_PANEL], tmp_path / "curves.png", title="T")
+    assert _segments(drawn[0].axes[0]) == []
+
+
+def test_a_single_evaluation_is_drawn_method_by_method(tmp_path, drawn):
+    """It was a pile of dots at the right border."""
+    logs = {"a": [_log((1.0, 8)), _log((2.0, 8))], "b": [_log((3.0, 8)), _log((None, 8))]}
+    draw_curves(logs, [_PANEL], tmp_path / "curves.png", title="T")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.get_xlabel() == "score (%) after step 10"
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0], [2, 0]]
+
+
+def test_methods_differ_without_colours(tmp_path, drawn):
+    logs = {name: [_log((1.0, 8), (2.0, 8), (3.0, 8))] for name in "abcdefg"}
+    draw_curves(logs, [_PANEL], tmp_path / "curves.png", title="T")
+    handles = drawn[0].legends[0].legend_handles
+    assert len({(handle.get_marker(), handle.get_linestyle()) for handle in handles}) == 7
+
+
+def test_a_forest_shows_every_interval(tmp_path, drawn):
+    """The mean, the ends, and whether it is told from chance; a single pair has no bar."""
+    better, unclear, alone = Difference(2.0, 0.5, 3, 0.2), Difference(-0.5, 1.0, 3, 0.4), Difference(1.0, None, 1)
+    rows = [Row("x", {"loss": better}, ("loss",)), Row("y", {"loss": unclear}), Row("z", {"loss": alone}), Row("w", {})]
+    block = Block("a heading that is longer than a panel is wide, and so goes over its border", rows)
+    draw_forest(
+        [block],
+        [Score("loss", ("loss",), lower=True), Score("gain", ("gain",))],
+        tmp_path / "f.png",
+        title="T",
+        note="",
+    )
+    (figure,) = drawn
+    panel = figure.axes[0]
+    bars = [container.lines for container in panel.containers]
+    assert [marker.get_xdata()[0] for marker, _, _ in bars] == [2.0, -0.5, 1.0]
+    ends = [lines[0].get_segments()[0][:, 0].tolist() if lines else None for _, _, lines in bars]
+    assert ends == [[1.5, 2.5], [-1.5, 0.5], None]
+    filled = [marker.get_markerfacecolor() for marker, _, _ in bars]
+    assert filled[1] == "white" != filled[0]
+    assert filled[0] == "#D55E00"  # more loss is worse
+    assert panel.get_xlabel() == "loss: ← better"
+    assert [text.get_text() for text in panel.texts] == ["+2.0 [+1.5, +2.5]", "-0.5 [-1.5, +0.5]", "+1.0 (one pair)"]
+    assert not figure.axes[1].containers
+    page = figure.bbox
+    assert all(text.get_window_extent().x1 <= page.x1 for text in figure.texts)
+
+
+def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):
+    """The figures of RESULTS.md, with the numbers of its tables."""
+    stored = Path(repository, "experiments/results")
+    assert main(["--out", str(tmp_path)]) == 0
+    names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
+    assert names == ["camvid_deeplab.png", "camvid_unet.png", "celeba_vae.png", "gridding.png"]
+    page = Path(repository, "experiments/RESULTS.md").read_text()
+    for name in names:
+        assert f"](results/{name})" in page
+        assert (stored / name).is_file()
+    assert main([str(stored / "timing.json")]) == 1
+    assert "holds no comparison" in capsys.readouterr().err
+    (tmp_path / "a.json").write_text(json.dumps({"runs": []}))
+    assert main([str(tmp_path / "a.json")]) == 1
+    assert "nothing to draw" in capsys.readouterr().err
+
+
+def test_the_legend_of_masks_names_every_class(tmp_path, drawn):
+    draw_legend(_Source.classes, tmp_path / "legend.png")
+    (figure,) = drawn
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["0 sky", "1 building"]
+    box, canvas = figure.legends[0].get_window_extent(), figure.bbox
+    assert canvas.x0 <= box.x0 < box.x1 <= canvas.x1
+    assert canvas.y0 <= box.y0 < box.y1 <= canvas.y1

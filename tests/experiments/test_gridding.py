@@ -126,7 +126,7 @@ def test_from_end_to_end(compared, capsys):
     assert set(row["scores"]) == {"none", "ss_conv"}
     assert all(len(values) == 2 for scores in row["scores"].values() for values in scores.values())
     assert content["environment"]["command"].startswith("python -m experiments.gridding")
-    check_pictures(compared, "heat_map.png")
+    check_pictures(compared, "heat_map.png", "differences.png")
     assert main(["show", str(compared / "results.json")]) == 0
     out = capsys.readouterr().out
     assert "SS convolution: differences to the baseline" in out
@@ -152,8 +152,6 @@ def test_a_folder_of_another_configuration_is_refused(compared, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["compare", "dmeo"], 2, "unknown preset 'dmeo': choose one of demo, paper, ladder"),
-        (["train"], 2, "unknown command 'train': choose one of compare, show"),
         (["compare", "demo", "--seeds", "1"], 1, "--seeds must be at least 2, got 1: one pair has no interval"),
         (["compare", "demo", "--methods", "none"], 1, "--methods must name a method beside none"),
         (["compare", "demo", "--methods", "ss_conv", "ss_conv"], 1, "--methods names a method twice"),
@@ -179,6 +177,23 @@ def test_refuses_before_it_trains(tmp_path, monkeypatch, capsys, arguments, stat
     assert message in captured.err
     assert "Traceback" not in captured.err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "dmeo"], "unknown preset 'dmeo': did you mean demo?"),
+        (["train"], "unknown command 'train': choose one of compare, show"),
+        (["compare", "demo", "--step", "3"], "unknown option --step: did you mean --training.steps?"),
+        (["compare", "--seeds", "0,1"], "--seeds takes a whole number, got 0,1"),
+    ],
+)
+def test_suggests_what_was_meant(capsys, arguments, message):
+    """As all studies do."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def _content(extra):

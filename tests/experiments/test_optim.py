@@ -10,6 +10,7 @@ import pytest
 
 from experiments.common.config import with_options
 from experiments.common.dense.optimizer import make_loss
+from experiments.common.dense.study import has_independent_classes
 from experiments.common.run_folder import from_dict, to_dict
 from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
 from experiments.segmentation.config import PRESETS, Config, DataConfig
@@ -125,11 +126,29 @@ def test_the_loss_takes_what_was_measured():
         make_loss(with_options(SHAPES, {"optim.class_weights": "enet"}).optim)
 
 
-def test_a_calibration_error_needs_a_softmax():
-    """Of classes that bce read one by one, it would be that of probabilities which the network never meant."""
+def test_a_calibration_error_needs_one_reading_of_logits():
+    """Of classes that bce and a softmax read, it would be that of probabilities which the network never meant."""
     source = STUDY.open_split(SHAPES, "val")
     study, config = replace(STUDY, calibration=True), with_options(SHAPES, {"optim.loss": "dice + bce"})
     study.check_scored_data(SHAPES, source.classes, source)
     STUDY.check_scored_data(config, source.classes, source)
-    with pytest.raises(ValueError, match="--calibration reads logits as a softmax"):
+    with pytest.raises(ValueError, match="--calibration needs one reading of logits"):
         study.check_scored_data(config, source.classes, source)
+    alone = with_options(SHAPES, {"optim.loss": "bce"})
+    study.check_scored_data(alone, source.classes, source)
+    assert [has_independent_classes(each) for each in (alone, config, SHAPES)] == [True, False, False]
+
+
+def test_another_optimizer_needs_a_rate_of_its_own():
+    """The rate of SGD, fifty times too large for AdamW, was taken silently."""
+    preset = PRESETS["demo"].config
+    adamw = with_options(preset, {"optim.optimizer": "adamw"})
+    with pytest.raises(
+        ValueError, match=r"the 0.05 of this preset is for sgd: add --optim.learning-rate, such as 0.001"
+    ):
+        adamw.check_given(preset)
+    with_options(adamw, {"optim.learning_rate": 0.05}).check_given(preset)
+    adamw.check_given(adamw)
+    unet = UPSAMPLING["demo"].config
+    with pytest.raises(ValueError, match=r"is for adamw: add --optim.learning-rate, such as 0.01"):
+        with_options(unet, {"optim.optimizer": "sgd"}).check_given(unet)

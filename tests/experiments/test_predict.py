@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.common.dense import sources
 from experiments.common.dense.sources import Images
 from experiments.common.evaluate import Scorer
 from experiments.common.trained import read_run
@@ -41,7 +42,11 @@ def test_alone_and_among_others(folder, capsys):
     alone = _predicted(folder, [0], "alone")
     capsys.readouterr()
     np.testing.assert_array_equal(alone, _predicted(folder, [2, 0, 1], "three"))
-    assert len(capsys.readouterr().out.splitlines()) == 6
+    assert [line.rpartition("_")[2] for line in capsys.readouterr().out.splitlines()][-3:] == [
+        "mask.png",
+        "overlay.png",
+        f"{folder}/three/legend.png",
+    ]
 
 
 def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypatch):
@@ -51,6 +56,26 @@ def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypat
     assert main(["predict", str(folder / "run"), *arguments]) == 0
     with Image.open(folder / "tiled/2_mask.png") as mask:
         assert mask.size == (48, 64)
+
+
+def test_an_image_is_decoded_once(tmp_path, monkeypatch):
+    """It is checked, segmented and drawn: three times the time of a large photograph."""
+    for index in range(3):
+        Image.new("RGB", (9, 6), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    decoded, decode = [], data.decode_view
+
+    def counted(file, *arguments, **options):
+        decoded.append(file.name)
+        return decode(file, *arguments, **options)
+
+    monkeypatch.setattr(data, "decode_view", counted)
+    source = Images([tmp_path / f"{index}.png" for index in range(3)], data.SHAPES)
+    assert [source[index]["image"].max() for index in (0, 1, 2, 0)] == [0, 1, 2, 0]
+    assert decoded == ["0.png", "1.png", "2.png"]
+    monkeypatch.setattr(sources, "_KEPT_BYTES", 9 * 6 * 3)  # of many images, the latest is kept
+    few = Images([tmp_path / f"{index}.png" for index in range(3)], data.SHAPES)
+    assert [few[index]["image"].max() for index in (2, 0, 0)] == [2, 0, 0]
+    assert decoded[3:] == ["0.png", "1.png", "2.png", "0.png"]
 
 
 def test_images_made_smaller_stay_in_their_place(tmp_path):

@@ -230,6 +230,19 @@ def test_the_rate_of_an_unfinished_run_may_change(tmp_path):
         check_run(run, Config())
 
 
+def test_what_patience_counts_may_not_change(tmp_path):
+    """Twice as many evaluations end a run after half the steps; without patience they end nothing."""
+    patient = dataclasses.replace(Config(), patience=3)
+    for config, refused in ((Config(), False), (patient, True)):
+        run = _described(tmp_path / str(refused), config)
+        changed = dataclasses.replace(config, evaluate_every=7)
+        if refused:
+            with pytest.raises(ValueError, match="evaluate_every: 1000 there, 7 now"):
+                check_run(run, changed)
+        else:
+            check_run(run, changed)
+
+
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_run_without_a_checkpoint_is_replaced(tmp_path, damaged):
     """A first try that was stopped at once would block its folder."""

@@ -32,7 +32,7 @@ class Predict(OfAveragedRun):
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
     """Image files, folders of images, or patterns such as 'street/*.jpg'; at least one."""
     out: Path = Path("predictions")
-    """Folder for NAME_mask.png (class indices, with a palette) and NAME_overlay.png."""
+    """Folder for NAME_mask.png (class indices, with a palette), NAME_overlay.png, and legend.png with the classes."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The configuration of a study of semantic segmentation; imports no JAX."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, get_args
@@ -7,11 +8,23 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 import tyro
 
 from smoothjax.augmentation import Strengths
-from smoothjax.names import BatchNormMode, Degridding, EfficientNetLite, Encoder, Head, SourceName, StrideIn
+from smoothjax.names import (
+    BatchNormMode,
+    Degridding,
+    EfficientNetLite,
+    Encoder,
+    Head,
+    OptimizerName,
+    SourceName,
+    StrideIn,
+)
 
 from ..config import Init, Precision, RunConfig, require, require_at_least_one
 from ..table import Score
 from .optim import OptimConfig
+
+#: Of so many that are tried first.
+_USUAL_RATES: Mapping[OptimizerName, float] = {"sgd": 0.01, "adamw": 0.001}
 
 DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 
@@ -267,7 +280,13 @@ class DenseConfig(RunConfig):
         )
         if not isinstance(preset, DenseConfig):
             return
-        optim = self.optim
+        optim, rate = self.optim, self.initial_rate
+        given = optim.learning_rate != preset.optim.learning_rate
+        require(
+            optim.optimizer == preset.optim.optimizer or given or rate != preset.with_method(self.method).initial_rate,
+            f"--optim.optimizer {optim.optimizer} needs an initial rate of its own, the {rate:g} of this preset is for "
+            f"{preset.optim.optimizer}: add --optim.learning-rate, such as {_USUAL_RATES[optim.optimizer]:g}",
+        )
         require(
             optim.schedule == "poly" or optim.power in (None, preset.optim.power),
             f"--optim.power is an option of poly, got {optim.power} with --optim.schedule {optim.schedule}: leave it "

@@ -58,6 +58,21 @@ def draw_predictions(
     write_figure(path, figure, dpi=150)
 
 
+def draw_legend(classes: data.Classes, path: Path) -> None:
+    """The colour, number and name of every class: what masks and overlays mean."""
+    labels = [f"{index} {name}" for index, name in enumerate(classes.names)]
+    columns = 1 + (len(labels) - 1) // 12
+    longest = max(map(len, labels))
+    size = (columns * (0.7 + 0.085 * longest), 0.2 + 0.24 * -(-len(labels) // columns))
+    figure = plt.figure(figsize=size)
+    patches = [
+        Patch(facecolor=f"#{bytes(color).hex()}", edgecolor="grey", label=label)
+        for label, color in zip(labels, classes.colors, strict=True)
+    ]
+    figure.legend(handles=patches, loc="center", ncols=columns, fontsize=9, frameon=False)
+    write_figure(path, figure, dpi=110)
+
+
 def side_by_side(source: data.Source, index: int, mask: np.ndarray) -> np.ndarray:
     """An image, its labels and a mask in one picture, uint8 `[H, 3 W, 3]`."""
     record = source[index]

@@ -15,9 +15,10 @@ from ..network import M, Trees
 from ..run_folder import load_config
 from ..trained import AskedWeights, Checkpoint, Trained, read_run
 from ..writing import write_picture
+from .figures import draw_legend
 from .init import normalization
 from .sources import Images, batches_of
-from .study import C, DenseStudy
+from .study import C, DenseStudy, has_independent_classes
 
 
 def predict(
@@ -29,6 +30,8 @@ def predict(
     weights: AskedWeights = "better",
 ) -> list[Path]:
     """Writes `NAME_mask.png` (class indices with a palette of colours) and `NAME_overlay.png` for each image.
+
+    `legend.png` shows the colours of the classes.
 
     An image is seen at its own size, whatever else is predicted with it.
 
@@ -47,6 +50,8 @@ def predict(
         for picture, suffix in ((indexed, "mask"), (overlay, "overlay")):
             written.append(out / f"{source.name(index)}_{suffix}.png")
             write_picture(written[-1], picture)
+    written.append(out / "legend.png")
+    draw_legend(trained.target, written[-1])
     return written
 
 
@@ -87,6 +92,7 @@ def _by_tiles(
                 tile=averaging.tile,
                 scales=averaging.scales,
                 flip=averaging.flip,
+                independent=has_independent_classes(trained.config),
                 progress=True,
             ),
         )

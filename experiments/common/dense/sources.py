@@ -1,5 +1,6 @@
 """Where images come from."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ CLASSES = {
 }
 
 
+# Of decoded images that are kept: those of a page of a camera, not of a folder.
+_KEPT_BYTES = 2**27
 # Of so many sizes, nobody notices the time to compile.
 _FEW_SIZES = 8
 
@@ -132,9 +135,10 @@ class Images:
     def __init__(self, paths: Sequence[Path], classes: data.Classes, *, white: int | None = None, channels: int = 3):
         self._names = output_names(paths)
         self._paths, self.classes, self._white, self._channels = list(paths), classes, white, channels
+        self._lock, self._kept = threading.Lock(), dict[tuple[int, tuple[int, int] | None], data.Decoded]()
         # Read at once, so that an unreadable file is reported before the network is compiled.
-        read = track(self._paths, "read", len(self._paths), unit="images")
-        self._sizes = [self._decoded(path, None).size for path in read]
+        read = track(range(len(self._paths)), "read", len(self._paths), unit="images")
+        self._sizes = [self._decoded(index, None).size for index in read]
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -144,11 +148,21 @@ class Images:
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
         """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
-        view = self._decoded(self._paths[index], at_least).entries()
+        view = self._decoded(index, at_least).entries()
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
-    def _decoded(self, path: Path, at_least: tuple[int, int] | None) -> data.Decoded:
-        return data.decode_view(path, str(path), at_least, white=self._white, large=True, channels=self._channels)
+    def _decoded(self, index: int, at_least: tuple[int, int] | None) -> data.Decoded:
+        """The image; the latest ones are kept, since one is checked, then segmented, then drawn."""
+        key, path = (index, at_least), self._paths[index]
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+        found = data.decode_view(path, str(path), at_least, white=self._white, large=True, channels=self._channels)
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > 1 and sum(each.pixels.nbytes for each in self._kept.values()) > _KEPT_BYTES:
+                self._kept.pop(next(iter(self._kept)))
+        return found
 
     def name(self, index: int, /) -> str:
         """A name for what is made of the image, see `output_names`."""

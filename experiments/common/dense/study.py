@@ -65,7 +65,8 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return _classes_of(self._averaged(config, model, images, size))
 
     def _averaged(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
-        return models.average_logits(lambda seen: self.logits(config, model, seen), images, size, self.averaging)
+        averaging = replace(self.averaging, independent=has_independent_classes(config))
+        return models.average_logits(lambda seen: self.logits(config, model, seen), images, size, averaging)
 
     # Data.
 
@@ -162,15 +163,17 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
 
     def check_scored_data(self, config: C, target: data.Classes, source: data.Source) -> None:
         """Refuses other classes than those that were learnt, and scores that the loss gives no meaning."""
+        names = {term.name for term in parse_loss(config.optim.loss)}
         if source.classes.names != target.names:
             raise ValueError(
                 f"the data set has the classes {', '.join(source.classes.names)}, the run was trained on "
                 f"{', '.join(target.names)}: name the data set of the run with --data-root"
             )
-        if self.calibration and "bce" in {term.name for term in parse_loss(config.optim.loss)}:
+        if self.calibration and "bce" in names and not has_independent_classes(config):
             raise ValueError(
-                f"--calibration reads logits as a softmax, and the run learnt them with --optim.loss "
-                f"{config.optim.loss!r}, of which bce reads each class by itself: leave --calibration out"
+                f"--calibration needs one reading of logits, and the run learnt them with --optim.loss "
+                f"{config.optim.loss!r}, of which bce reads each class by itself and the others a softmax: leave "
+                "--calibration out"
             )
 
     def batches(self, config: C, source: data.Source, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
@@ -203,7 +206,9 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         masks = _classes_of(logits)
         counts = count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary)
         if self.calibration:
-            counts = counts._replace(calibration=metrics.calibration_counts(labels, logits))
+            counts = counts._replace(
+                calibration=metrics.calibration_counts(labels, logits, independent=has_independent_classes(config))
+            )
         return counts, masks
 
     def scores(self, totals: Tree) -> dict[str, float]:
@@ -224,7 +229,7 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         """How images were seen, and the scores by class."""
         names, counts = source.classes.names, _counts(found.totals)
         result: Result = {
-            "averaging": asdict(self.averaging),
+            "averaging": {name: value for name, value in asdict(self.averaging).items() if name != "independent"},
             "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
             "dice": by_class(names, metrics.dice_per_class(counts.pixels)),
         }
@@ -332,6 +337,11 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         # Where several processes share the work, none has seen a whole mask.
         figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
         return Page(table, setting, sections, figures)
+
+
+def has_independent_classes(config: DenseConfig) -> bool:
+    """Whether each class has a probability of its own, the sigmoid of its logit: the loss is binary cross entropy."""
+    return {term.name for term in parse_loss(config.optim.loss)} == {"bce"}
 
 
 def _classes_of(logits: jax.Array) -> jax.Array:

@@ -1,0 +1,129 @@
+"""A table of paired differences as a picture: a mean and its interval for each method and score."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # files only; works without a display
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import blended_transform_factory
+
+from .statistics import LEVEL, Difference
+from .table import Score
+from .writing import write_figure
+
+# Okabe & Ito: distinct to colour-blind eyes, and of unlike brightness in grey. Where a mark lies says the same.
+_BETTER, _WORSE, _OPEN = "#0072B2", "#D55E00", "0.35"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method, or a case, against its baseline.
+
+    Attributes:
+      label: what it is called.
+      differences: by the title of their score; those that are not known are left out.
+      told: titles of the scores in which it is told from chance.
+    """
+
+    label: str
+    differences: Mapping[str, Difference]
+    told: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that are one comparison, with its heading."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *, title: str, note: str) -> None:
+    """Draws a panel for each score: rows of all blocks below one another, a mark at the mean, a bar over its interval.
+
+    Marks are filled where a difference is told from chance; a cross is a single pair, which has no interval.
+
+    Args:
+      blocks: what is compared.
+      scores: the panels, by the titles of the differences.
+      path: the file to write.
+      title: what the figure shows.
+      note: a line below it, such as what is told from chance over which tests.
+    """
+    places, headings, place = list[tuple[float, Row]](), list[tuple[float, str]](), 0.0
+    for block in blocks:
+        headings.append((place, block.title))
+        places += [(place + 1 + index, row) for index, row in enumerate(block.rows)]
+        place += 1.4 + len(block.rows)
+    # Text is what needs the room: labels on the left, a mean and its interval in each panel.
+    left = 0.3 + 0.075 * max((len(row.label) for _, row in places), default=0)
+    longest = max((len(heading) for _, heading in headings), default=0)
+    width, height = max(left + 2.9 * len(scores), 0.3 + 0.095 * longest), 1.75 + 0.36 * place
+    figure, grid = plt.subplots(1, len(scores), figsize=(width, height), sharey=True, squeeze=False)
+    top, bottom = 1 - 0.75 / height, 0.95 / height
+    figure.subplots_adjust(left=left / width, right=1 - 0.12 / width, top=top, bottom=bottom, wspace=0.06)
+    for axes, score in zip(grid[0], scores, strict=True):
+        _panel(axes, places, score)
+    first = grid[0][0]
+    first.set_ylim(place - 0.4, -0.7)
+    first.set_yticks([y for y, _ in places], [row.label for _, row in places], fontsize=9)
+    for y, heading in headings:
+        # Over all panels, beginning where labels may.
+        across = blended_transform_factory(figure.transFigure, first.transData)
+        figure.text(0.12 / width, y, heading, transform=across, fontsize=9, fontweight="bold", va="center")
+    figure.suptitle(title, fontsize=11, y=1 - 0.22 / height, va="center")
+    figure.text(0.5, 1 - 0.52 / height, note, ha="center", va="center", fontsize=8, color="0.3")
+    handles = [
+        *(
+            Line2D([], [], marker="o", color=color, label=f"{word}, told from chance")
+            for word, color in (("better", _BETTER), ("worse", _WORSE))
+        ),
+        Line2D(
+            [],
+            [],
+            marker="o",
+            color=_OPEN,
+            markerfacecolor="white",
+            label=f"not told; bars: {100 * LEVEL:g} % intervals",
+        ),
+    ]
+    if any(d.half_width is None for _, row in places for d in row.differences.values()):
+        handles.append(Line2D([], [], marker="x", color=_OPEN, linestyle="", label="one pair: no interval"))
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8, frameon=False)
+    write_figure(path, figure, dpi=130)
+
+
+def _panel(axes: Axes, places: Sequence[tuple[float, Row]], score: Score) -> None:
+    axes.axvline(0, color="0.5", linewidth=0.8)
+    beside = blended_transform_factory(axes.transAxes, axes.transData)
+    for y, row in places:
+        found = row.differences.get(score.title)
+        if found is None:
+            continue
+        told = score.title in row.told
+        color = _OPEN if not told else _WORSE if (found.mean < 0) != score.lower else _BETTER
+        axes.errorbar(
+            found.mean,
+            y,
+            xerr=found.half_width,
+            fmt="x" if found.half_width is None else "o",
+            color=color,
+            markerfacecolor=color if told else "white",
+            markersize=5,
+            linewidth=1.4,
+        )
+        text = axes.text(0.985, y - 0.36, found.text(score.digits), transform=beside, ha="right", va="center")
+        text.set(fontsize=6.5, color="0.3", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_xlabel(f"{score.title}: {'← better' if score.lower else 'better →'}", fontsize=9)

@@ -1,0 +1,81 @@
+"""Draws stored results: paired differences with their intervals, a figure for each file; imports no JAX."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from smoothjax.files import read_json
+
+from .common.parsing import parse
+from .common.status import status_of
+
+_STORED = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Draws the differences to the baseline that stored results hold, with their intervals, beside each file.
+
+    Files are those that `python -m experiments.tables --json` writes, and results.json of `experiments.gridding`.
+    Scores are those on test, where runs have them, or else on val.
+    """
+
+    files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[FILES...]")] = ()
+    """Files of results; by default those in experiments/results that hold a comparison."""
+    out: Path | None = None
+    """Folder for NAME.png of each NAME.json; by default that of the file."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Draws, and prints the names of the figures; returns the exit status."""
+    options = parse(Figures, arguments, "python -m experiments.figures")
+    return status_of(lambda: _run(options))
+
+
+def _run(options: Figures) -> None:
+    for file in options.files or [path for path in sorted(_STORED.glob("*.json")) if _kind(path) is not None]:
+        path = (options.out or file.parent) / f"{file.stem}.png"
+        draw(file, path)
+        print(path)
+
+
+def draw(file: Path, path: Path) -> None:
+    """Draws one file.
+
+    Raises:
+      ValueError: it holds no comparison, or cannot be read.
+    """
+    kind = _kind(file)
+    if kind is None:
+        raise ValueError(f"{file} holds no comparison: name a file of experiments.tables --json, or of gridding")
+    if kind == "gridding":
+        from .gridding.figures import draw_differences
+        from .gridding.report import read_cells
+
+        draw_differences(read_cells(file), path)
+        return
+    from .tables.find import find
+    from .tables.forest import draw_comparison
+
+    runs = find([file]).runs
+    tested = any(run.score("test", run.config.scores[0]) is not None for run in runs)
+    draw_comparison(runs, "test" if tested else "val", path)
+
+
+def _kind(file: Path) -> str | None:
+    """What a file holds: runs, the cases of gridding, or None for neither."""
+    content = read_json(file)
+    if not isinstance(content, dict):
+        return None
+    rows = content.get("rows")
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict) and "case" in rows[0]:
+        return "gridding"
+    return "runs" if isinstance(content.get("runs"), list) and "size" not in content else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
