@@ -110,7 +110,7 @@ def test_predict_takes_any_image(compared, tmp_path):
         upright.convert(mode).save(tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}")
     images = sorted(tmp_path.iterdir())
     call("predict", folder / "runs/segmentation/demo/none-seed0", *images, "--out", tmp_path / "out", folder=folder)
-    assert len(list((tmp_path / "out").iterdir())) == 2 * len(images)
+    assert len(list((tmp_path / "out").iterdir())) == 2 * len(images) + 1  # and the legend
     for image in images:
         size = (37, 50) if image.stem == "side" else (50, 37)
         with Image.open(tmp_path / f"out/{image.stem}_mask.png") as mask:
