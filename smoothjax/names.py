@@ -11,7 +11,15 @@ DilatedMethod = Literal["direct", "decomposed"]
 TransposedMethod = Literal["decomposed", "direct"]
 """The two views of `ops.transposed_conv`."""
 
-Smoothing = Literal["none", "group_interaction", "ss_conv", "average_filter", "gaussian_filter", "aggregated_filters"]
+Smoothing = Literal[
+    "none",
+    "group_interaction",
+    "ss_conv",
+    "circulant_group_interaction",
+    "average_filter",
+    "gaussian_filter",
+    "aggregated_filters",
+]
 """How `nn.DilatedConv` is smoothed."""
 
 CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]

@@ -18,6 +18,14 @@ SMOOTHING_LABELS: Mapping[str, str] = {
     "ss_conv": "SS convolution",
 }
 
+#: What they call the other smoothings of a layer.
+RELATIVE_LABELS: Mapping[str, str] = {
+    "circulant_group_interaction": "circulant group interaction",
+    "average_filter": "average filter",
+    "gaussian_filter": "Gaussian filter",
+    "aggregated_filters": "aggregated filters",
+}
+
 UPSAMPLING_LABELS: Mapping[str, str] = {
     "dcl": "DCL",
     "ipixel_dcl": "iPixelDCL",

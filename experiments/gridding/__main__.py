@@ -20,18 +20,19 @@ When degridding helps: tiny networks of dilated layers on drawn pictures, behind
 Without a command: compare demo, which takes under three minutes on two cores.
 
 commands:
-  compare PRESET    Runs the cases of a preset that have not been run, and prints the tables of all.
+  compare PRESET    Runs what has not been run of the cases of a preset, and prints the tables of all.
   show FILE ...     Prints the tables of result files, and draws the heat map.
 
 presets:
 {presets}
 
-The same command continues where it was stopped: every case has a file."""
+The same command continues where it was stopped: every case has a file. With further --methods it adds these to the
+cases that were run without them, and trains nothing twice."""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Runs the cases of a preset that have not been run, and prints the tables of all."""
+    """Runs what has not been run of the cases of a preset, and prints the tables of all."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     first: int | None = None

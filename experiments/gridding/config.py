@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from smoothjax.names import Smoothing
 
 from ..common.config import require, require_positive
+from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS
 
 Objects = Literal["both", "thin", "massive"]
 
@@ -14,14 +15,7 @@ Objects = Literal["both", "thin", "massive"]
 METHODS: tuple[Smoothing, ...] = get_args(Smoothing)
 BASELINE: Smoothing = METHODS[0]
 
-LABELS: Mapping[str, str] = {
-    "none": "baseline",
-    "group_interaction": "group interaction",
-    "ss_conv": "SS convolution",
-    "average_filter": "average filter",
-    "gaussian_filter": "Gaussian filter",
-    "aggregated_filters": "aggregated filters",
-}
+LABELS: Mapping[str, str] = {**SMOOTHING_LABELS, **RELATIVE_LABELS}
 
 
 @dataclass(frozen=True)

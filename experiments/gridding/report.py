@@ -36,7 +36,8 @@ class Cell:
       scores: of the method, a value a seed.
       baseline: of the baseline.
       differences: by score; None where a class does not occur.
-      over_images: the bootstrap interval of the difference of mean IoU.
+      over_images: the bootstrap interval of the difference of mean IoU; None where the counts of each picture are not
+        kept.
       adjusted: the p-value of the difference of each score, adjusted over its family.
     """
 
@@ -45,7 +46,7 @@ class Cell:
     scores: Mapping[str, Sequence[float | None]]
     baseline: Mapping[str, Sequence[float | None]]
     differences: Mapping[str, Difference | None]
-    over_images: tuple[float, float]
+    over_images: tuple[float, float] | None
     adjusted: Mapping[str, float]
 
     def told(self, score: str) -> bool:
@@ -90,8 +91,9 @@ def cells_of(content: Json) -> list[Cell]:
         for method, scores in row["scores"].items():
             if method != BASELINE:
                 differences = {name: _difference(scores[name], baseline[name]) for name in SCORES}
-                low, high = row["over_images"][method]
-                found.append(Cell(case, method, scores, baseline, differences, (low, high), {}))
+                interval = row["over_images"][method]
+                over_images = None if interval is None else (interval[0], interval[1])
+                found.append(Cell(case, method, scores, baseline, differences, over_images, {}))
     families = {
         name: {i: d.p_value for i, cell in enumerate(found) if (d := cell.differences[name]) is not None}
         for name in SCORES
@@ -119,7 +121,24 @@ def tables_of(content: Json) -> list[str]:
     for method in dict.fromkeys(cell.method for cell in cells):
         mine = [cell for cell in cells if cell.method == method]
         parts += [f"{LABELS[method]}: differences to the {LABELS[BASELINE]}", _table(mine)]
+        parts += _absence(method, mine, cells)
     return [*parts, headline(cells), *conclusions(content)]
+
+
+def _absence(method: str, mine: Sequence[Cell], cells: Sequence[Cell]) -> list[str]:
+    """The cases that a method has not been run under, in a sentence; none where there are none."""
+    run = {cell.case for cell in mine}
+    missing = [case for case in dict.fromkeys(cell.case for cell in cells) if case not in run]
+    if not missing:
+        return []
+    conditions = "; ".join(
+        f"{', '.join(case.front for case in missing if case.condition == condition)} before {condition}"
+        for condition in dict.fromkeys(case.condition for case in missing)
+    )
+    return [
+        f"{LABELS[method]} has not been run in {len(missing)} of {len(missing) + len(run)} cases ({conditions}): the "
+        f"command of these cases with --methods {method} adds it."
+    ]
 
 
 def headline(cells: Sequence[Cell]) -> str:
@@ -156,7 +175,6 @@ def _table(cells: Sequence[Cell]) -> str:
 
 
 def _row(cell: Cell) -> list[str]:
-    low, high = cell.over_images
     p = cell.adjusted[PRIMARY]
     texts = {}
     for name, (_, digits) in SCORES.items():
@@ -167,7 +185,7 @@ def _row(cell: Cell) -> list[str]:
         cell.case.condition,
         f"{np.mean(list(_defined(cell.baseline[PRIMARY]).values())):.1f}",
         texts.pop(PRIMARY),
-        f"[{low:+.1f}, {high:+.1f}]",
+        "-" if cell.over_images is None else "[{:+.1f}, {:+.1f}]".format(*cell.over_images),
         f"{p:.3f}" if p >= 0.001 else "< 0.001",
         *texts.values(),
         *(_before_and_after(cell, name, digits) for name, digits in (("zeros", 0), ("imbalance", 2))),

@@ -19,14 +19,21 @@ from ..common.run_files import Json
 from ..common.run_folder import environment
 from ..common.statistics import bootstrap_interval
 from ..common.writing import write_json
-from .config import BASELINE, Case, Config
+from .config import BASELINE, METHODS, Case, Config
 from .report import read_results
 from .training import Counts, extra_parameters, mean_iou, pictures_of, programs_of, score, train
 
 
-def run_case(case: Case, config: Config) -> Json:
-    """Trains every method with every seed; returns scores by method, a value a seed, and bootstrap intervals."""
-    arms, how = config.arms, config.training
+def run_case(case: Case, config: Config, found: Json | None = None) -> Json:
+    """Trains every method with every seed; returns scores by method, a value a seed, and bootstrap intervals.
+
+    What was `found` of the case before stays as it is, and only the methods that it lacks are trained: a seed stands
+    for the same pictures, initial weights and test whenever it is run. Bootstrap intervals need what was counted on
+    each picture, which files of an earlier form did not keep of the baseline; there the interval is None.
+    """
+    here = environment("gridding")
+    before = found or {"scores": {}, "extra_parameters": {}, "over_images": {}, "counts": {}, "commits": {}}
+    missing, how = missing_arms(before, config), config.training
 
     def run(method: Smoothing) -> list[Counts]:
         programs, found = programs_of(case, method, how), list[Counts]()
@@ -36,54 +43,99 @@ def run_case(case: Case, config: Config) -> Json:
         return found
 
     # A small convolution does not fill two cores, and the compiler takes one: methods go side by side.
-    with ThreadPoolExecutor(min(len(arms), os.cpu_count() or 1)) as pool:
-        counts = dict(zip(arms, pool.map(run, arms), strict=True))
-    scores = {method: [score(found, case) for found in counts[method]] for method in arms}
-    return {
-        "case": dataclasses.asdict(case),
-        "config": dataclasses.asdict(config),
-        "environment": environment("gridding"),
-        "extra_parameters": {method: extra_parameters(case, method, how) for method in arms},
+    with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1)) as pool:
+        counts = dict(zip(missing, pool.map(run, missing), strict=True))
+    scores = {method: [score(seed, case) for seed in counts[method]] for method in missing}
+    confusions = {method: [np.asarray(seed.confusion) for seed in counts[method]] for method in missing}
+    if BASELINE not in missing and BASELINE in before["counts"]:
+        confusions[BASELINE] = [_from_text(text) for text in before["counts"][BASELINE]]
+    new = {
         "scores": {
-            method: {name: [each[name] for each in scores[method]] for name in scores[method][0]} for method in arms
+            method: {name: [each[name] for each in scores[method]] for name in scores[method][0]} for method in missing
         },
+        "extra_parameters": {method: extra_parameters(case, method, how) for method in missing},
         "over_images": {
-            method: bootstrap_interval(_pairs(counts[method], counts[BASELINE]), mean_iou)
-            for method in arms
+            method: bootstrap_interval(list(zip(confusions[method], confusions[BASELINE], strict=True)), mean_iou)
+            if BASELINE in confusions
+            else None
+            for method in missing
             if method != BASELINE
         },
+        "counts": {method: [_as_text(each) for each in confusions[method]] for method in missing},
+        "commits": dict.fromkeys(missing, here["commit"]),
+    }
+    arms: tuple[Smoothing, ...] = tuple(method for method in METHODS if method in missing or method in before["scores"])
+    return {
+        "case": dataclasses.asdict(case),
+        "config": {**dataclasses.asdict(config), "methods": arms},
+        "environment": before.get("environment", here),
+        **{name: _in_order({**before[name], **more}, arms) for name, more in new.items()},
     }
 
 
-def _pairs(method: Sequence[Counts], baseline: Sequence[Counts]) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [(np.asarray(a.confusion), np.asarray(b.confusion)) for a, b in zip(method, baseline, strict=True)]
+def missing_arms(found: Json, config: Config) -> tuple[Smoothing, ...]:
+    """The methods of a configuration that a case has not been run with."""
+    return tuple(method for method in config.arms if method not in found["scores"])
+
+
+def _in_order(by_method: Json, arms: Sequence[Smoothing]) -> Json:
+    return {method: by_method[method] for method in arms if method in by_method}
+
+
+def _as_text(confusion: np.ndarray) -> str:
+    """Confusion matrices of pictures as one text: an integer a line of JSON would be thousands of lines."""
+    classes = confusion.shape[-1]
+    return f"{classes}: " + " ".join(map(str, confusion.ravel().tolist()))
+
+
+def _from_text(text: str) -> np.ndarray:
+    classes, _, counts = text.partition(": ")
+    return np.array(counts.split(), np.int64).reshape(-1, int(classes), int(classes))
 
 
 def compare(cases: Sequence[Case], config: Config, out: Path) -> Json:
-    """Runs the cases that have no file yet, writes each as soon as it is done; returns the results of all."""
+    """Runs what the files of the cases lack, writes each as soon as it is done; returns the results of all.
+
+    A case without a file is run whole; one whose file lacks methods is run with these alone.
+    """
     files = {case: out / f"{case.name}.json" for case in cases}
     found = {case: _finished(path, case, config) for case, path in files.items() if path.exists()}
     out.mkdir(parents=True, exist_ok=True)
     for index, case in enumerate(cases, 1):
         head = f"case {index} of {len(cases)}: {case.front} before {case.condition}"
-        if case in found:
+        missing = missing_arms(found[case], config) if case in found else config.arms
+        if not missing:
             say(f"{head}: done before")
             continue
         start = time.monotonic()
-        found[case] = run_case(case, config)
+        found[case] = run_case(case, config, found.get(case))
         write_json(files[case], found[case], indent=1)
-        say(f"{head}: {time.monotonic() - start:.0f} s")
+        added = f", {', '.join(missing)} added" if len(missing) < len(found[case]["scores"]) else ""
+        say(f"{head}: {time.monotonic() - start:.0f} s{added}")
     return collect([found[case] for case in cases])
 
 
 def _finished(path: Path, case: Case, config: Config) -> Json:
-    """A case that has been run."""
+    """A case that has been run, perhaps with fewer methods, or others."""
     content = read_results(path)
-    wanted = json.loads(json.dumps([dataclasses.asdict(case), dataclasses.asdict(config)]))
-    if [content.get("case"), content.get("config")] != wanted:
+    wanted = json.loads(json.dumps([dataclasses.asdict(case), {**dataclasses.asdict(config), "methods": None}]))
+    shared = content.get("config")
+    if [content.get("case"), shared and {**shared, "methods": None}] != wanted:
         raise ValueError(
             f"{path} holds a case of another configuration, that of the command "
             f"`{content.get('environment', {}).get('command')}`: repeat that one, or name another folder with --out"
+        )
+    if lost := sorted({"environment", "scores", "extra_parameters", "over_images"} - content.keys()):
+        raise ValueError(f"{path} is damaged, it lacks {', '.join(lost)}: remove it, and the case is run again")
+    # Files of an earlier form are of one commit, and did not keep what was counted.
+    commit = content["environment"]["commit"]
+    content = {"commits": dict.fromkeys(content["scores"], commit), "counts": {}} | content
+    there, here = content["environment"]["packages"]["jax"], environment("gridding")["packages"]["jax"]
+    if missing_arms(content, config) and there != here:
+        raise ValueError(
+            f"{path} lacks {', '.join(missing_arms(content, config))} and was made with JAX {there}, this is {here}, "
+            "which may draw other pictures and weights from the same seeds: install that version, or name another "
+            "folder with --out"
         )
     return content
 
@@ -91,12 +143,12 @@ def _finished(path: Path, case: Case, config: Config) -> Json:
 def collect(results: Sequence[Json]) -> Json:
     """The results of cases as one file: what they share is said once."""
     environments = [result["environment"] for result in results]
-    commits = sorted({str(each["commit"]) for each in environments})
-    first = results[0]
+    commits = sorted({str(commit) for result in results for commit in result["commits"].values()})
+    methods = [method for method in METHODS if any(method in result["scores"] for result in results)]
     rows = [{key: row[key] for key in ("case", "extra_parameters", "scores", "over_images")} for row in results]
     return {
         "environment": {**environments[-1], "commit": " and ".join(commits), "command": _plain(environments[-1])},
-        "config": first["config"],
+        "config": {**results[0]["config"], "methods": methods},
         "rows": _rounded(rows),  # to more digits than are printed
     }
 

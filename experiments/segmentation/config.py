@@ -10,7 +10,7 @@ from smoothjax.names import Alignment, Degridding
 from ..common.config import Preset, require, require_positive, with_options
 from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, InitConfig, check_size
 from ..common.dense.optim import OptimConfig
-from ..common.methods import SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
+from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
 from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
 
 Method = Literal[Degridding, "duc"]
@@ -24,9 +24,7 @@ METHODS: Mapping[str, MethodSpec] = {
     "multigrid": MethodSpec("multigrid", 0.00025),
     "group_interaction": MethodSpec(SMOOTHING_LABELS["group_interaction"], 0.001),
     "ss_conv": MethodSpec(SMOOTHING_LABELS["ss_conv"], 0.00075),
-    "average_filter": MethodSpec("average filter"),
-    "gaussian_filter": MethodSpec("Gaussian filter"),
-    "aggregated_filters": MethodSpec("aggregated filters"),
+    **{name: MethodSpec(label) for name, label in RELATIVE_LABELS.items()},
     "drn": MethodSpec("DRN"),
     "lfe": MethodSpec("LFE"),
     "duc": MethodSpec("DUC", options=_DUC),

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[Hashable, ...]
 #: Parameters as `nnx.State`, or as nested dicts of arrays.
 Tree: TypeAlias = Any
-Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction"]
+Kind = Literal["ss_conv", "causal_ss_conv", "group_interaction", "circulant_group_interaction"]
 
 _LABELS: dict[Kind, str] = {
     "ss_conv": "SS filter",
     "causal_ss_conv": "causal SS filter",
     "group_interaction": "group interaction",
+    "circulant_group_interaction": "circulant group interaction",
 }
 _CELL, _DPI = 2.3, 120
 
@@ -37,7 +38,8 @@ class SmoothingParameter(NamedTuple):
       path: keys from the model down to the layer; of layers that `nnx.vmap` stacked, then the layer's place in the
         stack.
       kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, one over time whose last
-        tap is the current step; or `"group_interaction"`, a square matrix of groups' weights, row i for output group i.
+        tap is the current step; `"group_interaction"`, a square matrix of groups' weights, row i for output group i; or
+        `"circulant_group_interaction"`, weights by the difference of phases, `rate` along each axis, 0 first.
       value: the weights, float64.
       distance: how far they are from the identity, from which training starts: the Frobenius norm of the difference
         relative to that of the identity. 0 is the identity; an SS filter of zeros, or a group interaction of zeros, is
@@ -51,20 +53,20 @@ class SmoothingParameter(NamedTuple):
 
 
 def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingParameter, ...]:
-    """Finds the SS filters and group-interaction matrices of a network, and how far each is from the identity.
+    """Finds the smoothing parameters of a network, and how far each is from the identity.
 
     Args:
       model_or_params: a model, or its parameters as `nnx.State` or nested dicts (see `nn.smoothers` and
         `nn.is_smoother`). The SS filter among aggregated filters is listed; fixed filters have no parameters. A filter
         and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are distinguished by
-        their layer in a model; in a tree of parameters by the identity that they are nearer to. So are stacked
-        filters, such as three 3x3 ones and one of 3x3x3.
+        their layer in a model; in a tree of parameters by the identity that they are nearer to, in terms of its norm.
+        So are stacked filters, such as three 3x3 ones and one of 3x3x3, and circulant weights and all others.
 
     Returns:
       One entry a layer, each layer of a stack by itself, in the natural order of their paths: `conv2` before `conv10`.
 
     Raises:
-      ValueError: a smoother is no array that an SS filter, a group interaction or a stack of them can have.
+      ValueError: a smoother is no array that one of these, or a stack of them, can have.
 
     Example:
       >>> from flax import nnx
@@ -92,8 +94,7 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
         for place in np.ndindex(value.shape[: value.ndim - axes]):
             one = value[place]
             identity = _identity(kind, one.shape)
-            distance = float(np.linalg.norm(one - identity) / np.linalg.norm(identity))
-            found.append(SmoothingParameter((*path[:-1], *place), kind, one, distance))
+            found.append(SmoothingParameter((*path[:-1], *place), kind, one, _far(one, identity)))
     return tuple(sorted(found, key=lambda parameter: _natural(parameter.path)))
 
 
@@ -136,7 +137,8 @@ def draw_smoothing(
     """Draws smoothing parameters layer by layer, all in one colour scale that is symmetric about 0.
 
     An SS filter is drawn over the offset of its taps in pixels; of a filter with three axes the slices along the first
-    stand side by side. A group interaction is drawn as a matrix, from input group to output group.
+    stand side by side. A group interaction is drawn as a matrix, from input group to output group, a circulant one by
+    the difference of their phases.
 
     Args:
       parameters: see `smoothing_parameters`; at least one.
@@ -186,7 +188,7 @@ def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> "AxesIma
         framed = np.concatenate([value, np.full((*value.shape[:2], 1), np.nan)], 2)
         pixels = np.concatenate(list(framed), 1)[:, :-1]
     extent = None
-    if kind != "group_interaction" and value.ndim < 3:
+    if kind in ("ss_conv", "causal_ss_conv") and value.ndim < 3:
         bottom, right = pixels.shape[0] / 2, pixels.shape[1] / 2
         last = 0.5 if kind == "causal_ss_conv" else right
         extent = (last - pixels.shape[1], last, bottom, -bottom)
@@ -195,6 +197,7 @@ def _draw(axes: "Axes", parameter: SmoothingParameter, limit: float) -> "AxesIma
         "ss_conv": ("offset, pixels", "offset, pixels"),
         "causal_ss_conv": ("offset, steps", ""),
         "group_interaction": ("from group", "to group"),
+        "circulant_group_interaction": ("difference of phases, pixels", "difference of phases, pixels"),
     }[kind]
     axes.set_xlabel(horizontal, fontsize=7)
     axes.set_ylabel(vertical, fontsize=7)
@@ -243,23 +246,31 @@ def _nearest(path: Path, value: np.ndarray) -> tuple[Kind, int]:
     if not value.size or not fitting:
         raise ValueError(
             f"{_dotted(path)} has the shape {list(value.shape)}, which is neither an SS filter (odd along one to three "
-            "axes) nor a group interaction (a square matrix), nor a stack of them: give the parameters of a network of "
-            "smoothjax.nn"
+            "axes) nor a group interaction (a square matrix, or circulant, a rate along each axis), nor a stack of "
+            "them: give the parameters of a network of smoothjax.nn"
         )
-    return min(fitting, key=lambda one: float(np.linalg.norm(value - _identity(one[0], value.shape[-one[1] :]))))
+    return min(fitting, key=lambda one: _far(value, _identity(one[0], value.shape[-one[1] :])))
+
+
+def _far(value: np.ndarray, identity: np.ndarray) -> float:
+    """How far a smoother, or all of a stack together, is from an identity, in terms of the norm of that."""
+    return float(np.linalg.norm(value - identity) / np.linalg.norm(identity))
 
 
 def _fits(kind: Kind, shape: tuple[int, ...]) -> bool:
     if kind == "group_interaction":
         return len(shape) == 2 and shape[0] == shape[1] > 0
+    if kind == "circulant_group_interaction":
+        return 1 <= len(shape) <= 3
     return 1 <= len(shape) <= (1 if kind == "causal_ss_conv" else 3) and all(length % 2 for length in shape)
 
 
 def _identity(kind: Kind, shape: tuple[int, ...]) -> np.ndarray:
     if kind == "group_interaction":
         return np.eye(shape[0])
+    start = {"causal_ss_conv": -1, "circulant_group_interaction": (0,) * len(shape)}
     identity = np.zeros(shape)
-    identity[-1 if kind == "causal_ss_conv" else tuple(length // 2 for length in shape)] = 1
+    identity[start.get(kind, tuple(length // 2 for length in shape))] = 1
     return identity
 
 

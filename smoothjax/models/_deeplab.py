@@ -47,9 +47,10 @@ class DeepLab(nnx.Module):
       head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
         `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.
-      smoothing: `"none"`; `"multigrid"`, `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or
-        `"aggregated_filters"` in the encoder, see there; `"drn"` or `"lfe"`, layers between encoder and head,
-        see `DegriddingLayers`, of which those are left out whose rate is above the encoder's.
+      smoothing: `"none"`; `"multigrid"`, `"group_interaction"`, `"ss_conv"`, `"circulant_group_interaction"`,
+        `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"` in the encoder, see there; `"drn"` or
+        `"lfe"`, layers between encoder and head, see `DegriddingLayers`, of which those are left out whose rate is
+        above the encoder's.
       head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones. DUC has
         none.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of

@@ -26,9 +26,10 @@ from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
 from ._causal import CausalDilatedConv as CausalDilatedConv
 
 # isort: split
-# Filters before a dilated convolution (Ziegler et al., 2019).
+# Filters before a dilated convolution (Ziegler et al., 2019; circulant group interaction is ours).
 from ._filters import aggregated_filter as aggregated_filter
 from ._filters import average_filter as average_filter
+from ._filters import circulant_filter as circulant_filter
 from ._filters import gaussian_filter as gaussian_filter
 
 # isort: split

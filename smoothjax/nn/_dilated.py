@@ -23,8 +23,15 @@ from ._convolution import (
     filtered,
     interacting,
 )
-from ._filters import AGGREGATED, aggregated_filter, average_filter, gaussian_filter
-from ._smoothers import SmoothedLayer, Smoother
+from ._filters import (
+    AGGREGATED,
+    aggregated_filter,
+    average_filter,
+    circulant_filter,
+    gaussian_filter,
+    identity_circulant,
+)
+from ._smoothers import SmoothedLayer, Smoother, SmootherKind
 
 SMOOTHINGS: tuple[Smoothing, ...] = get_args(Smoothing)
 """All values of `Smoothing`, the plain convolution first."""
@@ -37,9 +44,9 @@ _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 class DilatedConv(ConvLike, SmoothedLayer):
     """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
 
-    A layer smoothed by group interaction or SS convolution starts as the exact identity of the unsmoothed one, so a
-    published network can be smoothed and fine-tuned; with the filters of Ziegler et al. it is another one at once. The
-    bias is added last, after the smoothing.
+    A layer smoothed by group interaction, circulant or not, or SS convolution starts as the exact identity of the
+    unsmoothed one, so a published network can be smoothed and fine-tuned; with the filters of Ziegler et al. it is
+    another one at once. The bias is added last, after the smoothing.
 
     Args:
       in_features: number of input channels.
@@ -49,7 +56,9 @@ class DilatedConv(ConvLike, SmoothedLayer):
       rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
       smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution
         (method 1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d`
-        parameters); `"average_filter"` or `"gaussian_filter"`, a fixed filter before it, with no parameters;
+        parameters); `"circulant_group_interaction"`, group interaction whose weights depend on the difference of phases
+        alone, the same at every shift of the grid (`rate**d` parameters), as a filter before the convolution, see
+        `circulant_filter`; `"average_filter"` or `"gaussian_filter"`, a fixed filter before it, with no parameters;
         `"aggregated_filters"`, a learned weighted sum of no filter, these two and an SS filter
         (`(2 * rate - 1)**d + 4` parameters), see `aggregated_filter`.
       padding: of the convolution itself, as in `flax.nnx.Conv`: `"SAME"`, `"SAME_LOWER"`, `"VALID"`, `"CIRCULAR"`,
@@ -73,7 +82,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
     Attributes:
       kernel: `nnx.Param` of shape `[*kernel_size, in_features / feature_group_count, out_features]`.
       bias: `nnx.Param` of shape `[out_features]`, or None.
-      smoother: `nnx.Param`: `[rate**d, rate**d]` or `(2 * rate - 1,) * d` by method, or None.
+      smoother: `nnx.Param`: `[rate**d, rate**d]`, `(2 * rate - 1,) * d` or `(rate,) * d` by method, or None.
       aggregation: `nnx.Param` of shape `[4]`, the logits of the weights of aggregated filters, or None.
 
     Raises:
@@ -172,29 +181,37 @@ class DilatedConv(ConvLike, SmoothedLayer):
         how = self.convolution()
         if self.smoothing == "group_interaction":
             return interacting(x, kernel, smoother, how)
-        smoother = self._filter(smoother)
+        smoother = filter_before(self, smoother)
         return convolve(x if smoother is None else filtered(x, smoother, how), kernel, how)
-
-    def _filter(self, smoother: Any) -> Any:
-        """The filter before the convolution, or None."""
-        if self.smoothing == "aggregated_filters":
-            # Of the parameters themselves: rounded to bfloat16 once, as a sum.
-            return aggregated_filter(self.smoother[...], self.aggregation[...], self.rate)
-        if self.smoothing in _FIXED_FILTERS:
-            return _FIXED_FILTERS[self.smoothing](self.rate, len(self.kernel_size))
-        return smoother
 
     def smoothers(self) -> dict[str, Smoother]:
         """See `smoothers`."""
         initial = identity_smoothing(self.smoothing, self.rate, len(self.kernel_size))
         if initial is None:
             return {}
-        kind = "group_interaction" if self.smoothing == "group_interaction" else "ss_conv"
+        kind: SmootherKind = "ss_conv"
+        if self.smoothing == "group_interaction" or self.smoothing == "circulant_group_interaction":
+            kind = self.smoothing
         start = jnp.broadcast_to(initial, self.smoother.shape)
         found = {"smoother": Smoother(kind, self.smoother, start, initial.ndim)}
         if self.aggregation is not None:
             found["aggregation"] = Smoother("aggregation", self.aggregation, jnp.zeros(self.aggregation.shape), 1)
         return found
+
+
+def filter_before(layer: DilatedConv, smoother: Any) -> Any:
+    """The filter before the convolution, of a smoother in the dtype of the computation; None where there is none.
+
+    The weight of group interaction is no filter, but where its rate is 1.
+    """
+    # Of the parameters themselves: rounded to bfloat16 once, as a sum.
+    if layer.smoothing == "aggregated_filters":
+        return aggregated_filter(layer.smoother[...], layer.aggregation[...], layer.rate)
+    if layer.smoothing == "circulant_group_interaction":
+        return circulant_filter(layer.smoother[...])
+    if layer.smoothing in _FIXED_FILTERS:
+        return _FIXED_FILTERS[layer.smoothing](layer.rate, len(layer.kernel_size))
+    return smoother
 
 
 def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
@@ -241,8 +258,8 @@ def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | Non
       ndim: number of spatial axes.
 
     Returns:
-      `[rate**ndim, rate**ndim]` for group interaction, `(2 * rate - 1,) * ndim` for SS convolution and the SS filter of
-      aggregated filters, None for the rest.
+      `[rate**ndim, rate**ndim]` for group interaction, `(rate,) * ndim` for the circulant one, `(2 * rate - 1,) * ndim`
+      for SS convolution and the SS filter of aggregated filters, None for the rest.
 
     Raises:
       ValueError: smoothing is unknown, rate is no int >= 1, or ndim is not 1, 2 or 3.
@@ -255,4 +272,6 @@ def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | Non
     check_smoothing(smoothing)
     if smoothing == "group_interaction":
         return ops.identity_group_interaction(rate, ndim)
+    if smoothing == "circulant_group_interaction":
+        return identity_circulant(rate, ndim)
     return ops.identity_smoother(rate, ndim) if smoothing in ("ss_conv", "aggregated_filters") else None

@@ -1,10 +1,10 @@
-"""Filters before a dilated convolution: fixed low-pass ones, and their learned aggregation."""
+"""Filters before a dilated convolution: fixed low-pass ones, their learned aggregation, circulant group interaction."""
 
 import jax
 import jax.numpy as jnp
 
 from .. import ops
-from .._checks import Rate
+from .._checks import Rate, check_by_axis, check_ndim
 
 #: Number of filters that are aggregated: none, average, Gaussian and SS filter.
 AGGREGATED = 4
@@ -105,3 +105,46 @@ def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: Rate) -
     # A softmax of four numbers costs nothing; in bfloat16 it would lose half its digits.
     weights = jax.nn.softmax(aggregation.astype(jnp.promote_types(aggregation.dtype, jnp.float32)))
     return jnp.tensordot(weights, filters, 1, precision=jax.lax.Precision.HIGHEST).astype(smoother.dtype)
+
+
+def circulant_filter(smoother: jax.Array) -> jax.Array:
+    r"""Circulant group interaction, `smoothing="circulant_group_interaction"` of `DilatedConv`, as one filter.
+
+    Group interaction whose weights depend on the difference of phases alone has a circulant matrix, $W_{ij} =
+    w[(j - i) \bmod r]$ by axis. By itself it still depends on where the grid of blocks begins: after a shift by one
+    pixel, other pixels share a block. The layer is its mean over all $r^d$ places of the grid, which no shift can tell
+    apart. Two pixels that are $\delta$ apart share a block at $r - |\delta|$ of $r$ places, so this mean is one filter,
+
+    $$v[\delta] = w[\delta \bmod r] \prod_a \left(1 - \frac{|\delta_a|}{r}\right), \qquad |\delta_a| < r.$$
+
+    It commutes with every shift, and on maps of period r it is the matrix itself. Its transpose has the weights
+    $w[-\delta]$.
+
+    Args:
+      smoother: the weights w by phase difference, `rate` along each axis, floating point; rates may differ by axis.
+
+    Returns:
+      `2 * rate - 1` taps along each axis, of the smoother's dtype.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from smoothjax import nn
+      >>> nn.circulant_filter(jnp.array([1.0, 0.5])).tolist(), nn.circulant_filter(jnp.array([1.0, 0.0, 0.0])).tolist()
+      ([0.25, 1.0, 0.25], [0.0, 0.0, 1.0, 0.0, 0.0])
+
+    References:
+      Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.2, for group interaction;
+      Coifman & Donoho, Translation-Invariant De-Noising, 1995, for the mean over shifts.
+    """
+    taps = smoother
+    for axis, rate in enumerate(smoother.shape):
+        offset = jnp.arange(1 - rate, rate)
+        share = jnp.expand_dims(1 - abs(offset) / rate, [other for other in range(smoother.ndim) if other != axis])
+        taps = jnp.take(taps, offset % rate, axis) * share.astype(smoother.dtype)
+    return taps
+
+
+def identity_circulant(rate: Rate, ndim: int) -> jax.Array:
+    """The weights of circulant group interaction that change nothing, `(rate,) * ndim`: all of difference 0."""
+    rates = check_by_axis("rate", rate, check_ndim(ndim))
+    return jnp.zeros(rates).at[(0,) * ndim].set(1.0)

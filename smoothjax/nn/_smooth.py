@@ -30,9 +30,9 @@ def smooth(
 ) -> tuple[Model, Changes]:
     """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed layer of the same weights.
 
-    The model is changed in place. With group interaction and SS convolution its outputs stay the same until the
-    smoothing parameters, which start as the identity, are trained; only they are new. The filters of Ziegler et al. are
-    low-pass from the start: outputs change at once, and the network is to be fine-tuned.
+    The model is changed in place. With group interaction, circulant or not, and SS convolution its outputs stay the
+    same until the smoothing parameters, which start as the identity, are trained; only they are new. The filters of
+    Ziegler et al. are low-pass from the start: outputs change at once, and the network is to be fine-tuned.
 
     A convolution becomes a `DilatedConv` of the same options: grouped and depthwise ones, strided ones (an SS filter
     stands before the strides; group interaction is refused), rates that differ by axis, all paddings of Flax, of which
@@ -51,9 +51,9 @@ def smooth(
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
-      smoothing: `"group_interaction"`, `"ss_conv"`, `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"`,
-        see `DilatedConv`; for causal layers one of the first two, which have a causal form. `"none"` turns the
-        layers into plain DilatedConv.
+      smoothing: `"group_interaction"`, `"ss_conv"`, `"circulant_group_interaction"`, `"average_filter"`,
+        `"gaussian_filter"` or `"aggregated_filters"`, see `DilatedConv`; for causal layers one of the first two, which
+        have a causal form. `"none"` turns the layers into plain DilatedConv.
       only: the layers to smooth, by default all: a path such as `"encoder.blocks"` or `("encoder", "blocks")`, with
         all below it; a type, for its instances and all that they hold; a predicate `f(path, layer)`, also one of Flax
         such as `nnx.PathContains("aspp")`; or a list of these.

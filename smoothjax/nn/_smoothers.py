@@ -10,7 +10,7 @@ from flax import nnx
 
 from ._surgery import Path
 
-SmootherKind = Literal["ss_conv", "causal_ss_conv", "group_interaction", "aggregation"]
+SmootherKind = Literal["ss_conv", "causal_ss_conv", "group_interaction", "circulant_group_interaction", "aggregation"]
 """What a smoothing parameter does, by name."""
 
 _NAMES = ("smoother", "aggregation")
@@ -22,8 +22,9 @@ class Smoother:
 
     Attributes:
       kind: `"ss_conv"`, a filter of the same size along each spatial axis; `"causal_ss_conv"`, one over time whose last
-        tap is the current step; `"group_interaction"`, a square matrix, row i for output group i; or `"aggregation"`,
-        the logits of aggregated filters.
+        tap is the current step; `"group_interaction"`, a square matrix, row i for output group i;
+        `"circulant_group_interaction"`, weights by the difference of phases, `rate` along each axis; or
+        `"aggregation"`, the logits of aggregated filters.
       parameter: the variable of the layer.
       initial: the value from which training starts, float32: the identity of the method (Eqs. 6 and 7), zeros for
         logits.

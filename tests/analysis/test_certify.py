@@ -187,7 +187,9 @@ def test_what_mixes_before_does_not_hide_a_run():
     assert "inside, gridding is proven along axis 0 from convolution#2 to convolution#4" in str(certificate)
 
 
-@pytest.mark.parametrize("smoothing", ["none", "group_interaction", "ss_conv", "average_filter", "multigrid"])
+@pytest.mark.parametrize(
+    "smoothing", ["none", "group_interaction", "circulant_group_interaction", "ss_conv", "average_filter", "multigrid"]
+)
 def test_deeplab_by_its_layers(smoothing):
     """Only traced: the encoder's dilated layers have it, and each method removes it; layers have their names."""
     model = nnx.eval_shape(

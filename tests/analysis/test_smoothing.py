@@ -91,17 +91,19 @@ def test_every_layer_of_the_library_in_one_to_three_dimensions():
             nn.GroupInteraction(2, d, rngs=rngs),
             nn.DilatedConv(1, 1, (3,) * d, rate=3, smoothing="ss_conv", rngs=rngs),
             nn.DilatedConv(1, 1, (3,) * d, rate=2, smoothing="group_interaction", rngs=rngs),
+            nn.DilatedConv(1, 1, (3,) * d, rate=4, smoothing="circulant_group_interaction", rngs=rngs),
         )
 
     model = build(lambda rngs: nnx.List([layer for d in (1, 2, 3) for layer in layers(rngs, d)]))
-    kinds = ["ss_conv", "group_interaction", "group_interaction", "ss_conv", "group_interaction"] * 3
+    kinds = ["ss_conv", "group_interaction", "group_interaction", "ss_conv", "group_interaction"]
+    kinds = [*kinds, "circulant_group_interaction"] * 3
     for source in (model, nnx.state(model)):
         found = smoothing_parameters(source)
         assert [p.kind for p in found] == kinds
         assert {p.distance for p in found} == {0.0}
     figure = draw_smoothing(smoothing_parameters(model))
-    assert len([axes for axes in figure.axes if axes.images]) == 15
-    assert np.asarray(figure.axes[10].images[0].get_array()).shape == (
+    assert len([axes for axes in figure.axes if axes.images]) == 18
+    assert np.asarray(figure.axes[12].images[0].get_array()).shape == (
         3,
         11,
     )  # the three slices of a filter, side by side
@@ -132,7 +134,7 @@ def test_layers_of_a_stack_are_shown_one_by_one(smoothing, size, count):
     assert f"0.{count - 1}" in describe_smoothing(found)
 
 
-@pytest.mark.parametrize("shape", [(), (2,), (3, 4), (2, 2, 2, 4), (0, 0)])
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
 def test_refuses_what_is_no_smoother(shape):
     with pytest.raises(ValueError, match=r"blocks.0.smoother has the shape .* neither an SS filter .* nor a group"):
         smoothing_parameters({"blocks": {0: {"smoother": np.zeros(shape)}}})

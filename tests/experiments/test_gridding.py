@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 
 import jax
@@ -13,6 +14,7 @@ from flax import nnx
 from experiments.gridding import study
 from experiments.gridding.__main__ import main
 from experiments.gridding.config import LABELS, METHODS, PRESETS, Case, Config, Objects, Training
+from experiments.gridding.figures import draw_heat_map
 from experiments.gridding.network import DilatedStack
 from experiments.gridding.pictures import CLASSES, THIN, draw
 from experiments.gridding.report import SCORES, cells_of, conclusions, headline, tables_of
@@ -141,6 +143,80 @@ def test_finished_cases_are_not_run_again(compared, capsys, monkeypatch):
     monkeypatch.setattr(study, "run_case", fail)
     assert main([*ARGUMENTS, str(compared)]) == 0
     assert "done before" in capsys.readouterr().out
+
+
+CIRCULANT = "circulant_group_interaction"
+
+
+def test_a_case_file_gets_only_the_methods_that_it_lacks(compared, tmp_path, monkeypatch):
+    """What is trained later is what would have been trained at once, and nothing is trained twice or lost."""
+    copy, whole = shutil.copytree(compared, tmp_path / "copy"), tmp_path / "whole"
+    (path,) = copy.glob("stem*.json")
+    before, trained = json.loads(path.read_text()), []
+    here = study.environment("gridding")
+    monkeypatch.setattr(study, "environment", lambda _: {**here, "commit": "later"})
+    monkeypatch.setattr(
+        study, "programs_of", lambda case, method, how: trained.append(method) or programs_of(case, method, how)
+    )
+    assert main([*ARGUMENTS, str(copy), "--methods", "ss_conv", CIRCULANT]) == 0
+    assert trained == [CIRCULANT]
+    after = json.loads(path.read_text())
+    assert after["commits"] == {"none": here["commit"], "ss_conv": here["commit"], CIRCULANT: "later"}
+    assert after["environment"] == before["environment"]
+    assert all(after["scores"][method] == before["scores"][method] for method in ("none", "ss_conv"))
+    assert after["over_images"]["ss_conv"] == before["over_images"]["ss_conv"]
+    assert json.loads((copy / "results.json").read_text())["environment"]["commit"] == f"{here['commit']} and later"
+
+    assert main([*ARGUMENTS, str(whole), "--methods", "ss_conv", CIRCULANT]) == 0
+    at_once = json.loads((whole / path.name).read_text())
+    for part in ("scores", "over_images", "extra_parameters", "counts"):
+        assert after[part] == at_once[part]
+    assert list(after["scores"]) == after["config"]["methods"] == ["none", "ss_conv", CIRCULANT]
+
+    # A file of the earlier form, of one commit and without what was counted.
+    older = {key: value for key, value in before.items() if key not in ("commits", "counts")}
+    path.write_text(json.dumps(older))
+    assert main([*ARGUMENTS, str(copy), "--methods", "ss_conv", CIRCULANT]) == 0
+    extended = json.loads(path.read_text())
+    assert extended["commits"] == after["commits"]
+    assert extended["scores"] == after["scores"]
+    assert extended["over_images"] == before["over_images"] | {CIRCULANT: None}
+    # Asked for fewer methods, it keeps and shows all that it holds.
+    trained.clear()
+    assert main([*ARGUMENTS, str(copy)]) == 0
+    assert (trained, json.loads(path.read_text())) == ([], extended)
+
+
+def test_a_method_is_not_added_by_another_jax(compared, tmp_path, capsys):
+    """It may draw other pictures from a seed, and pairs would be none."""
+    copy = shutil.copytree(compared, tmp_path / "copy")
+    (path,) = copy.glob("stem*.json")
+    content = json.loads(path.read_text())
+    content["environment"]["packages"]["jax"] = "0.1"
+    path.write_text(json.dumps(content))
+    assert main([*ARGUMENTS, str(copy)]) == 0
+    assert main([*ARGUMENTS, str(copy), "--methods", "ss_conv", CIRCULANT]) == 1
+    assert f"lacks {CIRCULANT} and was made with JAX 0.1, this is " in capsys.readouterr().err
+    del content["scores"]
+    path.write_text(json.dumps(content))
+    assert main([*ARGUMENTS, str(copy)]) == 1
+    assert "is damaged, it lacks scores: remove it" in capsys.readouterr().err
+
+
+def test_tables_and_heat_map_name_the_cases_without_a_method(tmp_path):
+    content = _content((3.0, 0.0))
+    assert not any("has not been run" in part for part in tables_of(content))
+    row = content["rows"][0]
+    row["scores"][CIRCULANT], row["over_images"][CIRCULANT] = row["scores"]["ss_conv"], None
+    parts = tables_of(content)
+    assert parts[3].splitlines()[2].split(" | ")[4].strip() == "-"
+    missing = f"3x3 before {Case(objects='massive').condition}"
+    assert parts[4] == (
+        f"circulant group interaction has not been run in 1 of 2 cases ({missing}): the command of these cases with "
+        f"--methods {CIRCULANT} adds it."
+    )
+    draw_heat_map(cells_of(content), tmp_path / "heat_map.png")
+    check_pictures(tmp_path, "heat_map.png")
 
 
 def test_a_folder_of_another_configuration_is_refused(compared, capsys):

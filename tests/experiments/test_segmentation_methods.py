@@ -56,6 +56,7 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
         == {
             "multigrid": 0,
             "group_interaction": 4 * 16 + 4 * 256,
+            "circulant_group_interaction": 4 * 4 + 4 * 16,
             "average_filter": 0,
             "gaussian_filter": 0,
             "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),

@@ -47,8 +47,13 @@ def _run(model, x):
 
 #: In the paper, over the baseline.
 _PUBLISHED = {"none": 0, "multigrid": 0, "group_interaction": 1136, "ss_conv": 354}
-#: An SS filter and four weights in each of the 26 dilated layers.
-_FILTERS = {"average_filter": 0, "gaussian_filter": 0, "aggregated_filters": 354 + 26 * 4}
+#: Of 26 dilated layers, 23 have rate 2 and 3 have rate 4; aggregation adds an SS filter and four weights to each.
+_FILTERS = {
+    "circulant_group_interaction": 23 * 4 + 3 * 16,
+    "average_filter": 0,
+    "gaussian_filter": 0,
+    "aggregated_filters": 354 + 26 * 4,
+}
 
 
 @pytest.mark.parametrize("head", models.HEAD_RATES)

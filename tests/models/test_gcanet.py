@@ -43,6 +43,7 @@ def test_parameters():
     # Six layers of rate 2 and six of rate 4.
     assert counts["ss_conv"] - counts["none"] == 6 * 9 + 6 * 49
     assert counts["group_interaction"] - counts["none"] == 6 * 16 + 6 * 256
+    assert counts["circulant_group_interaction"] - counts["none"] == 6 * 4 + 6 * 16
     assert counts["ss_conv"] == 702_818  # the published network
 
 

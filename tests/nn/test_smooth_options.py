@@ -126,7 +126,9 @@ def test_subclasses_that_define_a_constructor_alone():
             nn.smooth([kind(4, rngs=nnx.Rngs(0))], "ss_conv", rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("smoothing", ["ss_conv", "group_interaction", "aggregated_filters"])
+@pytest.mark.parametrize(
+    "smoothing", ["ss_conv", "group_interaction", "circulant_group_interaction", "aggregated_filters"]
+)
 @pytest.mark.parametrize("kind", [nnx.Conv, nn.DilatedConv])
 def test_stacked_layers_get_a_smoother_each(smoothing, kind):
     """Made by `nnx.vmap` and run by `nnx.scan`, as the blocks of a deep network."""
