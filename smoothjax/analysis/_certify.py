@@ -1,6 +1,6 @@
 """A proof, from the program of a network, that neighbouring outputs share no input, or that they do."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,8 +15,8 @@ from ._hitting import smallest_hitting
 from ._layers import scoped
 from ._propagate import Convolution, Feature, Walk, is_float
 from ._relations import Term
-from ._rules import Data
-from ._sharing import Sharing, doubts_of, is_certain, is_local, sharing
+from ._sharing import Sharing, doubts_of, is_certain, is_local, listed, sharing
+from ._values import Data
 
 Verdict = Literal["gridding proven", "no gridding", "unknown"]
 
@@ -66,14 +66,12 @@ class Certificate:
     def __str__(self) -> str:
         lines = [_headline(self)]
         for number, axis in enumerate(self.axes):
-            lines.append(
-                f"  axis {number}: {axis.shared} of {axis.pairs} pairs of neighbours share inputs; {_classes(axis)}"
-            )
+            lines.append(f"  axis {number}: {axis.describe_pairs()}")
         if self.doubts and self.verdict != "unknown":
-            lines.append(f"  at most; not followed exactly: {_listed(self.doubts)}")
+            lines.append(f"  at most; not followed exactly: {listed(self.doubts)}")
         for run in self.runs:
-            along = _listed([f"axis {number}" for number, axis in enumerate(run.axes) if axis.is_gridding])
-            kinds = _listed(dict.fromkeys(axis.describe() for axis in run.axes if axis.is_gridding))
+            along = listed([f"axis {number}" for number, axis in enumerate(run.axes) if axis.is_gridding])
+            kinds = listed(dict.fromkeys(axis.describe() for axis in run.axes if axis.is_gridding))
             lines += [
                 f"  inside, gridding is proven along {along} from {run.start} to {run.stop}",
                 f"    ({len(run.layers)} dilated convolutions in sequence): {kinds}",
@@ -277,26 +275,15 @@ def _headline(certificate: Certificate) -> str:
     if certificate.verdict == "gridding proven":
         axes = [number for number, axis in enumerate(certificate.axes) if axis.is_gridding]
         every = {1: "the axis", 2: "both axes", 3: "all axes"}[len(certificate.axes)]
-        where = every if len(axes) == len(certificate.axes) else _listed(f"axis {axis}" for axis in axes)
+        where = every if len(axes) == len(certificate.axes) else listed(f"axis {axis}" for axis in axes)
         return f"gridding proven: along {where} no two neighbouring outputs share an input"
     if certificate.verdict == "unknown":
         return (
-            f"unknown: neighbouring outputs may share inputs, but only by {_listed(certificate.doubts)}, which "
+            f"unknown: neighbouring outputs may share inputs, but only by {listed(certificate.doubts)}, which "
             "is taken to mix more than it may: the certificate is one-sided"
         )
     if not any(axis.pairs for axis in certificate.axes):
         return "no gridding: there are no two neighbouring outputs that depend on inputs"
     if certificate.everywhere:
-        return f"no gridding, but only by what all outputs share ({_listed(certificate.everywhere)})"
+        return f"no gridding, but only by what all outputs share ({listed(certificate.everywhere)})"
     return "no gridding: neighbouring outputs share inputs"
-
-
-def _classes(axis: Sharing) -> str:
-    counts = axis.by_phase()
-    phases = f"; by turns, positions depend on {_listed(map(str, counts))} of them" if len(counts) > 1 else ""
-    return ("all connected" if len(set(axis.classes)) == 1 else axis.describe()) + phases
-
-
-def _listed(names: Iterable[str]) -> str:
-    items = list(names)
-    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else "nothing"

@@ -1,7 +1,7 @@
 """Arrays of a program that do not depend on its inputs: structure, whose numbers count, and weights, which do not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import jax.numpy as jnp
@@ -18,10 +18,13 @@ class Weights:
     Attributes:
       shape: of the array.
       pattern: where it is not 0, or None for everywhere.
+      numbers: of integers that the program was given, what they are: their zeros may be those of a quantised kernel and
+        are no structure, but as places, or compared, they say what is read.
     """
 
     shape: tuple[int, ...]
     pattern: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
 
 Constant: TypeAlias = np.ndarray | Weights
@@ -37,14 +40,22 @@ _LARGEST = 2**24
 
 
 def as_constant(value: Any) -> Constant:
-    """A captured array: weights if it is floating point, scalars as well; integers and masks are structure."""
+    """A captured array: weights if it holds numbers, a single one as well; masks are structure."""
     shape, dtype = np.shape(value), jnp.result_type(value)
     if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.bool_):
         return Weights(shape)
     try:
-        return np.asarray(value)
+        numbers = np.asarray(value)
+        return numbers if dtype == jnp.bool_ else Weights(shape, None, numbers)
     except (TypeError, ValueError):  # a key of random numbers, or an array of which only the shape is known
         return Weights(shape)
+
+
+def known(value: object) -> np.ndarray | None:
+    """The numbers of a structure, or of integers that may be one; None where they are not known."""
+    if isinstance(value, np.ndarray):
+        return value
+    return value.numbers if isinstance(value, Weights) else None
 
 
 def not_zero(constant: Constant) -> np.ndarray:
@@ -61,22 +72,38 @@ def is_dense(constant: Constant) -> bool:
 
 def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant]:
     """The results of an operation on constants."""
+    large = any(np.prod(shape_of(variable), dtype=np.int64) > _LARGEST for variable in equation.outvars)
+    numbers = [one for one in map(known, arguments) if one is not None]
+    if large or len(numbers) < len(arguments):
+        return [*_weighed(equation, arguments, large=large)]
+    found = _bound(equation, [jnp.asarray(one) for one in numbers])
+    if not any(isinstance(argument, Weights) for argument in arguments):
+        return [*found]
+    # Of integers that the program was given: compared, they are a mask, and as floating-point numbers they are weights.
+    weighed = _weighed(equation, arguments, large=large)
+    return [
+        one if one.dtype == bool else replace(weights, numbers=one if one.dtype.kind in "iu" else None)
+        for one, weights in zip(found, weighed, strict=True)
+    ]
+
+
+def _weighed(equation: JaxprEqn, arguments: Sequence[Constant], *, large: bool) -> list[Weights]:
+    """The results as weights, with the zeros that the program itself puts there."""
     name, shapes = equation.primitive.name, [shape_of(variable) for variable in equation.outvars]
-    large = any(np.prod(shape, dtype=np.int64) > _LARGEST for shape in shapes)
-    known = [argument for argument in arguments if not isinstance(argument, Weights)]
-    if len(known) == len(arguments) and not large:
-        return [*_bound(equation, [jnp.asarray(argument) for argument in known])]
     if name in ("convert_element_type", "reduce_precision") and isinstance(arguments[0], Weights):
-        return [arguments[0]]
+        return [replace(arguments[0], numbers=None)]
     if large or name not in _KEEPING or (name not in _MAKING and all(map(is_dense, arguments))):
         return [Weights(shape) for shape in shapes]
     if all(map(is_dense, arguments)) and name != "select_n":
         return [Weights(shape) for shape in shapes]
-    if name == "select_n" and isinstance(arguments[0], Weights):
-        return [Weights(shape) for shape in shapes]
-    choice = [jnp.asarray(arguments[0])] if name == "select_n" else []
-    numbers = [jnp.asarray(not_zero(argument), jnp.float32) for argument in arguments[len(choice) :]]
-    return [Weights(found.shape, found != 0) for found in _bound(equation, [*choice, *numbers])]
+    choice = []
+    if name == "select_n":
+        which = known(arguments[0])
+        if which is None:
+            return [Weights(shape) for shape in shapes]
+        choice = [jnp.asarray(which)]
+    ones = [jnp.asarray(not_zero(argument), jnp.float32) for argument in arguments[len(choice) :]]
+    return [Weights(found.shape, found != 0) for found in _bound(equation, [*choice, *ones])]
 
 
 def _bound(equation: JaxprEqn, arguments: Sequence[Any]) -> list[np.ndarray]:

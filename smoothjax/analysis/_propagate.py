@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
-from ._constants import Constant, Weights, as_constant, evaluate
+from ._constants import Constant, Weights, as_constant, evaluate, known
 from ._programs import body_of, called, shape_of, turns_of
 from ._relations import Terms, identity, mixed, union
-from ._rules import RULES, Call, Data, Unknown, Value
+from ._rules import RULES
+from ._values import Call, Data, Unknown, Value
 from ._windows import convolved
 
 #: Operations whose program is not one of whole arrays.
@@ -116,14 +117,14 @@ class Walk:
             return self._cond(equation, arguments, scope)
         if name == "platform_index":
             return [Weights(())]
+        if name in ("optimization_barrier", "device_put"):
+            return arguments
         shapes = [shape_of(variable) for variable in equation.outvars]
         if not given:
             constants = [argument for argument in arguments if not isinstance(argument, Data)]
             return [*(_evaluated(equation, constants) if inner is None else map(Weights, shapes))]
         if name == "scan":
             return self._scan(equation, arguments, scope)
-        if name == "optimization_barrier":
-            return arguments
         label, met = _label(name, scope), len(self.convolutions)
         try:
             if name == "conv_general_dilated":
@@ -135,7 +136,7 @@ class Walk:
         except Unknown:
             terms = [term for argument in given for term in argument.terms]
             found = [mixed(terms, len(shape), label) for shape in shapes]
-        # Itself, if it is a convolution that could be followed.
+        # Itself, if it is a convolution.
         own = range(met, len(self.convolutions))
         return [self.array(shape, terms, given, *own) for shape, terms in zip(shapes, found, strict=True)]
 
@@ -153,7 +154,11 @@ class Walk:
             found = found._replace(name=f"{found.name}#{earlier + 1}")
         smoothed = found.is_dilated and found.name in self.smooth
         shape = shape_of(equation.outvars[0])
-        terms = convolved(options, arguments, shape, label, smoothed=smoothed)
+        try:
+            terms = convolved(options, arguments, shape, label, smoothed=smoothed)
+        except Unknown:
+            given = [term for argument in arguments if isinstance(argument, Data) for term in argument.terms]
+            terms = mixed(given, len(shape), label)
         maps = arguments[0]
         if isinstance(maps, Data):
             # What smooths within a layer belongs to it.
@@ -172,8 +177,8 @@ class Walk:
         platforms = equation.params.get("branches_platforms")
         if platforms is not None and None in platforms:
             branches = [branches[list(platforms).index(None)]]
-        elif isinstance(index, np.ndarray):
-            branches = [branches[int(np.clip(index, 0, len(branches) - 1))]]
+        elif (number := known(index)) is not None:
+            branches = [branches[int(np.clip(number, 0, len(branches) - 1))]]
         outs = [self.run(branch.jaxpr, _constants(branch), operands, scope) for branch in branches]
         if len(outs) == 1:
             return outs[0]
@@ -210,7 +215,8 @@ class Walk:
 
     def _item(self, values: Value, turn: int) -> Value:
         if isinstance(values, Weights):
-            return Weights(values.shape[1:], None if values.pattern is None else values.pattern[turn])
+            rows = (None if part is None else part[turn] for part in (values.pattern, values.numbers))
+            return Weights(values.shape[1:], *rows)
         if isinstance(values, np.ndarray):
             return values[turn]
         options = {

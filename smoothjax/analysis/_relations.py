@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 #: Where a term leaves no room for more, a larger product takes its place.
-_TERMS, _ELEMENTS = 64, 2**27
+_TERMS, LARGEST = 64, 2**27
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,14 @@ def identity(source: int, ndim: int, axes: Sequence[int], sizes: Sequence[int]) 
         shape[axis] = size
         parts.append(np.eye(size, dtype=bool).reshape(shape))
     return Term(source, tuple(parts))
+
+
+def support(term: Term) -> np.ndarray:
+    """Where a term says that there is something: bool that broadcasts to the array."""
+    found = np.ones((1,) * (term.parts[0].ndim - 1), bool)
+    for part in term.parts:
+        found = found & over(part, -1)
+    return found
 
 
 def union(terms: Iterable[Term]) -> Terms:
@@ -194,16 +202,29 @@ def taken(term: Term, axis: int, index: np.ndarray) -> Term:
 
 def reduced(term: Term, axes: Sequence[int], name: str) -> Term:
     """Any position along some axes, which are left with length 1."""
-    axes = tuple(axes)
-    # Each position of the axes has its own product, whose union is none if two factors vary.
-    doubt = any(sum(part.shape[axis] > 1 for part in term.parts) > 1 for axis in axes)
-    parts = [over(part, axes, keep=True) for part in term.parts]
+    parts, doubt = term.parts, False
+    for axis in axes:
+        doubt = doubt or not is_product(parts, axis)
+        parts = tuple(over(part, axis, keep=True) for part in parts)
     everywhere = any(
         max(before.shape[:-1], default=1) > 1 and max(after.shape[:-1], default=1) == 1
         for before, after in zip(term.parts, parts, strict=True)
     )
-    result = replace(term, parts=tuple(parts), everywhere=term.everywhere | {name} if everywhere else term.everywhere)
+    result = replace(term, parts=parts, everywhere=term.everywhere | {name} if everywhere else term.everywhere)
     return result.doubtful(name) if doubt else result
+
+
+def is_product(parts: Sequence[np.ndarray], axis: int) -> bool:
+    """Whether the union of the products at all positions of an axis is one again.
+
+    It is where one factor varies with the axis, or where every value of a factor meets every value of the others, as in
+    the channels that space-to-depth makes.
+    """
+    varied = [np.moveaxis(part, axis, 0).reshape(part.shape[axis], -1) for part in parts if part.shape[axis] > 1]
+    if len(varied) < 2:
+        return True
+    labels = [np.unique(part, axis=0, return_inverse=True)[1].ravel() for part in varied]
+    return len(set(zip(*labels, strict=True))) == math.prod(int(label.max()) + 1 for label in labels)
 
 
 def reshaped(term: Term, shape: Sequence[int], target: Sequence[int]) -> Term | None:
@@ -217,7 +238,7 @@ def reshaped(term: Term, shape: Sequence[int], target: Sequence[int]) -> Term | 
             varied = any(part.shape[axis] > 1 for axis in before)
             full += [shape[axis] if varied else 1 for axis in before]
             new += [target[axis] if varied else 1 for axis in after]
-        if np.prod(full, dtype=np.int64) * part.shape[-1] > _ELEMENTS:
+        if np.prod(full, dtype=np.int64) * part.shape[-1] > LARGEST:
             return None
         parts.append(_narrow(np.broadcast_to(part, (*full, part.shape[-1])).reshape(*new, part.shape[-1])))
     return term.moved(parts)

@@ -1,67 +1,14 @@
 """What each operation makes of dependences."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Mapping, Sequence
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from ._constants import Weights, is_dense, not_zero
+from ._constants import is_dense, known, not_zero
+from ._known_places import gather, scatter, scatter_onto
 from ._programs import ELEMENTWISE
 from ._relations import Term, Terms, along, arranged, masked, over, reduced, reshaped, taken, union
-
-
-class Data(NamedTuple):
-    """An array that depends on inputs.
-
-    Attributes:
-      shape: of the array.
-      terms: what it depends on.
-      number: arrays of a walk are numbered; -1 for others.
-      passed: numbers of the convolutions behind which it is.
-    """
-
-    shape: tuple[int, ...]
-    terms: Terms
-    number: int = -1
-    passed: frozenset[int] = frozenset()
-
-
-class Unknown(Exception):  # noqa: N818 (no error)
-    """The rule does not know this form of its operation."""
-
-
-Value: TypeAlias = Data | np.ndarray | Weights
-Options: TypeAlias = Mapping[str, Any]
-
-
-class Call(NamedTuple):
-    """An operation of a program.
-
-    Attributes:
-      options: as the primitive has them.
-      arguments: what is known of each.
-      shapes: of its results.
-      label: its name, for doubts.
-    """
-
-    options: Options
-    arguments: Sequence[Value]
-    shapes: Sequence[tuple[int, ...]]
-    label: str
-
-
-Rule: TypeAlias = Callable[[Call], list[Terms]]
-
-
-def terms_of(value: Value, rank: int | None = None) -> Terms:
-    """What a value depends on; scalars broadcast to a rank."""
-    if not isinstance(value, Data):
-        return ()
-    if rank is not None and len(value.shape) != rank:
-        return tuple(arranged(term, rank, ()) for term in value.terms)
-    return value.terms
+from ._values import Call, Data, Rule, Unknown, Value, beside, data_of, seen, terms_of
 
 
 def _elementwise(call: Call) -> list[Terms]:
@@ -71,6 +18,14 @@ def _elementwise(call: Call) -> list[Terms]:
 
 def _multiply(call: Call) -> list[Terms]:
     (terms,) = _elementwise(call)
+    data = [argument for argument in call.arguments if isinstance(argument, Data)]
+    if len(data) == 2:
+        rank = len(call.shapes[0])
+        one, other = data
+        terms = (
+            *beside(terms_of(one, rank), seen(other, rank), call.label),
+            *beside(terms_of(other, rank), seen(one, rank), call.label),
+        )
     for argument in call.arguments:
         # JAX writes a weight of NumPy that is one number into the program: a 0 may be a gate that opens.
         if not isinstance(argument, Data) and argument.shape and not is_dense(argument):
@@ -80,8 +35,9 @@ def _multiply(call: Call) -> list[Terms]:
 
 
 def _select(call: Call) -> list[Terms]:
-    which, *cases = call.arguments
-    if not isinstance(which, np.ndarray):
+    index, *cases = call.arguments
+    which = known(index)
+    if which is None:
         return _elementwise(call)
     which = np.broadcast_to(which.astype(int), call.shapes[0])
     return [
@@ -94,7 +50,7 @@ def _select(call: Call) -> list[Terms]:
 
 
 def _reshape(call: Call) -> list[Terms]:
-    value = _data(call)
+    value = data_of(call)
     # Of a reshape, `dimensions` are an order of axes; of a squeeze, those that are dropped.
     if "new_sizes" in call.options and call.options.get("dimensions") is not None:
         raise Unknown
@@ -111,12 +67,12 @@ def _all_reshaped(terms: Terms, shape: Sequence[int], target: Sequence[int]) -> 
 
 def _transpose(call: Call) -> list[Terms]:
     places = np.argsort(call.options["permutation"]).tolist()
-    return [tuple(arranged(term, len(places), places) for term in _data(call).terms)]
+    return [tuple(arranged(term, len(places), places) for term in data_of(call).terms)]
 
 
 def _broadcast(call: Call) -> list[Terms]:
     places = call.options["broadcast_dimensions"]
-    return [tuple(arranged(term, len(call.shapes[0]), places) for term in _data(call).terms)]
+    return [tuple(arranged(term, len(call.shapes[0]), places) for term in data_of(call).terms)]
 
 
 def _taken_by_axis(terms: Terms, indices: Mapping[int, np.ndarray]) -> Terms:
@@ -126,7 +82,7 @@ def _taken_by_axis(terms: Terms, indices: Mapping[int, np.ndarray]) -> Terms:
 
 
 def _slice(call: Call) -> list[Terms]:
-    value = _data(call)
+    value = data_of(call)
     starts, stops = call.options["start_indices"], call.options["limit_indices"]
     steps = call.options["strides"] or (1,) * len(starts)
     limits = zip(starts, stops, steps, strict=True)
@@ -138,10 +94,11 @@ def _dynamic_slice(call: Call) -> list[Terms]:
     if not isinstance(value, Data):
         raise Unknown
     indices = {}
-    for axis, (start, length, size) in enumerate(zip(starts, call.shapes[0], value.shape, strict=True)):
+    for axis, (place, length, size) in enumerate(zip(starts, call.shapes[0], value.shape, strict=True)):
         if length == size:
             continue
-        if not isinstance(start, np.ndarray):
+        start = known(place)
+        if start is None:
             raise Unknown
         indices[axis] = int(np.clip(start, 0, size - length)) + np.arange(length)
     return [_taken_by_axis(value.terms, indices)]
@@ -151,8 +108,9 @@ def _dynamic_update_slice(call: Call) -> list[Terms]:
     value, update, *starts = call.arguments
     update_shape = update.shape
     indices, inside = {}, np.ones((1,) * len(call.shapes[0]), bool)
-    for axis, (start, length, size) in enumerate(zip(starts, update_shape, call.shapes[0], strict=True)):
-        if not isinstance(start, np.ndarray):
+    for axis, (place, length, size) in enumerate(zip(starts, update_shape, call.shapes[0], strict=True)):
+        start = known(place)
+        if start is None:
             raise Unknown
         begin = int(np.clip(start, 0, size - length))
         places = np.arange(size) - begin
@@ -163,7 +121,7 @@ def _dynamic_update_slice(call: Call) -> list[Terms]:
 
 
 def _rev(call: Call) -> list[Terms]:
-    value = _data(call)
+    value = data_of(call)
     return [
         _taken_by_axis(value.terms, {axis: np.arange(value.shape[axis])[::-1] for axis in call.options["dimensions"]})
     ]
@@ -202,8 +160,15 @@ def _stack(call: Call) -> list[Terms]:
     return [tuple(found)]
 
 
+def _unstack(call: Call) -> list[Terms]:
+    value, axis = data_of(call), call.options["axis"]
+    shape = [1 if a == axis else size for a, size in enumerate(value.shape)]
+    rows = (_taken_by_axis(value.terms, {axis: np.array([place])}) for place in range(value.shape[axis]))
+    return [_all_reshaped(row, shape, call.shapes[0]) for row in rows]
+
+
 def _split(call: Call) -> list[Terms]:
-    value, axis, begin, parts = _data(call), call.options["axis"], 0, []
+    value, axis, begin, parts = data_of(call), call.options["axis"], 0, []
     for size in call.options["sizes"]:
         parts.append(_taken_by_axis(value.terms, {axis: begin + np.arange(size)}))
         begin += size
@@ -211,7 +176,7 @@ def _split(call: Call) -> list[Terms]:
 
 
 def _reduce(call: Call) -> list[Terms]:
-    value, axes = _data(call), tuple(call.options["axes"])
+    value, axes = data_of(call), tuple(call.options["axes"])
     shape = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
     terms = tuple(reduced(term, axes, call.label) for term in value.terms)
     return [_all_reshaped(terms, shape, call.shapes[0])]
@@ -221,44 +186,7 @@ def _cumulative(call: Call) -> list[Terms]:
     axis = call.options["axis"]
     matrix = np.tri(call.shapes[0][axis], dtype=bool)
     matrix = matrix.T if call.options["reverse"] else matrix
-    return [tuple(along(term, axis, matrix, call.label) for term in _data(call).terms)]
-
-
-def _gather(call: Call) -> list[Terms]:
-    """Places that are known: every axis on which something depends is read from one axis of the result, or none."""
-    value, places = call.arguments
-    if not isinstance(value, Data) or not isinstance(places, np.ndarray):
-        raise Unknown
-    numbers = {key: call.options[key] for key in ("dimension_numbers", "slice_sizes", "mode")}
-    numbers["fill_value"] = -1
-    found = list[Term]()
-    for term in value.terms:
-        varied = [axis for axis in range(len(value.shape)) if any(part.shape[axis] > 1 for part in term.parts)]
-        read: dict[int, np.ndarray] = {}
-        for axis in varied:
-            size = value.shape[axis]
-            shape = [size if a == axis else 1 for a in range(len(value.shape))]
-            coordinates = jnp.broadcast_to(jnp.arange(size, dtype=jnp.int32).reshape(shape), value.shape)
-            read[axis] = _without_constant_axes(np.asarray(lax.gather(coordinates, jnp.asarray(places), **numbers)))
-        parts = []
-        for part in term.parts:
-            index = tuple(
-                np.maximum(read[axis], 0) if part.shape[axis] > 1 else np.zeros((1,) * len(call.shapes[0]), int)
-                for axis in range(len(value.shape))
-            )
-            parts.append(part[index])
-        moved = term.moved(parts)
-        for axis in varied:
-            moved = masked(moved, read[axis] >= 0)
-        found.append(moved)
-    return [tuple(found)]
-
-
-def _without_constant_axes(array: np.ndarray) -> np.ndarray:
-    for axis in range(array.ndim):
-        if array.shape[axis] > 1 and (array == (first := array.take([0], axis))).all():
-            array = first
-    return array
+    return [tuple(along(term, axis, matrix, call.label) for term in data_of(call).terms)]
 
 
 def _dot(call: Call) -> list[Terms]:
@@ -275,7 +203,9 @@ def _dot(call: Call) -> list[Terms]:
         if not isinstance(value, Data):
             continue
         begin = len(batch) + (len(free[0]) if number else 0)
-        for term in value.terms:
+        # Of a product with data, what all that is summed over and is free there surely sees is sure.
+        sure = _sure(other, sides[1 - number][1:], (contracted, batch), len(value.shape))
+        for term in beside(value.terms, sure, call.label):
             pattern = None if isinstance(other, Data) or is_dense(other) else not_zero(other)
             if pattern is not None and len(contracted) == 1 and not batch and len(free[1 - number]) == 1:
                 # The matrix of a resize, say: along one axis.
@@ -304,12 +234,20 @@ def _dot(call: Call) -> list[Terms]:
     return [tuple(found)]
 
 
-def _data(call: Call) -> Data:
-    """The first argument, if it depends on something."""
-    value = call.arguments[0]
-    if not isinstance(value, Data):
-        raise Unknown
-    return value
+def _sure(other: Value, there: Sequence[Sequence[int]], here: Sequence[Sequence[int]], rank: int) -> np.ndarray:
+    """Where the other factor of a product is surely no 0 of the program, by the axes that it shares."""
+    if not isinstance(other, Data):
+        return np.ones((1,) * rank, bool)
+    axes, places = [*there[0], *there[1]], [*here[0], *here[1]]
+    found = seen(other)
+    free = tuple(axis for axis in range(found.ndim) if axis not in axes)
+    found = ~over(~found, free, keep=True).transpose([*axes, *free]).reshape([found.shape[axis] for axis in axes])
+    # Shared axes in the order of the places, and 1 for all others.
+    order = [int(place) for place in np.argsort(places)]
+    shape = [1] * rank
+    for axis, place in zip(axes, places, strict=True):
+        shape[place] = found.shape[axes.index(axis)]
+    return found.transpose(order).reshape(shape)
 
 
 def windows(size: int, out: int, taps: np.ndarray, stride: int, low: int, base: int, rate: int) -> np.ndarray:
@@ -323,7 +261,7 @@ def windows(size: int, out: int, taps: np.ndarray, stride: int, low: int, base: 
 
 
 def _reduce_window(call: Call) -> list[Terms]:
-    value = _data(call)
+    value = data_of(call)
     terms = value.terms
     for axis, taps in enumerate(call.options["window_dimensions"]):
         step, (low, high) = call.options["window_strides"][axis], call.options["padding"][axis]
@@ -337,7 +275,7 @@ def _reduce_window(call: Call) -> list[Terms]:
 
 #: Operations on each element by itself that have no gradient, or another name, as well.
 _OTHERS = {
-    "and", "bessel_i0e", "bessel_i1e", "clz", "conj", "convert_element_type", "copy_p", "digamma", "eq", "ge", "gt",
+    "bessel_i0e", "bessel_i1e", "clz", "conj", "convert_element_type", "copy_p", "digamma", "eq", "ge", "gt",
     "igamma", "imag", "is_finite", "le", "lgamma", "lt", "ne", "nextafter", "not", "or", "population_count", "pvary",
     "real", "sharding_constraint", "shift_left", "shift_right_arithmetic", "shift_right_logical", "xor",
 }  # fmt: skip
@@ -349,6 +287,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("reduce_window_sum", "reduce_window_max", "reduce_window_min"), _reduce_window),
     **dict.fromkeys(("reshape", "squeeze", "expand_dims"), _reshape),
     "mul": _multiply,
+    "and": _multiply,
     "select_n": _select,
     "transpose": _transpose,
     "broadcast_in_dim": _broadcast,
@@ -360,6 +299,12 @@ RULES: dict[str, Rule] = {
     "concatenate": _concatenate,
     "stack": _stack,
     "split": _split,
-    "gather": _gather,
+    "gather": gather,
+    "scatter": scatter,
+    "scatter-add": scatter_onto,
+    "scatter-sub": scatter_onto,
+    "scatter-min": scatter_onto,
+    "scatter-max": scatter_onto,
+    "unstack": _unstack,
     "dot_general": _dot,
 }

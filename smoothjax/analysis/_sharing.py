@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._relations import Term, over
-from ._rules import Data
+from ._relations import Term, is_product, over, support
+from ._values import Data
 
 #: The longest period that is looked for, in positions.
 _PERIOD = 8
@@ -44,6 +44,13 @@ class Sharing(NamedTuple):
                 return tuple(inner[:period].tolist())
         return (int(inner[len(inner) // 2]),)
 
+    def describe_pairs(self) -> str:
+        """Pairs and classes in words."""
+        counts = self.by_phase()
+        phases = f"; by turns, positions depend on {listed(map(str, counts))} of them" if len(counts) > 1 else ""
+        classes = "all connected" if len(set(self.classes)) == 1 else self.describe()
+        return f"{self.shared} of {self.pairs} pairs of neighbours share inputs; {classes}{phases}"
+
     def describe(self) -> str:
         """The classes in words."""
         labels = np.array(self.classes)
@@ -57,11 +64,17 @@ class Sharing(NamedTuple):
         return f"{count} classes"
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as a sentence has them."""
+    items = list(names)
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else "nothing"
+
+
 def sharing(outputs: Data, axes: Sequence[int], keep: Callable[[Term], bool]) -> tuple[Sharing, ...]:
     """What neighbours share along each of the spatial axes of an array, by the terms to be kept."""
     others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
     # A unit may be less certain than each of its channels.
-    terms = [term for term in (projected(term, others) for term in outputs.terms) if keep(term)]
+    terms = [_supported(term) for term in (projected(term, others) for term in outputs.terms) if keep(term)]
     return tuple(_along(terms, axis, axes, outputs.shape) for axis in axes)
 
 
@@ -73,9 +86,17 @@ def doubts_of(outputs: Data, axes: Sequence[int]) -> frozenset[str]:
 
 def projected(term: Term, others: Sequence[int]) -> Term:
     """A unit depends on what any of its channels does."""
-    found = term.moved(over(part, tuple(others), keep=True) for part in term.parts)
-    doubt = any(sum(part.shape[axis] > 1 for part in term.parts) > 1 for axis in others)
-    return found.doubtful("channels of the result") if doubt else found
+    doubt = False
+    for axis in others:
+        doubt = doubt or not is_product(term.parts, axis)
+        term = term.moved(over(part, axis, keep=True) for part in term.parts)
+    return term.doubtful("channels of the result") if doubt else term
+
+
+def _supported(term: Term) -> Term:
+    """The same term, each factor of which is empty wherever another one is."""
+    where = support(term)
+    return term if where.all() else term.moved(part & where[..., None] for part in term.parts)
 
 
 def is_certain(term: Term) -> bool:
@@ -161,3 +182,42 @@ def _components(linked: np.ndarray) -> tuple[int, ...]:
             new = linked[new].any(0) & ~reached
         labels[reached], count = count, count + 1
     return tuple(labels.tolist())
+
+
+class Tally:
+    """What neighbours share, counted unit by unit.
+
+    Args:
+      outputs, inputs: sizes along each spatial axis.
+    """
+
+    def __init__(self, outputs: Sequence[int], inputs: Sequence[int]):
+        self._shape = tuple(outputs)
+        self._seeing = np.zeros(self._shape, bool)
+        self._common = [
+            np.zeros([n - (a == axis) for a, n in enumerate(outputs)], bool) for axis in range(len(outputs))
+        ]
+        self._linked = [np.eye(size, dtype=bool) for size in outputs]
+        self._reach = [np.zeros((size, length), bool) for size, length in zip(outputs, inputs, strict=True)]
+
+    def add(self, unit: Sequence[int], outputs: np.ndarray) -> None:
+        """Counts an input unit, and the outputs bool `[*S']` that depend on it."""
+        if not outputs.any():
+            return
+        self._seeing |= outputs
+        for axis in range(len(self._shape)):
+            self._common[axis] |= _cut(outputs, axis, 0) & _cut(outputs, axis, 1)
+            along = over(np.moveaxis(outputs, axis, 0), tuple(range(1, outputs.ndim)))
+            self._linked[axis] |= along[:, None] & along
+            self._reach[axis][:, unit[axis]] |= along
+
+    def axes(self) -> tuple[Sharing, ...]:
+        """What neighbours share along each axis."""
+        found = []
+        for axis in range(len(self._shape)):
+            both = _cut(self._seeing, axis, 0) & _cut(self._seeing, axis, 1)
+            both &= self._shape[axis] > 1
+            common = self._common[axis] & both if self._shape[axis] > 1 else np.zeros(1, bool)
+            seen = tuple(self._reach[axis].sum(1).tolist())
+            found.append(Sharing(int(both.sum()), int(common.sum()), _components(self._linked[axis]), seen))
+        return tuple(found)

@@ -6,7 +6,8 @@ import numpy as np
 
 from ._constants import is_dense, not_zero
 from ._relations import Term, Terms, along, arranged, mixed, over, reduced, reshaped, union
-from ._rules import Data, Options, Unknown, Value, windows
+from ._rules import windows
+from ._values import Data, Options, Unknown, Value, seen
 
 
 def convolved(
@@ -14,16 +15,15 @@ def convolved(
 ) -> Terms:
     """What a convolution returns depends on; `smoothed` supposes an SS convolution before it."""
     maps, kernel = arguments
-    if options["batch_group_count"] != 1:
-        raise Unknown
     numbers, groups = options["dimension_numbers"], options["feature_group_count"]
     batch, channel, *spatial = numbers.lhs_spec
     found = list[Term]()
     if isinstance(kernel, Data):
         # A kernel that is computed: every output depends on all of it that its channels allow.
         found += mixed(kernel.terms, len(shape), label)
+    computed, found = found, list[Term]()
     if not isinstance(maps, Data):
-        return tuple(found)
+        return tuple(computed)
     products = [(np.ones(kernel.shape[axis], bool),) for axis in numbers.rhs_spec[2:]]
     boxes, exact = [tuple(taps for (taps,) in products)], True
     if not isinstance(kernel, Data) and not is_dense(kernel):
@@ -40,7 +40,8 @@ def convolved(
             if smoothed and rate > 1:
                 matrix = matrix @ _band(maps.shape[axis], rate)
             terms = tuple(along(term, axis, matrix, label) for term in terms)
-        found += terms if exact else (term.doubtful(label) for term in terms)
+        sure = exact and (not isinstance(kernel, Data) or bool(seen(kernel).all()))
+        found += terms if sure else (term.doubtful(label) for term in terms)
     # Positions have the sizes of the result now, channels are mixed within their groups.
     size = [0] * len(shape)
     size[batch], size[channel] = maps.shape[batch], maps.shape[channel]
@@ -49,8 +50,14 @@ def convolved(
     places = [0] * len(shape)
     for axis, place in zip(numbers.lhs_spec, numbers.out_spec, strict=True):
         places[axis] = place
-    mixed_terms = (_channels(term, channel, size, groups, shape[numbers.out_spec[1]], label) for term in found)
-    return union(arranged(term, len(shape), places) for term in mixed_terms)
+    features, batches = shape[numbers.out_spec[1]], options["batch_group_count"]
+    result = [arranged(term, len(shape), places) for term in computed]
+    for term in found:
+        term = _channels(term, channel, size, groups, features, label)
+        if batches > 1:
+            term = _batches(term, batch, channel, size, batches, features)
+        result.append(arranged(term, len(shape), places))
+    return union(result)
 
 
 def _channels(term: Term, axis: int, size: Sequence[int], groups: int, features: int, label: str) -> Term:
@@ -67,6 +74,29 @@ def _channels(term: Term, axis: int, size: Sequence[int], groups: int, features:
         grouped,
         [*size[:axis], groups, features // groups, *size[axis + 1 :]],
         [*size[:axis], features, *size[axis + 1 :]],
+    )
+    if merged is None:
+        raise Unknown
+    return merged
+
+
+def _batches(term: Term, batch: int, axis: int, size: Sequence[int], groups: int, features: int) -> Term:
+    """The examples go in groups, each of which makes its own features of the result; channels were mixed before."""
+    if all(part.shape[batch] == 1 for part in term.parts):
+        return term
+    shape = [1 if a == axis else length for a, length in enumerate(size)]
+    split = reshaped(term, shape, [*shape[:batch], groups, shape[batch] // groups, *shape[batch + 1 :]])
+    if split is None:
+        raise Unknown
+    # The axis of the groups goes before that of the features.
+    rank = len(shape) + 1
+    rest = [a + (a >= axis) for a in range(len(shape))]
+    places = [rest[a] for a in range(batch)] + [axis] + [rest[a] for a in range(batch, len(shape))]
+    wide = [shape[batch] // groups if a == batch else length for a, length in enumerate(shape)]
+    merged = reshaped(
+        arranged(split, rank, places),
+        [*wide[:axis], groups, features // groups, *wide[axis + 1 :]],
+        [*wide[:axis], features, *wide[axis + 1 :]],
     )
     if merged is None:
         raise Unknown
