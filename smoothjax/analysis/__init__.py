@@ -16,6 +16,9 @@ from ._places import power_spectrum as power_spectrum
 from ._certify import Certificate as Certificate
 from ._certify import Run as Run
 from ._certify import certify as certify
+from ._changes import ByChanges as ByChanges
+from ._changes import sharing_by_changes as sharing_by_changes
+from ._changes import sharing_of_sets as sharing_of_sets
 from ._dependence import dependence as dependence
 from ._dependence import receptive_sets as receptive_sets
 from ._draw_decomposition import draw_decomposition as draw_decomposition
@@ -25,6 +28,8 @@ from ._sharing import Sharing as Sharing
 
 # isort: split
 # What an output unit sees (Wang & Ji, KDD 2018, Sec. 4.4).
+from ._layer_fields import LayerField as LayerField
+from ._layer_fields import layer_fields as layer_fields
 from ._layers import Block as Block
 from ._layers import Layer as Layer
 from ._layers import between as between

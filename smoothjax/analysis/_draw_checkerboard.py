@@ -55,13 +55,14 @@ def draw_checkerboard(maps: ArrayLike, *, factor: int = 2, title: str = "") -> "
     picture.imshow((first - first.min()) / (span if span > 0 else 1), cmap="gray", interpolation="nearest")
     picture.set_title("first image")
     shown = np.log10(np.maximum(power, power.max() * 1e-9 + 1e-30))
-    edges = (-0.5 - 0.5 / width, 0.5 - 0.5 / width, 0.5 - 0.5 / height, -0.5 - 0.5 / height)
+    # Rows count downwards and the axis points up: the first row, of -1/2 cycles a pixel down, is 1/2 up.
+    edges = (-0.5 - 0.5 / width, 0.5 - 0.5 / width, -0.5 + 0.5 / height, 0.5 + 0.5 / height)
     spectrum.imshow(shown, cmap="gray", extent=edges, interpolation="nearest", aspect="auto")
     steps = (np.arange(factor) / factor + 0.5) % 1 - 0.5
-    at = np.array([(x, y) for x in steps for y in steps if (x, y) != (0, 0)])
+    at = np.array([(x, -y) for x in steps for y in steps if (x, y) != (0, 0)])
     spectrum.scatter(at[:, 0], at[:, 1], s=60, facecolors="none", edgecolors="#e69f00", clip_on=False)
     spectrum.set_title(f"spectrum; circles: period {factor}")
-    spectrum.set(xlabel="cycles a pixel", ylabel="cycles a pixel")
+    spectrum.set(xlabel="cycles a pixel, to the right", ylabel="cycles a pixel, upwards")
     drawn = places.imshow(energies, cmap="viridis", vmin=0, vmax=max(1.0, float(energies.max())))
     places.set_title(f"energy of period {factor}")
     figure.colorbar(drawn, ax=places, label="added energy / that around it", shrink=0.8)

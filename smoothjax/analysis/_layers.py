@@ -181,6 +181,31 @@ def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
     return call, state
 
 
+def giving(model: nnx.Module) -> Callable[[Inputs, Callable[[int, Value], Value]], Value]:
+    """A model in evaluation mode as a function of its inputs and of `give`.
+
+    `give(number, value)` says what a call of a layer, in the sequence of `layers`, is given in place of its first
+    value.
+    """
+    copy = _copy(model)
+
+    def run(inputs: Inputs, give: Callable[[int, Value], Value]) -> Value:
+        count = 0
+
+        def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
+            nonlocal count
+            if module is copy:
+                return call(*arguments, **options)
+            number, count = count, count + 1
+            given = (give(number, arguments[0]), *arguments[1:]) if arguments else arguments
+            return call(*given, **options)
+
+        with _watching(watch):
+            return copy(inputs)
+
+    return run
+
+
 def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
     found = [i for i, call in enumerate(calls) if call.name == name or call.name.startswith(f"{name}.")]
     if not found:

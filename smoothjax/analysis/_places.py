@@ -1,6 +1,6 @@
 """Where in a picture there is a checkerboard, how strong, and how sure that is."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -82,12 +82,13 @@ def checkerboard_map(maps: ArrayLike, *, factor: int = 2, tile: int | None = Non
 
 
 def checkerboard_periods(
-    pictures: Sequence[ArrayLike], *, factors: Sequence[int] = (2, 4, 8, 16)
+    pictures: Iterable[ArrayLike], *, factors: Sequence[int] = (2, 4, 8, 16)
 ) -> tuple[PeriodEnergy, ...]:
     """The checkerboard energy of pictures by period, with an interval: over their tiles, see `checkerboard_map`.
 
     Args:
-      pictures: images or feature maps `[N, *S, C]`, of any sizes.
+      pictures: images or feature maps `[N, *S, C]`, of any sizes; gone through once, so that an iterator needs memory
+        for one at a time.
       factors: up-sampling factors; one for which no picture has a tile is left out.
 
     Returns:
@@ -109,25 +110,31 @@ def checkerboard_periods(
       3 16 False
       4 16 True
     """
-    found = []
-    checked = [check_maps("pictures", picture) for picture in pictures]
-    for factor in factors:
-        tile = max(64, PERIODS * check_pixels("factors", factor, minimum=2))
-        large = [maps for maps in checked if min(maps.shape[1:-1]) >= tile]
-        if not large:
-            continue
-        energies = np.concatenate([checkerboard_map(maps, factor=factor).ravel() for maps in large])
-        low = high = float("nan")
-        if len(energies) >= 4:
-            draws = np.random.default_rng(0).integers(len(energies), size=(_RESAMPLES, len(energies)))
-            low, high = np.quantile(energies[draws].mean(1), (0.025, 0.975)).tolist()
-        found.append(PeriodEnergy(factor, float(energies.mean()), low, high, len(energies)))
+    tiles = {factor: max(64, PERIODS * check_pixels("factors", factor, minimum=2)) for factor in factors}
+    energies: dict[int, list[np.ndarray]] = {factor: [] for factor in tiles}
+    sizes: list[str] = []
+    for picture in pictures:
+        maps = check_maps("pictures", picture)
+        sizes.append("x".join(map(str, maps.shape[1:-1])))
+        for factor, tile in tiles.items():
+            if min(maps.shape[1:-1]) >= tile:
+                energies[factor].append(checkerboard_map(maps, factor=factor).ravel())
+    found = [_with_interval(factor, np.concatenate(some)) for factor, some in energies.items() if some]
     if not found:
-        sizes = ["x".join(map(str, maps.shape[1:-1])) for maps in checked]
         raise ValueError(
             f"pictures must hold one of at least 64 pixels along every axis, got {sizes}: give larger ones"
         )
     return tuple(found)
+
+
+def _with_interval(factor: int, energies: np.ndarray) -> PeriodEnergy:
+    low = high = float("nan")
+    if len(energies) >= 4:
+        generator = np.random.default_rng(0)
+        # Of a large picture, one resample after the other: memory is that of the tiles.
+        means = [energies[generator.integers(len(energies), size=len(energies))].mean() for _ in range(_RESAMPLES)]
+        low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return PeriodEnergy(factor, float(energies.mean()), low, high, len(energies))
 
 
 def describe_checkerboard(found: Sequence[PeriodEnergy]) -> str:

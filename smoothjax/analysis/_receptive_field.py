@@ -85,7 +85,7 @@ def effective_receptive_field(
                 f"inputs must be of one size, got {total.shape} and {maps.shape[1:-1]}: the centre of each is looked "
                 "at, so cut or pad them to one size"
             )
-        error = _error(jax.eval_shape(function, maps), maps.ndim)
+        error = error_at_centre(jax.eval_shape(function, maps), maps.ndim)
         total += check_finite(np.asarray(gradients(maps, error), np.float64)) / float(error.max())
         count += len(maps)
     if not count:
@@ -131,7 +131,7 @@ def from_gradients(gradients: ArrayLike, *, channels: Literal["first", "last"] =
     return check_finite(np.abs(maps).mean(0).sum(0 if channels == "first" else -1))
 
 
-def _error(out: jax.Array, ndim: int) -> jax.Array:
+def error_at_centre(out: jax.Array, ndim: int) -> jax.Array:
     """The error behind a block: not 0 at the centre."""
     if len(out.shape) != ndim:
         raise ValueError(

@@ -24,19 +24,22 @@ class Picture:
     """PNG, JPEG or TIFF files, `.npy` files of maps [H, W], [H, W, C] or [N, H, W, C], or folders of them."""
     out: Path = Path("checkerboard.png")
     """The figure to write: picture, spectrum and energy by place."""
+    white: int | None = None
+    """The largest number of a 16-bit image, such as 4095 for 12 bits; others do not need it."""
     json: bool = False
     """Whether to print JSON instead of a report."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Proves which outputs of a network share inputs, and names the layers to smooth.
+    """Proves which outputs of a network share inputs, and names the layers to smooth; of an exported one it measures.
 
     example: python -m smoothjax.diagnose network my_models:make_unet --input 1,65,65,3
     """
 
     target: tyro.conf.Positional[str]
-    """MODULE:NAME of a network, or of a function without arguments that makes one."""
+    """MODULE:NAME of a network, or of a function without arguments that makes one; or an exported program, a file such
+    as model.stablehlo, of which dependences are measured."""
     input: str
     """Shape of its input, [N, *S, C], such as 1,65,65,3."""
     layout: Literal["channels_last", "channels_first"] = "channels_last"
@@ -58,11 +61,17 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(options, Picture):
             from ._picture import diagnose_pictures
 
-            print(diagnose_pictures(options.files, options.out, as_json=options.json))
+            if options.white is not None and not 1 <= options.white <= 65535:
+                raise ValueError(
+                    f"--white must be 1 .. 65535, the largest number of a 16-bit image, got {options.white}: try 4095"
+                )
+            print(diagnose_pictures(options.files, options.out, options.white, as_json=options.json))
         else:
+            from ._exported import diagnose_exported, is_exported
             from ._network import diagnose_network
 
-            print(diagnose_network(options.target, options.input, options.out, options.layout, as_json=options.json))
+            diagnose = diagnose_exported if is_exported(options.target) else diagnose_network
+            print(diagnose(options.target, options.input, options.out, options.layout, as_json=options.json))
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2

@@ -4,9 +4,10 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,17 +28,15 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
         network = channels_last(network)
     if isinstance(network, nnx.Module):
         network.eval()
-    given = jax.ShapeDtypeStruct(sizes, jnp.float32)
-    try:
-        certificate = analysis.certify(network, given)
-    except (AssertionError, IndexError, TypeError) as error:
-        raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {error}") from error
-    rate = max([2, *(max(axis.classes) + 1 for run in certificate.runs for axis in run.axes)])
     inputs = jax.random.normal(jax.random.key(0), sizes)
-    field = analysis.effective_receptive_field(network, inputs)
-    imbalance = _imbalance(field, rate)
+    with failing(target, sizes):
+        certificate = analysis.certify(network, jax.ShapeDtypeStruct(sizes, jnp.float32))
+        field = analysis.effective_receptive_field(network, inputs)
+        layers = _layers(network, certificate, inputs)
+    rate = max([2, *(max(axis.classes) + 1 for run in certificate.runs for axis in run.axes)])
+    imbalance = imbalance_of(field, rate)
     if field.ndim == 2:
-        _draw(field, imbalance, rate).savefig(out)
+        draw_field(field, imbalance, rate).savefig(out)
     runs = [(run, *_measured(network, run, inputs)) for run in certificate.runs]
     if as_json:
         content = {
@@ -49,14 +48,22 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
                 {"start": run.start, "stop": run.stop, "layers": run.layers, "rate": rate, "phase_imbalance": value}
                 for run, rate, value in runs
             ],
+            "layers": [layer._asdict() for layer in layers],
             "smallest": certificate.smallest,
             "rate": rate,
             "phase_imbalance": imbalance,
         }
         return json.dumps(content, indent=2)
     lines = [str(certificate), "phase imbalance at random inputs (0: all phases alike, 1: one has all)"]
-    lines.append(f"  of the whole, rate {rate}: {_shown(imbalance)}")
-    lines += [f"  from {run.start} to {run.stop}, rate {rate}: {_shown(value)}" for run, rate, value in runs]
+    lines.append(f"  of the whole, rate {rate}: {shown(imbalance)}")
+    lines += [f"  from {run.start} to {run.stop}, rate {rate}: {shown(value)}" for run, rate, value in runs]
+    if layers:
+        width = max(len(layer.name) for layer in layers)
+        lines.append("  of the output, in what each convolution is given")
+        for layer in layers:
+            lines.append(f"    {layer.name:<{width}}  rate {layer.rate}: {shown(layer.phase_imbalance)}")
+    else:
+        lines.append("  not by layer: only the convolutions of a Flax NNX module that no loop calls can be told apart")
     if field.ndim == 2:
         lines.append(f"{out} shows the effective receptive field at random inputs.")
     return "\n".join(lines)
@@ -72,14 +79,63 @@ def _measured(network: Callable[..., jax.Array], run: analysis.Run, inputs: jax.
     except ValueError:
         return rate, None
     field = analysis.effective_receptive_field(block, block.features(inputs))
-    return rate, _imbalance(field, rate)
+    return rate, imbalance_of(field, rate)
 
 
-def _imbalance(field: np.ndarray, rate: int) -> float | None:
+class LayerImbalance(NamedTuple):
+    """How unevenly an output of the network sees the grid of what a convolution is given."""
+
+    name: str
+    rate: int
+    phase_imbalance: float | None
+
+
+def _layers(
+    network: Callable[..., jax.Array], certificate: analysis.Certificate, inputs: jax.Array
+) -> list[LayerImbalance]:
+    """Those of a network of layers with names, one for each call of a convolution."""
+    if not isinstance(network, nnx.Module):
+        return []
+    rates: dict[str, int] = {}
+    for convolution in certificate.convolutions:
+        name = convolution.name.split("#")[0]
+        own = max(
+            (rate for rate, taps in zip(convolution.rates, convolution.kernel, strict=True) if taps > 1), default=1
+        )
+        rates[name] = max(rates.get(name, 1), own)
+    try:
+        fields = analysis.layer_fields(network, inputs)
+    except (TypeError, ValueError):  # layers in loops cannot be reached one by one
+        return []
+    # A layer of rate 1 is asked for the grid of rate 2, the finest that there may be.
+    return [
+        LayerImbalance(one.name, max(2, rates[one.name]), imbalance_of(one.field, max(2, rates[one.name])))
+        for one in fields
+        if one.name in rates
+    ]
+
+
+@contextmanager
+def failing(target: str, sizes: tuple[int, ...]) -> Iterator[None]:
+    """Whatever the code of a user raises, in one sentence."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        # What JAX explains at length begins with a paragraph that says it.
+        reason = str(error).strip().split("\n\n")[0]
+        what = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}") from error
+
+
+def imbalance_of(field: np.ndarray, rate: int) -> float | None:
+    """The phase imbalance of a field, where there is one."""
     return analysis.phase_imbalance(field, rate=rate) if field.any() and min(field.shape) >= rate else None
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """A number, or that there is none."""
     return "not measured" if value is None else f"{value:.3f}"
 
 
@@ -104,7 +160,12 @@ def load_network(target: str) -> Callable[..., jax.Array]:
     # A module beside the caller, as `python -m` finds it.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    found: Any = importlib.import_module(module)
+    try:
+        found: Any = importlib.import_module(module)
+    except ImportError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{module} cannot be imported: {type(error).__name__}: {error}") from error
     for part in name.split("."):
         if not hasattr(found, part):
             raise ValueError(f"{module} has no {name}: give the name of a network, or of a function that makes one")
@@ -115,8 +176,10 @@ def load_network(target: str) -> Callable[..., jax.Array]:
     if _makes_a_network(found):
         try:
             made = found()
-        except TypeError as error:
-            raise ValueError(f"{target} must make a network without arguments: {error}") from error
+        except Exception as error:
+            raise ValueError(
+                f"{target} must make a network without arguments: {type(error).__name__}: {error}"
+            ) from error
     if not callable(made):
         raise ValueError(f"{target} must make a network that can be called, got {type(made).__name__}")
     return cast("Callable[..., jax.Array]", made)
@@ -142,11 +205,12 @@ def channels_last(network: Callable[..., jax.Array]) -> Callable[[jax.Array], ja
     return call
 
 
-def _draw(field: np.ndarray, imbalance: float | None, rate: int) -> Figure:
+def draw_field(field: np.ndarray, imbalance: float | None, rate: int) -> Figure:
+    """A receptive field as a figure."""
     figure = Figure(figsize=(4.6, 4.4), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.imshow(np.sqrt(field), cmap="viridis", interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    title = f"effective receptive field (square root)\nphase imbalance at rate {rate}: {_shown(imbalance)}"
+    title = f"effective receptive field (square root)\nphase imbalance at rate {rate}: {shown(imbalance)}"
     axes.set_title(title, fontsize=10)
     return figure

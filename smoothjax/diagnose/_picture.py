@@ -2,8 +2,10 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,33 +14,72 @@ from ..data import read_image
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _SUFFIXES = (*_IMAGES, ".npy")
+#: Pieces of larger pictures have at most this many pixels a side, and whole tiles of every period.
+_SIDE, _TILE = 4096, 128
 
 
-def diagnose_pictures(files: Sequence[Path], out: Path, *, as_json: bool = False) -> str:
+class Piece(NamedTuple):
+    """What is looked at together: a picture, or a part of a large one.
+
+    Attributes:
+      path: its file.
+      maps: float32 `[N, H, W, C]`.
+      rows, columns: where it lies in the picture, the first and the one after the last.
+      is_whole: whether it is all of it.
+    """
+
+    path: Path
+    maps: np.ndarray
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    is_whole: bool
+
+    def __str__(self) -> str:
+        """The name of its file, and where in it."""
+        part = "" if self.is_whole else ", rows {} to {}, columns {} to {}".format(*self.rows, *self.columns)
+        return f"{self.path.name}{part}"
+
+
+def diagnose_pictures(files: Sequence[Path], out: Path, white: int | None = None, *, as_json: bool = False) -> str:
     """The report on pictures, as text or JSON; draws the one with the strongest pattern."""
     paths = find_pictures(files)
     if not out.suffix or not out.parent.is_dir():
         raise ValueError(f"--out must be a file such as checkerboard.png in a folder that exists, got {out}")
-    pictures = [read_maps(path) for path in paths]
-    found = analysis.checkerboard_periods(pictures)
+    found = analysis.checkerboard_periods(piece.maps for piece in pieces(paths, white))
     verdict = analysis.describe_checkerboard(found)
-    first = analysis.first_checkerboard(found)
-    strongest = max(
-        (at for at, maps in enumerate(pictures) if min(maps.shape[1:-1]) >= max(64, 8 * first.factor)),
-        key=lambda at: float(analysis.checkerboard_map(pictures[at], factor=first.factor).mean()),
-    )
-    figure = analysis.draw_checkerboard(pictures[strongest], factor=first.factor, title=paths[strongest].name)
-    figure.savefig(out)
+    factor = analysis.first_checkerboard(found).factor
+    strongest = _strongest(pieces(paths, white), factor)
+    analysis.draw_checkerboard(strongest.maps, factor=factor, title=str(strongest)).savefig(out)
     if as_json:
         periods = [{key: _number(value) for key, value in one._asdict().items()} for one in found]
-        content = {"verdict": verdict, "periods": periods, "files": [str(path) for path in paths], "figure": str(out)}
+        shown = {"file": str(strongest.path), "rows": strongest.rows, "columns": strongest.columns}
+        content = {
+            "verdict": verdict,
+            "periods": periods,
+            "files": [str(path) for path in paths],
+            "figure": str(out),
+            "shown": shown,
+        }
         return json.dumps(content, indent=2)
     lines = [verdict, "", "period  energy  95 % interval  tiles"]
     for one in found:
         interval = "-" if math.isnan(one.low) else f"{one.low:.2f} to {one.high:.2f}"
         lines.append(f"{one.factor:>6}  {one.energy:>6.2f}  {interval:>13}  {one.tiles:>5}")
-    lines += ["", f"The pattern of a period also shows at its multiples. {out} shows {paths[strongest]}."]
+    lines += ["", f"The pattern of a period also shows at its multiples. {out} shows {strongest}."]
     return "\n".join(lines)
+
+
+def _strongest(found: Iterator[Piece], factor: int) -> Piece:
+    """The piece with the most energy of a period; one piece at a time is in memory, beside the best."""
+    best: tuple[float, Piece] | None = None
+    for piece in found:
+        if min(piece.maps.shape[1:-1]) < max(64, 8 * factor):
+            continue
+        energy = float(analysis.checkerboard_map(piece.maps, factor=factor).mean())
+        if best is None or energy > best[0]:
+            best = energy, piece
+    assert best is not None, "there is an energy of the period, so there is a piece with a tile"
+    return best[1]
 
 
 def _number(value: float) -> float | None:
@@ -62,18 +103,41 @@ def find_pictures(files: Sequence[Path]) -> list[Path]:
     return found
 
 
-def read_maps(path: Path) -> np.ndarray:
-    """A file as maps, float32 `[N, H, W, C]`."""
+def pieces(paths: Sequence[Path], white: int | None) -> Iterator[Piece]:
+    """The pictures one after the other, large ones in pieces, so that memory has a limit whatever their size."""
+    for path in paths:
+        values = read_maps(path, white)
+        rows, columns = (_cuts(size) for size in values.shape[1:3])
+        for top, bottom in pairwise(rows):
+            for left, right in pairwise(columns):
+                maps = np.asarray(values[:, top:bottom, left:right], np.float32)
+                if not np.isfinite(maps).all():
+                    raise ValueError(f"{path}: expected finite numbers; look for NaN or infinity")
+                is_whole = len(rows) == len(columns) == 2
+                yield Piece(path, maps, (top, bottom), (left, right), is_whole)
+
+
+def _cuts(size: int) -> list[int]:
+    """Where an axis is cut: into pieces of about the same size."""
+    count = math.ceil(size / _SIDE)
+    return [*(_TILE * (k * size // (count * _TILE)) for k in range(count)), size]
+
+
+def read_maps(path: Path, white: int | None = None) -> np.ndarray:
+    """A file as maps, numbers `[N, H, W, C]`; those of an array are read when they are used."""
     if path.suffix.lower() in _IMAGES:
-        return read_image(path)[None].astype(np.float32)
+        try:
+            return read_image(path, white=white, large=True)[None]
+        except ValueError as error:
+            # The option has another name in the commands that train.
+            raise ValueError(str(error).replace("--data.white", "--white")) from error
     try:
-        values = np.load(path, allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: expected an array of numbers, as np.save writes it") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "buif" or not 2 <= values.ndim <= 4:
         raise ValueError(f"{path}: expected numbers [H, W], [H, W, C] or [N, H, W, C]; save one such array")
+    if not values.size:
+        raise ValueError(f"{path}: expected numbers, got an empty axis; save an array that holds some")
     values = values[..., None] if values.ndim == 2 else values
-    values = (values[None] if values.ndim == 3 else values).astype(np.float32)
-    if not values.size or not np.isfinite(values).all():
-        raise ValueError(f"{path}: expected finite numbers; look for NaN, infinity or an empty axis")
-    return values
+    return values[None] if values.ndim == 3 else values

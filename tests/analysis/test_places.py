@@ -61,6 +61,28 @@ def test_the_spectrum_has_its_peak_where_the_pattern_is():
     assert set(places.tolist()) == {8, 24}
 
 
+def test_the_axes_of_the_spectrum_point_right_and_up():
+    """A wave whose crests go down to the right by two pixels for each pixel: right and up have opposite signs."""
+    rows, columns = np.mgrid[:64, :64]
+    wave = np.cos(2 * np.pi * (columns / 4 + rows / 8))
+    figure = analysis.draw_checkerboard(wave[None, ..., None], factor=2)
+    axes = figure.axes[1]
+    left, right, bottom, top = axes.images[0].get_extent()
+    assert axes.get_ylim() == (bottom, top)
+    assert top > bottom
+    row, column = np.unravel_index(np.argmax(np.asarray(axes.images[0].get_array())), (64, 64))
+    across, up = left + (column + 0.5) * (right - left) / 64, top - (row + 0.5) * (top - bottom) / 64
+    assert sorted([(across, up), (-across, -up)])[1] == pytest.approx((1 / 4, -1 / 8))
+    circles = np.asarray(axes.collections[0].get_offsets())
+    assert sorted(map(tuple, circles)) == [(-0.5, 0.0), (-0.5, 0.5), (0.0, 0.5)]
+
+
+def test_pictures_are_gone_through_once():
+    """A generator is enough, so that one picture at a time is in memory."""
+    maps = [_noise(1, 64, 128, 1), _noise(1, 64, 192, 1)]
+    assert analysis.checkerboard_periods(iter(maps)) == analysis.checkerboard_periods(maps)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

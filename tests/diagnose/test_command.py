@@ -1,6 +1,7 @@
 """`python -m smoothjax.diagnose` as its users call it, in this process."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from flax import nnx
 from PIL import Image
 
 from smoothjax import nn, ops
+from smoothjax.diagnose import _picture
 from smoothjax.diagnose.__main__ import main
 
 
@@ -44,6 +46,14 @@ def first_channels(x):
     return jnp.abs(gridded(jnp.moveaxis(x, 0, -1)[None]))[0].transpose(2, 0, 1)
 
 
+def broken(x):
+    return getattr(gridded(x), "no_such_attribute")  # noqa: B009 (a type checker would see it)
+
+
+def make_broken():
+    raise RuntimeError("no weights here")
+
+
 NOTHING = 3
 
 
@@ -73,6 +83,36 @@ def test_pictures(folder, tmp_path, capsys):
     assert "board.png" in capsys.readouterr().out
 
 
+def test_large_pictures_are_cut_into_pieces(folder, tmp_path, capsys, monkeypatch):
+    """No size is refused: tiles are those of the pieces, and the figure shows the piece of the pattern."""
+    monkeypatch.setattr(_picture, "_SIDE", 160)
+    monkeypatch.setattr("smoothjax.data._open.MAX_PIXELS", 1000)
+    noise = np.random.default_rng(0).normal(size=(128, 300))
+    noise[:, 128:256] += 4 * (-1.0) ** np.add.outer(np.arange(128), np.arange(128))
+    np.save(tmp_path / "wide.npy", noise)
+    pieces = list(_picture.pieces([tmp_path / "wide.npy"], None))
+    assert [one.columns for one in pieces] == [(0, 128), (128, 300)]
+    assert np.array_equal(np.concatenate([one.maps for one in pieces], 2)[0, ..., 0], noise.astype(np.float32))
+    for name in (tmp_path / "wide.npy", folder / "board.png"):
+        assert main(["picture", str(name), "--out", str(tmp_path / "a.png"), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["verdict"].startswith("A checkerboard of period 2")
+        if name.suffix == ".npy":
+            assert found["shown"]["columns"][0] == 128
+
+
+def test_pictures_of_16_bits(tmp_path, capsys):
+    """The remedy names an option that this command has."""
+    values = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "dark.png")
+    command = ["picture", str(tmp_path / "dark.png"), "--out", str(tmp_path / "a.png")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "--white 4095" in said
+    assert main([*command, "--white", "4095"]) == 0
+    assert main([*command, "--white", "0"]) == 2
+
+
 def test_networks(tmp_path, capsys):
     out = tmp_path / "field.png"
     command = ["--input", "1,17,17,1", "--out", str(out)]
@@ -87,6 +127,10 @@ def test_networks(tmp_path, capsys):
     assert main(["network", f"{__name__}:Pair", *command]) == 0
     said = capsys.readouterr().out
     assert "from layers.0 to layers.1, rate 2: 1.000" in said
+    # The stem is given all pixels, and mixes them; what the layers of rate 2 are given, the output sees in one phase.
+    shares = dict(re.findall(r"^ {4}(\S+) +rate 2: (\S+)$", said, re.MULTILINE))
+    assert shares["layers.0"] == shares["layers.1"] == "1.000"
+    assert float(shares["first"]) < 0.9
     assert "the fewest convolutions to smooth: layers.0" in said
     command += ["--layout", "channels_first"]
     assert main(["network", f"{__name__}:first_channels", *command]) == 0
@@ -105,6 +149,10 @@ def test_networks(tmp_path, capsys):
         (["network", "no_such_module:f", "--input", "1,9,9,1"], "error: No module named 'no_such_module'"),
         (["network", "{name}:missing", "--input", "1,9,9,1"], "has no missing: give the name of a network"),
         (["network", "{name}:NOTHING", "--input", "1,9,9,1"], "must be callable, got int"),
+        (["network", "{name}:broken", "--input", "1,9,9,1"], "broken does not take inputs of shape [1, 9, 9, 1]: Attr"),
+        (["network", "{name}:make_broken", "--input", "1,9,9,1"], "without arguments: RuntimeError: no weights here"),
+        (["network", "{folder}/none.stablehlo", "--input", "1,9,9,1"], "none.stablehlo: no such file"),
+        (["network", "{folder}/bad.png", "--input", "1,9,9,1"], "expected a program that jax.export has serialised"),
         (["network", "jax.numpy:ndarray", "--input", "1,9,9,1"], "error: jax.numpy:ndarray must make a network"),
         (["network", "{name}:gridded", "--input", "9"], "error: --input must be sizes"),
         (["network", "{name}:gridded", "--input", "1,9,9,3"], "error:"),

@@ -1,0 +1,96 @@
+"""What an output unit sees of the maps that each layer is given."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import ArrayLike
+
+from ._arguments import check_maps
+from ._layers import Value, giving, layers
+from ._receptive_field import check_finite, error_at_centre
+
+
+class LayerField(NamedTuple):
+    """The effective receptive field of an output of the network, in the maps that a layer is given.
+
+    Attributes:
+      name: of the layer, as `layers` lists it.
+      module: the layer of the model itself.
+      field: float64 `[*S_l]`, not negative.
+    """
+
+    name: str
+    module: nnx.Module
+    field: np.ndarray
+
+
+def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]:
+    r"""The effective receptive field of the output's centre in what each layer is given, by one pass back.
+
+    As `effective_receptive_field`, with the maps $x_l$ of layer l in place of the inputs:
+
+    $$\mathrm{ERF}_l[i]
+    = \sum_c \frac{1}{N} \sum_n \Big|\frac{\partial \sum_{c'} y_{n,c'}[0]}{\partial x_{l,n,c}[i]}\Big|$$
+
+    What goes round a layer, such as a shortcut, is not part of it: the derivative is through the layer. So the phase
+    imbalance of each says how evenly the output sees the grid of that layer; for the block of layers alone see
+    `between`.
+
+    Args:
+      model: any Flax NNX module that maps an array; it is left as it is, and taken in evaluation mode.
+      inputs: what it is given, `[N, *S, C]`.
+
+    Returns:
+      An entry for each call of a layer whose first argument is maps of as many axes, in the order of the calls; a
+      layer that is called twice has two.
+
+    Raises:
+      AssertionError: inputs have another rank or dtype.
+      ValueError: model is no Flax NNX module or has no `__call__`, its result is no map of as many axes, or gradients
+        are not finite.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import analysis, nn
+      >>> conv = lambda rate: nn.DilatedConv(1, 1, (3,), rate=rate, rngs=nnx.Rngs(0))
+      >>> found = analysis.layer_fields(nnx.Sequential(conv(1), conv(2), conv(2)), jnp.ones((1, 16, 1)))
+      >>> [(one.name, round(analysis.phase_imbalance(one.field, rate=2), 2)) for one in found][1:]
+      [('layers.1', 1.0), ('layers.2', 1.0)]
+
+    References:
+      Wang & Ji, KDD 2018, Sec. 4.4, Fig. 9.
+    """
+    maps = check_maps("inputs", inputs)
+    calls = layers(model, maps)
+    watched = giving(model)
+    seen = [
+        number
+        for number, call in enumerate(calls)
+        if call.input_shape is not None and len(call.input_shape) == maps.ndim and call.input_shape[0] == len(maps)
+    ]
+
+    def run(added: dict[int, jax.Array], maps: jax.Array) -> jax.Array:
+        def give(number: int, value: Value) -> Value:
+            return value + added[number].astype(value.dtype) if number in added else value
+
+        return watched(maps, give)
+
+    @jax.jit
+    def gradients(added: dict[int, jax.Array], maps: jax.Array, error: jax.Array) -> dict[int, jax.Array]:
+        (found,) = jax.vjp(lambda added: run(added, maps), added)[1](error)
+        return {number: jnp.abs(gradient).sum((0, -1)) for number, gradient in found.items()}
+
+    nothing = {number: jnp.zeros(calls[number].input_shape or ()) for number in seen}
+    error = error_at_centre(jax.eval_shape(lambda maps: run({}, maps), maps), maps.ndim)
+    scale = float(error.max()) * len(maps)
+    found = gradients(nothing, maps, error)
+    return tuple(
+        LayerField(
+            calls[number].name, calls[number].module, check_finite(np.asarray(found[number], np.float64)) / scale
+        )
+        for number in seen
+    )

@@ -1,0 +1,145 @@
+"""Gridding in exported programs, of which only the results can be seen."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+from .. import analysis
+from ._network import draw_field, failing, imbalance_of, parse_shape, shown
+
+#: Units along each axis, at the centre of the outputs, whose gradients are computed.
+_BLOCK = 9
+#: Changes in one pass through a program that takes any number of examples.
+_BATCH = 16
+
+
+class Measured(NamedTuple):
+    """What was measured of a program, and how, in words."""
+
+    axes: tuple[analysis.Sharing, ...]
+    field: np.ndarray
+    how: str
+
+
+def is_exported(target: str) -> bool:
+    """Whether a target is a file in place of MODULE:NAME."""
+    return Path(target).suffix in (".stablehlo", ".bin", ".export", ".jax") or Path(target).is_file()
+
+
+def diagnose_exported(target: str, shape: str, out: Path, layout: str, *, as_json: bool = False) -> str:
+    """The report on an exported program, as text or JSON; draws what its central output sees."""
+    sizes = parse_shape(shape)
+    if not out.suffix or not out.parent.is_dir():
+        raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
+    program = read_program(Path(target))
+    with failing(target, sizes):
+        found = _measure(program, sizes, layout)
+    counts = {max(axis.classes) + 1 for axis in found.axes if axis.is_gridding}
+    rate = max([2, *(count for count in counts if count <= min(found.field.shape) // 2)])
+    imbalance = imbalance_of(found.field, rate)
+    if found.field.ndim == 2:
+        draw_field(found.field, imbalance, rate).savefig(out)
+    verdict = _verdict(found.axes)
+    if as_json:
+        content = {
+            "verdict": verdict,
+            "measured": found.how,
+            "pairs": [[axis.shared, axis.pairs] for axis in found.axes],
+            "rate": rate,
+            "phase_imbalance": imbalance,
+        }
+        return json.dumps(content, indent=2)
+    lines = [verdict, *(f"  axis {k}: {axis.describe_pairs()}" for k, axis in enumerate(found.axes))]
+    lines += [
+        f"  measured {found.how}",
+        f"phase imbalance of the output at the centre (0: all phases alike, 1: one has all), rate {rate}: "
+        f"{shown(imbalance)}",
+    ]
+    if found.field.ndim == 2:
+        lines.append(f"{out} shows what the output at the centre sees.")
+    return "\n".join(lines)
+
+
+def _verdict(axes: tuple[analysis.Sharing, ...]) -> str:
+    if not any(axis.pairs for axis in axes):
+        return "nothing was measured: no two neighbouring outputs depend on anything that was changed"
+    gridded = [number for number, axis in enumerate(axes) if axis.is_gridding]
+    if not gridded:
+        return "no gridding: neighbouring outputs share inputs"
+    where = " and ".join(f"axis {number}" for number in gridded)
+    return f"gridding measured, not proven: along {where} no two neighbouring outputs were seen to share an input"
+
+
+def read_program(path: Path) -> export.Exported:
+    """A file that `jax.export` wrote."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        program = export.deserialize(bytearray(path.read_bytes()))
+    except ImportError:
+        raise
+    # Of a damaged file flatbuffers raises whatever it comes upon.
+    except Exception as error:
+        raise ValueError(
+            f"{path}: expected a program that jax.export has serialised ({type(error).__name__}); write it with "
+            "jax.export.export(...)(...).serialize(), or with `export RUN --format stablehlo` of a study"
+        ) from error
+    if len(program.in_avals) != 1 or len(program.out_avals) != 1:
+        raise ValueError(
+            f"{path}: the program must map one array to one, got {len(program.in_avals)} and "
+            f"{len(program.out_avals)}: export a function that holds its weights"
+        )
+    return program
+
+
+def _measure(program: export.Exported, sizes: tuple[int, ...], layout: str) -> Measured:
+    (given,), (made,) = program.in_avals, program.out_avals
+    call = _one_by_one(program.call) if layout == "channels_first" else program.call
+    floats = all(jnp.issubdtype(one.dtype, jnp.floating) for one in (given, made))
+    if floats and program.has_vjp():
+        return _by_gradients(call, _random(sizes, given.dtype))
+    fixed = layout == "channels_last" and isinstance(given.shape[0], int)
+    batch = given.shape[0] if fixed else _BATCH
+    images = _random((2, *sizes[1:]), given.dtype)
+    found = analysis.sharing_by_changes(call, images, batch_size=batch, progress=True)
+    how = f"by changing each of {found.field.size} input pixels of 2 random images, in passes through the program, "
+    how += "which carries no derivative" if floats else f"which maps {given.dtype} to {made.dtype}"
+    if not jnp.issubdtype(made.dtype, jnp.floating):
+        how += "; results are integers, such as classes: what changes none of them is not seen"
+    return Measured(found.axes, found.field, how)
+
+
+def _by_gradients(call: Callable[[jax.Array], jax.Array], inputs: jax.Array) -> Measured:
+    field = analysis.effective_receptive_field(call, inputs)
+    outputs = jax.eval_shape(call, inputs).shape[1:-1]
+    block = [min(size, _BLOCK) for size in outputs]
+    starts = [(size - length) // 2 for size, length in zip(outputs, block, strict=True)]
+    units = [[start + k for start, k in zip(starts, unit, strict=True)] for unit in np.ndindex(*block)]
+    sets = analysis.receptive_sets(call, inputs, units)
+    words = "x".join(map(str, block))
+    how = f"by gradients of the {words} outputs at the centre, at {len(inputs)} random inputs"
+    return Measured(analysis.sharing_of_sets(sets, block), field, how)
+
+
+def _random(sizes: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+    if jnp.issubdtype(dtype, jnp.floating):
+        return jax.random.normal(jax.random.key(0), sizes).astype(dtype)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise ValueError(f"the program must take floating-point or integer maps, got {dtype}: export it so")
+    return jax.random.randint(jax.random.key(0), sizes, 0, min(255, jnp.iinfo(dtype).max) + 1).astype(dtype)
+
+
+def _one_by_one(call: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """A program of one example `[C, *S]` as one of `[N, *S, C]`; exported programs cannot be mapped by `jax.vmap`."""
+
+    def mapped(x: jax.Array) -> jax.Array:
+        found = jax.lax.map(call, jnp.moveaxis(x, -1, 1))
+        return jnp.moveaxis(found, 1, -1) if found.ndim == x.ndim else found
+
+    return mapped
