@@ -72,6 +72,8 @@ def is_dense(constant: Constant) -> bool:
 
 def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant]:
     """The results of an operation on constants."""
+    if equation.primitive.name == "mul" and shape_of(equation.outvars[0]):
+        arguments = [_opened(argument) for argument in arguments]
     large = any(np.prod(shape_of(variable), dtype=np.int64) > _LARGEST for variable in equation.outvars)
     numbers = [one for one in map(known, arguments) if one is not None]
     if large or len(numbers) < len(arguments):
@@ -85,6 +87,13 @@ def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant
         one if one.dtype == bool else replace(weights, numbers=one if one.dtype.kind in "iu" else None)
         for one, weights in zip(found, weighed, strict=True)
     ]
+
+
+def _opened(factor: Constant) -> Constant:
+    """A factor that is a single 0 of a floating-point type may be a gate that opens, written into the program."""
+    if isinstance(factor, Weights) or factor.ndim or factor.dtype.kind in "iub" or factor:
+        return factor
+    return np.ones((), factor.dtype)
 
 
 def _weighed(equation: JaxprEqn, arguments: Sequence[Constant], *, large: bool) -> list[Weights]:

@@ -298,8 +298,13 @@ def test_what_all_outputs_share_is_said():
 
 def test_a_scalar_weight_counts_as_not_0():
     """The gate of a residual branch starts from 0, and opens; JAX writes one of NumPy into the program."""
+    kernel, mask = jnp.ones((3, 1, 1)), jnp.ones((1, 16, 1), bool)
     for gate in (jnp.zeros(()), np.zeros((), np.float32), np.float32(0)):
         assert analysis.certify(lambda x, gate=gate: x + gate * _stack(1)(x), _maps(16, 1)).verdict == "no gridding"
+        weighed = lambda x, gate=gate: x + ops.dilated_conv(x, gate * kernel, rate=1)
+        assert analysis.certify(weighed, _maps(16, 1)).verdict == "no gridding"
+        masked = lambda x, gate=gate: x + _stack(1)(x) * (gate * mask)
+        assert analysis.certify(masked, _maps(16, 1)).verdict == "no gridding"
 
 
 def test_what_grows_too_large_is_left_out_of_no_reduction(monkeypatch):
