@@ -25,7 +25,17 @@ Smoothing = Literal[
 CausalSmoothing = Literal["none", "group_interaction", "ss_conv"]
 """How `nn.CausalDilatedConv` is smoothed."""
 
-Upsampling = Literal["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"]
+Upsampling = Literal[
+    "dcl",
+    "ipixel_dcl",
+    "pixel_dcl",
+    "fast_pixel_dcl",
+    "resize_conv",
+    "sub_pixel",
+    "sub_pixel_blur",
+    "carafe",
+    "dysample",
+]
 """How `nn.UpConv` up-samples."""
 
 PhaseOrder = Literal["figure", "equations"]

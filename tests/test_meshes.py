@@ -48,6 +48,8 @@ OPERATIONS: dict[str, tuple[Any, tuple[int, ...], int, dict[str, Any]]] = {
         0,
         {"kernel_first": _KERNEL, "kernel_second": _KERNEL, "kernel_cross": _KERNEL},
     ),
+    "carafe": (ops.carafe, _X, 0, {"kernels": random(5, 1, 10, 12, 3, 3)}),
+    "dysample": (ops.dysample, _X, 0, {"offsets": random(6, 1, 10, 12, 2, 2)}),
 }
 
 

@@ -33,6 +33,9 @@ UPSAMPLING_LABELS: Mapping[str, str] = {
     "pixel_dcl": "PixelDCL (general)",
     "resize_conv": "resize convolution",
     "sub_pixel": "sub-pixel convolution",
+    "sub_pixel_blur": "sub-pixel convolution, blurred",
+    "carafe": "CARAFE",
+    "dysample": "DySample",
 }
 
 

@@ -1,6 +1,7 @@
 """Cases of single operations: ours, and what they are made of or stand in for."""
 
 import importlib.util
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,7 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 
-from smoothjax import ops
+from smoothjax import nn, ops
+from smoothjax.names import Upsampling
 
 from .measure import Case, Peer, jax_peer, random_array
 
@@ -31,7 +33,16 @@ def layer_cases(*, quick: bool) -> list[Case]:
     smoothing += [_smoothed("group interaction", _gi, rate, size, channels) for size in sizes for rate in (2, 4)]
     maps = [(1, 8, 16)] if quick else [(2, 32, 128), (2, 16, 256), (2, 64, 64)]
     names = ("transposed_conv", "fast_pixel_deconv", "pixel_deconv", "ipixel_deconv")
-    return smoothing + [_upsampling(name, *size) for name in names for size in maps]
+    upsampling = [_upsampling(name, *size) for name in names for size in maps]
+    return smoothing + upsampling + [_rival(method, *size) for method in _RIVALS for size in maps]
+
+
+#: Up-sampling layers that are more than one operation, by the options of `nn.UpConv`.
+_RIVALS: dict[Upsampling, str] = {
+    "resize_conv": "resize convolution 3x3",
+    "carafe": "CARAFE 5x5",
+    "dysample": "DySample",
+}
 
 
 def _depthwise(taps: int, shape: tuple[int, ...]) -> Case:
@@ -131,6 +142,28 @@ def _upsampling(name: str, batch: int, size: int, channels: int) -> Case:
         ),
     }.get(name, (f"{name} 3x3 / transposed_conv 6x6", partial(jax_peer, general, x, *kernels), best))
     return Case(title, _size(x.shape), ours, reference)
+
+
+def _rival(method: Upsampling, batch: int, size: int, channels: int) -> Case:
+    """A whole layer from C to C channels, with all that it predicts, beside the transposed convolution."""
+    x = random_array(0, batch, size, size, channels)
+    kernel = random_array(1, 6, 6, channels, channels, scale=1 / (6 * channels**0.5))
+    layer = nnx.eval_shape(lambda: nn.UpConv(channels, channels, method=method, use_bias=False, rngs=nnx.Rngs(0)))
+    graph, state = nnx.split(layer)
+    shapes, tree = jax.tree.flatten(state)
+    leaves = [
+        random_array(seed, *leaf.shape, scale=math.prod(leaf.shape[:-1]) ** -0.5) for seed, leaf in enumerate(shapes)
+    ]
+
+    def ours(x: jax.Array, *leaves: jax.Array) -> jax.Array:
+        return nnx.merge(graph, jax.tree.unflatten(tree, leaves))(x)
+
+    return Case(
+        f"{_RIVALS[method]} / transposed_conv 6x6",
+        _size(x.shape),
+        partial(jax_peer, ours, x, *leaves),
+        partial(jax_peer, ops.transposed_conv, x, kernel),
+    )
 
 
 def _flax_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:

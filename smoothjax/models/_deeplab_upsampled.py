@@ -24,7 +24,7 @@ class DeepLabUpsampled(nnx.Module):
     Args:
       deeplab: the network to extend, in place; its head is `"aspp"` or `"large_fov"`.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
-        `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+        `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.

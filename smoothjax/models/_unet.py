@@ -35,7 +35,7 @@ class UNet(nnx.Module):
     Args:
       num_classes: number of classes, at least 2.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
-        `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+        `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       depth: number of levels, at least 2.

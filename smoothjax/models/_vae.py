@@ -74,7 +74,7 @@ class ConvVAE(nnx.Module):
 
     Args:
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
-        `"resize_conv"` or `"sub_pixel"`; see `nn.UpConv`.
+        `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       latent_features: size of the latent vector.

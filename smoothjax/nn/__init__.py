@@ -20,6 +20,14 @@ from ._smoothers import is_smoother as is_smoother
 from ._smoothers import smoothers as smoothers
 
 # isort: split
+# Before a dilated convolution: frequencies by place (Chen et al., Frequency-Adaptive Dilated Convolution, CVPR 2024).
+from ._frequency_selection import FrequencySelection as FrequencySelection
+
+# isort: split
+# A dilated convolution inside of an attention (Guo et al., Visual Attention Network, 2022).
+from ._large_kernel_attention import LargeKernelAttention as LargeKernelAttention
+
+# isort: split
 # Over time, causal (the future work of the same paper).
 from ..names import CausalSmoothing as CausalSmoothing
 from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
@@ -33,7 +41,7 @@ from ._filters import circulant_filter as circulant_filter
 from ._filters import gaussian_filter as gaussian_filter
 
 # isort: split
-# Up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017).
+# Up-sampling (Gao et al., Pixel Deconvolutional Networks, 2017), and its rivals.
 from ..names import PhaseOrder as PhaseOrder
 from ..names import Upsampling as Upsampling
 from ._up_conv import UPSAMPLINGS as UPSAMPLINGS

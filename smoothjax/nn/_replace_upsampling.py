@@ -14,6 +14,7 @@ from ._flax_conv import check_subclass, own_attributes, stack_of
 from ._selection import Changes, RefusedError, Selection, choose
 from ._surgery import common_value, replace_modules, under_spectral_norm
 from ._up_conv import UpConv, Upsampling, check_precision, check_upsampling
+from ._up_kernels import default_kernel_size
 
 Model = TypeVar("Model")
 
@@ -33,7 +34,8 @@ def replace_upsampling(
     `nnx.ConvTranspose` of kernel 4, stride 2 and `padding=1` gives two pixels less than twice its input (in PyTorch,
     which counts padding otherwise, it gives twice), `"VALID"` with a kernel longer than the stride gives more. The new
     layer has the same pixels in the same places, see `margins` of `UpConv`. `"dcl"` keeps the size of each kernel, the
-    other methods get 3 taps along each axis. Precision and element type stay. Layers that `nnx.vmap` stacked, for
+    other methods get that of their papers, 5 taps along each axis for `"carafe"`, 1 for `"dysample"` and 3 for the
+    rest. Precision and element type stay. Layers that `nnx.vmap` stacked, for
     `nnx.vmap` or `nnx.scan` to run, become a stack of layers with weights of their own. A subclass is replaced where it
     defines nothing but a constructor; what that sets is kept. Transposed convolutions of stride 1 do not up-sample and
     stay as they are. Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
@@ -140,6 +142,7 @@ def _same_padding_before(taps: int, factor: int) -> int:
 
 def _replacement(conv: nnx.ConvTranspose, method: Upsampling, stack: tuple[int, ...], rngs: nnx.Rngs) -> UpConv:
     factor = common_value(conv.strides)
+    factors = spread(factor, len(conv.kernel_size))
 
     def make() -> UpConv:
         return UpConv(
@@ -147,8 +150,8 @@ def _replacement(conv: nnx.ConvTranspose, method: Upsampling, stack: tuple[int, 
             conv.out_features,
             method=method,
             factor=factor,
-            kernel_size=conv.kernel_size if method == "dcl" else (3,) * len(conv.kernel_size),
-            margins=_margins(conv.padding, conv.kernel_size, spread(factor, len(conv.kernel_size))),
+            kernel_size=conv.kernel_size if method == "dcl" else default_kernel_size(method, factors),
+            margins=_margins(conv.padding, conv.kernel_size, factors),
             use_bias=conv.bias is not None,
             dtype=conv.dtype,
             param_dtype=conv.param_dtype,

@@ -13,11 +13,21 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Pairs, Rate, check_factor, check_kernel_size, is_int, spread
+from .._checks import Pairs, Rate, check_factor, check_kernel_size, spread
 from .._meshes import keeps_split_batch
 from ..names import Interpolation, PhaseOrder, Upsampling
+from ._content import (
+    check_content_options,
+    draw_carafe,
+    draw_dysample,
+    predicted_kernels,
+    predicted_offsets,
+    shuffled,
+)
 from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import as_option
+from ._margins import check_margins, with_margins
+from ._up_kernels import check_kernels, default_kernel_size, draw_kernels
 
 UPSAMPLINGS: tuple[Upsampling, ...] = get_args(Upsampling)
 """All values of `Upsampling`, the transposed convolution first."""
@@ -33,10 +43,10 @@ class UpConv(nnx.Module):
 
     Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so one replaces the other. With the
     default `kernel_init`, each starts such that white noise of variance 1 comes out with variance 1 in every phase, in
-    the mean over kernels and away from the border. There are two exceptions: bilinear interpolation gives less, and
-    with `"dcl"` it is the mean over all phases where the factor does not divide the kernel size. There a phase sees
-    more taps than another one, the uneven overlap of Odena et al.: of a 3x3 kernel at factor 2 they see 4, 2, 2 and 1,
-    and start with 16/9, 8/9, 8/9 and 4/9.
+    the mean over kernels and away from the border. There are two exceptions: what starts by averaging gives less, which
+    is bilinear interpolation, `"sub_pixel_blur"`, `"carafe"` and `"dysample"`; and with `"dcl"` it is the mean over all
+    phases where the factor does not divide the kernel size. There a phase sees more taps than another one, the uneven
+    overlap of Odena et al.: of a 3x3 kernel at factor 2 they see 4, 2, 2 and 1, and start with 16/9, 8/9, 8/9 and 4/9.
 
     Args:
       in_features: number of input channels.
@@ -44,7 +54,10 @@ class UpConv(nnx.Module):
       method: `"dcl"`, a transposed convolution; `"ipixel_dcl"` and `"pixel_dcl"`, phases made in sequence (Eqs. 2 and
         3); `"fast_pixel_dcl"`, the latter as in Fig. 6, which is what the paper's experiments call PixelDCL;
         `"resize_conv"`, interpolation and then a convolution at high resolution; `"sub_pixel"`, a convolution to
-        `factor**d` times the channels and periodic shuffling.
+        `factor**d` times the channels and periodic shuffling; `"sub_pixel_blur"`, the same and then the mean over
+        `factor` pixels along each axis, which removes every pattern that repeats with the factor; `"carafe"`, a
+        kernel predicted for every pixel of the output (`ops.carafe`); `"dysample"`, a point predicted for every pixel
+        of the output, at which the input is interpolated (`ops.dysample`).
       factor: up-sampling factor, an int >= 2, or one int >= 1 an axis, whose product then stands for `factor**d`; 2 for
         `"fast_pixel_dcl"`.
       kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
@@ -53,6 +66,10 @@ class UpConv(nnx.Module):
       order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`: `"figure"`, `"equations"` or stages of your
         own, see `ops.pixel_order`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
+      compressed_features: channels from which `"carafe"` predicts its kernels, 64 by default.
+      groups: groups of channels of `"dysample"`, each with points of its own; by default 4, or the next smaller number
+        that divides out_features.
+      dynamic_scope: whether `"dysample"` predicts how far each point may move, too (DySample+).
       margins: one pair `(low, high)` an axis, the pixels that the output has beyond `factor * S` at either end, made
         from zeros around the input; negative ones are cut off. Transposed convolutions of another padding than
         `"SAME"` have them.
@@ -63,14 +80,20 @@ class UpConv(nnx.Module):
       preferred_element_type: dtype of the result, likewise; a wider one than `dtype` is also that of the computation.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernels. With `"sub_pixel"` it draws one kernel for all phases (ICNR), so that the
-        layer starts as nearest interpolation of a convolution, without a checkerboard.
+        layer starts as nearest interpolation of a convolution, without a checkerboard. The kernels that predict have
+        the initializers of their papers: `"carafe"` starts as nearest interpolation of box-filtered maps, almost, and
+        `"dysample"` as bilinear interpolation.
       bias_init: initializer of the bias.
       rngs: source of randomness.
 
     Attributes:
-      kernel: `nnx.Param` `[*K, in_features, channels]` of the methods with one kernel, else None.
+      kernel: `nnx.Param` `[*K, in_features, channels]` of the methods with one kernel, else None. Of `"carafe"` and
+        `"dysample"`, which keep the channels as published, it is a 1x1 convolution before them, and None where
+        in_features and out_features are the same.
       kernels: `nnx.List` of `nnx.Param` of the pixel methods, as `ops.ipixel_deconv`, `ops.pixel_deconv` or
-        `ops.fast_pixel_deconv` (first, second, cross) take them; empty for the others.
+        `ops.fast_pixel_deconv` (first, second, cross) take them; compressor and encoder of `"carafe"`; of
+        `"dysample"`, what predicts the offsets and, with dynamic_scope, their scope; empty for the others.
+      biases: `nnx.List` of `nnx.Param`, one for each of the kernels that predict; empty for the others.
       bias: `nnx.Param` `[out_features]`, or None.
 
     Raises:
@@ -87,17 +110,24 @@ class UpConv(nnx.Module):
 
     References:
       Gao et al., Pixel Deconvolutional Networks, 2017; Odena et al., Deconvolution and Checkerboard Artifacts, 2016
-      (resize convolution); Shi et al., 2016 (sub-pixel convolution); Aitken et al., 2017 (ICNR).
+      (resize convolution); Shi et al., 2016 (sub-pixel convolution); Aitken et al., 2017 (ICNR); Sugawara et al.,
+      Super-Resolution Using Convolutional Neural Networks Without Any Checkerboard Artifacts, 2018 (its blur, in
+      fastai's form: the border repeated before); Wang et al., CARAFE, ICCV 2019; Liu et al., Learning to Upsample by
+      Learning to Sample, ICCV 2023 (DySample; the variant LP with static scope is the default of its public code).
     """
 
     kernel: OptionalParam
     bias: OptionalParam
     kernels: nnx.List[nnx.Param[jax.Array]]
+    biases: nnx.List[nnx.Param[jax.Array]]
     method: Upsampling
     factor: int | tuple[int, ...]
     order: ops.Stages | None
     kernel_size: tuple[int, ...]
     interpolation: Interpolation
+    compressed_features: int | None
+    groups: int | None
+    dynamic_scope: bool
     margins: Pairs | None
     in_features: int
     out_features: int
@@ -116,6 +146,9 @@ class UpConv(nnx.Module):
         kernel_size: Sequence[int] | None = None,
         order: PhaseOrder | ops.Stages | None = None,
         interpolation: Interpolation = "nearest",
+        compressed_features: int | None = None,
+        groups: int | None = None,
+        dynamic_scope: bool = False,
         margins: Sequence[tuple[int, int]] | None = None,
         use_bias: bool = True,
         dtype: DTypeLike | None = None,
@@ -135,36 +168,50 @@ class UpConv(nnx.Module):
             )
         if kernel_size is None:
             ndim = len(factor) if isinstance(factor, (tuple, list)) else 2
-            kernel_size = tuple(3 * step if method == "dcl" else 3 for step in check_factor(factor, ndim))
+            kernel_size = default_kernel_size(method, check_factor(factor, ndim))
         kernel_size = check_kernel_size(kernel_size)
         ndim = len(kernel_size)
         factors = check_factor(factor, ndim)
-        if method == "fast_pixel_dcl":
-            _check_fast(factors, kernel_size)
+        check_kernels(method, factors, kernel_size)
+        compressed_features, groups = check_content_options(
+            method, out_features, compressed_features, groups, dynamic_scope
+        )
         in_sequence = method in ("ipixel_dcl", "pixel_dcl")
         stages = ops.pixel_order(factors, ndim, order=order) if in_sequence else None
         self.method, self.factor, self.order = method, as_option(factors), stages
         self.kernel_size, self.in_features, self.out_features = kernel_size, in_features, out_features
         self.interpolation, self.dtype, self.param_dtype = interpolation, dtype, param_dtype
-        self.margins = _check_margins(margins, ndim)
+        self.compressed_features, self.groups, self.dynamic_scope = compressed_features, groups, dynamic_scope
+        self.margins = check_margins(margins, ndim)
         self.precision, self.preferred_element_type = check_precision(precision), preferred_element_type
 
-        def draw(c_in: int, c_out: int) -> jax.Array:
-            return kernel_init(rngs.params(), (*kernel_size, c_in, c_out), param_dtype)
+        def draw(shape: tuple[int, ...], init: nnx.Initializer = kernel_init) -> jax.Array:
+            return init(rngs.params(), shape, param_dtype)
 
-        kernels = [draw(*channels) for channels in _kernel_channels(method, in_features, out_features, stages)]
-        if method == "dcl" and kernel_init is _KERNEL_INIT:
-            # An output pixel of a transposed convolution sees one tap of r**d: without the gain it starts r**d weaker.
-            kernels = [kernels[0] * jnp.asarray(math.prod(factors) ** 0.5, param_dtype)]
-        elif method == "fast_pixel_dcl" and kernel_init is _KERNEL_INIT:
-            # Of the taps of the cross, only every other one is live; without the gain its phases start weaker.
-            gain = (math.prod(kernel_size) / _live_taps(*kernel_size)) ** 0.5
-            kernels[2] = kernels[2] * jnp.asarray(gain, param_dtype)
-        elif method == "sub_pixel":
-            kernels = [jnp.tile(kernels[0], math.prod(factors))]
-        parameters = [nnx.Param(kernel) for kernel in kernels]
-        self.kernel = nnx.data(parameters[0] if len(parameters) == 1 else None)
-        self.kernels = nnx.List(parameters if len(parameters) > 1 else [])
+        biases: list[jax.Array] = []
+        if compressed_features is not None:
+            kernels, biases = draw_carafe(in_features, kernel_size, factors, compressed_features, draw, param_dtype)
+        elif groups is not None:
+            kernels, biases = draw_dysample(in_features, kernel_size, factors, groups, dynamic_scope, draw, param_dtype)
+        else:
+            kernels = draw_kernels(
+                method,
+                (in_features, out_features),
+                factors,
+                kernel_size,
+                stages,
+                draw,
+                fair=kernel_init is _KERNEL_INIT,
+                dtype=param_dtype,
+            )
+        single = None
+        if biases and in_features != out_features:
+            single = draw((*(1,) * ndim, in_features, out_features))
+        elif len(kernels) == 1 and not biases:
+            single, kernels = kernels[0], []
+        self.kernel = nnx.data(None if single is None else nnx.Param(single))
+        self.kernels = nnx.List([nnx.Param(kernel) for kernel in kernels])
+        self.biases = nnx.List([nnx.Param(bias) for bias in biases])
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
 
     @property
@@ -182,25 +229,15 @@ class UpConv(nnx.Module):
 
         Margins add to these sizes. The arguments are those of `flax.nnx.ConvTranspose`.
         """
-        bias = None if self.bias is None else self.bias[...]
-        single = [] if self.kernel is None else [self.kernel]
-        parameters = [kernel[...] for kernel in (*single, *self.kernels)]
-        inputs, bias, *kernels = promote_dtype((inputs, bias, *parameters), dtype=self.dtype)
+        bias, kernel = (None if value is None else value[...] for value in (self.bias, self.kernel))
+        several = [value[...] for value in (*self.kernels, *self.biases)]
+        inputs, bias, kernel, *several = promote_dtype((inputs, bias, kernel, *several), dtype=self.dtype)
         wanted = self.preferred_element_type or inputs.dtype
         inputs = inputs.astype(jnp.promote_types(inputs.dtype, wanted))
 
         def layer(x: jax.Array) -> jax.Array:
-            if self.margins is None:
-                y = self._upsample(x, kernels)
-            else:
-                # Zeros around the input for whole pixels of it, and of what comes out the margins alone.
-                factors = spread(self.factor, len(self.margins))
-                axes = list(zip(self.margins, factors, strict=True))
-                added = [tuple(max(0, -(-side // step)) for side in pair) for pair, step in axes]
-                cut = [
-                    (pair[0] - step * n[0], pair[1] - step * n[1]) for (pair, step), n in zip(axes, added, strict=True)
-                ]
-                y = _bordered(self._upsample(_bordered(x, added), kernels), cut)
+            factors = spread(self.factor, x.ndim - 2)
+            y = with_margins(lambda x: self._upsample(x, kernel, several), x, self.margins, factors)
             y = y.astype(wanted)
             return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
@@ -211,43 +248,44 @@ class UpConv(nnx.Module):
         with precise:
             return with_one_batch_axis(layer, inputs, len(self.kernel_size), out_sharding)
 
-    def _upsample(self, x: jax.Array, kernels: list[jax.Array]) -> jax.Array:
+    def _upsample(self, x: jax.Array, kernel: jax.Array | None, several: list[jax.Array]) -> jax.Array:
+        """The method, with its one kernel, or its kernels and then what biases these have."""
+        factors = spread(self.factor, x.ndim - 2)
+        if self.biases:
+            kernels, biases = several[: -len(self.biases)], several[-len(self.biases) :]
+            values = x if kernel is None else ops.dilated_conv(x, kernel)
+            if self.groups is None:
+                return ops.carafe(
+                    values, predicted_kernels(x, kernels, biases, self.kernel_size, factors), factor=factors
+                )
+            return ops.dysample(values, predicted_offsets(x, kernels, biases, self.groups, factors), factor=factors)
+        if kernel is None:
+            match self.method:
+                case "ipixel_dcl":
+                    return ops.ipixel_deconv(x, several, factor=factors, order=self.order)
+                case "pixel_dcl":
+                    return ops.pixel_deconv(x, several, factor=factors, order=self.order)
+                case _:  # fast_pixel_dcl
+                    return ops.fast_pixel_deconv(x, *several)
         match self.method:
             case "dcl":
-                return ops.transposed_conv(x, kernels[0], factor=self.factor)
-            case "ipixel_dcl":
-                return ops.ipixel_deconv(x, kernels, factor=self.factor, order=self.order)
-            case "pixel_dcl":
-                return ops.pixel_deconv(x, kernels, factor=self.factor, order=self.order)
-            case "fast_pixel_dcl":
-                return ops.fast_pixel_deconv(x, *kernels)
+                return ops.transposed_conv(x, kernel, factor=factors)
             case "resize_conv":
-                return ops.dilated_conv(_resize(x, spread(self.factor, x.ndim - 2), self.interpolation), kernels[0])
-            case _:  # sub_pixel
-                count = math.prod(spread(self.factor, x.ndim - 2))
-                phases = ops.dilated_conv(x, kernels[0]).reshape(*x.shape[:-1], count, self.out_features)
-                return ops.reinterlace(jnp.moveaxis(phases, -2, 0), rate=self.factor)
-
-
-def _check_margins(margins: object, ndim: int) -> Pairs | None:
-    """The margins as tuples, which Flax can hash; None where there are none."""
-    if margins is None:
-        return None
-    pairs = list(margins) if isinstance(margins, Sequence) else []
-    well_formed = all(isinstance(pair, Sequence) and len(pair) == 2 and all(map(is_int, pair)) for pair in pairs)
-    if len(pairs) != ndim or not well_formed:
-        raise ValueError(
-            f"margins must be {ndim} pairs (low, high) of ints, one for each spatial axis, got {margins!r}: leave it "
-            "out for an output of factor * S"
-        )
-    whole = tuple((int(pair[0]), int(pair[1])) for pair in pairs)
-    return whole if any(map(any, whole)) else None
+                return ops.dilated_conv(_resize(x, factors, self.interpolation), kernel)
+            case _:  # sub_pixel, sub_pixel_blur
+                y = shuffled(ops.dilated_conv(x, kernel), factors)
+                return _blurred(y, factors) if self.method == "sub_pixel_blur" else y
 
 
 @keeps_split_batch()
-def _bordered(x: jax.Array, sides: Sequence[tuple[int, ...]]) -> jax.Array:
-    """Zeros around the spatial axes of `[N, *S, C]`; a negative side takes pixels away."""
-    return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in sides), (0, 0, 0)])
+def _blurred(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
+    """The mean over a block of a period along each axis that ends at the pixel; the first row and column repeated."""
+    if 0 in x.shape:
+        return x
+    for axis, step in enumerate(factors, 1):
+        first = lax.slice_in_dim(x, 0, 1, axis=axis)
+        x = jnp.concatenate([*[first] * (step - 1), x], axis)
+    return ops.ss_conv(x, jnp.full(factors, 1 / math.prod(factors), x.dtype), padding="VALID")
 
 
 def check_precision(precision: object) -> Precision:
@@ -265,40 +303,6 @@ def check_upsampling(method: object) -> None:
     """Refuses a method that is none of `UPSAMPLINGS`."""
     if method not in UPSAMPLINGS:
         raise ValueError(f"method must be one of {', '.join(UPSAMPLINGS)}, got {method!r}: pick one of them")
-
-
-def _check_fast(factors: tuple[int, ...], kernel_size: tuple[int, ...]) -> None:
-    if factors != (2, 2):
-        raise ValueError(
-            f"fast_pixel_dcl is factor 2 in two dimensions (Fig. 6), got factor {as_option(factors)} and kernel_size "
-            f"{kernel_size}: use pixel_dcl, which takes every factor and one to three axes"
-        )
-    if any(size % 2 == 0 for size in kernel_size):
-        raise ValueError(f"kernel_size of fast_pixel_dcl must be odd for its cross to have a centre, got {kernel_size}")
-    if not _live_taps(*kernel_size):
-        raise ValueError(
-            f"kernel_size of fast_pixel_dcl must leave its cross a tap besides the centre, got {kernel_size}: two of "
-            "the four phases would always be 0; use (3, 3), or pixel_dcl, which takes every size"
-        )
-
-
-def _live_taps(height: int, width: int) -> int:
-    """The taps of the cross whose offsets from the centre add to an odd number."""
-    return sum((row - height // 2 + column - width // 2) % 2 for row in range(height) for column in range(width))
-
-
-def _kernel_channels(method: Upsampling, c_in: int, c_out: int, order: ops.Stages | None) -> list[tuple[int, int]]:
-    """Input and output channels of each kernel to draw."""
-    if method == "fast_pixel_dcl":
-        return [(c_in, c_out), (c_out, c_out), (c_out, c_out)]
-    if order is None:
-        return [(c_in, c_out)]
-    sizes, earlier = [], 0
-    for stage in order:
-        sees_input = method == "ipixel_dcl" or not earlier
-        sizes += [(c_in * sees_input + earlier * c_out, c_out)] * len(stage)
-        earlier += len(stage)
-    return sizes
 
 
 def _resize(x: jax.Array, factors: tuple[int, ...], interpolation: str) -> jax.Array:

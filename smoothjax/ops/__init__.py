@@ -40,3 +40,8 @@ from ._pixel_deconv import ipixel_deconv as ipixel_deconv
 from ._pixel_deconv import pixel_deconv as pixel_deconv
 from ._pixel_deconv import pixel_order as pixel_order
 from ._transposed_conv import transposed_conv as transposed_conv
+
+# isort: split
+# Its content-aware rivals (Wang et al., ICCV 2019; Liu et al., ICCV 2023).
+from ._carafe import carafe as carafe
+from ._dysample import dysample as dysample

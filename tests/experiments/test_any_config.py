@@ -5,6 +5,7 @@ import json
 import math
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -66,7 +67,7 @@ _SEGMENTATION = st.builds(
     optim=st.builds(segmentation.OptimizerConfig, **_OPTIM, loss_at=st.sampled_from(["grid", "full"])),
 )
 _U_NET = {"width": st.sampled_from([2, 4]), "depth": st.integers(2, 4), "batch_norm": _DEEPLAB["batch_norm"]}
-_UPSAMPLING = st.sampled_from(["dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"])
+_UPSAMPLING = st.sampled_from(get_args(pixel_dcn.Method))
 _PIXEL_DCN = st.builds(
     pixel_dcn.Config,
     **_RUN,

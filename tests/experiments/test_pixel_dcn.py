@@ -70,6 +70,9 @@ def _check_comparison(folder, out, methods):
         "fast_pixel_dcl": (9 + 9 + 4) * pair,
         "resize_conv": 9 * pair,
         "sub_pixel": 9 * 4 * pair,
+        "sub_pixel_blur": 9 * 4 * pair,
+        "carafe": (4 + 1) * 64 + (9 * 64 + 1) * 4 * 25,
+        "dysample": (4 + 1) * 4 * 4 * 2,
     }
     results = json.loads((report / "report.json").read_text())["results"]
     counts = {method: result["upsampling_parameters"] for method, (result,) in results.items()}

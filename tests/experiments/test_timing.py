@@ -51,6 +51,8 @@ def test_what_is_compared(quick):
         "group interaction of rate 2 / dilated",
         "fast_pixel_deconv 3x3 / transposed_conv",
         "transposed_conv 6x6 / nnx.ConvTranspose",
+        "CARAFE 5x5 / transposed_conv",
+        "DySample / transposed_conv",
         "U-Net with iPixelDCL / with DCL",
     )
     for words in expected:

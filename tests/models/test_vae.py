@@ -161,7 +161,7 @@ def test_bfloat16_compute_keeps_float32_results_and_parameters(vae, images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"upsampling": "deconv"}, "upsampling must be one of dcl, .*, sub_pixel, got 'deconv'"),
+        ({"upsampling": "deconv"}, "upsampling must be one of dcl, .*, dysample, got 'deconv'"),
         ({"likelihood": "bernoulli"}, "likelihood must be one of gaussian, discretized_logistic, got 'bernoulli'"),
         ({"latent_features": 0}, "latent_features must be an int >= 1, got 0"),
         ({"width": 2.5}, "width must be an int >= 1, got 2.5"),

@@ -16,7 +16,7 @@ from tests.support import TOLERANCE, assert_close, random
 PUBLIC = {name: value for name, value in vars(ops).items() if inspect.isfunction(value)}
 del PUBLIC["conv_general_dilated"]  # it has the interface of jax.lax
 PARAMETERLESS = {"identity_group_interaction", "identity_smoother", "multigrid_rates", "pixel_order"}
-PARAMETERS = ("smoother", "weight", "kernel", "kernels", "kernel_first", "kernel_second", "kernel_cross")
+PARAMETERS = ("smoother", "weight", "kernel", "kernels", "kernel_first", "kernel_second", "kernel_cross", "offsets")
 INTS = ("rate", "factor")
 
 
@@ -52,6 +52,8 @@ def _case(name: str, ndim: int, batch: int = 8):
             maps,
             (0, 0),
         ),
+        "carafe": (partial(_everywhere(ops.carafe), kernels=smoother), maps, (0, 0)),
+        "dysample": (partial(_everywhere(ops.dysample), offsets=random(6, 2, ndim) / 2), maps, (0, 0)),
         # The other form of some of them.
         "dilated_conv decomposed": (
             partial(ops.dilated_conv, kernel=kernel, rate=2, method="decomposed"),
@@ -61,6 +63,18 @@ def _case(name: str, ndim: int, batch: int = 8):
         "transposed_conv direct": (partial(ops.transposed_conv, kernel=kernel, method="direct"), maps, (0, 0)),
         "ss_conv blocked": (partial(ops.ss_conv, kernel=random(3, *(51, 8, 4)[ndim - 1 :: -1])), maps, (0, 0)),
     }[name]
+
+
+def _everywhere(operation):
+    """With the same kernel, or offsets, for every pixel of the output, whatever the size of x."""
+
+    def call(x, **arguments):
+        (name,) = arguments.keys() & set(PARAMETERS)
+        value = arguments.pop(name)
+        places = [2 * size for size in jnp.shape(x)[1:-1]]
+        return operation(x, jnp.broadcast_to(value, (1, *places, *value.shape)), **arguments)
+
+    return call
 
 
 def _kernels(ndim: int, c_in: int) -> list[jax.Array]:

@@ -27,6 +27,8 @@ def of_ops(x: jax.Array, kernel: jax.Array, kernels: list[jax.Array]) -> list[ja
         ops.ss_dilated_conv(x, kernel, ops.identity_smoother(2, 2), rate=2, padding=((2, 2), (2, 2))),
         ops.pixel_deconv(x, kernels, order=[[(0, 0)], [(1, 1)], [(0, 1), (1, 0)]]),
         ops.transposed_conv(x, kernel, factor=2, method="direct"),
+        ops.carafe(x, jnp.ones((1, 16, 16, 5, 5)) / 25, factor=2),
+        ops.dysample(x, jnp.zeros((1, 16, 16, 1, 2))),
     ]
 
 
@@ -49,6 +51,9 @@ def of_nn(x: jax.Array) -> tuple[int, ...]:
     first: jax.Array = net.up.kernels[0][...]
     causal = nn.CausalDilatedConv(1, 1, 2, rate=4, smoothing=nn.CAUSAL_SMOOTHINGS[1], rngs=nnx.Rngs(0))
     y = net(nn.SSConv((3, 3), rngs=nnx.Rngs(0))(x)) + causal(x)
+    attention = nn.LargeKernelAttention(4, smoothing="ss_conv", rngs=nnx.Rngs(0))
+    offsets: jax.Array = nn.UpConv(4, 4, method="dysample", groups=2, rngs=nnx.Rngs(0)).kernels[0][...]
+    y = attention(y) + offsets.sum() + attention.dilated.kernel[...].sum()
     kinds: list[nn.SmootherKind] = [smoother.kind for smoother in nn.smoothers(net).values()]
     sizes = (*y.shape, *net.conv.kernel_size, *smoother.shape, *first.shape)
     rates: int | tuple[int, ...] = net.conv.rate

@@ -35,6 +35,8 @@ _NETWORKS = {
     "unet": lambda rngs: models.UNet(
         num_classes=3, in_features=1, upsampling="ipixel_dcl", depth=2, width=2, rngs=rngs
     ),
+    "carafe": lambda rngs: models.UNet(num_classes=3, upsampling="carafe", depth=2, width=2, rngs=rngs),
+    "dysample": _upsampled(upsampling="dysample"),
     "encoder": lambda rngs: models.ResNetEncoder(50, width=2, smoothing="group_interaction", rngs=rngs),
     "lite": lambda rngs: models.DeepLab(
         encoder="efficientnet_lite0", width=2, num_classes=3, smoothing="ss_conv", output_stride=16, rngs=rngs
