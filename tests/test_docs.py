@@ -2,9 +2,7 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
-import itertools
 import re
 import shlex
 import tomllib
@@ -13,9 +11,10 @@ from pathlib import Path
 import pytest
 import tyro
 
+from docs import api, check, reference
+
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("segmentation", "pixel_dcn", "vae", "restoration", "sequence", "gridding")
-PACKAGES = ("ops", "nn", "models", "weights", "data", "datasets", "training", "metrics", "analysis")
 README, STUDIES_PAGE = ROOT / "README.md", ROOT / "docs/pages/studies.md"
 PAGES = [README, *sorted((ROOT / "docs" / "pages").glob("**/*.md"))]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -113,40 +112,108 @@ def test_links_and_extras_exist(page):
         assert extra in extras
 
 
-def _hooks():
-    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory):
+    """All pages, as the site has them."""
+    pytest.importorskip("latex2mathml", reason="formulas need it: pip install -e '.[docs]'")
+    from docs.__main__ import assemble
+
+    out = tmp_path_factory.mktemp("pages")
+    assemble(out)
+    return out
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_every_public_name_is_in_the_reference_and_documented(package):
+def test_every_package_has_its_page(assembled):
+    """A package that is public and has no page would be found by nobody."""
+    import smoothjax
+
+    assert {*reference.PACKAGES, "names"} == {*smoothjax._PACKAGES}  # their packages re-export the names
+    assert {path.stem for path in (assembled / "api").iterdir()} == {*reference.PACKAGES}
+
+
+def test_every_page_is_in_the_navigation(assembled):
+    navigation = (ROOT / "docs" / "mkdocs.yml").read_text().split("\nnav:\n")[1].split("\nplugins:")[0]
+    pages = {path.relative_to(assembled).as_posix() for path in assembled.rglob("*.md")}
+    assert set(re.findall(r"[\w./]+\.md", navigation)) == pages
+
+
+@pytest.mark.parametrize("package", reference.PACKAGES)
+def test_every_public_name_is_in_the_reference_and_documented(package, assembled):
     name = f"smoothjax.{package}"
-    listed = re.findall(r"^::: smoothjax\.\w+\.(\w+)$", "\n".join(_hooks().api_lines(name)), re.MULTILINE)
+    entries = [entry for group in reference.groups(package) for entry in group.entries]
     module = importlib.import_module(name)
     public = {key for key, value in vars(module).items() if not key.startswith("_") and not inspect.ismodule(value)}
     # Typing helpers that a lazy package needs are no part of it; lazy names show only when they are asked for.
     public -= {"TYPE_CHECKING", "Any"}
-    assert public <= set(listed)
-    assert f"[[api {name}]]" in (ROOT / "docs" / "pages" / "api" / f"{package}.md").read_text()
-    undocumented = [key for key in listed if not _documented(name, getattr(module, key), key)]
-    assert not undocumented
+    page = (assembled / "api" / f"{package}.md").read_text()
+    assert public <= {key for key in (entry.name for entry in entries) if f"{{ #{name}.{key} }}" in page}
+    assert not [entry.name for entry in entries if not entry.docstring]
+    for entry in entries:
+        value = getattr(module, entry.name)
+        assert entry.kind == (
+            "class" if inspect.isclass(value) else "function" if inspect.isfunction(value) else "value"
+        )
+        if inspect.isfunction(value):
+            written = [argument.arg for argument in ast.walk(_parsed(entry.signature)) if isinstance(argument, ast.arg)]
+            assert set(written) == set(inspect.signature(value).parameters)
 
 
-def _documented(package, value, key):
-    """Whether a function or class has a docstring of its own, a constant a string below it."""
-    if inspect.isclass(value) or inspect.isfunction(value):
-        return bool(value.__doc__) and not value.__doc__.startswith(f"{key}(")
-    init = (ROOT.joinpath(*package.split(".")) / "__init__.py").read_text()
-    file = re.search(rf"from \.(\.?)(\w+) import {key} as {key}\n", init)
-    assert file
-    folder = ROOT.joinpath(*package.split("."))
-    body = ast.parse(((folder.parent if file[1] else folder) / f"{file[2]}.py").read_text()).body
-    for statement, below in itertools.pairwise(body):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        if any(isinstance(target, ast.Name) and target.id == key for target in targets):
-            return isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    return False
+def _parsed(signature):
+    """A signature as Python reads it."""
+    return ast.parse(f"def {signature}: ...")
+
+
+def test_a_docstring_becomes_markdown():
+    """Arguments that go on over lines, examples and formulas, as Markdown has them."""
+    (entry,) = [
+        entry for group in reference.groups("ops") for entry in group.entries if entry.name == "ss_dilated_conv"
+    ]
+    lines = list(api._entry("ops", entry, None))
+    assert "- `kernel`: `[*K, C_in, C_out]`, cast to x's dtype." in lines
+    assert "- `ValueError`: rate or padding is invalid, shapes do not match, or no output is left." in lines
+    assert lines[lines.index("```pycon") + 1] == ">>> import jax.numpy as jnp"
+    assert lines.count("```") == 2
+
+
+def test_names_in_backticks_lead_to_their_entries():
+    public = {"ops": ["ss_conv", "reinterlace"], "analysis": ["dependence"]}
+    text = "# `ops.ss_conv`\n`ss_conv` `ops.reinterlace` `dependence` `none`\n```sh\n`ss_conv`\n```\n"
+    linked = api.link(text, "guides/page.md", public)
+    assert linked.splitlines()[1] == (
+        "[`ss_conv`](../api/ops.md#smoothjax.ops.ss_conv) [`ops.reinterlace`](../api/ops.md#smoothjax.ops.reinterlace)"
+        " `dependence` `none`"
+    )
+    assert linked.count("](") == 2  # neither the heading nor the code
+
+
+def test_formulas_need_no_script():
+    pytest.importorskip("latex2mathml", reason="formulas need it: pip install -e '.[docs]'")
+    from docs import maths
+
+    rendered = maths.render("$w$ of `$S` costs $5 and\n\n$$F_1 * k$$\n\n```sh\necho $a $b\n```\n")
+    assert rendered.startswith("<span><math><mrow><mi>w</mi></mrow></math></span> of `$S` costs $5 and\n")
+    assert rendered.endswith("```sh\necho $a $b\n```\n")
+    assert '<div class="formula"><math display="block">' in rendered
+    assert "*" not in rendered
+
+
+def test_the_check_of_the_site_finds_what_is_wrong(tmp_path):
+    page = '<meta name="viewport" content="width=device-width">'
+    (tmp_path / "here.html").write_text(f'{page}<p id="place"><a href="https://elsewhere.org">a link loads nothing</a>')
+    assert check.problems(tmp_path) == []
+    (tmp_path / "site.css").write_text("@import url(https://fonts.org/a.css); p { background: url(data:image/png) }")
+    (tmp_path / "page.html").write_text(
+        '<a href="gone.html"></a><a href="here.html#place"></a><a href="here.html#gone"></a><img src="gone.png">'
+        '<script src="https://cdn.org/a.js"></script><link rel="stylesheet" href="//cdn.org/a.css">'
+    )
+    assert check.problems(tmp_path) == [
+        "page.html: no viewport, so a phone shows it at the width of a desk",
+        "page.html: the picture gone.png has no text",
+        "page.html: loads gone.png, which does not exist",
+        "page.html: loads https://cdn.org/a.js from elsewhere",
+        "page.html: loads //cdn.org/a.css from elsewhere",
+        "page.html: links to gone.html, which does not exist",
+        "page.html: links to here.html#gone, a place that the page does not have",
+        "site.css: loads https://fonts.org/a.css from elsewhere",
+    ]
+    assert check.problems(tmp_path / "empty") != []
