@@ -50,7 +50,7 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
             return f"{head}.md#smoothjax.{head}.{name}" if name in public[head] else None
         if package and name in public[package]:
             return f"{package}.md#smoothjax.{package}.{name}"
-        if len(owners.get(name, ())) == 1 and ("_" in name or re.search("[a-z][A-Z]", name)):
+        if len(owners.get(name, ())) == 1 and ("_" in name or re.search("[A-Z]", name[1:])):
             return f"{owners[name][0]}.md#smoothjax.{owners[name][0]}.{name}"
         return None
 
