@@ -10,6 +10,7 @@ from . import reference
 CODE = re.compile(r"^ *```.*?^ *```$|`+[^`\n]+`+", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Example|References):$")
 _ITEM = re.compile(r"^  (\*{0,2}\w[\w, .*]*): +")
+_REFERENCE = re.compile(r"\[(`[^`\n]+`)\]\[smoothjax\.(\w+)\.(\w+)\]")
 _LINKED = re.compile(r"(?<!\[)`(smoothjax\.)?([\w.]+?)(?:\(\))?`(?!\])")
 
 
@@ -36,7 +37,11 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
     """Links public names in backticks, outside of code blocks and headings, to their entries.
 
     `place` is the page's own path. `ops.ss_conv` is linked everywhere, and a bare name where only one package has it
-    and it can't be a word of English; on the page of `package` its own names come first.
+    and it can't be a word of English; on the page of `package` its own names come first. A reference such as
+    [`words`][smoothjax.ops.ss_conv] becomes a link, too.
+
+    Raises:
+      ValueError: a reference names nothing public.
     """
     owners: dict[str, list[str]] = {}
     for owner, own in public.items():
@@ -58,8 +63,14 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
         found = f"{match[2]}.md" if match[1] and match[2] in public else target(match[2])
         return match[0] if found is None else f"[{match[0]}]({posixpath.relpath(f'api/{found}', _folder(place))})"
 
+    def refer(match: re.Match[str]) -> str:
+        if match[3] not in public.get(match[2], ()):
+            raise ValueError(f"{place} refers to smoothjax.{match[2]}.{match[3]}, which is not public")
+        found = target(f"{match[2]}.{match[3]}")
+        return f"[{match[1]}]({posixpath.relpath(f'api/{found}', _folder(place))})"
+
     def line(text: str) -> str:
-        return text if text.startswith("#") else _LINKED.sub(replace, text)
+        return text if text.startswith("#") else _LINKED.sub(replace, _REFERENCE.sub(refer, text))
 
     return "".join(
         part if part.lstrip().startswith("```") else "".join(map(line, part.splitlines(keepends=True)))

@@ -184,6 +184,10 @@ def test_names_in_backticks_lead_to_their_entries():
         " `dependence` `none`"
     )
     assert linked.count("](") == 2  # neither the heading nor the code
+    reference = "[`a filter`][smoothjax.ops.ss_conv]"
+    assert api.link(reference, "page.md", public) == "[`a filter`](api/ops.md#smoothjax.ops.ss_conv)"
+    with pytest.raises(ValueError, match=r"page.md refers to smoothjax.ops.gone, which is not public"):
+        api.link("[`gone`][smoothjax.ops.gone]", "page.md", public)
 
 
 def test_formulas_need_no_script():
