@@ -50,6 +50,7 @@ from ._up_conv import UpConv as UpConv
 # isort: split
 # Changes of an existing model, in place.
 from ._fast_convolutions import use_fast_convolutions as use_fast_convolutions
+from ._fold import fold as fold
 from ._replace_upsampling import replace_upsampling as replace_upsampling
 from ._selection import Changes as Changes
 from ._selection import Selection as Selection

@@ -63,8 +63,9 @@ def save(
       preprocessing: what the network expects of an image.
 
     Raises:
-      ValueError: the model is none of our networks, or was changed since it was made, such as by `nn.smooth`; the
-        file has another suffix; classes are no distinct names, or of another number than the network has.
+      ValueError: the model is none of our networks, or was changed since it was made, such as by `nn.smooth` or
+        `nn.fold`; the file has another suffix; classes are no distinct names, or of another number than the network
+        has.
 
     Example:
       >>> import pathlib, tempfile

@@ -73,7 +73,7 @@ def network_of(model: nnx.Module) -> tuple[str, Arguments]:
         raise ValueError(
             f"model must be a {name} as its constructor makes it, got one changed in {', '.join(changed[:3])}"
             f"{', ...' * (len(changed) > 3)}: a file holds the arguments of a constructor, so choose smoothing and "
-            "up-sampling by its arguments, not by nn.smooth or nn.replace_upsampling"
+            "up-sampling by its arguments, not by nn.smooth or nn.replace_upsampling, and save it before nn.fold"
         )
     return name, arguments
 
