@@ -11,11 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from smoothjax import data, training, weights
+from smoothjax import training, weights
 
 from .comparison import C, Comparison, Curve, Page, Result
 from .config import with_options
-from .identity import describe_split, is_other_data
 from .learner import Learner, S, T
 from .network import M, Network, Tree, Trees
 
@@ -126,18 +125,6 @@ class Study(Learner[C, T, S, M]):
     def check_scored_data(self, config: C, target: T, source: S) -> None:
         """Refuses a split that a run cannot be scored on."""
 
-    def described(self, source: S) -> data.Named:
-        """The source that identifies a split: see `identity.describe_split`."""
-        raise NotImplementedError
-
-    def data_name(self, config: C) -> str | None:
-        """What messages call the data; None where the configuration says all about them, as about drawn ones."""
-        return None
-
-    def place(self, config: C) -> Path | None:
-        """Where the data lie."""
-        return None
-
     def moved(self, config: C, place: Path) -> C:
         """The same run with its data, or others, in another place."""
         return with_options(config, {"data.root": place})
@@ -146,14 +133,10 @@ class Study(Learner[C, T, S, M]):
         """What the run folder keeps of data and initial weights, where the configuration only says where they lie.
 
         A finished run is shown, and an unfinished one continued, only on the same data: see `identity.check_data`. So
-        it describes contents, not places, and is cheap; an entry `"name"`, what messages call the data, may change.
+        it describes contents, not places, and is cheap; an entry `"name"`, what messages call the data, may change. By
+        default nothing: the configuration says all about data that are drawn.
         """
-        name = self.data_name(config)
-        if name is None:
-            return {}
-        names = dict.fromkeys((self.training_split(config), "val"))
-        splits = {split: describe_split(self.described(self.open_split(config, split))) for split in names}
-        return {"name": f"{name} in {self.place(config)}", "splits": splits}
+        return {}
 
     def class_names(self, target: T) -> Sequence[str] | None:
         """Names of the classes, in the order of the logits; None where there are none."""
@@ -165,9 +148,7 @@ class Study(Learner[C, T, S, M]):
 
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
         """Which data are scored, and whether they are those of the run in the folder."""
-        found = None if self.data_name(config) is None else describe_split(self.described(source))
-        other = is_other_data(folder, split, lambda name: self.described(self.open_split(config, name)), found)
-        return Origin({self.unit: len(source), "data": found}, self.place(config) if other else None)
+        return Origin({self.unit: len(source)}, None)
 
     # What another run passes on, see `fork`.
 

@@ -22,6 +22,7 @@ from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, largest_move, smoothing_parameters
 from ..common.report import align, median_seconds, spread
 from ..common.run_files import read_examples
+from ..common.stored import StoredStudy
 from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
 from .batches import Augment, check_sources, held_out_batches
 from .config import Config
@@ -33,7 +34,7 @@ from .sources import Restorable, open_source
 _LARGEST_PSNR = 100.0
 
 
-class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
+class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Config, None, Restorable, models.GCANet]):
     """GCANet, its dilated convolutions smoothed or not."""
 
     config = Config
@@ -62,15 +63,15 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet]):
         return open_source(config.data, split)
 
     def described(self, source: Restorable) -> data.Named:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return source
 
     def data_name(self, config: Config) -> str | None:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return None if config.data.name == "shapes" else config.data.name
 
     def place(self, config: Config) -> Path | None:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return config.data.root
 
     def check_training_data(

@@ -20,6 +20,7 @@ from ..common.network import Tree, compute_dtype
 from ..common.parameters import count, masked_taps
 from ..common.report import align, median_seconds, spread
 from ..common.run_files import read_examples
+from ..common.stored import StoredStudy
 from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
 from .config import Config
 from .figures import draw_strips, grid
@@ -37,7 +38,7 @@ _COLUMNS = (
 _STRIP = 8
 
 
-class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
+class VAE(PlainStudy[Config, Pictures, models.ConvVAE], StoredStudy[Config, None, Pictures, models.ConvVAE]):
     """Auto-encoders that differ in the up-sampling layers of their decoders."""
 
     config = Config
@@ -62,15 +63,15 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE]):
         return open_source(config.data, split)
 
     def described(self, source: Pictures) -> data.Named:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return source.source
 
     def data_name(self, config: Config) -> str | None:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return None if config.data.name == "shapes" else config.data.name
 
     def place(self, config: Config) -> Path:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return images_root(config.data)
 
     def augmentation(self, config: Config, target: None) -> Augment:

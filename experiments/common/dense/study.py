@@ -20,7 +20,8 @@ from ..identity import describe_weights
 from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
 from ..run_files import CLASSES_FILE, Json, read_examples
-from ..study import Arrays, Batch, Scored, Study, Summary, Trained
+from ..stored import StoredStudy
+from ..study import Arrays, Batch, Scored, Summary, Trained
 from .config import DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization, weights_file
@@ -32,7 +33,7 @@ C = TypeVar("C", bound=DenseConfig)
 
 
 @dataclass(frozen=True)
-class DenseStudy(Study[C, data.Classes, data.Source, M]):
+class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
     """What studies of semantic segmentation share.
 
     Attributes:
@@ -91,15 +92,15 @@ class DenseStudy(Study[C, data.Classes, data.Source, M]):
         return source
 
     def described(self, source: data.Source) -> data.Named:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return _stored(source)
 
     def data_name(self, config: C) -> str | None:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return None if config.data.name == "shapes" else config.data.name
 
     def place(self, config: C) -> Path:
-        """See `Study`."""
+        """See `StoredStudy`."""
         return images_root(config.data)
 
     def training_split(self, config: C) -> str:
