@@ -45,36 +45,55 @@ _SHORT_STRIP, _LONG_STRIP, _LONG_PLACES = 2_400_000, 9_600_000, 2 * 128 * 128
 _NARROW, _NARROW_ON_LARGEST, _THIN = 32, 16, 32
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(2,))
 def convolution(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """Maps `[N, *S, C]` with `[*K, C, D]`, of one floating dtype and static sizes, none of them 0."""
-    return by_platform(x, kernel, cpu=partial(_value, window), default=partial(forms.plain, window))
+    if _is_plain(window, x.shape, kernel.shape):  # traced three times as fast as what would choose it everywhere
+        return forms.plain(window, x, kernel)
+    return _convolution(x, kernel, window)
 
 
-@convolution.defjvp
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _convolution(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
+    fast = form_of_value(window, x.shape, kernel.shape)
+    return by_platform(x, kernel, cpu=fast, default=partial(forms.plain, window))
+
+
+@_convolution.defjvp
 def _convolution_jvp(window: Window, primals: Pair, tangents: Pair) -> Pair:
     """The product rule, each term in the form whose transpose is fast: all transformations follow, in any mode."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    y = convolution(x, kernel, window)
-    plain = partial(forms.plain, window)
-    # Of strided maps, XLA's own gradient.
-    of_maps = (
-        by_platform(dx, kernel, cpu=partial(_of_maps, window), default=plain) if window.unstrided else plain(dx, kernel)
-    )
-    return y, of_maps + by_platform(x, dkernel, cpu=partial(_of_kernel, window), default=plain)
+    y, plain = _convolution(x, kernel, window), partial(forms.plain, window)
+    of_maps, of_kernel = _forms_of_gradients(window, x.shape, kernel.shape)
+    dy = by_platform(dx, kernel, cpu=plain if of_maps is None else partial(_of_maps, window), default=plain)
+    fast = plain if of_kernel is None else partial(_of_kernel, window)
+    return y, dy + by_platform(x, dkernel, cpu=fast, default=plain)
 
 
-def _value(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return form_of_value(window, x.shape, kernel.shape)(x, kernel)
+def _is_plain(window: Window, shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> bool:
+    """Whether XLA's own convolution is the form for the value and both gradients."""
+    if form_of_value(window, shape, kernel_shape).func is not forms.plain:
+        return False
+    return _forms_of_gradients(window, shape, kernel_shape) == (None, None)
+
+
+def _forms_of_gradients(
+    window: Window, shape: tuple[int, ...], kernel_shape: tuple[int, ...]
+) -> tuple[Form | None, Form | None]:
+    """The fast forms of the gradients of maps and kernel on CPU; None where XLA's own is as fast."""
+    *size, inputs, outputs = kernel_shape
+    out_shape = (shape[0], *window.out_size(shape[1:-1], size), outputs)
+    of_maps = None
+    if window.unstrided:  # of strided maps, XLA's own gradient
+        of_maps = form_of_value(window.flipped(size), out_shape, (*size, outputs, inputs))
+    if of_maps is not None and of_maps.func is forms.plain:
+        of_maps = None
+    return of_maps, form_of_gradient(window, tuple(size), shape, out_shape)
 
 
 def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution of a tangent of the maps; its transpose is another one, of the flipped kernel."""
-    size = kernel.shape[:-2]
-    y = jax.eval_shape(partial(forms.plain, window), dx, kernel)
+    size, y = kernel.shape[:-2], jax.eval_shape(partial(forms.plain, window), dx, kernel)
     form = form_of_value(window.flipped(size), y.shape, (*size, kernel.shape[-1], kernel.shape[-2]))
-    if form.func is forms.plain:
-        return forms.plain(window, dx, kernel)
     flipped = jnp.flip(kernel, range(len(size))).swapaxes(-1, -2)
     return as_transpose_of(lambda cotangent: form(cotangent, flipped), y)(dx)
 
@@ -83,8 +102,7 @@ def _of_kernel(window: Window, x: jax.Array, dkernel: jax.Array) -> jax.Array:
     """The convolution with a tangent of the kernel."""
     y = jax.eval_shape(partial(forms.plain, window), x, dkernel)
     form = form_of_gradient(window, dkernel.shape[:-2], x.shape, y.shape)
-    if form is None:
-        return forms.plain(window, x, dkernel)
+    assert form is not None, "chosen by `_forms_of_gradients`"
     return as_transpose_of(partial(form, x), y)(varying_with(dkernel, x))
 
 
