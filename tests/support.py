@@ -11,6 +11,8 @@ import numpy as np
 from flax import nnx
 from tensorboardX.proto import event_pb2
 
+from smoothjax import nn
+
 Model = TypeVar("Model")
 
 #: "Relative" error is max|error| / max|reference|.
@@ -33,7 +35,7 @@ def random(seed: int, *shape: int, dtype: Any = jnp.float32) -> jnp.ndarray:
 
 def build(make: Callable[[nnx.Rngs], Model]) -> Model:
     """Initialises a model in one compiled program, with random bits that compile several times faster on CPU."""
-    return nnx.jit(lambda: make(nnx.Rngs(jax.random.key(0, impl="rbg"))))()
+    return nnx.jit(lambda: make(nn.traced_rngs(jax.random.key(0, impl="rbg"))))()
 
 
 def board_values(run: Path) -> Iterator[tuple[int, Any]]:

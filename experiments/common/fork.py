@@ -186,7 +186,7 @@ def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> P
 
 
 def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
-    model = nnx.eval_shape(lambda: study.make_model(config, target, nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: study.make_model(config, target, nn.traced_rngs(0)))
     shapes: dict[Place, tuple[int, ...]] = {path: leaf.shape for path, leaf in nnx.to_flat_state(nnx.state(model))}
     kinds: dict[Place, nn.SmootherKind] = {path: smoother.kind for path, smoother in nn.smoothers(model).items()}
     return _Skeleton(shapes, kinds)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from smoothjax import nn
+
 Tree: TypeAlias = Any
 """Nested dict of arrays."""
 M = TypeVar("M", bound=nnx.Module)
@@ -70,7 +72,7 @@ class Network(Generic[M]):
 def build_network(make: Callable[[nnx.Rngs], M], seed: int) -> Network[M]:
     """Initialises a network, in one compiled program."""
     # The compiler takes several times longer for JAX's default random bits on CPU.
-    return Network.of(nnx.jit(lambda key: make(nnx.Rngs(key)))(jax.random.key(seed, impl="rbg")))
+    return Network.of(nnx.jit(lambda key: make(nn.traced_rngs(key)))(jax.random.key(seed, impl="rbg")))
 
 
 def model_state_of(model: nnx.Module) -> Tree:

@@ -8,7 +8,7 @@ import jax
 import optax
 from flax import nnx
 
-from smoothjax import data, models
+from smoothjax import data, models, nn
 
 from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
@@ -107,7 +107,9 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         if config.method == "duc":
             return None
         baseline = with_options(config, {"model.smoothing": "none"})
-        abstract = nnx.eval_shape(lambda: self.make_model(baseline, target, nnx.Rngs(0)))
+        if baseline == config:
+            return 0
+        abstract = nnx.eval_shape(lambda: self.make_model(baseline, target, nn.traced_rngs(0)))
         return count(params) - count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
 
     def report(self, comparison: Comparison[Config]) -> Page:

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from smoothjax import models, training
+from smoothjax import models, nn, training
 
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.config import with_options
@@ -60,7 +60,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
     def target(self, config: Config, source: Split) -> Task:
         """The task itself; warns where the network cannot see what the task asks for."""
         task = source.task
-        seen = nnx.eval_shape(lambda: self.make_model(config, task, nnx.Rngs(0))).receptive_field
+        seen = nnx.eval_shape(lambda: self.make_model(config, task, nn.traced_rngs(0))).receptive_field
         if isinstance(task, CopyTask) and seen <= task.lag:
             training.say(
                 f"an output sees {seen} steps, and what it is to copy came {task.lag} steps before: take a larger "

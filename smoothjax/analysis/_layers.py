@@ -101,10 +101,10 @@ def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
       >>> import jax.numpy as jnp
       >>> from flax import nnx
       >>> from smoothjax import analysis, models
-      >>> model = models.ResNetEncoder(18, width=2, rngs=nnx.Rngs(0))
+      >>> model = models.ResNetEncoder(10, width=2, rngs=nnx.Rngs(0))
       >>> found = analysis.layers(model, jnp.ones((1, 33, 33, 3)))
-      >>> print(found[-2].name, found[-2].input_shape, found[-2].module.rate)
-      stages.3.1.conv2 (1, 5, 5, 16) 4
+      >>> print(found[-4].name, found[-4].input_shape, found[-4].module.rate)
+      stages.3.0.conv2 (1, 5, 5, 16) 4
     """
     calls, _ = _trace(model, inputs)
     return tuple(calls)
@@ -133,12 +133,12 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
     Example:
       >>> import jax.numpy as jnp
       >>> from flax import nnx
-      >>> from smoothjax import analysis, models
-      >>> model = models.ResNetEncoder(18, width=2, rngs=nnx.Rngs(0))
-      >>> images = jnp.ones((1, 33, 33, 3))
-      >>> block = analysis.between(model, images, "stages.2", "stages.3")
+      >>> from smoothjax import analysis
+      >>> conv = lambda features, out: nnx.Conv(features, out, (3, 3), rngs=nnx.Rngs(0))
+      >>> model, images = nnx.Sequential(conv(3, 4), nnx.relu, conv(4, 4), conv(4, 2)), jnp.ones((1, 9, 9, 3))
+      >>> block = analysis.between(model, images, "layers.2", "layers.3")
       >>> block.features(images).shape, block(block.features(images)).shape
-      ((1, 5, 5, 4), (1, 5, 5, 16))
+      ((1, 9, 9, 4), (1, 9, 9, 2))
 
     References:
       Wang & Ji, KDD 2018, Sec. 4.4.

@@ -12,6 +12,20 @@ BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 """The modes of `BatchNorm`."""
 
 
+class _Statistic(nnx.BatchStat[jax.Array]):
+    """A batch statistic that is replaced as a whole.
+
+    Flax asks a value for its sharding first. A traced one has none, and JAX looks for the reason through all that was
+    traced before, which takes longer at every layer.
+    """
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if key is Ellipsis:
+            self.set_value(value)
+        else:
+            super().__setitem__(key, value)
+
+
 class BatchNorm(nnx.BatchNorm):
     """`flax.nnx.BatchNorm` in float32, float64 for float64 input, in evaluation mode until `train()` is called.
 
@@ -33,6 +47,7 @@ class BatchNorm(nnx.BatchNorm):
     ):
         options: Any = {"use_running_average": True, "momentum": momentum, "epsilon": epsilon, "use_scale": use_scale}
         super().__init__(num_features, rngs=rngs, **options)
+        self.mean, self.var = _Statistic(self.mean[...]), _Statistic(self.var[...])
         self.mode = mode
 
     def __call__(self, x: jax.Array, *arguments: Any, **options: Any) -> jax.Array:

@@ -60,8 +60,8 @@ def segment(
       >>> import numpy as np
       >>> from flax import nnx
       >>> from smoothjax import models
-      >>> unet = models.UNet(num_classes=3, depth=2, width=4, rngs=nnx.Rngs(0))
-      >>> models.segment(unet, np.zeros((40, 50, 3), np.uint8), tile=(32, 32), flip=True).shape
+      >>> network = nnx.Conv(3, 5, (3, 3), rngs=nnx.Rngs(0))  # from RGB to logits of five classes
+      >>> models.segment(network, np.zeros((40, 50, 3), np.uint8), tile=(32, 32), flip=True).shape
       (40, 50)
     """
     image = np.asarray(image)

@@ -48,6 +48,10 @@ from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
 
 # isort: split
+# Initial weights, soon traced.
+from ._rngs import traced_rngs as traced_rngs
+
+# isort: split
 # Changes of an existing model, in place.
 from ._fast_convolutions import use_fast_convolutions as use_fast_convolutions
 from ._fold import fold as fold

@@ -59,6 +59,7 @@ def replace_upsampling(
         method does not know; with its path.
 
     Example:
+      >>> import jax
       >>> import jax.numpy as jnp
       >>> from flax import nnx
       >>> from smoothjax import nn
@@ -68,7 +69,7 @@ def replace_upsampling(
       ...     nnx.ConvTranspose(4, 3, (4, 4), strides=2, rngs=nnx.Rngs(0)),
       ... )
       >>> decoder, paths = nn.replace_upsampling(decoder, "fast_pixel_dcl", rngs=nnx.Rngs(1))
-      >>> paths, decoder(jnp.ones((1, 8, 8, 8))).shape
+      >>> paths, jax.eval_shape(decoder, jnp.ones((1, 8, 8, 8))).shape
       ([('layers', 0), ('layers', 2)], (1, 32, 32, 3))
     """
     check_upsampling(method)

@@ -4,6 +4,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from .. import nn
 from .._checks import check_choice
 from ..models import DEGRIDDINGS, HEAD_RATES, DeepLab
 from ..names import BatchNormMode, EncoderDegridding
@@ -67,7 +68,7 @@ def deeplab_from_tf(
             batch_norm=batch_norm,
             width=width,
             dtype=dtype,
-            rngs=nnx.Rngs(0),
+            rngs=nn.traced_rngs(0),
             **source.architecture,
         )
     )

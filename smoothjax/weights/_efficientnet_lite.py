@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from .. import nn
 from .._checks import check_choice
 from ..models import EfficientNetLiteEncoder
 from ..names import BatchNormMode, EfficientNetLite, EfficientNetLiteVariant, EncoderDegridding
@@ -68,7 +69,7 @@ def efficientnet_lite_from_torch(
             batch_norm=batch_norm,
             width=width,
             dtype=dtype,
-            rngs=nnx.Rngs(0),
+            rngs=nn.traced_rngs(0),
         )
     )
     values, _ = convert(efficientnet_lite_entries(model, state_dict), state_dict, shapes_of(model), known=COUNTERS)

@@ -43,7 +43,7 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DT
     if first not in state_dict or np.ndim(state_dict[first]) != 4:
         raise ValueError(f"the state dict has no kernel {first!r} of four axes: is it of GCANet, and whole?")
     width = np.shape(state_dict[first])[0]
-    model = nnx.eval_shape(lambda: GCANet(task=task, width=width, dtype=dtype, rngs=nnx.Rngs(0)))
+    model = nnx.eval_shape(lambda: GCANet(task=task, width=width, dtype=dtype, rngs=nn.traced_rngs(0)))
     shapes = shapes_of(model)
     smoothers = nn.smoothers(model)
     values, _ = convert([_entry(path, path in smoothers) for path in shapes], state_dict, shapes, known=r"(?!)")

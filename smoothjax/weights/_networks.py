@@ -89,7 +89,7 @@ def build(name: str, arguments: Mapping[str, object]) -> nnx.Module:
     make = NETWORKS[name].build
     given = {argument: _checked(argument, value) for argument, value in arguments.items()}
     try:
-        return nnx.eval_shape(lambda: make(**given, rngs=nnx.Rngs(0)))
+        return nnx.eval_shape(lambda: make(**given, rngs=nn.traced_rngs(0)))
     except Exception as error:  # whatever a constructor makes of arguments that fit no network
         raise ValueError(f"its arguments make no {name} ({str(error) or type(error).__name__})") from error
 

@@ -3,6 +3,7 @@
 from flax import nnx
 from jax.typing import DTypeLike
 
+from .. import nn
 from ..models import ResNetEncoder
 from ..names import BatchNormMode, EncoderDegridding
 from ._assign import convert, shapes_of, with_values
@@ -111,7 +112,7 @@ def _resnet(
             batch_norm=batch_norm,
             width=width,
             dtype=dtype,
-            rngs=nnx.Rngs(0),
+            rngs=nn.traced_rngs(0),
             **source.architecture,
         )
     )

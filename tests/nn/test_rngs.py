@@ -1,0 +1,21 @@
+"""Keys for initial weights, drawn together."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from smoothjax import nn
+
+
+@pytest.mark.parametrize("generator", ["threefry2x32", "rbg"])
+def test_keys_drawn_together_are_those_of_flax(generator):
+    """Across two of the blocks that they are drawn in: other keys would be other initial weights."""
+    key = jax.random.key(3, impl=generator)
+
+    def draw(rngs):
+        return jax.random.key_data(jnp.stack([rngs.params() for _ in range(70)]))
+
+    flax, ours = jax.jit(lambda: draw(nnx.Rngs(key)))(), jax.jit(lambda: draw(nn.traced_rngs(key)))()
+    np.testing.assert_array_equal(ours, flax)
