@@ -41,9 +41,9 @@ class DeepLab(nnx.Module):
     smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS convolution 354.
 
     Args:
-      encoder: `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`; or `"efficientnet_lite0"` to
-        `"efficientnet_lite4"`, whose dilated convolutions are depthwise: there, smoothing acts on those, while the
-        paper has standard ones.
+      encoder: `"resnet10"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`; or
+        `"efficientnet_lite0"` to `"efficientnet_lite4"`, whose dilated convolutions are depthwise: there, smoothing
+        acts on those, while the paper has standard ones.
       head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
         `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.

@@ -16,7 +16,7 @@ from ._conv import Conv
 from ._encoder import HE, applied, check_dilation
 from ._norm import BATCH_NORM_MODES, BatchNorm
 
-_BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+_BASIC = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
 """The number of blocks in each stage of a residual network, by its depth: up to 34 basic ones, then bottlenecks."""
@@ -35,7 +35,8 @@ class ResNetEncoder(nnx.Module):
     switches batch normalisation to batch statistics.
 
     Args:
-      depth: 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks).
+      depth: 10, 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks). 10 has one block a stage, half of the layers of
+        18: for small data and quick tries.
       output_stride: input pixels a cell of the output, 8, 16 or 32.
       smoothing: degridding of the dilated stages. `"multigrid"` changes rates, counted over the 3x3 convolutions of
         a stage; all others smooth each of them, see `nn.DilatedConv`.

@@ -10,7 +10,7 @@ from ..models import RESNET_BLOCKS
 
 Family = Literal["caffe", "slim", "torchvision"]
 Variables = Mapping[str, ArrayLike]
-BASIC_DEPTHS = (18, 34)
+BASIC_DEPTHS = (10, 18, 34)
 
 
 class Layer(NamedTuple):

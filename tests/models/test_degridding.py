@@ -21,7 +21,7 @@ def _count(model):
 
 def _abstract(**options) -> Any:
     options = {"encoder": "resnet18", "num_classes": 5} | options
-    return nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nn.traced_rngs(0)))
 
 
 def _out(model, *size):

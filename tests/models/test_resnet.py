@@ -110,7 +110,7 @@ def test_train_updates_the_statistics():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 20}, "depth must be one of 18, 34, 50, 101, 152, got 20"),
+        ({"depth": 20}, "depth must be one of 10, 18, 34, 50, 101, 152, got 20"),
         ({"output_stride": 4}, "output_stride must be one of 8, 16, 32, got 4"),
         ({"smoothing": "hdc"}, "smoothing must be one of none, multigrid, group_interaction, ss_conv, .*, got 'hdc'"),
         ({"stride_in": "2x2"}, "stride_in must be one of 1x1, 3x3, got '2x2'"),
