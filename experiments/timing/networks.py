@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,9 +43,9 @@ def network_cases(*, quick: bool) -> list[Case]:
         for method, label in (("ss_conv", "SS convolution"), ("group_interaction", "group interaction")):
             title = f"DeepLab {encoder} of width {width} with {label} / baseline"
             cases.append(Case(title, f"2x{side}x{side}x3", partial(deeplab, method), partial(deeplab, "none")))
-    side, width = (33, 8) if quick else (161, 64)
-    plain = partial(_plain_peer, side, width)
-    title = "dilated ResNet-50 of nnx.Conv, after nn.use_fast_convolutions / before"
+    side, width, blocks = (33, 8, (1, 1, 1, 1)) if quick else (161, 64, (3, 4, 6, 3))
+    plain = partial(_plain_peer, side, width, blocks)
+    title = f"dilated ResNet-{3 * sum(blocks) + 2} of nnx.Conv, after nn.use_fast_convolutions / before"
     return [*cases, Case(title, f"2x{side}x{side}x3", partial(plain, fast=True), partial(plain, fast=False))]
 
 
@@ -88,10 +88,11 @@ class _Bottleneck(nnx.Module):
         return nnx.relu(self.shortcut(x) + self.expand(y))
 
 
-def _plain_network(width: int, rngs: nnx.Rngs) -> nnx.Sequential:
-    """The convolutions of a dilated ResNet-50, as a user of Flax writes them."""
+def _plain_network(width: int, counts: Sequence[int], rngs: nnx.Rngs) -> nnx.Sequential:
+    """The convolutions of a dilated residual network with so many blocks a stage, as a user of Flax writes them."""
     blocks, features = [], width
-    for count, factor, stride, rate in ((3, 1, 1, 1), (4, 2, 2, 1), (6, 4, 1, 2), (3, 8, 1, 4)):
+    stages = ((1, 1, 1), (2, 2, 1), (4, 1, 2), (8, 1, 4))
+    for count, (factor, stride, rate) in zip(counts, stages, strict=True):
         for index in range(count):
             blocks.append(_Bottleneck(features, factor * width, stride if index == 0 else 1, rate, rngs=rngs))
             features = 4 * factor * width
@@ -100,9 +101,9 @@ def _plain_network(width: int, rngs: nnx.Rngs) -> nnx.Sequential:
     return nnx.Sequential(stem, pool, *blocks, nnx.Conv(features, 21, (3, 3), kernel_dilation=12, rngs=rngs))
 
 
-def _plain_peer(side: int, width: int, *, fast: bool) -> Peer:
+def _plain_peer(side: int, width: int, blocks: Sequence[int], *, fast: bool) -> Peer:
     def make(rngs: nnx.Rngs) -> nnx.Module:
-        model = _plain_network(width, rngs)
+        model = _plain_network(width, blocks, rngs)
         if fast:
             nn.use_fast_convolutions(model)
         return model

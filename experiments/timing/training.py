@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from smoothjax import data, models, training
 
+from ..common.config import with_options
 from ..common.report import align
 from ..common.run_files import RESULT_FILE
 from ..common.train import Job, prepare, train
@@ -25,7 +26,12 @@ _WARM = 10
 # As many as the loop of the studies has in flight before it reads the metrics of a step.
 _IN_FLIGHT = 2
 SegmentationJob = Job[Config, data.Classes, data.Source, models.DeepLab]
-_FEW = replace(DEMO.config.data, train_images=64, val_images=16)
+# Of a quick look: a network and images that are compiled and seen in seconds.
+_QUICK = {
+    **{"steps": 30, "evaluate_every": 15, "checkpoint_every": 15, "model.width": 4, "model.head_rates": (1, 2)},
+    "model.encoder": "resnet10",
+    **{"data.train_images": 64, "data.val_images": 16, "data.image_size": (40, 40), "data.crop_size": (33, 33)},
+}
 
 
 def training_table(*, quick: bool, repeats: int) -> tuple[str, dict[str, Any]]:
@@ -34,8 +40,7 @@ def training_table(*, quick: bool, repeats: int) -> tuple[str, dict[str, Any]]:
     Without: nothing but batches and updates. With: the whole run from its eleventh step until `result.json` is written,
     evaluation over the whole split included; only compilation is left out, of the evaluation, too. The two alternate.
     """
-    short = replace(DEMO.config, steps=30, evaluate_every=15, checkpoint_every=15, data=_FEW)
-    config = short if quick else DEMO.config
+    config = with_options(DEMO.config, _QUICK) if quick else DEMO.config
     without, measured = _Bare(config), []
     for _ in range(2 if quick else repeats):
         with tempfile.TemporaryDirectory() as folder:
