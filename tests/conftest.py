@@ -40,11 +40,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Compiled programs are kept from file to file until the process holds so many bytes: most are small and used again.
+_ENOUGH = 3 << 30
+
+
 @pytest.fixture(scope="module", autouse=True)
-def no_compiled_programs_left() -> Iterator[None]:
-    """Those of one file are of no use to the next; all of them together take gigabytes."""
+def few_compiled_programs_left() -> Iterator[None]:
+    """All of them together take gigabytes."""
     yield
-    jax.clear_caches()
+    if _resident_bytes() > _ENOUGH:
+        jax.clear_caches()
+
+
+def _resident_bytes() -> int:
+    """Memory of this process; more than enough where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return _ENOUGH + 1
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture

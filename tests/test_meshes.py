@@ -101,18 +101,18 @@ def test_layers(mesh, name):
 MODELS = {
     "deeplab": (
         lambda rngs: models.DeepLab(
-            encoder="resnet18", width=2, num_classes=2, smoothing="group_interaction", rngs=rngs
+            encoder="resnet10", width=2, num_classes=2, smoothing="group_interaction", rngs=rngs
         ),
         (33, 35),
     ),
-    "duc": (lambda rngs: models.DeepLab(encoder="resnet18", width=2, num_classes=2, head="duc", rngs=rngs), (33, 35)),
+    "duc": (lambda rngs: models.DeepLab(encoder="resnet10", width=2, num_classes=2, head="duc", rngs=rngs), (33, 35)),
     "unet": (
         lambda rngs: models.UNet(num_classes=2, depth=2, width=2, upsampling="fast_pixel_dcl", rngs=rngs),
         (8, 8),
     ),
     "upsampled": (
         lambda rngs: models.DeepLabUpsampled(
-            models.DeepLab(encoder="resnet18", width=2, num_classes=2, rngs=rngs), upsampling="pixel_dcl", rngs=rngs
+            models.DeepLab(encoder="resnet10", width=2, num_classes=2, rngs=rngs), upsampling="pixel_dcl", rngs=rngs
         ),
         (33, 35),
     ),

@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -26,7 +28,7 @@ TINY_U_NET = shlex.split(
     "--data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
 )
 TINY = shlex.split(
-    "--model.encoder resnet18 --model.width 4 --model.head-rates 1 2 --data.image-size 40 40 --data.crop-size 33 33 "
+    "--model.encoder resnet10 --model.width 4 --model.head-rates 1 2 --data.image-size 40 40 --data.crop-size 33 33 "
     "--data.train-images 24 --data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
 )
 
@@ -48,6 +50,8 @@ def start(*arguments: object, folder: Path, study: str = "segmentation", cache: 
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     environment |= {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
     environment |= {"JAX_ENABLE_COMPILATION_CACHE": str(cache).lower()}
+    # Python compiles the sources once, too, whatever the environment says.
+    environment |= {"PYTHONDONTWRITEBYTECODE": ""}
     command = [python, "-W", "error::DeprecationWarning:experiments", "-m", f"experiments.{study}"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
@@ -67,14 +71,26 @@ def run(*arguments: object, folder: Path, status: int = 0, study: str = "segment
     return out, err
 
 
-def call(*arguments: object, folder: Path, status: int = 0, study: str = "segmentation") -> tuple[str, str]:
-    """The same in this process, on its eight devices."""
+def call(
+    *arguments: object, folder: Path, status: int = 0, study: str = "segmentation", devices: int | None = None
+) -> tuple[str, str]:
+    """The same in this process, on its eight devices, or on the first so many."""
     out, err = io.StringIO(), io.StringIO()
     main = importlib.import_module(f"experiments.{study}.__main__").main
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _first(devices):
         found = main([str(argument) for argument in arguments])
     assert found == status, f"status {found}\n{out.getvalue()}\n{err.getvalue()}"
     return out.getvalue(), err.getvalue()
+
+
+def _first(devices: int | None) -> contextlib.AbstractContextManager[object]:
+    """Shows no more than so many devices to what asks for all."""
+    found = jax.devices()[:devices]
+    return mock.patch.multiple(jax, devices=lambda *_: found, device_count=lambda *_: len(found))
+
+
+#: As `run`, without the seconds that a process takes to start.
+call_on_one = partial(call, devices=1)
 
 
 def check_pictures(folder: Path, *names: str) -> None:
@@ -98,7 +114,7 @@ def check_resumed(whole: Path, resumed: Path, study: str, steps: tuple[int, int]
     shutil.copytree(whole, resumed)
     shutil.rmtree(resumed / f"checkpoints/{steps[1]}")
     (resumed / "result.json").unlink()
-    out, _ = run("train", "demo", *options, "--run", resumed, folder=resumed.parent, study=study)
+    out, _ = call_on_one("train", "demo", *options, "--run", resumed, folder=resumed.parent, study=study)
     assert f"resuming {resumed} from step {steps[0]} of {steps[1]}" in out
     expected, found = parameters(whole, study), parameters(resumed, study)
     assert len(expected) > 40

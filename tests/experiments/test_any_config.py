@@ -3,117 +3,153 @@
 import importlib
 import json
 import math
-import tempfile
-from pathlib import Path
-from typing import get_args
+import random
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias, get_args
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
+from experiments.common.config import RunConfig, with_options
 from experiments.common.train import train
 from experiments.pixel_dcn import config as pixel_dcn
 from experiments.segmentation import config as segmentation
 
-_RUN = {
-    "steps": st.just(2),
-    "batch_size": st.just(16),
-    "eval_batch_size": st.just(8),
-    "log_every": st.just(1),
-    "accumulate": st.sampled_from([1, 2]),
-    "evaluate_every": st.sampled_from([1, 7]),
-    "evaluate_images": st.sampled_from([None, 1, 3]),
-    "checkpoint_every": st.sampled_from([1, 7]),
-    "seed": st.integers(0, 2**32 - 1),
-}
-_DEEPLAB = {
-    "encoder": st.sampled_from(["resnet18", "resnet50"]),
-    "width": st.sampled_from([2, 4]),
-    "head": st.sampled_from(["aspp", "large_fov"]),
-    "head_rates": st.sampled_from([None, (1,), (1, 2)]),
-    "smoothing": st.sampled_from(["none", "multigrid", "group_interaction", "ss_conv"]),
-    "stride_in": st.sampled_from(["1x1", "3x3"]),
-    "batch_norm": st.sampled_from(["trained", "frozen"]),
-    "precision": st.sampled_from(["float32", "bf16"]),
-    "remat": st.booleans(),
-}
-_IMAGES = {
-    "name": st.just("shapes"),
-    "train_images": st.integers(1, 20),
-    "val_images": st.integers(1, 9),
-    "image_size": st.tuples(st.integers(16, 40), st.integers(16, 40)),
-    "mirror": st.booleans(),
-}
-_OPTIM = {
-    "optimizer": st.sampled_from(["sgd", "adamw"]),
-    "schedule": st.sampled_from(["poly", "one_cycle", "cosine", "constant"]),
-    "clip_norm": st.sampled_from([None, 1.0]),
-    "loss": st.sampled_from(["cross_entropy", "cross_entropy + 0.5 dice", "ohem + lovasz_softmax", "bce", "focal"]),
-    "class_weights": st.sampled_from([None, "enet", "median_frequency", (1.0,) * 8, (0.0, 2.0) * 4]),
-    "label_smoothing": st.sampled_from([0.0, 0.1]),
-    "momentum": st.sampled_from([0.0, 0.9]),
-}
-_SEGMENTATION = st.builds(
-    segmentation.Config,
-    **_RUN,
-    model=st.builds(segmentation.ModelConfig, **_DEEPLAB),
-    data=st.builds(
-        segmentation.DataConfig,
-        **_IMAGES,
-        scale=st.sampled_from([0.5, 1.0]),
-        crop_size=st.tuples(st.integers(9, 40), st.integers(9, 40)),
-        scale_range=st.sampled_from([(0.5, 1.5), (1.0, 1.0)]),
-    ),
-    optim=st.builds(segmentation.OptimizerConfig, **_OPTIM, loss_at=st.sampled_from(["grid", "full"])),
-)
-_U_NET = {"width": st.sampled_from([2, 4]), "depth": st.integers(2, 4), "batch_norm": _DEEPLAB["batch_norm"]}
-_UPSAMPLING = st.sampled_from(get_args(pixel_dcn.Method))
-_PIXEL_DCN = st.builds(
-    pixel_dcn.Config,
-    **_RUN,
-    model=st.builds(pixel_dcn.ModelConfig, **_U_NET, upsampling=_UPSAMPLING, precision=_DEEPLAB["precision"])
-    | st.builds(pixel_dcn.ModelConfig, **_DEEPLAB, network=st.just("deeplab"), upsampling=_UPSAMPLING),
-    data=st.builds(pixel_dcn.DataConfig, **_IMAGES, size=st.sampled_from([(16, 24), (32, 16), (24, 24)])),
-    optim=st.builds(
-        pixel_dcn.OptimizerConfig,
-        **_OPTIM,
-        power=st.sampled_from([None, 0.9]),
-        weight_decay=st.sampled_from([0.0, 0.1]),
-    ),
-)
+Values: TypeAlias = Sequence[Any] | Callable[[random.Random], Any]
+"""Of an option: all that are tried, each at least once; or one that is drawn."""
 
 
-def _valid(config: segmentation.Config | pixel_dcn.Config) -> bool:
+def _size(low: int, high: int) -> Callable[[random.Random], tuple[int, int]]:
+    return lambda rng: (rng.randint(low, high), rng.randint(low, high))
+
+
+def _count(high: int) -> Callable[[random.Random], int]:
+    return lambda rng: rng.randint(1, high)
+
+
+_FIXED = {"steps": 2, "batch_size": 16, "eval_batch_size": 8, "log_every": 1, "data.name": "shapes"}
+_RUN: dict[str, Values] = {
+    "accumulate": [1, 2],
+    "evaluate_every": [1, 7],
+    "evaluate_images": [None, 1, 3],
+    "checkpoint_every": [1, 7],
+    "seed": lambda rng: rng.getrandbits(32),
+    "data.train_images": _count(20),
+    "data.val_images": _count(9),
+    "data.image_size": _size(30, 40),
+    "data.mirror": [False, True],
+    "optim.optimizer": ["sgd", "adamw"],
+    "optim.schedule": ["poly", "one_cycle", "cosine", "constant"],
+    "optim.clip_norm": [None, 1.0],
+    "optim.loss": ["cross_entropy", "cross_entropy + 0.5 dice", "ohem + lovasz_softmax", "bce", "focal"],
+    "optim.class_weights": [None, "enet", "median_frequency", (1.0,) * 8, (0.0, 2.0) * 4],
+    "optim.label_smoothing": [0.0, 0.1],
+    "optim.momentum": [0.0, 0.9],
+    "model.batch_norm": ["trained", "frozen"],
+    "model.precision": ["float32", "bf16"],
+    "model.width": [2, 4],
+}
+_DEEPLAB: dict[str, Values] = {
+    "model.encoder": ["resnet10", "resnet50"],
+    "model.head": ["aspp", "large_fov"],
+    "model.head_rates": [None, (1,), (1, 2)],
+    "model.smoothing": ["none", "multigrid", "group_interaction", "ss_conv"],
+    "model.stride_in": ["1x1", "3x3"],
+    "model.remat": [False, True],
+}
+_OPTIONS: dict[str, dict[str, Values]] = {
+    "segmentation": {
+        **_RUN,
+        **_DEEPLAB,
+        "data.scale": [0.5, 1.0],
+        "data.crop_size": _size(9, 40),
+        "data.scale_range": [(0.5, 1.5), (1.0, 1.0)],
+        "optim.loss_at": ["grid", "full"],
+    },
+    "pixel_dcn": {
+        **_RUN,
+        **_DEEPLAB,
+        "model.network": ["unet", "deeplab"],
+        "model.depth": [2, 3, 4],
+        "model.upsampling": get_args(pixel_dcn.Method),
+        "data.size": [(16, 24), (32, 16), (24, 24)],
+        "optim.power": [None, 0.9],
+        "optim.weight_decay": [0.0, 0.1],
+    },
+}
+# Of the network that is not chosen: they stay at their defaults.
+_OTHERS = {"unet": set(_DEEPLAB), "deeplab": {"model.depth"}}
+_PLAIN: Mapping[str, RunConfig] = {"segmentation": segmentation.Config(), "pixel_dcn": pixel_dcn.Config()}
+
+
+def _choices(options: Mapping[str, Values]) -> set[tuple[str, Any]]:
+    return {(name, value) for name, values in options.items() if not callable(values) for value in values}
+
+
+#: What must occur: all that is listed. The options of DeepLab need not occur again in the second study.
+_LISTED = {
+    "segmentation": _choices(_OPTIONS["segmentation"]),
+    "pixel_dcn": _choices(_OPTIONS["pixel_dcn"]) - _choices(_DEEPLAB),
+}
+#: How long a network is compiled, in parts of the shortest time.
+_COSTS = {"unet": 1, "resnet10": 2, "resnet50": 4}
+#: Configurations that are drawn, and of these the most that it takes for every choice to occur.
+_DRAWN, _TRAINED = 1000, 8
+
+
+@cache
+def _drawn(study: str) -> list[tuple[RunConfig, frozenset[tuple[str, Any]], int]]:
+    """Valid configurations, the choices that each makes, and its cost; others are refused with a remedy."""
+    rng, found = random.Random(0), []
+    for _ in range(_DRAWN):
+        options = {name: v(rng) if callable(v) else rng.choice(v) for name, v in _OPTIONS[study].items()}
+        network = options.get("model.network", "deeplab")
+        for name in _OTHERS[network] & options.keys():
+            del options[name]
+        config = with_options(_PLAIN[study], _FIXED | options)
+        if (refusal := _refusal(config)) is not None:
+            # It says which option, and what to do.
+            assert refusal.startswith("--")
+            assert ": " in refusal
+            continue
+        choices = frozenset((name, value) for name, value in options.items() if not callable(_OPTIONS[study][name]))
+        found.append((config, choices, _COSTS["unet" if network == "unet" else options["model.encoder"]]))
+    return found
+
+
+def _refusal(config: RunConfig) -> str | None:
     try:
         config.validate()
     except ValueError as error:
-        message = str(error)
-    else:
-        return True
-    # It says which option, and what to do.
-    assert message.startswith("--")
-    assert ": " in message
-    return False
+        return str(error)
+    return None
+
+
+@cache
+def _covering(study: str) -> list[RunConfig]:
+    """A few of these in which every choice occurs, soon compiled."""
+    missing, chosen = set(_LISTED[study]), []
+    while missing:
+        config, choices, _ = max(_drawn(study), key=lambda drawn: len(drawn[1] & missing) / drawn[2])
+        assert choices & missing, f"no valid configuration has one of {missing}"
+        chosen.append(config)
+        missing -= choices
+    return chosen
+
+
+@pytest.mark.parametrize("study", _OPTIONS)
+def test_few_configurations_have_every_choice(study):
+    assert len(_covering(study)) <= _TRAINED
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("study", "configs"), [("segmentation", _SEGMENTATION), ("pixel_dcn", _PIXEL_DCN)])
-def test_what_validates_trains(study, configs):
-    # Few examples, and a failing one is shown as it is: each costs a compilation.
-    @settings(
-        max_examples=4,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-    )
-    @given(configs.filter(_valid))
-    def trains(config):
-        module = importlib.import_module(f"experiments.{study}.study")
-        with tempfile.TemporaryDirectory() as folder:
-            result = train(module.STUDY, config, Path(folder) / "run", progress=False)
-            log = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
-        assert all(math.isfinite(value) for value in result["val"].values() if value is not None)
-        assert [line["step"] for line in log if line["split"] == "train"] == [1, 2]
-
-    trains()
+@pytest.mark.parametrize("index", range(_TRAINED))
+@pytest.mark.parametrize("study", _OPTIONS)
+def test_what_validates_trains(study, index, tmp_path):
+    if index >= len(_covering(study)):
+        pytest.skip("every choice has occurred")
+    module = importlib.import_module(f"experiments.{study}.study")
+    result = train(module.STUDY, _covering(study)[index], tmp_path / "run", progress=False)
+    log = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert all(math.isfinite(value) for value in result["val"].values() if value is not None)
+    assert [line["step"] for line in log if line["split"] == "train"] == [1, 2]

@@ -12,7 +12,7 @@ from experiments.segmentation import config as segmentation
 from experiments.vae import config as vae
 from smoothjax.datasets import __main__ as datasets
 from tests.datasets.archives import jpeg, labels, pixels, png, unpack, zipped
-from tests.experiments.command_line import call, run
+from tests.experiments.command_line import call, call_on_one
 
 _SIZE = (40, 48)
 _COUNTS = {"train": 4, "val": 2}
@@ -110,7 +110,7 @@ _SHORT = ["--steps", "2", "--batch-size", "2", "--eval-batch-size", "2", "--log-
 _SHORT += ["--checkpoint-every", "1"]
 # Too small for published weights, whose statistics the recipes keep.
 _TRAINED = ["--model.batch-norm", "trained"]
-_DEEPLAB = ["--model.encoder", "resnet18", "--model.width", "4", "--model.head-rates", "1", "2"]
+_DEEPLAB = ["--model.encoder", "resnet10", "--model.width", "4", "--model.head-rates", "1", "2"]
 _CASES = [
     ("segmentation", "camvid", _camvid, [*_DEEPLAB, "--data.crop-size", "33", "33"]),
     ("segmentation", "voc2012", _voc2012, [*_DEEPLAB, *_TRAINED, "--data.crop-size", "33", "33"]),
@@ -142,14 +142,14 @@ def test_a_preset_trains_from_its_archive_and_resumes(study, preset, archive, op
     name, folder = prepared(archive)
     out = tmp_path / "run"
     arguments = ["train", preset, *options, *_SHORT, "--run", out]
-    run(*arguments, folder=folder, study=study)
+    call_on_one(*arguments, folder=folder, study=study)
     result = json.loads((out / "result.json").read_text())
     assert result["steps"] == 2
     if preset not in _NOT_RESUMED:
         # As if it had been stopped after the first step.
         shutil.rmtree(out / "checkpoints/2")
         (out / "result.json").unlink()
-        printed, _ = run(*arguments, folder=folder, study=study)
+        printed, _ = call_on_one(*arguments, folder=folder, study=study)
         assert f"resuming {out} from step 1 of 2" in printed
         assert json.loads((out / "result.json").read_text())["val"] == result["val"]
     # Prepared, it needs no --data.root, and --data.root may name it wherever it lies.

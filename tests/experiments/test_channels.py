@@ -28,7 +28,7 @@ from tests.experiments.made_runs import classes, save_untrained
 from tests.support import assert_close, random
 from tests.weights.reference import tf_variables, torchvision_tensors
 
-_MODEL = ModelConfig(encoder="resnet18", width=2, head_rates=(1,), head="large_fov")
+_MODEL = ModelConfig(encoder="resnet10", width=2, head_rates=(1,), head="large_fov")
 _SIZE, _RANDOM = (24, 24), InitConfig()
 
 
@@ -153,7 +153,7 @@ def _quick(config):
 
 @pytest.fixture(scope="module")
 def torchvision(tmp_path_factory):
-    path, tensors = tmp_path_factory.mktemp("weights") / "resnet18.npz", torchvision_tensors(18, width=2)
+    path, tensors = tmp_path_factory.mktemp("weights") / "resnet10.npz", torchvision_tensors(10, width=2)
     np.savez(path, **tensors)  # pyright: ignore[reportArgumentType]
     return path, np.asarray(tensors["conv1.weight"]).transpose(2, 3, 1, 0)
 

@@ -57,7 +57,7 @@ def _predicted(study, folder, image):
 
 @pytest.mark.parametrize("smoothing", [pytest.param("ss_conv", marks=pytest.mark.slow), "group_interaction"])
 def test_any_number_of_images_of_any_size(tmp_path, smoothing):
-    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2), smoothing=smoothing)
+    model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2), smoothing=smoothing)
     save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes", scale=0.5)))
     out = export(SEGMENTATION, tmp_path / "run", tmp_path / "model.stablehlo", "latest")
     assert "images of any size from 16 pixels on, for cpu, cuda, tpu" in out
@@ -83,7 +83,7 @@ def test_the_command(tmp_path):
 
 def test_weights_load_as_the_network_of_the_run(tmp_path):
     """With the command and one line; a network that sees RGB minus ImageNet's mean says so."""
-    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2), smoothing="ss_conv")
+    model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2), smoothing="ss_conv")
     save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes")))
     out, _ = call("export", tmp_path / "run", "--format", "safetensors", folder=tmp_path)
     assert "model.safetensors: step 0, a DeepLab with its weights." in out

@@ -28,7 +28,7 @@ from tests.experiments.command_line import call
 from tests.experiments.made_runs import classes, mark_learnt, save_untrained
 from tests.support import random
 
-_MODEL = ModelConfig(encoder="resnet18", width=2, head_rates=(1,), head="large_fov")
+_MODEL = ModelConfig(encoder="resnet10", width=2, head_rates=(1,), head="large_fov")
 _CONFIG = Config(model=_MODEL, data=DataConfig(name="shapes"))
 
 
@@ -98,7 +98,7 @@ def test_added_smoothing_changes_no_output_before_the_first_step(parent, capsys)
         np.testing.assert_allclose(_logits(_network(_child(parent, model__smoothing=smoothing)), images), expected,
                                    atol=1e-5 * np.abs(expected).max())  # fmt: skip
         out = capsys.readouterr().out
-        assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (8)" in out
+        assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (4)" in out
         assert "step 0 with a new optimizer; there: step 0, none" in out
         assert "left out" not in out
 
@@ -131,13 +131,13 @@ def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
 
 def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):
     kept = _network(_child(smoothed, model__smoothing="ss_conv"))
-    smoother = kept.params["encoder"]["stages"][3][1]["conv2"]["smoother"]
+    smoother = kept.params["encoder"]["stages"][3][0]["conv2"]["smoother"]
     assert float(jnp.abs(smoother - jnp.zeros((7, 7)).at[3, 3].set(1)).max()) > 0.05
     assert "new, " not in capsys.readouterr().out
     _network(_child(smoothed, model__smoothing="group_interaction"))
     out = capsys.readouterr().out
-    assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (8)" in out
-    assert "left out of what it has: encoder.stages.*.*.conv*.smoother (8)" in out
+    assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (4)" in out
+    assert "left out of what it has: encoder.stages.*.*.conv*.smoother (4)" in out
 
 
 def test_other_classes_get_a_new_output_layer(parent, capsys):
@@ -160,7 +160,7 @@ def test_other_classes_get_a_new_output_layer(parent, capsys):
     ("options", "lines"),
     [
         ({"model__width": 4}, [r"encoder.bn1.bias \[2\] there, \[4\] here", "--model.width 2 there, 4 here"]),
-        ({"model__encoder": "resnet34"}, ["missing there, ", "--model.encoder resnet18 there, resnet34 here"]),
+        ({"model__encoder": "resnet34"}, ["missing there, ", "--model.encoder resnet10 there, resnet34 here"]),
     ],
 )
 def test_another_network_is_refused_with_the_shapes(options, lines, parent):
@@ -232,7 +232,7 @@ def test_up_sampling_is_exchanged(tmp_path):
 
 
 def test_behind_a_deeplab_all_that_follows_has_the_classes(tmp_path):
-    small = {"model.network": "deeplab", "model.encoder": "resnet18", "model.width": 2}
+    small = {"model.network": "deeplab", "model.encoder": "resnet10", "model.width": 2}
     plan = _plan("pixel_dcn", tmp_path / "a", small, {}, (classes(4), classes(5)))
     assert {place[0] for place in plan.taken} == {"deeplab"}
     assert {place[1] for place in plan.taken} == {"encoder"}

@@ -13,20 +13,20 @@ from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig
 from smoothjax import datasets, models, weights
 from tests.datasets.archives import jpeg, labels, pixels, png, unpack
-from tests.experiments.command_line import TINY, call, run
+from tests.experiments.command_line import TINY, call, call_on_one
 from tests.support import assert_close, random
 from tests.weights.reference import tf_variables, torchvision_tensors
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    np.savez(tmp_path / "resnet18.npz", **torchvision_tensors(18, width=4))  # pyright: ignore[reportArgumentType]
-    return tmp_path / "resnet18.npz"
+    np.savez(tmp_path / "resnet10.npz", **torchvision_tensors(10, width=4))  # pyright: ignore[reportArgumentType]
+    return tmp_path / "resnet10.npz"
 
 
 def test_a_run_starts_from_published_weights(checkpoint, tmp_path):
     options = [*TINY, "--steps", "2", "--init.source", "torchvision", "--init.checkpoint", checkpoint]
-    out, _ = run("train", "demo", *options, "--run", tmp_path / "run", folder=tmp_path)
+    out, _ = call_on_one("train", "demo", *options, "--run", tmp_path / "run", folder=tmp_path)
     assert "loaded from torchvision: " in out
     assert "left at initialisation: head." in out
     assert "not used: " in out
@@ -46,18 +46,18 @@ def test_a_dry_run_of_a_recipe_shows_frozen_statistics_and_the_split(checkpoint,
     datasets.prepare("voc2012", tmp_path / "source", tmp_path / "voc")
     monkeypatch.setattr("experiments.common.cost.step_costs", lambda *_: {})  # compiled in other tests
     options = ["--data.root", "voc", "--init.source", "torchvision", "--init.checkpoint", checkpoint]
-    small = ["--model.encoder", "resnet18", "--model.width", "4", "--data.crop-size", "33", "33", "--batch-size", "8"]
+    small = ["--model.encoder", "resnet10", "--model.width", "4", "--data.crop-size", "33", "33", "--batch-size", "8"]
     out, _ = call("train", "voc2012", *options, *small, "--dry-run", folder=tmp_path)
-    assert "Batch normalization: frozen in 20 layers." in out
+    assert "Batch normalization: frozen in 12 layers." in out
     assert "note: Trained on the 1 images of train: voc has no split train_aug, the 10,582 images" in out
 
 
 def test_the_encoder_is_that_of_the_loader(checkpoint):
     init = InitConfig("torchvision", checkpoint)
-    options = deeplab_options(ModelConfig(encoder="resnet18", width=4, head_rates=(1,)), init, 5)
+    options = deeplab_options(ModelConfig(encoder="resnet10", width=4, head_rates=(1,)), init, 5)
     network = initialized(build_network(lambda rngs: models.DeepLab(**options, rngs=rngs), 0), init)
     model = network.model()
-    reference = weights.resnet_from_torchvision(torchvision_tensors(18, width=4), 18)
+    reference = weights.resnet_from_torchvision(torchvision_tensors(10, width=4), 10)
     images = random(0, 1, 40, 33, 3)
     assert_close(*(jax.jit(lambda x, f=f: f(x))(images) for f in (model.encoder, reference)))
 
@@ -111,5 +111,5 @@ def test_refuses_weights_of_another_depth(checkpoint):
     init = InitConfig("torchvision", checkpoint)
     options = deeplab_options(ModelConfig(encoder="resnet34", width=4, head_rates=(1,)), init, 5)
     model = nnx.eval_shape(lambda: models.DeepLab(**options, rngs=nnx.Rngs(0)))
-    with pytest.raises(ValueError, match="the variables are of a resnet18, the encoder of the network is a resnet34"):
+    with pytest.raises(ValueError, match="the variables are of a resnet10, the encoder of the network is a resnet34"):
         weights.initialize_encoder(model, weights.read(checkpoint), source="torchvision")

@@ -16,7 +16,7 @@ from experiments.pixel_dcn.config import PRESETS, Config, DataConfig, Method, Mo
 from experiments.pixel_dcn.published import published_section
 from experiments.pixel_dcn.study import STUDY
 from smoothjax import data
-from tests.experiments.command_line import TINY_U_NET, call, check_pictures, check_rows, run
+from tests.experiments.command_line import TINY_U_NET, call, call_on_one, check_pictures, check_rows
 from tests.experiments.made_runs import classes
 from tests.support import random
 
@@ -33,7 +33,7 @@ def compared(tmp_path_factory):
 
 def _compare(folder, methods):
     options = ["--steps", "16", "--evaluate-every", "8", "--optim.learning-rate", "0.01", "--methods", *methods]
-    out, _ = run("compare", "demo", *TINY_U_NET, *options, folder=folder, study="pixel_dcn")
+    out, _ = call_on_one("compare", "demo", *TINY_U_NET, *options, folder=folder, study="pixel_dcn")
     return out
 
 
@@ -131,7 +131,7 @@ def test_the_papers_recipes():
 
 
 def test_deeplab_predicts_every_pixel():
-    model = ModelConfig(network="deeplab", encoder="resnet18", width=4, head_rates=(1, 2), upsampling="ipixel_dcl")
+    model = ModelConfig(network="deeplab", encoder="resnet10", width=4, head_rates=(1, 2), upsampling="ipixel_dcl")
     config = Config(model=model, data=DataConfig(name="shapes", size=(33, 41)))
     network = STUDY.build_network(config, data.SHAPES)
     batch = {"image": random(0, 2, 33, 41, 3), "label": jnp.zeros((2, 33, 41), jnp.int32).at[0, :3].set(255)}

@@ -20,7 +20,7 @@ from tests.experiments.made_runs import save_untrained
 def folder(tmp_path_factory):
     """A run of no step, and images of three sizes."""
     folder = tmp_path_factory.mktemp("predict")
-    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
+    model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2))
     config = Config(model=model, data=DataConfig(name="shapes"), eval_batch_size=1)
     save_untrained(STUDY, folder / "run", config)
     for index, size in enumerate([(33, 40), (35, 40), (64, 48)]):

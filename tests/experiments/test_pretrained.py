@@ -20,7 +20,7 @@ from experiments.segmentation.config import PRESETS, Config, ModelConfig
 from experiments.segmentation.study import STUDY
 from experiments.tables.hyperparameters import hyperparameters
 from smoothjax import models, weights
-from tests.experiments.command_line import call, run
+from tests.experiments.command_line import call, call_on_one
 from tests.weights.reference import lite_tensors
 
 LITE = InitConfig("efficientnet_lite0")
@@ -129,7 +129,7 @@ def test_a_run_trains_is_scored_and_becomes_a_file(file, tmp_path):
     small = shlex.split("--data.image-size 40 40 --data.crop-size 33 33 --data.train-images 8 --data.val-images 4")
     steps = shlex.split("--batch-size 2 --eval-batch-size 2 --steps 2 --log-every 1 --init.source efficientnet_lite0")
     options += [*small, *steps, "--init.checkpoint", str(file), "--run", str(tmp_path / "run")]
-    out, _ = run("train", "demo", *options, folder=tmp_path)
+    out, _ = call_on_one("train", "demo", *options, folder=tmp_path)
     assert f"{file}, loaded from efficientnet_lite0: " in out
     assert "other than in the published network: padding 'symmetric', published 'same'" in out
     result = json.loads((tmp_path / "run/result.json").read_text())

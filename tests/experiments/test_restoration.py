@@ -15,8 +15,8 @@ from experiments.restoration.__main__ import main
 from experiments.restoration.config import Config, Method
 from experiments.restoration.sources import open_source
 from experiments.restoration.study import STUDY
+from tests.experiments.command_line import call_on_one as run_study
 from tests.experiments.command_line import check_pictures, check_resumed
-from tests.experiments.command_line import run as run_study
 
 METHODS = get_args(Method)
 TINY = shlex.split(

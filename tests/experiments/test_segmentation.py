@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from tests.experiments.command_line import TINY, call, check_pictures, parameters, run, start
+from tests.experiments.command_line import TINY, call, call_on_one, check_pictures, parameters, run, start
 from tests.experiments.command_line import TRAINED as METHODS
 
 
@@ -20,7 +20,7 @@ def compared(tmp_path_factory):
     """Two methods, two seeds."""
     folder = tmp_path_factory.mktemp("compare")
     options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
-    out, _ = run("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    out, _ = call_on_one("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
     return folder, out
 
 
@@ -34,7 +34,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     assert "Device: 1 x cpu" in table
     results = json.loads((report / "report.json").read_text())["results"]
     assert [run["seed"] for run in results["ss_conv"]] == [0, 1]
-    assert {run["extra_parameters"] for run in results["ss_conv"]} == {4 * 9 + 4 * 49}
+    assert {run["extra_parameters"] for run in results["ss_conv"]} == {2 * 9 + 2 * 49}
     assert all(run["largest_move"] > 0 for run in results["ss_conv"])
     assert {run["extra_parameters"] for run in results["none"]} == {0}
     assert all(0 <= run["val"]["mean_iou"] <= 1 for runs in results.values() for run in runs)
@@ -44,7 +44,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
 def test_a_finished_comparison_is_not_trained_again(compared):
     folder, first = compared
     options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
-    out, _ = run("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    out, _ = call_on_one("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
     assert out.count("is finished") == 4
     assert out[out.index("| method") :] == first[first.index("| method") :]
 
@@ -52,7 +52,7 @@ def test_a_finished_comparison_is_not_trained_again(compared):
 def test_evaluate(compared):
     folder, _ = compared
     path = folder / "runs/segmentation/demo/ss_conv-seed0"
-    out, _ = run("evaluate", path, "--split", "test", folder=folder)
+    out, _ = call_on_one("evaluate", path, "--split", "test", folder=folder)
     result = json.loads((path / "evaluation-test.json").read_text())
     assert result["images"] == 6
     assert list(result["iou"]) == list(data.SHAPES.names)
@@ -135,7 +135,7 @@ def test_another_configuration_is_refused_and_nothing_lost(compared):
     folder, _ = compared
     path = folder / "runs/segmentation/demo/none-seed0"
     before = (path / "metrics.jsonl").read_text()
-    _, err = run("train", "demo", *TINY, "--steps", "7", "--run", path, folder=folder, status=1)
+    _, err = call_on_one("train", "demo", *TINY, "--steps", "7", "--run", path, folder=folder, status=1)
     assert "holds a run of another configuration" in err
     assert "steps: 6 there, 7 now" in err
     assert (path / "metrics.jsonl").read_text() == before
@@ -144,7 +144,7 @@ def test_another_configuration_is_refused_and_nothing_lost(compared):
 def test_a_loss_that_diverges_stops_the_run_and_keeps_its_checkpoints(compared, tmp_path):
     folder, _ = compared
     options = ["--steps", "40", "--checkpoint-every", "1", "--optim.learning-rate", "1e6", "--run", tmp_path / "run"]
-    _, err = run("train", "demo", *TINY, *options, folder=folder, status=1)
+    _, err = call_on_one("train", "demo", *TINY, *options, folder=folder, status=1)
     assert "training stopped. Last good checkpoint" in err
     assert "Lower the learning rate" in err
 
@@ -167,7 +167,7 @@ def test_a_users_own_folder(tmp_path):
     _folder_data_set(tmp_path / "mine")
     arguments = ["--data.root", tmp_path / "mine", "--data.scale", "0.75", "--steps", "2", "--run", tmp_path / "run"]
     arguments += ["--precision", "bf16", "--optim.loss-at", "full", "--optim.label-smoothing", "0.1"]
-    out, _ = run("train", "folder", *TINY, *arguments, folder=tmp_path)
+    out, _ = call_on_one("train", "folder", *TINY, *arguments, folder=tmp_path)
     assert "mean IoU" in out
     assert "predict" in out
     # The data set may move: nothing of the run depends on where it lies.
@@ -188,7 +188,7 @@ def test_a_users_own_folder(tmp_path):
     # Nor is it taken for the one that the finished run has learnt from.
     at = arguments.index(tmp_path / "mine")
     again = [*arguments[:at], other, *arguments[at + 1 :]]
-    _, err = run("train", "folder", *TINY, *again, folder=tmp_path, status=1)
+    _, err = call_on_one("train", "folder", *TINY, *again, folder=tmp_path, status=1)
     assert "holds a run on other data" in err
     assert "splits.val.images: 6 there, 5 now" in err
     # To predict it need not be there at all.
@@ -204,7 +204,7 @@ def test_what_is_wrong_with_a_folder_is_told_at_once(tmp_path):
     (tmp_path / "mine/train/images/2.png").write_bytes(b"not an image")
     Image.new("L", (48, 40), 99).save(tmp_path / "mine/train/labels/4.png")
     arguments = ["--data.root", tmp_path / "mine", "--run", tmp_path / "run"]
-    _, err = run("train", "folder", *TINY, *arguments, folder=tmp_path, status=1)
+    _, err = call_on_one("train", "folder", *TINY, *arguments, folder=tmp_path, status=1)
     assert "2 of 6 examples cannot be used" in err
     assert "2.png" in err
     assert "label 99 in 1920 pixels is outside the 8 classes" in err

@@ -15,7 +15,7 @@ from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig
 from experiments.segmentation.study import STUDY
 from smoothjax import data
-from tests.experiments.command_line import TINY, run
+from tests.experiments.command_line import TINY, call_on_one
 from tests.experiments.command_line import TRAINED as METHODS
 from tests.experiments.made_runs import measured
 
@@ -31,7 +31,7 @@ def _zeros(tree):
 @pytest.mark.parametrize("method", [method for method in get_args(Method) if method not in METHODS])
 def test_every_method_has_a_step_and_logits_of_every_pixel(method):
     """Shapes alone, which costs no compilation: the gradient of the loss, logits in evaluation, and the counts."""
-    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
+    model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2))
     config = Config(model=model, data=DataConfig(name="shapes")).with_method(method)
     graphs: list[Network] = []
 
@@ -55,11 +55,11 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
         extra
         == {
             "multigrid": 0,
-            "group_interaction": 4 * 16 + 4 * 256,
-            "circulant_group_interaction": 4 * 4 + 4 * 16,
+            "group_interaction": 2 * 16 + 2 * 256,
+            "circulant_group_interaction": 2 * 4 + 2 * 16,
             "average_filter": 0,
             "gaussian_filter": 0,
-            "aggregated_filters": 4 * (9 + 4) + 4 * (49 + 4),
+            "aggregated_filters": 2 * (9 + 4) + 2 * (49 + 4),
             "drn": 4 * (9 * 32 * 32 + 2 * 32),
             "lfe": 3 * (9 * 32 * 32 + 2 * 32),
             "duc": None,  # its run does not say whether it stands for ASPP or LargeFOV
@@ -70,7 +70,7 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
 @pytest.mark.parametrize("head", ["aspp", "large_fov"])
 def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch, tmp_path):
     """Which one that is, a comparison alone knows; smoothing is counted against the same head without it."""
-    model = ModelConfig(encoder="resnet18", width=4, head=head)
+    model = ModelConfig(encoder="resnet10", width=4, head=head)
     config = Config(model=model, data=DataConfig(name="shapes"))
 
     def result(variant):
@@ -93,7 +93,7 @@ def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch,
     assert duc["parameters"] != none["parameters"]
     assert extra({"none": [none], "duc": [duc]}) == ["0", f"{duc['parameters'] - none['parameters']:,}"]
     assert extra({"duc": [duc]}) == ["-"]
-    assert both["extra_parameters"] == both["parameters"] - duc["parameters"] == 4 * 9 + 4 * 49
+    assert both["extra_parameters"] == both["parameters"] - duc["parameters"] == 2 * 9 + 2 * 49
 
 
 def test_a_comparison_from_a_duc_trains_nothing_twice(tmp_path, capsys):
@@ -107,7 +107,7 @@ def test_a_comparison_from_a_duc_trains_nothing_twice(tmp_path, capsys):
 def test_every_method_trains(tmp_path):
     methods = get_args(Method)
     options = ["--steps", "2", "--evaluate-every", "2", "--checkpoint-every", "2", "--methods", *methods]
-    out, _ = run("compare", "demo", *TINY, *options, folder=tmp_path)
+    out, _ = call_on_one("compare", "demo", *TINY, *options, folder=tmp_path)
     table = out[out.index("| method") :].splitlines()[2 : 2 + len(methods)]
     assert [row.split("|")[1].strip() for row in table] == [STUDY.labels[method] for method in methods]
     for row in table:
@@ -118,6 +118,6 @@ def test_every_method_trains(tmp_path):
     image = tmp_path / "image.png"
     Image.fromarray(np.zeros((37, 50, 3), np.uint8)).save(image)
     duc = tmp_path / "runs/segmentation/demo/duc-seed0"
-    run("predict", duc, image, "--out", tmp_path / "out", folder=tmp_path)
+    call_on_one("predict", duc, image, "--out", tmp_path / "out", folder=tmp_path)
     with Image.open(tmp_path / "out/image_mask.png") as mask:
         assert mask.size == (50, 37)

@@ -12,7 +12,7 @@ import pytest
 from experiments.sequence.__main__ import PROGRAM, main
 from experiments.sequence.study import STUDY
 from tests.experiments.command_line import TEXT, check_pictures
-from tests.experiments.command_line import run as run_study
+from tests.experiments.command_line import call_on_one as run_study
 
 TINY = shlex.split(
     "--model.width 4 --model.depth 3 --batch-size 8 --eval-batch-size 8 --log-every 1 --data.symbols 2 "

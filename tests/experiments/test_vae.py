@@ -18,8 +18,8 @@ from experiments.vae.config import Method
 from experiments.vae.sources import fit
 from experiments.vae.study import STUDY
 from smoothjax import data
+from tests.experiments.command_line import call_on_one as run_study
 from tests.experiments.command_line import check_pictures, check_resumed, check_rows
-from tests.experiments.command_line import run as run_study
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
 TRAINED = ("dcl", "fast_pixel_dcl", "resize_conv")
