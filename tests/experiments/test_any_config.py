@@ -94,7 +94,7 @@ _LISTED = {
 #: How long a network is compiled, in parts of the shortest time.
 _COSTS = {"unet": 1, "resnet10": 2, "resnet50": 4}
 #: Configurations that are drawn, and of these the most that it takes for every choice to occur.
-_DRAWN, _TRAINED = 1000, 8
+_DRAWN, _TRAINED = 1000, 12
 
 
 @cache
