@@ -1,7 +1,7 @@
 """The kinds of published networks: their architecture, preprocessing, and what else lies in their files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, get_args
 
@@ -47,6 +47,13 @@ def _residual(
 
 
 _AS_DEEPLAB = _residual("1x1", "first", "same", 1e-3)
+_SLIM = Source(
+    families=("slim",),
+    preprocessing=SLIM_PREPROCESSING,
+    architecture=_residual("3x3", "last", "same_pool", 1e-5),
+    classifier=r"(.*/)?logits/.+",
+    other=rf"{_TF_SLOTS}|(.*/)?mean_rgb",
+)
 _LITE = Source(
     families=(),
     preprocessing=EFFICIENTNET_LITE_PREPROCESSING,
@@ -64,20 +71,8 @@ SOURCES: Mapping[SourceName, Source] = MappingProxyType(
             classifier=r"fc1_voc12_c\d/.+|decoder/.+",
             other=_TF_SLOTS,
         ),
-        "slim": Source(
-            families=("slim",),
-            preprocessing=SLIM_PREPROCESSING,
-            architecture=_residual("3x3", "last", "same_pool", 1e-5),
-            classifier=r"(.*/)?logits/.+",
-            other=rf"{_TF_SLOTS}|(.*/)?mean_rgb",
-        ),
-        "slim-as-authors": Source(
-            families=("slim",),
-            preprocessing=CAFFE_PREPROCESSING,
-            architecture=_AS_DEEPLAB,
-            classifier=r"(.*/)?logits/.+",
-            other=rf"{_TF_SLOTS}|(.*/)?mean_rgb",
-        ),
+        "slim": _SLIM,
+        "slim-as-authors": replace(_SLIM, preprocessing=CAFFE_PREPROCESSING, architecture=_AS_DEEPLAB),
         "torchvision": Source(
             families=("torchvision",),
             preprocessing=TORCHVISION_PREPROCESSING,
