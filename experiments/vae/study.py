@@ -227,9 +227,15 @@ masked taps of the fast form are not counted as parameters."""
         if not all("originals" in arrays for arrays in examples.values()):
             return {}
         title = f"{comparison.title}, seed {comparison.seeds[0]}"
-        samples = {label: grid(arrays["samples"], _STRIP) for label, arrays in examples.items()}
+        firsts = {comparison.labels[method]: runs[0] for method, runs in comparison.results.items()}
+        # A row each, beside its number: what is to be compared fits on a screen.
+        samples = {
+            f"{label}\ncheckerboard {firsts[label]['checkerboard']:.2f}": grid(arrays["samples"][:_STRIP], _STRIP)
+            for label, arrays in examples.items()
+        }
         pictures = {"originals": next(iter(examples.values()))["originals"]}
-        pictures |= {label: arrays["reconstructions"] for label, arrays in examples.items()}
+        for label, arrays in examples.items():
+            pictures[f"{label}\nPSNR {firsts[label]['val']['psnr']:.2f} dB"] = arrays["reconstructions"]
         draw_strips(samples, comparison.out / "samples.png", title=f"{title}: samples from the same latents")
         strips = {label: grid(images, _STRIP) for label, images in pictures.items()}
         draw_strips(strips, comparison.out / "reconstructions.png", title=f"{title}: reconstructions")
