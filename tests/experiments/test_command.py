@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tyro
 
@@ -195,6 +196,24 @@ def test_right_values_stay():
     assert respell(given.split(), options) == given.split()
     given = ["--out", "x", "RUN", "a.png", "--flip", "b.png"]
     assert respell(given, list(options_of(PredictAveraged))) == given
+
+
+def test_what_is_suggested_is_accepted():
+    """Whatever follows whichever option: no suggestion is refused in turn, and nothing fails otherwise."""
+    options = list(options_of(Train[Config], Train(PRESETS["demo"].config)))
+    values = ["1", "2.5", "1e3", "a", "None", "none", "False", "1,2", "97x97", "[1,2]", "auto", "-1", "0,5", "20k"]
+    values += ["", "ResNet-50", "=", "inf", "nan", "1_000", "'x'", "bfloat16"]
+    random, suggested = np.random.default_rng(0), 0
+    for _ in range(3000):
+        option = options[random.integers(len(options))]
+        try:
+            respell([option.flag, *random.choice(values, random.integers(4))], options)
+        except ValueError as error:
+            _, write, text = str(error).partition(": write ")
+            if write:
+                suggested += 1
+                assert respell(text.split(), options) == text.split()
+    assert suggested > 100
 
 
 class TestOptionsFromAFile:
