@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -13,10 +14,11 @@ from .checks import check
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
 from .curves import draw_curves
+from .differences import draw_differences
 from .fork import check_forks, describe
 from .identity import check_data
 from .report import write_report
-from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
+from .run_files import CURVES_FILE, DIFFERENCES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
 from .study import AnyStudy
 from .train import train
 
@@ -84,5 +86,7 @@ def _write(study: AnyStudy, comparison: Comparison[RunConfig]) -> Page:
         for name in comparison.results
     }
     draw_curves(logs, study.curves, comparison.out / CURVES_FILE, title=comparison.title)
+    if draw_differences(comparison, comparison.out / DIFFERENCES_FILE):
+        page = replace(page, figures={**page.figures, DIFFERENCES_FILE: "Paired differences to the baseline"})
     write_report(comparison, page)
     return page

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from .statistics import LEVEL, Difference
+from .statistics import LEVEL, Difference, holm
 from .table import Score
 from .writing import write_figure
 
@@ -43,6 +43,42 @@ class Block:
 
     title: str
     rows: Sequence[Row]
+
+
+def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Sequence[Score]) -> list[Row]:
+    """A row for each label; of every score, what is told from chance over its tests in these rows (Holm).
+
+    Args:
+      differences: by label, one a score; None where it is not known.
+      shown: the scores.
+    """
+    told: dict[str, set[str]] = {label: set() for label in differences}
+    for index, score in enumerate(shown):
+        family = {label: pair for label, found in differences.items() if (pair := found[index]) is not None}
+        adjusted = holm([pair.p_value for pair in family.values()])
+        for label, p in zip(family, adjusted, strict=True):
+            if p < 1 - LEVEL:
+                told[label].add(score.title)
+    return [
+        Row(
+            label,
+            {score.title: pair for score, pair in zip(shown, found, strict=True) if pair is not None},
+            told[label],
+        )
+        for label, found in differences.items()
+    ]
+
+
+def message(blocks: Sequence[Block], score: Score, baseline: str) -> str:
+    """How many differences of a score are told from chance."""
+    rows = [row for block in blocks for row in block.rows if score.title in row.differences]
+    better = [row for row in rows if score.title in row.told and (row.differences[score.title].mean > 0) != score.lower]
+    counts = {"better": len(better), "worse": sum(score.title in row.told for row in rows) - len(better)}
+    told = " and ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count)
+    tests = f"Of {len(rows)} difference{'s' * (len(rows) != 1)} in {score.title} to the baseline"
+    tests = f"{tests}, {baseline}" if baseline != "baseline" else tests
+    rest = "" if sum(counts.values()) == len(rows) else "; the others are not told from chance"
+    return f"{tests}, {told}{rest}" if told else f"{tests}, none is told from chance"
 
 
 def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *, title: str, note: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE = "config.yaml", "classes.yaml", "data.json", "environment.json"
 RESULT_FILE, EXAMPLES_FILE, LOG_FILE, LOCK_FILE = "result.json", "examples.npz", "metrics.jsonl", "run.lock"
 REPORT_FILE, REPORT_JSON_FILE, CURVES_FILE = "report.md", "report.json", "curves.png"
+DIFFERENCES_FILE = "differences.png"
 MEASURED_FILE, CHECKPOINTS, BOARD = "class_weights.json", "checkpoints", "tensorboard"
 
 _AGAIN = "delete it, and the command that trained the run makes it again from the last checkpoint"

@@ -1,6 +1,8 @@
 """Figures: nothing is cut off, and nothing is drawn that was not measured."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +10,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments.common.comparison import Curve
+from experiments.common.comparison import Comparison, Curve
 from experiments.common.curves import draw_curves
 from experiments.common.dense.figures import draw_legend, draw_predictions
+from experiments.common.differences import draw_differences
 from experiments.common.forest import Block, Row, draw_forest
 from experiments.common.statistics import Difference
 from experiments.common.table import Score
 from experiments.figures import main
+from experiments.segmentation.config import Config
 from smoothjax import data
 
 _NAMES = ("sky", "building", "pole", "road", "sidewalk", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
@@ -123,6 +127,24 @@ def test_a_forest_shows_every_interval(tmp_path, drawn):
     assert not figure.axes[1].containers
     page = figure.bbox
     assert all(text.get_window_extent().x1 <= page.x1 for text in figure.texts)
+
+
+def test_a_comparison_over_seeds_draws_its_differences(tmp_path, drawn):
+    """Of the scores that all runs have, over the seeds that both have; nothing without a pair of seeds."""
+    runs = {
+        "none": [{"val": {"mean_iou": value, "pixel_accuracy": 0.5}} for value in (0.2, 0.3, math.nan)],
+        "ss_conv": [{"val": {"mean_iou": value, "pixel_accuracy": None}} for value in (0.3, 0.4, 0.5)],
+    }
+    comparison = Comparison(Config(), runs, {"none": "baseline", "ss_conv": "SS"}, (0, 1, 2), tmp_path, "Degridding")
+    assert draw_differences(comparison, tmp_path / "d.png")
+    (figure,) = drawn
+    (panel,) = figure.axes
+    assert [text.get_text() for text in panel.texts] == ["+10.0 [+10.0, +10.0]"]
+    assert figure.get_suptitle() == "Of 1 difference in mean IoU to the baseline, 1 is better"
+    alone = replace(comparison, results={name: found[:1] for name, found in runs.items()}, seeds=(0,))
+    assert not draw_differences(alone, tmp_path / "none.png")
+    assert not draw_differences(replace(comparison, results={"ss_conv": runs["ss_conv"]}), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):

@@ -1,0 +1,46 @@
+"""The figure of a comparison over several seeds: paired differences to the baseline on the validation split."""
+
+import math
+from pathlib import Path
+
+from .comparison import Comparison, Result
+from .config import RunConfig
+from .forest import Block, draw_forest, message, rows_of
+from .statistics import listed, paired_difference
+from .table import Score
+
+
+def draw_differences(comparison: Comparison[RunConfig], path: Path) -> bool:
+    """Draws the figure; returns whether there is something to draw: a baseline, another method, two seeds."""
+    config, results = comparison.config, comparison.results
+    shown = [score for score in config.scores if all(_values(comparison, method, score) for method in results)]
+    if config.baseline not in results or len(results) < 2 or len(comparison.seeds) < 2 or not shown:
+        return False
+    differences = {
+        comparison.labels[method]: [
+            paired_difference(_values(comparison, method, score), _values(comparison, config.baseline, score))
+            for score in shown
+        ]
+        for method in results
+        if method != config.baseline
+    }
+    block = Block(f"seeds {listed(comparison.seeds)}", rows_of(differences, shown))
+    title = message([block], shown[0], comparison.labels[config.baseline])
+    draw_forest([block], shown, path, title=title, note=f"{comparison.title}; val")
+    return True
+
+
+def _values(comparison: Comparison[RunConfig], method: str, score: Score) -> dict[int, float]:
+    """A score at the end of training by seed, where it is known."""
+    found = {
+        seed: _at({**run, **run["val"]}, score)
+        for seed, run in zip(comparison.seeds, comparison.results[method], strict=True)
+    }
+    return {seed: score.factor * value for seed, value in found.items() if not math.isnan(value)}
+
+
+def _at(scores: Result, score: Score) -> float:
+    value: object = scores
+    for key in score.path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else math.nan
