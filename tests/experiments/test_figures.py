@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.common.comparison import Comparison, Curve
+from experiments.common.config import RunConfig
 from experiments.common.curves import draw_curves
 from experiments.common.dense.figures import draw_legend, draw_predictions
 from experiments.common.differences import draw_differences
@@ -135,7 +136,8 @@ def test_a_comparison_over_seeds_draws_its_differences(tmp_path, drawn):
         "none": [{"val": {"mean_iou": value, "pixel_accuracy": 0.5}} for value in (0.2, 0.3, math.nan)],
         "ss_conv": [{"val": {"mean_iou": value, "pixel_accuracy": None}} for value in (0.3, 0.4, 0.5)],
     }
-    comparison = Comparison(Config(), runs, {"none": "baseline", "ss_conv": "SS"}, (0, 1, 2), tmp_path, "Degridding")
+    labels = {"none": "baseline", "ss_conv": "SS"}
+    comparison = Comparison[RunConfig](Config(), runs, labels, (0, 1, 2), tmp_path, "Degridding")
     assert draw_differences(comparison, tmp_path / "d.png")
     (figure,) = drawn
     (panel,) = figure.axes
