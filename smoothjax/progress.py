@@ -1,6 +1,7 @@
 """How far a long task has come: a bar with rate and remaining time on a terminal, plain lines elsewhere.
 
-Nothing is shown of a task that ends within five seconds.
+Nothing is shown of a task that ends within five seconds. Rates are those after the first update, which often has to
+wait for a program to be compiled.
 """
 
 import sys
@@ -41,7 +42,7 @@ class Progress:
         self, total: int | None, what: str, *, unit: str = "steps", initial: int = 0, shown: bool = True
     ) -> None:
         self.done: int = initial
-        self._total, self._what, self._unit, self._initial = total, what, unit, initial
+        self._total, self._what, self._unit = total, what, unit
         self._notes: dict[str, str] = {}
         terminal = sys.stderr.isatty()
         self._bar: tqdm[Any] | None = None
@@ -52,14 +53,19 @@ class Progress:
         self._lines = shown and not terminal
         self._began = time.monotonic()
         self._pause, self._next = _FIRST_PAUSE, self._began + _DELAY
+        self._first: tuple[float, int] | None = None  # when the first update came, and what was done then
 
     def update(self, count: int = 1) -> None:
         """Counts further units as done."""
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self._lines and time.monotonic() >= self._next:
-            self._write()
+        elif self._lines:
+            now = time.monotonic()
+            if self._first is None:
+                self._first = now, self.done
+            if now >= self._next:
+                self._write(now, *self._first)
 
     def note(self, **values: str) -> None:
         """Values to be shown beside the count, such as the loss; they stay until others replace them."""
@@ -72,14 +78,16 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def _write(self) -> None:
-        now = time.monotonic()
-        rate = (self.done - self._initial) / (now - self._began)
+    def _write(self, now: float, since: float, before: int) -> None:
         of = "" if self._total is None else f" of {self._total:,}"
-        pace = f"{rate:.3g} {self._unit} a second" if rate >= 1 or not rate else f"{1 / rate:.3g} s each"
-        words = [f"{self.done:,}{of} {self._unit}", pace]
-        if self._total is not None and rate > 0 and self.done < self._total:
-            words.append(f"{tqdm.format_interval((self._total - self.done) / rate)} left")
+        words = [f"{self.done:,}{of} {self._unit}"]
+        if now > since and self.done > before:
+            rate = (self.done - before) / (now - since)
+            words.append(f"{rate:.3g} {self._unit} a second" if rate > 1 else f"{1 / rate:.3g} s each")
+            if self._total is not None and self.done < self._total:
+                words.append(f"{tqdm.format_interval((self._total - self.done) / rate)} left")
+        else:
+            words.append(f"the first after {now - self._began:.3g} s")
         words += [f"{name} {value}" for name, value in self._notes.items()]
         print(f"{self._what}: {', '.join(words)}", file=sys.stderr, flush=True)
         self._next, self._pause = now + self._pause, min(2 * self._pause, _LONGEST_PAUSE)

@@ -27,7 +27,7 @@ def test_a_long_task_says_how_far_it_is_and_how_long_it_takes(clock, capsys):
             shown.note(loss="1.2")
             shown.update(2)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "evaluate val: 20 of 1,000 images, 1.67 images a second, 09:48 left, loss 1.2"
+    assert lines[0] == "evaluate val: 20 of 1,000 images, 2 images a second, 08:10 left, loss 1.2"
     assert 2 <= len(lines) <= 5
 
 
@@ -35,7 +35,20 @@ def test_the_rate_is_of_this_time_and_the_end_has_no_remaining_time(clock, capsy
     with Progress(None, "read", unit="files", initial=500) as shown:
         for _ in range(9):
             shown.update()
-    assert capsys.readouterr().err.startswith("read: 505 files, 1.2 s each\n")
+    assert capsys.readouterr().err.startswith("read: 505 files, 1 s each\n")
+
+
+def test_the_first_update_compiles_and_is_no_part_of_the_rate(monkeypatch, capsys):
+    """Or the first line of a run of minutes would announce hours."""
+    times = iter([0.0, 22.0, 33.0])
+    monkeypatch.setattr(progress.time, "monotonic", times.__next__)
+    with Progress(200, "train") as shown:
+        shown.update()
+        shown.update(11)
+    assert capsys.readouterr().err.splitlines() == [
+        "train: 1 of 200 steps, the first after 22 s",
+        "train: 12 of 200 steps, 1 s each, 03:08 left",
+    ]
 
 
 def test_what_is_not_shown_is_counted(clock, capsys):

@@ -33,7 +33,9 @@ def export_weights(
     model = trained.local_model()
     classes = study.class_names(trained.target)
     weights.save(model, out, classes=classes, preprocessing=study.preprocessing(trained.config))
+    usage = study.usage(trained.config, out)
     return f"""{out}: step {trained.step}, a {type(model).__name__} with its weights.
 In Python:
-  from smoothjax import weights
-  model = weights.load("{out}")  # in evaluation mode; weights.describe has classes and preprocessing"""
+  from smoothjax import {"models, " * bool(usage)}weights
+  model = weights.load("{out}")  # in evaluation mode; weights.describe has classes and preprocessing
+  {usage}""".rstrip()

@@ -146,6 +146,11 @@ class Study(Learner[C, T, S, M]):
         """What the network expects of an image; None where its own functions prepare one."""
         return None
 
+    def usage(self, config: C, path: Path) -> str:
+        """A line of Python that uses an exported network, loaded as `model`; empty where none is worth showing."""
+        del config, path
+        return ""
+
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
         """Which data are scored, and whether they are those of the run in the folder."""
         return Origin({self.unit: len(source)}, None)

@@ -118,7 +118,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
             ]
             for method, runs in comparison.results.items()
         ]
-        rows.append(self.majority_row(comparison, len(header), tuple(scores)))
+        rows += self.reference_rows(comparison, len(header), tuple(scores))
         height, width = comparison.config.data.size
         sections = [published_section(comparison.config)]
         if "fast_pixel_dcl" in comparison.results:

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import jax
@@ -91,6 +92,11 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
             return logits
         return models.upsample_logits(logits, (height, width), stride=STRIDE, align=config.model.align)
 
+    def usage(self, config: Config, path: Path) -> str:
+        """See `Study`; the file does not know at which part of their size the network saw the images."""
+        scales = "" if config.data.scale == 1 else f", scales=({config.data.scale:g},)"
+        return f'mask = models.segment(model, image, prepare=weights.describe("{path}").preprocessing{scales})'
+
     def measure(self, trained: Trained[Config, data.Classes, models.DeepLab]) -> Result:
         """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training.
 
@@ -135,7 +141,8 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
                     median_seconds(runs),
                 ]
             )
-        return self.page(comparison, align(header, [*rows, self.majority_row(comparison, len(header))]), "at full size")
+        rows += self.reference_rows(comparison, len(header))
+        return self.page(comparison, align(header, rows), "at full size")
 
 
 STUDY = SmoothedDilation()

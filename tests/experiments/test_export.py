@@ -3,6 +3,7 @@
 import importlib
 import subprocess
 import sys
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +96,20 @@ def test_weights_load_as_the_network_of_the_run(tmp_path):
     image = _random(1, 37, 51)
     logits = models.upsample_logits(found(jnp.asarray(about.preprocessing(image))), image.shape[1:3], stride=8)
     np.testing.assert_array_equal(jnp.argmax(logits, -1)[0], _predicted(SEGMENTATION, tmp_path, image[0]))
+
+
+def test_what_is_printed_segments_as_predict_does(tmp_path):
+    """Of a run at half size, which the file does not say."""
+    model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
+    save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes", scale=0.5)))
+    out, _ = call("export", tmp_path / "run", "--format", "safetensors", "--out", tmp_path / "w.safetensors",
+                  folder=tmp_path)  # fmt: skip
+    assert "scales=(0.5,)" in out
+    image = _random(1, 64, 96)[0]
+    names: dict[str, Any] = {"image": image}
+    exec("\n".join(line.strip() for line in out.partition("In Python:\n")[2].splitlines()), names)
+    expected = _predicted(SEGMENTATION, tmp_path, image)
+    assert (names["mask"] == expected).mean() > 0.98  # probabilities are resampled here, logits there
 
 
 @pytest.mark.parametrize(("study", "network"), [("vae", "ConvVAE"), ("sequence", "TemporalConvNet")])

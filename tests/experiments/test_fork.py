@@ -14,6 +14,7 @@ import pytest
 from flax import nnx
 
 from experiments import runs
+from experiments.common.comparison import Comparison
 from experiments.common.config import with_options
 from experiments.common.dense.config import InitConfig
 from experiments.common.dense.init import architecture, normalization
@@ -25,7 +26,7 @@ from experiments.segmentation.study import SmoothedDilation
 from experiments.sequence.tasks import Characters
 from smoothjax import data, models, nn, training, weights
 from tests.experiments.command_line import call
-from tests.experiments.made_runs import classes, mark_learnt, save_untrained
+from tests.experiments.made_runs import classes, mark_learnt, save_untrained, write
 from tests.support import random
 
 _MODEL = ModelConfig(encoder="resnet10", width=2, head_rates=(1,), head="large_fov")
@@ -127,6 +128,22 @@ def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
     with pytest.raises(ValueError, match=r"--init.take best chooses a checkpoint of a run: add --init.source run"):
         InitConfig("efficientnet_lite0", take="best").validate()
     InitConfig("efficientnet_lite0").validate()
+
+
+def test_a_report_has_the_score_of_the_parent(tmp_path):
+    """Without it a fork that got worse looks like one that learnt; of other images the numbers say nothing."""
+    write(tmp_path / "parent", _CONFIG, 0.261, steps=200)
+    child = _child(tmp_path / "parent")
+    majority = {"majority": {"mean_iou": 0.02, "pixel_accuracy": 0.3}}
+    comparison = Comparison(child, {"none": [majority]}, STUDY.labels, [0], tmp_path, "")
+    assert STUDY.reference_rows(comparison, 5) == [
+        [f"{tmp_path / 'parent'}, before", "26.1", "90.0", "-", "-"],
+        ["always the most frequent class", "2.0", "30.0", "-", "-"],
+    ]
+    for other in ({"data.root": Path("other")}, {"init.take": "best"}, {"init": InitConfig()}):
+        assert STUDY.parent_scores(with_options(child, other)) is None
+    (tmp_path / "parent/result.json").unlink()
+    assert STUDY.parent_scores(child) is None
 
 
 def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):

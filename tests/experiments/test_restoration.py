@@ -81,6 +81,21 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     check_pictures(report, "restored.png", "curves.png")
 
 
+def test_a_run_is_forked_and_smoothed(compared):
+    """Trained, smoothed, fine-tuned: at the first step the fork restores as well as its parent did at its last."""
+    folder, _ = compared
+    parent = folder / "runs/restoration/demo/none-seed0"
+    init = ["--init.source", "run", "--init.checkpoint", parent, "--model.smoothing", "ss_conv"]
+    out, _ = run("train", "demo", *TINY, *OPTIONS, *init, "--run", "fork", folder=folder)
+    assert "new, starting as the identity: blocks.*.conv*.smoother (12)" in out
+    assert "step 0 with a new optimizer; there: step 48, none" in out
+    log = {path: (path / "metrics.jsonl").read_text().splitlines() for path in (parent, folder / "fork")}
+    losses = {path: [line["loss"] for line in map(json.loads, lines) if line["split"] == "train"]
+              for path, lines in log.items()}  # fmt: skip
+    assert losses[folder / "fork"][0] < 0.8 * losses[parent][0]
+    assert json.loads((folder / "fork/result.json").read_text())["largest_move"] > 0
+
+
 @pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
     """From its checkpoint in the middle, bitwise: crops, mirroring and haze are those of the batch."""

@@ -51,6 +51,22 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     check_pictures(folder / "runs/vae/demo", "samples.png", "reconstructions.png", "curves.png")
 
 
+def test_a_run_starts_from_another_one(compared):
+    """With all its weights: the first loss is near the parent's last one, not near its first."""
+    folder, _ = compared
+    parent = folder / "runs/vae/demo/dcl-seed0"
+    init = ["--init.source", "run", "--init.checkpoint", parent]
+    out, _ = run("train", "demo", *TINY, *OPTIONS, *init, "--run", "fork", folder=folder)
+    assert "step 0 with a new optimizer; there: step 16, dcl" in out
+    assert "new, " not in out
+    assert _first_loss(folder / "fork") < _first_loss(parent) - 1000  # nats per image
+
+
+def _first_loss(path):
+    lines = map(json.loads, (path / "metrics.jsonl").read_text().splitlines())
+    return next(line["loss"] for line in lines if line["split"] == "train")
+
+
 @pytest.mark.slow
 def test_every_other_method_trains(tmp_path):
     # Those that the study of the U-Net trains alone cost as long again.

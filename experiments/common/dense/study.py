@@ -19,7 +19,8 @@ from ..config import with_options
 from ..identity import describe_weights
 from ..network import M, Network, Tree, compute_dtype
 from ..report import spread
-from ..run_files import CLASSES_FILE, Json, read_examples
+from ..run_files import CLASSES_FILE, Json, read_examples, read_result
+from ..run_folder import load_config
 from ..stored import StoredStudy
 from ..study import Arrays, Batch, Scored, Summary, Trained
 from .config import DeepLabConfig, DenseConfig, InitConfig
@@ -307,13 +308,27 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             f"most frequent class: {100 * majority['mean_iou']:.1f} %, {100 * majority['pixel_accuracy']:.1f} %)"
         )
 
-    def majority_row(
+    def reference_rows(
         self, comparison: Comparison[C], columns: int, keys: Sequence[str] = ("mean_iou", "pixel_accuracy")
-    ) -> list[str]:
-        """The row of a constant answer, below a table that begins with the method and these scores."""
-        majority = next(iter(comparison.results.values()))[0]["majority"]
-        row = ["always the most frequent class", *(spread([100 * majority[key]]) for key in keys)]
-        return row + ["-"] * (columns - len(row))
+    ) -> list[list[str]]:
+        """Rows below a table that begins with the method and these scores: where the runs began, a constant answer."""
+        rows: dict[str, Mapping[str, float]] = {}
+        if (before := self.parent_scores(comparison.config)) is not None:
+            rows[f"{comparison.config.init.parent}, before"] = before
+        rows["always the most frequent class"] = next(iter(comparison.results.values()))[0]["majority"]
+        scores = {name: [spread([100 * values[key]]) for key in keys] for name, values in rows.items()}
+        return [[name, *cells, *["-"] * (columns - 1 - len(cells))] for name, cells in scores.items()]
+
+    def parent_scores(self, config: C) -> Mapping[str, float] | None:
+        """What the run that the weights began with scored on the same split; None where that is not known any more."""
+        parent = config.init.parent
+        if parent is None or config.init.take != "latest":
+            return None
+        try:
+            there, here = load_config(parent, self.config).data, config.data
+            return read_result(parent)["val"] if (there.name, there.root) == (here.name, here.root) else None
+        except (FileNotFoundError, ValueError):  # a report does not fail for it
+            return None
 
     def page(self, comparison: Comparison[C], table: str, scored: str, sections: tuple[str, ...] = ()) -> Page:
         """The report of a comparison, with a figure of predictions; `scored` says at what size."""
@@ -335,6 +350,8 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         )
         if note := note_on_split(config.data):
             setting = f"{setting} {note}"
+        if config.init.parent is not None:
+            setting = f"{setting} Started from the weights of {config.init.parent}."
         # Where several processes share the work, none has seen a whole mask.
         figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
         return Page(table, setting, sections, figures)
