@@ -30,6 +30,9 @@ from .optimizer import class_weights
 from .scores import Counts, boundary_scores, by_class, calibration_scores, count, majority_scores, scores
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
+#: Options that say which images are scored, and at what size.
+_SCORED_ON = ("name", "root", "classes", "val_images", "image_size", "size")
+
 C = TypeVar("C", bound=DenseConfig)
 
 
@@ -313,7 +316,8 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
     ) -> list[list[str]]:
         """Rows below a table that begins with the method and these scores: where the runs began, a constant answer."""
         rows: dict[str, Mapping[str, float]] = {}
-        if (before := self.parent_scores(comparison.config)) is not None:
+        before = self.parent_scores(comparison.config)
+        if before is not None and before.keys() >= set(keys):
             rows[f"{comparison.config.init.parent}, before"] = before
         rows["always the most frequent class"] = next(iter(comparison.results.values()))[0]["majority"]
         scores = {name: [spread([100 * values[key]]) for key in keys] for name, values in rows.items()}
@@ -325,8 +329,9 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         if parent is None or config.init.take != "latest":
             return None
         try:
-            there, here = load_config(parent, self.config).data, config.data
-            return read_result(parent)["val"] if (there.name, there.root) == (here.name, here.root) else None
+            there = load_config(parent, self.config).data
+            same = all(getattr(there, name, None) == getattr(config.data, name, None) for name in _SCORED_ON)
+            return read_result(parent)["val"] if same else None
         except (FileNotFoundError, ValueError):  # a report does not fail for it
             return None
 
