@@ -65,7 +65,6 @@ def test_the_script_of_the_guide_finds_what_predict_finds(trained, monkeypatch):
     call("export", "runs/cats", "--format", "safetensors", "--out", "cats.safetensors", folder=folder)
     (folder / "cat.jpg").write_bytes((folder / "cats/val/images/0.jpg").read_bytes())
     (script,) = re.findall(r"```py\n(.*?)```", _GUIDE.read_text(), re.DOTALL)
-    assert len(script.splitlines()) == 5
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
     exec(script, names)
