@@ -78,6 +78,14 @@ def test_the_citation_is_of_this_version():
     assert CITATION["license"] == PROJECT["license"]
 
 
+def test_the_changelog_begins_with_this_version():
+    """And its first paragraph is the text of the tag, see CONTRIBUTING.md."""
+    title, version, tag, *groups = (ROOT / "CHANGELOG.md").read_text().split("\n\n")
+    assert (title, version) == ("# Changelog", f"## {PROJECT['version']}")
+    assert not tag.startswith(("#", "-"))
+    assert groups[0].startswith("### ")
+
+
 def test_the_papers_cited_are_those_of_the_readme():
     readme = " ".join((ROOT / "README.md").read_text().split("## Citing")[1].split())
     for paper in CITATION["references"]:
