@@ -90,6 +90,15 @@ def test_commands_of_many_devices_share_the_batch():
         assert [int(size) % 8 for size in re.findall(r"--batch-size (\d+)", command)] == [0], command
 
 
+def test_every_figure_is_in_the_gallery():
+    """A figure that is added to a study and left out there would be seen by nobody who has not run it."""
+    gallery = (ROOT / "docs/pages/gallery.md").read_text()
+    sources = [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "smoothjax/diagnose").rglob("*.py")]
+    drawn = {name for path in sources for name in re.findall(r'"(\w+\.png)"', path.read_text())}
+    assert len(drawn) >= 12
+    assert drawn <= {*re.findall(r"\w+\.png", gallery)}
+
+
 def test_every_program_has_its_line():
     seen = {module for module, _ in _commands(STUDIES_PAGE)}
     assert {f"experiments.{name}" for name in (*STUDIES, "timing", "erf", "tables")} <= seen
