@@ -52,7 +52,9 @@ EfficientNetLite = Literal[
 ]
 """The same as encoders of `models.DeepLab`, and as kinds of published weights."""
 
-Encoder = Literal["resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", EfficientNetLite]
+Encoder = Literal[
+    "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", EfficientNetLite, "dilated_stack"
+]
 """The encoders of `models.DeepLab`."""
 
 Head = Literal["aspp", "large_fov", "duc"]

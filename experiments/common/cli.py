@@ -175,11 +175,11 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     if command == "train":
         options, default = generic[program.config], Train(config)
     else:
-        seeds = (config.seed,)
+        seeds = preset.seeds or (config.seed,)
         if config is not preset.config:
             # The file of a run has its method and its seed, which are those of one run: a comparison names its own.
             config = dataclasses.replace(config.with_method(preset.config.method), seed=preset.config.seed)
-        default = Compare(config, program.compared.methods, seeds)
+        default = Compare(config, preset.methods or program.compared.methods, seeds)
         options = generic[program.config, program.compared.method]
     if {"-h", "--help"} & set(arguments):
         own = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]
@@ -247,7 +247,8 @@ def _compare(program: Program, preset: str, original: RunConfig, options: Compar
     text = compare(study, config, options.methods, options.seeds, out)
     if text:  # only one process reports
         run = out / f"{options.methods[-1]}-seed{options.seeds[0]}"
-        say(f"{text} Next, for example:\n  {program.name} {program.afterwards.format(run=shlex.quote(str(run)))}")
+        afterwards = f"{program.name} {program.afterwards.format(run=shlex.quote(str(run)))}"
+        say("\n  ".join([f"{text} Next, for example:", *(program.presets[preset].following or [afterwards])]))
 
 
 def _runs(program: Program, preset: str) -> Path:

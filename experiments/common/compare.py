@@ -3,12 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 
 from smoothjax import training
 from smoothjax.files import read_text
+from smoothjax.progress import Progress
 
 from .checks import check
 from .comparison import Comparison, Page, Result
@@ -20,7 +22,7 @@ from .identity import check_data
 from .report import write_report
 from .run_files import CURVES_FILE, DIFFERENCES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
 from .study import AnyStudy
-from .train import train
+from .train import prepare, train
 
 _FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 
@@ -39,10 +41,20 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
     for run in runs:
         check_data(comparison.folder(*run), described)
     check_forks(study, config, methods)
-    for method, seed in runs:
-        folder = comparison.folder(method, seed)
-        training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")
-        comparison.results[method].append(train(study, comparison.variant(method, seed), folder, described=described))
+    if jax.process_index() == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        picture = study.preview(config, out)
+        if picture is not None:
+            training.say(f"{picture} shows what the networks learn")
+    # Of several seeds, all train the same programs.
+    make_job = prepare if len(seeds) == 1 else partial(prepare, shared={})
+    with Progress(len(runs), "compare", unit="networks", shown=jax.process_index() == 0) as bar:
+        for method, seed in runs:
+            folder = comparison.folder(method, seed)
+            training.say(f"\n{study.labels[method]}, seed {seed} -> {folder}")
+            variant = comparison.variant(method, seed)
+            comparison.results[method].append(train(study, variant, folder, described=described, make_job=make_job))
+            bar.update()
     if jax.process_index() > 0:
         return ""  # one process reports
     page = _write(study, comparison)

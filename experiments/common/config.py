@@ -223,12 +223,17 @@ class Preset(Generic[R]):
       note: one line: what it is, and how long it takes.
       lab_note: what the paper gives, what is ours, and why; for the help of the preset.
       recipes: the rows of published tables that it fills.
+      methods, seeds: those that a comparison takes by default; without them, those of the study, and the seed.
+      following: what to do after a comparison, a line each.
     """
 
     config: R
     note: str
     lab_note: str = ""
     recipes: tuple[Recipe, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    following: tuple[str, ...] = ()
 
     def describe(self, name: str) -> str:
         """Lab note and recipes under the name of the preset, for its help."""

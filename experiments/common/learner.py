@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Generic, NamedTuple, TypeVar
 
 import jax
@@ -13,7 +14,7 @@ from flax import nnx
 from smoothjax import data, training
 
 from .comparison import C
-from .network import M, Network, Tree, Trees, build_network, model_state_of
+from .network import M, Network, Tree, Trees, initialized, initializer, model_state_of
 from .run_files import Json
 
 T = TypeVar("T")
@@ -32,6 +33,12 @@ class Loss(NamedTuple):
     loss_sum: jax.Array
     valid_count: jax.Array
     metrics: Mapping[str, jax.Array] = {}
+
+
+@lru_cache(maxsize=4)
+def _initializer(learner: "Learner[C, T, S, M]", config: C, target: T) -> Callable[[jax.Array], M]:
+    """One program for all seeds: that of a small network takes longer to compile than to train for some steps."""
+    return initializer(partial(learner.make_model, config, target))
 
 
 class Learner(ABC, Generic[C, T, S, M]):
@@ -106,7 +113,7 @@ class Learner(ABC, Generic[C, T, S, M]):
 
     def build_network(self, config: C, target: T) -> Network[M]:
         """The network of a configuration, initialised at random."""
-        return build_network(partial(self.make_model, config, target), config.seed)
+        return initialized(_initializer(self, replace(config, seed=0), target), config.seed)
 
     def make_loss(self, config: C, network: Network[M]) -> training.LossFn:
         """The loss as a pure function of the trees that the step differentiates."""

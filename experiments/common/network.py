@@ -63,6 +63,11 @@ class Network(Generic[M]):
         model.train()
         return cls(nnx.to_pure_dict(params), nnx.to_pure_dict(model_state), nnx.graphdef(model), eval_graph)
 
+    @property
+    def graphs(self) -> "Network[M]":
+        """The same without its variables: what programs need that are given them."""
+        return Network({}, {}, self.train_graph, self.eval_graph)
+
     def model(self, variables: Variables | None = None, *, training: bool = False) -> M:
         """The model with these variables, by default the initial ones; costs nothing, inside `jax.jit` too."""
         given = self if variables is None else variables
@@ -71,8 +76,18 @@ class Network(Generic[M]):
 
 def build_network(make: Callable[[nnx.Rngs], M], seed: int) -> Network[M]:
     """Initialises a network, in one compiled program."""
+    return initialized(initializer(make), seed)
+
+
+def initializer(make: Callable[[nnx.Rngs], M]) -> Callable[[jax.Array], M]:
+    """The program that makes a model from a key."""
+    return nnx.jit(lambda key: make(nn.traced_rngs(key)))
+
+
+def initialized(make: Callable[[jax.Array], M], seed: int) -> Network[M]:
+    """The network that a program makes of a seed."""
     # The compiler takes several times longer for JAX's default random bits on CPU.
-    return Network.of(nnx.jit(lambda key: make(nn.traced_rngs(key)))(jax.random.key(seed, impl="rbg")))
+    return Network.of(make(jax.random.key(seed, impl="rbg")))
 
 
 def model_state_of(model: nnx.Module) -> Tree:

@@ -226,6 +226,10 @@ class Study(Learner[C, T, S, M]):
     def title(self, config: C) -> str:
         """The heading of a comparison."""
 
+    def preview(self, config: C, out: Path) -> Path | None:
+        """Draws what can be shown before a comparison trains anything, into its folder; None for nothing."""
+        return None
+
     @abstractmethod
     def report(self, comparison: Comparison[C]) -> Page:
         """The table of a comparison; draws its figures, except the training curves."""

@@ -2,14 +2,15 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Generic
+from typing import Any, Generic
 
 import grain
 import jax
 import numpy as np
+import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
@@ -18,6 +19,7 @@ from smoothjax import data, training
 from .average import score_better, statistics_estimator
 from .checks import check
 from .comparison import C, Result
+from .config import RunConfig
 from .evaluate import Scorer, spread_evenly
 from .fork import describe, forked
 from .identity import check_data
@@ -44,6 +46,28 @@ from .writing import write_arrays, write_json
 
 
 @dataclass(frozen=True)
+class Programs(Generic[C, T, S, M]):
+    """What is compiled of a run, and what runs share that differ only in their seed.
+
+    Attributes:
+      loss, optimizer, schedule, step: see `training.Problem`.
+      scorer: scores a state.
+      refresh: see `training.Evaluator`.
+    """
+
+    loss: training.LossFn
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    step: training.Step | None
+    scorer: Scorer[C, T, S, M]
+    refresh: Callable[[training.TrainState], training.TrainState] | None
+
+
+ProgramsOf = dict[RunConfig, Programs[Any, Any, Any, Any]]
+"""Programs by their configuration: those of a comparison."""
+
+
+@dataclass(frozen=True)
 class Job(Generic[C, T, S, M]):
     """A configuration made ready to train."""
 
@@ -64,11 +88,18 @@ class Job(Generic[C, T, S, M]):
 
 
 def prepare(
-    study: Study[C, T, S, M], config: C, mesh: Mesh, *, progress: bool, folder: Path | None = None
+    study: Study[C, T, S, M],
+    config: C,
+    mesh: Mesh,
+    *,
+    progress: bool,
+    folder: Path | None = None,
+    shared: ProgramsOf | None = None,
 ) -> Job[C, T, S, M]:
     """Opens the data and builds the network; whatever is wrong is found here, before anything is written.
 
-    What an earlier start has measured on the training split is read from the folder.
+    What an earlier start has measured on the training split is read from the folder. Programs are taken from those that
+    are shared, or put there.
     """
     source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
     shown = progress and jax.process_index() == 0
@@ -90,14 +121,31 @@ def prepare(
         )
 
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
-    optimizer, schedule = study.make_optimizer(config, network.params)
     decay = study.average_decay(config)
+
+    def compiled() -> Programs[C, T, S, M]:
+        graphs = network.graphs
+        optimizer, schedule = study.make_optimizer(config, network.params)
+        loss = study.make_loss(learnt, graphs)
+        step = None
+        if shared is not None:
+            step = training.compile_step(loss, optimizer, mesh, accumulate=config.accumulate, average=decay)
+            training.say("compiling the training step, once for all seeds")
+        refresh = None if decay is None else statistics_estimator(study, learnt, graphs, mesh, batches)
+        return Programs(loss, optimizer, schedule, step, Scorer(study, config, graphs, mesh), refresh)
+
+    # Averaged weights are estimated from batches of the seed, so that nothing is shared then.
+    key = replace(learnt, seed=0)
+    known = {} if shared is None or decay is not None else shared
+    if key not in known:
+        known[key] = compiled()
+    programs = known[key]
+    optimizer, epoch = programs.optimizer, len(examples) / config.batch_size
     state = training.create_state(network.params, network.model_state, optimizer, average=decay is not None)
-    loss, epoch = study.make_loss(learnt, network), len(examples) / config.batch_size
-    problem = training.Problem(loss, optimizer, schedule, state, batches(), epoch, decay)
-    refresh = None if decay is None else statistics_estimator(study, learnt, network, mesh, batches)
-    scorer = Scorer(study, config, network, mesh)
-    return Job(config, target, network, mesh, problem, validation, scorer, measured, refresh)
+    problem = training.Problem(
+        programs.loss, optimizer, programs.schedule, state, batches(), epoch, decay, programs.step
+    )
+    return Job(config, target, network, mesh, problem, validation, programs.scorer, measured, programs.refresh)
 
 
 def train(

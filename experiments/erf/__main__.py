@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..common.config import require
+from ..common.config import Size, require
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.run_folder import load_config
@@ -30,9 +30,9 @@ class Options:
     """Folders of runs of experiments.segmentation, one a panel; by default those of its demo, trained where missing."""
     images: int | None = None
     """Validation images, spread evenly over the split; by default all."""
-    size: tuple[int, int] = (704, 704)
+    size: Size = None
     """Height and width in pixels that images are cropped or mirrored to about their centre: a field may be wider than
-    an image. The default shows the whole fields of ResNet-18."""
+    an image. By default 704 704, which shows the whole fields of ResNet-18, and 48 48 for a dilated stack."""
     batch_size: int = 4
     """Images in a batch."""
     checkpoint: Literal["best", "latest"] = "latest"
@@ -66,11 +66,12 @@ def _check(options: Options) -> None:
         require(
             value is None or value >= 1, f"--{option} must be at least 1, got {value}: leave it out for the default"
         )
-    height, width = options.size
-    require(
-        min(options.size) >= 136,
-        f"--size must be at least 136 136, to show the field of one layer, got {height} {width}: try 704 704",
-    )
+    if options.size is not None:
+        height, width = options.size
+        require(
+            min(options.size) >= 48,
+            f"--size must be at least 48 48, to show anything, got {height} {width}: leave it out for the whole field",
+        )
     repeated = sorted({str(run) for run in options.runs if options.runs.count(run) > 1})
     require(not repeated, f"--runs names {', '.join(repeated)} more than once: a run has one panel")
     for run in options.runs:

@@ -7,6 +7,8 @@ from typing import Any
 
 from smoothjax.training import say
 
+from ..common.dense.field_figures import draw
+from ..common.dense.fields import SHARES, SIZES, Field, Images, numbers
 from ..common.dense.sources import open_source
 from ..common.run_files import Json
 from ..common.run_folder import environment
@@ -14,21 +16,20 @@ from ..common.table import align
 from ..common.train import train
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_arrays, write_json
-from ..segmentation.config import DEMO, Method
+from ..segmentation.config import WIRES, Method
 from ..segmentation.study import STUDY
-from .fields import FIGURES, SHARES, Field, Images, measure, numbers
-from .figures import draw
+from .fields import FIGURES, measure
 
 #: The panels of Figures 8 and 9.
 METHODS: tuple[Method, ...] = ("none", "group_interaction", "ss_conv")
-DEMO_RUNS = Path("runs/segmentation/demo")
+DEMO_RUNS = Path("runs/segmentation/wires")
 
 
 def study(
     runs: Sequence[Path],
     out: Path,
     limit: int | None,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     batch_size: int,
     checkpoint: Checkpoint,
     data_root: Path | None = None,
@@ -36,6 +37,10 @@ def study(
     """Measures runs, or those of the demo, and writes the results; returns what to print."""
     runs = list(runs) or demo_runs()
     methods = [read_run(STUDY, run, checkpoint, data_root) for run in runs]
+    cells = [STUDY.encoder_cell(trained.config) for trained in methods]
+    if len(set(cells)) > 1:
+        raise ValueError("--runs must name networks of one resolution, got cells of 1 and of 8 pixels: draw them apart")
+    size = size or SIZES[cells[0]]
     labels = [STUDY.labels[trained.config.method] for trained in methods]
     names = [
         f"{label}\n{run.name}" if labels.count(label) > 1 else label for run, label in zip(runs, labels, strict=True)
@@ -43,34 +48,38 @@ def study(
     fields: dict[str, list[Field]] = {figure: [] for figure in FIGURES}
     described = []
     for run, trained, name in zip(runs, methods, names, strict=True):
-        images = Images(open_source(trained.config.data, "val"), trained.config, size, limit, batch_size)
+        config = trained.config
+        source = open_source(config.data, "val")
+        images = Images(source, config, size, limit, batch_size, config.data.scale)
         say(f"{run}: {len(images.indices)} images of {size[0]}x{size[1]} pixels")
         try:
-            found = measure(trained.local_model(), images, size, name)
+            found = measure(trained.local_model(), images, name)
         except ValueError as error:
             raise ValueError(f"{run}: {error}") from error
         for figure, field in found.items():
             fields[figure].append(field)
         data = trained.config.data.name
         described.append({"run": str(run), "step": trained.step, "data": data, "images": len(images.indices)})
-    return report(fields, described, size, out)
+    return report(fields, described, size, out, cells[0])
 
 
 def demo_runs() -> list[Path]:
-    """The runs of `python -m experiments.segmentation compare demo` that the figures need, trained where missing."""
+    """The runs of `python -m experiments.segmentation` that the figures need, trained where missing."""
     folders = []
     for method in METHODS:
         folder = DEMO_RUNS / f"{method}-seed0"
         say(f"\n{STUDY.labels[method]} -> {folder}")
         try:
-            train(STUDY, replace(DEMO.config.with_method(method), seed=0), folder)
+            train(STUDY, replace(WIRES.config.with_method(method), seed=0), folder)
         except ValueError as error:
             raise ValueError(f"{error}\n(or name runs that are there with --runs)") from error
         folders.append(folder)
     return folders
 
 
-def report(fields: dict[str, list[Field]], described: Sequence[Json], size: tuple[int, int], out: Path) -> str:
+def report(
+    fields: dict[str, list[Field]], described: Sequence[Json], size: tuple[int, int], out: Path, cell: int
+) -> str:
     """Writes figures, arrays and numbers; returns the tables."""
     out.mkdir(parents=True, exist_ok=True)
     rows = {figure: [numbers(field) for field in panels] for figure, panels in fields.items()}
@@ -87,7 +96,7 @@ def report(fields: dict[str, list[Field]], described: Sequence[Json], size: tupl
             }
         write_arrays(out / f"{figure}.npz", arrays)
         title = f"Effective receptive field of {what}"
-        draw(fields[figure], rows[figure], out / f"{figure}.png", title=title, note=f"mean over {over}")
+        draw(fields[figure], rows[figure], out / f"{figure}.png", title=title, note=f"mean over {over}", cell=cell)
     content = {"environment": environment("erf"), "size": list(size), "runs": list(described), "shares": SHARES, **rows}
     write_json(out / "erf.json", content)
     cut = any(row["cut"] for panel in rows.values() for row in panel)

@@ -89,6 +89,11 @@ class Config(DenseConfig):
                 "--model.head duc leaves nothing to up-sample, which is what this study compares: take aspp or "
                 "large_fov, or see `python -m experiments.segmentation compare --help`",
             )
+            require(
+                not self.model.is_stack,
+                "--model.encoder dilated_stack has outputs of full resolution, which leaves nothing to up-sample: take "
+                "resnet18",
+            )
         else:
             self._check_unet()
 
@@ -99,7 +104,7 @@ class Config(DenseConfig):
             "--init.source is an option of DeepLab, a U-Net has no encoder with published weights: leave it out, take "
             "run, or add --model.network deeplab",
         )
-        for name in ("encoder", "head", "head_rates", "smoothing", "stride_in", "remat"):
+        for name in ("encoder", "head", "head_rates", "smoothing", "stride_in", "stem", "remat"):
             value, option = getattr(self.model, name), name.replace("_", "-")
             require(
                 value == getattr(DeepLabConfig(), name),

@@ -13,6 +13,7 @@ from smoothjax import data, models
 from ..common.comparison import Comparison, Page, Result
 from ..common.dense.init import normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
+from ..common.dense.seen import seen_of
 from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
@@ -107,11 +108,13 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread where there are several; below it Table 1."""
         scores = {"pixel_accuracy": "pixel accuracy %", "mean_iou": "mean IoU %"}
-        header = ["method", *scores.values(), "up-sampling parameters", "all parameters", "s / step"]
+        seen = seen_of(self, comparison)
+        header = ["method", *scores.values(), *seen.columns, "up-sampling parameters", "all parameters", "s / step"]
         rows = [
             [
                 self.labels[method],
                 *(spread([100 * run["val"][key] for run in runs]) for key in scores),
+                *seen.cells(method, runs),
                 f"{runs[0]['upsampling_parameters']:,}",
                 f"{runs[0]['parameters'] - runs[0]['masked_parameters']:,}",
                 median_seconds(runs),
@@ -123,7 +126,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         sections = [published_section(comparison.config)]
         if "fast_pixel_dcl" in comparison.results:
             sections.insert(0, "The masked taps of the fast form are not counted as parameters.")
-        return self.page(comparison, align(header, rows), f"at {height}x{width}", tuple(sections))
+        return self.page(comparison, align(header, rows), f"at {height}x{width}", tuple(sections), seen)
 
 
 STUDY = PixelDeconvolution()

@@ -20,6 +20,7 @@ evaluate runs/segmentation/camvid/ss_conv-seed0 --split test
 predict runs/segmentation/camvid/ss_conv-seed0 street.jpg --out predictions
 """,
     afterwards="predict {run} IMAGES... --out predictions",
+    default=("compare", "wires"),
 )
 main = PROGRAM.main
 

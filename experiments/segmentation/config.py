@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from smoothjax.names import Alignment, Degridding
 
 from ..common.config import Preset, require, require_positive, with_options
-from ..common.dense.config import DeepLabConfig, DenseConfig, ImagesConfig, InitConfig, check_size
+from ..common.dense.config import DRAWN, DeepLabConfig, DenseConfig, ImagesConfig, InitConfig, check_size
 from ..common.dense.optim import OptimConfig
 from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
 from ..common.recipe import WITH_COCO, WITHOUT_COCO, Recipe
@@ -58,7 +58,7 @@ class DataConfig(ImagesConfig):
         check_size("--data.crop-size", self.crop_size)
         low, high = self.scale_range
         require(0 < low <= high, f"--data.scale-range must be 0 < low <= high, got {low} {high}: try 0.5 1.5")
-        if self.name != "shapes":
+        if self.name not in DRAWN:
             return  # sizes of files are not known yet; what a crop lacks is padded
         largest = [math.ceil(length * self.scale * high) for length in self.image_size]
         require(
@@ -206,6 +206,50 @@ DEMO = Preset(
     _NEW,
 )
 
+WIRES = Preset(
+    Config(
+        model=ModelConfig(encoder="dilated_stack", width=16, stem=1, head="large_fov", head_rates=(4,)),
+        data=DataConfig(
+            name="wires",
+            image_size=(48, 48),
+            crop_size=(48, 48),
+            scale_range=(1.0, 1.0),
+            train_images=512,
+            val_images=64,
+        ),
+        optim=OptimizerConfig(
+            rates=_same_rate(0.005),
+            optimizer="adamw",
+            schedule="cosine",
+            power=None,
+            clip_norm=1.0,
+            weight_decay=0.0,
+            class_weights="median_frequency",
+            head_kernel_multiplier=5.0,
+            head_bias_multiplier=5.0,
+        ),
+        steps=100,
+        batch_size=4,
+        eval_batch_size=32,
+        evaluate_every=50,
+        checkpoint_every=100,
+    ),
+    "wires in noise, seen by four dilated layers behind a 1x1 convolution, where gridding shows; two minutes at most",
+    "The setting is one in which the answer is known to be visible: nothing but a 1x1 convolution precedes the dilated "
+    "layers, so that neighbours share no pixel, and there `python -m experiments.gridding compare paper` found SS "
+    "convolution to add 5.5 [3.9, 7.2] points of mean IoU and to take away 0.84 points of isolated pixels (six layers, "
+    "five paired seeds). Behind a 3x3 convolution, as in most networks, it found no difference of mean IoU: "
+    "--model.stem 3 tries it. Classes weigh by their median frequency, since wires are one pixel in sixteen. This "
+    "recipe is ours.",
+    methods=("none", "group_interaction", "ss_conv"),
+    seeds=(0, 1, 2),
+    following=(
+        "python -m experiments.gridding               # when it helps: what stands before the dilated layers decides",
+        "python -m smoothjax.diagnose network --help  # whether a network of yours has this disease",
+        "python -m experiments.segmentation train folder --data.root FOLDER --model.smoothing ss_conv",
+    ),
+)
+
 CAMVID = Preset(
     Config(
         model=ModelConfig(encoder="resnet18"),
@@ -312,6 +356,7 @@ CITYSCAPES = Preset(
 )
 
 PRESETS = {
+    "wires": WIRES,
     "demo": DEMO,
     "camvid": CAMVID,
     "camvid-pretrained": CAMVID_PRETRAINED,

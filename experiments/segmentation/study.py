@@ -15,7 +15,9 @@ from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
 from ..common.dense.init import normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
-from ..common.dense.study import DenseStudy, deeplab_options, scaled
+from ..common.dense.seen import seen_of
+from ..common.dense.sources import scaled
+from ..common.dense.study import DenseStudy, deeplab_options
 from ..common.learner import Loss
 from ..common.network import Tree
 from ..common.parameters import count, largest_move
@@ -24,6 +26,11 @@ from ..common.study import Trained
 from .config import METHODS, Config
 
 STRIDE = 8
+
+_KNOWN = (
+    "A setting in which the difference is known to be visible: only a 1x1 convolution precedes the dilated layers. "
+    "Behind a 3x3 one (--model.stem 3), as in most networks, experiments.gridding has found none in mean IoU."
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,14 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return models.DeepLab(
             **deeplab_options(config.model, config.init, len(target), config.data.channels), rngs=rngs
         )
+
+    def encoder_cell(self, config: Config) -> int:
+        """See `DenseStudy`."""
+        return _stride(config)
+
+    def output_cell(self, config: Config) -> int:
+        """See `DenseStudy`; a DUC has an output for every pixel."""
+        return 1 if config.model.head == "duc" else _stride(config)
 
     def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
         """See `Study`."""
@@ -67,16 +82,16 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         optim, logits, labels = config.optim, model(batch["image"]), batch["label"]
         align = config.model.align
         if optim.loss_at == "grid":
-            labels = models.downsample_labels(labels, stride=STRIDE, align=align)
-        elif config.model.head != "duc":  # whose logits are at full size already
-            logits = models.upsample_logits(logits, labels.shape[1:], stride=STRIDE, align=align)
+            labels = models.downsample_labels(labels, stride=_stride(config), align=align)
+        else:
+            logits = _at_full_size(config, logits, (labels.shape[1], labels.shape[2]))
         return Loss(*make_loss(optim)(logits, labels))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
         """SGD of the paper, or another: decay only on kernels, larger rates in the head; degridding is not in it."""
         optim = config.optim
         # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
-        pixels = STRIDE**2 if config.model.head == "duc" else 1
+        pixels = _stride(config) ** 2 if config.model.head == "duc" else 1
         factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
         def multiplier(path: tuple[str | int, ...]) -> float:
@@ -87,10 +102,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
     def logits(self, config: Config, model: models.DeepLab, images: jax.Array) -> jax.Array:
         """Logits at the size that the network sees, `config.data.scale` of the image."""
         height, width = (scaled(length, config.data.scale) for length in images.shape[1:3])
-        logits = model(models.resample(images, (height, width)))
-        if config.model.head == "duc":
-            return logits
-        return models.upsample_logits(logits, (height, width), stride=STRIDE, align=config.model.align)
+        return _at_full_size(config, model(models.resample(images, (height, width))), (height, width))
 
     def usage(self, config: Config, path: Path) -> str:
         """See `Study`; the file does not know at which part of their size the network saw the images."""
@@ -120,9 +132,10 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
 
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread where there are several."""
+        seen = seen_of(self, comparison)
         header = [
-            "method", "mean IoU %", "pixel accuracy %", "extra parameters", "largest change of a smoothing parameter",
-            "initial rate", "s / step",
+            "method", "mean IoU %", "pixel accuracy %", *seen.columns, "extra parameters",
+            "largest change of a smoothing parameter", "initial rate", "s / step",
         ]  # fmt: skip
         rows, baseline = [], comparison.results.get("none")
         for method, runs in comparison.results.items():
@@ -135,14 +148,28 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
                     self.labels[method],
                     spread([100 * run["val"]["mean_iou"] for run in runs]),
                     spread([100 * run["val"]["pixel_accuracy"] for run in runs]),
+                    *seen.cells(method, runs),
                     "-" if extra is None else f"{extra:,}",
                     f"{move:.3f}" if move else "-",
                     f"{comparison.variant(method, 0).initial_rate:g}",
                     median_seconds(runs),
                 ]
             )
-        rows += self.reference_rows(comparison, len(header))
-        return self.page(comparison, align(header, rows), "at full size")
+        model = comparison.config.model
+        known = (_KNOWN,) if model.is_stack and model.stem == 1 else ()
+        table = align(header, [*rows, *self.reference_rows(comparison, len(header))])
+        return self.page(comparison, table, "at full size", known, seen)
+
+
+def _stride(config: Config) -> int:
+    """Pixels between two cells of the encoder's output."""
+    return 1 if config.model.is_stack else STRIDE
+
+
+def _at_full_size(config: Config, logits: jax.Array, size: tuple[int, int]) -> jax.Array:
+    if config.model.head == "duc" or _stride(config) == 1:
+        return logits  # which are at full size already
+    return models.upsample_logits(logits, size, stride=_stride(config), align=config.model.align)
 
 
 STUDY = SmoothedDilation()

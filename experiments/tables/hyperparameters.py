@@ -14,6 +14,7 @@ from typing import get_args
 from smoothjax.names import EfficientNetLite
 
 from ..common.config import RunConfig, flat
+from ..common.dense.config import DRAWN
 from ..common.run_folder import FREE, free_options, to_dict
 
 Hyperparameters = dict[str, object]
@@ -25,7 +26,7 @@ RATE, SPLIT = "initial rate", "data.train_split"
 PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
 
 _IRRELEVANT = (FREE | {"seed", "model.remat", "optim.learning_rate"}) - set(PATHS)
-_OF_SHAPES = {"data.train_images", "data.val_images", "data.image_size"}
+_OF_DRAWN = {"data.train_images", "data.val_images", "data.image_size"}
 #: Kinds of weights whose file need not be named.
 _INSTALLED = get_args(EfficientNetLite)
 _OF_WEIGHTS = {"init.checkpoint", "init.sha256"}
@@ -44,8 +45,14 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
         omitted |= {"data.root", "data.file"}
     if options.get("init.checkpoint") is not None or options.get("init.source") in _INSTALLED:
         options["init.sha256"] = data.get("weights_sha256")
-    if options.get("data.name") != "shapes":
-        omitted |= _OF_SHAPES
+    name = options.get("data.name")
+    if name not in DRAWN:
+        omitted |= _OF_DRAWN
+    # Options that came later: stored results of other data and networks lack them.
+    if name != "wires":
+        omitted.add("data.noise")
+    if options.get("model.encoder") != "dilated_stack":
+        omitted.add("model.stem")
     return {
         name: last_part(value) if name in PATHS and isinstance(value, str) else value
         for name, value in options.items()

@@ -27,6 +27,7 @@ from ._source import Record as Record
 from ._source import ScaledSource as ScaledSource
 from ._source import Source as Source
 from ._source import label_problems as label_problems
+from ._wires import WiresSource as WiresSource
 
 # isort: split
 # Data sets that have been prepared, or as their authors distribute them.
@@ -63,6 +64,7 @@ from ._presets import CITYSCAPES as CITYSCAPES
 from ._presets import COCO as COCO
 from ._presets import SHAPES as SHAPES
 from ._presets import VOC2012 as VOC2012
+from ._presets import WIRES as WIRES
 
 # isort: split
 # Files.

@@ -64,3 +64,6 @@ SHAPES = Classes(
     ),
 )
 """The embedded procedural data set, see `ShapesSource`."""
+
+WIRES = Classes(names=("background", "massive", "wire"), colors=((0, 0, 0), (0, 114, 178), (230, 159, 0)))
+"""The classes of `WiresSource`, in colours that the colour-blind tell apart, and that differ in grey."""

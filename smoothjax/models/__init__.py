@@ -51,6 +51,7 @@ from ..names import EncoderDegridding as EncoderDegridding
 from ..names import EncoderPadding as EncoderPadding
 from ..names import StrideIn as StrideIn
 from ..names import StrideUnit as StrideUnit
+from ._dilated_stack import DilatedStackEncoder as DilatedStackEncoder
 from ._efficientnet_lite import EFFICIENTNET_LITE_SIZES as EFFICIENTNET_LITE_SIZES
 from ._efficientnet_lite import EfficientNetLiteEncoder as EfficientNetLiteEncoder
 from ._encoder import DEGRIDDINGS as DEGRIDDINGS

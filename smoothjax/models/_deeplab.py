@@ -11,6 +11,7 @@ from .. import nn
 from .._checks import check_choice, check_images, check_int, check_rates
 from ..names import Degridding, DegriddingLayersName, EfficientNetLite, Encoder, EncoderDegridding, Head
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
+from ._dilated_stack import DilatedStackEncoder
 from ._duc import DenseUpsamplingHead
 from ._efficientnet_lite import EfficientNetLiteEncoder
 from ._encoder import DEGRIDDINGS, EncoderOptions
@@ -19,7 +20,7 @@ from ._resnet import ResNetEncoder
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
 """The encoders of `DeepLab`, of each kind from the shallowest."""
 
-DenseEncoder: TypeAlias = ResNetEncoder | EfficientNetLiteEncoder
+DenseEncoder: TypeAlias = ResNetEncoder | EfficientNetLiteEncoder | DilatedStackEncoder
 """What the encoder of `DeepLab` may be."""
 
 HEADS: tuple[Head, ...] = get_args(Head)
@@ -43,7 +44,8 @@ class DeepLab(nnx.Module):
     Args:
       encoder: `"resnet10"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`; or
         `"efficientnet_lite0"` to `"efficientnet_lite4"`, whose dilated convolutions are depthwise: there, smoothing
-        acts on those, while the paper has standard ones.
+        acts on those, while the paper has standard ones; or `"dilated_stack"`, dilated layers at full resolution, which
+        show gridding best: its output stride is 1.
       head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
         `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.
@@ -55,12 +57,13 @@ class DeepLab(nnx.Module):
         none.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
         a head with other inputs.
-      options: all other options of `ResNetEncoder` or `EfficientNetLiteEncoder`, by keyword: output_stride (by default
+      options: all other options of the encoder, by keyword: output_stride (by default
         8), padding (by default symmetric), batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat,
-        dtype, which the other layers share, and stride_in and stride_unit of residual encoders.
+        dtype, which the other layers share, stride_in and stride_unit of residual encoders, and stem of the dilated
+        stack, which has neither output_stride nor padding.
 
     Attributes:
-      encoder: the `ResNetEncoder` or `EfficientNetLiteEncoder`.
+      encoder: the `ResNetEncoder`, `EfficientNetLiteEncoder` or `DilatedStackEncoder`.
       degridding: the `DegriddingLayers`, or None.
       head: a `SummedHead` or a `DenseUpsamplingHead`.
 
@@ -155,13 +158,24 @@ class DeepLab(nnx.Module):
 
 def _make_encoder(name: Encoder, smoothing: EncoderDegridding, rngs: nnx.Rngs, options: EncoderOptions) -> DenseEncoder:
     """An encoder by its name, whose cell i sits on pixel stride * i unless the options say otherwise."""
-    if name not in get_args(EfficientNetLite):
-        return ResNetEncoder(int(name.removeprefix("resnet")), smoothing=smoothing, rngs=rngs, **options)
-    if given := [option for option in ("stride_in", "stride_unit") if option in options]:
-        raise ValueError(
-            f"{given[0]} is an option of residual encoders, got {options[given[0]]!r} with encoder {name!r}: leave it "
-            "out"
-        )
+    lite, stack = name in get_args(EfficientNetLite), name == "dilated_stack"
+    strided = "residual and EfficientNet encoders"
+    for option, has, of in (
+        ("stride_in", not (lite or stack), "residual encoders"),
+        ("stride_unit", not (lite or stack), "residual encoders"),
+        ("output_stride", not stack, strided),
+        ("padding", not stack, strided),
+        ("stem", stack, "the encoder dilated_stack"),
+    ):
+        if option in options and not has:
+            raise ValueError(
+                f"{option} is an option of {of}, got {options[option]!r} with encoder {name!r}: leave it out"
+            )
+    plain: Any = options
+    if stack:
+        return DilatedStackEncoder(smoothing=smoothing, rngs=rngs, **plain)
+    if not lite:
+        return ResNetEncoder(int(name.removeprefix("resnet")), smoothing=smoothing, rngs=rngs, **plain)
     chosen: Any = {"output_stride": 8, "padding": "symmetric", **options}
     variant: Any = name.removeprefix("efficientnet_lite")
     return EfficientNetLiteEncoder(variant, smoothing=smoothing, classifier=False, rngs=rngs, **chosen)

@@ -30,8 +30,8 @@ class DeepLabUpsampled(nnx.Module):
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: upsampling is unknown, or the head is `"duc"`, which up-samples by itself; when called, images are
-        not `[N, H, W, C]` of a float dtype.
+      ValueError: upsampling is unknown, or the head is `"duc"`, which up-samples by itself, or the output stride
+        is 1; when called, images are not `[N, H, W, C]` of a float dtype.
 
     Example:
       >>> import jax.numpy as jnp
@@ -67,6 +67,11 @@ class DeepLabUpsampled(nnx.Module):
             raise ValueError(
                 "deeplab's head must be one of aspp, large_fov, got 'duc', which up-samples by itself: build it with "
                 "head='aspp'"
+            )
+        if deeplab.output_stride == 1:
+            raise ValueError(
+                "deeplab must have an output stride above 1, got an encoder at full resolution: there is nothing to "
+                "up-sample"
             )
         classes, dtype = deeplab.num_classes, deeplab.encoder.dtype
         blocks = deeplab.output_stride.bit_length() - 1  # each doubles the size

@@ -20,10 +20,12 @@ HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 class EncoderOptions(TypedDict, total=False):
     """The options of an encoder that a network hands through to it; each has its default there.
 
-    `stride_in` and `stride_unit` are those of `ResNetEncoder`; the others are common to all.
+    `stride_in` and `stride_unit` are those of `ResNetEncoder`, `stem` is that of `DilatedStackEncoder`, which has no
+    `output_stride` and no `padding`; the others are common to all.
     """
 
     output_stride: int
+    stem: int
     stride_in: StrideIn
     stride_unit: StrideUnit
     padding: EncoderPadding

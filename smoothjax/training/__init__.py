@@ -37,6 +37,7 @@ from ._state import averaged_state as averaged_state
 from ._state import create_state as create_state
 from ._step import LossFn as LossFn
 from ._step import LossOutput as LossOutput
+from ._step import Step as Step
 from ._step import compile_step as compile_step
 from ._step import train_step as train_step
 

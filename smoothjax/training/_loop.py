@@ -22,7 +22,7 @@ from ._logging import Mirror, RunLog, say
 from ._mesh import replicate, shard_batch
 from ._patience import Patience
 from ._state import TrainState, Tree
-from ._step import LossFn, compile_step
+from ._step import LossFn, Step, compile_step
 from ._stop import Stopped, StopSignals
 
 D = TypeVar("D")
@@ -40,6 +40,8 @@ class Problem:
       iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
       epoch_steps: Steps that go once through the data, perhaps a fraction; the log then shows epochs beside steps.
       average: See `train_step`; the state is then made with `create_state(..., average=True)`.
+      step: What `compile_step` makes of loss, optimiser, mesh, parts and average, where several runs share it, so that
+        it is compiled once; by default `fit` makes it.
     """
 
     loss_fn: LossFn
@@ -49,6 +51,7 @@ class Problem:
     iterator: grain.DatasetIterator[Tree]
     epoch_steps: float | None = None
     average: float | None = None
+    step: Step | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +202,7 @@ def fit(
         if restored:
             say(f"resuming {folder} from step {start} of {total}")
 
-        step_fn = compile_step(
+        step_fn = problem.step or compile_step(
             problem.loss_fn, problem.optimizer, mesh, accumulate=config.accumulate, average=problem.average
         )
         interval = Interval(checkpoints)
@@ -212,7 +215,7 @@ def fit(
                 # The device is still busy with the steps before: preparing this batch costs it nothing. No batch is
                 # taken ahead, so the iterator stands at the first unseen one whenever a checkpoint is saved.
                 batch = shard_batch(_next(iterator, step, total), mesh)
-                if step == start + 1 and progress:
+                if step == start + 1 and progress and problem.step is None:
                     say("compiling the training step")
                 state, measured = step_fn(state, batch)
                 interval.push(step, measured)

@@ -38,6 +38,9 @@ The precision of the computation is its own business: a bfloat16 model casts ins
 stay float32. What it needs of randomness comes from the batch or from `model_state`.
 """
 
+Step = Callable[[TrainState, Tree], tuple[TrainState, dict[str, jax.Array]]]
+"""What `compile_step` returns: from a state and a batch to the next state and the metrics."""
+
 
 def train_step(
     state: TrainState,
@@ -140,7 +143,7 @@ def compile_step(
     *,
     accumulate: int = 1,
     average: float | None = None,
-) -> Callable[[TrainState, Tree], tuple[TrainState, dict[str, jax.Array]]]:
+) -> Step:
     """`train_step` jitted over a mesh: state replicated and donated, batch split along its leading axis.
 
     Args:

@@ -11,7 +11,7 @@ from flax import nnx
 
 from .. import nn
 from .._checks import check_choice
-from ..models import DenseEncoder, EfficientNetLiteEncoder, ResNetEncoder
+from ..models import DenseEncoder, DilatedStackEncoder, EfficientNetLiteEncoder, ResNetEncoder
 from ..names import EncoderDegridding, SourceName
 from ._assign import Entry, Path, convert, dotted, shapes_of
 from ._efficientnet_lite import efficientnet_lite_entries
@@ -151,6 +151,8 @@ def _entries(model: nnx.Module, variables: Variables, source: SourceName) -> lis
                 "the encoder of its weights"
             )
         return efficientnet_lite_entries(encoder, variables, prefix)
+    if isinstance(encoder, DilatedStackEncoder):
+        raise ValueError("no published weights fit an encoder dilated_stack: build the network with a residual encoder")
     names = recognise(variables, kind.families)
     if names.depth != encoder.depth:
         raise ValueError(

@@ -18,6 +18,7 @@ from ..models import (
     DeepLabUpsampled,
     DenseEncoder,
     DenseUpsamplingHead,
+    DilatedStackEncoder,
     EfficientNetLiteEncoder,
     EncoderOptions,
     GCANet,
@@ -149,8 +150,14 @@ def _of_lite(encoder: EfficientNetLiteEncoder) -> dict[str, object]:
     return {**own, **_options(encoder)}
 
 
+def _of_stack(encoder: DilatedStackEncoder) -> dict[str, object]:
+    return {"rates": encoder.rates, "smoothing": encoder.smoothing, **_options(encoder)}
+
+
 def _options(encoder: DenseEncoder) -> dict[str, object]:
-    return {name: getattr(encoder, name) for name in EncoderOptions.__annotations__ if hasattr(encoder, name)}
+    fixed = {"output_stride"} if isinstance(encoder, DilatedStackEncoder) else set[str]()
+    names = [name for name in EncoderOptions.__annotations__ if name not in fixed]
+    return {name: getattr(encoder, name) for name in names if hasattr(encoder, name)}
 
 
 def _of_deeplab(model: DeepLab) -> dict[str, object]:
@@ -233,6 +240,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             Network(UNet, _of_unet, UNet),
             Network(ResNetEncoder, _of_resnet, ResNetEncoder),
             Network(EfficientNetLiteEncoder, _of_lite, EfficientNetLiteEncoder),
+            Network(DilatedStackEncoder, _of_stack, DilatedStackEncoder),
             Network(ConvVAE, _of_vae, ConvVAE),
             Network(GCANet, _of_gcanet, GCANet),
             Network(TemporalConvNet, _of_temporal, TemporalConvNet),

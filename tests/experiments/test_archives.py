@@ -129,7 +129,7 @@ def test_every_preset_of_an_archive_is_here():
         mine = {preset for other, preset, _, _ in _CASES if other == study}
         # Others are as these, but for weights that have to be installed.
         random = {name for name, preset in presets.PRESETS.items() if preset.config.init.source is None}
-        assert mine == random - {"demo", "folder"}
+        assert mine == random - {"wires", "demo", "folder"}
 
 
 #: Read by the same pipeline as another preset, which resumes.

@@ -3,56 +3,73 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
-from tests.experiments.command_line import run
+from tests.experiments.command_line import check_pictures, run
 from tests.experiments.test_erf import check
 
 pytestmark = pytest.mark.slow
 
 
-def _results(study, folder, *arguments):
+def _results(study, folder, *arguments, preset="demo"):
     """Runs the study's demo, checks its files, and returns the results."""
     out, _ = run(*arguments, folder=folder, study=study)
-    report = folder / "runs" / study / "demo"
+    report = folder / "runs" / study / preset
     for name in ("report.md", "curves.png"):
         assert (report / name).stat().st_size > 500
     return json.loads((report / "report.json").read_text())["results"], out, report
 
 
-def _check_masks(results, report):
+def _check_masks(results, report, least=3.0):
     """Each is far above a constant answer."""
     assert (report / "predictions.png").stat().st_size > 500
-    for method, (result,) in results.items():
-        assert result["val"]["mean_iou"] >= 3 * result["majority"]["mean_iou"], method
+    for method, (result, *_) in results.items():
+        assert result["val"]["mean_iou"] >= least * result["majority"]["mean_iou"], method
 
 
 @pytest.fixture(scope="module")
 def main_job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("main_job")
-    return folder, *_results("segmentation", folder)
+    return folder, *_results("segmentation", folder, preset="wires")
 
 
 def test_the_main_job(main_job):
+    """It shows what it says it shows: the baseline's holes, and fewer isolated pixels without them."""
     _, results, out, report = main_job
-    _check_masks(results, report)
-    assert list(results) == ["none", "multigrid", "group_interaction", "ss_conv"]
-    for method, (result,) in results.items():
-        assert (result["extra_parameters"] > 0) is (method in ("group_interaction", "ss_conv"))
-        assert (result["largest_move"] > 1e-3) is (method in ("group_interaction", "ss_conv"))
+    _check_masks(results, report, 1.5)
+    assert list(results) == ["none", "group_interaction", "ss_conv"]
+    fields = {method: runs[0]["receptive_field"] for method, runs in results.items()}
+    isolated = {method: np.array([run["val"]["isolated_pixels"] for run in runs]) for method, runs in results.items()}
+    assert fields["none"]["zero_share"] > 0.7
+    assert fields["none"]["phase_imbalance"] == pytest.approx(1)
+    for method in ("group_interaction", "ss_conv"):
+        assert all(run["extra_parameters"] > 0 and run["largest_move"] > 1e-3 for run in results[method])
+        assert fields[method]["zero_share"] == 0
+        assert fields[method]["phase_imbalance"] < 0.9
+    assert (isolated["ss_conv"] < isolated["none"]).all()
     assert "| SS convolution " in out
+    assert "- SS convolution - baseline: mean IoU +" in out
+    for words in (
+        "Zeros in the receptive field are",
+        "experiments.gridding",
+        "smoothjax.diagnose",
+        "--data.root FOLDER",
+    ):
+        assert words in out
+    check_pictures(report, "data.png", "receptive_fields.png", "predictions.png")
 
 
 def test_receptive_fields(main_job):
     """Trains what is missing, and finds what the paper says; then finds the runs there."""
     folder = main_job[0]
-    shutil.rmtree(folder / "runs/segmentation/demo/ss_conv-seed0")
+    shutil.rmtree(folder / "runs/segmentation/wires/ss_conv-seed0")
     out, _ = run("--images", 1, folder=folder, study="erf")
-    assert "runs/segmentation/demo/none-seed0 is finished" in out
-    assert "| SS convolution    | 81x81 " in out
+    assert "runs/segmentation/wires/none-seed0 is finished" in out
+    assert "| SS convolution    | 33x33 " in out
     check(folder / "runs/erf")
     again, _ = run("--images", 1, folder=folder, study="erf")
-    assert "runs/segmentation/demo/ss_conv-seed0 is finished" in again
+    assert "runs/segmentation/wires/ss_conv-seed0 is finished" in again
     assert out[out.index("Figure 8") :] == again[again.index("Figure 8") :]
 
 

@@ -10,14 +10,15 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from experiments.common.dense.field_figures import ENLARGEMENT
+from experiments.common.dense.fields import Images, fit, whole_blocks
 from experiments.common.dense.init import normalization
-from experiments.common.dense.study import scaled
+from experiments.common.dense.sources import scaled
 from experiments.common.run_folder import describe_run
 from experiments.common.study import Trained
 from experiments.erf import study
 from experiments.erf.__main__ import main
-from experiments.erf.fields import Images, blocks, fit, whole_blocks
-from experiments.erf.figures import ENLARGEMENT
+from experiments.erf.fields import blocks
 from experiments.segmentation.config import Config, DataConfig, ModelConfig
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import Config as VaeConfig
@@ -153,7 +154,7 @@ def test_images_of_many_sizes_are_resized_without_compiling(monkeypatch):
         raise AssertionError("compiled for every size")
 
     monkeypatch.setattr(jax.image, "resize", refuse)
-    (found,) = Images(source, config, (48, 48), None, 3)
+    (found,) = Images(source, config, (48, 48), None, 3, 0.5)
     # Pillow rounds to whole levels, in each of the two directions.
     np.testing.assert_allclose(found * std, np.stack(expected) * std, atol=1.01)
 
@@ -180,7 +181,7 @@ def test_runs_of_other_studies_and_networks_are_refused(tmp_path, capsys):
         (["--runs", tmp_path / "nothing"], "holds no run (config.yaml is missing); runs beside it: "),
         (["--runs", tmp_path / "run", tmp_path / "run"], "more than once: a run has one panel"),
         (["--images", 0], "--images must be at least 1, got 0"),
-        (["--size", 64, 704], "--size must be at least 136 136, to show the field of one layer, got 64 704"),
+        (["--size", 40, 704], "--size must be at least 48 48, to show anything, got 40 704"),
         (["--out", tmp_path / "run/config.yaml"], "--out must be a folder"),
     ):
         assert main(list(map(str, arguments))) == 1

@@ -26,7 +26,10 @@ from .optim import OptimConfig
 #: Of so many that are tried first.
 _USUAL_RATES: Mapping[OptimizerName, float] = {"sgd": 0.01, "adamw": 0.001}
 
-DataName = Literal["shapes", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
+DataName = Literal["shapes", "wires", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
+
+#: Data that are drawn, so that nothing has to be stored or checked.
+DRAWN: tuple[DataName, ...] = ("shapes", "wires")
 
 #: Encoders whose published weights are of the same name, and may be installed by pip.
 LITE: tuple[EfficientNetLite, ...] = get_args(EfficientNetLite)
@@ -37,9 +40,12 @@ class DeepLabConfig:
     """DeepLabv2."""
 
     encoder: Encoder = "resnet101"
-    """Network that the features come from: residual, or EfficientNet-Lite, whose dilated convolutions are depthwise."""
+    """Network that the features come from: residual, EfficientNet-Lite, whose dilated convolutions are depthwise, or
+    dilated_stack, four dilated layers at full resolution behind one convolution."""
     width: int = 64
-    """Channels of a residual network's first stage; 64 is the published network."""
+    """Channels of a residual network's first stage, where 64 is the published network, or of the dilated stack."""
+    stem: Literal[1, 3, 5] = 1
+    """Taps of the first convolution of a dilated stack along each axis: how far neighbours mix before."""
     head: Head = "aspp"
     """Output layer: ASPP (rates 6, 12, 18, 24), LargeFOV (rate 12) or dense up-sampling convolution (no rate)."""
     head_rates: tuple[int, ...] | None = None
@@ -59,7 +65,12 @@ class DeepLabConfig:
     @property
     def is_residual(self) -> bool:
         """Whether the encoder is a residual network."""
-        return self.encoder not in LITE
+        return self.encoder not in LITE and not self.is_stack
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the encoder is a stack of dilated layers, whose output has full resolution."""
+        return self.encoder == "dilated_stack"
 
     def validate(self) -> None:
         """Raises ValueError where the options do not fit together."""
@@ -88,9 +99,9 @@ class ImagesConfig:
     """The images."""
 
     name: DataName = "folder"
-    """Data set: drawn shapes, a prepared data set, or a folder {train,val,test}/{images,labels}."""
+    """Data set: drawn shapes, drawn wires in noise, a prepared one, or a folder {train,val,test}/{images,labels}."""
     root: Path | None = None
-    """Folder of the data set, prepared or not; by default data/NAME, where it is prepared; shapes need none."""
+    """Folder of the data set, prepared or not; by default data/NAME, where it is prepared; drawn ones need none."""
     train_split: str | None = None
     """Split to train on; by default train, and the augmented train_aug of VOC where it has been prepared."""
     classes: Path | None = None
@@ -116,11 +127,13 @@ class ImagesConfig:
     check: bool = True
     """Whether all files of train and val are read once before training."""
     train_images: int = 2048
-    """Number of drawn training images (shapes)."""
+    """Number of drawn training images."""
     val_images: int = 64
-    """Number of drawn validation images (shapes)."""
+    """Number of drawn validation images."""
     image_size: tuple[int, int] = (97, 97)
-    """Height and width of drawn images in pixels (shapes)."""
+    """Height and width of drawn images in pixels."""
+    noise: float = 0.6
+    """Standard deviation of the noise of drawn wires; the colours of two classes are 0.9 apart."""
 
     def validate(self) -> None:
         """Raises ValueError where an option is out of its range."""
@@ -137,6 +150,7 @@ class ImagesConfig:
             min(height, width) >= 32,
             f"--data.image-size must be at least 32 32, to show the shapes, got {height} {width}: try 97 97",
         )
+        require(0 <= self.noise <= 10, f"--data.noise must be 0 .. 10, got {self.noise}: try 0.6")
 
 
 def check_channels(images: ImagesConfig) -> None:
@@ -147,8 +161,9 @@ def check_channels(images: ImagesConfig) -> None:
         f"--data.channels must be 1 .. 256, got {channels}: 1 is grey; leave it out for RGB",
     )
     require(
-        channels == 3 or images.name != "shapes",
-        f"--data.channels {channels} is for images in files, drawn shapes are RGB: leave it out, or name a data set",
+        channels == 3 or images.name not in DRAWN,
+        f"--data.channels {channels} is for images in files, drawn {images.name} are RGB: leave it out, or name a "
+        "data set",
     )
     require(
         (images.mean is None) == (images.std is None),
@@ -292,12 +307,20 @@ class DenseConfig(RunConfig):
             f"--optim.power is an option of poly, got {optim.power} with --optim.schedule {optim.schedule}: leave it "
             "out, or add --optim.schedule poly",
         )
-        if self.model.is_residual:
-            return
-        for name in ("width", "stride_in"):
-            value = getattr(self.model, name)
+        require(
+            self.data.name == "wires" or self.data.noise == preset.data.noise,
+            f"--data.noise is an option of drawn wires, got {self.data.noise} with --data.name {self.data.name}: leave "
+            "it out",
+        )
+        model, stack = self.model, "the encoder dilated_stack"
+        for name, has, encoders in (
+            ("width", model.is_residual or model.is_stack, f"residual encoders and {stack}"),
+            ("stride_in", model.is_residual, "residual encoders"),
+            ("stem", model.is_stack, stack),
+        ):
+            value = getattr(model, name)
             require(
-                value == getattr(preset.model, name),
-                f"--model.{name.replace('_', '-')} is an option of residual encoders, got {value} with --model.encoder "
-                f"{self.model.encoder}: leave it out",
+                has or value == getattr(preset.model, name),
+                f"--model.{name.replace('_', '-')} is an option of {encoders}, got {value} with --model.encoder "
+                f"{model.encoder}: leave it out",
             )

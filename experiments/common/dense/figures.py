@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import wrap
 
 import matplotlib
 
@@ -27,7 +28,9 @@ def draw_predictions(
     columns = ["image", "labels", *masks]
     height, width = source.size(indices[0])
     cell = 1.7
-    names = [*source.classes.names, "ignored"]
+    records = [source[index] for index in indices]
+    ignored = any((record["label"] == data.IGNORE_LABEL).any() for record in records)
+    names = [*source.classes.names, *["ignored"] * ignored]
     # What fits below the images: a patch and the longest name, at 8 points.
     legend_columns = max(1, min(6, len(names), int(cell * len(columns) / (0.55 + 0.07 * max(map(len, names))))))
     legend_rows = -(-len(names) // legend_columns)
@@ -38,8 +41,7 @@ def draw_predictions(
         squeeze=False,
         layout="constrained",
     )
-    for row, index in zip(grid, indices, strict=True):
-        record = source[index]
+    for row, index, record in zip(grid, indices, records, strict=True):
         label = record["label"]
         predictions = [data.colorize(masks[method][index], source.classes) for method in masks]
         pictures = [data.to_rgb(record["image"]), data.colorize(label, source.classes, white), *predictions]
@@ -48,13 +50,14 @@ def draw_predictions(
             axes.set_axis_off()
     for axes, name in zip(grid[0], columns, strict=True):
         axes.set_title(name, fontsize=9)
-    colors = [*source.classes.colors, white]
+    colors = [*source.classes.colors, white][: len(names)]
     patches = [
         Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="grey", label=name)
         for name, (red, green, blue) in zip(names, colors, strict=True)
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=legend_columns, fontsize=8, frameon=False)
-    figure.suptitle(title)
+    # Of 11 points, some nine letters fit into an inch.
+    figure.suptitle("\n".join(wrap(title, int(9 * cell * len(columns)))), fontsize=11)
     write_figure(path, figure, dpi=150)
 
 

@@ -19,27 +19,44 @@ class Counts(NamedTuple):
 
     Attributes:
       pixels: of all pixels, `[K, K]`.
+      isolated: outputs that agree with none of their neighbours, and all outputs, see `metrics.isolated_pixels`.
       boundary, trimap: of those near contours, see `metrics.boundary_confusion_matrix` and
         `metrics.trimap_confusion_matrix`; None where they are not counted.
       calibration: of all pixels by their probability; None where they are not counted.
     """
 
     pixels: Matrix
+    isolated: Matrix | None = None
     boundary: Matrix | None = None
     trimap: Matrix | None = None
     calibration: metrics.Calibration | None = None
 
 
 def count(
-    labels: jax.Array, masks: jax.Array, sizes: jax.Array, *, num_classes: int, boundary: float | None = None
+    labels: jax.Array,
+    masks: jax.Array,
+    sizes: jax.Array,
+    *,
+    num_classes: int,
+    boundary: float | None = None,
+    cell: int = 1,
 ) -> Counts:
-    """Counts a batch `[N, H, W]`; `boundary` is the distance from contours, as a fraction of an image's diagonal."""
+    """Counts a batch `[N, H, W]`.
+
+    Args:
+      labels, masks, sizes: true classes, predicted classes, and the size of each image without padding.
+      num_classes: number of classes.
+      boundary: distance from contours, as a fraction of an image's diagonal.
+      cell: pixels between two outputs of the network: between them classes are interpolated, and stand never alone.
+    """
     pixels = metrics.confusion_matrix(labels, masks, num_classes=num_classes)
+    isolated = metrics.isolated_pixels(labels[:, ::cell, ::cell], masks[:, ::cell, ::cell])
     if boundary is None:
-        return Counts(pixels)
+        return Counts(pixels, isolated)
     near = {"num_classes": num_classes, "distance": boundary, "sizes": sizes}
     return Counts(
         pixels,
+        isolated,
         metrics.boundary_confusion_matrix(labels, masks, **near),
         metrics.trimap_confusion_matrix(labels, masks, **near),
     )
@@ -82,6 +99,14 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
         "pixel_accuracy": float(metrics.pixel_accuracy(confusion)),
         "mean_class_accuracy": float(metrics.mean_class_accuracy(confusion)),
     }
+
+
+def isolated_share(isolated: Matrix | None) -> dict[str, float]:
+    """The share of isolated outputs, nothing where they are not counted."""
+    if isolated is None:
+        return {}
+    alone, counted = np.asarray(isolated).tolist()
+    return {"isolated_pixels": alone / counted if counted else float("nan")}
 
 
 def majority_scores(confusion: np.ndarray) -> dict[str, float]:

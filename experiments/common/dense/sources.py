@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,11 +13,12 @@ from smoothjax import data, datasets
 from smoothjax.progress import track
 
 from ..images import output_names
-from .config import ImagesConfig
+from .config import DRAWN, ImagesConfig
 from .init import PerChannel
 
 CLASSES = {
     "shapes": data.SHAPES,
+    "wires": data.WIRES,
     "camvid": data.CAMVID,
     "voc2012": data.VOC2012,
     "coco2015": data.COCO,
@@ -31,8 +34,10 @@ _FEW_SIZES = 8
 
 def open_source(config: ImagesConfig, split: str) -> data.Source:
     """A split of the data set; says what is missing where it cannot be opened."""
-    if config.name == "shapes":
+    if config.name in DRAWN:
         length = config.train_images if split == "train" else config.val_images
+        if config.name == "wires":
+            return data.WiresSource(length=length, size=config.image_size, noise=config.noise, split=split)
         return data.ShapesSource(length=length, size=config.image_size, split=split)
     classes = CLASSES.get(config.name) if config.classes is None else data.load_classes(config.classes)
     options = {"mask_suffix": config.mask_suffix, "white": config.white, "channels": config.channels}
@@ -107,6 +112,13 @@ def batches_of(
         limit=limit,
         most_shapes=most_shapes,
     )
+
+
+def scaled(length: Any, factor: float) -> Any:
+    """A length times a factor, rounded; also for a length that is only known when an exported program runs."""
+    ratio = Fraction(str(factor))
+    rounded = (2 * length * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
+    return max(1, rounded) if isinstance(length, int) else rounded
 
 
 def note_on_sizes(source: data.Source, most_shapes: int | None) -> str | None:

@@ -1,9 +1,9 @@
 """What studies of semantic segmentation share: everything except the network, and where its loss is taken."""
 
+import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -23,17 +23,31 @@ from ..run_files import CLASSES_FILE, Json, read_examples, read_result
 from ..run_folder import load_config
 from ..stored import StoredStudy
 from ..study import Arrays, Batch, Scored, Summary, Trained
-from .config import DeepLabConfig, DenseConfig, InitConfig
+from ..writing import write_bytes
+from .config import DRAWN, DeepLabConfig, DenseConfig, InitConfig
 from .figures import draw_predictions, side_by_side
 from .init import architecture, initialized, normalization, weights_file
 from .optimizer import class_weights
-from .scores import Counts, boundary_scores, by_class, calibration_scores, count, majority_scores, scores
+from .scores import (
+    Counts,
+    boundary_scores,
+    by_class,
+    calibration_scores,
+    count,
+    isolated_share,
+    majority_scores,
+    scores,
+)
+from .seen import HOW_TO_READ, PICTURE, Seen, verdict
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
 
 #: Options that say which images are scored, and at what size.
 _SCORED_ON = ("name", "root", "classes", "val_images", "image_size", "size")
 
 C = TypeVar("C", bound=DenseConfig)
+
+#: In the folder of a comparison, before anything is trained.
+DATA_PICTURE = "data.png"
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,14 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
     @abstractmethod
     def logits(self, config: C, model: M, images: jax.Array) -> jax.Array:
         """Logits of normalised images `[N, H, W, C]`: `[N, h, w, K]`, of any size over the image."""
+
+    def encoder_cell(self, config: C) -> int:
+        """Pixels between two outputs of the encoder, of the image as the network sees it."""
+        return 8
+
+    def output_cell(self, config: C) -> int:
+        """Pixels between two outputs of the network, likewise; between them logits are interpolated."""
+        return 1
 
     def export_size(self, config: C) -> tuple[int, int] | None:
         """The only size of images that an exported network takes; None where it takes any."""
@@ -101,7 +123,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
 
     def data_name(self, config: C) -> str | None:
         """See `StoredStudy`."""
-        return None if config.data.name == "shapes" else config.data.name
+        return None if config.data.name in DRAWN else config.data.name
 
     def place(self, config: C) -> Path:
         """See `StoredStudy`."""
@@ -209,7 +231,9 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         labels = batch["label"]
         logits = self._averaged(config, model, batch["image"], (labels.shape[1], labels.shape[2]))
         masks = _classes_of(logits)
-        counts = count(labels, masks, batch["size"], num_classes=logits.shape[-1], boundary=self.boundary)
+        cell = max(1, round(self.output_cell(config) / getattr(config.data, "scale", 1.0)))
+        sizes, classes = batch["size"], logits.shape[-1]
+        counts = count(labels, masks, sizes, num_classes=classes, boundary=self.boundary, cell=cell)
         if self.calibration:
             counts = counts._replace(
                 calibration=metrics.calibration_counts(labels, logits, independent=has_independent_classes(config))
@@ -218,7 +242,8 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
 
     def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
-        return scores(np.asarray(_counts(totals).pixels))
+        counts = _counts(totals)
+        return {**scores(np.asarray(counts.pixels)), **isolated_share(counts.isolated)}
 
     def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """The mask."""
@@ -335,17 +360,34 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         except (FileNotFoundError, ValueError):  # a report does not fail for it
             return None
 
-    def page(self, comparison: Comparison[C], table: str, scored: str, sections: tuple[str, ...] = ()) -> Page:
+    def preview(self, config: C, out: Path) -> Path:
+        """See `Study`: images, and their labels."""
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = Path(folder, DATA_PICTURE)
+            title = f"What the networks learn: images of {config.data.name} (val), and their labels"
+            datasets.draw_grid(_stored(self.open_split(config, "val")), drawn, images=4, title=title)
+            write_bytes(out / DATA_PICTURE, drawn.read_bytes())
+        return out / DATA_PICTURE
+
+    def page(
+        self,
+        comparison: Comparison[C],
+        table: str,
+        scored: str,
+        sections: tuple[str, ...] = (),
+        seen: Seen | None = None,
+    ) -> Page:
         """The report of a comparison, with a figure of predictions; `scored` says at what size."""
         config, seed = comparison.config, comparison.seeds[0]
         validation = self.open_split(config, "val")
         masks = {
-            f"{comparison.labels[method]}\nmIoU {spread([100 * runs[0]['val']['mean_iou']])}": {
+            self._heading(comparison.labels[method], runs[0]["val"]): {
                 int(index): mask for index, mask in read_examples(comparison.folder(method, seed)).items()
             }
             for method, runs in comparison.results.items()
         }
-        title = f"{comparison.title}, seed {seed}"
+        said, lines = verdict(comparison, config.baseline)
+        title = f"{comparison.title}, seed {seed}" + f": {said}" * bool(said)
         draw_predictions(validation, masks, comparison.out / "predictions.png", title=title)
         lengths = {run["steps"] for runs in comparison.results.values() for run in runs}
         steps = f"{min(lengths):,} to {max(lengths):,}" if len(lengths) > 1 else f"{lengths.pop():,}"
@@ -359,7 +401,18 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             setting = f"{setting} Started from the weights of {config.init.parent}."
         # Where several processes share the work, none has seen a whole mask.
         figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
+        if len(comparison.seeds) > 1 and lines:
+            differing = "\n".join(f"- {line}" for line in lines)
+            sections = (f"Paired differences over seeds, with 95 % intervals, in points:\n\n{differing}", *sections)
+        if seen is not None and seen.fields:
+            seen.draw(comparison, self.encoder_cell(config))
+            figures = {PICTURE: "Receptive fields of all dilated layers", **figures}
+            sections = (*sections, "\n".join(HOW_TO_READ))
         return Page(table, setting, sections, figures)
+
+    def _heading(self, label: str, val: Result) -> str:
+        isolated = f"\nisolated {100 * val['isolated_pixels']:.2f} %" if "isolated_pixels" in val else ""
+        return f"{label}\nmIoU {spread([100 * val['mean_iou']])} %{isolated}"
 
 
 def has_independent_classes(config: DenseConfig) -> bool:
@@ -381,16 +434,13 @@ def _stored(source: data.Source) -> data.Source:
     return source.source if isinstance(source, data.ResizedSource) else source
 
 
-def scaled(length: Any, factor: float) -> Any:
-    """A length times a factor, rounded; also for a length that is only known when an exported program runs."""
-    ratio = Fraction(str(factor))
-    rounded = (2 * length * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
-    return max(1, rounded) if isinstance(length, int) else rounded
-
-
 def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, in_features: int = 3) -> dict[str, Any]:
     """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
-    residual = {"stride_in": config.stride_in, "width": config.width} if config.is_residual else {}
+    own: dict[str, Any] = {}
+    if config.is_residual:
+        own = {"stride_in": config.stride_in, "width": config.width}
+    elif config.is_stack:
+        own = {"stem": config.stem, "width": config.width}
     return {
         "encoder": config.encoder,
         "head": config.head,
@@ -401,6 +451,6 @@ def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, i
         "in_features": in_features,
         "remat": config.remat,
         "dtype": compute_dtype(config.precision),
-        **residual,
+        **own,
         **architecture(init),
     }

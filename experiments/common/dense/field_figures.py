@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from ..common.run_files import Json
-from ..common.writing import write_figure
+from ..run_files import Json
+from ..writing import write_figure
 from .fields import Field, box
 
 #: Pixels a cell, as in the paper.
@@ -29,10 +29,20 @@ COLORS = ListedColormap(plt.get_cmap("viridis")(np.linspace(0.22, 1, 256))).with
 )
 
 
-def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: str, note: str) -> None:
+def draw(
+    fields: Sequence[Field],
+    rows: Sequence[Json],
+    path: Path,
+    *,
+    title: str,
+    note: str,
+    cell: int = 8,
+    outline: str = "around the theoretical receptive field",
+) -> None:
     """Draws the fields side by side, each cell as 10x10 pixels; zero weights are black.
 
-    All panels show the same cells: the rectangle around all theoretical fields, which are outlined.
+    All panels show the same cells, each of so many pixels of the image: the rectangle around all that is
+    connected, whose part in each field is outlined.
     """
     window = _window(fields)
     height, width = (ENLARGEMENT * (part.stop - part.start) for part in window)
@@ -47,25 +57,27 @@ def draw(fields: Sequence[Field], rows: Sequence[Json], path: Path, *, title: st
     figure.text(0.5, 1 - 1.6 * letter / high, title, ha="center", va="center", fontsize=letter * 0.95)
     figure.text(0.5, 1 - 3.1 * letter / high, note, ha="center", va="center", color="0.35", **sizes)
     image: Any = None
+    unit = f"cells of {cell} pixels" if cell > 1 else "pixels"
     for index, (field, row) in enumerate(zip(fields, rows, strict=True)):
         start = round(left + index * pitch + (pitch - width - 3 * letter) / 2)
         axes = figure.add_axes((start / total, round(bottom) / high, width / total, height / high))
         image = _panel(axes, field, window)
         axes.set_title(
-            f"{field.label}\n{row['support']:,} cells, {100 * row['zero_share']:.0f} % zeros inside", **sizes
+            f"{field.label}\n{row['support']:,} seen, {100 * row['zero_share']:.0f} % zeros inside",
+            **sizes,
         )
-        axes.set_xlabel("offset, cells of 8 pixels", **sizes)
+        axes.set_xlabel(f"offset, {unit}", **sizes)
         axes.tick_params(labelsize=letter * 0.65)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
         if index == 0:
-            axes.set_ylabel("offset, cells", **sizes)
+            axes.set_ylabel("offset", **sizes)
     bar = figure.add_axes(((total - 6 * letter) / total, round(bottom) / high, letter / total, height / high))
     figure.colorbar(image, bar, extend="min").set_label("share of the largest weight", **sizes)
     bar.tick_params(labelsize=letter * 0.65)
     handles = [
         Patch(facecolor="black", label="zero weight"),
-        Line2D([], [], color="0.5", linestyle="--", label="around the theoretical receptive field"),
+        Line2D([], [], color="0.5", linestyle="--", label=outline),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=2, frameon=False, **sizes)
     write_figure(path, figure, dpi=100)

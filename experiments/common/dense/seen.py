@@ -1,0 +1,196 @@
+"""What the networks of a comparison see, side by side, and what it does to their answers."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jax
+import numpy as np
+
+from smoothjax import training
+
+from ..comparison import Comparison, Result
+from ..report import spread
+from ..run_files import Json
+from ..statistics import Difference, paired_difference
+from ..trained import read_run
+from ..writing import write_arrays
+from .config import DenseConfig
+from .field_figures import draw
+from .fields import RATE, SIZES, Field, Images, dilated_block, measure_block, numbers
+
+if TYPE_CHECKING:
+    from .study import DenseStudy
+
+C = TypeVar("C", bound=DenseConfig)
+
+#: In the folder of a run, and in that of a comparison.
+FIELD_FILE, PICTURE = "receptive_field.npz", "receptive_fields.png"
+COLUMNS = ("isolated pixels %", "zeros in the receptive field %", "phase imbalance")
+HOW_TO_READ = (
+    "Zeros in the receptive field are what an output cannot see within it, black in receptive_fields.png: with a phase "
+    "imbalance of 1 it sees one of four grids, and its neighbour another one; with 0 it sees all alike.",
+    "Isolated pixels are answers that agree with none of their neighbours, in predictions.png the grid that is left of "
+    "it; an interval above that holds 0 shows no difference.",
+)
+_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the networks of the first seed see through all their dilated layers.
+
+    Attributes:
+      fields: their receptive fields by method; none where networks have no dilated layers.
+      numbers: what the table says of each.
+    """
+
+    fields: Mapping[str, Field]
+    numbers: Mapping[str, Json]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Headings of the cells."""
+        return COLUMNS if self.fields else COLUMNS[:1]
+
+    def cells(self, method: str, runs: Sequence[Result]) -> list[str]:
+        """Those of a row; a dash for what has not been measured, as by an earlier version."""
+        isolated = [run["val"].get("isolated_pixels") for run in runs]
+        row = ["-" if None in isolated else spread([100 * share for share in isolated], 2)]
+        if not self.fields:
+            return row
+        if method not in self.numbers:
+            return [*row, "-", "-"]
+        found = self.numbers[method]
+        return [*row, f"{100 * found['zero_share']:.0f}", f"{found['phase_imbalance']:.2f}"]
+
+    def draw(self, comparison: Comparison[C], cell: int) -> None:
+        """Draws the fields side by side."""
+        data = comparison.config.data.name
+        note = f"networks of seed {comparison.seeds[0]}, mean over {_IMAGES} validation images of {data}; black: zero"
+        rows = [self.numbers[method] for method in self.fields]
+        title = "What an output sees through all dilated layers: effective receptive fields"
+        draw(
+            list(self.fields.values()),
+            rows,
+            comparison.out / PICTURE,
+            title=title,
+            note=note,
+            cell=cell,
+            outline="around all that has a weight",
+        )
+
+
+def seen_of(study: "DenseStudy[C, Any]", comparison: Comparison[C]) -> Seen:
+    """Measures the networks of a comparison, those of the first seed, once: the fields are kept in their folders.
+
+    Nothing is measured where several processes share the work, of which one reports.
+    """
+    if comparison.single or jax.process_count() > 1:
+        return Seen({}, {})
+    fields: dict[str, Field] = {}
+    for method, runs in comparison.results.items():
+        folder = comparison.folder(method, comparison.seeds[0])
+        field = _field(study, folder, comparison.labels[method], runs[0]["steps"])
+        if field is not None:
+            fields[method] = field
+    described = {method: numbers(field) for method, field in fields.items()}
+    for method, found in described.items():
+        comparison.results[method][0]["receptive_field"] = found
+    return Seen(fields, described)
+
+
+def _field(study: "DenseStudy[C, Any]", folder: Path, label: str, step: int) -> Field | None:
+    """The field of a run; None where it has no dilated layers, or no checkpoint any more."""
+    path = folder / FIELD_FILE
+    known = _read(path, label, step)
+    if known is not None or not (folder / "checkpoints").is_dir():
+        return known
+    trained = read_run(study, folder, "latest")
+    model, config = trained.local_model(), trained.config
+    size, scale = SIZES[study.encoder_cell(config)], getattr(config.data, "scale", 1.0)
+    block = dilated_block(model, size, config.data.channels)
+    if block is None:
+        return None
+    training.say(f"receptive field of {label}")
+    images = Images(study.open_split(config, "val"), config, size, _IMAGES, _IMAGES, scale)
+    with _compiled_quickly():
+        field = measure_block(block, images, label, RATE, theoretical=False)
+    if not field.values.any():
+        training.say(f"{folder} sees nothing: its units have died, and its row has no receptive field")
+        return None
+    write_arrays(path, {"values": field.values, "connected": field.connected, "step": np.asarray(trained.step)})
+    return field
+
+
+@contextlib.contextmanager
+def _compiled_quickly() -> Iterator[None]:
+    """Compiles with few optimisations: these programs run once, and their compilation takes several times as long."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, True)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
+def _read(path: Path, label: str, step: int) -> Field | None:
+    """A field that was measured before on the same parameters."""
+    try:
+        with np.load(path) as arrays:
+            if int(arrays["step"]) == step:
+                return Field(label, arrays["values"], arrays["connected"], RATE)
+    except (OSError, ValueError, KeyError):
+        pass
+    return None
+
+
+def differences(comparison: Comparison[C], baseline: str, key: str) -> dict[str, Difference]:
+    """Paired differences of a score to the baseline over the seeds, in percent, by method."""
+    values = {
+        method: {run["seed"]: 100 * run["val"][key] for run in runs if key in run["val"]}
+        for method, runs in comparison.results.items()
+    }
+    first = values.pop(baseline, {})
+    pairs = {method: paired_difference(each, first) for method, each in values.items()}
+    return {method: pair for method, pair in pairs.items() if pair is not None}
+
+
+def excludes_zero(difference: Difference) -> bool:
+    """Whether the interval of a difference lies on one side of 0."""
+    return difference.half_width is not None and abs(difference.mean) > difference.half_width
+
+
+def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
+    """What the title of the predictions says of their difference, and a line about each method."""
+    iou, isolated = (differences(comparison, baseline, key) for key in ("mean_iou", "isolated_pixels"))
+    labels, first = comparison.labels, comparison.labels.get(baseline, baseline)
+    lines = []
+    for method, difference in iou.items():
+        alone = isolated.get(method)
+        also = "" if alone is None else f", isolated pixels {alone.text(2)}"
+        lines.append(f"{labels[method]} - {first}: mean IoU {difference.text()}{also}")
+    if not lines:
+        return "", []
+    if len(comparison.seeds) == 1:
+        return "one seed: differences may be chance", lines
+    found = _told(isolated, ("fewer", "more"), "isolated pixels", labels) or _told(
+        iou, ("lower", "higher"), "mean IoU", labels
+    )
+    seeds = f"over {len(comparison.seeds)} seeds"
+    return (f"{', '.join(found)} ({seeds})" if found else f"no difference to see {seeds}"), lines
+
+
+def _told(
+    differences: Mapping[str, Difference], words: tuple[str, str], what: str, labels: Mapping[str, str]
+) -> list[str]:
+    """Which methods are below the baseline, and which above, as far as their intervals say."""
+    told = {method: each.mean < 0 for method, each in differences.items() if excludes_zero(each)}
+    sides = (
+        (word, [labels[method] for method, below in told.items() if below is side])
+        for word, side in zip(words, (True, False), strict=True)
+    )
+    return [f"{word} {what} with {' and '.join(names)}" for word, names in sides if names]
