@@ -204,12 +204,12 @@ def test_a_full_disk_leaves_the_checkpoints_before(toy: ModuleType, tmp_path: Pa
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(toy: ModuleType, tmp_path: Path) -> None:
     """With a checkpoint every second step, a save is often running; every second kill waits for one."""
-    rng, steps = random.Random(0), 200
+    rng, steps = random.Random(0), 400
     options = ("--max-steps", str(steps), "--checkpoint-every", "2")
     torn = 0
     for kill in range(1, 21):
         # A little further each time, so that every start gets somewhere.
-        target = kill * steps // 25 + rng.randrange(4)
+        target = kill * steps // 21 + rng.randrange(8)
         with _start(tmp_path / "killed", *options) as process:
             while process.poll() is None and max(_saved(tmp_path / "killed"), default=0) < target:
                 time.sleep(0.001)
