@@ -89,13 +89,16 @@ class Walk:
         return self.array(shape, (identity(number, len(shape), axes, shape[1:-1]),), ())
 
     def array(self, shape: tuple[int, ...], terms: Terms, arguments: Sequence[Value], *more: int) -> Data:
-        """A new array, numbered in the sequence of the program, which is the same in every pass."""
+        """A new array, numbered in the sequence of the program, which is the same in every pass.
+
+        One without elements depends on nothing, such as what `jnp.pad` puts at a side of width 0.
+        """
         number, self._count = self._count, self._count + 1
         if number in self.features:
             source, axes = self.features[number]
             terms = (*terms, identity(source, len(shape), axes, [shape[axis] for axis in axes]))
         passed = frozenset(more).union(*(one.passed for one in arguments if isinstance(one, Data)))
-        return Data(shape, union(terms), number, passed)
+        return Data(shape, () if 0 in shape else union(terms), number, passed)
 
     def _apply(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
         name = equation.primitive.name
