@@ -106,4 +106,5 @@ class LargeKernelAttention(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps `[..., *S, C]` to the same shape; leading axes are batch axes."""
-        return self.mixing(self.dilated(self.local(x))) * x
+        attention = self.mixing(self.dilated(self.local(x)))
+        return attention * x.astype(attention.dtype)

@@ -74,6 +74,16 @@ def test_other_dimensions_and_rates(ndim, rate):
     assert nnx.eval_shape(lambda layer, x: layer(x), layer, x).shape == x.shape
 
 
+@pytest.mark.parametrize("given", [jnp.float32, jnp.bfloat16])
+def test_the_result_has_the_dtype_of_the_computation(given):
+    """Of wider maps as well: their product with the attention would be as wide as they are."""
+    layer = nnx.eval_shape(
+        lambda: nn.LargeKernelAttention(2, rate=2, kernel_size=(3,), dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    )
+    found = nnx.eval_shape(lambda layer, x: layer(x), layer, jax.ShapeDtypeStruct((1, 7, 2), given))
+    assert found.dtype == jnp.bfloat16
+
+
 def test_bfloat16():
     layer, x = _layer(smoothing="ss_conv"), random(0, 1, 9, 9, 4)
     expected = layer(x)
