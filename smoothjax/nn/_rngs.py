@@ -50,5 +50,8 @@ def traced_rngs(key: jax.Array | int) -> nnx.Rngs:
       2048
     """
     rngs: Any = nnx.Rngs(key)
-    rngs.default = _Keys(rngs.default.key[...])
+    start = rngs.default.key[...]
+    # Of this generator, keys that are made together are others than those made one by one.
+    if str(jax.random.key_impl(start)) != "unsafe_rbg":
+        rngs.default = _Keys(start)
     return rngs

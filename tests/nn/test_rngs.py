@@ -9,7 +9,7 @@ from flax import nnx
 from smoothjax import nn
 
 
-@pytest.mark.parametrize("generator", ["threefry2x32", "rbg"])
+@pytest.mark.parametrize("generator", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_keys_drawn_together_are_those_of_flax(generator):
     """Across two of the blocks that they are drawn in: other keys would be other initial weights."""
     key = jax.random.key(3, impl=generator)
