@@ -88,6 +88,8 @@ def segment(
         # Of one view, sums of weighted logits have their largest entry where the mean probabilities have it.
         seen = (rows for _, rows in views[0].weighted(look)) if plain else _mean([v.rows(look) for v in views])
         for rows in seen:
+            if independent and not plain:
+                rows = _log_odds(rows)
             if not top:
                 mask = np.empty(size, np.min_scalar_type(rows.shape[-1] - 1))
             mask[top : top + len(rows)] = rows.argmax(-1)
@@ -99,6 +101,13 @@ def _mean(views: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
     """Sums over views, whose rows come in the same portions."""
     for portions in zip(*views, strict=True):
         yield reduce(np.add, portions)
+
+
+def _log_odds(both: np.ndarray) -> np.ndarray:
+    """From sums of the probabilities that each class is there, and then that it is not, `[..., 2 K]`."""
+    present, absent = np.split(both, 2, -1)
+    with np.errstate(divide="ignore"):
+        return np.log(present) - np.log(absent)
 
 
 class _View:
@@ -142,8 +151,10 @@ class _View:
                 part = rows[begin : begin + PORTION]
                 found = part / (down[top + begin : top + begin + len(part), None, None] * across[:, None])
                 if self._independent:
-                    # The sigmoid, without an exponential that overflows.
-                    found = 0.5 + 0.5 * np.tanh(0.5 * found)
+                    # Both, since of two classes that are certain, one less a small number would be 1.
+                    small = np.exp(-abs(found))
+                    present, absent = np.where(found > 0, 1, small), np.where(found > 0, small, 1)
+                    found = np.concatenate([present, absent], -1) / np.concatenate([1 + small, 1 + small], -1)
                 else:
                     found -= found.max(-1, keepdims=True)
                     np.exp(found, out=found)

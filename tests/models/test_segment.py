@@ -49,6 +49,16 @@ def test_the_same_classes_as_of_the_whole_image(size, options):
     np.testing.assert_array_equal(found[clear], np.asarray(logits.argmax(-1))[0][clear])
 
 
+@pytest.mark.parametrize("logits", [(40.0, 50.0, -50.0), (-60.0, -50.0, -90.0)])
+def test_of_independent_classes_that_are_all_certain_the_most_certain_is_taken(logits):
+    """One less a small number is 1 for both, and two near 0 are alike; as of the whole image, their odds decide."""
+    found = models.segment(
+        lambda images: jnp.broadcast_to(jnp.array(logits), (*images.shape[:3], 3)),
+        _image(20, 24), tile=(16, 16), flip=True, independent=True,
+    )  # fmt: skip
+    assert (found == 1).all()
+
+
 def test_no_more_is_held_than_a_few_rows_of_windows():
     """Memory does not grow with the height of an image: a form that holds a view, or its logits, is found."""
 
