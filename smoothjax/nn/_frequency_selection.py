@@ -25,7 +25,9 @@ class FrequencySelection(nnx.Module):
     published configurations. One weight map serves all channels.
 
     It is one part of the published layer; a rate that changes from pixel to pixel (AdaDR, a deformable convolution) and
-    kernels split by frequency (AdaKern) are left out.
+    kernels split by frequency (AdaKern) are left out. Limits are rounded to whole frequencies as in the public code:
+    along an even axis of no more pixels than a divisor, nothing is below its limit, not even the mean. JAX exports no
+    Fourier transform of a symbolic size: give the size of the maps when a program is exported.
 
     Args:
       features: number of channels of the input.
