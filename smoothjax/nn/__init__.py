@@ -54,6 +54,7 @@ from ._rngs import traced_rngs as traced_rngs
 # isort: split
 # Changes of an existing model, in place.
 from ._fast_convolutions import use_fast_convolutions as use_fast_convolutions
+from ._fit_smoothers import fit_smoothers as fit_smoothers
 from ._fold import fold as fold
 from ._replace_upsampling import replace_upsampling as replace_upsampling
 from ._selection import Changes as Changes

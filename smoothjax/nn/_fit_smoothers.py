@@ -1,0 +1,193 @@
+"""Smoothers of a trained network, fitted without labels and without gradients."""
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeGuard
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from .._checks import spread
+from ._dilated import DilatedConv, identity_smoothing
+from ._surgery import Path
+
+#: The share of the mean of the diagonal that is added to it, towards the identity: where maps have no energy.
+_RIDGE = 1e-3
+
+
+def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 1000.0) -> dict[Path, float]:
+    r"""Fits the SS filters of a trained network to images alone: no labels, no gradients, its weights stay.
+
+    The phases of a dilated convolution of rate r are computed apart. Where they disagree about one thing, its output y
+    has energy at the frequencies $m / r$, $m \ne 0$, and around them: a copy of low frequencies that alternates from
+    phase to phase. A filter w before the convolution, which is the same as after it but for the borders, is to remove
+    that, and to leave low frequencies as they are:
+
+    $$\min_w \sum_{m \ne 0} \big\|L\,(e^{2 \pi i\,m \cdot x / r}\,(w * y))\big\|^2
+    + \lambda\,\big\|L\,(w * y - y)\big\|^2$$
+
+    where L is the filter of $2 r - 1$ taps, a triangle, that passes low frequencies and is 0 at all $m / r$. It is
+    linear in w: the normal equations need the power spectrum of y, and a forward pass gives that of every layer. Layers
+    are fitted in the order in which they are called, each behind those before it. Filters are symmetric and sum to 1.
+
+    It helps where there is gridding, and is worth nothing elsewhere: see the guide "When does degridding help?" for
+    what was measured. Training with smoothers helps more.
+
+    Args:
+      model: a network whose `DilatedConv` layers have an SS filter, such as a trained one after
+        `nn.smooth(model, "ss_conv", rngs=...)`; their smoothers start anew. Strided and stacked layers, and other
+        smoothings, stay as they are. It is run in evaluation mode, and otherwise left as it is.
+      images: some of its inputs, `[N, *S, C]`, without labels; they are taken in one pass for each layer.
+      preserve: $\lambda$, above 0: the larger, the closer to the identity. The default is what was best in the guide.
+
+    Returns:
+      For each fitted layer, by its path and in the order of calls, the share of the energy around $m / r$ that its
+      filter leaves, in [0, 1] but for rounding.
+
+    Raises:
+      ValueError: model is no module that can be called, calls no such layer, or preserve is not above 0.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> from smoothjax import nn
+      >>> model = nnx.Sequential(nn.DilatedConv(1, 1, (3,), rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0)))
+      >>> x = jnp.arange(64.0)
+      >>> signal = jnp.sin(x / 9) + (-1) ** x  # the phases disagree
+      >>> {path: round(left, 1) for path, left in nn.fit_smoothers(model, signal[None, :, None], preserve=10).items()}
+      {('layers', 0): 0.0}
+    """
+    if not (isinstance(model, nnx.Module) and callable(model)):
+        raise ValueError(f"model must be a Flax NNX module that can be called, got {type(model).__name__}: pass one")
+    if not preserve > 0:
+        raise ValueError(f"preserve must be above 0, got {preserve}: 1000 changes little, 10 smooths much")
+    layers = {path: layer for path, layer in nnx.iter_modules(model) if _can_be_fitted(layer)}
+    if not layers:
+        raise ValueError(
+            'model must hold a DilatedConv with smoothing="ss_conv", unstrided and not stacked: smooth it first, by '
+            'nn.smooth(model, "ss_conv", rngs=...)'
+        )
+    for layer in layers.values():
+        _set(layer, identity_smoothing("ss_conv", layer.rate, len(layer.kernel_size)))
+    graph, paths = nnx.split(model)[0], tuple(layers)
+    given, left = jnp.asarray(images), dict[Path, float]()
+    for number in range(len(layers)):
+        spectra = _spectra(nnx.state(model), given, graph=graph, paths=paths)
+        if number == len(spectra):
+            break  # the others are not called
+        path, spectrum = list(spectra.items())[number]
+        smoother, share = _fitted(spectrum, preserve, rates=spread(layers[path].rate, spectrum.ndim))
+        _set(layers[path], smoother)
+        left[path] = float(share)
+    if not left:
+        raise ValueError("model must call a DilatedConv with an SS filter, and calls none: pass the part that does")
+    return left
+
+
+@partial(jax.jit, static_argnames=("graph", "paths"))
+def _spectra(
+    state: nnx.State, images: jax.Array, *, graph: nnx.GraphDef[Any], paths: tuple[Path, ...]
+) -> OrderedDict[Path, jax.Array]:
+    """The power spectra of what the convolutions of some layers return, in the order of their calls."""
+    model = nnx.merge(graph, state)
+    model.eval()
+    found = OrderedDict[Path, jax.Array]()
+    for path, layer in nnx.iter_modules(model):
+        if path in paths and isinstance(layer, DilatedConv):
+            layer.after = _watched(layer, path, found)
+    model(images)
+    return found
+
+
+def _can_be_fitted(layer: object) -> TypeGuard[DilatedConv]:
+    if not isinstance(layer, DilatedConv) or layer.smoothing != "ss_conv" or layer.smoother is None:
+        return False
+    return layer.smoother.ndim == len(layer.kernel_size) and max(spread(layer.strides, layer.smoother.ndim)) == 1
+
+
+def _set(layer: DilatedConv, smoother: jax.Array | None) -> None:
+    assert layer.smoother is not None
+    assert smoother is not None
+    layer.smoother[...] = jnp.asarray(smoother, layer.smoother.dtype)
+
+
+def _watched(layer: DilatedConv, path: Path, found: dict[Path, jax.Array]) -> Callable[[jax.Array], jax.Array]:
+    """What follows the convolution, with a look at its result."""
+    after, rates = layer.after, spread(layer.rate, len(layer.kernel_size))
+
+    def look(y: jax.Array) -> jax.Array:
+        power = _power(y, rates)
+        # A layer that is called several times has the energy of all calls, if they see maps of one size.
+        found[path] = power + found[path] if path in found and found[path].shape == power.shape else power
+        return y if after is None else after(y)
+
+    return look
+
+
+def _power(y: jax.Array, rates: tuple[int, ...]) -> jax.Array:
+    """The power spectrum of maps `[N, *S, C]`, under a Hann window, without their borders; padded by zeros."""
+    y = y.astype(jnp.float32)
+    for axis, rate in enumerate(rates, 1):
+        margin = min(rate, y.shape[axis] // 6)
+        y = jax.lax.slice_in_dim(y, margin, y.shape[axis] - margin, axis=axis)
+    axes = tuple(range(1, y.ndim - 1))
+    y = y - y.mean(axes, keepdims=True)
+    for axis in axes:
+        y = y * _along(jnp.hanning(y.shape[axis] + 2)[1:-1], axis, y.ndim)
+    sizes = [y.shape[axis] + 4 * rate for axis, rate in enumerate(rates, 1)]
+    return (jnp.abs(jnp.fft.fftn(y, s=sizes, axes=axes)) ** 2).mean((0, -1))
+
+
+def _along(values: jax.Array, axis: int, ndim: int) -> jax.Array:
+    """Values along one axis, to be broadcast."""
+    return values.reshape([-1 if a == axis else 1 for a in range(ndim)])
+
+
+@partial(jax.jit, static_argnames="rates")
+def _fitted(power: jax.Array, preserve: float, *, rates: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """The filter, and the share of the energy around the frequencies of the grid that it leaves."""
+    offsets = list(itertools.product(*(range(1 - rate, rate) for rate in rates)))
+    at, count = jnp.array(offsets), len(offsets)
+    shifts = jnp.moveaxis(at[:, None] - at[None], -1, 0)
+
+    def gram(weight: jax.Array) -> jax.Array:
+        return jnp.fft.ifftn(power * weight).real[tuple(shifts)]
+
+    phases = list(itertools.product(*(range(rate) for rate in rates)))
+    passed = [_passed(phase, rates, power.shape) for phase in phases]
+    low, grid = gram(passed[0]), gram(jnp.stack(passed[1:]).sum(0))
+    identity = jnp.array([float(not any(offset)) for offset in offsets])
+    left = grid + preserve * low
+    ridge = _RIDGE * jnp.trace(left) / count
+    left, right = left + ridge * jnp.eye(count), preserve * low @ identity + ridge * identity
+    # The same tap at all mirror images, and along axes of one rate.
+    kinds = [_kind(offset, rates) for offset in offsets]
+    basis = jnp.array([[float(kind == other) for other in dict.fromkeys(kinds)] for kind in kinds])
+    taps = basis @ jnp.linalg.solve(basis.T @ left @ basis, basis.T @ right)
+    # Of maps of zeros nothing is known.
+    taps = jnp.where(ridge > 0, taps / taps.sum(), identity)
+    before = identity @ grid @ identity
+    share = jnp.where(before > 0, taps @ grid @ taps / before, 1.0)
+    return taps.reshape([2 * rate - 1 for rate in rates]), share
+
+
+def _kind(offset: tuple[int, ...], rates: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Taps of one kind are the same."""
+    return tuple(
+        tuple(sorted(abs(step) for step, other in zip(offset, rates, strict=True) if other == rate))
+        for rate in sorted(set(rates))
+    )
+
+
+def _passed(phase: tuple[int, ...], rates: tuple[int, ...], sizes: tuple[int, ...]) -> jax.Array:
+    """The power response of the low-pass filter, moved to a frequency of the grid."""
+    result = jnp.ones((1,) * len(sizes))
+    for axis, (step, rate, size) in enumerate(zip(phase, rates, sizes, strict=True)):
+        turns = (jnp.fft.fftfreq(size) - step / rate)[:, None] * jnp.arange(rate)[None]
+        box = jnp.exp(-2j * jnp.pi * turns).mean(1)
+        result = result * _along(jnp.abs(box) ** 4, axis, len(sizes))
+    return result

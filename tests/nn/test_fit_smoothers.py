@@ -1,0 +1,91 @@
+"""Smoothers fitted to images alone: phases that disagree come together, and what is smooth stays."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from smoothjax import nn
+
+
+def _smoother(layer):
+    return np.asarray(layer.smoother[...])
+
+
+def _layer(rate: Any = 2, taps=(3, 3), smoothing: nn.Smoothing = "ss_conv", **options: Any):
+    layer = nn.DilatedConv(1, 1, taps, rate=rate, smoothing=smoothing, rngs=nnx.Rngs(0), **options)
+    layer.kernel[...] = jnp.zeros_like(layer.kernel[...]).at[tuple(n // 2 for n in taps)].set(1.0)
+    return layer
+
+
+def _images(rate=2, grid=1.0, noise=0.3):
+    """A wave, and noise that each phase has for itself: no two phases agree about the wave."""
+    rows, columns = np.mgrid[:48, :48]
+    phases = np.random.default_rng(0).normal(size=(4, rate, rate))
+    board = phases[:, rows % rate, columns % rate] - phases.mean((1, 2))[:, None, None]
+    wave = np.sin(rows / 9 + columns / 14) + noise * np.random.default_rng(1).normal(size=(4, 48, 48))
+    return jnp.asarray((wave + grid * board)[..., None], jnp.float32)
+
+
+@pytest.mark.parametrize("rate", [2, 3])
+def test_what_alternates_with_the_phases_goes_and_the_rest_stays(rate):
+    """Of the grid less than a tenth of its energy is left, of a slow wave nearly all."""
+    layer = _layer(rate)
+    model = nnx.Sequential(layer)
+    left = nn.fit_smoothers(model, _images(rate), preserve=10.0)
+    assert list(left) == [("layers", 0)]
+    assert left[("layers", 0)] < 0.1
+    smoother = _smoother(layer)
+    assert smoother.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(smoother, smoother.T, atol=1e-6)
+    np.testing.assert_allclose(smoother, smoother[::-1], atol=1e-6)
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    wave, board = _images(rate, grid=0, noise=0), _images(rate, noise=0) - _images(rate, grid=0, noise=0)
+    assert float(jnp.abs(model(wave) - wave)[inner].max()) < 0.1
+    assert float((model(board)[inner] ** 2).mean()) < 0.15 * float((board[inner] ** 2).mean())
+
+
+def test_maps_without_a_grid_keep_the_identity():
+    """And the more is preserved, the closer a filter is to it."""
+    found = []
+    for preserve, grid in ((1000.0, 0.0), (1000.0, 1.0), (10.0, 1.0)):
+        layer = _layer()
+        nn.fit_smoothers(nnx.Sequential(layer), _images(grid=grid), preserve=preserve)
+        found.append(_smoother(layer)[1, 1])
+    assert found[0] > 0.97
+    assert found[0] > found[1] > found[2]
+
+
+def test_a_layer_is_fitted_behind_those_before_it():
+    """What the first one has removed, the second one need not remove; other layers and weights stay."""
+    layers = [_layer(), _layer(), _layer(smoothing="group_interaction"), _layer(strides=2)]
+    kernels = [np.asarray(layer.kernel[...]) for layer in layers]
+    left = nn.fit_smoothers(nnx.Sequential(*layers), _images(), preserve=10.0)
+    assert list(left) == [("layers", 0), ("layers", 1)]
+    assert _smoother(layers[1])[1, 1] > _smoother(layers[0])[1, 1]
+    np.testing.assert_array_equal(_smoother(layers[2]), np.eye(4))
+    for layer, kernel in zip(layers, kernels, strict=True):
+        np.testing.assert_array_equal(layer.kernel[...], kernel)
+        assert layer.after is None
+
+
+def test_rates_by_axis_and_maps_of_zeros():
+    layer = _layer(rate=(2, 1))
+    assert nn.fit_smoothers(nnx.Sequential(layer, jax.nn.relu), jnp.zeros((1, 24, 24, 1))) == {("layers", 0): 1.0}
+    np.testing.assert_array_equal(_smoother(layer), [[0.0], [1.0], [0.0]])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (lambda: jnp.abs, {}, "model must be a Flax NNX module that can be called"),
+        (lambda: nnx.Sequential(_layer(smoothing="none")), {}, 'must hold a DilatedConv with smoothing="ss_conv"'),
+        (lambda: nnx.Sequential(_layer()), {"preserve": 0.0}, "preserve must be above 0"),
+    ],
+)
+def test_refuses(model, options, message):
+    with pytest.raises(ValueError, match=message):
+        nn.fit_smoothers(model(), _images(), **options)
