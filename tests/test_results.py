@@ -56,7 +56,7 @@ def test_receptive_fields_are_those_measured():
 
 
 def test_where_degridding_helps_is_as_measured():
-    """Tables, what is told from chance, and the power, of the stored cases."""
+    """Tables, what is distinguishable from chance, and the power, of the stored cases."""
     page, content = _plain(RESULTS.read_text()), json.loads((ROOT / "experiments/results/gridding.json").read_text())
     for part in report.tables_of(content):
         assert _plain(part) in page

@@ -29,7 +29,7 @@ class Row:
     Attributes:
       label: what it is called.
       differences: by the title of their score; those that are not known are left out.
-      told: titles of the scores in which it is told from chance.
+      told: titles of the scores in which it is distinguishable from chance.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Block:
 
 
 def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Sequence[Score]) -> list[Row]:
-    """A row for each label; of every score, what is told from chance over its tests in these rows (Holm).
+    """A row for each label; of every score, what is distinguishable from chance over its tests in these rows (Holm).
 
     Args:
       differences: by label, one a score; None where it is not known.
@@ -70,28 +70,28 @@ def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Seque
 
 
 def message(blocks: Sequence[Block], score: Score, baseline: str) -> str:
-    """How many differences of a score are told from chance."""
+    """How many differences of a score are distinguishable from chance."""
     rows = [row for block in blocks for row in block.rows if score.title in row.differences]
     better = [row for row in rows if score.title in row.told and (row.differences[score.title].mean > 0) != score.lower]
     counts = {"better": len(better), "worse": sum(score.title in row.told for row in rows) - len(better)}
     told = " and ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count)
     tests = f"Of {len(rows)} difference{'s' * (len(rows) != 1)} in {score.title} to the baseline"
     tests = f"{tests}, {baseline}" if baseline != "baseline" else tests
-    rest = "" if sum(counts.values()) == len(rows) else "; the others are not told from chance"
-    return f"{tests}, {told}{rest}" if told else f"{tests}, none is told from chance"
+    rest = "" if sum(counts.values()) == len(rows) else "; the others are not distinguishable from chance"
+    return f"{tests}, {told}{rest}" if told else f"{tests}, none is distinguishable from chance"
 
 
 def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *, title: str, note: str) -> None:
     """Draws a panel for each score: rows of all blocks below one another, a mark at the mean, a bar over its interval.
 
-    Marks are filled where a difference is told from chance; a cross is a single pair, which has no interval.
+    Marks are filled where a difference is distinguishable from chance; a cross is a single pair, which has no interval.
 
     Args:
       blocks: what is compared.
       scores: the panels, by the titles of the differences.
       path: the file to write.
       title: what the figure shows.
-      note: a line below it, such as what is told from chance over which tests.
+      note: a line below it, such as what is distinguishable from chance over which tests.
     """
     places, headings, place = list[tuple[float, Row]](), list[tuple[float, str]](), 0.0
     for block in blocks:
@@ -118,7 +118,7 @@ def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *,
     figure.text(0.5, 1 - 0.52 / height, note, ha="center", va="center", fontsize=8, color="0.3")
     handles = [
         *(
-            Line2D([], [], marker="o", color=color, label=f"{word}, told from chance")
+            Line2D([], [], marker="o", color=color, label=f"{word}, significant (Holm)")
             for word, color in (("better", _BETTER), ("worse", _WORSE))
         ),
         Line2D(
@@ -127,7 +127,7 @@ def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *,
             marker="o",
             color=_OPEN,
             markerfacecolor="white",
-            label=f"not told; bars: {100 * LEVEL:g} % intervals",
+            label=f"not significant; bars: {100 * LEVEL:g} % intervals",
         ),
     ]
     if any(d.half_width is None for _, row in places for d in row.differences.values()):

@@ -88,7 +88,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of a family of tests, adjusted by Holm's step-down method: below 0.05, all such are told from chance.
+    """P-values of a family of tests, adjusted by Holm's step-down method: all below 0.05 are significant.
 
     The probability that any true hypothesis of the family is rejected is at most 5 %, however the tests depend on each
     other.

@@ -26,8 +26,8 @@ _TITLE = "Difference to the baseline, by what stands before the dilated layers"
 def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
     """Draws a panel for each method and score: conditions down, what precedes the dilated layers across.
 
-    Orange is better than the baseline, purple worse, in colours that the colour-blind tell apart; what is not told from
-    chance is in brackets.
+    Orange is better than the baseline, purple worse, in colours that the colour-blind tell apart; what is not
+    distinguishable from chance is in brackets.
     """
     methods = list(dict.fromkeys(cell.method for cell in cells))
     fronts = list(dict.fromkeys(cell.case.front for cell in cells))
@@ -67,8 +67,8 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
         figure.colorbar(image, ax=line.tolist(), shrink=0.8).ax.tick_params(labelsize=8)
     figure.suptitle(_TITLE, fontsize=10)
     figure.supxlabel(
-        "Orange: better. Below each difference its 95 % interval over seeds. (In round brackets: not told from chance, "
-        "over all tests.) Grey: not run.",
+        "Orange: better. Below each difference its 95 % interval over seeds. (In round brackets: not "
+        "distinguishable from chance, over all tests.) Grey: not run.",
         fontsize=8,
     )
     write_figure(path, figure, dpi=130)

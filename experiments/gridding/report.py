@@ -50,7 +50,7 @@ class Cell:
     adjusted: Mapping[str, float]
 
     def told(self, score: str) -> bool:
-        """Whether the difference is told from chance."""
+        """Whether the difference is distinguishable from chance."""
         return self.adjusted.get(score, 1.0) < 0.05
 
 
@@ -199,7 +199,7 @@ def _before_and_after(cell: Cell, name: str, digits: int) -> str:
 
 
 def conclusions(content: Json) -> list[str]:
-    """How to read the tables, what is told from chance, and what the study could have found."""
+    """How to read the tables, what is distinguishable from chance, and what the study could have found."""
     cells = cells_of(content)
     differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
     told = [(cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.told(PRIMARY)]
@@ -207,10 +207,10 @@ def conclusions(content: Json) -> list[str]:
     pairs = min(d.pairs for d in differences)
     return [
         f"Means over {pairs} paired seeds, in brackets their 95 % intervals: Student's t over seeds, and for other "
-        "images a bootstrap within seeds. A star marks what is told from chance after Holm's correction over all "
-        f"{len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
-        f"Of {len(differences)} differences of mean IoU, {better} are told from chance above 0, {len(told) - better} "
-        "below.",
+        "images a bootstrap within seeds. A star marks what is distinguishable from chance after Holm's correction "
+        f"over all {len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
+        f"Of {len(differences)} differences of mean IoU, significant (Holm): {better} above 0, "
+        f"{len(told) - better} below.",
         power_text(differences, *SCORES[PRIMARY], effect=0.5),
         "Baseline -> method: zeros seen is the share of pixels without weight in the rectangle that the central output "
         "sees; phase imbalance is how unevenly its weight is spread over the phases of rate 2: 0 evenly, 1 on one.",

@@ -123,13 +123,13 @@ def _differences(
 
 
 def _told(differences: Mapping[str, Difference], score: Score) -> tuple[str, ...]:
-    """What is told from chance in the first score, the family of tests of a table, and what could have been."""
+    """What is significant in the first score, the family of tests of a table, and what could have been."""
     adjusted = holm([difference.p_value for difference in differences.values()])
     told = [name for name, p in zip(differences, adjusted, strict=True) if p < 0.05]
     tests = f"the {len(differences)} tests" if len(differences) > 1 else "the one test"
     effect = 0.5 if score.factor == 100 else None
     return (
-        f"Told from chance in {score.title}, with Holm's correction over {tests} of it in this table: "
+        f"Distinguishable from chance in {score.title}, with Holm's correction over {tests} of it in this table: "
         f"{', '.join(told) or 'none'}.",
         power_text(list(differences.values()), score.title, score.digits, effect=effect),
     )

@@ -103,7 +103,7 @@ def test_methods_differ_without_colours(tmp_path, drawn):
 
 
 def test_a_forest_shows_every_interval(tmp_path, drawn):
-    """The mean, the ends, and whether it is told from chance; a single pair has no bar."""
+    """The mean, the ends, and whether it is distinguishable from chance; a single pair has no bar."""
     better, unclear, alone = Difference(2.0, 0.5, 3, 0.2), Difference(-0.5, 1.0, 3, 0.4), Difference(1.0, None, 1)
     rows = [Row("x", {"loss": better}, ("loss",)), Row("y", {"loss": unclear}), Row("z", {"loss": alone}), Row("w", {})]
     block = Block("a heading that is longer than a panel is wide, and so goes over its border", rows)

@@ -292,7 +292,7 @@ def test_a_class_that_is_not_drawn_is_no_part_of_the_mean():
     assert mean_iou(np.array([[3, 1, 0], [0, 3, 1], [0, 0, 0]])) == pytest.approx(100 * (3 / 4 + 3 / 5) / 2)
 
 
-def test_what_is_told_from_chance_has_a_star():
+def test_what_is_significant_has_a_star():
     content = _content((3.0, 0.0))
     plain, other = cells_of(content)
     assert plain.told("mean_iou")
@@ -305,7 +305,7 @@ def test_what_is_told_from_chance_has_a_star():
     assert headline([plain, other]).startswith(
         "SS convolution changes mean IoU, in points, by +3.0 [+2.9, +3.2] behind"
     )
-    assert "Of 2 differences of mean IoU, 1 are told from chance above 0, 0 below." in conclusions(content)
+    assert "Of 2 differences of mean IoU, significant (Holm): 1 above 0, 0 below." in conclusions(content)
 
 
 def test_every_smoothing_has_a_label_and_every_case_a_file():
