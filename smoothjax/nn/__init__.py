@@ -48,7 +48,7 @@ from ._up_conv import UPSAMPLINGS as UPSAMPLINGS
 from ._up_conv import UpConv as UpConv
 
 # isort: split
-# Initial weights, soon traced.
+# Initial weights that are traced quickly.
 from ._rngs import traced_rngs as traced_rngs
 
 # isort: split

@@ -34,7 +34,10 @@ def check_kernels(method: Upsampling, factors: tuple[int, ...], kernel_size: tup
             f"{kernel_size}: use pixel_dcl, which takes every factor and one to three axes"
         )
     if any(size % 2 == 0 for size in kernel_size):
-        raise ValueError(f"kernel_size of fast_pixel_dcl must be odd for its cross to have a centre, got {kernel_size}")
+        raise ValueError(
+            f"kernel_size of fast_pixel_dcl must be odd for its cross to have a centre, got {kernel_size}: use (3, 3), "
+            "or pixel_dcl, which takes every size"
+        )
     if not _live_taps(*kernel_size):
         raise ValueError(
             f"kernel_size of fast_pixel_dcl must leave its cross a tap besides the centre, got {kernel_size}: two of "

@@ -133,7 +133,7 @@ def test_the_layer_can_be_split_and_merged():
         ({"method": "fast_pixel_dcl", "kernel_size": (3,)}, r"two dimensions .*kernel_size \(3,\): use pixel_dcl"),
         (
             {"method": "fast_pixel_dcl", "kernel_size": (2, 2)},
-            r"must be odd for its cross.*got \(2, 2\)",
+            r"must be odd for its cross.*got \(2, 2\): use \(3, 3\)",
         ),
         (
             {"method": "fast_pixel_dcl", "kernel_size": (1, 1)},
