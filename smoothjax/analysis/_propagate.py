@@ -212,8 +212,9 @@ class Walk:
             items = [self._item(values, turn) for values in lists]
             outs = self.run(turns.body.jaxpr, _constants(turns.body), [*constants, *carry, *items], scope)
             carry, made[turn] = outs[: turns.carried], outs[turns.carried :]
-        columns = zip(*(made[turn] for turn in sorted(made)), strict=True)
         shapes = [shape_of(variable) for variable in equation.outvars[turns.carried :]]
+        # A loop over nothing makes nothing.
+        columns = zip(*(made[turn] for turn in sorted(made)), strict=True) if made else [()] * len(shapes)
         return [*carry, *(self._stacked(list(column), shape) for column, shape in zip(columns, shapes, strict=True))]
 
     def _item(self, values: Value, turn: int) -> Value:

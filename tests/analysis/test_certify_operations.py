@@ -71,6 +71,10 @@ _EXACT = {
     "the first group of examples": (lambda x: _one_channel(x, 0), (12, 1)),
     "the second group of examples": (lambda x: _one_channel(x, 1), (12, 1)),
     "products": (lambda x: x * _dilated(x), (12, 1)),
+    "a loop over nothing": (
+        lambda x: jax.lax.scan(lambda sum, y: (sum + y, sum), x, jnp.zeros((0, 1, 1, 1)))[0],
+        (12, 1),
+    ),
     "edges repeated, of width 0 at some sides": (lambda x: jnp.pad(x, ((0, 0), (1, 0), (0, 0)), mode="edge"), (12, 1)),
     "masks that are compared": (lambda x: _dilated(x) * (jnp.arange(12) % 3 > 0)[None, :, None], (12, 1)),
     "places that are integers": (lambda x: x[:, jnp.array([0, 4, 2, 3, 1])], (12, 1)),
