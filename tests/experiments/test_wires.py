@@ -106,7 +106,7 @@ def _comparison(tmp_path, isolated):
     [
         ((0.001, 0.002, 0.001), "fewer isolated pixels with SS convolution (over 3 seeds)"),
         ((0.021, 0.022, 0.020), "more isolated pixels with SS convolution (over 3 seeds)"),
-        ((0.001, 0.020, 0.014), "no difference to see over 3 seeds"),
+        ((0.001, 0.020, 0.014), "no distinguishable difference over 3 seeds"),
     ],
 )
 def test_the_title_says_whether_there_is_a_difference_to_see(tmp_path, method, said):

@@ -14,7 +14,7 @@ from smoothjax import training
 from ..comparison import Comparison, Result
 from ..report import spread
 from ..run_files import Json
-from ..statistics import Difference, paired_difference
+from ..statistics import LEVEL, Difference, holm, paired_difference
 from ..trained import read_run
 from ..writing import write_arrays
 from .config import DenseConfig
@@ -33,7 +33,7 @@ HOW_TO_READ = (
     "Zeros in the receptive field are what an output cannot see within it, black in receptive_fields.png: with a phase "
     "imbalance of 1 it sees one of four grids, and its neighbour another one; with 0 it sees all alike.",
     "Isolated pixels are answers that agree with none of their neighbours, in predictions.png the grid that is left of "
-    "it; an interval above that holds 0 shows no difference.",
+    "it; an interval above that holds 0 leaves open whether there is a difference.",
 )
 _IMAGES = 4
 
@@ -159,11 +159,6 @@ def differences(comparison: Comparison[C], baseline: str, key: str) -> dict[str,
     return {method: pair for method, pair in pairs.items() if pair is not None}
 
 
-def excludes_zero(difference: Difference) -> bool:
-    """Whether the interval of a difference lies on one side of 0."""
-    return difference.half_width is not None and abs(difference.mean) > difference.half_width
-
-
 def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
     """What the title of the predictions says of their difference, and a line about each method."""
     iou, isolated = (differences(comparison, baseline, key) for key in ("mean_iou", "isolated_pixels"))
@@ -181,14 +176,17 @@ def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
         iou, ("lower", "higher"), "mean IoU", labels
     )
     seeds = f"over {len(comparison.seeds)} seeds"
-    return (f"{', '.join(found)} ({seeds})" if found else f"no difference to see {seeds}"), lines
+    return (f"{', '.join(found)} ({seeds})" if found else f"no distinguishable difference {seeds}"), lines
 
 
 def _told(
     differences: Mapping[str, Difference], words: tuple[str, str], what: str, labels: Mapping[str, str]
 ) -> list[str]:
-    """Which methods are below the baseline, and which above, as far as their intervals say."""
-    told = {method: each.mean < 0 for method, each in differences.items() if excludes_zero(each)}
+    """Which methods are significantly below the baseline, and which above, over the tests of this score (Holm)."""
+    adjusted = holm([each.p_value for each in differences.values()])
+    told = {
+        method: each.mean < 0 for (method, each), p in zip(differences.items(), adjusted, strict=True) if p < 1 - LEVEL
+    }
     sides = (
         (word, [labels[method] for method, below in told.items() if below is side])
         for word, side in zip(words, (True, False), strict=True)
