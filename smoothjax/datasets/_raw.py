@@ -175,8 +175,9 @@ def _known(root: Path) -> tuple[Builder, list[str]] | None:
                 for entry in required
                 if not any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
             ]
-            packed = [path for pattern in builder.archives for path in root.glob(pattern) if path.is_file()]
-            if packed:
+            packed = [any(path.is_file() for path in root.glob(pattern)) for pattern in builder.archives]
+            # What downloads itself has archives such as images.tar, and one of that name may be anybody's.
+            if any(packed) and (all(packed) or not builder.downloads):
                 return builder, []
             # Of two ways in which a data set is distributed, half of the entries are there.
             if len(required) - len(absent) >= max(2, (len(required) + 1) // 2):

@@ -197,6 +197,14 @@ def test_a_raw_folder_is_described(streets, capsys, folders, expected):
         assert words in out
 
 
+def test_an_archive_of_a_common_name_makes_no_data_set(streets, capsys):
+    """Photographs beside the images.tar.gz that they came in are no Oxford pets."""
+    unpack(streets / "in", {"images.tar.gz": b"", "photos/a.png": png(pixels(0))})
+    assert "in: images without masks\n" in _run(capsys, "info", "in")[1]
+    unpack(streets / "in", {"annotations.tar.gz": b""})
+    assert "in: the data set oxford_iiit_pet, as its authors" in _run(capsys, "info", "in")[1]
+
+
 def test_masks_among_images_are_to_be_moved(streets, capsys):
     files = {f"{name}.png": png(pixels(0)) for name in "ab"} | {
         f"{name}_mask.png": png(labels(0, [0])) for name in "ab"
