@@ -234,14 +234,13 @@ WIRES = Preset(
         evaluate_every=50,
         checkpoint_every=100,
     ),
-    "wires in noise, seen by four dilated layers behind a 1x1 convolution, where gridding shows; at most two minutes "
-    "on two cores",
+    "wires in noise, four dilated layers behind a 1x1 convolution: gridding shows; two minutes at most on two cores",
     "The setting is one in which the answer is known to be visible: nothing but a 1x1 convolution precedes the dilated "
     "layers, so that neighbours share no pixel, and there `python -m experiments.gridding compare paper` found SS "
     "convolution to add 5.5 [3.9, 7.2] points of mean IoU and to take away 0.84 points of isolated pixels (six layers, "
-    "five paired seeds). Behind a 3x3 convolution, as in most networks, it could distinguish none in mean IoU: "
-    "--model.stem 3 tries it. Classes weigh by their median frequency, since wires are one pixel in sixteen. This "
-    "recipe is ours.",
+    "five paired seeds). Behind a 3x3 convolution, as in most networks, no difference of mean IoU was distinguishable "
+    "from chance: --model.stem 3, with another --out, tries it. Classes weigh by their median frequency, since wires "
+    "are one pixel in sixteen. This recipe is ours.",
     methods=("none", "group_interaction", "ss_conv"),
     seeds=(0, 1, 2),
     following=(
