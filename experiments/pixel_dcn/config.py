@@ -167,8 +167,8 @@ DEMO = Preset(
 CAMVID = Preset(
     Config(data=DataConfig(name="camvid", mirror=True), steps=20000),
     "CamVid street scenes at 256x256, U-Net from scratch, --data.root FOLDER",
-    f"{_NEW} This recipe is ours, with one rate for all layers. Rivals from other papers, not yet measured: --methods "
-    "dcl resize_conv sub_pixel sub_pixel_blur carafe dysample.",
+    f"{_NEW} This recipe is ours, with one rate for all layers. Methods from other papers, not yet measured "
+    "by this recipe: resize_conv, sub_pixel, sub_pixel_blur, carafe, dysample.",
 )
 
 # Sec. 3.1 does not name the split, but the times of Table 2 do. With DCL, 10 epochs take 21,926 s and 2,109 predictions

@@ -97,7 +97,7 @@ def test_help(capsys, study, arguments, expected):
     [
         ("segmentation", "trian demo", "unknown command 'trian': did you mean train?"),
         ("segmentation", "train camvd", "unknown preset 'camvd': did you mean camvid?"),
-        ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of demo, camvid"),
+        ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of wires, demo, camvid"),
         ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
         ("pixel_dcn", "compare demo --methods pixeldcl", "--methods takes some of dcl, ipixel_dcl"),
         ("segmentation", "train demo --lr 0.1", "unknown option --lr: did you mean --optim.learning-rate?"),
@@ -226,7 +226,10 @@ class TestOptionsFromAFile:
         with pytest.raises(pytest.fail.Exception, match="went on"):
             _main("segmentation", train)
         assert _main("segmentation", [*train, "--model.width", "24"]) == 1
-        assert "--model.width is an option of residual encoders, got 24" in capsys.readouterr().err
+        assert (
+            "--model.width is an option of residual encoders and the encoder dilated_stack, got 24"
+            in capsys.readouterr().err
+        )
 
     def test_the_file_of_a_run_makes_the_same_configuration(self, tmp_path):
         config = replace(PRESETS["camvid"].config, steps=7, model=replace(PRESETS["camvid"].config.model, width=24))
