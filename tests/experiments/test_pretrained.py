@@ -106,9 +106,7 @@ def test_options_that_the_encoder_ignores_are_refused():
     config = with_options(preset, {"model.encoder": "efficientnet_lite0"})
     config.check_given(preset)
     for option, value in (("width", 32), ("stride_in", "3x3")):
-        with pytest.raises(
-            ValueError, match=f"--model.{option.replace('_', '-')} is an option of residual encoders, got"
-        ):
+        with pytest.raises(ValueError, match=f"--model.{option.replace('_', '-')} is an option of residual encoders"):
             with_options(config, {f"model.{option}": value}).check_given(preset)
 
 
