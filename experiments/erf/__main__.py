@@ -27,7 +27,8 @@ class Options:
     """
 
     runs: tuple[Path, ...] = ()
-    """Folders of runs of experiments.segmentation, one a panel; by default those of its preset wires, trained where missing."""
+    """Folders of runs of experiments.segmentation, one a panel; by default those of its preset wires, trained where
+    missing."""
     images: int | None = None
     """Validation images, spread evenly over the split; by default all."""
     size: Size = None
