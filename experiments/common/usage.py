@@ -26,7 +26,7 @@ def usage_text(program: "Program", general: Mapping[str, str]) -> str:
     return f"""usage: {program.name} [COMMAND ...]
 
 {program.summary}
-Without a command: {" ".join(program.default)}, which takes a few minutes on two cores.
+Without a command: {" ".join(program.default)}; the list of presets says how long that takes.
 
 commands:
 {chr(10).join(f"  {call:<{width}}{summary}" for call, summary in commands)}

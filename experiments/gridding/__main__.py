@@ -17,7 +17,7 @@ from .config import PRESETS, Config
 _USAGE = """usage: python -m experiments.gridding [COMMAND ...]
 
 When degridding helps: tiny networks of dilated layers on drawn pictures, behind a stem that mixes more or less.
-Without a command: compare demo, which takes under three minutes on two cores.
+Without a command: compare demo, which takes at most three minutes on two cores.
 
 commands:
   compare PRESET    Runs what has not been run of the cases of a preset, and prints the tables of all.
