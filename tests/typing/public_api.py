@@ -69,9 +69,10 @@ def of_models(images: jax.Array) -> jax.Array:
     extended = models.DeepLabUpsampled(model, upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
     options: models.EncoderOptions = {"width": extended.deeplab.encoder.width, "batch_norm": "frozen"}
     smoothing: models.EncoderDegridding = model.encoder.smoothing
-    models.ResNetEncoder(18, smoothing=smoothing, rngs=nnx.Rngs(0), **options)
-    features: jax.Array = model.encoder(images)
-    for blocks in model.encoder.stages:
+    models.DeepLab(num_classes=5, rngs=nnx.Rngs(0), **options)
+    encoder = models.ResNetEncoder(18, smoothing=smoothing, rngs=nnx.Rngs(0))
+    features: jax.Array = encoder(images)
+    for blocks in encoder.stages:
         for block in blocks:
             features = block(features)
     vae = models.ConvVAE(upsampling=models.UPSAMPLINGS[0], likelihood=models.LIKELIHOODS[0], rngs=nnx.Rngs(0))

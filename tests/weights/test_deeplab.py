@@ -81,6 +81,7 @@ def test_a_plain_checkpoint_starts_every_smoothing_as_the_identity(plain):
 def test_options_and_mode(plain):
     model = weights.deeplab_from_tf(plain, batch_norm="frozen", dtype=jnp.bfloat16)
     assert model.num_classes == 5
+    assert isinstance(model.encoder, models.ResNetEncoder)
     assert model.encoder.bn1.mode == "frozen"
     assert model.encoder.bn1.use_running_average
     assert model.encoder.conv1.dtype == jnp.bfloat16

@@ -104,6 +104,7 @@ def test_a_published_network_keeps_its_options_and_its_preprocessing(tmp_path):
     assert about.arguments["epsilon"] == 1e-3
     found = weights.load(path)
     assert isinstance(found, models.DeepLab)
+    assert isinstance(found.encoder, models.ResNetEncoder)
     assert found.encoder.padding == "same"
 
 
