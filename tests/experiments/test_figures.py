@@ -34,7 +34,9 @@ class _Source(list):
 
 @pytest.mark.parametrize("methods", [1, 4])
 def test_the_legend_fits_the_figure(tmp_path, monkeypatch, methods):
-    source: Any = _Source([{"image": np.zeros((36, 48, 3), np.uint8), "label": np.zeros((36, 48), np.uint8)}] * 2)
+    label = np.zeros((36, 48), np.uint8)
+    label[0] = 255
+    source: Any = _Source([{"image": np.zeros((36, 48, 3), np.uint8), "label": label}] * 2)
     masks = {f"method {index}": {0: source[0]["label"], 1: source[1]["label"]} for index in range(methods)}
     figures = []
     monkeypatch.setattr(plt, "close", figures.append)
