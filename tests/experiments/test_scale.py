@@ -4,6 +4,7 @@ Tolerances: 1e-5 of the largest entry for parts (batch normalisation frozen), re
 step); 1e-8 for devices after 20 steps in float64; 5 % of the norm of the gradient in bfloat16.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -113,10 +114,13 @@ def test_batch_statistics_are_updated_once_though_computed_twice() -> None:
     _assert_close(_train(_config(remat=True)), _train(_config()), 1e-5)
 
 
-def test_the_step_in_bfloat16(frozen: Any) -> None:
-    state, (metrics,) = _train(_config(batch_norm="frozen", precision="bf16"))
-    plain_state, (plain,) = frozen
-    start = STUDY.build_network(_config(), data.SHAPES).params
+def test_the_step_in_bfloat16() -> None:
+    # Of a smaller encoder the smoothers' gradients are so small that rounding is a tenth of them.
+    config = _config(batch_norm="frozen", encoder="resnet18")
+    rounded = replace(config, model=replace(config.model, precision="bf16"))
+    state, (metrics,) = _train(rounded)
+    plain_state, (plain,) = _train(config)
+    start = STUDY.build_network(config, data.SHAPES).params
     assert float(metrics["loss"]) == pytest.approx(float(plain["loss"]), rel=2e-2)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves((state.params, state.model_state)) if leaf.ndim)
     gradient, reference = (jax.tree.map(np.subtract, start, s.params) for s in (state, plain_state))

@@ -78,14 +78,17 @@ def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch,
         size = sum(leaf.size for leaf in jax.tree.leaves(params))
         val = {"mean_iou": 0.5, "pixel_accuracy": 0.5}
         return {**measured(STUDY, variant, data.SHAPES, _zeros(params), _zeros(params)), "parameters": size, "val": val,
-                "seconds_per_step": 1.0, "majority": val}  # fmt: skip
+                "steps": 1, "seconds_per_step": 1.0, "majority": val}  # fmt: skip
 
     def extra(results):
         comparison = Comparison(config, results, STUDY.labels, (0,), tmp_path, "")
-        rows = STUDY.report(comparison).table.splitlines()[2:-1]
-        return [row.split("|")[4].strip() for row in rows]
+        header, _, *rows, _constant = [
+            row.split("|") for row in STUDY.report(comparison).table.splitlines() if "|" in row
+        ]
+        column = [cell.strip() for cell in header].index("extra parameters")
+        return [row[column].strip() for row in rows]
 
-    monkeypatch.setattr(type(STUDY), "page", lambda study, comparison, table, scored: Page(table, scored))
+    monkeypatch.setattr(type(STUDY), "page", lambda study, comparison, table, scored, *_: Page(table, scored))
     none, duc, both = (
         result(variant)
         for variant in (config, config.with_method("duc"), config.with_method("duc").with_method("ss_conv"))
