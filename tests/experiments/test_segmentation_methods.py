@@ -82,9 +82,8 @@ def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch,
 
     def extra(results):
         comparison = Comparison(config, results, STUDY.labels, (0,), tmp_path, "")
-        header, _, *rows, _constant = [
-            row.split("|") for row in STUDY.report(comparison).table.splitlines() if "|" in row
-        ]
+        lines = STUDY.report(comparison).table.splitlines()
+        header, _, *rows, _constant = [line.split("|") for line in lines if "|" in line]
         column = [cell.strip() for cell in header].index("extra parameters")
         return [row[column].strip() for row in rows]
 
