@@ -134,7 +134,8 @@ def _info(arguments: list[str]) -> None:
     try:
         folder, splits = _open(name, options)
     except (FileNotFoundError, ValueError) as error:
-        if not root.is_dir():
+        # Of a prepared data set that is damaged, what is wrong with it is the answer.
+        if not root.is_dir() or (root / "features.json").exists() or (root / "dataset_info.json").exists():
             raise
         from ._raw import describe_raw
 

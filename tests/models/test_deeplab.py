@@ -134,7 +134,7 @@ def test_large_fov_and_aspp_rates():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "vgg16"}, "encoder must be one of resnet10, resnet18, .*efficientnet_lite4, got 'vgg16'"),
+        ({"encoder": "vgg16"}, "encoder must be one of resnet10, resnet18, .*dilated_stack, got 'vgg16'"),
         ({"head": "psp"}, "head must be one of aspp, large_fov, duc, got 'psp'"),
         ({"num_classes": 1}, "num_classes must be an int >= 2, got 1"),
         ({"num_classes": 2.5}, "num_classes must be an int >= 2, got 2.5"),
