@@ -33,6 +33,8 @@ class BatchNorm(nnx.BatchNorm):
     batches: `train()` does not change it, and no gradient reaches scale and bias.
     """
 
+    mean: nnx.BatchStat[jax.Array]
+    var: nnx.BatchStat[jax.Array]
     mode: BatchNormMode
 
     def __init__(
