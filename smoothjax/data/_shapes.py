@@ -3,12 +3,10 @@
 import numpy as np
 
 from ._classes import Classes
-from ._open import MAX_PIXELS
+from ._drawn import SPLITS, check_drawn
 from ._presets import SHAPES
 from ._source import Record, checked_index
 from ._texture import background_texture, object_texture
-
-_SPLITS = ("train", "val", "test")
 
 # The radius of each class relative to the one drawn, so that all cover about the same area.
 _RELATIVE_RADIUS = {"disk": 0.88, "square": 1.0, "triangle": 1.25, "ring": 1.15, "cross": 1.15, "star": 1.3}
@@ -41,18 +39,7 @@ class ShapesSource:
     """
 
     def __init__(self, *, length: int, size: tuple[int, int] = (97, 97), seed: int = 0, split: str = "train"):
-        # The random streams are keyed by 32-bit words: larger numbers would spill into the next word.
-        if not 1 <= length <= 2**32:
-            raise ValueError(f"length must be 1 .. 2^32, got {length}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed must be 0 .. 2^32 - 1, got {seed}")
-        if min(size) < 32 or size[0] * size[1] > MAX_PIXELS:
-            raise ValueError(
-                f"size must be at least 32 x 32 pixels to show the shapes, got {size[0]} x {size[1]}; at most "
-                f"{MAX_PIXELS:,} pixels fit, try 97 x 97"
-            )
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
+        check_drawn(length=length, size=size, seed=seed, split=split, least=" to show the shapes", usual=97)
         self._length, self._size, self._seed, self._split = length, (int(size[0]), int(size[1])), seed, split
 
     @property
@@ -69,7 +56,7 @@ class ShapesSource:
     def __getitem__(self, index: int) -> Record:
         index = checked_index(index, self._length)
         # Always three words: SeedSequence takes (a, b) and (a, b, 0) for the same.
-        return _draw(np.random.default_rng((self._seed, _SPLITS.index(self._split), index)), self._size)
+        return _draw(np.random.default_rng((self._seed, SPLITS.index(self._split), index)), self._size)
 
     def name(self, index: int) -> str:
         """Split, seed and index."""

@@ -3,11 +3,10 @@
 import numpy as np
 
 from ._classes import Classes
-from ._open import MAX_PIXELS
+from ._drawn import SPLITS, check_drawn
 from ._presets import WIRES
 from ._source import Record, checked_index
 
-_SPLITS = ("train", "val", "test")
 _OBJECTS = 6
 #: The mean colour of each class, between 0 and 1.
 _COLORS = np.array([(0.0, 0.0, 0.0), (0.0, 0.6, 0.9), (0.9, 0.6, 0.0)], np.float32)
@@ -45,19 +44,9 @@ class WiresSource:
     def __init__(
         self, *, length: int, size: tuple[int, int] = (48, 48), noise: float = 0.6, seed: int = 0, split: str = "train"
     ):
-        if not 1 <= length <= 2**32:
-            raise ValueError(f"length must be 1 .. 2^32, got {length}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed must be 0 .. 2^32 - 1, got {seed}")
-        if min(size) < 32 or size[0] * size[1] > MAX_PIXELS:
-            raise ValueError(
-                f"size must be at least 32 x 32 pixels, got {size[0]} x {size[1]}; at most {MAX_PIXELS:,} pixels fit, "
-                "try 48 x 48"
-            )
+        check_drawn(length=length, size=size, seed=seed, split=split, least="", usual=48)
         if not 0 <= noise <= 10:
             raise ValueError(f"noise must be 0 .. 10, got {noise}: try 0.6")
-        if split not in _SPLITS:
-            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
         self._length, self._size, self._seed, self._split = length, (int(size[0]), int(size[1])), seed, split
         self._noise = float(noise)
 
@@ -78,7 +67,7 @@ class WiresSource:
     def __getitem__(self, index: int) -> Record:
         index = checked_index(index, self._length)
         # Another stream than that of the shapes, whose key has three words.
-        rng = np.random.default_rng((self._seed, _SPLITS.index(self._split), index, 1))
+        rng = np.random.default_rng((self._seed, SPLITS.index(self._split), index, 1))
         label = _draw(rng, self._size)
         colors = _COLORS[label] + np.float32(self._noise) * rng.standard_normal((*self._size, 3), np.float32)
         middle = float(_COLORS.max()) / 2
