@@ -135,7 +135,7 @@ def _info(arguments: list[str]) -> None:
         folder, splits = _open(name, options)
     except (FileNotFoundError, ValueError) as error:
         # Of a prepared data set that is damaged, what is wrong with it is the answer.
-        if not root.is_dir() or (root / "features.json").exists() or (root / "dataset_info.json").exists():
+        if not root.is_dir() or is_prepared(root):
             raise
         from ._raw import describe_raw
 
