@@ -3,10 +3,10 @@
 import math
 from pathlib import Path
 
-from .comparison import Comparison, Result
+from .comparison import C, Comparison, Result
 from .config import RunConfig
 from .forest import Block, draw_forest, message, rows_of
-from .statistics import listed, paired_difference
+from .statistics import Difference, listed, paired_difference
 from .table import Score
 
 
@@ -16,21 +16,22 @@ def draw_differences(comparison: Comparison[RunConfig], path: Path) -> bool:
     shown = [score for score in config.scores if all(_values(comparison, method, score) for method in results)]
     if config.baseline not in results or len(results) < 2 or len(comparison.seeds) < 2 or not shown:
         return False
-    differences = {
-        comparison.labels[method]: [
-            paired_difference(_values(comparison, method, score), _values(comparison, config.baseline, score))
-            for score in shown
-        ]
-        for method in results
-        if method != config.baseline
-    }
+    pairs = [paired_differences(comparison, config.baseline, score) for score in shown]
+    differences = {comparison.labels[method]: [each[method] for each in pairs] for method in pairs[0]}
     block = Block(f"seeds {listed(comparison.seeds)}", rows_of(differences, shown))
     title = message([block], shown[0], comparison.labels[config.baseline])
     draw_forest([block], shown, path, title=title, note=f"{comparison.title}; val")
     return True
 
 
-def _values(comparison: Comparison[RunConfig], method: str, score: Score) -> dict[int, float]:
+def paired_differences(comparison: Comparison[C], baseline: str, score: Score) -> dict[str, Difference | None]:
+    """Differences of a score to the baseline over the seeds, by method; None without a common seed."""
+    first = _values(comparison, baseline, score) if baseline in comparison.results else {}
+    others = [method for method in comparison.results if method != baseline]
+    return {method: paired_difference(_values(comparison, method, score), first) for method in others}
+
+
+def _values(comparison: Comparison[C], method: str, score: Score) -> dict[int, float]:
     """A score at the end of training by seed, where it is known."""
     found = {
         seed: _at({**run, **run["val"]}, score)

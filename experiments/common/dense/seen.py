@@ -12,9 +12,11 @@ import numpy as np
 from smoothjax import training
 
 from ..comparison import Comparison, Result
+from ..differences import paired_differences
 from ..report import spread
 from ..run_files import Json
-from ..statistics import LEVEL, Difference, holm, paired_difference
+from ..statistics import LEVEL, Difference, holm
+from ..table import Score
 from ..trained import read_run
 from ..writing import write_arrays
 from .config import DenseConfig
@@ -148,20 +150,16 @@ def _read(path: Path, label: str, step: int) -> Field | None:
     return None
 
 
-def differences(comparison: Comparison[C], baseline: str, key: str) -> dict[str, Difference]:
-    """Paired differences of a score to the baseline over the seeds, in percent, by method."""
-    values = {
-        method: {run["seed"]: 100 * run["val"][key] for run in runs if key in run["val"]}
-        for method, runs in comparison.results.items()
-    }
-    first = values.pop(baseline, {})
-    pairs = {method: paired_difference(each, first) for method, each in values.items()}
-    return {method: pair for method, pair in pairs.items() if pair is not None}
-
-
 def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
     """What the title of the predictions says of their difference, and a line about each method."""
-    iou, isolated = (differences(comparison, baseline, key) for key in ("mean_iou", "isolated_pixels"))
+    iou, isolated = (
+        {
+            method: pair
+            for method, pair in paired_differences(comparison, baseline, Score(key, (key,), 100)).items()
+            if pair is not None
+        }
+        for key in ("mean_iou", "isolated_pixels")
+    )
     labels, first = comparison.labels, comparison.labels.get(baseline, baseline)
     lines = []
     for method, difference in iou.items():
