@@ -122,6 +122,8 @@ def prepare(
 
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     decay = study.average_decay(config)
+    if decay is not None:
+        shared = None  # averaged weights are estimated from batches of the seed
 
     def compiled() -> Programs[C, T, S, M]:
         graphs = network.graphs
@@ -129,14 +131,13 @@ def prepare(
         loss = study.make_loss(learnt, graphs)
         step = None
         if shared is not None:
-            step = training.compile_step(loss, optimizer, mesh, accumulate=config.accumulate, average=decay)
+            step = training.compile_step(loss, optimizer, mesh, accumulate=config.accumulate)
             training.say("compiling the training step, once for all seeds")
         refresh = None if decay is None else statistics_estimator(study, learnt, graphs, mesh, batches)
         return Programs(loss, optimizer, schedule, step, Scorer(study, config, graphs, mesh), refresh)
 
-    # Averaged weights are estimated from batches of the seed, so that nothing is shared then.
     key = replace(learnt, seed=0)
-    known = {} if shared is None or decay is not None else shared
+    known = {} if shared is None else shared
     if key not in known:
         known[key] = compiled()
     programs = known[key]
