@@ -12,6 +12,7 @@ from flax import nnx
 from smoothjax import analysis, metrics, training
 from smoothjax.names import Smoothing
 
+from ..common.dense.fields import box
 from ..common.network import Tree, model_state_of
 from ..common.run_files import Json
 from .config import BASELINE, Case, Training
@@ -157,8 +158,7 @@ def _drawn(confusion: np.ndarray) -> np.ndarray:
 
 def _zeros(field: np.ndarray) -> float:
     """Share of zeros in the smallest rectangle that holds all of a receptive field."""
-    rows, columns = (np.flatnonzero(field.any(axis)) for axis in (1, 0))
-    return float((field[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 0).mean())
+    return float((field[box(field)] == 0).mean())
 
 
 def extra_parameters(case: Case, method: Smoothing, how: Training) -> int:
