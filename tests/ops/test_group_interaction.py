@@ -175,7 +175,7 @@ def test_it_is_mixed_where_there_are_fewer_channels(channels, convolutions_of_th
     operation = partial(ops.group_interaction_dilated_conv, rate=2)
     pull = jax.jit(lambda cotangent, *arguments: jax.vjp(operation, *arguments)[1](cotangent))
     text = str(jax.make_jaxpr(pull)(random(3, 1, 8, 8, channels[1]), *arguments))
-    assert text.count("conv_general_dilated[") == 2 * 3  # three in the form of the CPU, and in that of the others
+    assert text.count("conv_general_dilated[") == 3  # as small ones are, traced once for all platforms
     lowered = pull.lower(random(3, 1, 8, 8, channels[1]), *arguments)
     assert lowered.as_text().count("stablehlo.convolution(") == convolutions_of_the_gradients
     compiled = lowered.compile().as_text() or ""
