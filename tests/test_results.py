@@ -73,26 +73,38 @@ def test_the_tables_of_the_readme_are_excerpts():
 
 
 def test_costs_are_those_measured():
-    section = (ROOT / "docs/pages/costs.md").read_text()
-    rows = [line[2:-2].split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    layers = _ratios("timing_layers.json", "forward", "forward + backward")
-    assert [row for row in rows if len(row) == 4][1:] == layers
-    narrow = [row[2:] for row in _ratios("timing_layers_jax_0_10.json", "forward", "forward + backward")
-              if row[1] == "2x64x64x64" and "pixel" in row[0]]  # fmt: skip
-    told = re.search(
-        r"takes ([\d.]+) \(fast\), ([\d.]+) \(general\)\s+and ([\d.]+) times .*? forward, (.*?) times", section, re.S
-    )
-    assert told
-    assert [list(told.groups()[:3]), re.findall(r"[\d.]+", told[4])] == [
-        list(part) for part in zip(*narrow, strict=True)
-    ]
+    """Every ratio of the page, and those that the README quotes."""
+    page = (ROOT / "docs/pages/costs.md").read_text()
+    tables = [_cells(part) for part in re.findall(r"^\|.*?\n\n", f"{page}\n\n", re.M | re.S)]
+    peers = [("training step", "prediction"), ("forward", "gradient of the maps", "gradient of the kernel")]
+    beside_pytorch = [_ratios("timing_peers.json", *parts) for parts in peers]
     networks = _ratios("timing.json", "training step", "prediction")
-    assert [(row[2], row[4]) for row in rows if len(row) == 6][1:] == [(step, rest) for _, _, step, rest in networks]
+    layers = _ratios("timing_layers.json", "forward", "forward + backward")
+    assert [tables[0], tables[1], tables[3]] == [*beside_pytorch, layers]
+    assert [(row[2], row[4]) for row in tables[2]] == [(step, rest) for _, _, step, rest in networks]
+
+    told = " ".join((ROOT / "README.md").read_text().split())
+    deeplab, small, unet = (row[2] for row in beside_pytorch[0][:3])
+    filters = next(row[2:] for row in layers if row[0].startswith("ss_conv 7x7 / depthwise convolution of PyTorch"))
+    for sentence in (
+        f"{deeplab} times as long as in PyTorch for DeepLab with ResNet-50, {unet} times for a U-Net and {small} times",
+        f"{filters[0]} times as long forward and {filters[1]} times forward and backward",
+    ):
+        assert sentence in told
+
+
+def _cells(table: str) -> list[list[str]]:
+    """The rows of a Markdown table without its head."""
+    return [line[2:-2].split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
 
 
 def _ratios(name: str, *parts: str) -> list[list[str]]:
-    """Title, size and the ratio of every part, by case."""
+    """Title, size and the ratio of every part, of the cases that have just these parts."""
     cases: dict[tuple[str, str], dict[str, float]] = {}
     for row in json.loads((ROOT / "experiments/results" / name).read_text())["rows"]:
         cases.setdefault((row["title"], row["size"]), {})[row["part"]] = row["ratio"]
-    return [[*case, *(f"{ratios[part]:.2f}" for part in parts)] for case, ratios in cases.items()]
+    return [
+        [*case, *(f"{ratios[part]:.2f}" for part in parts)]
+        for case, ratios in cases.items()
+        if set(parts) == set(ratios)
+    ]
