@@ -98,6 +98,16 @@ def _cells(table: str) -> list[list[str]]:
     return [line[2:-2].split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
 
 
+def test_costs_of_rivals_are_those_measured():
+    """The guide's table is an excerpt of the layers that have been timed."""
+    guide = (ROOT / "docs/pages/guides/upsampling.md").read_text().split("## What they cost")[1].split("\n## ")[0]
+    rows = [line[2:-2].split(" | ") for line in guide.splitlines() if line.startswith("| ")]
+    rivals = ("resize convolution", "CARAFE", "DySample", "blurred sub-pixel")
+    assert rows[1:] == [
+        row for row in _ratios("timing_layers.json", "forward", "forward + backward") if row[0].startswith(rivals)
+    ]
+
+
 def _ratios(name: str, *parts: str) -> list[list[str]]:
     """Title, size and the ratio of every part, of the cases that have just these parts."""
     cases: dict[tuple[str, str], dict[str, float]] = {}

@@ -31,6 +31,7 @@ def layer_cases(*, quick: bool) -> list[Case]:
     sizes, channels = ((17,), 32) if quick else ((40, 41), 256)
     smoothing = [_smoothed("SS convolution", _ss, rate, sizes[0], channels) for rate in (2, 4)]
     smoothing += [_smoothed("group interaction", _gi, rate, size, channels) for size in sizes for rate in (2, 4)]
+    smoothing.append(_attention(sizes[0], channels))
     maps = [(1, 8, 16)] if quick else [(2, 32, 128), (2, 16, 256), (2, 64, 64)]
     names = ("transposed_conv", "fast_pixel_deconv", "pixel_deconv", "ipixel_deconv")
     upsampling = [_upsampling(name, *size) for name in names for size in maps]
@@ -40,6 +41,7 @@ def layer_cases(*, quick: bool) -> list[Case]:
 #: Up-sampling layers that are more than one operation, by the options of `nn.UpConv`.
 _RIVALS: dict[Upsampling, str] = {
     "resize_conv": "resize convolution 3x3",
+    "sub_pixel_blur": "blurred sub-pixel convolution 3x3",
     "carafe": "CARAFE 5x5",
     "dysample": "DySample",
 }
@@ -148,22 +150,38 @@ def _rival(method: Upsampling, batch: int, size: int, channels: int) -> Case:
     """A whole layer from C to C channels, with all that it predicts, beside the transposed convolution."""
     x = random_array(0, batch, size, size, channels)
     kernel = random_array(1, 6, 6, channels, channels, scale=1 / (6 * channels**0.5))
-    layer = nnx.eval_shape(lambda: nn.UpConv(channels, channels, method=method, use_bias=False, rngs=nnx.Rngs(0)))
-    graph, state = nnx.split(layer)
+    return Case(
+        f"{_RIVALS[method]} / transposed_conv 6x6",
+        _size(x.shape),
+        _layer_peer(lambda: nn.UpConv(channels, channels, method=method, use_bias=False, rngs=nnx.Rngs(0)), x),
+        partial(jax_peer, ops.transposed_conv, x, kernel),
+    )
+
+
+def _attention(size: int, channels: int) -> Case:
+    """Large-kernel attention as its paper has it, beside a dilated convolution of its rate."""
+    x = random_array(0, 2, size, size, channels)
+    kernel = random_array(1, 3, 3, channels, channels, scale=1 / (9 * channels) ** 0.5)
+    return Case(
+        "large-kernel attention of rate 3 / dilated convolution",
+        _size(x.shape),
+        _layer_peer(lambda: nn.LargeKernelAttention(channels, use_bias=False, rngs=nnx.Rngs(0)), x),
+        partial(jax_peer, partial(ops.dilated_conv, rate=3), x, kernel),
+    )
+
+
+def _layer_peer(make: Callable[[], Callable[[jax.Array], jax.Array]], x: jax.Array) -> Callable[[], Peer]:
+    """A layer as a function of its input and of all its parameters, which are drawn at random."""
+    graph, state = nnx.split(nnx.eval_shape(make))
     shapes, tree = jax.tree.flatten(state)
     leaves = [
         random_array(seed, *leaf.shape, scale=math.prod(leaf.shape[:-1]) ** -0.5) for seed, leaf in enumerate(shapes)
     ]
 
-    def ours(x: jax.Array, *leaves: jax.Array) -> jax.Array:
+    def layer(x: jax.Array, *leaves: jax.Array) -> jax.Array:
         return nnx.merge(graph, jax.tree.unflatten(tree, leaves))(x)
 
-    return Case(
-        f"{_RIVALS[method]} / transposed_conv 6x6",
-        _size(x.shape),
-        partial(jax_peer, ours, x, *leaves),
-        partial(jax_peer, ops.transposed_conv, x, kernel),
-    )
+    return partial(jax_peer, layer, x, *leaves)
 
 
 def _flax_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -33,7 +33,12 @@ class ByChanges(NamedTuple):
 
 
 def sharing_by_changes(
-    function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *, batch_size: int = 16, progress: bool = False
+    function: Callable[[jax.Array], jax.Array],
+    inputs: ArrayLike,
+    *,
+    batch_size: int = 16,
+    block: int | None = None,
+    progress: bool = False,
 ) -> ByChanges:
     """Measures what neighbouring outputs share by changing one input unit after the other: no derivative is needed.
 
@@ -44,20 +49,22 @@ def sharing_by_changes(
 
     Floating-point units are changed by 1 in the first example, by 65536 (float16: 64) in the second, and so on by
     turns; integers between 0 and 255 by 128, modulo 256. A pass through the function has `batch_size` examples, and
-    there are as many passes as `N * prod(S) / batch_size`.
+    there are as many passes as `N * prod(S) / batch_size`, or with a block of B units `N * B**d / batch_size`. Then
+    outputs are known by what they share of the block alone.
 
     Args:
       function: maps `[N, *S, C]` to maps `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes, of any dtype, or to
         integer labels `[N, *S']`; examples do not depend on each other.
       inputs: examples `[N, *S, C]`, floating point, or integers between 0 and 255.
       batch_size: changes that are made in one call of the function, which always has this number of examples.
+      block: units along each axis, at the centre of the inputs, that are changed; by default all are.
       progress: whether to show how far it is, in input units, after five seconds.
 
     Returns:
       What was found.
 
     Raises:
-      ValueError: inputs or results are no such maps, batch_size is no int >= 1, or results are not finite.
+      ValueError: inputs or results are no such maps, batch_size or block is no int >= 1, or results are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,6 +75,8 @@ def sharing_by_changes(
       (0, [0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
     """
     batch_size = check_int("batch_size", batch_size, remedy="give a number of examples")
+    if block is not None:
+        block = check_int("block", block, remedy="give a number of units along each axis")
     maps = np.asarray(inputs)
     floats = jnp.issubdtype(maps.dtype, jnp.floating)
     if not 3 <= maps.ndim <= 5 or not maps.size or not (floats or jnp.issubdtype(maps.dtype, jnp.integer)):
@@ -97,7 +106,9 @@ def sharing_by_changes(
 
     tally, field, counted = Tally(out.shape[1 : 1 + len(sizes)], sizes), np.zeros(sizes), 0
     centre = tuple(size // 2 for size in out.shape[1 : 1 + len(sizes)])
-    units = list(np.ndindex(*sizes))
+    sides = sizes if block is None else tuple(min(block, size) for size in sizes)
+    first = [(size - side) // 2 for size, side in zip(sizes, sides, strict=True)]
+    units = [tuple(start + k for start, k in zip(first, unit, strict=True)) for unit in np.ndindex(*sides)]
     steps = _SMALL_STEPS if floats and jnp.finfo(maps.dtype).maxexp <= 16 else _STEPS
     with Progress(len(maps) * len(units), "receptive sets", unit="units", shown=progress) as shown:
         for number, example in enumerate(maps):

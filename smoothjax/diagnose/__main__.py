@@ -44,6 +44,9 @@ class Network:
     """Shape of its input, [N, *S, C], such as 1,65,65,3."""
     layout: Literal["channels_last", "channels_first"] = "channels_last"
     """What the network takes: [N, *S, C], or one example [C, *S], as Equinox has it."""
+    block: int | None = None
+    """Of an exported program without derivatives, the side of the block of pixels at the centre that are changed, such
+    as 24, which is quicker than all of a large image; by default all are."""
     out: Path = Path("receptive_field.png")
     """The figure to write: the effective receptive field at random inputs."""
     json: bool = False
@@ -70,8 +73,13 @@ def main(arguments: Sequence[str]) -> int:
             from ._exported import diagnose_exported, is_exported
             from ._network import diagnose_network
 
-            diagnose = diagnose_exported if is_exported(options.target) else diagnose_network
-            print(diagnose(options.target, options.input, options.out, options.layout, as_json=options.json))
+            target, how = options.target, (options.input, options.out, options.layout)
+            if is_exported(target):
+                print(diagnose_exported(target, *how, options.block, as_json=options.json))
+            elif options.block is not None:
+                raise ValueError(f"--block is for exported programs, got {options.block} with {target}: leave it out")
+            else:
+                print(diagnose_network(target, *how, as_json=options.json))
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2

@@ -1,6 +1,7 @@
 """Gridding in exported programs, of which only the results can be seen."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -32,14 +33,16 @@ def is_exported(target: str) -> bool:
     return Path(target).suffix in (".stablehlo", ".bin", ".export", ".jax") or Path(target).is_file()
 
 
-def diagnose_exported(target: str, shape: str, out: Path, layout: str, *, as_json: bool = False) -> str:
+def diagnose_exported(
+    target: str, shape: str, out: Path, layout: str, block: int | None = None, *, as_json: bool = False
+) -> str:
     """The report on an exported program, as text or JSON; draws what its central output sees."""
     sizes = parse_shape(shape)
     if not out.suffix or not out.parent.is_dir():
         raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
     program = read_program(Path(target))
     with failing(target, sizes):
-        found = _measure(program, sizes, layout)
+        found = _measure(program, sizes, layout, block)
     counts = {max(axis.classes) + 1 for axis in found.axes if axis.is_gridding}
     rate = max([2, *(count for count in counts if count <= min(found.field.shape) // 2)])
     imbalance = imbalance_of(found.field, rate)
@@ -98,17 +101,24 @@ def read_program(path: Path) -> export.Exported:
     return program
 
 
-def _measure(program: export.Exported, sizes: tuple[int, ...], layout: str) -> Measured:
+def _measure(program: export.Exported, sizes: tuple[int, ...], layout: str, block: int | None) -> Measured:
     (given,), (made,) = program.in_avals, program.out_avals
     call = _one_by_one(program.call) if layout == "channels_first" else program.call
     floats = all(jnp.issubdtype(one.dtype, jnp.floating) for one in (given, made))
     if floats and program.has_vjp():
+        if block is not None:
+            raise ValueError(
+                f"--block is for programs without derivatives, and this one has them, got {block}: leave it out"
+            )
         return _by_gradients(call, _random(sizes, given.dtype))
     fixed = layout == "channels_last" and isinstance(given.shape[0], int)
     batch = given.shape[0] if fixed else _BATCH
     images = _random((2, *sizes[1:]), given.dtype)
-    found = analysis.sharing_by_changes(call, images, batch_size=batch, progress=True)
-    how = f"by changing each of {found.field.size} input pixels of 2 random images, in passes through the program, "
+    found = analysis.sharing_by_changes(call, images, batch_size=batch, block=block, progress=True)
+    sides = [size if block is None else min(block, size) for size in found.field.shape]
+    pixels = f"{math.prod(sides)} input pixels"
+    pixels += "" if block is None else f", those of the {'x'.join(map(str, sides))} at the centre,"
+    how = f"by changing each of {pixels} of 2 random images, in passes through the program, "
     how += "which carries no derivative" if floats else f"which maps {given.dtype} to {made.dtype}"
     if not jnp.issubdtype(made.dtype, jnp.floating):
         how += "; results are integers, such as classes: what changes none of them is not seen"

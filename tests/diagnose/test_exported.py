@@ -71,6 +71,28 @@ def test_programs_of_classes(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("gridding measured")
 
 
+def test_a_block_at_the_centre(tmp_path, capsys):
+    """Large images take a pass for every few pixels: a block has the same verdict and, within it, the same field."""
+    images = np.random.default_rng(0).normal(size=(2, 13, 12, 1)).astype(np.float32)
+    whole, part = (analysis.sharing_by_changes(_stack(2, 2), images, block=block) for block in (None, 5))
+    np.testing.assert_allclose(part.field[4:9, 3:8], whole.field[4:9, 3:8], rtol=1e-6)
+    assert part.field.sum() == pytest.approx(part.field[4:9, 3:8].sum())
+    assert [axis.is_gridding for axis in part.axes] == [axis.is_gridding for axis in whole.axes] == [True, True]
+    connected = analysis.sharing_by_changes(_stack(1, 2), images, block=5)
+    assert [axis.is_gridding for axis in connected.axes] == [False, False]
+    path = _write(_masks(2, 2), tmp_path / "a.stablehlo", "b, h, w, 1", jnp.uint8)
+    assert main(["network", path, "--input", "1,20,20,1", "--block", "6", "--out", str(tmp_path / "f.png")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("gridding measured")
+    assert "each of 36 input pixels, those of the 6x6 at the centre, of 2" in said
+    gradients = _write(_stack(2), tmp_path / "b.stablehlo", (1, 9, 9, 1), vjp_order=1)
+    for target, message in ((gradients, "this one has them"), ("some:network", "--block is for exported programs")):
+        assert main(["network", target, "--input", "1,9,9,1", "--block", "6", "--out", str(tmp_path / "g.png")]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["network", path, "--input", "1,9,9,1", "--block", "0", "--out", str(tmp_path / "g.png")]) == 2
+    assert "block must be an int >= 1" in capsys.readouterr().err
+
+
 def test_programs_that_do_not_go(tmp_path, capsys):
     path = _write(_stack(2), tmp_path / "a.stablehlo", (1, 9, 9, 1))
     damaged = tmp_path / "damaged.stablehlo"

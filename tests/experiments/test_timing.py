@@ -53,6 +53,8 @@ def test_what_is_compared(quick):
         "transposed_conv 6x6 / nnx.ConvTranspose",
         "CARAFE 5x5 / transposed_conv",
         "DySample / transposed_conv",
+        "blurred sub-pixel convolution 3x3 / transposed_conv",
+        "large-kernel attention of rate 3 / dilated",
         "U-Net with iPixelDCL / with DCL",
     )
     for words in expected:
