@@ -60,8 +60,14 @@ def test_where_degridding_helps_is_as_measured():
     page, content = _plain(RESULTS.read_text()), json.loads((ROOT / "experiments/results/gridding.json").read_text())
     for part in report.tables_of(content):
         assert _plain(part) in page
-    told = " ".join((ROOT / "README.md").read_text().split())
-    assert report.headline(report.cells_of(content)) in told
+    cells, guide = report.cells_of(content), " ".join((ROOT / "docs/pages/guides/when.md").read_text().split())
+    for told in (" ".join((ROOT / "README.md").read_text().split()), guide):
+        assert report.headline(cells) in told
+    differences = [cell.differences[report.PRIMARY] for cell in cells if cell.method == "circulant_group_interaction"]
+    assert differences
+    for difference in differences:
+        assert difference
+        assert difference.text() in guide
 
 
 def test_the_tables_of_the_readme_are_excerpts():
