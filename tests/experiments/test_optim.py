@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from experiments.common.run_folder import from_dict, to_dict
 from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
 from experiments.segmentation.config import PRESETS, Config, DataConfig
 from experiments.segmentation.study import STUDY
-from smoothjax import data, datasets, training
+from smoothjax import data, datasets, models, training
 
 SHAPES = Config(data=DataConfig(name="shapes", image_size=(40, 40), crop_size=(33, 33), train_images=3))
 
@@ -136,7 +137,22 @@ def test_a_calibration_error_needs_one_reading_of_logits():
         study.check_scored_data(config, source.classes, source)
     alone = with_options(SHAPES, {"optim.loss": "bce"})
     study.check_scored_data(alone, source.classes, source)
-    assert [has_independent_classes(each) for each in (alone, config, SHAPES)] == [True, False, False]
+
+
+def test_a_loss_with_bce_reads_each_class_by_itself(monkeypatch):
+    """Summed with other losses, too: views were averaged by a softmax, which does not see what bce alone has taught."""
+    losses = ("bce", "dice + bce", "0.1 bce + cross_entropy", "cross_entropy + dice")
+    found = [has_independent_classes(with_options(SHAPES, {"optim.loss": loss})) for loss in losses]
+    assert found == [True, True, True, False]
+    # One view prefers the first class; the other finds neither, and a softmax would have it sure of the second.
+    logits = jnp.array([[[[1.0, -1.0], [-9.0, -5.0]]]])
+    monkeypatch.setattr(type(STUDY), "logits", lambda *_: logits)
+    study, image = replace(STUDY, averaging=models.Averaging(flip=True)), jnp.ones((1, 1, 2, 3))
+    model: Any = None
+    classes = [
+        study.segment(with_options(SHAPES, {"optim.loss": loss}), model, image, (1, 2)).tolist() for loss in losses
+    ]
+    assert classes == [[[[0, 0]]]] * 3 + [[[[1, 1]]]]
 
 
 def test_another_optimizer_needs_a_rate_of_its_own():

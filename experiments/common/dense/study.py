@@ -196,7 +196,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
                 f"the data set has the classes {', '.join(source.classes.names)}, the run was trained on "
                 f"{', '.join(target.names)}: name the data set of the run with --data-root"
             )
-        if self.calibration and "bce" in names and not has_independent_classes(config):
+        if self.calibration and has_independent_classes(config) and len(names) > 1:
             raise ValueError(
                 f"--calibration needs one reading of logits, and the run learnt them with --optim.loss "
                 f"{config.optim.loss!r}, of which bce reads each class by itself and the others a softmax: leave "
@@ -416,8 +416,12 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
 
 
 def has_independent_classes(config: DenseConfig) -> bool:
-    """Whether each class has a probability of its own, the sigmoid of its logit: the loss is binary cross entropy."""
-    return {term.name for term in parse_loss(config.optim.loss)} == {"bce"}
+    """Whether each class has a probability of its own, the sigmoid of its logit: binary cross entropy is in the loss.
+
+    In a sum with losses of a softmax as well: what these learn stays the same where all logits of a pixel move
+    together, and only the other term has taught how high they are.
+    """
+    return any(term.name == "bce" for term in parse_loss(config.optim.loss))
 
 
 def _classes_of(logits: jax.Array) -> jax.Array:
