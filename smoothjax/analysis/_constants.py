@@ -65,6 +65,13 @@ def not_zero(constant: Constant) -> np.ndarray:
     return constant.astype(bool) if constant.dtype == bool else constant != 0
 
 
+def not_full(constant: Constant) -> np.ndarray:
+    """Where a bit of a constant is not 1, or may not be: False is such a bit; bool, read only, of its shape."""
+    if isinstance(constant, Weights):
+        return np.broadcast_to(True, constant.shape)
+    return np.invert(constant) != 0
+
+
 def is_dense(constant: Constant) -> bool:
     """Whether it counts as not 0 everywhere."""
     return constant.pattern is None if isinstance(constant, Weights) else bool(not_zero(constant).all())

@@ -1,10 +1,10 @@
 """What each operation makes of dependences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ._constants import is_dense, known, not_zero
+from ._constants import Constant, is_dense, known, not_full, not_zero
 from ._known_places import gather, scatter, scatter_onto
 from ._programs import ELEMENTWISE
 from ._relations import Term, Terms, along, arranged, masked, over, reduced, reshaped, taken, union
@@ -17,6 +17,15 @@ def _elementwise(call: Call) -> list[Terms]:
 
 
 def _multiply(call: Call) -> list[Terms]:
+    return _absorbed(call, not_zero)
+
+
+def _or(call: Call) -> list[Terms]:
+    return _absorbed(call, not_full)
+
+
+def _absorbed(call: Call, is_open: Callable[[Constant], np.ndarray]) -> list[Terms]:
+    """Of an operation of two factors, of which one decides alone where a constant is not open: as a 0 of a product."""
     (terms,) = _elementwise(call)
     data = [argument for argument in call.arguments if isinstance(argument, Data)]
     if len(data) == 2:
@@ -28,9 +37,8 @@ def _multiply(call: Call) -> list[Terms]:
         )
     for argument in call.arguments:
         # JAX writes a weight of NumPy that is one number into the program: a 0 may be a gate that opens.
-        if not isinstance(argument, Data) and argument.shape and not is_dense(argument):
-            mask = np.broadcast_to(not_zero(argument), call.shapes[0])
-            terms = tuple(masked(term, mask) for term in terms)
+        if not isinstance(argument, Data) and argument.shape and not (mask := is_open(argument)).all():
+            terms = tuple(masked(term, np.broadcast_to(mask, call.shapes[0])) for term in terms)
     return [terms]
 
 
@@ -276,7 +284,7 @@ def _reduce_window(call: Call) -> list[Terms]:
 #: Operations on each element by itself that have no gradient, or another name, as well.
 _OTHERS = {
     "bessel_i0e", "bessel_i1e", "clz", "conj", "convert_element_type", "copy_p", "digamma", "eq", "ge", "gt",
-    "igamma", "imag", "is_finite", "le", "lgamma", "lt", "ne", "nextafter", "not", "or", "population_count", "pvary",
+    "igamma", "imag", "is_finite", "le", "lgamma", "lt", "ne", "nextafter", "not", "population_count", "pvary",
     "real", "sharding_constraint", "shift_left", "shift_right_arithmetic", "shift_right_logical", "xor",
 }  # fmt: skip
 RULES: dict[str, Rule] = {
@@ -288,6 +296,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("reshape", "squeeze", "expand_dims"), _reshape),
     "mul": _multiply,
     "and": _multiply,
+    "or": _or,
     "select_n": _select,
     "transpose": _transpose,
     "broadcast_in_dim": _broadcast,

@@ -51,6 +51,15 @@ def _windows_by_product(x):
     return jnp.einsum("npic,npjc->npij", pairs, opened).reshape(x.shape[0], x.shape[1], 2)
 
 
+def _open(x):
+    return jnp.broadcast_to((jnp.arange(12) % 3 > 0)[None, :, None], x.shape)
+
+
+def _where_open(x, test, mask):
+    """The maps where a mask is open, whatever the test says there, and nothing elsewhere."""
+    return jnp.where(_open(x), jnp.where((test | mask) != 0, x, 0), 0)
+
+
 #: Name: a function, the sizes of its maps, and whether the certificate is to be without doubt.
 _EXACT = {
     "set every second": (lambda x: x.at[:, ::2].set(_dilated(x)[:, ::2]), (12, 1)),
@@ -80,6 +89,11 @@ _EXACT = {
     "places that are integers": (lambda x: x[:, jnp.array([0, 4, 2, 3, 1])], (12, 1)),
     "masks of compared integers": (
         lambda x: jnp.where(jnp.array(_MASK * 1)[None, :, None] == 1, x, 0),
+        (12, 1),
+    ),
+    "tests of data that a mask decides": (lambda x: _where_open(x, jnp.roll(x, 1, 1) > 0, _open(x)), (12, 1)),
+    "bits of data that a mask decides": (
+        lambda x: _where_open(x, (jnp.roll(x, 1, 1) > 0).astype(int), jnp.where(_open(x), -1, 0)),
         (12, 1),
     ),
 }
