@@ -22,7 +22,6 @@ _INTERVALS = (
 
 def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], list[str]]:
     """Tables of every setting, scored on a split, and remarks."""
-    tables: list[Table] = []
     remarks: list[str] = []
     for run in runs:
         if run.score(split, run.config.scores[0]) is None:
@@ -31,12 +30,7 @@ def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], lis
             remarks.append(
                 f"{run.name} has no scores on {split}: {run.evaluate(split) if split in splits else missing}"
             )
-    for group in groups(runs):
-        try:
-            tables += _of_group(group, split)
-        except ValueError as error:
-            remarks.append(str(error))
-    return tables, remarks
+    return [table for group in groups(runs) for table in _of_group(group, split)], remarks
 
 
 def _of_group(group: Group, split: str) -> list[Table]:

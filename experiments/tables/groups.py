@@ -104,11 +104,14 @@ class Protocol:
 
 
 def protocols(group: Group) -> list[Protocol]:
-    """The arms that are compared: with one rate, and with a rate for each method."""
+    """The arms that are compared: with one rate, and with a rate for each method; all, where none can be chosen."""
     methods = list(dict.fromkeys(method for method, _ in group.arms))
-    chosen = {method: chosen_rate(group, method) for method in methods}
     if group.baseline not in methods:
         return [Protocol("no baseline", tuple(group.arms))]
+    try:
+        chosen = {method: chosen_rate(group, method) for method in methods}
+    except ValueError as error:
+        return [Protocol(EVERY, tuple(group.arms), f"{error}.")]
     rate, tried = chosen[group.baseline], {method: group.rates(method) for method in methods}
     shared = tuple((method, rate) for method in methods if (method, rate) in group.arms)
     several = any(len(rates) > 1 for rates in tried.values())
@@ -142,8 +145,8 @@ def chosen_rate(group: Group, method: str) -> float:
     seeds = _common(group, method, rates)
     if not seeds:
         raise ValueError(
-            f"{group.title}: the initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in "
-            "common, so that none can be chosen: train one seed with each, or name the folders of one rate"
+            f"The initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in common, so that "
+            "none can be chosen: train one seed with each, or name the folders of one rate"
         )
     return max(rates, key=lambda rate: _on_val(group, (method, rate), seeds))
 

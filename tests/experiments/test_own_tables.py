@@ -93,17 +93,25 @@ def test_commands_that_differ_in_their_seed_are_one_loop(tmp_path, capsys):
 
 
 def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
-    for seed, rate in ((0, 0.05), (1, 0.1)):
-        write(tmp_path / str(rate), _camvid("none", seed, rate), 0.5)
+    """Neither the tables nor the figure need a choice: both show every rate beside the baseline at the same one."""
+    for rate, seeds in ((0.05, (0, 1)), (0.1, (2, 3))):
+        for method, score in (("none", 0.5), ("ss_conv", 0.6)):
+            for seed in seeds:
+                write(tmp_path / f"{method}-{seed}", _camvid(method, seed, rate), score + (seed % 2) / 100)
     (group,) = groups(find([tmp_path]).runs)
-    reason = "the initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
+    reason = "The initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
     with pytest.raises(ValueError, match=reason):
         chosen_rate(group, "none")
     write(tmp_path / "short", _camvid("none", 0, options={"steps": 10}), 0.5)
-    assert main([str(tmp_path), "--own"]) == 0
+    figure = tmp_path / "differences.png"
+    assert main([str(tmp_path), "--own", "--figure", str(figure)]) == 0
     out, err = capsys.readouterr()
-    assert reason in err
+    assert err == ""
+    assert "every initial rate, differences at the same one; val" in out
+    assert reason in out
+    assert re.search(r"\| ss_conv +\| 0.1 +\| 2 +\| \+10.0 ", out)
     assert "10 steps of 8; one initial rate; val" in out
+    assert figure.stat().st_size > 1000
 
 
 def test_rates_are_chosen_on_all_seeds(tmp_path, capsys):
