@@ -37,10 +37,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Figures) -> None:
-    for file in options.files or [path for path in sorted(_STORED.glob("*.json")) if _kind(path) is not None]:
-        path = (options.out or file.parent) / f"{file.stem}.png"
+    files = options.files or [path for path in sorted(_STORED.glob("*.json")) if _kind(path) is not None]
+    for file, path in zip(files, _places(files, options.out), strict=True):
         draw(file, path)
         print(path)
+
+
+def _places(files: Sequence[Path], out: Path | None) -> list[Path]:
+    """The figure of each file; refuses two that would be one."""
+    found = dict[Path, Path]()
+    for file in files:
+        path = (out or file.parent) / f"{file.stem}.png"
+        if path in found:
+            raise ValueError(
+                f"{found[path]} and {file} would both be drawn as {path}: draw one at a time, or rename one"
+            )
+        found[path] = file
+    return list(found)
 
 
 def draw(file: Path, path: Path) -> None:

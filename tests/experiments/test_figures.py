@@ -168,6 +168,16 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):
     assert "nothing to draw" in capsys.readouterr().err
 
 
+def test_two_files_of_one_name_are_refused(tmp_path, capsys, repository):
+    """The second figure took the place of the first one."""
+    stored = Path(repository, "experiments/results/gridding.json")
+    copy = tmp_path / "gridding.json"
+    copy.write_text(stored.read_text())
+    assert main([str(stored), str(copy), "--out", str(tmp_path / "out")]) == 1
+    assert f"{stored} and {copy} would both be drawn as {tmp_path}/out/gridding.png" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_legend_of_masks_names_every_class(tmp_path, drawn):
     draw_legend(_Source.classes, tmp_path / "legend.png")
     (figure,) = drawn
