@@ -170,17 +170,18 @@ def _known(root: Path) -> tuple[Builder, list[str]] | None:
             if name == "folder":
                 continue
             required = [entry for entry in builder.expected() if not entry.optional]
+            packed = {pattern for pattern in builder.archives if any(path.is_file() for path in root.glob(pattern))}
+            # What downloads itself has archives such as images.tar, and one of that name may be anybody's.
+            if builder.downloads and len(packed) < len(builder.archives):
+                packed.clear()
             absent = [
                 entry.line.strip()
                 for entry in required
-                if not any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
+                if packed.isdisjoint(builder.archives if entry.packed_in is None else entry.packed_in)
+                and not any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
             ]
-            packed = [any(path.is_file() for path in root.glob(pattern)) for pattern in builder.archives]
-            # What downloads itself has archives such as images.tar, and one of that name may be anybody's.
-            if any(packed) and (all(packed) or not builder.downloads):
-                return builder, []
             # Of two ways in which a data set is distributed, half of the entries are there.
-            if len(required) - len(absent) >= max(2, (len(required) + 1) // 2):
+            if len(required) - len(absent) >= max(1 if packed else 2, (len(required) + 1) // 2):
                 alternatives = any(entry.line.startswith("or ") for entry in required)
                 return builder, [] if alternatives else absent
     return None

@@ -205,6 +205,28 @@ def test_an_archive_of_a_common_name_makes_no_data_set(streets, capsys):
     assert "in: the data set oxford_iiit_pet, as its authors" in _run(capsys, "info", "in")[1]
 
 
+@pytest.mark.parametrize(
+    ("archives", "told"),
+    [
+        (["train2017.zip"], "in: no images, and no data set that is known"),
+        (["train2017.zip", "val2017.zip"], "missing: annotations/instances_train2014.json (or 2015, 2017)\n"),
+        (["annotations_trainval2017.zip"], "missing: train2014/ (or images/train2014/)\n         val2014/\n"),
+        (
+            ["train2017.zip", "val2017.zip", "annotations_trainval2017.zip"],
+            "the data set coco2015, as its authors distribute it\n",
+        ),
+        (["gtFine_trainvaltest.zip"], "missing: leftImg8bit/"),
+        (["img_align_celeba.zip"], "missing: list_eval_partition.txt"),
+        (["VOC2012test.tar"], "no data set that is known"),
+        (["VOCtrainval_11-May-2012.tar"], "the data set voc2012, as its authors distribute it\n"),
+    ],
+)
+def test_archives_that_are_missing_are_named(streets, capsys, archives, told):
+    """One archive of COCO's three was called the data set, and its preparation was advised."""
+    unpack(streets / "in", dict.fromkeys(archives, b""))
+    assert told in _run(capsys, "info", "in")[1]
+
+
 def test_masks_among_images_are_to_be_moved(streets, capsys):
     files = {f"{name}.png": png(pixels(0)) for name in "ab"} | {
         f"{name}_mask.png": png(labels(0, [0])) for name in "ab"

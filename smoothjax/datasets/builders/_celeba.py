@@ -40,7 +40,7 @@ class Celeba(Builder):
         """What a source should hold."""
         return (
             Expected("img_align_celeba/000001.jpg", _FOLDERS),
-            Expected("list_eval_partition.txt (or .csv, or in Eval/)", _PARTITIONS),
+            Expected("list_eval_partition.txt (or .csv, or in Eval/)", _PARTITIONS, packed_in=()),
             Expected("list_attr_celeba.txt (or .csv, or in Anno/)", _ATTRIBUTES, optional=True),
         )
 

@@ -40,8 +40,16 @@ class Cityscapes(Builder):
     def expected(self) -> tuple[Expected, ...]:
         """What a source should hold."""
         return (
-            Expected(f"leftImg8bit/{{train,val,test}}/CITY/CITY_000000_000019{_IMAGE}", ("leftImg8bit",)),
-            Expected("gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png", ("gtFine",)),
+            Expected(
+                f"leftImg8bit/{{train,val,test}}/CITY/CITY_000000_000019{_IMAGE}",
+                ("leftImg8bit",),
+                packed_in=("leftImg8bit_*.zip",),
+            ),
+            Expected(
+                "gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png",
+                ("gtFine",),
+                packed_in=("gtFine_*.zip",),
+            ),
             Expected("  or ..._gtFine_labelTrainIds.png", ("gtFine",), optional=True),
             Expected("leftImg8bit/train_extra/CITY/", ("leftImg8bit/train_extra",), optional=True),
             Expected("gtCoarse/{train,train_extra}/CITY/", ("gtCoarse",), optional=True),

@@ -45,13 +45,22 @@ class Coco2015(Builder):
 
     def expected(self) -> tuple[Expected, ...]:
         """What a source should hold."""
+        train, val, annotations = ((pattern,) for pattern in self.archives)
         return (
-            Expected("annotations/instances_train2014.json (or 2015, 2017)", ("annotations/instances_train20*.json",)),
-            Expected("annotations/instances_val2014.json", ("annotations/instances_val20*.json",)),
             Expected(
-                "train2014/ (or images/train2014/)", tuple(f"{i}train{y}" for i in ("", "images/") for y in _YEARS)
+                "annotations/instances_train2014.json (or 2015, 2017)",
+                ("annotations/instances_train20*.json",),
+                packed_in=annotations,
             ),
-            Expected("val2014/", tuple(f"{i}val{y}" for i in ("", "images/") for y in _YEARS)),
+            Expected(
+                "annotations/instances_val2014.json", ("annotations/instances_val20*.json",), packed_in=annotations
+            ),
+            Expected(
+                "train2014/ (or images/train2014/)",
+                tuple(f"{i}train{y}" for i in ("", "images/") for y in _YEARS),
+                packed_in=train,
+            ),
+            Expected("val2014/", tuple(f"{i}val{y}" for i in ("", "images/") for y in _YEARS), packed_in=val),
         )
 
     def plan(self, tree: SourceTree) -> Plan:

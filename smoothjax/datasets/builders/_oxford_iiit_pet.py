@@ -61,11 +61,12 @@ class OxfordIIITPet(Builder):
 
     def expected(self) -> tuple[Expected, ...]:
         """What a source should hold."""
+        images, annotations = ((pattern,) for pattern in self.archives)
         return (
-            Expected("images/NAME.jpg", ("images",)),
-            Expected("annotations/trimaps/NAME.png", ("annotations/trimaps",)),
-            Expected("annotations/trainval.txt", ("annotations/trainval.txt",)),
-            Expected("annotations/test.txt", ("annotations/test.txt",)),
+            Expected("images/NAME.jpg", ("images",), packed_in=images),
+            Expected("annotations/trimaps/NAME.png", ("annotations/trimaps",), packed_in=annotations),
+            Expected("annotations/trainval.txt", ("annotations/trainval.txt",), packed_in=annotations),
+            Expected("annotations/test.txt", ("annotations/test.txt",), packed_in=annotations),
         )
 
     def plan(self, tree: SourceTree) -> Plan:

@@ -86,11 +86,13 @@ class Expected:
       line: the line, indented as deep as the folder lies.
       paths: where it may be in each base folder, any of them; the name of a file may be a pattern.
       optional: whether the data set can be prepared without.
+      packed_in: patterns of the archives that may hold it; by default all those of the data set.
     """
 
     line: str
     paths: tuple[str, ...]
     optional: bool = False
+    packed_in: tuple[str, ...] | None = None
 
 
 class Builder(abc.ABC):

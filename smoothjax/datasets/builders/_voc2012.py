@@ -12,6 +12,7 @@ from ._file import File, join
 from ._plan import Builder, Example, Expected, Mask, Plan, mask_of, read_lines, stems, wrong_folder
 from ._tree import SourceTree
 
+_DEVKIT, _AUGMENTED = ("VOCtrainval*.tar",), "SegmentationClassAug*.zip"  # archives
 _LISTS = "ImageSets/Segmentation"
 _BOUNDARIES = ("cls", "SBD/cls", "dataset/cls", "benchmark_RELEASE/dataset/cls")
 
@@ -32,20 +33,25 @@ class Voc2012(Builder):
 
     name: ClassVar[str] = "voc2012"
     note: ClassVar[str] = "PASCAL VOC 2012 and its augmented train set, host.robots.ox.ac.uk/pascal/VOC/voc2012"
-    archives: ClassVar[tuple[str, ...]] = (
-        *("VOCtrainval*.tar", "VOC2012test*.tar"),
-        *("SegmentationClassAug*.zip", "benchmark*.tgz"),
-    )
+    archives: ClassVar[tuple[str, ...]] = (*_DEVKIT, "VOC2012test*.tar", _AUGMENTED, "benchmark*.tgz")
     bases: ClassVar[tuple[str, ...]] = ("", "VOC2012", "VOCdevkit/VOC2012")
 
     def expected(self) -> tuple[Expected, ...]:
         """What a source should hold."""
         return (
-            Expected("VOCdevkit/VOC2012/", ("JPEGImages", "ImageSets", "SegmentationClass")),
-            Expected("  JPEGImages/NAME.jpg", ("JPEGImages",)),
-            Expected("  ImageSets/Segmentation/train.txt, val.txt", (f"{_LISTS}/train.txt", f"{_LISTS}/val.txt")),
+            Expected("VOCdevkit/VOC2012/", ("JPEGImages", "ImageSets", "SegmentationClass"), packed_in=_DEVKIT),
+            Expected("  JPEGImages/NAME.jpg", ("JPEGImages",), packed_in=_DEVKIT),
+            Expected(
+                "  ImageSets/Segmentation/train.txt, val.txt",
+                (f"{_LISTS}/train.txt", f"{_LISTS}/val.txt"),
+                packed_in=_DEVKIT,
+            ),
             Expected("  ImageSets/Segmentation/test.txt", (f"{_LISTS}/test.txt",), optional=True),
-            Expected("  SegmentationClass/NAME.png", ("SegmentationClass", "SegmentationClassAug")),
+            Expected(
+                "  SegmentationClass/NAME.png",
+                ("SegmentationClass", "SegmentationClassAug"),
+                packed_in=(*_DEVKIT, _AUGMENTED),
+            ),
             Expected("SegmentationClassAug/NAME.png, augmented masks", ("SegmentationClassAug",), optional=True),
             Expected("or cls/NAME.mat, augmented masks of SBD", _BOUNDARIES, optional=True),
         )
