@@ -1,6 +1,7 @@
 """Signals that ask a run to stop: it saves first."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -10,6 +11,8 @@ import jax
 from jax.experimental import multihost_utils
 
 from ._logging import say
+
+_SOON = 0.02  # seconds
 
 T = TypeVar("T")
 Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
@@ -52,13 +55,22 @@ class StopSignals:
         """Calls a function that may take long; a signal ends it, and None is returned."""
         if self._received is not None:
             return None
-        self._interruptible = True
+        # Python drops what is raised in a callback of its garbage collector, such as JAX's, or in a finalizer.
+        previous = sys.unraisablehook
+
+        def dropped(unraisable: "sys.UnraisableHookArgs") -> None:
+            if isinstance(unraisable.exc_value, _Interrupted):
+                self._interrupt_soon()
+            else:
+                previous(unraisable)
+
+        self._interruptible, sys.unraisablehook = True, dropped
         try:
             return function()
         except _Interrupted:
             return None
         finally:
-            self._interruptible = False
+            self._interruptible, sys.unraisablehook = False, previous
 
     @property
     def signal(self) -> signal.Signals:
@@ -87,6 +99,21 @@ class StopSignals:
         self._received = signal.Signals(number)
         if self._interruptible:
             raise _Interrupted
+
+    def _interrupt_soon(self) -> None:
+        """Has the signal come again when the callback that it came in is over."""
+        number, main = self.signal, threading.main_thread().ident
+        assert main is not None, "it runs"
+        handler = signal.getsignal(number)
+
+        def again(number: int, frame: FrameType | None) -> None:
+            del frame
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            if self._interruptible:
+                raise _Interrupted
+
+        signal.signal(number, again)
+        threading.Timer(_SOON, signal.pthread_kill, (main, number)).start()
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -1,5 +1,6 @@
 """A run that is killed and started again ends with bitwise the parameters of one that is not."""
 
+import gc
 import json
 import os
 import random
@@ -132,6 +133,31 @@ def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> N
         toy.fit(tmp_path, max_steps=14, evaluate=evaluate, evaluate_every=6)
     with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
         assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
+
+
+def test_a_signal_during_the_collection_of_garbage_is_not_lost(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JAX has a callback there, and Python prints what is raised in one, and goes on: the evaluation ran to its end."""
+    before, dropped = signal.getsignal(signal.SIGTERM), list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        gc.callbacks.remove(callback)
+        signal.raise_signal(signal.SIGTERM)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        gc.callbacks.append(callback)
+        gc.collect()
+        time.sleep(60)
+        return {"mean_iou": 0.5}
+
+    with pytest.raises(Stopped):
+        toy.fit(tmp_path, max_steps=14, evaluate=evaluate, evaluate_every=6)
+    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
+    assert dropped == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
