@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from .common.config import RunConfig, flat
+from .common.parsing import parse
 from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_data, read_log, read_object
 from .common.run_folder import load_config, to_dict
 from .common.table import align
@@ -26,7 +27,7 @@ class Runs:
 
 def main(arguments: Sequence[str]) -> int:
     """Prints a table for each study; returns the exit status."""
-    folder = tyro.cli(Runs, args=list(arguments), prog="python -m experiments.runs", description=Runs.__doc__).folder
+    folder = parse(Runs, arguments, "python -m experiments.runs").folder
     paths = sorted(path.parent for path in folder.rglob(CONFIG_FILE)) if folder.is_dir() else []
     if not paths:
         print(f"error: no run in {folder}: name the folder that holds them", file=sys.stderr)

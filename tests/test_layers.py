@@ -16,7 +16,7 @@ LAYERS = {
     "data": {"numpy", "PIL", "grain", "tensorflow_datasets", "names", "files", "augmentation"},
     "datasets": {
         *("numpy", "PIL", "tensorflow_datasets", "pycocotools", "scipy", "matplotlib", "tyro"),
-        *("data", "files", "progress", "names"),
+        *("data", "files", "progress", "names", "command_line"),
     },
     "training": {
         *("jax", "flax", "numpy", "optax", "orbax", "tensorstore", "grain", "chex", "tqdm", "tensorboardX", "absl"),
@@ -24,7 +24,8 @@ LAYERS = {
     },
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops", "nn", *COMMON},
-    "diagnose": {"jax", "flax", "numpy", "matplotlib", "tyro", "data", "analysis", "files"},
+    "diagnose": {"jax", "flax", "numpy", "matplotlib", "tyro", "data", "analysis", "files", "command_line"},
+    "command_line": {"tyro", "files", "_typeshed"},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
 

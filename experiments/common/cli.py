@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
 import tyro
 
+from smoothjax.command_line import HELP_ALL, choose, options_of
+
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
 from .limits import check_limits
-from .options import HELP_ALL, options_of, summary, take_file, wrapped
-from .parsing import choose, parse
+from .options import summary, take_file, wrapped
+from .parsing import parse
 from .run_files import CONFIG_FILE
 from .run_folder import with_parent
 from .status import status_of

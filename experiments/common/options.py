@@ -1,33 +1,21 @@
 """The options of a command as people type them: other spellings, habits from elsewhere, a file of options."""
 
-import ast
-import dataclasses
-import difflib
-import inspect
-import itertools
 import textwrap
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import tyro
+from smoothjax.command_line import Habits, Option
 
 from .run_files import read_options
 from .run_folder import from_dict, to_dict
-from .values import check_values, is_option
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from .config import RunConfig
 
 C = TypeVar("C", bound="RunConfig")
 
-HELP_ALL = "--help-all"
 _COLUMNS = 110
-
-_POSITIONAL, _SUPPRESS = (typing.get_args(marked)[1] for marked in (tyro.conf.Positional[int], tyro.conf.Suppress[int]))
 
 #: What `--help` explains beside the options of the command and of the method; the others are listed.
 _MAIN = (
@@ -84,7 +72,7 @@ _HABITS: dict[str, tuple[str, ...]] = {
     "save-every": ("--checkpoint-every",),
 }
 #: What has no option here.
-_REMEDIES = {
+_REMEDIES: dict[str, str] = {
     "epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
     "num-epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
     "max-epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
@@ -97,122 +85,8 @@ _REMEDIES = {
 }
 
 
-class Option(NamedTuple):
-    """An option of a command.
-
-    Attributes:
-      flag: as it is typed, such as `--data.root`.
-      section: the part before the dot; empty where there is none.
-      text: what its docstring says.
-      default: its value where it is left out.
-      hint: its type.
-    """
-
-    flag: str
-    section: str
-    text: str
-    default: object
-    hint: Any
-
-
-def options_of(kind: Any, default: "DataclassInstance | None" = None) -> Iterator[Option]:
-    """The options of a command's dataclass, in order; `default` holds their defaults, and its sections their types."""
-    origin = typing.get_origin(kind)
-    given = {} if origin is None else dict(zip(origin.__parameters__, typing.get_args(kind), strict=True))
-    yield from _walk(origin or kind, default, "", given)
-
-
-def _walk(
-    kind: "type[DataclassInstance]", default: "DataclassInstance | None", prefix: str, given: Mapping[Any, Any]
-) -> Iterator[Option]:
-    hints, plain = typing.get_type_hints(kind, include_extras=True), typing.get_type_hints(kind)
-    texts = _docstrings(kind)
-    for field in dataclasses.fields(kind):
-        metadata = typing.get_args(hints[field.name])[1:] if hasattr(hints[field.name], "__metadata__") else ()
-        if _POSITIONAL in metadata or _SUPPRESS in metadata:
-            continue
-        value = _default_of(field) if default is None else getattr(default, field.name)
-        named = next((each for each in metadata if hasattr(each, "prefix_name")), None)
-        name = field.name.replace("_", "-") if named is None or named.name is None else named.name
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            yield from _walk(type(value), value, f"{prefix}{name}." if name else prefix, {})
-        else:
-            stem = "" if named is not None and named.prefix_name is False else prefix
-            hint = plain[field.name]
-            for variable in getattr(hint, "__parameters__", ()):
-                hint = hint[given.get(variable, Any)]  # there is one in a hint
-            yield Option(f"--{stem}{name}", stem.partition(".")[0], texts.get(field.name, ""), value, hint)
-
-
-def _default_of(field: "dataclasses.Field[Any]") -> object:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def _docstrings(kind: type) -> dict[str, str]:
-    """The text under each field of a dataclass and of those it is made from."""
-    found: dict[str, str] = {}
-    for part in reversed(kind.__mro__):
-        if not dataclasses.is_dataclass(part):
-            continue
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
-        except OSError:  # made by a function, which documents its fields as it wishes
-            continue
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, below in itertools.pairwise(body):
-            match field, below:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                    found[name] = " ".join(text.split())
-    return found
-
-
-def respell(arguments: Sequence[str], options: Sequence[Option]) -> list[str]:
-    """The arguments with options spelt as the command has them: `--data-root` and `--data_root` are `--data.root`.
-
-    Raises:
-      ValueError: there is no such option, or it takes other values; the message says what was probably meant.
-    """
-    flags = {_plain(option.flag): option.flag for option in options}
-    hints = {option.flag: option.hint for option in options}
-    for option in options:
-        if isinstance(option.default, bool):
-            stem, dot, name = option.flag.removeprefix("--").rpartition(".")
-            off = f"--{stem}{dot}no-{name}"
-            flags |= {_plain(off): off, f"no-{_plain(option.flag)}": off}
-            hints |= {option.flag: bool, off: bool}
-    found = []
-    for argument in arguments:
-        flag, equals, value = argument.partition("=")
-        if not is_option(argument) or flag in ("--", "-h", "--help") or flag.startswith("--tyro-"):
-            found.append(argument)
-        elif flag == HELP_ALL:
-            found.append("--help")
-        elif _plain(flag) in flags and flag.startswith("--"):
-            found.append(flags[_plain(flag)] + equals + value)
-        else:
-            raise ValueError(f"unknown option {flag}: {_meant(_plain(flag), flags)}")
-    check_values(found, hints)
-    return found
-
-
-def _meant(plain: str, flags: Mapping[str, str]) -> str:
-    if plain in _REMEDIES:
-        return _REMEDIES[plain]
-    known = set(flags.values())
-    habit = [flag for flag in _HABITS.get(plain, ()) if flag in known][:1]
-    exact = [flags[plain]] if plain in flags else []
-    ends = {_plain(flag.rpartition(".")[2]): flag for flag in flags.values()}
-    last = [flag for flag in flags.values() if _plain(flag.rpartition(".")[2]) == plain]
-    close = [flags[name] for name in difflib.get_close_matches(plain, flags, 2)]
-    close = close or [ends[name] for name in difflib.get_close_matches(plain, ends, 2)]
-    meant = list(dict.fromkeys(exact or habit or last or close))
-    return f"did you mean {' or '.join(meant)}?" if meant else "--help-all lists every option"
-
-
-def _plain(flag: str) -> str:
-    return flag.lstrip("-").replace("_", "-").replace(".", "-")
+HABITS = Habits(_HABITS, _REMEDIES)
+"""What other programs call the options of the studies."""
 
 
 def take_file(arguments: Sequence[str], config: C) -> tuple[list[str], C]:

@@ -1,35 +1,10 @@
-"""Command lines read the same way by all programs: names with a suggestion, options as people type them."""
+"""The command lines of the studies: options as people type them, with habits from other programs."""
 
-import difflib
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from functools import partial
 
-import tyro
+from smoothjax.command_line import parse as parse_any
 
-from .options import options_of, respell
+from .options import HABITS
 
-T = TypeVar("T")
-
-
-def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
-    """The choice of this name; ends the program with a suggestion where there is none."""
-    if name in choices:
-        return choices[name]
-    close = difflib.get_close_matches(name, choices, 1)
-    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
-    print(f"error: unknown {what} {name!r}: {hint}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def parse(
-    kind: Any, arguments: Sequence[str], program: str, default: Any = None, description: str | None = None
-) -> Any:
-    """The options of a command, a dataclass; ends the program with a sentence where one is not what it takes."""
-    given = {} if default is None else {"default": default}
-    try:
-        arguments = respell(arguments, list(options_of(kind, default)))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    return tyro.cli(kind, args=list(arguments), prog=program, description=description, **given)
+parse = partial(parse_any, habits=HABITS)
+"""See `smoothjax.command_line.parse`."""

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import tyro
 
+from smoothjax.command_line import choose
+
 from ..common.config import require
 from ..common.limits import check_limits
-from ..common.parsing import choose, parse
+from ..common.parsing import parse
 from ..common.status import status_of
 from .config import PRESETS, Config
 

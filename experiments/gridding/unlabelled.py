@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
-import tyro
 from flax import nnx
 
 from smoothjax import nn, training
 
 from ..common.config import require
+from ..common.parsing import parse
 from ..common.statistics import paired_difference
 from ..common.status import status_of
 from .config import Case, Training
@@ -48,8 +48,7 @@ class Options:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the comparison; returns the exit status."""
-    prog = "python -m experiments.gridding.unlabelled"
-    options = tyro.cli(Options, args=list(arguments), prog=prog, description=Options.__doc__)
+    options = parse(Options, arguments, "python -m experiments.gridding.unlabelled")
     return status_of(lambda: print(run(options)))
 
 

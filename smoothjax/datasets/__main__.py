@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 
 import tyro
 
+from ..command_line import choose, parse
 from ..data import (
     CAMVID,
     CITYSCAPES,
@@ -91,7 +92,6 @@ class Show(Where):
 #: Strong enough to be seen.
 _SHOWN = Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.0, jpeg=40, rotate=10.0, balanced=0.5)
 
-T = TypeVar("T")
 W = TypeVar("W", bound=Where)
 
 
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0
-    command = _COMMANDS[_known("command", arguments.pop(0), _COMMANDS)]
+    command = choose("command", arguments.pop(0), _COMMANDS)
     try:
         command(arguments)
     except KeyboardInterrupt:
@@ -118,9 +118,9 @@ def _prepare(arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {PROGRAM} prepare NAME --source DIR [--out DIR] [options]\n\n{_data_sets()}")
         raise SystemExit(0 if arguments else 2)
-    name = _known("data set", arguments.pop(0), BUILDERS)
-    kind = BUILDERS[name]
-    options = _parse(_prepare_options(name), arguments, f"{PROGRAM} prepare {name}", _about(name))
+    name = arguments.pop(0)
+    kind = choose("data set", name, BUILDERS)
+    options = parse(_prepare_options(name), arguments, f"{PROGRAM} prepare {name}", description=_about(name))
     out = options.out or Path(DATA_DIR, name)
     built = prepare(options.builder, options.source, out, overwrite=options.overwrite, progress=True)
     counts = ", ".join(f"{split} {info.num_examples:,}" for split, info in built.info.splits.items())
@@ -234,22 +234,10 @@ def _with_name(command: str, kind: type[W], arguments: list[str]) -> tuple[str, 
     program = f"{PROGRAM} {command}"
     if not arguments or arguments[0].startswith("-"):
         if arguments and arguments[0] in ("-h", "--help"):
-            _parse(kind, ["--help"], f"{program} NAME", f"{kind.__doc__} NAME is a data set or a folder.")
+            parse(kind, ["--help"], f"{program} NAME", description=f"{kind.__doc__} NAME is a data set or a folder.")
         print(f"error: name the data set or its folder: {program} NAME [options]", file=sys.stderr)
         raise SystemExit(2)
-    return arguments[0], _parse(kind, arguments[1:], f"{program} {arguments[0]}", kind.__doc__ or "")
-
-
-def _parse(kind: type[T], arguments: list[str], program: str, description: str) -> T:
-    return tyro.cli(kind, args=arguments, prog=program, description=description)
-
-
-def _known(what: str, name: str, choices: Iterable[str]) -> str:
-    if name in choices:
-        return name
-    hint = _close(name, choices) or f": choose one of {', '.join(choices)}"
-    print(f"error: unknown {what} {name!r}{hint}", file=sys.stderr)
-    raise SystemExit(2)
+    return arguments[0], parse(kind, arguments[1:], f"{program} {arguments[0]}", description=kind.__doc__)
 
 
 def _close(name: str, choices: Iterable[str]) -> str:

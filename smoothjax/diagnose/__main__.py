@@ -1,13 +1,15 @@
 """`python -m smoothjax.diagnose`: checkerboards in pictures, gridding in networks."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
+from ..command_line import choose, parse
 from ..files import printable
 
 PROGRAM = "python -m smoothjax.diagnose"
@@ -53,13 +55,17 @@ class Network:
     """Whether to print JSON instead of a report."""
 
 
+_COMMANDS: dict[str, type] = {"picture": Picture, "network": Network}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs a command; returns the exit status."""
-    commands = (
-        Annotated[Picture, tyro.conf.subcommand("picture", prefix_name=False)]
-        | Annotated[Network, tyro.conf.subcommand("network", prefix_name=False)]
-    )
-    options = tyro.cli(commands, args=list(arguments), prog=PROGRAM, description="Gridding and checkerboards.")
+    arguments = list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name = arguments.pop(0)
+    options = parse(choose("command", name, _COMMANDS), arguments, f"{PROGRAM} {name}")
     try:
         if isinstance(options, Picture):
             from ._picture import diagnose_pictures
@@ -84,6 +90,23 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return 2
     return 0
+
+
+def _usage() -> str:
+    texts = {name: kind.__doc__ or "" for name, kind in _COMMANDS.items()}
+    commands = "\n".join(f"  {name:<10}{text.splitlines()[0]}" for name, text in texts.items())
+    examples = "\n".join(f"  {example}" for text in texts.values() for example in re.findall("example: (.+)", text))
+    return f"""usage: {PROGRAM} COMMAND ... [options]
+
+Gridding in networks, and checkerboards in pictures.
+
+commands:
+{commands}
+
+{PROGRAM} COMMAND --help explains the options of one.
+
+examples:
+{examples}"""
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ import tyro
 from experiments.common.cli import Compare, Program, Train
 from experiments.common.config import check_comparison, with_options
 from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAveraged
-from experiments.common.options import options_of, respell, take_file
+from experiments.common.options import HABITS, take_file
 from experiments.common.run_folder import describe_run, load_config
 from experiments.segmentation.config import PRESETS, Config, Method
+from smoothjax.command_line import options_of, respell
 from tests.experiments.command_line import STUDIES
 from tests.experiments.made_runs import mark_learnt
 
@@ -186,7 +187,7 @@ def test_habits_of_values_get_the_right_spelling(given, message):
     """In a sentence, where the parser of command lines would draw a box about its types."""
     options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
-        respell(given.split(), options)
+        respell(given.split(), options, habits=HABITS)
 
 
 def test_right_values_stay():

@@ -1,27 +1,33 @@
 """The values of options as people type them: one that its type does not take is refused with the right spelling."""
 
 import difflib
+import itertools
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from ._options import Word
 
 _OFF, _ON = ("false", "no", "off", "0"), ("true", "yes", "on", "1")
 _SYNONYMS = {"bfloat16": "bf16", "fp32": "float32", "f32": "float32", "adam": "adamw", "baseline": "none"}
 _FACTORS = {"k": 1_000, "m": 1_000_000}
 
 
-class Given(NamedTuple):
+class _Given(NamedTuple):
     """An option on a command line.
 
     Attributes:
       flag: as it is typed.
-      values: what follows it, or its sign of equality.
+      values: what follows it, or its sign of equality; of a switch, the next argument.
+      equals: whether there is such a sign.
     """
 
     flag: str
     values: tuple[str, ...]
+    equals: bool
 
 
 def is_option(argument: str) -> bool:
@@ -29,52 +35,90 @@ def is_option(argument: str) -> bool:
     return argument.startswith("-") and len(argument) > 1 and not _is_number(argument)
 
 
-def check_values(arguments: Sequence[str], hints: Mapping[str, Any]) -> None:
+def check_values(arguments: Sequence[str], hints: Mapping[str, Any], words: Sequence[Word] | None = None) -> None:
     """Refuses values that their option does not take, one sentence each, where the command line's parser would explain.
 
     Args:
       arguments: the command line.
       hints: types by option; of switches, `bool`. Others are not looked at.
+      words: arguments without a flag that the command takes; by default they are not looked at.
 
     Raises:
-      ValueError: there is one; the message has the right spelling where it can be guessed.
+      ValueError: there is one; the message has the right spelling where it can be guessed. Or an argument without a
+        flag is missing, too many, or not of its type.
 
     Example:
       >>> check_values(["--size", "97x97"], {"--size": tuple[int, int]})
       Traceback (most recent call last):
       ValueError: --size takes 2 whole numbers, got 97x97: write --size 97 97
     """
-    for given in _given(arguments, hints):
+    options, loose = _read(arguments, hints)
+    for given in options:
         hint = hints[given.flag]
-        if hint is bool:
+        if hint is not bool:
+            _check(given.flag, f"{given.flag} ", hint, given.values)
+        elif given.equals or not (given.values and _is_word(given.values[0], loose, words or ())):
             _check_switch(given)
-        elif not _fits(hint, given.values):
-            text, what = " ".join(given.values), _described(hint)
-            found = next((each for each in _respelt(hint, given.values) if _fits(hint, each)), None)
-            got = f"{given.flag} takes {what}, got {text or 'nothing'}"
-            raise ValueError(got if found is None else f"{got}: write {given.flag} {' '.join(found)}")
+    if words is not None:
+        _check_words(loose, words)
 
 
-def _given(arguments: Sequence[str], hints: Mapping[str, Any]) -> Iterator[Given]:
-    for place, argument in enumerate(arguments):
+def _check(name: str, spelt: str, hint: Any, values: Sequence[str]) -> None:
+    """Refuses values that are not of a type; `spelt` is what stands before them on the command line."""
+    if _fits(hint, values):
+        return
+    found = next((each for each in _respelt(hint, values) if _fits(hint, each)), None)
+    got = f"{name} takes {_described(hint)}, got {' '.join(values) or 'nothing'}"
+    raise ValueError(got if found is None else f"{got}: write {spelt}{' '.join(found)}")
+
+
+def _read(arguments: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[_Given], list[str]]:
+    """The options with what they take, and the arguments that belong to none."""
+    given, loose, place = list[_Given](), list[str](), 0
+    while place < len(arguments):
+        argument = arguments[place]
         flag, equals, value = argument.partition("=")
+        place += 1
         if argument == "--":
-            return
+            loose += arguments[place:]
+            break
         if flag not in hints:
-            continue
-        if equals:
-            yield Given(flag, (value,))
-            continue
-        following = list[str]()
-        for other in arguments[place + 1 :]:
-            if is_option(other):
-                break
-            following.append(other)
-        # What follows the values of an option are arguments of the command.
-        yield Given(flag, tuple(following[: _most(hints[flag])]))
+            loose += [argument] * (not is_option(argument))
+        elif equals:
+            given.append(_Given(flag, (value,), True))
+        else:
+            # What follows the values of an option are arguments of the command.
+            following = itertools.takewhile(lambda other: not is_option(other), arguments[place:])
+            values = tuple(itertools.islice(following, _most(hints[flag])))
+            given.append(_Given(flag, values, False))
+            place += len(values) * (hints[flag] is not bool)
+    return given, loose
 
 
-def _check_switch(given: Given) -> None:
+def _is_word(text: str, loose: Sequence[str], words: Sequence[Word]) -> bool:
+    """Whether what follows a switch is an argument of the command: one is missing without it, or it is a file."""
+    if len(loose) <= sum(word.required for word in words):
+        return True
+    most = [_most(word.hint) for word in words]
+    has_place = None in most or len(loose) <= sum(each or 0 for each in most)
+    return has_place and Path(text).exists()
+
+
+def _check_words(loose: Sequence[str], words: Sequence[Word]) -> None:
+    left = list(loose)
+    for word in words:
+        values = left[: _most(word.hint)]
+        del left[: len(values)]
+        if values:
+            _check(word.name, "", word.hint, values)
+        elif word.required:
+            raise ValueError(f"{word.name} must be given: {word.text}")
+    if left:
+        takes = f"it takes {' '.join(word.name for word in words)} and options" if words else "it takes options alone"
+        raise ValueError(f"the command has no place for {' '.join(left)}: {takes}, which begin with --")
+
+
+def _check_switch(given: _Given) -> None:
     value = given.values[0].lower() if given.values else ""
     if value not in (*_ON, *_OFF):
         return

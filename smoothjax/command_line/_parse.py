@@ -1,0 +1,51 @@
+"""Command lines read the same way by all programs: names with a suggestion, options as people type them."""
+
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from ..files import printable
+from ._options import options_of, words_of
+from ._respell import NO_HABITS, Habits, respell
+
+T = TypeVar("T")
+
+
+def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
+    """The choice of this name; ends the program with a suggestion where there is none."""
+    if name in choices:
+        return choices[name]
+    close = difflib.get_close_matches(name, choices, 1)
+    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
+    print(f"error: unknown {what} {name!r}: {hint}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def parse(
+    kind: Any,
+    arguments: Sequence[str],
+    program: str,
+    default: Any = None,
+    description: str | None = None,
+    habits: Habits = NO_HABITS,
+) -> Any:
+    """The options of a command, a dataclass; ends the program with a sentence where one is not what it takes.
+
+    Args:
+      kind: the dataclass, without subcommands.
+      arguments: the command line.
+      program: how it is called.
+      default: an instance whose values are the defaults; by default those of the class.
+      description: what `--help` says of the command; by default the docstring of the class.
+      habits: what other programs call its options.
+    """
+    given = {} if default is None else {"default": default}
+    try:
+        arguments = respell(arguments, list(options_of(kind, default)), list(words_of(kind)), habits)
+    except ValueError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
+    return tyro.cli(kind, args=list(arguments), prog=program, description=description, **given)

@@ -1,0 +1,93 @@
+"""The options of a command as people type them: other spellings, and habits from elsewhere."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from ._options import Option, Word
+from ._values import check_values, is_option
+
+HELP_ALL = "--help-all"
+"""Asks for all that `--help` would show if it did not leave most of it out."""
+
+
+class Habits(NamedTuple):
+    """What other programs call an option: dots and underscores as hyphens, none at the beginning.
+
+    Attributes:
+      meant: our options for it: the first one that a command has.
+      remedies: what to do where there is none.
+    """
+
+    meant: Mapping[str, tuple[str, ...]] = {}
+    remedies: Mapping[str, str] = {}
+
+
+NO_HABITS = Habits()
+"""None are known."""
+
+
+def respell(
+    arguments: Sequence[str],
+    options: Sequence[Option],
+    words: Sequence[Word] | None = None,
+    habits: Habits = NO_HABITS,
+) -> list[str]:
+    """The arguments with options spelt as the command has them: `--data-root` and `--data_root` are `--data.root`.
+
+    Args:
+      arguments: the command line.
+      options: those of the command.
+      words: its arguments that have no flags; by default they are not looked at.
+      habits: other names of options.
+
+    Raises:
+      ValueError: there is no such option, it takes other values, or an argument is missing or too many; the message
+        says what was probably meant.
+    """
+    flags = {_plain(alias): option.flag for option in options for alias in option.aliases}
+    flags |= {_plain(option.flag): option.flag for option in options}
+    hints = {option.flag: option.hint for option in options}
+    for option in options:
+        if isinstance(option.default, bool):
+            stem, dot, name = option.flag.removeprefix("--").rpartition(".")
+            off = f"--{stem}{dot}no-{name}"
+            flags |= {_plain(off): off, f"no-{_plain(option.flag)}": off}
+            hints |= {option.flag: bool, off: bool}
+    found = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if not is_option(argument) or flag in ("--", "-h", "--help") or flag.startswith("--tyro-"):
+            found.append(argument)
+        elif flag == HELP_ALL:
+            found.append("--help")
+        elif _plain(flag) in flags and flag.startswith("--"):
+            found.append(flags[_plain(flag)] + equals + value)
+        else:
+            raise ValueError(f"unknown option {flag}: {_meant(_plain(flag), flags, habits)}")
+    if not any(argument in ("-h", "--help") or argument.startswith("--tyro-") for argument in found):
+        check_values(found, hints, words)
+        for option in options:
+            given = any(argument.partition("=")[0] == option.flag for argument in found)
+            if option.default is dataclasses.MISSING and not given:
+                raise ValueError(f"{option.flag} must be given: {option.text}")
+    return found
+
+
+def _meant(plain: str, flags: Mapping[str, str], habits: Habits) -> str:
+    if plain in habits.remedies:
+        return habits.remedies[plain]
+    known = set(flags.values())
+    habit = [flag for flag in habits.meant.get(plain, ()) if flag in known][:1]
+    exact = [flags[plain]] if plain in flags else []
+    ends = {_plain(flag.rpartition(".")[2]): flag for flag in flags.values()}
+    last = [flag for flag in flags.values() if _plain(flag.rpartition(".")[2]) == plain]
+    close = [flags[name] for name in difflib.get_close_matches(plain, flags, 2)]
+    close = close or [ends[name] for name in difflib.get_close_matches(plain, ends, 2)]
+    meant = list(dict.fromkeys(exact or habit or last or close))
+    return f"did you mean {' or '.join(meant)}?" if meant else "--help-all lists every option"
+
+
+def _plain(flag: str) -> str:
+    return flag.lstrip("-").replace("_", "-").replace(".", "-")
