@@ -201,10 +201,18 @@ def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: objec
     return padding if isinstance(padding, str) else pairs
 
 
-def check_choice(name: str, value: object, choices: Collection[object]) -> None:
-    """Refuses a value that is not among the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: pick one of them")
+def check_bool(name: str, value: object, *, remedy: str = "pass one of them") -> bool:
+    """Returns `value` where it is True or False; refuses what Python would merely take for one of them."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}: {remedy}")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Collection[object], *, remedy: str = "pick one of them") -> None:
+    """Refuses a value that is not among the choices: None, text and whole numbers."""
+    # An array compares with each by its elements, and 8.0 is not 8.
+    if not (value is None or isinstance(value, str) or is_int(value)) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: {remedy}")
 
 
 def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:

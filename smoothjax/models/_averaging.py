@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._checks import check_bool
+
 Logits = Callable[[jax.Array], jax.Array]
 """From images `[N, h, w, C]`, ready for a network, to logits `[N, h', w', K]` of any size over the image."""
 
@@ -40,6 +42,8 @@ class Averaging:
     independent: bool = False
 
     def __post_init__(self) -> None:
+        check_bool("flip", self.flip)
+        check_bool("independent", self.independent)
         if self.tile is not None and (len(self.tile) != 2 or min(self.tile) < _SMALLEST_TILE):
             raise ValueError(
                 f"tile must be at least {_SMALLEST_TILE} {_SMALLEST_TILE} pixels, got "

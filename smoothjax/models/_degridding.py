@@ -8,9 +8,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_rates
+from .._checks import check_choice, check_rates
 from ..names import BatchNormMode, DegriddingLayersName
-from ._norm import BatchNorm
+from ._norm import BATCH_NORM_MODES, BatchNorm
 
 DEGRIDDING_LAYERS: tuple[DegriddingLayersName, ...] = get_args(DegriddingLayersName)
 """The remedies of `DegriddingLayers`, by name."""
@@ -77,6 +77,7 @@ class DegriddingLayers(nnx.Module):
         rngs: nnx.Rngs,
     ):
         rates = check_rates("rates", rates, "use those of DEGRIDDING_RATES")
+        check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         conv = partial(nn.DilatedConv, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
         sources = (in_features, *(features for _ in rates[1:]))
         self.convs = nnx.List(

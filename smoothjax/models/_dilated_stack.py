@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_choice, check_int, check_rates
+from .._checks import check_bool, check_choice, check_int, check_rates
 from ..names import BatchNormMode, EncoderDegridding
 from ._encoder import DEGRIDDINGS, applied
 from ._norm import BATCH_NORM_MODES, BatchNorm
@@ -85,6 +85,7 @@ class DilatedStackEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("stem", stem, STEMS)
+        remat = check_bool("remat", remat)
         rates = check_rates("rates", rates, "use e.g. (2, 2, 2, 4)")
         check_choice("smoothing", smoothing, DEGRIDDINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)

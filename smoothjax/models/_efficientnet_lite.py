@@ -12,7 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_choice, check_int
+from .._checks import check_bool, check_choice, check_int
 from ..names import BatchNormMode, EfficientNetLiteVariant, EncoderDegridding, EncoderPadding
 from ._conv import Conv
 from ._encoder import HE, applied, check_dilation
@@ -146,6 +146,7 @@ class EfficientNetLiteEncoder(nnx.Module):
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         width = check_int("width", width, remedy=f"{_STEM} is the published network")
         in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
+        classifier, remat = check_bool("classifier", classifier), check_bool("remat", remat)
         self.variant, self.output_stride, self.smoothing, self.width = variant, output_stride, smoothing, width
         self.padding, self.batch_norm, self.momentum, self.epsilon = padding, batch_norm, momentum, epsilon
         self.in_features, self.remat, self.dtype = in_features, remat, dtype

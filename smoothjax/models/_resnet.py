@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_choice, check_int
+from .._checks import check_bool, check_choice, check_int
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
 from ._conv import Conv
 from ._encoder import HE, applied, check_dilation
@@ -115,6 +115,7 @@ class ResNetEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("depth", depth, DEPTHS)
+        remat = check_bool("remat", remat)
         check_dilation(output_stride, smoothing)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("stride_unit", stride_unit, get_args(StrideUnit))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._checks import check_int
+from .._checks import check_bool, check_int
 from ..progress import Progress
 from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
 from ._bands import blended_rows
@@ -68,6 +68,7 @@ def segment(
     if image.ndim != 3 or not image.size:
         raise ValueError(f"image must be [H, W, C], got shape {image.shape}: pass one image, without a batch axis")
     averaging = Averaging(tile, tuple(scales), flip, independent)
+    progress = check_bool("progress", progress)
     stride = getattr(model, "output_stride", 1) if stride is None else stride
     stride = check_int("stride", stride, remedy="pass the output stride of the network")
     logits, prepare = _logits_of(model, stride), prepare or (lambda part: part.astype(np.float32))

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_int, check_kernel_size
+from .._checks import check_bool, check_choice, check_int, check_kernel_size
 from ..names import CausalSmoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import check_groups_of_channels, convolve, interacting
@@ -121,7 +121,8 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        taps = check_kernel_size((kernel_size,))
+        taps, use_bias = check_kernel_size((kernel_size,)), check_bool("use_bias", use_bias)
+        check_choice("smoothing", smoothing, CAUSAL_SMOOTHINGS)
         self.kernel_size, self.rate, self.smoothing = taps, check_int("rate", rate), smoothing
         self.strides, self.feature_group_count = check_int("strides", strides), feature_group_count
         self.precision, self.preferred_element_type = precision, preferred_element_type
@@ -169,10 +170,6 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
 
 def _identity(smoothing: str, rate: int) -> jax.Array | None:
     """The smoothing parameter that changes nothing; of the filter, the tap of the current step."""
-    if smoothing not in CAUSAL_SMOOTHINGS:
-        raise ValueError(
-            f"smoothing must be one of {', '.join(CAUSAL_SMOOTHINGS)}, got {smoothing!r}: pick one of them"
-        )
     if smoothing == "group_interaction":
         return ops.identity_group_interaction(rate, 1)
     return jnp.zeros(2 * rate - 1).at[-1].set(1.0) if smoothing == "ss_conv" else None

@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Rate, check_kernel_size, is_int, spread
+from .._checks import Rate, check_bool, check_choice, check_kernel_size, is_int, spread
 from ..names import Smoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import (
@@ -144,11 +144,13 @@ class DilatedConv(ConvLike, SmoothedLayer):
         rngs: nnx.Rngs,
     ):
         kernel_size = check_kernel_size((kernel_size,) if is_int(kernel_size) else kernel_size)
+        check_smoothing(smoothing)
         how = check_convolution_like(
             kernel_size, rate, strides, padding, feature_group_count, precision, preferred_element_type
         )
         check_groups_of_channels(in_features, out_features, how.groups)
         check_strided(smoothing, how.strides)
+        use_bias = check_bool("use_bias", use_bias)
         smoother, aggregation = _initial(smoothing, how.rates, param_dtype)
         shape = (*kernel_size, in_features // how.groups, out_features)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
@@ -245,8 +247,7 @@ def check_strided(smoothing: str, strides: tuple[int, ...]) -> None:
 
 def check_smoothing(smoothing: object) -> None:
     """Refuses what is no smoothing of a dilated convolution."""
-    if smoothing not in SMOOTHINGS:
-        raise ValueError(f"smoothing must be one of {', '.join(SMOOTHINGS)}, got {smoothing!r}: pick one of them")
+    check_choice("smoothing", smoothing, SMOOTHINGS)
 
 
 def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | None:

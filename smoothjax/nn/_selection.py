@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias, TypeVar
 
+from .._checks import check_bool
 from ._surgery import Path, children, find_modules, parts_of, where
 
 #: Whether a layer at a path is meant, as a predicate of Flax.
@@ -59,6 +60,7 @@ def choose(
     Raises:
       ValueError: a selection names no part of the model, or strict holds and a chosen layer is refused.
     """
+    check_bool("strict", strict, remedy="False leaves as they are the layers that cannot be replaced")
     chosen, left = selects(model, only, "only"), selects(model, skip, "skip")
     ready: dict[int, tuple[Any, A]] = {}
     replaced: list[Path] = []

@@ -13,7 +13,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Pairs, Rate, check_factor, check_kernel_size, spread
+from .._checks import Pairs, Rate, check_bool, check_choice, check_factor, check_kernel_size, spread
 from .._meshes import keeps_split_batch
 from ..names import Interpolation, PhaseOrder, Upsampling
 from ._content import (
@@ -160,8 +160,8 @@ class UpConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_upsampling(method)
-        if interpolation not in get_args(Interpolation):
-            raise ValueError(f"interpolation must be 'nearest' or 'bilinear', got {interpolation!r}: pick one of them")
+        check_choice("interpolation", interpolation, get_args(Interpolation))
+        use_bias, dynamic_scope = check_bool("use_bias", use_bias), check_bool("dynamic_scope", dynamic_scope)
         if order is not None and method not in ("ipixel_dcl", "pixel_dcl"):
             raise ValueError(
                 f"order is an option of only ipixel_dcl and pixel_dcl, got {order!r} with {method!r}: leave it out"
@@ -301,8 +301,7 @@ def check_precision(precision: object) -> Precision:
 
 def check_upsampling(method: object) -> None:
     """Refuses a method that is none of `UPSAMPLINGS`."""
-    if method not in UPSAMPLINGS:
-        raise ValueError(f"method must be one of {', '.join(UPSAMPLINGS)}, got {method!r}: pick one of them")
+    check_choice("method", method, UPSAMPLINGS)
 
 
 def _resize(x: jax.Array, factors: tuple[int, ...], interpolation: str) -> jax.Array:

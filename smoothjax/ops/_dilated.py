@@ -9,6 +9,7 @@ from .._checks import (
     Pairs,
     Rate,
     check_by_axis,
+    check_choice,
     check_maps,
     check_parameter,
     is_int,
@@ -68,11 +69,8 @@ def dilated_conv(
     rates = check_by_axis("rate", rate, x.ndim - 2)
     kernel = check_kernel(kernel, x)
     pairs = resolve_padding(padding, kernel.shape[:-2], rates, x.shape[1:-1])
-    if method == "direct":
-        return convolve(x, kernel, pairs, rates)
-    if method == "decomposed":
-        return _decomposed(x, kernel, pairs, rates)
-    raise ValueError(f"method must be 'direct' or 'decomposed', got {method!r}: both give the same numbers")
+    check_choice("method", method, ("direct", "decomposed"), remedy="both give the same numbers")
+    return (convolve if method == "direct" else _decomposed)(x, kernel, pairs, rates)
 
 
 def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
-from .._checks import Pairs, Rate, check_factor, check_maps
+from .._checks import Pairs, Rate, check_choice, check_factor, check_maps
 from .._meshes import keeps_split_batch
 from ..names import TransposedMethod
 from ._dilated import check_kernel, convolve
@@ -53,11 +53,8 @@ def transposed_conv(
     x = check_maps("x", x)
     factors = check_factor(factor, x.ndim - 2)
     kernel = check_kernel(kernel, x)
-    if method == "direct":
-        return _direct(x, kernel, factors)
-    if method == "decomposed":
-        return _decomposed(x, kernel, factors)
-    raise ValueError(f"method must be 'decomposed' or 'direct', got {method!r}: both give the same numbers")
+    check_choice("method", method, ("decomposed", "direct"), remedy="both give the same numbers")
+    return (_direct if method == "direct" else _decomposed)(x, kernel, factors)
 
 
 @keeps_split_batch()

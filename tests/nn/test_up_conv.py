@@ -148,7 +148,7 @@ def test_the_layer_can_be_split_and_merged():
         ),
         (
             {"method": "resize_conv", "interpolation": "cubic"},
-            r"interpolation must be 'nearest' or .* got 'cubic'",
+            r"interpolation must be one of nearest, bilinear, got 'cubic'",
         ),
     ],
 )

@@ -101,5 +101,5 @@ def test_symbolic_sizes_export():
 
 
 def test_refuses_an_unknown_method():
-    with pytest.raises(ValueError, match="method must be 'direct' or 'decomposed', got 'fft'"):
+    with pytest.raises(ValueError, match="method must be one of direct, decomposed, got 'fft'"):
         ops.dilated_conv(jnp.zeros((1, 5, 1)), jnp.zeros((3, 1, 1)), method="fft")  # pyright: ignore[reportArgumentType]

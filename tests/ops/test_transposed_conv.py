@@ -89,7 +89,7 @@ def test_the_count_of_the_paper():
 
 
 def test_refuses_an_unknown_method():
-    with pytest.raises(ValueError, match=r"method must be 'decomposed' or 'direct', got 'fast': both give the same"):
+    with pytest.raises(ValueError, match=r"method must be one of decomposed, direct, got 'fast': both give the same"):
         ops.transposed_conv(jnp.zeros((1, 4, 1)), jnp.zeros((2, 1, 1)), method="fast")  # pyright: ignore[reportArgumentType]
 
 
