@@ -39,28 +39,40 @@ TRAINED = ("none", "ss_conv")
 TEXT = "the cat sat on the mat. a dog sat by the cat. they sat and sat, the dog and the cat. " * 3
 
 
-def start(*arguments: object, folder: Path, study: str = "segmentation", cache: bool = True) -> "subprocess.Popen[str]":
-    """Starts ``python -m experiments.STUDY`` in a folder; without the cache where processes train as one.
+def start(*arguments: object, folder: Path, study: str = "segmentation") -> "subprocess.Popen[str]":
+    """Starts ``python -m experiments.STUDY`` in a folder.
 
-    See the fixture no_compilation_cache. SMOOTHJAX_TEST_PYTHON names another interpreter, that of a plain installation.
+    SMOOTHJAX_TEST_PYTHON names another interpreter, that of a plain installation.
     """
-    programs = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     python = os.environ.get("SMOOTHJAX_TEST_PYTHON", sys.executable)
-    # Studies are run from the checkout; here they run elsewhere, so that nothing is left in it.
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5"}
-    environment |= {"JAX_ENABLE_COMPILATION_CACHE": str(cache).lower()}
-    # Python compiles the sources once, too, whatever the environment says.
-    environment |= {"PYTHONDONTWRITEBYTECODE": ""}
     command = [python, "-W", "error::DeprecationWarning:experiments", "-m", f"experiments.{study}"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=folder,
-        env=environment,
+        env=os.environ | variables(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def variables(*, cache: bool = True) -> dict[str, str]:
+    """Of the environment of a process on one device; without the cache where processes train as one.
+
+    See the fixture no_compilation_cache.
+    """
+    programs = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    return {
+        # Studies are run from the checkout; here they run elsewhere, so that nothing is left in it.
+        "PYTHONPATH": str(ROOT),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(programs),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "JAX_ENABLE_COMPILATION_CACHE": str(cache).lower(),
+        # Python compiles the sources once, too, whatever the environment says.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
 
 
 def run(*arguments: object, folder: Path, status: int = 0, study: str = "segmentation") -> tuple[str, str]:
@@ -77,13 +89,18 @@ def call(
     """The same in this process, on its eight devices, or on the first so many."""
     out, err = io.StringIO(), io.StringIO()
     main = importlib.import_module(f"experiments.{study}.__main__").main
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _first(devices):
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        first_devices(devices),
+    ):
         found = main([str(argument) for argument in arguments])
     assert found == status, f"status {found}\n{out.getvalue()}\n{err.getvalue()}"
     return out.getvalue(), err.getvalue()
 
 
-def _first(devices: int | None) -> contextlib.AbstractContextManager[object]:
+def first_devices(devices: int | None) -> contextlib.AbstractContextManager[object]:
     """Shows no more than so many devices to what asks for all."""
     found = jax.devices()[:devices]
     return mock.patch.multiple(jax, devices=lambda *_: found, device_count=lambda *_: len(found))

@@ -10,19 +10,29 @@ import numpy as np
 import pytest
 
 from experiments.common.cluster import Cluster
-from tests.experiments.command_line import TINY_U_NET, parameters, start
+from tests.experiments.command_line import TINY_U_NET, parameters, variables
+from tests.forks import Server
 
 _OPTIONS = ["train", "demo", *TINY_U_NET, "--steps", "24", "--checkpoint-every", "2", "--log-every", "1"]
 
 
-def _start_both(folder):
+@pytest.fixture
+def servers():
+    """One for each of two processes, with all that the command imports."""
+    names = ("experiments.pixel_dcn.__main__", "experiments.pixel_dcn.study", "experiments.common.train")
+    with (
+        Server(*names, variables=variables(cache=False)) as first,
+        Server(*names, variables=variables(cache=False)) as second,
+    ):
+        yield first, second
+
+
+def _start_both(servers, folder):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     common = [*_OPTIONS, "--run", folder / "run", "--coordinator", address, "--processes", "2"]
-    return [
-        start(*common, "--process-index", index, folder=folder, study="pixel_dcn", cache=False) for index in range(2)
-    ]
+    return [server.start(*common, "--process-index", index, folder=folder) for index, server in enumerate(servers)]
 
 
 def _finish(processes):
@@ -43,11 +53,11 @@ def test_without_options_there_is_one_process_and_without_a_cluster_an_error(mon
 
 
 @pytest.mark.slow
-def test_two_processes_one_killed_both_resumed(tmp_path):
+def test_two_processes_one_killed_both_resumed(servers, tmp_path):
     """A run that is killed, stopped and interrupted, one after the other, ends as one that is left alone."""
     for name in ("broken", "whole"):
         (tmp_path / name).mkdir()
-    processes = _start_both(tmp_path / "broken")
+    processes = _start_both(servers, tmp_path / "broken")
     _wait_for_step(6, tmp_path / "broken", processes)
     processes[1].kill()
     # The other one cannot go on, and notices by itself or is ended, as a scheduler does.
@@ -59,7 +69,7 @@ def test_two_processes_one_killed_both_resumed(tmp_path):
 
     # A signal to either stops both, at the same step.
     for step, number, codes in ((12, signal.SIGTERM, [143, 143]), (18, signal.SIGINT, [143, 130])):
-        processes = _start_both(tmp_path / "broken")
+        processes = _start_both(servers, tmp_path / "broken")
         _wait_for_step(step, tmp_path / "broken", processes)
         os.kill(processes[1].pid, number)
         outputs = [process.communicate(timeout=120) for process in processes]
@@ -67,7 +77,7 @@ def test_two_processes_one_killed_both_resumed(tmp_path):
         assert f"resuming {tmp_path / 'broken/run'} from step" in outputs[0][0]
         assert "stopped by SIGTERM after step" in outputs[0][0]
 
-    outputs = {name: _finish(_start_both(tmp_path / name)) for name in ("broken", "whole")}
+    outputs = {name: _finish(_start_both(servers, tmp_path / name)) for name in ("broken", "whole")}
     assert f"resuming {tmp_path / 'broken/run'} from step" in outputs["broken"][0]
     for first, second in outputs.values():
         assert "mean IoU" in first

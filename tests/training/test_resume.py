@@ -18,16 +18,21 @@ import jax
 import pytest
 
 from smoothjax.training import Checkpoints, Stopped, TrainState
+from tests.forks import ROOT, Server
 
 _TOY = Path(__file__).with_name("toy.py")
-_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _variables() -> dict[str, str]:
+    """Of the environment of a process that trains."""
+    cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    variables = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
+    variables |= {"JAX_COMPILATION_CACHE_DIR": str(cache)} if cache else {}
+    return variables | {"PYTHONDONTWRITEBYTECODE": ""}  # the sources are compiled once
 
 
 def _start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": str(cache)} if cache else {}
-    environment |= {"PYTHONDONTWRITEBYTECODE": ""}  # the sources are compiled once
+    environment = os.environ | _variables()
     command = [sys.executable, str(_TOY), str(folder), *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -233,10 +238,11 @@ def test_twenty_kills_at_random_moments(toy: ModuleType, tmp_path: Path) -> None
     rng, steps = random.Random(0), 400
     options = ("--max-steps", str(steps), "--checkpoint-every", "2")
     torn = 0
-    for kill in range(1, 21):
-        # A little further each time, so that every start gets somewhere.
-        target = kill * steps // 21 + rng.randrange(8)
-        with _start(tmp_path / "killed", *options) as process:
+    with Server("tests.training.toy", variables=_variables()) as server:
+        for kill in range(1, 21):
+            # A little further each time, so that every start gets somewhere.
+            target = kill * steps // 21 + rng.randrange(8)
+            process = server.start(tmp_path / "killed", *options, folder=tmp_path)
             while process.poll() is None and max(_saved(tmp_path / "killed"), default=0) < target:
                 time.sleep(0.001)
             time.sleep(rng.random() * 0.3)
@@ -244,8 +250,8 @@ def test_twenty_kills_at_random_moments(toy: ModuleType, tmp_path: Path) -> None
                 time.sleep(0.001)
             process.kill()
             _, err = process.communicate()
-        assert process.returncode == -signal.SIGKILL, err
-        torn += _is_saving(tmp_path / "killed")
+            assert process.returncode == -signal.SIGKILL, err
+            torn += _is_saving(tmp_path / "killed")
     assert torn >= 3, torn
     for name in ("killed", "whole"):
         finished = _run(tmp_path / name, *options)

@@ -9,8 +9,9 @@ import argparse
 import os
 import resource
 import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +177,15 @@ def _fill_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """Trains as the arguments say."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     for option in ("--kill-at", "--full-at", "--process", "--port"):
         parser.add_argument(option, type=int, default=-1)
     parser.add_argument("--max-steps", type=int, default=20)
     parser.add_argument("--checkpoint-every", type=int, default=5)
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.process < 0:
         index, action = (args.full_at, _fill_disk) if args.full_at >= 0 else (args.kill_at, _kill)
         iterator = Wrapped(make_iterator(), _act_at(args.folder, index, action))
@@ -193,3 +195,7 @@ if __name__ == "__main__":
         jax.distributed.initialize(f"localhost:{args.port}", num_processes=2, process_id=args.process)
         for steps in (12, 20):  # the second run resumes the first one
             fit(args.folder, max_steps=steps, iterator=make_iterator(4, part=slice(args.process, None, 2)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
