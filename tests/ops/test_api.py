@@ -94,6 +94,7 @@ CASES = [(name, ndim) for name in OPERATIONS for ndim in (1, 2, 3) if name != "f
 each_case = pytest.mark.parametrize(("name", "ndim"), CASES)
 
 
+@pytest.mark.as_users
 @each_case
 def test_jit_and_dtypes(name, ndim):
     op, shape, _ = _case(name, ndim)
@@ -109,6 +110,7 @@ def test_jit_and_dtypes(name, ndim):
         assert_close(double, reference, TOLERANCE["float32"])
 
 
+@pytest.mark.as_users
 @each_operation
 def test_half_precision(name):
     """float16 is summed in float32, and rounded once by every operation."""
@@ -119,6 +121,7 @@ def test_half_precision(name):
     assert_close(out.astype(jnp.float32), op(x.astype(jnp.float32)), 2e-3)
 
 
+@pytest.mark.as_users
 def test_half_precision_is_summed_in_single():
     """In float16 a sum of ones ends at 2048, where 1 is less than half a step."""
     ones = jnp.ones((1, 1, 1, 4096), jnp.float16)
@@ -141,6 +144,7 @@ def test_an_empty_map_stays_empty(name, size):
     assert jax.grad(lambda x: jnp.sum(op(x)))(jnp.zeros(empty)).shape == empty
 
 
+@pytest.mark.as_users
 @each_case
 def test_grad_is_the_adjoint(name, ndim):
     """Every operation is linear in x: <op(x), y> = <x, grad(y)>, and jvp(x) = op(x)."""

@@ -29,6 +29,7 @@ def _arguments(sizes, factors, taps, dtype=jnp.float64):
     return random(0, 2, *sizes, 3, dtype=dtype), random(1, 2, *places, *taps, dtype=dtype)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(
     ("sizes", "factors", "taps", "dtype"),
     [
@@ -78,6 +79,7 @@ def test_it_commutes_with_shifts():
     assert_close(shifted[:, 4:-2], jnp.roll(ops.carafe(x, kernels), 2, 1)[:, 4:-2])
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 def test_derivatives():
     """Both modes, of both arguments."""

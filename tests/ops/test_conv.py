@@ -16,6 +16,8 @@ from smoothjax.ops._fast._window import Window
 from tests.ops.cases import all_derivatives
 from tests.support import assert_close, random
 
+pytestmark = pytest.mark.as_users
+
 NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 VALUES = ["sum_of_windows", "shifted_products", "product_by_strips", "plain"]
 GRADIENTS = ["gradient_by_windows", "gradient_by_copies", "gradient_by_cotangents", "gradient_by_strips"]

@@ -33,6 +33,7 @@ def test_both_forms_have_the_same_gradients(case):
     assert_same(decomposed, direct, x, kernel)
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("padding", [((5, 5), (4, 4)), ((0, 12), (12, 0)), ((9, 3), (1, 6)), ((2, 3), (4, 1))])
 def test_gradients_where_the_output_is_larger(padding):
@@ -46,6 +47,7 @@ def test_gradients_where_the_output_is_larger(padding):
     assert_same(partial(ops.dilated_conv, rate=2, padding=padding), plain, x, kernel)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("method", METHODS)
 def test_bfloat16_accumulates_in_float32_and_rounds_once(method):
     x, kernel = random(0, 1, 9, 9, 64, dtype=jnp.bfloat16), random(1, 3, 3, 64, 8, dtype=jnp.bfloat16)
@@ -82,6 +84,7 @@ def test_groups_never_meet():
     assert set(columns % 2) == {0}
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("form", ["regular", "decompose"])
 @pytest.mark.parametrize(("rate", "size"), [(2, "10x10"), (2, "9x14"), (4, "13x17")])
 @pytest.mark.parametrize("method", METHODS)

@@ -32,6 +32,7 @@ def _arguments(sizes, factors, groups=2, dtype=jnp.float64):
     return random(0, 2, *sizes, 4, dtype=dtype), random(1, 2, *places, groups, len(sizes), dtype=dtype)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(
     ("sizes", "factors", "groups", "dtype"),
     [
@@ -90,6 +91,7 @@ def test_a_point_that_is_no_number_spoils_its_pixel_alone():
     assert np.isnan(y).sum() == 2
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 def test_derivatives():
     """Of maps and offsets, in both modes; the points lie in the middle of two pixels, where nothing kinks."""

@@ -13,6 +13,8 @@ from smoothjax.ops._fast import _cross
 from tests.ops.cases import all_derivatives
 from tests.support import TOLERANCE, assert_close, random
 
+pytestmark = pytest.mark.as_users
+
 SIZES = [(3, 3), (1, 1), (5, 5), (1, 3), (7, 3)]
 
 

@@ -127,6 +127,7 @@ def test_refuses_a_wrong_weight(shape, message):
             call(jnp.zeros(shape))
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     ("shape", "rate"), [((2, 7, 3), 3), ((2, 5, 6, 3), 2), ((1, 4, 3, 5, 2), 2), ((1, 5, 4, 2), 1)]
@@ -147,6 +148,7 @@ def test_its_own_derivatives_are_those_of_the_plain_form(shape, rate):
         assert_close(actual, reference)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_both_forms_agree(ndim):
     blocks, weight = random(0, 2, *(3, 2, 1, 2, 4, 2)[: 2 * ndim], 3), random(1, 2**ndim, 2**ndim)
@@ -168,6 +170,7 @@ def test_mixing_commutes_with_the_convolution(case):
     assert_same(first, last, x, kernel, weight)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(("channels", "convolutions_of_the_gradients"), [((2, 3), 2), ((3, 3), 2), ((3, 2), 3)])
 def test_it_is_mixed_where_there_are_fewer_channels(channels, convolutions_of_the_gradients):
     """Before the convolution, the gradient of the weight does not need what the convolution makes."""
@@ -195,6 +198,7 @@ def test_symbolic_sizes_of_the_smoothed_convolution(padding):
         assert_close(exported.call(x, kernel, weight), operation(x, kernel, weight))
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(("shape", "rate"), [((1, 1024, 2), 512), ((1, 32, 32, 2), 16)])
 def test_many_phases_are_not_added_one_by_one(shape, rate):
     """A sum that is unrolled over 512 phases takes half a minute to compile."""

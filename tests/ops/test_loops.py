@@ -14,6 +14,8 @@ from smoothjax import ops
 from smoothjax.ops._fast import _cross, _phase_conv, _spatial_filter
 from tests.support import assert_close, random
 
+pytestmark = pytest.mark.as_users
+
 
 def _kernel_of(x, taps):
     return jnp.broadcast_to(taps[..., None, None], (*taps.shape, x.shape[-1], x.shape[-1]))

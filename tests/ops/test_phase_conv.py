@@ -13,6 +13,8 @@ from smoothjax.ops._fast import _phase_conv
 from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, pairs_of
 from tests.support import assert_close, random
 
+pytestmark = pytest.mark.as_users
+
 
 def _of_xla(pairs, x, kernel, cotangent):
     return jax.vjp(lambda kernel: convolve(x, kernel, pairs, rate=1), kernel)[1](cotangent)[0]

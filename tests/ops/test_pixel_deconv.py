@@ -125,6 +125,7 @@ def test_the_first_stage_may_make_several_phases():
     assert_close(ops.periodic_subsample(one, rate=2)[2], ops.dilated_conv(x, kernels[2]))
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("size", ["5x6", "8x8"])
 def test_ipixel_deconv_is_the_authors(shared_data, size):
     with np.load(shared_data(f"official_ops/ipixel_dcl_{size}.npz")) as stored:

@@ -68,6 +68,7 @@ def test_a_network_is_exported_with_the_forms_of_its_platform():
     assert on_cpu["multiply"] - plain["multiply"] >= 9 + 49
 
 
+@pytest.mark.as_users
 def test_one_export_for_all_platforms_runs_here():
     operation, arguments = _smoothed(2)
     exported = jax.export.export(jax.jit(operation), platforms=PLATFORMS)(*arguments)
@@ -89,6 +90,7 @@ def _chosen(x: jax.Array, weight: jax.Array) -> jax.Array:
     return by_platform(x, weight, cpu=partial(_fast, 2), default=partial(_plain, 2))
 
 
+@pytest.mark.as_users
 def test_the_chosen_form_has_all_derivatives():
     arguments = (random(0, 4), random(1, 4))
     tangents = (random(2, 4), random(3, 4))
@@ -99,6 +101,7 @@ def test_the_chosen_form_has_all_derivatives():
         assert_close(actual, reference)
 
 
+@pytest.mark.as_users
 def test_only_arguments_are_kept_for_the_gradient():
     """Residuals of a form that was not chosen would be zeros in memory; the cosine, one of the chosen form."""
     x, weight = random(0, 1000), random(1, 1000)

@@ -45,6 +45,7 @@ def test_both_forms_agree_in_value_and_gradients(case):
                 x, kernel)  # fmt: skip
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "kernel_size", "rate", "lows"), [
     ((5, 4), (3, 3), 1, (1, 1)), ((9, 7), (3, 3), 2, (2, 2)), ((6, 5), (3, 2), 1, (2, 0)), ((7, 6), (2, 4), 1, (0, 3)),
@@ -63,6 +64,7 @@ def test_without_a_padded_copy(size, kernel_size, rate, lows):
     assert_same(partial(_spatial_filter.unpadded_sum, rate=rate, pairs=pairs), plain, x, kernel)
 
 
+@pytest.mark.as_users
 def test_what_lies_beyond_a_border_is_never_read():
     """Not even to be multiplied by zero: what is not finite reaches its neighbours alone."""
     x = jnp.zeros((1, 6, 5, 16)).at[0, 2, 4].set(jnp.inf)
@@ -70,6 +72,7 @@ def test_what_lies_beyond_a_border_is_never_read():
     assert np.argwhere(reached).tolist() == [[row, column] for row in (1, 2, 3) for column in (3, 4)]
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps", "rate"), [
     ((50,), (5,), 1), ((9, 41), (3, 3), 1), ((4, 21), (2, 3), 3), ((6, 20), (1, 7), 1), ((3, 4, 5), (3, 1, 2), 2),
@@ -82,6 +85,7 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
     assert_close(jax.jit(partial(_spatial_filter.products_by_tap, taps, rate))(x, cotangent), pull(cotangent)[0])
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
 def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
@@ -97,6 +101,7 @@ def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
         assert_close(actual, reference)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("taps", [7, 8, 15, 16])
 def test_large_filters(taps):
     """Of one sum and of many, and beyond the limit of the shifted form."""
@@ -104,6 +109,7 @@ def test_large_filters(taps):
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(("length", "taps", "rate"), [(200, 51, 1), (129, 31, 2), (400, 9, 40), (64, 53, 1)])
 def test_long_rows_are_cut_into_blocks(length, taps, rate):
     x, kernel = random(0, 2, length, 3), random(1, taps)
@@ -113,6 +119,7 @@ def test_long_rows_are_cut_into_blocks(length, taps, rate):
     assert_close(ops.ss_conv(x, kernel, rate=rate), _one_filter(np.asarray(x), np.asarray(kernel), rate, "SAME"))
 
 
+@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("shape", "size", "rate"), [
     ((2, 11, 9, 3), (3, 3), 1), ((1, 19, 2), (5,), 2), ((1, 5, 4, 5, 2), (3, 2, 3), 1), ((1, 12, 10, 2), (8, 9), 1),
@@ -146,12 +153,14 @@ def test_gradients_at_any_padding(size, pads):
     assert_same(partial(ops.ss_conv, padding=pads), plain, x, kernel)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("channels", [512, 513])
 def test_channels_that_would_alias(channels):
     x, kernel = random(0, 1, 6, 5, channels), random(1, 5, 5)
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
 
+@pytest.mark.as_users
 def test_memory_grows_with_the_length_alone():
     """Not with its square, as a single matrix for the whole row would."""
     kernel = random(0, 227)  # beyond the limit of the shifted form
@@ -163,6 +172,7 @@ def test_memory_grows_with_the_length_alone():
         assert large < 16 * small
 
 
+@pytest.mark.as_users
 def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
     """Spread over all places, it took 46 times the map of 7x7x7 taps; the map, its padding and its blocks take 4."""
     x = jax.ShapeDtypeStruct((1, 32, 32, 32, 8), jnp.float32)
@@ -170,6 +180,7 @@ def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
     assert analysis.temp_size_in_bytes <= 10 * 4 * x.size
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_reach_no_further_than_a_large_filter(bad):
     """They spread through zeros of the banded matrix: to 22 x 22 outputs instead of 16 x 15."""
@@ -203,6 +214,7 @@ def test_groups_meet_in_every_neighbourhood():
     assert dependence.sum() == 49
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize(("rate", "size"), [(2, "10x10"), (2, "9x14"), (4, "13x17")])
 def test_official_code(shared_data, rate, size):
     reference = np.load(shared_data(f"official_ops/smooth_SSC_r{rate}_{size}.npz"))

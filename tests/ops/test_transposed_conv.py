@@ -42,6 +42,7 @@ def _dimensions(rank):
     return f"N{spatial}C", f"{spatial}IO", f"N{spatial}C"
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_it_is_flax_conv_transpose(size, factor):
