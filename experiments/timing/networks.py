@@ -24,7 +24,7 @@ _PARTS = {"train": "training step", "predict": "prediction"}
 
 def network_cases(*, quick: bool) -> list[Case]:
     """Table 2 of the pixel paper, and DeepLab with smoothing against the baseline."""
-    side, options = (32, {"depth": 3, "width": 8}) if quick else (256, {})
+    side, options = (32, {"depth": 2, "width": 8}) if quick else (256, {})
     published = upsampling_times()
     unet = partial(_unet_peer, side, options)
     cases = [
@@ -38,7 +38,7 @@ def network_cases(*, quick: bool) -> list[Case]:
         for method, label in (("fast_pixel_dcl", "PixelDCL"), ("ipixel_dcl", "iPixelDCL"))
     ]
     # The second is as narrow as those of the stored CamVid runs: smoothing shows more beside cheap convolutions.
-    for side, width, encoder in [(33, 8, "resnet18")] if quick else [(161, 64, "resnet50"), (129, 32, "resnet18")]:
+    for side, width, encoder in [(33, 8, "resnet10")] if quick else [(161, 64, "resnet50"), (129, 32, "resnet18")]:
         deeplab = partial(_deeplab_peer, side, encoder, width)
         for method, label in (("ss_conv", "SS convolution"), ("group_interaction", "group interaction")):
             title = f"DeepLab {encoder} of width {width} with {label} / baseline"
