@@ -12,7 +12,7 @@ from experiments.segmentation import config as segmentation
 from experiments.vae import config as vae
 from smoothjax.datasets import __main__ as datasets
 from tests.datasets.archives import jpeg, labels, pixels, png, unpack, zipped
-from tests.experiments.command_line import call, call_on_one
+from tests.experiments.command_line import call_on_one
 
 _SIZE = (40, 48)
 _COUNTS = {"train": 4, "val": 2}
@@ -153,5 +153,5 @@ def test_a_preset_trains_from_its_archive_and_resumes(study, preset, archive, op
         assert f"resuming {out} from step 1 of 2" in printed
         assert json.loads((out / "result.json").read_text())["val"] == result["val"]
     # Prepared, it needs no --data.root, and --data.root may name it wherever it lies.
-    printed, _ = call("evaluate", out, "--data-root", f"data/{name}", folder=folder, study=study)
+    printed, _ = call_on_one("evaluate", out, "--data-root", f"data/{name}", folder=folder, study=study)
     assert "2 images of val" in printed
