@@ -142,9 +142,7 @@ def _norm(tree: Any) -> float:
 def test_devices_share_the_batch(smoothing: str) -> None:
     """Batch normalisation is global, and so is the number of valid pixels."""
     config = _config(smoothing=smoothing)
-    one = _train(config)
-    for devices in (2, 8):
-        _assert_close(_train(config, devices=devices), one, 1e-5)
+    _assert_close(_train(config, devices=8), _train(config), 1e-5)
     with jax.enable_x64(True):
         one = _train(config, steps=20, dtype=jnp.float64)
         for devices in (2, 8):
