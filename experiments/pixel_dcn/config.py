@@ -154,7 +154,7 @@ DEMO = Preset(
     Config(
         model=ModelConfig(width=16, depth=4),
         data=DataConfig(name="shapes", image_size=(64, 64), size=(64, 64), mirror=True),
-        steps=500,
+        steps=300,
         batch_size=8,
         eval_batch_size=8,
         evaluate_every=100,

@@ -146,11 +146,11 @@ DEMO = Preset(
         model=ModelConfig(width=12),
         data=DataConfig(name="shapes", crop_size=(64, 64)),
         optim=OptimizerConfig(learning_rate=0.02),
-        steps=300,
+        steps=200,
         batch_size=8,
         eval_batch_size=8,
         evaluate_every=100,
-        checkpoint_every=150,
+        checkpoint_every=100,
     ),
     "a small GCANet on drawn shapes in haze; less than a minute a method on two cores",
 )

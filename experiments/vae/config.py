@@ -118,10 +118,10 @@ DEMO = Preset(
     Config(
         model=ModelConfig(width=16),
         data=DataConfig(name="shapes"),
-        steps=800,
+        steps=400,
         batch_size=16,
-        evaluate_every=200,
-        checkpoint_every=400,
+        evaluate_every=100,
+        checkpoint_every=200,
     ),
     "a small auto-encoder of drawn shapes; about a minute a method on two cores",
     "Batch normalization is trained: the network starts from random weights. This recipe is ours.",

@@ -1,4 +1,4 @@
-"""What the studies do without arguments, the README's first command at full length, the others in fewer steps."""
+"""What the studies do without arguments, the README's first command at full length, the others on fewer images."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def test_receptive_fields(main_job):
 
 
 def test_pixel_deconvolution(tmp_path):
-    results, out, report = _results("pixel_dcn", tmp_path, "compare", "demo", "--steps", 150)
+    results, out, report = _results("pixel_dcn", tmp_path, "compare", "demo", "--steps", 60)
     _check_masks(results, report)
     assert list(results) == ["dcl", "ipixel_dcl", "fast_pixel_dcl"]
     counts = {method: result["upsampling_parameters"] for method, (result,) in results.items()}
@@ -96,7 +96,7 @@ def test_auto_encoder(tmp_path):
 
 
 def test_restoration(tmp_path):
-    results, out, report = _results("restoration", tmp_path, "compare", "demo", "--steps", 260)
+    results, out, report = _results("restoration", tmp_path, "compare", "demo", "--batch-size", 4, "--steps", 260)
     assert list(results) == ["none", "group_interaction", "ss_conv"]
     assert "| SS convolution " in out
     for method, (result,) in results.items():
