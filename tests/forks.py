@@ -12,11 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 _SERVER = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys
 
 main = importlib.import_module(sys.argv[1]).main
 for name in sys.argv[2:]:
     importlib.import_module(name)
+gc.freeze()  # a collection would copy what is shared
 for line in sys.stdin:
     arguments, folder, output = json.loads(line)
     child = os.fork()

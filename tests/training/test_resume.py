@@ -235,13 +235,13 @@ def test_a_full_disk_leaves_the_checkpoints_before(toy: ModuleType, tmp_path: Pa
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(toy: ModuleType, tmp_path: Path) -> None:
     """With a checkpoint every second step, a save is often running; every second kill waits for one."""
-    rng, steps = random.Random(0), 400
+    rng, steps = random.Random(0), 220
     options = ("--max-steps", str(steps), "--checkpoint-every", "2")
     torn = 0
     with Server("tests.training.toy", variables=_variables()) as server:
         for kill in range(1, 21):
             # A little further each time, so that every start gets somewhere.
-            target = kill * steps // 21 + rng.randrange(8)
+            target = kill * steps // 22 + rng.randrange(8)
             process = server.start(tmp_path / "killed", *options, folder=tmp_path)
             while process.poll() is None and max(_saved(tmp_path / "killed"), default=0) < target:
                 time.sleep(0.001)
