@@ -10,7 +10,7 @@ _HERE = Path(__file__).parent
 
 
 def programs() -> dict[str, str]:
-    """What can be run as `python -m experiments.NAME`, and the first line of its docstring."""
+    """Names that run as `python -m experiments.NAME`, each with the first line of its docstring."""
     modules = {path.parent.name: path.with_name("__init__.py") for path in _HERE.glob("*/__main__.py")}
     modules |= {path.stem: path for path in _HERE.glob("[!_]*.py")}
     texts = {name: ast.get_docstring(ast.parse(path.read_text())) or "" for name, path in modules.items()}
@@ -19,7 +19,7 @@ def programs() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prints the list, or what was meant; returns the exit status."""
+    """Prints the list, or a suggestion for a wrong name; returns the exit status."""
     found = programs()
     if arguments and arguments[0] not in ("-h", "--help"):
         close = difflib.get_close_matches(arguments[0], found, 1)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     width = max(map(len, found)) + 2
     lines = [f"  python -m experiments.{name:<{width}}{summary}" for name, summary in found.items()]
-    print("The studies, and what goes with them; each has --help, and the studies begin with a demonstration:\n")
+    print("The studies and their tools; each has --help, and every study has a demonstration:\n")
     print("\n".join(lines))
     return 0
 

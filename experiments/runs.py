@@ -87,7 +87,7 @@ def _reason(run: Path) -> str:
 
 
 def _parent(run: Path, config: RunConfig) -> str:
-    """The run that it starts from, and at which step; a dash where it starts from none."""
+    """The run that it starts from, and at which step; a dash if it starts from none."""
     parent = config.init.parent
     if parent is None:
         return "-"

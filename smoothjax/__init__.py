@@ -3,18 +3,17 @@
 The layers, each importing only those above it::
 
     names      the choices by name, without JAX
-    ops        pure functions on arrays: one primitive, `reinterlace`, and what is built on it
+    ops        pure functions on arrays, built on one primitive, `reinterlace`
     nn         Flax NNX layers that hold the parameters of the operations
     models     networks made of these layers
     weights    published parameters
     data       images and labels, augmentation, pipelines; NumPy out
     datasets   preparation of data sets
     training   state, step, schedules, checkpoints, the loop
-    metrics    confusion matrix and what follows from it
+    metrics    the confusion matrix and measures derived from it
     analysis   measures of the artifacts, on arrays
 
-`import smoothjax` is cheap: `smoothjax.ops` and the others are imported when they are first used, and `ops` brings only
-JAX and chex.
+`import smoothjax` is cheap: subpackages are imported on first use, and `smoothjax.ops` imports only JAX and chex.
 """
 
 from importlib import import_module

@@ -17,17 +17,17 @@ from jax.typing import ArrayLike, DTypeLike
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64)
 
 Padding: TypeAlias = str | Sequence[tuple[int, int]]
-"""Zero-padding of a convolution: `"SAME"`, `"VALID"`, or one pair `(low, high)` of pixels an axis."""
+"""Zero-padding of a convolution: `"SAME"`, `"VALID"`, or one pair `(low, high)` of pixels per axis."""
 
 Rate: TypeAlias = int | Sequence[int]
-"""A dilation rate in pixels, one for all spatial axes or one an axis."""
+"""A dilation rate in pixels, one for all spatial axes or one per axis."""
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
-"""Resolved: `(low, high)` of every axis."""
+"""Resolved padding: `(low, high)` of every axis."""
 
 
 def check_structure(message: str, assertion: Callable[..., None], *arguments: object) -> None:
-    """Runs a chex assertion; its failure begins with our sentence, and keeps that of chex as its cause."""
+    """Runs a chex assertion; its failure begins with our message and keeps that of chex as its cause."""
     try:
         assertion(*arguments)
     except AssertionError as error:
@@ -35,7 +35,7 @@ def check_structure(message: str, assertion: Callable[..., None], *arguments: ob
 
 
 def check_int(name: str, value: object, *, minimum: int = 1, remedy: str = "pass one Python int") -> int:
-    """Returns `value` as a Python int of at least `minimum`, or raises an error that says why not."""
+    """Returns `value` as a Python int of at least `minimum`, or raises ValueError."""
     if isinstance(value, Tracer):
         raise ValueError(f"{name} must be known while JAX traces, got {value}: mark it static (static_argnames)")
     rule = f"{name} must be an int >= {minimum}, got"
@@ -51,14 +51,14 @@ def check_by_axis(name: str, value: object, ndim: int, *, remedy: str = "pass on
     if isinstance(value, (tuple, list)):
         if len(value) != ndim:
             raise ValueError(
-                f"{name} must be an int >= 1 or {ndim} of them, one for each spatial axis, got {value!r}: {remedy}"
+                f"{name} must be an int >= 1 or {ndim} ints, one for each spatial axis, got {value!r}: {remedy}"
             )
         return tuple(check_int(name, one, remedy=remedy) for one in value)
     return (check_int(name, value, remedy=remedy),) * ndim
 
 
 def check_factor(factor: object, ndim: int) -> tuple[int, ...]:
-    """Returns an up-sampling factor by axis: an int >= 2, or one int >= 1 an axis of which one is above 1."""
+    """Returns an up-sampling factor by axis, from an int >= 2, or one int >= 1 per axis with at least one above 1."""
     if not isinstance(factor, (tuple, list)):
         return (check_int("factor", factor, minimum=2),) * ndim
     factors = check_by_axis("factor", factor, ndim)
@@ -68,12 +68,12 @@ def check_factor(factor: object, ndim: int) -> tuple[int, ...]:
 
 
 def spread(rate: Rate, ndim: int) -> tuple[int, ...]:
-    """A checked rate by axis."""
+    """The rate of each axis, from a checked rate."""
     return (rate,) * ndim if isinstance(rate, int) else tuple(rate)
 
 
 def is_int(value: object) -> TypeGuard[int]:
-    """Whether a value counts: Python's and NumPy's integers do, True does not."""
+    """Whether a value is an integer of Python or NumPy; booleans are not."""
     if isinstance(value, (bool, jax.Array)) or not isinstance(value, SupportsIndex):
         return False
     try:
@@ -105,7 +105,7 @@ def check_maps(name: str, value: object) -> jax.Array:
 def check_parameter(
     name: str, value: object, *, shape: Sequence[int | None], layout: str, dtype: DTypeLike
 ) -> jax.Array:
-    """Returns `value` cast to `dtype` where its shape fits `shape` (`None` stands for any size above 0)."""
+    """Returns `value` cast to `dtype`; its shape must fit `shape`, where `None` stands for any size above 0."""
     array = check_array(name, value, ranks=(len(shape),), layout=layout)
     fits = all(size > 0 if wanted is None else size == wanted for size, wanted in zip(array.shape, shape, strict=True))
     if not fits:
@@ -115,15 +115,15 @@ def check_parameter(
 
 
 def check_ndim(ndim: object) -> int:
-    """Returns `ndim` where it is a number of spatial axes that the operations know."""
+    """Returns `ndim` if the operations support that number of spatial axes."""
     ndim = check_int("ndim", ndim)
     if ndim > 3:
-        raise ValueError(f"ndim must be 1, 2 or 3 spatial axes, got {ndim}: fold further axes into the batch")
+        raise ValueError(f"ndim must be 1, 2 or 3 spatial axes, got {ndim}: fold other axes into the batch")
     return ndim
 
 
 def accumulation_dtype(dtype: DTypeLike) -> jnp.dtype:
-    """The dtype to sum in: bfloat16 and float16 accumulate in float32 and rounds once at the end."""
+    """The dtype to sum in: bfloat16 and float16 accumulate in float32 and round once at the end."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -135,12 +135,12 @@ def check_groups(groups: ArrayLike) -> jax.Array:
 
 
 def effective_size(size: int, rate: int) -> int:
-    """Extent of a dilated kernel along one axis: `size` taps, `rate - 1` holes between two of them."""
+    """Extent of a dilated kernel along one axis: `size` taps with `rate - 1` holes between neighbours."""
     return (size - 1) * rate + 1
 
 
 def resolve_padding(padding: object, kernel_size: Sequence[int], rate: Rate, spatial_shape: Sequence[int]) -> Pairs:
-    """Turns `padding` into one `(low, high)` pair an axis and checks that some output is left."""
+    """Turns `padding` into one `(low, high)` pair per axis and checks that some output is left."""
     rates = spread(rate, len(kernel_size))
     extents = list(map(effective_size, kernel_size, rates))
     if isinstance(padding, str) and padding == "SAME":
@@ -152,7 +152,7 @@ def resolve_padding(padding: object, kernel_size: Sequence[int], rate: Rate, spa
         pairs = _check_pairs(padding, len(extents))
     for axis, (size, extent, (low, high)) in enumerate(zip(spatial_shape, extents, pairs, strict=True)):
         # A symbolic size (jax.export) cannot be compared; it is trusted.
-        # An empty map stays empty where the padding keeps the size.
+        # An empty map stays empty if the padding keeps the size.
         if isinstance(size, int) and size + low + high < extent - (size == 0):
             raise ValueError(
                 f"padding {padding!r} leaves no output on spatial axis {axis}: size {size} with padding {(low, high)} "
@@ -180,7 +180,7 @@ def _check_pairs(padding: object, ndim: int) -> Pairs:
 
 
 def check_kernel_size(kernel_size: object) -> tuple[int, ...]:
-    """Returns the kernel size as a tuple; its length says how many spatial axes the layer has."""
+    """Returns the kernel size as a tuple; its length is the number of spatial axes of the layer."""
     rule = "kernel_size must be a tuple with one size >= 1 for each of the one to three spatial axes"
     if isinstance(kernel_size, str) or not isinstance(kernel_size, Sequence):
         raise ValueError(f"{rule}, got {kernel_size!r}: write e.g. (3, 3) for a 3x3 kernel on images")
@@ -192,9 +192,9 @@ def check_kernel_size(kernel_size: object) -> tuple[int, ...]:
 
 
 def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: object) -> str | tuple[tuple[int, int], ...]:
-    """Returns the padding, its pairs as tuples of ints; refuses what the operation itself would when it is called.
+    """Returns the padding with its pairs as tuples of ints; refuses early what the operation would refuse when called.
 
-    A layer keeps these: Flax compares and hashes the options of a layer, and lists and arrays have no hash.
+    Flax compares and hashes the options of a layer, and lists and arrays have no hash.
     """
     rates = check_by_axis("rate", rate, len(kernel_size))
     pairs = resolve_padding(padding, kernel_size, rates, list(map(effective_size, kernel_size, rates)))
@@ -202,7 +202,7 @@ def check_convolution(kernel_size: tuple[int, ...], rate: object, padding: objec
 
 
 def check_bool(name: str, value: object, *, remedy: str = "pass one of them") -> bool:
-    """Returns `value` where it is True or False; refuses what Python would merely take for one of them."""
+    """Returns `value` if it is True or False; refuses other values that Python treats as true or false."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}: {remedy}")
     return value
@@ -210,20 +210,20 @@ def check_bool(name: str, value: object, *, remedy: str = "pass one of them") ->
 
 def check_choice(name: str, value: object, choices: Collection[object], *, remedy: str = "pick one of them") -> None:
     """Refuses a value that is not among the choices: None, text and whole numbers."""
-    # An array compares with each by its elements, and 8.0 is not 8.
+    # An array would compare by its elements, and 8.0 would equal 8.
     if not (value is None or isinstance(value, str) or is_int(value)) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: {remedy}")
 
 
 def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:
-    """Returns the dilation rates of one or several layers as Python ints, or raises an error that says why not."""
+    """Returns the dilation rates of one or several layers as Python ints, or raises ValueError."""
     if not isinstance(rates, tuple) or not rates or not all(is_int(rate) and rate > 0 for rate in rates):
         raise ValueError(f"{name} must be a tuple of ints >= 1, got {rates!r}: {remedy}")
     return tuple(map(operator.index, rates))
 
 
 def check_images(images: jax.Array, channels: int = 3) -> None:
-    """Refuses anything but a batch of images with so many channels."""
+    """Refuses anything but a batch of images with this number of channels."""
     if images.ndim != 4 or images.shape[-1] != channels or not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(
             f"images must be [N, H, W, {channels}] of a float dtype, got {images.dtype}{list(images.shape)}: normalise "

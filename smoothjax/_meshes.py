@@ -14,15 +14,15 @@ Result = TypeVar("Result")
 def keeps_split_batch(
     axis: int = 0, out: int | None = 0
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Has a function of arrays run under Auto axes where its arrays are of an Explicit mesh.
+    """Runs a function of arrays under Auto axes if its arrays are on an Explicit mesh.
 
-    With Explicit axes every reshape that touches a split axis has to say where the result lies, and several operations
-    have no rule at all. Here the compiler finds the layout, and only the result is laid out: split over the same
-    devices as the batch of the first argument, its other axes whole.
+    With Explicit axes every reshape of a split axis must give the layout of its result, and several operations have no
+    rule at all. Here the compiler finds the layouts. Only the result gets one: split over the same devices as the batch
+    of the first argument, with its other axes whole.
 
     Args:
       axis: the batch axis of the first argument.
-      out: the batch axis of the results; None where they are sums over the batch, and lie everywhere.
+      out: the batch axis of the results; None if they are sums over the batch, which are replicated.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

@@ -1,10 +1,10 @@
-"""How strongly training images are varied: plain numbers, so that command lines and pipelines share them."""
+"""Strengths of augmentation: plain numbers, so that command lines and pipelines share them."""
 
 from dataclasses import dataclass
 
 __all__ = ["BEST_JPEG", "Strengths"]
 
-# Of a largest absolute value, and why no more: half a turn of hue reaches every colour from both sides.
+# The largest values: half a turn of hue already reaches every colour from both sides.
 _LARGEST = {
     "brightness": 1.0,
     "contrast": 1.0,
@@ -16,14 +16,14 @@ _LARGEST = {
     "balanced": 1.0,
 }
 BEST_JPEG: int = 95
-"""The highest quality of a JPEG, as Pillow counts it: above it files grow, and nothing is gained."""
+"""The highest useful quality of a JPEG in Pillow's units: above it files only grow."""
 
 
 @dataclass(frozen=True)
 class Strengths:
-    """How strongly training images are varied, beyond scale, mirror and crop; at 0, which is the default, not at all.
+    """Strengths of augmentation besides scale, mirror and crop; 0, the default, turns one off.
 
-    `smoothjax.data.Augmentation` says how.
+    `smoothjax.data.Augmentation` applies them.
 
     Example:
       >>> Strengths(brightness=0.4, rotate=10.0).rotate
@@ -37,7 +37,7 @@ class Strengths:
     saturation: float = 0.0
     """Saturation: the distance from grey is multiplied by a factor from 1 - s to 1 + s."""
     hue: float = 0.0
-    """Hue: colours turn about the grey axis by up to this part of a full turn, either way; 0.5 is every colour."""
+    """Hue: colours turn about the grey axis by up to this part of a full turn, either way; 0.5 reaches every colour."""
     gamma: float = 0.0
     """Gamma: an exponent between 1 / (1 + g) and 1 + g."""
     blur: float = 0.0
@@ -45,13 +45,12 @@ class Strengths:
     jpeg: int | None = None
     """JPEG: lowest quality at which crops are compressed, 1 to 95; the quality is drawn from it to 95."""
     rotate: float = 0.0
-    """Rotation: largest angle in degrees, either way; what comes from outside the image is ignored in the loss."""
+    """Rotation: largest angle in degrees, either way; the loss ignores pixels from outside the image."""
     balanced: float = 0.0
-    """Share of the crops that are drawn around a pixel of a class, rare classes more often; not if whole images are
-    seen."""
+    """Share of the crops drawn around a pixel of a class, rare classes more often; not for training on whole images."""
 
     def check(self, prefix: str = "") -> None:
-        """Raises ValueError where a strength is out of its range; `prefix` precedes its name in the message.
+        """Raises ValueError if a strength is out of range; `prefix` precedes its name in the message.
 
         Example:
           >>> Strengths(hue=0.6).check("--data.augment.")
@@ -68,10 +67,10 @@ class Strengths:
             )
 
     def check_channels(self, channels: int, prefix: str = "") -> None:
-        """Raises ValueError for images of other channels than RGB or grey, if a strength is of colours or JPEG."""
+        """Raises ValueError if a strength is of colours or JPEG and the images are neither RGB nor grey."""
         named = [prefix + name for name in ("saturation", "hue", "jpeg") if getattr(self, name)]
         if named and channels not in (1, 3):
             raise ValueError(
-                f"images of {channels} channels have no colours, and are no JPEG: leave out {' and '.join(named)}; "
+                f"images of {channels} channels have no colours and cannot be JPEGs: leave out {' and '.join(named)}; "
                 "brightness, contrast, gamma, blur and rotation take any channels"
             )

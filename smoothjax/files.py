@@ -1,23 +1,20 @@
-"""Small files that may come from anywhere, read with limits, and files written into folders that may.
+"""Small files of any origin, read with limits, and files written into folders of any origin.
 
-A file from elsewhere must neither run code, nor exhaust memory or time, nor end in a traceback. Whatever is wrong with
-it is a ValueError of one sentence that names the file and the rule.
+A file from elsewhere must neither run code, nor exhaust memory or time, nor end in a traceback. Each fault is a
+ValueError of one sentence that names the file and the rule.
 """
 
 import json
-import math
-import os
 import re
-import secrets
-import zipfile
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
-if TYPE_CHECKING:
-    import numpy as np
+from ._array_files import read_npz as read_npz
+from ._writing import check_links as check_links
+from ._writing import check_local as check_local
+from ._writing import write_whole as write_whole
 
 __all__ = [
     "MAX_BYTES",
@@ -38,11 +35,10 @@ MAX_BYTES = 64 * 2**20
 """Most bytes of a JSON or text file, unless a reader is given another limit."""
 
 MAX_DEPTH = 64
-"""How deep lists and mappings may lie in each other."""
+"""How deep lists and mappings may be nested."""
 
 _MAX_YAML_BYTES = 2**20  # PyYAML reads some 100 kB a second
 _MAX_YAML_VALUES = 100_000
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 _JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
@@ -104,141 +100,12 @@ def read_yaml(path: str | Path) -> object:
     return parse_yaml(read_text(path, max_bytes=_MAX_YAML_BYTES), str(path))
 
 
-def read_npz(path: str | Path) -> "dict[str, np.ndarray]":
-    """Reads the arrays of a NumPy archive; what an array claims to hold must be there before memory is taken for it.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The arrays by name, in the order of the file.
-
-    Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is no archive of arrays, damaged, or an array states another size than it has, or holds objects.
-
-    Example:
-      >>> import numpy as np, tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     np.savez(f"{folder}/a.npz", x=np.arange(3))
-      ...     read_npz(f"{folder}/a.npz")["x"].tolist()
-      [0, 1, 2]
-    """
-    import numpy as np
-
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                name = info.filename.removesuffix(".npy")
-                with archive.open(info) as member:
-                    version = np.lib.format.read_magic(member)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                    if version not in read:
-                        raise ValueError(f"array {name!r} is of the unknown format {version}")
-                    shape, _, dtype = read[version](member)
-                    stated = math.prod(shape) * dtype.itemsize
-                    if dtype.hasobject:
-                        raise ValueError(f"array {name!r} holds objects, which may run code")
-                    if stated != info.file_size - member.tell() or min(shape, default=0) < 0:
-                        raise ValueError(
-                            f"array {name!r} states the shape {shape} of {dtype}, {stated:,} bytes, and has "
-                            f"{info.file_size - member.tell():,}"
-                        )
-                with archive.open(info) as member:
-                    arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
-    # A damaged archive makes the readers raise errors of many types.
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as an archive of arrays ({error}); replace the file") from error
-    return arrays
-
-
-def check_local(path: str | os.PathLike[str], *, name: str) -> None:
-    """Refuses the address of a remote storage, which would become a folder of that name.
-
-    Args:
-      path: where files are to be read or written.
-      name: what the message calls it.
-
-    Raises:
-      ValueError: it is an address.
-
-    Example:
-      >>> check_local("s3://bucket/run", name="--run")
-      Traceback (most recent call last):
-      ValueError: --run must be on a file system of this machine, got 's3://bucket/run': mount the storage, or copy
-    """
-    given = os.fspath(path)
-    if _REMOTE.match(given):
-        raise ValueError(f"{name} must be on a file system of this machine, got {given!r}: mount the storage, or copy")
-
-
-def check_links(folder: str | Path) -> None:
-    """Refuses a folder with links that lead out of it: what is written below it would land elsewhere.
-
-    Args:
-      folder: the folder, which need not exist; it may be a link itself.
-
-    Raises:
-      ValueError: a link in it, at any depth, leaves it; the message names both ends.
-
-    Example:
-      >>> import os, pathlib, tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     os.symlink("/etc/passwd", f"{folder}/report.md")
-      ...     check_links(folder)
-      Traceback (most recent call last):
-      ValueError: /.../report.md is a link to /etc/passwd, out of its folder, where writing would follow it: remove it
-    """
-    target = Path(os.path.realpath(folder))
-    for root, folders, files in os.walk(folder):
-        for entry in (Path(root, name) for name in (*folders, *files)):
-            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(target):
-                raise ValueError(
-                    f"{entry} is a link to {os.readlink(entry)}, out of its folder, where writing would follow it: "
-                    "remove it"
-                )
-
-
-def write_whole(path: str | Path, content: str | bytes) -> None:
-    """Writes a file at once or not at all; a link in its place is replaced, not followed.
-
-    Args:
-      path: the file, in a folder that exists.
-      content: its bytes, or text to be written in UTF-8.
-
-    Raises:
-      OSError: the file cannot be written; what was there before is unchanged.
-
-    Example:
-      >>> import pathlib, tempfile
-      >>> with tempfile.TemporaryDirectory() as folder:
-      ...     write_whole(f"{folder}/note.txt", "whole")
-      ...     print(pathlib.Path(folder, "note.txt").read_text(), len(os.listdir(folder)))
-      whole 1
-    """
-    path = Path(path)
-    # A name that nobody can guess, and only if nothing is there: a planted link is not followed either.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def parse_json(content: str | bytes, name: str, *, max_bytes: int = MAX_BYTES) -> object:
-    """Reads JSON: no name twice in a mapping, nothing nested deeper than `MAX_DEPTH`.
+    """Reads JSON; refuses repeated names in a mapping and nesting deeper than `MAX_DEPTH`.
 
     Args:
       content: the text, or its bytes in UTF-8.
-      name: what errors call it.
+      name: its name in errors.
       max_bytes: the most it may hold.
 
     Returns:
@@ -267,13 +134,13 @@ def parse_json(content: str | bytes, name: str, *, max_bytes: int = MAX_BYTES) -
 
 
 def parse_yaml(content: str | bytes, name: str) -> object:
-    """Reads plain YAML: no name twice in a mapping, no tags that make objects, and limits of size and depth.
+    """Reads plain YAML; refuses repeated names in a mapping, tags that make objects, and excess size and depth.
 
-    Aliases (`*name`) count as often as they are used, so that a few lines cannot stand for billions of values.
+    Aliases (`*name`) count as often as they are used, so a few lines cannot stand for billions of values.
 
     Args:
       content: the text, or its bytes in UTF-8.
-      name: what errors call it.
+      name: its name in errors.
 
     Returns:
       Dicts, lists, text, numbers, dates, booleans and None.
@@ -310,13 +177,13 @@ def parse_yaml(content: str | bytes, name: str) -> object:
 
 
 def printable(text: str) -> str:
-    """Text that every stream and file in UTF-8 takes; names of files may hold bytes that are no text.
+    """Text that every stream and file in UTF-8 can hold; names of files may contain bytes that are not text.
 
     Args:
       text: any text.
 
     Returns:
-      The same, with what is no character written as its code.
+      The same text, with the codes of bytes that are not characters.
 
     Example:
       >>> printable("caf\\udce9.png")
@@ -328,14 +195,14 @@ def printable(text: str) -> str:
 def _decoded(content: str | bytes, name: str, max_bytes: int) -> str:
     if len(content) > max_bytes:
         raise ValueError(
-            f"{name}: holds more than {max_bytes:,} bytes, the most that is read of such a file; is it the right one?"
+            f"{name}: holds more than {max_bytes:,} bytes, the limit for such a file; is it the right one?"
         )
     if isinstance(content, str):
         return content
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: is no text in UTF-8 ({error}); save it as UTF-8, or replace it") from error
+        raise ValueError(f"{name}: is not text in UTF-8 ({error}); save it as UTF-8, or replace it") from error
 
 
 def _too_deep(name: str) -> ValueError:
@@ -346,7 +213,7 @@ def _too_deep(name: str) -> ValueError:
 
 
 def _check_json_depth(text: str, name: str) -> None:
-    # Most files have few brackets: they cannot be too deep, and need no closer look.
+    # Most files have few brackets, so they cannot be too deep and need no closer look.
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth = 0
@@ -361,14 +228,14 @@ def _check_json_depth(text: str, name: str) -> None:
 
 
 def _check_values(root: yaml.Node, name: str) -> None:
-    """Refuses aliases that stand for very many values, or for what they lie in."""
+    """Refuses aliases that stand for very many values, or for a value that contains them."""
     sizes: dict[int, int] = {}
     open_nodes: set[int] = set()
 
     def size(node: yaml.Node) -> int:
         # The depth is limited already, so this may call itself.
         if id(node) in open_nodes:
-            raise ValueError(f"{name}: an alias (*name) stands for a value that it lies in; write the value out")
+            raise ValueError(f"{name}: an alias (*name) stands for a value that contains it; write the value out")
         if id(node) not in sizes:
             open_nodes.add(id(node))
             inside: list[yaml.Node] = []
@@ -401,7 +268,7 @@ def _without_repeats(pairs: Iterable[tuple[Hashable, object]], name: str = "") -
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML in which a name given twice is an error: otherwise the last one wins silently, and labels shift."""
+    """Plain YAML in which a repeated name is an error; otherwise the last one would win silently, and labels shift."""
 
     _depth = 0
 

@@ -1,6 +1,6 @@
-"""Weighted sums of losses as text, such as "cross_entropy + 0.5 dice"; imports no JAX, so command lines check them.
+"""Weighted sums of losses as text, such as "cross_entropy + 0.5 dice"; imports no JAX, so command lines can check them.
 
-`training.weighted_loss` makes the loss of one.
+`training.weighted_loss` makes the loss function.
 """
 
 import difflib
@@ -15,14 +15,14 @@ LOSSES: tuple[LossName, ...] = get_args(LossName)
 """The losses that a sum may name."""
 
 TAKE_CLASS_WEIGHTS: frozenset[LossName] = frozenset({"cross_entropy", "ohem", "focal", "bce"})
-"""Those of single pixels, which can weigh them by class."""
+"""Losses of single pixels, which can have class weights."""
 
 TAKE_LABEL_SMOOTHING: frozenset[LossName] = frozenset({"cross_entropy", "ohem"})
-"""Those whose targets can be smoothed."""
+"""Losses with label smoothing."""
 
 _BY_NAME: dict[str, LossName] = dict(zip(map(str, LOSSES), LOSSES, strict=True))
 
-#: The ranges of numbers that losses take: the least, whether it is allowed itself, and the greatest.
+#: Ranges of the options of losses: the minimum, whether it is included, and the maximum.
 _RANGES: Mapping[str, Mapping[str, tuple[float, bool, float]]] = {
     "ohem": {"threshold": (0, False, 1), "min_share": (0, True, 1)},
     "focal": {"gamma": (0, True, math.inf)},
@@ -51,8 +51,8 @@ class LossTerm(NamedTuple):
 def parse_loss(text: str) -> tuple[LossTerm, ...]:
     """The terms of a weighted sum of losses.
 
-    A sum is of terms with `+` between them, each the name of a loss, after its weight and before its options where it
-    has any: `cross_entropy + 0.5 dice`, `2 * focal(gamma=1.5)`, `ohem(threshold=0.7, min_share=0.1)`.
+    Terms are joined by `+`. A term is an optional weight, the name of a loss, and optional options: `cross_entropy +
+    0.5 dice`, `2 * focal(gamma=1.5)`, `ohem(threshold=0.7, min_share=0.1)`.
 
     Args:
       text: The sum.
@@ -61,8 +61,8 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
       The terms, in the order of the text.
 
     Raises:
-      ValueError: The text is no such sum, a loss or an option is unknown, a number is out of its range, or a loss is
-        named twice.
+      ValueError: The text is not such a sum, a loss or an option is unknown, a number is out of range, or a loss is
+          repeated.
 
     Example:
       >>> for term in parse_loss("cross_entropy + 0.5 dice(smooth=1)"):
@@ -78,7 +78,7 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
 
 
 def check_option(loss: str, option: str, value: float) -> None:
-    """Raises ValueError where a number that a loss takes is out of its range."""
+    """Raises ValueError if a number that a loss takes is out of range."""
     low, closed, high = _RANGES[loss][option]
     if not (math.isfinite(value) and (low <= value if closed else low < value) and value <= high):
         bounds = f"{'[' if closed else '('}{low}, {high:g}{']' if math.isfinite(high) else ')'}"
@@ -94,7 +94,7 @@ def _term(part: str, text: str) -> LossTerm:
     if name is None:
         close = difflib.get_close_matches(found["name"], LOSSES, 1)
         remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
-        raise ValueError(f"the loss {text!r} names {found['name']!r}, which is none: {remedy}")
+        raise ValueError(f"the loss {text!r} names {found['name']!r}, which is not a loss: {remedy}")
     weight = float(found["weight"] or 1)
     if not (math.isfinite(weight) and weight > 0):
         raise ValueError(f"the loss {text!r} must have positive and finite weights, got {weight:g}: leave {name} out")

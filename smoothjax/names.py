@@ -1,6 +1,6 @@
 """The choices that layers, networks and command lines offer by name, each spelt only here; imports no JAX.
 
-`typing.get_args` lists the values of one. What each value means stands with the layer that takes it.
+`typing.get_args` lists the values of a choice. The layer that takes a value documents its meaning.
 """
 
 from typing import Literal
@@ -39,7 +39,7 @@ Upsampling = Literal[
 """How `nn.UpConv` up-samples."""
 
 PhaseOrder = Literal["figure", "equations"]
-"""The sequence in which `ops.pixel_order` makes the phases: as Fig. 6 draws it, or one after another."""
+"""The orders of the phases in `ops.pixel_order`: as in Fig. 6, or one after another."""
 
 Interpolation = Literal["nearest", "bilinear"]
 """How the resize convolution of `nn.UpConv` enlarges the map."""
@@ -50,7 +50,7 @@ EfficientNetLiteVariant = Literal["0", "1", "2", "3", "4"]
 EfficientNetLite = Literal[
     "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "efficientnet_lite3", "efficientnet_lite4"
 ]
-"""The same as encoders of `models.DeepLab`, and as kinds of published weights."""
+"""The same variants as encoders of `models.DeepLab`, and as kinds of published weights."""
 
 Encoder = Literal[
     "resnet10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", EfficientNetLite, "dilated_stack"
@@ -61,13 +61,13 @@ Head = Literal["aspp", "large_fov", "duc"]
 """The output layers of `models.DeepLab`."""
 
 EncoderDegridding = Literal["none", "multigrid", Smoothing]
-"""What an encoder does against gridding: a smoothing, or other rates."""
+"""Degridding of an encoder: a smoothing, or other rates."""
 
 DegriddingLayersName = Literal["drn", "lfe"]
 """The remedies that `models.DegriddingLayers` adds after an encoder."""
 
 Degridding = Literal[EncoderDegridding, DegriddingLayersName]
-"""What `models.DeepLab` does against gridding."""
+"""Degridding of `models.DeepLab`."""
 
 StrideIn = Literal["1x1", "3x3"]
 """The convolution of a bottleneck that holds the stride of its stage."""
@@ -76,7 +76,7 @@ StrideUnit = Literal["first", "last"]
 """The block that holds a stride: the first of the stage that follows, or the last of the stage before."""
 
 EncoderPadding = Literal["symmetric", "same", "same_pool"]
-"""How an encoder pads what is strided: its first convolution, and pooling or further convolutions."""
+"""Padding of an encoder's strided layers: its first convolution, and pooling or other strided convolutions."""
 
 Alignment = Literal["cells", "authors"]
 """Where `models.upsample_logits` and `models.downsample_labels` put the cells of a coarse grid."""
@@ -88,19 +88,19 @@ Likelihood = Literal["gaussian", "discretized_logistic"]
 """The likelihoods of `models.ConvVAE`."""
 
 LossName = Literal["cross_entropy", "ohem", "focal", "dice", "lovasz_softmax", "bce"]
-"""The losses of `training` for label maps, which `loss_terms.parse_loss` adds up."""
+"""The losses of `training` for label maps, which `loss_terms.parse_loss` accepts in sums."""
 
 ClassWeighting = Literal["auto", "enet", "median_frequency"]
-"""Rules for class weights, from how often each class occurs: those of `datasets.class_weights`."""
+"""The rules of `datasets.class_weights`, from the frequency of each class."""
 
 OptimizerName = Literal["sgd", "adamw"]
 """The optimisers of `training`."""
 
 ScheduleName = Literal["poly", "one_cycle", "cosine", "constant"]
-"""The learning rates of `training` over the steps."""
+"""The learning rate schedules of `training`."""
 
 RestorationTask = Literal["dehaze", "derain"]
-"""What `models.GCANet` removes from an image."""
+"""The tasks of `models.GCANet`: removing haze or rain."""
 
 SourceName = Literal["deeplab", "slim", "slim-as-authors", "torchvision", EfficientNetLite]
 """The kinds of published networks, see `weights.SOURCES`."""

@@ -1,7 +1,7 @@
-"""How far a long task has come: a bar with rate and remaining time on a terminal, plain lines elsewhere.
+"""Progress of long tasks: a bar with rate and remaining time on a terminal, plain lines elsewhere.
 
-Nothing is shown of a task that ends within five seconds. Rates are those after the first update, which often has to
-wait for a program to be compiled.
+A task that ends within five seconds shows nothing. Rates exclude the first update, which often waits for a program to
+be compiled.
 """
 
 import sys
@@ -17,18 +17,18 @@ __all__ = ["Progress", "track"]
 T = TypeVar("T")
 
 _DELAY = 5.0  # seconds
-_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 60.0  # between plain lines; each pause is twice the one before
+_FIRST_PAUSE, _LONGEST_PAUSE = 10.0, 60.0  # between plain lines; each pause is twice as long as the one before
 
 
 class Progress:
-    """How far one task has come; a context manager, shown on the standard error stream.
+    """Progress of one task, shown on the standard error stream; a context manager.
 
     Args:
-      total: how many units the task has; None where that is not known, and neither is the remaining time.
+      total: number of units of the task; None if unknown, and then no remaining time is shown.
       what: the task, such as "evaluate val".
-      unit: what is counted, in the plural.
-      initial: units that were done before.
-      shown: whether anything is shown.
+      unit: name of the units, in the plural.
+      initial: units done earlier.
+      shown: whether to show anything.
 
     Example:
       >>> with Progress(3, "segment", unit="windows") as progress:  # too quick to be shown
@@ -53,10 +53,10 @@ class Progress:
         self._lines = shown and not terminal
         self._began = time.monotonic()
         self._pause, self._next = _FIRST_PAUSE, self._began + _DELAY
-        self._first: tuple[float, int] | None = None  # when the first update came, and what was done then
+        self._first: tuple[float, int] | None = None  # time of the first update, and the units done by then
 
     def update(self, count: int = 1) -> None:
-        """Counts further units as done."""
+        """Counts more units as done."""
         self.done += count
         if self._bar is not None:
             self._bar.update(count)
@@ -68,7 +68,7 @@ class Progress:
                 self._write(now, *self._first)
 
     def note(self, **values: str) -> None:
-        """Values to be shown beside the count, such as the loss; they stay until others replace them."""
+        """Sets values to show beside the count, such as the loss; they stay until replaced."""
         self._notes |= values
         if self._bar is not None:
             self._bar.set_postfix(self._notes, refresh=False)
@@ -104,11 +104,11 @@ class Progress:
 def track(
     items: Iterable[T], what: str, total: int | None = None, *, unit: str = "steps", shown: bool = True
 ) -> Iterator[T]:
-    """The items, one after the other, with a `Progress` that counts them.
+    """Iterates over items and counts them in a `Progress`.
 
     Args:
-      items: what is gone through.
-      what, total, unit, shown: as of `Progress`.
+      items: the items.
+      what, total, unit, shown: as in `Progress`.
 
     Returns:
       An iterator of the items.

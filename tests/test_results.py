@@ -61,8 +61,8 @@ def test_where_degridding_helps_is_as_measured():
     for part in report.tables_of(content):
         assert _plain(part) in page
     cells, guide = report.cells_of(content), " ".join((ROOT / "docs/pages/guides/when.md").read_text().split())
-    for told in (" ".join((ROOT / "README.md").read_text().split()), guide):
-        assert report.headline(cells) in told
+    for page in (" ".join((ROOT / "README.md").read_text().split()), guide):
+        assert report.headline(cells) in page
     differences = [cell.differences[report.PRIMARY] for cell in cells if cell.method == "circulant_group_interaction"]
     assert differences
     for difference in differences:
@@ -89,14 +89,14 @@ def test_costs_are_those_measured():
     assert [tables[0], tables[1], tables[3]] == [*beside_pytorch, layers]
     assert [(row[2], row[4]) for row in tables[2]] == [(step, rest) for _, _, step, rest in networks]
 
-    told = " ".join((ROOT / "README.md").read_text().split())
+    readme = " ".join((ROOT / "README.md").read_text().split())
     deeplab, small, unet = (row[2] for row in beside_pytorch[0][:3])
     filters = next(row[2:] for row in layers if row[0].startswith("ss_conv 7x7 / depthwise convolution of PyTorch"))
     for sentence in (
         f"{deeplab} times as long as in PyTorch for DeepLab with ResNet-50, {unet} times for a U-Net and {small} times",
         f"{filters[0]} times as long forward and {filters[1]} times forward and backward",
     ):
-        assert sentence in told
+        assert sentence in readme
 
 
 def _cells(table: str) -> list[list[str]]:

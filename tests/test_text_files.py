@@ -35,7 +35,7 @@ def _aliases(levels):
         ("a: " + "{a: " * 65 + "}" * 65, "more than 64 deep"),
         ("- " * 70 + "a", "more than 64 deep"),
         (_aliases(10), r"stands for [\d,]{9,} values"),
-        ("a: &a [*a]", "an alias .* stands for a value that it lies in"),
+        ("a: &a [*a]", "an alias .* stands for a value that contains it"),
         ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
         ("a: 2020-99-99", "month must be in 1..12"),
         ("a: 1\na: 2", "'a' appears twice"),
@@ -63,7 +63,7 @@ def test_hostile_yaml_is_refused_at_once(text, message):
         ("", "line 1: cannot be read as JSON"),
         ('{"a": 1,}', "cannot be read as JSON"),
         ('{"a": "', "cannot be read as JSON"),
-        (b"\xff\xfe", "no text in UTF-8"),
+        (b"\xff\xfe", "not text in UTF-8"),
     ],
 )
 def test_hostile_json_is_refused(text, message):

@@ -31,7 +31,7 @@ def statistics_estimator(
 ) -> Callable[[training.TrainState], training.TrainState]:
     """Estimates the batch statistics of averaged weights: the means over the same first batches of the training data.
 
-    Those of the run follow its weights, and belong to no average of them.
+    The statistics of the run follow its raw weights and do not fit their average.
     """
     everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
 
@@ -55,7 +55,7 @@ def statistics_estimator(
         params, model_state = average["params"], average["model_state"]
         for number, batch in enumerate(islice(batches(), BATCHES), 1):
             model_state = compiled(Trees(params, model_state), np.float32(number), training.shard_batch(batch, mesh))
-        step = jax.tree.map(jnp.copy, state.step)  # the next step is given both, and reuses their memory
+        step = jax.tree.map(jnp.copy, state.step)  # the next step takes both and reuses their memory
         return replace(state, average={"params": params, "model_state": model_state, "measured_at": step})
 
     return estimate
@@ -64,7 +64,7 @@ def statistics_estimator(
 def score_better(
     score: Callable[[training.TrainState], Scored], state: training.TrainState, metric: str, mode: str
 ) -> Scored:
-    """The scores of the better of raw and averaged weights, with those of both; of the raw ones where no other are."""
+    """The scores of the better of raw and averaged weights, and of both; of the raw weights if there are no others."""
     if not state.average:
         return score(state)
     found: dict[Weights, Scored] = {"raw": score(state), "averaged": score(training.averaged_state(state))}
@@ -77,6 +77,6 @@ def score_better(
 
 
 def better(values: Mapping[str, float], mode: str) -> Weights:
-    """The better of two scores; the raw weights where they are equal, or one is not known."""
+    """The weights with the better score; the raw weights if the scores are equal or one is unknown."""
     raw, averaged = (values.get(name, math.nan) for name in ("raw", "averaged"))
     return "averaged" if (averaged > raw if mode == "max" else averaged < raw) else "raw"

@@ -1,4 +1,4 @@
-"""What is refused before a run opens its data: see `RunConfig.validate` for what shows without devices."""
+"""Checks before a run opens its data; `RunConfig.validate` has those that need no devices."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from .wandb_logging import check_wandb
 
 
 def check(config: RunConfig, folder: Path) -> Mesh:
-    """Refuses what does not fit the devices or the folder; returns the mesh of all devices."""
+    """Refuses a configuration that does not fit the devices or the folder; returns the mesh of all devices."""
     mesh = check_devices(config)
     training.check_folder(folder, name="--run")
     check_run(folder, config)
@@ -20,7 +20,7 @@ def check(config: RunConfig, folder: Path) -> Mesh:
 
 
 def check_devices(config: RunConfig) -> Mesh:
-    """Refuses what does not fit the devices; returns the mesh of all of them."""
+    """Refuses a configuration that does not fit the devices; returns the mesh of all devices."""
     config.validate()
     check_wandb(config)
     mesh = training.data_mesh()

@@ -16,12 +16,11 @@ from smoothjax.command_line import HELP_ALL, choose, options_of
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
 from .limits import check_limits
-from .options import summary, take_file, wrapped
+from .options import summary, take_file
 from .parsing import parse
-from .run_files import CONFIG_FILE
 from .run_folder import with_parent
 from .status import status_of
-from .usage import presets_text, usage_text
+from .usage import preset_help, presets_text, usage_text
 
 if TYPE_CHECKING:
     from .study import AnyStudy
@@ -39,7 +38,7 @@ class Train(Generic[C]):
     run: Path | None = None
     """Folder of the run; by default runs/STUDY/PRESET/METHOD-seedSEED."""
     dry_run: bool = False
-    """Whether to compile the step and show its cost, without training or writing anything."""
+    """Whether to only compile the step and show its cost; trains and writes nothing."""
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
@@ -55,7 +54,7 @@ class Compare(Generic[C, M]):
     out: Path | None = None
     """Folder of the runs and the report; by default runs/STUDY/PRESET."""
     dry_run: bool = False
-    """Whether to compile the step of each method and compare their costs, without training or writing anything."""
+    """Whether to only compile the step of each method and compare their costs; trains and writes nothing."""
     cluster: Annotated[Cluster, tyro.conf.arg(name="")] = field(default_factory=Cluster)
 
 
@@ -80,13 +79,13 @@ class Command(Generic[Options]):
 
 
 class Compared(NamedTuple):
-    """What `train` and `compare` need.
+    """The configurations and methods that `train` and `compare` work on.
 
     Attributes:
       config: the class of the configurations.
       presets: recipes by name.
       method: a `Literal` of all methods.
-      methods: those that `compare` trains by default.
+      methods: the methods that `compare` trains by default.
     """
 
     config: type[RunConfig]
@@ -97,14 +96,14 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """The command line of a study: `train` and `compare`, which all have, and its own commands.
+    """The command line of a study: `train` and `compare`, which every study has, and the study's own commands.
 
     Attributes:
-      compared: what those two need.
+      compared: the configurations and methods of `train` and `compare`.
       summary: one line.
-      commands: its own commands by name.
-      examples: commands worth showing, a line each, without the name of the program; the default comes first.
-      afterwards: what to do with a trained run, with `{run}` for its folder.
+      commands: the study's own commands by name.
+      examples: example commands, one per line, without the name of the program; the help shows the default first.
+      afterwards: a command to suggest after training, with `{run}` for the folder of the run.
       default: the command without arguments.
     """
 
@@ -127,12 +126,12 @@ class Program:
 
     @property
     def name(self) -> str:
-        """How it is called."""
+        """The module that runs the program."""
         return command_of(self.config.study)
 
     def load(self) -> "AnyStudy":
         """Imports the study from the package of its configuration, and JAX with it."""
-        # Tracing makes many objects that stay, and little garbage, which Python would look for in a tenth of the time.
+        # Tracing makes many objects that stay and little garbage; looking for it would take Python a tenth of the time.
         gc.set_threshold(100_000, 20, 50)
         return importlib.import_module(".study", self.config.__module__.rpartition(".")[0]).STUDY
 
@@ -179,26 +178,18 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     else:
         seeds = preset.seeds or (config.seed,)
         if config is not preset.config:
-            # The file of a run has its method and its seed, which are those of one run: a comparison names its own.
+            # The file of a run holds one method and one seed; a comparison names its own.
             config = dataclasses.replace(config.with_method(preset.config.method), seed=preset.config.seed)
         default = Compare(config, preset.methods or program.compared.methods, seeds)
         options = generic[program.config, program.compared.method]
     if {"-h", "--help"} & set(arguments):
         own = [f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(kind)]
         own += [f"--{config.compared}".replace("_", "-")] * (command == "train")
-        print(
-            f"usage: {prog} [OPTIONS]",
-            wrapped(description),
-            *([wrapped(preset.lab_note)] if preset.lab_note else []),
-            *(["It fills rows of published tables: --help-all shows them with their command."] * bool(preset.recipes)),
-            summary(list(options_of(options, default)), own),
-            f"--config FILE takes options from a file, such as the {CONFIG_FILE} of a run; others go before them.",
-            sep="\n\n",
-        )
+        print(preset_help(prog, description, preset, summary(list(options_of(options, default)), own)))
         raise SystemExit(0)
     if HELP_ALL in arguments:
         arguments, description = [HELP_ALL], f"{description}\n\n{preset.describe(name)}"
-    # What a file says is no option that someone gave: a run writes all of them, also those that its encoder ignores.
+    # Options in a file do not count as given: a run writes all options, also those that its encoder ignores.
     run(program, name, config, parse(options, arguments, prog, default, description))
 
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cluster:
-    """Which of several processes this is."""
+    """The place of this process among several."""
 
     distributed: bool = False
-    """Whether this is one of several processes, as the environment of Slurm, Open MPI, Kubernetes or a TPU pod says."""
+    """Whether this is one of several processes, described by the environment of Slurm, Open MPI, Kubernetes or a TPU
+    pod."""
     coordinator: str | None = None
-    """HOST:PORT where process 0 can be reached, if the environment does not say."""
+    """HOST:PORT of process 0, if the environment does not give it."""
     processes: int | None = None
     """Number of processes, with --coordinator."""
     process_index: int | None = None
@@ -20,7 +21,7 @@ class Cluster:
         """Connects to the other processes, if any; call it before JAX touches a device.
 
         Raises:
-          ValueError: the options do not fit together, or the environment says nothing.
+          ValueError: the options do not fit together, or the environment describes no cluster.
         """
         by_hand = {
             "--coordinator": self.coordinator,
@@ -44,7 +45,7 @@ class Cluster:
         except ValueError as error:
             raise ValueError(
                 f"--distributed found no cluster in the environment ({error}): start with srun, mpirun or on a TPU "
-                "pod, or say it by hand with --coordinator HOST:PORT --processes N --process-index I"
+                "pod, or describe it with --coordinator HOST:PORT --processes N --process-index I"
             ) from error
 
     def _check_by_hand(self) -> None:

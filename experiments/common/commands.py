@@ -19,7 +19,7 @@ class OfRun:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the whole validation split, or latest."""
+    """Checkpoint: best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class Evaluate(OfRun):
     split: str = "val"
     """Split of the data set: train, val or test."""
     data_root: Path | None = None
-    """Folder of the data set, where it has moved since; scores of another data set have a file of their own."""
+    """Folder of the data set, if it has moved since training; scores of another data set go into a separate file."""
 
 
 @dataclass(frozen=True)
 class ExportWeights(OfRun):
-    """Writes the network of a run as one safetensors file: smoothjax.weights.load makes the same network of it."""
+    """Writes the network of a run as one safetensors file, from which smoothjax.weights.load builds the same
+    network."""
 
     format: Literal["safetensors"] = "safetensors"
     """Kind of the file."""
@@ -73,7 +74,7 @@ def _export_weights(program: Program, options: ExportWeights) -> None:
 
 
 EXPORTING: Command[ExportWeights] = Command(ExportWeights, "RUN", _export_weights)
-"""The command `export` of a study whose networks are written as weights alone."""
+"""The command `export` of a study that only writes weights."""
 
 
 def evaluating(summary: str) -> Command[Evaluate]:

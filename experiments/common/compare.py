@@ -28,9 +28,9 @@ _FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 
 
 def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: Sequence[int], out: Path) -> str:
-    """Trains what is not trained yet, then writes `report.md`, `report.json` and figures; returns what to print.
+    """Trains the missing runs, then writes `report.md`, `report.json` and figures; returns the text to print.
 
-    Every folder is checked first, so that no conflict shows up hours later.
+    All folders are checked first, so no conflict shows up hours later.
     """
     comparison = Comparison(config, {method: [] for method in methods}, study.labels, seeds, out, study.title(config))
     training.check_folder(out, name="--out")
@@ -46,7 +46,7 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
         picture = study.preview(config, out)
         if picture is not None:
             training.say(f"{picture} shows what the networks learn")
-    # Of several seeds, all train the same programs.
+    # All seeds train the same programs.
     make_job = prepare if len(seeds) == 1 else partial(prepare, shared={})
     with Progress(len(runs), "compare", unit="networks", shown=jax.process_index() == 0) as bar:
         for method, seed in runs:
@@ -63,10 +63,10 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
 
 
 def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result) -> list[str]:
-    """Writes the report of one run into its folder, that of a comparison of one, unless all of it is there.
+    """Writes the report of one run into its folder, as a comparison of one, unless all of it exists.
 
     Returns:
-      The names of its pictures; on one process, which reports.
+      The names of its pictures, on the one process that reports.
     """
     if jax.process_index() > 0:
         return []
@@ -79,7 +79,7 @@ def report_run(study: AnyStudy, config: RunConfig, folder: Path, result: Result)
 
 
 def _pictures(folder: Path) -> list[str] | None:
-    """The figures of a report, None unless all of them are there, with its numbers."""
+    """The figures of a report; None unless its numbers and all figures exist."""
     report = folder / REPORT_FILE
     if not report.is_file():
         return None

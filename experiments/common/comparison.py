@@ -1,4 +1,4 @@
-"""Runs side by side, and what a page says about them; imports no JAX."""
+"""Runs side by side, and the page about them; imports no JAX."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ class Curve:
       split: "train" or "val".
       key: name of the number in the log.
       title, unit: heading, and label of the axis.
-      factor: by which the number is multiplied.
+      factor: the number is multiplied by it.
       from_zero: whether the axis begins at 0.
     """
 
@@ -38,12 +38,12 @@ class Comparison(Generic[C]):
     """Runs side by side.
 
     Attributes:
-      config: the configuration that they share.
+      config: the shared configuration.
       results: by method, `result.json` of each seed.
-      labels: what tables and figures call the methods.
-      seeds: their seeds.
-      out: the folder that holds theirs.
-      title: what is compared.
+      labels: names of the methods in tables and figures.
+      seeds: the seeds of each method.
+      out: the folder that holds the folders of the runs.
+      title: the heading.
       single: whether `out` is the folder of a single run.
     """
 
@@ -70,13 +70,13 @@ class Comparison(Generic[C]):
 
 @dataclass(frozen=True)
 class Page:
-    """What a comparison says.
+    """The report of a comparison.
 
     Attributes:
       table: in Markdown, see `table.align`.
       setting: a sentence about data and scores.
       sections: more Markdown, after the table.
-      figures: files in the folder of the comparison, and what they show.
+      figures: files in the folder of the comparison, with a caption each.
     """
 
     table: str

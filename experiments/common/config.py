@@ -1,4 +1,4 @@
-"""What every run has: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The options that every run has: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # On the command line it is --precision, wherever in the configuration a study keeps it.
 Precision = Annotated[Literal["float32", "bf16"], tyro.conf.arg(name="precision", prefix_name=False)]
 
-#: Height and width in pixels, or None. Of a plain `tuple[int, int] | None` tyro would take the images that follow for
+#: Height and width in pixels, or None. With a plain `tuple[int, int] | None` tyro would read the images that follow as
 #: further numbers.
 Size = Annotated[
     tuple[int, int] | None,
@@ -39,35 +39,35 @@ D = TypeVar("D", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Init:
-    """Where the first weights come from; without a source they are random."""
+    """The source of the initial weights; without one they are random."""
 
-    #: What to name where one option lacks the other.
+    #: The remedy in errors if one option lacks the other.
     remedy: ClassVar[str] = "name run and the folder of a trained run"
 
     source: str | None = None
-    """Their kind."""
+    """Kind of the weights."""
     checkpoint: Path | None = None
-    """Where they lie."""
+    """Place of the weights."""
     take: Literal["latest", "best"] = "latest"
-    """Of a run, which of its checkpoints: latest, or best on the whole validation split, as in evaluate."""
+    """Checkpoint to take from a run: latest, or best on the whole validation split, as in evaluate."""
 
     @property
     def parent(self) -> Path | None:
-        """The folder of the run that this one starts from; None where it starts from none."""
+        """The folder of the run that this one starts from; None if it starts from none."""
         return self.checkpoint if self.source == "run" else None
 
     @property
     def found(self) -> bool:
-        """Whether the source says where the weights lie, so that no place has to be named."""
+        """Whether the source determines the place of the weights, so none has to be given."""
         return False
 
     def after(self, parent: "Init") -> Self:
-        """The same with what it takes over from a run that started like this."""
+        """The same options with those inherited from a run that started with `parent`."""
         del parent  # most studies prepare their inputs in one way
         return self
 
     def validate(self) -> None:
-        """Raises ValueError where one option lacks the other."""
+        """Raises ValueError if one option lacks the other."""
         require(
             self.take == "latest" or self.source == "run",
             f"--init.take {self.take} chooses a checkpoint of a run: add --init.source run --init.checkpoint RUN, or "
@@ -81,24 +81,24 @@ class Init:
 
 @dataclass(frozen=True)
 class RunInit(Init):
-    """Where the first weights come from: another run; by default they are random."""
+    """The source of the initial weights: another run; by default they are random."""
 
     source: Literal["run"] | None = None
-    """run: those of a trained run of this study, with a new optimizer from step 0."""
+    """run: the weights of a trained run of this study, with a new optimizer from step 0."""
     checkpoint: Path | None = None
     """Folder of that run."""
 
 
 @dataclass(frozen=True)
 class RunConfig(ABC):
-    """One run; each study's configuration adds what is its own.
+    """One run; the configuration of each study adds its own options.
 
     Attributes:
       study: the name of the study, that of its package.
-      baseline: the method that others are compared with.
-      scores: the numbers of an evaluation that tables show; the first one is compared and chooses rates.
-      size: an entry of `result.json` about the size of what is compared, and its heading.
-      compared: the option whose values the study compares, its methods.
+      baseline: the method that the others are compared with.
+      scores: the scores that tables show; the first one is compared and chooses rates.
+      size: an entry of `result.json` about the size of the compared variants, and its heading.
+      compared: the option whose values are the methods of the study.
     """
 
     study: ClassVar[str]
@@ -112,34 +112,34 @@ class RunConfig(ABC):
     batch_size: int = 10
     """Images in an update, over all devices."""
     accumulate: int = 1
-    """Parts of a batch that are computed one after the other to save memory; each is normalised separately."""
+    """Parts of a batch, computed one after the other to save memory; each is normalised separately."""
     eval_batch_size: int = 4
     """Images evaluated together, over all devices; rounded up to a multiple of their number."""
     log_every: int = 20
     """Updates between log lines."""
     evaluate_every: int = 1000
-    """Updates between evaluations; there is also one at the end."""
+    """Updates between evaluations; a last one follows at the end."""
     evaluate_images: int | None = None
-    """Validation images, or sequences, of the evaluations during training; by default all, which the last one always
-    takes. Only evaluations of all of them rank checkpoints: with a number, --checkpoint best is the last one."""
+    """Validation images, or sequences, per evaluation during training; by default all. The last evaluation always uses
+    all. Only evaluations of all rank checkpoints, so with a number --checkpoint best is the last one."""
     checkpoint_every: int = 500
     """Updates between checkpoints; each evaluation also saves one."""
     patience: int | None = None
-    """Evaluations without a better score on val after which a run ends early; by default none does."""
+    """Evaluations without a better score on val after which a run ends early; by default runs never end early."""
     seed: int = 0
-    """Of initial weights, order and augmentation: on one machine, the same seed gives the same result."""
+    """Seed of initial weights, order and augmentation. On one machine, the same seed gives the same result."""
     wandb: str | None = None
     """Project of Weights & Biases for optional logging of scalars and pictures; needs the extra wandb."""
     init: Init = field(default_factory=Init)
 
     @property
     def method(self) -> str:
-        """What the study compares: the name of this run's variant."""
+        """The name of this run's method."""
         section, _, option = self.compared.partition(".")
         return getattr(getattr(self, section), option) if option else getattr(self, section)
 
     def after(self, parent: "RunConfig") -> Self:
-        """The same with what it takes over from the run that it starts from."""
+        """The same configuration with the options inherited from the run that it starts from."""
         return dataclasses.replace(self, init=self.init.after(parent.init))
 
     def with_method(self, method: str) -> Self:
@@ -153,12 +153,12 @@ class RunConfig(ABC):
 
     @property
     def own_data(self) -> bool:
-        """Whether the data are the user's, so that their name does not say what they are."""
+        """Whether the data are the user's, so that their name does not identify them."""
         return False
 
     @property
     def default_split(self) -> str | None:
-        """The split that is trained on where none is named; None where that depends on what has been prepared."""
+        """The split to train on if none is given; None if it depends on the prepared splits."""
         return "train"
 
     @property
@@ -168,14 +168,14 @@ class RunConfig(ABC):
 
     @property
     def set_by_method(self) -> frozenset[str]:
-        """Dotted names of further options that the method sets, so that the baseline has others."""
+        """Dotted names of other options that the method sets, so the baseline has other values."""
         return frozenset()
 
     def validate(self) -> None:
-        """Refuses what cannot be trained, as far as it shows before data are opened and devices are touched.
+        """Refuses invalid options, as far as possible before data are opened and devices are used.
 
         Raises:
-          ValueError: an option is out of its range, or does not go with another one; the message has a suggestion.
+          ValueError: an option is out of range, or does not go with another one; the message has a suggestion.
         """
         check_limits(self)
         self.init.validate()
@@ -198,7 +198,7 @@ class RunConfig(ABC):
         require(0 <= self.seed < 2**32, f"--seed must be 0 .. 2^32 - 1, got {self.seed}: try 0")
 
     def check_given(self, preset: "RunConfig") -> None:
-        """Refuses options that this run would ignore, where they are not those of the preset that it began from.
+        """Refuses options that this run would ignore, unless the preset has them too.
 
         Raises:
           ValueError: there is one; the message has a suggestion.
@@ -220,11 +220,11 @@ class Preset(Generic[R]):
 
     Attributes:
       config: the configuration.
-      note: one line: what it is, and how long it takes.
-      lab_note: what the paper gives, what is ours, and why; for the help of the preset.
+      note: one line: the data and method, and the time of a run.
+      lab_note: which values come from the paper, which are ours, and why; for the help of the preset.
       recipes: the rows of published tables that it fills.
-      methods, seeds: those that a comparison takes by default; without them, those of the study, and the seed.
-      following: what to do after a comparison, a line each.
+      methods, seeds: defaults of a comparison; if empty, the methods of the study, and the seed.
+      following: commands to suggest after a comparison, one per line.
     """
 
     config: R
@@ -267,7 +267,7 @@ def _option(name: str) -> str:
 
 
 def with_options(config: D, options: Mapping[str, object]) -> D:
-    """A configuration with other values of some options, by their dotted names."""
+    """A configuration with some options replaced, by dotted name."""
     values = {each.name: getattr(config, each.name) for each in dataclasses.fields(config)}
     for name, value in options.items():
         first, _, rest = name.partition(".")
@@ -276,18 +276,18 @@ def with_options(config: D, options: Mapping[str, object]) -> D:
 
 
 def fill_devices(config: C, devices: int) -> C:
-    """The configuration with its evaluation batch rounded up, so that every device has an equal share of it.
+    """The configuration with its evaluation batch rounded up, so that every device has an equal share.
 
-    The surplus is filled up with images that do not count: any run can be scored on any number of devices.
+    Images that do not count fill the surplus, so any run can be scored on any number of devices.
     """
     return dataclasses.replace(config, eval_batch_size=-(-config.eval_batch_size // devices) * devices)
 
 
 def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str], seeds: Sequence[int]) -> None:
-    """Refuses a comparison that would train other runs than requested; `preset` is the configuration it started from.
+    """Refuses a comparison that would not train the requested runs; `preset` is the configuration it started from.
 
     Raises:
-      ValueError: there is nothing to compare, a method or a seed is there twice, or an option would be ignored.
+      ValueError: there is nothing to compare, a method or a seed is repeated, or an option would be ignored.
     """
     require(bool(methods) and bool(seeds), "--methods and --seeds must name at least one each")
     for option, values in (("methods", methods), ("seeds", seeds)):
@@ -301,9 +301,9 @@ def check_comparison(config: RunConfig, preset: RunConfig, methods: Sequence[str
         require(0 <= seed < 2**32, f"--seeds must be 0 .. 2^32 - 1, got {seed}: try 0")
     require(
         config.seed == preset.seed,
-        f"--seed {config.seed} is an option of train, compare has several: write --seeds {config.seed} in its place",
+        f"--seed {config.seed} is an option of train, compare takes several: write --seeds {config.seed} in its place",
     )
-    # The same run, unless an option says what --methods is about to say otherwise.
+    # The same run, unless an option sets the method that --methods sets differently.
     for option, value in _differences(config, config.with_method(preset.method)):
         raise ValueError(
             f"--{option} {value} is an option of train, compare trains each of --methods: leave it out, and write "
@@ -340,5 +340,5 @@ def _differences(one: Any, other: object, prefix: str = "") -> Iterator[tuple[st
 
 
 def command_of(study: str) -> str:
-    """How a study is called."""
+    """The command of a study."""
     return f"python -m experiments.{study}"

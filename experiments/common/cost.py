@@ -1,4 +1,4 @@
-"""What a training step costs, as the compiler sees it."""
+"""The cost of a training step, as the compiler reports it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def describe_step(network: Network[M], problem: training.Problem, config: RunCon
 def compare_steps(
     made: Mapping[str, Callable[[], tuple[Network[M], training.Problem]]], config: RunConfig, mesh: Mesh
 ) -> str:
-    """The same of several networks, a row for each, made one after the other."""
+    """The same for several networks, one row each, made one after the other."""
     rows, header = [], []
     for name, make in made.items():
         network, problem = make()
@@ -58,7 +58,7 @@ def parameter_table(params: Tree) -> str:
 
 
 def describe_batch_norm(network: Network[M]) -> str:
-    """What training does to batch normalization, as in "frozen in 104 layers": statistics, scale and bias stay."""
+    """The mode of batch normalization, as in "frozen in 104 layers": statistics, scale and bias stay."""
     model = network.model(training=True)
     modes = [module.mode for _, module in nnx.iter_graph(model) if isinstance(module, models.BatchNorm)]
     return ", ".join(f"{mode} in {modes.count(mode)} layers" for mode in sorted(set(modes))) or "none"
@@ -66,7 +66,7 @@ def describe_batch_norm(network: Network[M]) -> str:
 
 def _costs(compiled: Any) -> dict[str, str]:
     cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    # The state is donated: what goes out lies where it came in.
+    # The state is donated: outputs reuse the memory of inputs.
     peak = memory and (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes

@@ -16,11 +16,11 @@ from .comparison import Curve
 from .run_files import EXAMPLES_KEY, Json
 from .writing import write_figure
 
-# Okabe & Ito: distinct to colour-blind eyes. Lines and marks differ as well, for those who print in grey.
+# Okabe & Ito: distinct to colour-blind eyes. Lines and marks also differ, for prints in grey.
 _COLORS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
 _LINES = ("-", "--", "-.", ":")
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
-#: Fewer evaluations than this are points: a line between two suggests what was not measured.
+#: Fewer evaluations than this are points: a line between two would suggest values that were not measured.
 _FEWEST = 3
 
 Logs = Mapping[str, Sequence[list[Json]]]
@@ -29,9 +29,9 @@ Logs = Mapping[str, Sequence[list[Json]]]
 def draw_curves(logs: Logs, panels: Sequence[Curve], path: Path, *, title: str) -> None:
     """Numbers of the logs over the steps, a panel for each; a colour for each method, a line for each seed.
 
-    What is not finite, null in the logs, is a gap. Scores of unlike numbers of examples are never joined: those of the
-    more evaluations are the curve, the others open marks. Where every run has one evaluation, the panel shows the
-    scores method by method.
+    Values that are not finite, null in the logs, leave a gap. Scores on different numbers of examples are never joined:
+    the number with the most evaluations makes the curve, the others are open marks. If every run has one evaluation,
+    the panel shows the scores method by method.
     """
     figure, row = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.3), squeeze=False, layout="constrained")
     last = max((line["step"] for runs in logs.values() for log in runs for line in log), default=1)

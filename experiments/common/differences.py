@@ -11,7 +11,8 @@ from .table import Score
 
 
 def draw_differences(comparison: Comparison[RunConfig], path: Path) -> bool:
-    """Draws the figure; returns whether there is something to draw: a baseline, another method, two seeds."""
+    """Draws the figure; returns False if there is nothing to draw. It needs a baseline, another method and two
+    seeds."""
     config, results = comparison.config, comparison.results
     shown = [score for score in config.scores if all(_values(comparison, method, score) for method in results)]
     if config.baseline not in results or len(results) < 2 or len(comparison.seeds) < 2 or not shown:
@@ -32,7 +33,7 @@ def paired_differences(comparison: Comparison[C], baseline: str, score: Score) -
 
 
 def _values(comparison: Comparison[C], method: str, score: Score) -> dict[int, float]:
-    """A score at the end of training by seed, where it is known."""
+    """A score at the end of training by seed; seeds without it are left out."""
     found = {
         seed: _at({**run, **run["val"]}, score)
         for seed, run in zip(comparison.seeds, comparison.results[method], strict=True)

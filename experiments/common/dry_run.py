@@ -1,4 +1,4 @@
-"""What a run would cost: compiled, but neither trained nor written."""
+"""The cost of a run: compiles, but neither trains nor writes."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -43,7 +43,7 @@ def dry_compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], fold
 
 
 def _check_dry(config: RunConfig, folder: Path) -> Mesh:
-    """As `check`, but says what the folder would refuse: nothing is going to be written there."""
+    """As `check`, but only prints what the folder would refuse, since nothing will be written there."""
     try:
         check_run(folder, config)
     except (ValueError, OSError) as error:

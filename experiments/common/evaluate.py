@@ -1,7 +1,7 @@
 """Scores of a network on a split, and the files that keep them.
 
-The tables only take `evaluation-SPLIT.json`: the last step, whole images, the run's own data. Scores that were made in
-another way have a file of their own, so that they replace none that the tables show.
+The tables only take `evaluation-SPLIT.json`: the last step, whole images, the run's own data. Scores made in another
+way go into separate files, so they never replace scores that the tables show.
 """
 
 import re
@@ -47,7 +47,8 @@ class Scorer(Generic[C, T, S, M]):
         keep: Collection[int] = (),
         progress: bool = True,
     ) -> Scored:
-        """Scores a split, or `limit` examples spread evenly over it; also returns the outputs of those to `keep`."""
+        """Scores a split, or `limit` examples spread evenly over it; also returns the outputs of the examples to
+        `keep`."""
         trees, totals = Trees.of(state), None
         kept: dict[int, Arrays] = {}
         number, shown = min(limit or len(source), len(source)), progress and jax.process_index() == 0
@@ -66,25 +67,25 @@ class Scorer(Generic[C, T, S, M]):
 
 
 def _widened(total: jax.Array) -> np.ndarray:
-    """Counted on the devices in 32 bits, summed over the split in 64: a large split has more than 2^31 pixels."""
+    """Widens the counts of a batch, 32 bits on the devices, to 64: a large split has more than 2^31 pixels."""
     found = np.asarray(total)
     return found.astype(np.int64 if np.issubdtype(found.dtype, np.integer) else np.float64)
 
 
 def spread_evenly(count: int, length: int) -> list[int]:
-    """`count` of `length` places, or all. With several processes none: outputs of another one cannot be read."""
+    """`count` of `length` indices, or all. With several processes none: a process cannot read outputs of another."""
     count = min(count, length) if jax.process_count() == 1 else 0
     return [i * length // count for i in range(count)]
 
 
 class Saved(NamedTuple):
-    """Scores, and what became of them.
+    """Scores, and the file that they were written to.
 
     Attributes:
-      result: the scores and all that they depend on.
+      result: the scores and everything they depend on.
       path: the file that holds them.
-      before: what the file held; None for nothing, or for nothing readable.
-      note: a sentence about data that are not the run's; None for its own.
+      before: the former content of the file; None if there was none, or it was unreadable.
+      note: a sentence about data that are not the run's own; None otherwise.
     """
 
     result: Result
@@ -101,7 +102,8 @@ def evaluate(
     data_root: Path | None = None,
     weights: AskedWeights = "better",
 ) -> Saved:
-    """Scores a run on a split, and writes `evaluation-SPLIT.json`; `data_root` is where the data lie now, or others."""
+    """Scores a run on a split, and writes `evaluation-SPLIT.json`; `data_root` is a new place of the data, or other
+    data."""
     config = load_config(folder, study.config)
     if data_root is not None:
         config = study.moved(config, data_root)
@@ -115,7 +117,7 @@ def evaluate(
         "split": split,
         "checkpoint": checkpoint,
         "step": trained.step,
-        # None: where the run's configuration says.
+        # None: the place in the run's configuration.
         "data_root": None if data_root is None else str(data_root),
         **({} if trained.weights is None else {"network": trained.weights}),
         **origin.entries,
@@ -123,7 +125,7 @@ def evaluate(
         **study.summarize(trained, source, found).results,
         **study.details(trained, source, found),
     }
-    # A run that keeps no average has one network, which is the plain way to see it.
+    # A run without averaged weights has one network, so its choice is no qualifier.
     asked = [] if weights == "better" or trained.weights is None else [f"{weights}-network"]
     return save_scores(folder, result, checkpoint, [*study.qualifiers(), *asked], origin.other)
 
@@ -135,10 +137,10 @@ def save_scores(
 
     Args:
       folder: of the run.
-      result: the scores, with what identifies the data in `"data"`, or of a text in `"sha256"`.
-      checkpoint: which one is scored.
-      qualifiers: what is unusual about how the scores were made, in a word each.
-      other: where the data lie, if they are not the run's own; None if they are.
+      result: the scores; `"data"`, or for a text `"sha256"`, identifies the data.
+      checkpoint: the checkpoint that is scored.
+      qualifiers: a word for each way in which the scores differ from the plain ones.
+      other: the place of the data if they are not the run's own; None if they are.
     """
     words, note = [*qualifiers, *(["best"] if checkpoint == "best" else [])], None
     if other is not None:
@@ -146,8 +148,8 @@ def save_scores(
         name = re.sub(r"[^\w.]+", "-", other.absolute().name) or "data"
         words.insert(0, f"of-{name}-{digest}")
         note = (
-            f"{other} is not what {folder} has learnt from, as its {DATA_FILE} shows: these scores have a file of "
-            "their own, which no table takes"
+            f"{other} is not the data that {folder} has learnt from, as its {DATA_FILE} shows: these scores go "
+            "into a separate file, which no table takes"
         )
     path = folder / f"{'-'.join(['evaluation', result['split'], *words])}.json"
     before = read_evaluation(path)

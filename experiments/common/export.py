@@ -12,7 +12,7 @@ from .trained import AskedWeights, Checkpoint, read_run
 
 
 def check_out(out: Path, example: str) -> None:
-    """Raises ValueError where a folder is named in place of a file."""
+    """Raises ValueError if a folder is given instead of a file."""
     if out.is_dir():
         raise ValueError(f"--out must be a file, got the folder {out}: name it e.g. {example}")
 
@@ -20,7 +20,7 @@ def check_out(out: Path, example: str) -> None:
 def export_weights(
     study: Study[C, T, S, M], folder: Path, out: Path, checkpoint: Checkpoint, weights_of: AskedWeights = "better"
 ) -> str:
-    """Writes the network of a run with its classes and the preprocessing of its images; says how to load it.
+    """Writes the network of a run with its classes and the preprocessing of its images; returns how to load it.
 
     Raises:
       ValueError: `out` is a folder, or has another suffix than .safetensors.

@@ -18,7 +18,7 @@ from .statistics import LEVEL, Difference, holm
 from .table import Score
 from .writing import write_figure
 
-# Okabe & Ito: distinct to colour-blind eyes, and of unlike brightness in grey. Where a mark lies says the same.
+# Okabe & Ito: distinct to colour-blind eyes, and of different brightness in grey. The position of a mark says the same.
 _BETTER, _WORSE, _OPEN = "#0072B2", "#D55E00", "0.35"
 
 
@@ -27,14 +27,14 @@ class Row:
     """A method, or a case, against its baseline.
 
     Attributes:
-      label: what it is called.
-      differences: by the title of their score; those that are not known are left out.
-      told: titles of the scores in which it is distinguishable from chance.
+      label: its name.
+      differences: by the title of their score; unknown ones are left out. distinguishable: titles of the scores in
+        which it is distinguishable from chance.
     """
 
     label: str
     differences: Mapping[str, Difference]
-    told: Collection[str] = ()
+    distinguishable: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,24 @@ class Block:
 
 
 def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Sequence[Score]) -> list[Row]:
-    """A row for each label; of every score, what is distinguishable from chance over its tests in these rows (Holm).
+    """A row for each label; each score has one family of tests over these rows (Holm).
 
     Args:
-      differences: by label, one a score; None where it is not known.
+      differences: by label, one per score; None if unknown.
       shown: the scores.
     """
-    told: dict[str, set[str]] = {label: set() for label in differences}
+    distinguishable: dict[str, set[str]] = {label: set() for label in differences}
     for index, score in enumerate(shown):
         family = {label: pair for label, found in differences.items() if (pair := found[index]) is not None}
         adjusted = holm([pair.p_value for pair in family.values()])
         for label, p in zip(family, adjusted, strict=True):
             if p < 1 - LEVEL:
-                told[label].add(score.title)
+                distinguishable[label].add(score.title)
     return [
         Row(
             label,
             {score.title: pair for score, pair in zip(shown, found, strict=True) if pair is not None},
-            told[label],
+            distinguishable[label],
         )
         for label, found in differences.items()
     ]
@@ -72,13 +72,17 @@ def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Seque
 def message(blocks: Sequence[Block], score: Score, baseline: str) -> str:
     """How many differences of a score are distinguishable from chance."""
     rows = [row for block in blocks for row in block.rows if score.title in row.differences]
-    better = [row for row in rows if score.title in row.told and (row.differences[score.title].mean > 0) != score.lower]
-    counts = {"better": len(better), "worse": sum(score.title in row.told for row in rows) - len(better)}
-    told = " and ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count)
+    better = [
+        row
+        for row in rows
+        if score.title in row.distinguishable and (row.differences[score.title].mean > 0) != score.lower
+    ]
+    counts = {"better": len(better), "worse": sum(score.title in row.distinguishable for row in rows) - len(better)}
+    counted = " and ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count)
     tests = f"Of {len(rows)} difference{'s' * (len(rows) != 1)} in {score.title} to the baseline"
     tests = f"{tests}, {baseline}" if baseline != "baseline" else tests
     rest = "" if sum(counts.values()) == len(rows) else "; the others are not distinguishable from chance"
-    return f"{tests}, {told}{rest}" if told else f"{tests}, none is distinguishable from chance"
+    return f"{tests}, {counted}{rest}" if counted else f"{tests}, none is distinguishable from chance"
 
 
 def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *, title: str, note: str) -> None:
@@ -87,18 +91,18 @@ def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *,
     Marks are filled where a difference is distinguishable from chance; a cross is a single pair, which has no interval.
 
     Args:
-      blocks: what is compared.
+      blocks: the comparisons.
       scores: the panels, by the titles of the differences.
       path: the file to write.
-      title: what the figure shows.
-      note: a line below it, such as what is distinguishable from chance over which tests.
+      title: the title of the figure.
+      note: a line below it, such as the number of distinguishable differences and of tests.
     """
     places, headings, place = list[tuple[float, Row]](), list[tuple[float, str]](), 0.0
     for block in blocks:
         headings.append((place, block.title))
         places += [(place + 1 + index, row) for index, row in enumerate(block.rows)]
         place += 1.4 + len(block.rows)
-    # Text is what needs the room: labels on the left, a mean and its interval in each panel.
+    # Text needs most of the room: labels on the left, a mean and its interval in each panel.
     left = 0.3 + 0.075 * max((len(row.label) for _, row in places), default=0)
     longest = max((len(heading) for _, heading in headings), default=0)
     width, height = max(left + 2.9 * len(scores), 0.3 + 0.095 * longest), 1.75 + 0.36 * place
@@ -143,15 +147,15 @@ def _panel(axes: Axes, places: Sequence[tuple[float, Row]], score: Score) -> Non
         found = row.differences.get(score.title)
         if found is None:
             continue
-        told = score.title in row.told
-        color = _OPEN if not told else _WORSE if (found.mean < 0) != score.lower else _BETTER
+        significant = score.title in row.distinguishable
+        color = _OPEN if not significant else _WORSE if (found.mean < 0) != score.lower else _BETTER
         axes.errorbar(
             found.mean,
             y,
             xerr=found.half_width,
             fmt="x" if found.half_width is None else "o",
             color=color,
-            markerfacecolor=color if told else "white",
+            markerfacecolor=color if significant else "white",
             markersize=5,
             linewidth=1.4,
         )

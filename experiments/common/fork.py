@@ -1,4 +1,4 @@
-"""A run that starts from another one: its weights and nothing else, at step 0 with a new optimiser."""
+"""A run that starts from another run: it takes only the weights, and begins at step 0 with a new optimiser."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from .study import Study
 from .trained import read_run
 
 Place: TypeAlias = tuple[Hashable, ...]
-"""Where a parameter or a statistic lies in a network."""
+"""The path of a parameter or a statistic in a network."""
 
-# Options that change no parameter, or are what a fork may change: precision, memory, batch statistics kept or not.
+# Options that a fork may change, or that change no parameter: precision, memory, frozen or trained statistics.
 _EITHER = {"model.remat", "model.precision", "model.batch_norm", "model.order", "model.align"}
 _LISTED = 5
 
@@ -36,16 +36,16 @@ class _Skeleton:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a network takes from a parent; printed, a few lines.
+    """The parts that a network takes from a parent; prints as a few lines.
 
     Attributes:
       parent: folder of the parent.
       taken: places that get the parent's values.
-      new_outputs: places whose outputs mean something else, or have another form.
+      new_outputs: places whose outputs have another meaning or shape.
       new_smoothers: smoothing parameters that the parent lacks, which start as the identity.
-      new_layers: other layers of the method.
-      left_out: places of the parent that this network has no use for.
-      notes: options of the network that differ and change no shape.
+      new_layers: other layers that the method adds.
+      left_out: places of the parent that this network does not have.
+      notes: options of the network that differ without a change of shapes.
     """
 
     parent: Path
@@ -71,10 +71,10 @@ class Plan:
 
 
 def describe(study: Study[C, T, S, M], config: C) -> Result:
-    """What the run folder keeps of data and initial weights, see `Study.describe_data`; a parent by its arrays.
+    """The run folder's record of data and initial weights, see `Study.describe_data`; a parent is known by its arrays.
 
     Raises:
-      FileNotFoundError: the parent has no checkpoint, or none that was scored where the best is asked for.
+      FileNotFoundError: the parent has no checkpoint, or no scored one if the best is asked for.
     """
     found, parent = study.describe_data(config), config.init.parent
     if parent is None:
@@ -92,7 +92,7 @@ def describe(study: Study[C, T, S, M], config: C) -> Result:
 
 
 def check_forks(study: Study[C, T, S, M], config: C, methods: Sequence[str]) -> None:
-    """Refuses a comparison whose runs start from one that does not fit all of them, before the first is trained."""
+    """Refuses a comparison if the parent does not fit all of its runs, before the first is trained."""
     parent = config.init.parent
     if parent is None:
         return
@@ -102,7 +102,7 @@ def check_forks(study: Study[C, T, S, M], config: C, methods: Sequence[str]) -> 
 
 
 def forked(study: Study[C, T, S, M], config: C, target: T, network: Network[M]) -> Network[M]:
-    """The network with the weights of the run that the configuration starts from; says what was taken and what not.
+    """The network with the weights of the run that the configuration starts from; prints the parts taken and left out.
 
     Raises:
       FileNotFoundError: that run is missing, or has no checkpoint.
@@ -128,7 +128,7 @@ def forked(study: Study[C, T, S, M], config: C, target: T, network: Network[M]) 
 
 
 def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> Plan:
-    """What a run takes from another one, found from their configurations and from what they know of their data.
+    """Plans what a run takes from another run, from their configurations and the records of their data.
 
     Raises:
       FileNotFoundError: there is no such run.
@@ -193,7 +193,7 @@ def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
 
 
 def _other_options(config: RunConfig, before: RunConfig) -> list[str]:
-    """Options of the network that differ, without those that a fork is free to change."""
+    """Options of the network that differ, except those that a fork may change."""
     here, there = flat(to_dict(config)), flat(to_dict(before))
     free = _EITHER | {config.compared} | config.set_by_method | before.set_by_method
     return [

@@ -1,8 +1,8 @@
-"""What the data and the initial weights of a run are: what they hold, not where they lie.
+"""Identifies the data and the initial weights of a run by their content, not by their place.
 
-A split of images is known by the names of its examples, and by the sizes of their files or, once it is prepared, by
-what is stored with the records. Nothing is decoded, so this takes a fraction of a second; a file that changes and
-keeps its size goes unnoticed. Imports no JAX.
+The names of its examples identify a split of images, together with the sizes of their files or, for a prepared split,
+the metadata of its records. Nothing is decoded, so this takes a fraction of a second, but a file that changes and keeps
+its size goes unnoticed. Imports no JAX.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from .run_folder import starts_anew
 if TYPE_CHECKING:
     from smoothjax.data import Named
 
-# Of larger splits the sizes of so many files are asked for, spread evenly: each is a call to the file system.
+# In larger splits only this many files, spread evenly, are asked for their sizes: each is a call to the file system.
 _SIZES = 16384
 _PART_OF_TENSORFLOW = re.compile(r"\.(index|meta|data-\d+-of-\d+)$")
 
 
 def describe_split(source: "Named") -> Json:
     """A split: the number of its images, and digests of their names and of their sizes."""
-    # Here, since the package reads images, and a command line that asks for help does not wait for that.
+    # Imported here: the package reads images, and `--help` should not wait for it.
     from smoothjax.data import CountedSource, FileSource
 
     count = len(source)
@@ -35,14 +35,14 @@ def describe_split(source: "Named") -> Json:
         sizes = (list(source.file_sizes(i * count // asked)) for i in range(asked))
         described["files_sha256"] = _digest(sizes)
     elif isinstance(source, CountedSource):
-        # Prepared: height and width of each image, and the pixels of each class, which have been counted.
+        # Prepared data store the height and width of each image, and the counted pixels of each class.
         sizes = (list(source.size(i)) for i in range(count))
         described["records_sha256"] = _digest([*sizes, source.counts.pixels.tolist()])
     return described
 
 
 def describe_weights(path: Path) -> Json:
-    """A file of weights: its name and its SHA-256; of a TensorFlow checkpoint, that of all its files.
+    """A file of weights: its name and SHA-256; for a TensorFlow checkpoint, the SHA-256 of all its files.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -61,7 +61,7 @@ def describe_weights(path: Path) -> Json:
 
 
 def check_data(folder: Path, described: Mapping[str, object]) -> None:
-    """Refuses to continue a run on other data or other initial weights, which `Study.describe_data` has `described`.
+    """Refuses to continue a run on other data or initial weights; `described` comes from `Study.describe_data`.
 
     Keys missing on either side are ignored: a prepared split and the same one as files have different digests.
 
@@ -84,7 +84,7 @@ def check_data(folder: Path, described: Mapping[str, object]) -> None:
 
 
 def differences(before: Mapping[str, object], now: Mapping[str, object], prefix: str = "") -> list[str]:
-    """Lines about the keys whose values differ; keys missing on either side are ignored, and so are names of places."""
+    """Lines about the keys whose values differ; keys missing on either side and names of places are ignored."""
     lines: list[str] = []
     for key, then in before.items():
         if key == "name" or key not in now or then == now[key]:
@@ -100,10 +100,10 @@ def differences(before: Mapping[str, object], now: Mapping[str, object], prefix:
 def is_other_data(
     folder: Path, split: str, open_split: Callable[[str], "Named"], described: Mapping[str, object] | None = None
 ) -> bool:
-    """Whether a data set is another one than that of a run, by its split val and, if the run knows it, the scored one.
+    """Whether a data set differs from that of a run, by the split val and, if the run recorded it, the scored split.
 
-    `described` is that of the scored split, if the caller has it already. False where the folder does not say what the
-    run has learnt from, as of drawn images.
+    `described` describes the scored split, if the caller has it already. False if the folder has no record of the
+    data, as for drawn images.
     """
     known = read_data(folder).get("splits", {})
     for name in dict.fromkeys(("val", split)):
@@ -119,7 +119,7 @@ def is_other_data(
 
 
 def summarized(described: Mapping[str, object]) -> dict[str, str | None]:
-    """What tables need of a description: the training split, and short digests of data and weights; None if unknown."""
+    """The part of a description for tables: training split, and short digests of data and weights; None if unknown."""
     data = {key: value for key, value in described.items() if key not in ("name", "weights")}
     weights = described.get("weights")
     digest = weights.get("sha256") if isinstance(weights, Mapping) else None

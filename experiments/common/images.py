@@ -1,4 +1,4 @@
-"""The images that a command is given, and the names of what it makes of them."""
+"""The images that a command reads, and the names of its output files."""
 
 import glob
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from smoothjax import data
 def find_images(paths: Sequence[Path]) -> list[Path]:
     """The files of paths that may be folders, or patterns that no shell has expanded.
 
-    Of a folder these are its images, in order of their names, without those in folders within it; if it holds none, its
-    NumPy arrays.
+    A folder stands for its images, in order of their names and without subfolders, or, if it holds none, for its NumPy
+    arrays.
 
     Raises:
       FileNotFoundError: there is no such file, a folder holds no image, or nothing matches a pattern.
@@ -20,7 +20,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     missing = []
     for path in paths:
         if path.is_dir():
-            # Hidden files are what file managers leave behind.
+            # File managers leave hidden files behind.
             files = sorted(each for each in path.iterdir() if not each.name.startswith("."))
             inside = [each for each in files if each.suffix.lower() in data.IMAGE_SUFFIXES]
             inside = inside or [each for each in files if each.suffix.lower() == data.ARRAY_SUFFIX]
@@ -44,10 +44,10 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def output_names(paths: Sequence[Path]) -> list[str]:
-    """A name for what is made of each image: that of its file, with its folder or ending where several share it.
+    """The base of the output names of each image: the name of its file, with its folder or ending if several share it.
 
     Raises:
-      ValueError: an image is there twice.
+      ValueError: an image is given twice.
 
     Example:
       >>> output_names([Path("a/1.png"), Path("b/1.png"), Path("b/2.png"), Path("b/2.jpg")])
@@ -76,7 +76,7 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _by_name(names: Sequence[str]) -> dict[str, list[int]]:
-    """Where each name stands."""
+    """The indices of each name."""
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         found.setdefault(name, []).append(place)

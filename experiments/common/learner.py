@@ -1,4 +1,4 @@
-"""What a study supplies for training: data, model, loss and optimiser."""
+"""The part of a study that training needs: data, model, loss and optimiser."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ from .network import M, Network, Tree, Trees, initialized, initializer, model_st
 from .run_files import Json
 
 T = TypeVar("T")
-"""What the network must know of the data, such as the classes; None where it need not know anything."""
+"""The part of the data that the network depends on, such as the classes; None if there is no such part."""
 S = TypeVar("S", bound=data.Examples[data.Record])
 """A split of the data."""
 
 
 Augment = Callable[[data.Record, np.random.Generator], data.Record]
-"""Makes a training example of one that was read; whatever is random comes from the generator."""
+"""Augments an example; all randomness comes from the generator."""
 
 
 class Loss(NamedTuple):
@@ -42,26 +42,26 @@ def _initializer(learner: "Learner[C, T, S, M]", config: C, target: T) -> Callab
 
 
 class Learner(ABC, Generic[C, T, S, M]):
-    """What learns: `train.prepare` makes a run of it."""
+    """Data, model, loss and optimiser, from which `train.prepare` makes a run."""
 
     def completed(self, config: C) -> C:
-        """The configuration with what has to be found in the data before a run is described, such as statistics."""
+        """The configuration with values measured on the data before a run is described, such as statistics."""
         return config
 
     @abstractmethod
     def open_split(self, config: C, split: str, target: T | None = None) -> S:
-        """A split of the data, read as `target` says where it is that of a run; says what is missing."""
+        """A split of the data, read with the `target` of a run if it is given; the error says what is missing."""
 
     @abstractmethod
     def target(self, config: C, source: S) -> T:
-        """What the network must know of the training split; refuses a configuration that does not fit it."""
+        """The part of the training split that the network depends on; refuses a configuration that does not fit."""
 
     @abstractmethod
     def augmentation(self, config: C, target: T) -> Augment:
-        """How training examples are varied."""
+        """The random variation of training examples."""
 
     def training_augmentation(self, config: C, target: T, source: S) -> Augment:
-        """`augmentation` with what has to be found in the training split."""
+        """`augmentation` with values measured on the training split."""
         del source
         return self.augmentation(config, target)
 
@@ -70,26 +70,26 @@ class Learner(ABC, Generic[C, T, S, M]):
         return "train"
 
     def training_examples(self, config: C, source: S) -> data.Examples[data.Record]:
-        """What training batches are made of."""
+        """The examples of training batches."""
         return source
 
     def measured(self, config: C, source: S, kept: Json, *, progress: bool) -> tuple[C, Json]:
-        """The configuration with what is measured on the training split in place of the rules that name it.
+        """The configuration with values measured on the training split in place of rules.
 
         Args:
           config: of the run.
           source: the training split.
-          kept: what the run folder has of it, `{}` at the first start; then nothing is measured again.
+          kept: the values stored in the run folder, which are not measured again; `{}` at the first start.
           progress: whether to show a bar.
 
         Returns:
-          The configuration that the loss is made of, and what the run folder is to keep; `{}` for nothing.
+          The configuration for the loss, and the values to store in the run folder; `{}` for none.
         """
         del source, kept, progress  # most studies measure nothing
         return config, {}
 
     def check_training_data(self, config: C, source: S, validation: S, *, progress: bool) -> None:
-        """Reports whatever is wrong with the data, before anything is compiled or written."""
+        """Refuses faulty data, before anything is compiled or written."""
 
     @abstractmethod
     def make_model(self, config: C, target: T, rngs: nnx.Rngs) -> M:
@@ -101,14 +101,14 @@ class Learner(ABC, Generic[C, T, S, M]):
 
     @abstractmethod
     def make_optimizer(self, config: C, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """The optimiser, and the rate that it was made with."""
+        """The optimiser and its learning rate."""
 
     def average_decay(self, config: C) -> float | None:
         """Decay of the exponential average of the weights, see `training.average_weights`; None for none."""
         return None  # most studies keep none
 
     def with_weights(self, config: C, network: Network[M]) -> Network[M]:
-        """The network with published weights, if the configuration names some."""
+        """The network with published weights, if the configuration names any."""
         return network
 
     def build_network(self, config: C, target: T) -> Network[M]:

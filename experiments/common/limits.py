@@ -1,6 +1,6 @@
-"""The largest values that options take: numbers beyond them overflow, or take all memory, long after the start.
+"""The largest values of options: larger numbers would overflow, or take all memory, long after the start.
 
-An option without an entry here takes whole numbers up to a million, and real ones likewise.
+An option without an entry here takes numbers up to a million.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ LIMITS: dict[str, float] = {
     "length": 65_536,
     "count": 100_000,
 }
-# What a batch has so many of, for each of its examples.
+# Options that count cells in each example of a batch.
 _EXTENTS = ("crop_size", "size", "image_size", "length", "delay")
 
 
@@ -58,7 +58,7 @@ def check_limits(options: "DataclassInstance") -> None:
     numbers = list(_numbers(options))
     for option, name, value in numbers:
         limit = LIMITS.get(name, _USUAL)
-        # What is not a number breaks the rules of its option.
+        # NaN breaks the rules of its option.
         if not math.isnan(value) and value > limit:
             shown = value if isinstance(value, float) else f"{value:,}"
             raise ValueError(f"--{option} must be at most {limit:,}, got {shown}: take a smaller number")

@@ -1,4 +1,4 @@
-"""The methods that studies compare, each said once: its label, initial rate and options; imports no JAX."""
+"""The methods that studies compare, each defined once: label, initial rate and options; imports no JAX."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from smoothjax.names import PhaseOrder
 
 from .config import require
 
-#: What tables and figures call the smoothings of the paper, and the baseline.
+#: Names of the baseline and the paper's smoothings in tables and figures.
 SMOOTHING_LABELS: Mapping[str, str] = {
     "none": "baseline",
     "group_interaction": "group interaction",
     "ss_conv": "SS convolution",
 }
 
-#: What they call the other smoothings of a layer.
+#: Names of the other smoothings.
 RELATIVE_LABELS: Mapping[str, str] = {
     "circulant_group_interaction": "circulant group interaction",
     "average_filter": "average filter",
@@ -39,17 +39,17 @@ UPSAMPLING_LABELS: Mapping[str, str] = {
 }
 
 
-#: Up-sampling layers that make their phases in a sequence of choice.
+#: Up-sampling layers with a choice of the order of phases.
 IN_SEQUENCE = ("ipixel_dcl", "pixel_dcl")
 
 
 def order_of(upsampling: str, order: PhaseOrder | None) -> PhaseOrder | None:
-    """The sequence of phases that a layer is given: in a comparison, the option is of those that have one."""
+    """The order of phases for a layer; in a comparison, the option applies only to layers that have one."""
     return order if upsampling in IN_SEQUENCE else None
 
 
 def check_order(upsampling: str, order: PhaseOrder | None) -> None:
-    """Refuses a sequence of phases for a layer without one."""
+    """Refuses an order of phases for a layer without one."""
     require(
         order is None or upsampling in IN_SEQUENCE,
         f"--model.order is an option of {' and '.join(IN_SEQUENCE)}, got {order} with --model.upsampling {upsampling}: "
@@ -59,12 +59,12 @@ def check_order(upsampling: str, order: PhaseOrder | None) -> None:
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """What the study knows of a method.
+    """A row of a study's table of methods.
 
     Attributes:
-      label: what tables and figures call it.
-      rate: initial learning rate; None is the baseline's.
-      options: further options that the method sets, besides `model.smoothing`.
+      label: its name in tables and figures.
+      rate: initial learning rate; None for the baseline's.
+      options: options that the method sets besides `model.smoothing`.
     """
 
     label: str
@@ -73,7 +73,7 @@ class MethodSpec:
 
 
 class MethodRates:
-    """Initial learning rate of each method; the paper calls its change an important step. None is the baseline's."""
+    """Initial learning rate of each method, which the paper calls important to change; None for the baseline's rate."""
 
     none: float
 

@@ -1,4 +1,4 @@
-"""A network: pure trees of parameters between the steps, and the model that they make."""
+"""A network: pure trees of parameters between the steps, and the model built from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ M = TypeVar("M", bound=nnx.Module)
 
 
 class Variables(Protocol):
-    """What a model is made of: a `Network` at its start, a `training.TrainState` afterwards."""
+    """The variables of a model: a `Network` at its start, a `training.TrainState` afterwards."""
 
     @property
     def params(self) -> Tree:
@@ -31,14 +31,14 @@ class Variables(Protocol):
 
 
 class Trees(NamedTuple):
-    """Parameters and batch statistics, and nothing else."""
+    """Only parameters and batch statistics."""
 
     params: Tree
     model_state: Tree
 
     @classmethod
     def of(cls, variables: Variables) -> "Trees":
-        """Those of a network, or of a training state without its optimiser."""
+        """The variables of a network, or of a training state without its optimiser."""
         return cls(variables.params, variables.model_state)
 
 
@@ -58,14 +58,14 @@ class Network(Generic[M]):
 
     @classmethod
     def of(cls, model: M) -> "Network[M]":
-        """The network of a model in evaluation mode; uses the model up."""
+        """The network of a model in evaluation mode; consumes the model."""
         eval_graph, params, model_state = nnx.split(model, nnx.Param, ...)
         model.train()
         return cls(nnx.to_pure_dict(params), nnx.to_pure_dict(model_state), nnx.graphdef(model), eval_graph)
 
     @property
     def graphs(self) -> "Network[M]":
-        """The same without its variables: what programs need that are given them."""
+        """The same without its variables, for programs that receive them as arguments."""
         return Network({}, {}, self.train_graph, self.eval_graph)
 
     def model(self, variables: Variables | None = None, *, training: bool = False) -> M:
@@ -85,13 +85,13 @@ def initializer(make: Callable[[nnx.Rngs], M]) -> Callable[[jax.Array], M]:
 
 
 def initialized(make: Callable[[jax.Array], M], seed: int) -> Network[M]:
-    """The network that a program makes of a seed."""
+    """The network that a program makes from a seed."""
     # The compiler takes several times longer for JAX's default random bits on CPU.
     return Network.of(make(jax.random.key(seed, impl="rbg")))
 
 
 def model_state_of(model: nnx.Module) -> Tree:
-    """What a forward pass has changed, as a nested dict."""
+    """The variables that a forward pass changes, as a nested dict."""
     return nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param)))
 
 

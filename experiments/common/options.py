@@ -1,4 +1,4 @@
-"""The options of a command as people type them: other spellings, habits from elsewhere, a file of options."""
+"""The options of a command as people type them: other spellings, names from other programs, a file of options."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ C = TypeVar("C", bound="RunConfig")
 
 _COLUMNS = 110
 
-#: What `--help` explains beside the options of the command and of the method; the others are listed.
+#: Options that `--help` explains besides those of the command and the method; the others are only listed.
 _MAIN = (
     "--data.root",
     "--steps",
@@ -29,7 +29,7 @@ _MAIN = (
     "--precision",
 )
 
-#: What other programs call an option, dots and underscores as hyphens: ours, the first one that a command has.
+#: Names of options in other programs, with hyphens for dots and underscores: ours, the first that a command has.
 _HABITS: dict[str, tuple[str, ...]] = {
     "lr": ("--optim.learning-rate",),
     "learning-rate": ("--optim.learning-rate",),
@@ -71,7 +71,7 @@ _HABITS: dict[str, tuple[str, ...]] = {
     "eval-every": ("--evaluate-every",),
     "save-every": ("--checkpoint-every",),
 }
-#: What has no option here.
+#: Options of other programs without an equivalent here, with the answer.
 _REMEDIES: dict[str, str] = {
     "epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
     "num-epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
@@ -86,13 +86,13 @@ _REMEDIES: dict[str, str] = {
 
 
 HABITS = Habits(_HABITS, _REMEDIES)
-"""What other programs call the options of the studies."""
+"""Names of the studies' options in other programs."""
 
 
 def take_file(arguments: Sequence[str], config: C) -> tuple[list[str], C]:
-    """Takes `--config FILE` out of the arguments: the rest, and the configuration with what the file says.
+    """Removes `--config FILE` from the arguments; returns the rest, and the configuration with the file's options.
 
-    The file is the `config.yaml` of a run, or holds some options of one. Options on the command line go before it.
+    The file is the `config.yaml` of a run, or holds some of its options. The command line overrides the file.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -122,7 +122,7 @@ def take_file(arguments: Sequence[str], config: C) -> tuple[list[str], C]:
 
 
 def _merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested options, those of the second before those of the first."""
+    """Nested options; those of the second override those of the first."""
     both = dict(others)
     for name, value in values.items():
         if name not in both:
@@ -133,9 +133,9 @@ def _merged(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, A
 
 
 def summary(options: Sequence[Option], own: Sequence[str]) -> str:
-    """The command's own and the main options with a line each, and the names of all others by section."""
+    """The command's own and the main options with one line each, and the names of all others by section."""
     known = {option.flag: option for option in options}
-    # Of a comparison, which has several, --seed would be refused.
+    # A comparison takes --seeds and would refuse --seed.
     main = [flag for flag in _MAIN if flag != "--seed" or "--seeds" not in known]
     chosen = [known[flag] for flag in (*own, *main) if flag in known]
     width = max(len(option.flag) for option in chosen) + 2

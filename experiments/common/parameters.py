@@ -1,4 +1,4 @@
-"""Parameters of a network: how many there are, which ones smooth, and how far those have moved."""
+"""Parameters of a network: their number, the smoothing ones among them, and how far those have moved."""
 
 import math
 
@@ -27,14 +27,14 @@ def smoothing_parameters(params: Tree) -> dict[str, jax.Array]:
 
 
 def largest_move(params: Tree, initial: Tree) -> float:
-    """The largest change of a smoothing parameter in training; 0 where there is none."""
+    """The largest change of a smoothing parameter in training; 0 without smoothing parameters."""
     before = smoothing_parameters(initial)
     moves = [np.abs(np.asarray(now) - np.asarray(before[path])) for path, now in smoothing_parameters(params).items()]
     return float(max((move.max() for move in moves), default=0.0))
 
 
 def masked_taps(layers: Tree) -> int:
-    """Weights of layers of Fig. 6 (Gao et al.) that are never used: those of the cross kernel at an even distance."""
+    """Number of weights that layers of Fig. 6 (Gao et al.) never use: taps of the cross kernel at an even distance."""
     total = 0
     for layer in layers.values():
         cross = layer["kernels"][2]

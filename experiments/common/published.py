@@ -45,7 +45,7 @@ class UpsamplingRow(TypedDict):
 
 
 class PixelPaper(TypedDict):
-    """Tables of Gao et al.; `table2` has seconds by layer, and what they are seconds of."""
+    """Tables of Gao et al.; `table2` has seconds by layer, with a caption."""
 
     source: str
     table1: list[UpsamplingRow]
@@ -92,5 +92,5 @@ def upsampling_times() -> dict[str, dict[str, int]]:
 
 
 def upsampling_times_caption() -> str:
-    """What Table 2 of Gao et al. measures."""
+    """The caption of Table 2 of Gao et al."""
     return str(published()["pixel_deconvolutional_networks"]["table2"]["what"])

@@ -1,4 +1,4 @@
-"""What a preset reproduces: rows of a paper's table, the command that fills them, and their published scores."""
+"""The rows of a paper's table that a preset reproduces, the command that fills them, and their published scores."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from .published import smoothed_scores, upsampling_scores
 #: Kinds of published weights (`--init.source`) that a table starts from; commands name the first. DeepLab's weights
 #: were trained on MS-COCO, those of classification networks only on ImageNet.
 WITH_COCO, WITHOUT_COCO = ("deeplab",), ("slim-as-authors", "slim", "torchvision")
-#: Why the commands of tables without MS-COCO name the source that they do.
+#: Why the commands of tables without MS-COCO name this source.
 _AS_AUTHORS = (
     "The source slim-as-authors loads TF-slim's weights as the authors' code does by default: strides in the first 1x1 "
     "convolution, SAME padding, an epsilon of 1e-3 and BGR images. The weights were trained with none of these. "
@@ -26,11 +26,11 @@ class Recipe:
 
     Attributes:
       table: name of the table for `--table`, "1" to "6" of Wang & Ji, "pixel-1" of Gao et al.
-      title: what these rows show.
+      title: the heading of these rows.
       methods: the study's method of each row, by the name that the paper prints.
-      options: options in which the runs differ from the preset, by dotted names.
-      weights: kinds of published weights, one of which the encoder starts from; empty for none.
-      part: data set and model of the rows, in a table that has several.
+      options: options of the runs that differ from the preset, by dotted names.
+      weights: kinds of published weights that the encoder can start from; empty for none.
+      part: data set and model of the rows, in a table with several.
       time: expected time of a run on one GPU.
     """
 
@@ -49,7 +49,7 @@ class Recipe:
 
     @property
     def digits(self) -> int:
-        """Digits of percentages that distinguish its rows."""
+        """Decimal digits that distinguish its rows."""
         return 1 if self.part is None else 2
 
     def scores(self) -> dict[str, dict[str, float]]:
@@ -57,13 +57,13 @@ class Recipe:
         return smoothed_scores(int(self.table)) if self.part is None else upsampling_scores(*self.part)
 
     def folder(self, study: str, preset: str) -> PurePosixPath:
-        """Where its command keeps the runs; a preset can serve several tables, and each needs a folder of its own."""
+        """The folder of its runs; a preset can serve several tables, and each needs a separate folder."""
         return PurePosixPath("runs", study, f"table{self.table}" if self.part is None else preset)
 
     def command(
         self, study: str, preset: str, methods: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2)
     ) -> str:
-        """The command that fills the rows of some methods, by default of all published ones.
+        """The command that fills the rows of some methods, by default of all published methods.
 
         FOLDER and FILE stand for the data set and the published weights.
         """

@@ -14,7 +14,7 @@ from .writing import write, write_json
 
 
 def median_seconds(runs: Sequence[Result]) -> str:
-    """The cell "s / step" of a method; a dash where nothing was measured."""
+    """The cell "s / step" of a method; a dash if nothing was measured."""
     seconds = [run["seconds_per_step"] for run in runs]
     return "-" if np.isnan(seconds).all() else f"{np.nanmedian(seconds):.3f}"
 

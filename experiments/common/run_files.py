@@ -1,7 +1,7 @@
-"""The files of a run folder, each with one reader that checks what it holds; imports no JAX.
+"""The files of a run folder, each with one reader that checks its content; imports no JAX.
 
-Whatever is wrong with a file is a ValueError of one sentence that names it and says what to do. What can be lost, such
-as the torn end of a log, is left out.
+A faulty file is a ValueError of one sentence that names the file and the remedy. Readers skip parts that may get lost,
+such as the torn end of a log.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ MEASURED_FILE, CHECKPOINTS, BOARD = "class_weights.json", "checkpoints", "tensor
 
 _AGAIN = "delete it, and the command that trained the run makes it again from the last checkpoint"
 
-#: Of a line of the log, on how many examples scores were measured.
+#: The key of a log line for the number of scored examples.
 EXAMPLES_KEY = "examples"
 
 Json = dict[str, Any]
@@ -44,8 +44,8 @@ def read_object(path: Path) -> Json:
         content = str(error).removeprefix(f"{path}: ")
     if not isinstance(content, dict):
         raise ValueError(
-            f"{path} is damaged, it must hold a JSON object ({content}): restore it, or delete it and train the run "
-            "again, which goes on from the last checkpoint and writes it anew"
+            f"{path} is damaged, it must hold a JSON object ({content}): restore it, or delete it and train the "
+            "run again, which continues from the last checkpoint and writes it anew"
         )
     return content
 
@@ -67,7 +67,7 @@ def read_result(folder: Path) -> Json:
 
 @contextlib.contextmanager
 def damage_named(folders: Iterable[Path]) -> Iterator[None]:
-    """While a study shows results of runs: what it misses in them is an error that names their files.
+    """Turns a missing entry, while a study shows results of runs, into an error that names their files.
 
     Raises:
       ValueError: an entry is missing, or of another type.
@@ -81,7 +81,7 @@ def damage_named(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def with_nan(result: Content) -> Content | Json:
-    """A result with NaN for scores and a speed that are null, as JSON has no number for it; anything else as it is."""
+    """A result with NaN for scores and a speed that are null, since JSON has no NaN; other contents unchanged."""
     if not isinstance(result, dict):
         return result
     replaced = {name: _nan_for_null(result[name]) for name in ("val", "majority", "seconds_per_step") if name in result}
@@ -89,7 +89,7 @@ def with_nan(result: Content) -> Content | Json:
 
 
 def read_evaluation(path: Path) -> Json | None:
-    """A file of scores; None for none, or a damaged one, which is about to be replaced."""
+    """A file of scores; None if it is missing, or damaged and about to be replaced."""
     try:
         found = read_object(path)
     except (OSError, ValueError):
@@ -109,7 +109,7 @@ def read_evaluation(path: Path) -> Json | None:
 
 
 def read_measured(folder: Path) -> Json:
-    """What a run has measured on its training split; nothing where it has measured nothing, or the file is damaged."""
+    """The values that a run has measured on its training split; empty if there are none, or the file is damaged."""
     try:
         found = read_json(folder / MEASURED_FILE)
     except (OSError, ValueError):
@@ -118,7 +118,7 @@ def read_measured(folder: Path) -> Json:
 
 
 def read_data(folder: Path) -> Json:
-    """What a run has recorded of its data; nothing of drawn ones.
+    """The record of a run's data; empty for drawn data.
 
     Raises:
       ValueError: the file is damaged.
@@ -139,7 +139,7 @@ def read_data(folder: Path) -> Json:
 
 
 def read_starts(folder: Path) -> list[Json]:
-    """Command, versions and machine of every start of a run; none where the file is missing or damaged."""
+    """Command, versions and machine of every start of a run; empty if the file is missing or damaged."""
     try:
         content = read_json(folder / ENVIRONMENT_FILE)
     except (OSError, ValueError):
@@ -164,7 +164,7 @@ def read_examples(folder: Path) -> "dict[str, np.ndarray]":
 
 
 def read_log(folder: Path) -> list[Json]:
-    """The lines of a run's `metrics.jsonl`, except last ones that a kill or a full disk has damaged.
+    """The lines of a run's `metrics.jsonl`, except last lines damaged by a kill or a full disk.
 
     Raises:
       ValueError: another line is damaged.
@@ -183,14 +183,14 @@ def read_log(folder: Path) -> list[Json]:
 
 
 def seconds_per_step(folder: Path) -> float:
-    """Median over the log intervals, without the first one, which compiles; NaN where none was timed."""
+    """Median over the log intervals, without the first one, which compiles; NaN if none was timed."""
     speed = [line.get("steps_per_second") for line in read_log(folder) if line["split"] == "train"]
     known = [value for value in speed if value]
     return 1 / statistics.median(known[1:] or known) if known else math.nan
 
 
 def read_config(folder: Path) -> tuple[str, Json]:
-    """The name of the study and the options in a run's `config.yaml`, which are not checked.
+    """The name of the study and the unchecked options in a run's `config.yaml`.
 
     Raises:
       FileNotFoundError: there is none.
@@ -204,7 +204,7 @@ def read_config(folder: Path) -> tuple[str, Json]:
 
 
 def read_options(path: Path) -> tuple[str | None, Json]:
-    """The options in a YAML file, which are not checked, and the name of their study where it is said.
+    """The unchecked options in a YAML file, and the name of their study if the file has it.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -225,12 +225,12 @@ def read_options(path: Path) -> tuple[str | None, Json]:
 
 
 def unreadable(reason: str) -> str:
-    """What follows the name of a configuration that cannot be read."""
+    """The end of a message about a configuration that cannot be read."""
     return f"cannot be read as a configuration of this version: {reason}"
 
 
 def is_number_or_null(value: object) -> bool:
-    """Whether a value of a JSON file is a number, not a truth value, or null."""
+    """Whether a value of a JSON file is null or a number; booleans are not numbers."""
     return value is None or _is_number(value)
 
 

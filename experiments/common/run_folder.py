@@ -1,4 +1,4 @@
-"""The folder of a run: it says what it is, and refuses to become something else."""
+"""The folder of a run: it records what it holds, and refuses other content."""
 
 import dataclasses
 import importlib.metadata
@@ -46,7 +46,7 @@ if typing.TYPE_CHECKING:
 
 _PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
-# What may change when a run is resumed: none of it changes its parameters.
+# Options that may change when a run is resumed, since they change no parameter.
 FREE = {
     "data.root",
     "data.file",
@@ -64,13 +64,14 @@ FREE = {
 
 
 def free_options(config: RunConfig) -> set[str]:
-    """The options that may change when a run goes on: patience counts evaluations, so then they come as they did."""
+    """The options that may change when a run continues; with patience, which counts evaluations, their interval
+    stays."""
     return FREE if config.patience is None else FREE - {"evaluate_every"}
 
 
-# Which rates a run has follows from its method: its initial rate is compared in place of these.
+# The method determines the rates of a run: its initial rate is compared in place of these.
 _RATES = re.compile(r"optim\.(learning_rate|rates\..*)")
-# What a run writes before its first checkpoint, and temporary names of it.
+# The files that a run writes before its first checkpoint, and their temporary names.
 _EARLY = {CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE, MEASURED_FILE, LOG_FILE, LOCK_FILE, BOARD,
           CHECKPOINTS, "wandb", "wandb-id.txt"}  # fmt: skip
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}")
@@ -80,10 +81,10 @@ Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 
 
 def check_run(folder: Path, config: RunConfig) -> None:
-    """Refuses a folder that holds something else than this run, or nothing.
+    """Refuses a folder that holds something other than this run; an empty one is fine.
 
-    A run that has no checkpoint yet has learnt nothing: any other may take its place. The initial rate of an unfinished
-    run may change, so that one that diverges can go on with a lower rate.
+    A run without a checkpoint has learnt nothing, so another run may replace it. The initial rate of an unfinished run
+    may change, so that a diverging run can continue with a lower rate.
 
     Raises:
       ValueError: the folder holds a run of another configuration or study; the message lists the differing fields.
@@ -115,14 +116,14 @@ def check_run(folder: Path, config: RunConfig) -> None:
                 f"{folder} holds a run of another configuration; it differs in\n  "
                 + "\n  ".join(differences)
                 + "\nname another folder with --run (or --out), or delete this one to start anew"
-                + f"; to train on from its weights, add --init.source run --init.checkpoint {folder} as well" * on
+                + f"; to continue from its weights, also add --init.source run --init.checkpoint {folder}" * on
             )
     elif folder.exists() and any(path.name != LOCK_FILE for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run ({CONFIG_FILE} is missing): name another with --run")
 
 
 def starts_anew(folder: Path) -> bool:
-    """Whether a folder holds a run that was stopped before its first checkpoint, and nothing else."""
+    """Whether a folder only holds a run that was stopped before its first checkpoint."""
     if not folder.is_dir() or not (folder / ENVIRONMENT_FILE).exists():
         return False
     names = [_TEMPORARY.sub(r"\1", path.name) for path in folder.iterdir()]
@@ -130,7 +131,7 @@ def starts_anew(folder: Path) -> bool:
 
 
 def note_on_start(folder: Path, config: RunConfig) -> str | None:
-    """A sentence about a folder in which this run does not simply start or go on; None otherwise."""
+    """A note if this run does not simply start or continue in a folder; None otherwise."""
     try:
         before = load_config(folder, type(config))
     except (OSError, ValueError):
@@ -139,7 +140,7 @@ def note_on_start(folder: Path, config: RunConfig) -> str | None:
         same = before is not None and not _differences(to_dict(before), to_dict(config), free_options(config))
         return None if same else f"{folder} holds a run that was stopped before its first checkpoint: it is replaced"
     changed = None if before is None else _rate_change(folder, before, config)
-    return changed and f"{folder} goes on with another rate: {changed}"
+    return changed and f"{folder} continues with another rate: {changed}"
 
 
 def _steps(folder: Path) -> list[int]:
@@ -158,10 +159,10 @@ def _rate_change(folder: Path, before: RunConfig, config: RunConfig) -> str | No
 def describe_run(
     folder: Path, config: RunConfig, classes: "Classes | None" = None, described: Mapping[str, object] | None = None
 ) -> None:
-    """Writes what a run is into its folder: configuration, classes, data, and the environment of every start.
+    """Records a run in its folder: configuration, classes, data, and the environment of every start.
 
-    What is known of classes and data stays as it was at the first start; a later one adds what is missing. A run that
-    has no checkpoint yet is replaced.
+    Classes and data keep their values of the first start; a later start adds missing entries. A run without a
+    checkpoint is replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     start: Json = environment(config.study)
@@ -212,10 +213,10 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
     try:
         config = from_dict(kind, values)
-        # Where a run starts from came later than most options, and without it a run starts anew.
+        # Options about the start of a run came later than most; a file without them starts anew.
         expected = {name for name in flat(to_dict(config)) if not name.startswith("init.")}
         missing = sorted(expected - set(flat(values)))
-        # What is left of a file that was cut off would be filled up with defaults.
+        # Defaults would silently complete a file that was cut off.
         if missing or not read_text(path).endswith("\n"):
             what = f"{', '.join(missing[:5])}{' and more' * (len(missing) > 5)}" if missing else "the end of a line"
             raise ValueError(f"it lacks {what}, the file is cut off or of another version")
@@ -225,7 +226,7 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
 
 
 def with_parent(config: Config) -> Config:
-    """The configuration with what it takes over from the run that it starts from, if there is one.
+    """The configuration with the options inherited from the run that it starts from, if there is one.
 
     Raises:
       FileNotFoundError, ValueError: that run is missing, of another study, or cannot be read.
@@ -288,7 +289,7 @@ def _typed(hint: Any, value: Any, name: str) -> object:
             return tuple(_typed(*pair, name) for pair in zip(hints, value, strict=True))
     if hint is Path and isinstance(value, str):
         return Path(value)
-    # Of Python's types a truth value is an int.
+    # In Python a bool is an int.
     plain = (int, float) if hint is float else hint if hint in (bool, int, str) else ()
     if (
         value in options
@@ -301,7 +302,7 @@ def _typed(hint: Any, value: Any, name: str) -> object:
 
 
 def _one_of(hints: Sequence[Any], value: Any, name: str) -> object:
-    """The value by the first of these types that takes it."""
+    """The value as the first of these types that accepts it."""
     reasons = []
     for hint in hints:
         try:
@@ -312,9 +313,10 @@ def _one_of(hints: Sequence[Any], value: Any, name: str) -> object:
 
 
 def _free(folder: Path, config: RunConfig) -> set[str]:
-    """What may change of this run. The training split is free once the folder records the data.
+    """The options of this run that may change.
 
-    Then `identity.check_data` recognises another one, and a split that was the default before may be named.
+    The training split may once the folder records the data: `identity.check_data` then recognises another split, and
+    the former default split may be named.
     """
     return free_options(config) | ({"data.train_split"} if "train_split" in read_data(folder) else set())
 
@@ -331,7 +333,7 @@ def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list
 
 
 def environment(study: str) -> Json:
-    """What a result depends on apart from its configuration: command, versions, commit and machine."""
+    """The dependencies of a result besides its configuration: command, versions, commit and machine."""
     import jax
 
     return {
@@ -345,7 +347,7 @@ def environment(study: str) -> Json:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, marked where it has uncommitted changes."""
+    """The commit of the checkout that this code runs from, marked if it has uncommitted changes."""
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str:

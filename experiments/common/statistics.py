@@ -1,4 +1,4 @@
-"""Differences between paired runs: their intervals, their tests, and the power that they have; for every study."""
+"""Differences between paired runs: intervals, tests and their power; for every study."""
 
 import math
 from bisect import bisect_left
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-#: What confidence intervals and tests are of: 95 %.
+#: The level of confidence intervals and tests.
 LEVEL = 0.95
-#: The power that a planned comparison is to have.
+#: The power to plan comparisons for.
 POWER = 0.8
 
 
@@ -22,9 +22,9 @@ class Difference:
 
     Attributes:
       mean: over the pairs.
-      half_width: of the 95 % confidence interval of the mean, Student's t with one degree of freedom less than there
-        are pairs; None for a single pair.
-      pairs: number of seeds that both have, or of their clusters.
+      half_width: half the width of the 95 % confidence interval of the mean, by Student's t with one degree of freedom
+        less than pairs; None for a single pair.
+      pairs: number of common seeds, or of their clusters.
       deviation: sample standard deviation of the differences; None for a single pair.
     """
 
@@ -43,7 +43,8 @@ class Difference:
 
     @property
     def p_value(self) -> float:
-        """Of the two-sided paired t test that the mean is 0; 1 where there is no test, or nothing but zeros."""
+        """P-value of the two-sided paired t test that the mean is 0; 1 if there is no test, or all differences are
+        0."""
         if self.deviation is None or (self.deviation == 0 and self.mean == 0):
             return 1.0
         if self.deviation == 0:
@@ -58,14 +59,14 @@ def paired_difference(
 ) -> Difference | None:
     """The difference of values by seed; None without a common seed.
 
-    Runs of one seed share the order of images, the augmentation and all initial weights that both methods have: the
-    parameters of a method start from the same values, or as an identity. What differs is the method.
+    Runs of one seed share the order of images, the augmentation and all initial weights that both methods have:
+    parameters of a method start from the same values, or as an identity. Only the method differs.
 
     Args:
-      values: of a method, by seed.
-      baseline: of what it is compared with.
-      clusters: what the runs of a seed have in common with those of other seeds, such as the network that they were
-        forked from. The differences of a cluster are averaged first: forks of one network say little about another.
+      values: the values of a method, by seed.
+      baseline: the values to compare with, by seed.
+      clusters: by seed, a label that related runs share, such as the network that they were forked from. Differences
+        are first averaged over each cluster: forks of one network say little about another.
     """
     common = sorted(set(values) & set(baseline))
     if not common:
@@ -88,7 +89,7 @@ def paired_difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values of a family of tests, adjusted by Holm's step-down method: all below 0.05 are significant.
+    """P-values of a family of tests, adjusted by Holm's step-down method: those below 0.05 are significant.
 
     The probability that any true hypothesis of the family is rejected is at most 5 %, however the tests depend on each
     other.
@@ -113,13 +114,13 @@ def power(effect: float, deviation: float, pairs: int) -> float:
 
     critical = float(stdtrit(pairs - 1, (1 + LEVEL) / 2))
     shift = abs(effect) / deviation * math.sqrt(pairs)
-    # The far tail is nothing beyond this, where the series behind `nctdtr` ends in NaN.
+    # Beyond this the tail is 0, and the series behind `nctdtr` ends in NaN.
     far = float(nctdtr(pairs - 1, shift, -critical)) if shift < 5 else 0.0
     return 1 - float(nctdtr(pairs - 1, shift, critical)) + far
 
 
 def detectable(deviation: float, pairs: int) -> float:
-    """The effect that so many pairs find with a probability of 80 %; infinite for a single pair."""
+    """The effect that this number of pairs finds with a probability of 80 %; infinite for a single pair."""
     if pairs < 2:
         return math.inf
     if deviation == 0:
@@ -145,13 +146,13 @@ def pairs_needed(effect: float, deviation: float) -> int:
 
 
 def power_text(differences: Sequence[Difference], title: str, digits: int, *, effect: float | None) -> str:
-    """What a table of differences could have found, for the line under it.
+    """The line under a table of differences about the effects that it could have found.
 
     Args:
-      differences: of one score, of several methods or cases.
-      title: of the score.
+      differences: differences of one score, of several methods or cases.
+      title: title of the score.
       digits: after the decimal point.
-      effect: a difference worth finding; None where the score has no common unit.
+      effect: a difference worth finding; None if the score has no common unit.
     """
     known = [(d.deviation, d.pairs) for d in differences if d.deviation is not None]
     if not known:
@@ -171,14 +172,14 @@ def power_text(differences: Sequence[Difference], title: str, digits: int, *, ef
 def bootstrap_interval(
     pairs: "Sequence[tuple[np.ndarray, np.ndarray]]", score: "Callable[[np.ndarray], float]", *, draws: int = 1000
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean difference over images: those of each seed are drawn anew, with replacement.
+    """The 95 % interval of a mean difference over images: the images of each seed are drawn anew, with replacement.
 
-    A t interval says what other seeds would give on these images, this one what other images would give to these
-    networks. Both methods of a pair keep the same images.
+    A t interval covers other seeds on these images; this interval covers other images with these networks. Both methods
+    of a pair keep the same images.
 
     Args:
       pairs: for each seed the counts of every image `[images, ...]`, of the method and of its baseline.
-      score: from the sum of the counts of a draw `[...]` to a number.
+      score: maps the sum of the counts of a draw `[...]` to a number.
       draws: number of draws.
 
     Returns:

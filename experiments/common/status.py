@@ -1,4 +1,4 @@
-"""The exit status of a command, and what it prints where it fails."""
+"""The exit status of a command, and its message on failure."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Callable
 def status_of(
     run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
 ) -> int:
-    """Runs a command; returns its exit status. What a user can mend is one sentence, the rest a traceback."""
+    """Runs a command; returns its exit status. Errors that a user can mend print one sentence, others a traceback."""
     try:
         run()
         sys.stdout.flush()
@@ -16,7 +16,7 @@ def status_of(
         print(f"\n{stopped}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader, such as `head`, has seen enough; nothing is left to flush at the end.
+        # The reader, such as `head`, has closed the pipe; nothing is left to flush at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:

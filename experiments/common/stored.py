@@ -1,4 +1,4 @@
-"""A study of stored data: splits of files, known by what they hold and not by where they lie."""
+"""A study of stored data: splits of files, identified by their content, not by their place."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -13,22 +13,22 @@ from .study import Origin, Study
 
 
 class StoredStudy(Study[C, T, S, M]):
-    """A study that finds its data in files, unless the configuration draws them."""
+    """A study that reads its data from files, unless the configuration draws them."""
 
     @abstractmethod
     def data_name(self, config: C) -> str | None:
-        """What messages call the data; None where they are drawn."""
+        """The name of the data in messages; None if they are drawn."""
 
     @abstractmethod
     def place(self, config: C) -> Path | None:
-        """Where the data lie."""
+        """The place of the data."""
 
     @abstractmethod
     def described(self, source: S) -> data.Named:
         """The source that identifies a split: see `identity.describe_split`."""
 
     def describe_data(self, config: C) -> Result:
-        """See `Study`: the splits that a run trains and is scored on."""
+        """See `Study`: the splits for training and scoring."""
         name = self.data_name(config)
         if name is None:
             return {}
@@ -37,7 +37,7 @@ class StoredStudy(Study[C, T, S, M]):
         return {"name": f"{name} in {self.place(config)}", "splits": splits}
 
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
-        """See `Study`: a split is the run's own where it holds the same, wherever it lies."""
+        """See `Study`: a split with the same content is the run's own, at any place."""
         found = None if self.data_name(config) is None else describe_split(self.described(source))
         other = is_other_data(folder, split, lambda name: self.described(self.open_split(config, name)), found)
         return Origin({self.unit: len(source), "data": found}, self.place(config) if other else None)

@@ -1,4 +1,4 @@
-"""What a study supplies beyond a `Learner`: scores, and how they are shown. The engine does the rest."""
+"""A study is a `Learner` that also supplies scores and their presentation. The engine does the rest."""
 
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -26,15 +26,15 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Scored:
-    """What a pass over a split finds.
+    """The results of a pass over a split.
 
     Attributes:
       scores: numbers by name, for logs and tables.
-      totals: what they are made from: the sums over the split.
-      examples: of some of the images, by their index, what `Study.example` keeps.
-      count: how many examples were scored.
-      weights: of a run that averages its weights, which ones are scored: the better.
-      by_weights: the scores of both.
+      totals: the sums over the split that the scores are computed from.
+      examples: the results of `Study.example` for some images, by their index.
+      count: number of scored examples.
+      weights: the scored weights of a run that averages its weights: the better ones.
+      by_weights: the scores of raw and averaged weights.
     """
 
     scores: dict[str, float]
@@ -47,9 +47,9 @@ class Scored:
 
 @dataclass(frozen=True)
 class Trained(Generic[C, T, M]):
-    """A run with the state of its end, or of a checkpoint.
+    """A run with its final state, or that of a checkpoint.
 
-    Of a run that averages its weights, the state is seen with the ones that `weights` names.
+    If the run averages its weights, `weights` names those in use.
     """
 
     config: C
@@ -66,11 +66,11 @@ class Trained(Generic[C, T, M]):
 
 
 class Summary(NamedTuple):
-    """What a split shows beyond scores.
+    """The results of a split besides scores.
 
     Attributes:
       results: entries of `result.json` and `evaluation-SPLIT.json`.
-      examples: arrays for `examples.npz`; none where several processes share the work.
+      examples: arrays for `examples.npz`; empty with several processes.
     """
 
     results: Result
@@ -78,11 +78,11 @@ class Summary(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Which data are scored.
+    """The scored data.
 
     Attributes:
-      entries: of `evaluation-SPLIT.json`, what identifies them.
-      other: where they lie, if they are not the run's own.
+      entries: entries of `evaluation-SPLIT.json` that identify the data.
+      other: their place, if they are not the run's own.
     """
 
     entries: Result
@@ -90,15 +90,15 @@ class Origin(NamedTuple):
 
 
 class Study(Learner[C, T, S, M]):
-    """A study: what `Learner` requires, and the following.
+    """A study: a `Learner` with scores and reports.
 
     Attributes:
       config: the class of its configurations.
-      labels: what tables and figures call its methods.
-      metric, mode: which score ranks checkpoints, and whether "max" or "min" is best.
-      curves: the panels of its figure of training curves.
+      labels: names of its methods in tables and figures.
+      metric, mode: the score that ranks checkpoints, and whether "max" or "min" is best.
+      curves: panels of the figure of training curves.
       examples: images of the validation split to keep for figures.
-      unit: what a split consists of.
+      unit: the unit that a split is counted in.
     """
 
     config: type[C]
@@ -113,13 +113,13 @@ class Study(Learner[C, T, S, M]):
 
     @abstractmethod
     def read_target(self, config: C, folder: Path) -> T:
-        """The same of a run, from its folder: the data need not be here."""
+        """The target of a run, read from its folder: the data need not be available."""
 
     @abstractmethod
     def batches(self, config: C, source: S, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
         """This process's share of the batches of a split, or of `limit` examples spread evenly over it.
 
-        `"index"` holds the place of each example in the split, -1 for a row that only fills up the batch.
+        `"index"` holds the index of each example in the split, or -1 for a row that only fills up the batch.
         """
 
     def check_scored_data(self, config: C, target: T, source: S) -> None:
@@ -130,65 +130,65 @@ class Study(Learner[C, T, S, M]):
         return with_options(config, {"data.root": place})
 
     def describe_data(self, config: C) -> Result:
-        """What the run folder keeps of data and initial weights, where the configuration only says where they lie.
+        """The run folder's record of data and initial weights, of which the configuration only has the place.
 
         A finished run is shown, and an unfinished one continued, only on the same data: see `identity.check_data`. So
-        it describes contents, not places, and is cheap; an entry `"name"`, what messages call the data, may change. By
-        default nothing: the configuration says all about data that are drawn.
+        the record describes contents, not places, and is cheap to make; its entry `"name"`, for messages, may change.
+        Empty by default: the configuration describes drawn data completely.
         """
         return {}
 
     def class_names(self, target: T) -> Sequence[str] | None:
-        """Names of the classes, in the order of the logits; None where there are none."""
+        """Names of the classes, in the order of the logits; None if there are none."""
         return None
 
     def preprocessing(self, config: C) -> weights.Preprocessing | None:
-        """What the network expects of an image; None where its own functions prepare one."""
+        """The preprocessing of images; None if the network's own functions do it."""
         return None
 
     def usage(self, config: C, path: Path) -> str:
-        """A line of Python that uses an exported network, loaded as `model`; empty where none is worth showing."""
+        """A line of Python that uses an exported network, loaded as `model`; empty to show none."""
         del config, path
         return ""
 
     def origin(self, config: C, folder: Path, split: str, source: S) -> Origin:
-        """Which data are scored, and whether they are those of the run in the folder."""
+        """The scored data, and whether they are those of the run in the folder."""
         return Origin({self.unit: len(source)}, None)
 
-    # What another run passes on, see `fork`.
+    # Inheritance from another run, see `fork`.
 
     def same_target(self, target: T, other: T) -> bool:
-        """Whether the outputs of networks that know these of their data mean the same."""
+        """Whether the outputs of networks with these targets have the same meaning."""
         return True
 
     def output_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
-        """Paths in the network to all that depends on what the outputs mean, such as the classes."""
+        """Paths in the network to all layers that depend on the meaning of the outputs, such as the classes."""
         return ()
 
     def method_layers(self, config: C) -> Sequence[tuple[Hashable, ...]]:
-        """Paths in the network to what methods exchange, beside smoothing parameters."""
+        """Paths in the network to the layers that methods exchange, besides smoothing parameters."""
         return ()
 
     def method_key(self, config: C) -> Hashable:
-        """What is equal where those layers are the same."""
+        """A key that is equal if those layers are the same."""
         return config.method
 
     # Scores.
 
     @abstractmethod
     def score(self, config: C, model: M, batch: Mapping[str, jax.Array]) -> tuple[Tree, Tree | None]:
-        """Sums over a batch that `scores` is made from, and the outputs of each row, for `example`."""
+        """Sums over a batch for `scores`, and the outputs of each row for `example`."""
 
     @abstractmethod
     def scores(self, totals: Tree) -> dict[str, float]:
         """The scores of a split from the sums over it."""
 
     def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
-        """What is kept of a row of a batch."""
+        """The arrays to keep of a row of a batch."""
         return {}
 
     def summarize(self, trained: Trained[C, T, M], source: S, found: Scored) -> Summary:
-        """What a split shows beyond scores."""
+        """The results of a split besides scores."""
         return Summary({}, {})
 
     def measure(self, trained: Trained[C, T, M]) -> Result:
@@ -196,17 +196,17 @@ class Study(Learner[C, T, S, M]):
         return {}
 
     def details(self, trained: Trained[C, T, M], source: S, found: Scored) -> Result:
-        """Further entries of `evaluation-SPLIT.json`."""
+        """Additional entries of `evaluation-SPLIT.json`."""
         return {}
 
     def qualifiers(self) -> list[str]:
-        """Words for the name of a file of scores that are not made in the plain way."""
+        """Words for the file name of scores that are not made in the plain way."""
         return []
 
     # What is shown.
 
     def pictures(self, source: S, found: Scored) -> Arrays:
-        """What TensorBoard shows of an evaluation, uint8 `[H, W, 3]` by name."""
+        """Pictures of an evaluation for TensorBoard, uint8 `[H, W, 3]` by name."""
         return {}
 
     @abstractmethod
@@ -214,7 +214,7 @@ class Study(Learner[C, T, S, M]):
         """The scores of a split, for the console."""
 
     def setting(self, result: Result) -> str:
-        """What these scores depend on, in words."""
+        """The setting of these scores, in words."""
         words = f"step {result.get('step', 'unknown')}, checkpoint {result.get('checkpoint', 'unknown')}"
         return f"{words}, {result['network']} network" if result.get("network") else words
 
@@ -227,7 +227,7 @@ class Study(Learner[C, T, S, M]):
         """The heading of a comparison."""
 
     def preview(self, config: C, out: Path) -> Path | None:
-        """Draws what can be shown before a comparison trains anything, into its folder; None for nothing."""
+        """Draws a picture into the folder of a comparison before it trains anything; None for no picture."""
         return None
 
     @abstractmethod
@@ -236,7 +236,7 @@ class Study(Learner[C, T, S, M]):
 
 
 class PlainStudy(Study[C, None, S, M]):
-    """A study whose network need not know anything of the data."""
+    """A study whose network does not depend on the data."""
 
     def target(self, config: C, source: S) -> None:
         """Nothing."""
@@ -246,11 +246,11 @@ class PlainStudy(Study[C, None, S, M]):
 
 
 def means(totals: Tree, count: str) -> dict[str, float]:
-    """Means over a split from named sums, of which one is the number of what was summed."""
+    """Means over a split from named sums, one of which is the count."""
     sums = {name: float(total) for name, total in totals.items()}
     number = sums.pop(count)
     return {name: total / number for name, total in sums.items()}
 
 
 AnyStudy = Study[Any, Any, Any, Any]
-"""A study that the command line has found by its name."""
+"""A study found by its name on the command line."""

@@ -11,10 +11,10 @@ class Score:
 
     Attributes:
       title: its heading.
-      path: where an evaluation holds it.
-      factor: by which it is multiplied.
+      path: its keys in an evaluation.
+      factor: the score is multiplied by it.
       digits: after the decimal point.
-      lower: whether a lower value is better, where values choose an initial rate.
+      lower: whether a lower value is better, to choose an initial rate.
     """
 
     title: str
@@ -34,14 +34,14 @@ def align(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
-    """Mean ± sample standard deviation, the latter of several values; a dash where there is none.
+    """Mean ± sample standard deviation, the latter only for several values; a dash for no value.
 
-    NaN stands for a score that a run has not reached: mean and deviation are those of the others, with their number.
+    NaN stands for a score that a run has not reached: mean and deviation then cover the others, with their number.
     """
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return "-"
-    import numpy as np  # here, since a command line that asks for help does not wait for it
+    import numpy as np  # imported here, so that `--help` does not wait for it
 
     mean = f"{np.mean(known):.{digits}f}"
     text = f"{mean} ± {deviation(known, digits)}" if len(known) > 1 else mean

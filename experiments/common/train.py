@@ -47,7 +47,7 @@ from .writing import write_arrays, write_json
 
 @dataclass(frozen=True)
 class Programs(Generic[C, T, S, M]):
-    """What is compiled of a run, and what runs share that differ only in their seed.
+    """The compiled programs of a run, shared by runs that differ only in their seed.
 
     Attributes:
       loss, optimizer, schedule, step: see `training.Problem`.
@@ -64,12 +64,12 @@ class Programs(Generic[C, T, S, M]):
 
 
 ProgramsOf = dict[RunConfig, Programs[Any, Any, Any, Any]]
-"""Programs by their configuration: those of a comparison."""
+"""The programs of a comparison, by configuration."""
 
 
 @dataclass(frozen=True)
 class Job(Generic[C, T, S, M]):
-    """A configuration made ready to train."""
+    """A configuration with its data and network, ready to train."""
 
     config: C
     target: T
@@ -96,10 +96,10 @@ def prepare(
     folder: Path | None = None,
     shared: ProgramsOf | None = None,
 ) -> Job[C, T, S, M]:
-    """Opens the data and builds the network; whatever is wrong is found here, before anything is written.
+    """Opens the data and builds the network; faults are found here, before anything is written.
 
-    What an earlier start has measured on the training split is read from the folder. Programs are taken from those that
-    are shared, or put there.
+    Values that an earlier start has measured on the training split are read from the folder. Programs are taken from
+    the shared ones, or added to them.
     """
     source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
     shown = progress and jax.process_index() == 0
@@ -160,15 +160,15 @@ def train(
 ) -> Result:
     """Trains a run, or continues the one in the folder; returns its result, also written to `result.json`.
 
-    `described` is what `fork.describe` returns, if the caller knows it already; `make_job` stands in for
-    `prepare`. Whatever is wrong with the configuration or the data is found before anything is compiled. Several
-    processes (see `cluster`) call it alike and need to see the same folder; process 0 writes all but the checkpoints.
+    `described` is the result of `fork.describe`, if the caller has it already; `make_job` replaces `prepare`. Faults of
+    the configuration or the data are found before anything is compiled. Several processes (see `cluster`) make the same
+    call and need a shared folder; process 0 writes everything except the checkpoints.
     """
     mesh = check(config, folder)
     described = describe(study, config) if described is None else described
     check_data(folder, described)
     exists, finished = folder.exists(), (folder / RESULT_FILE).exists()
-    # Process 0 is about to write there: the others have checked before.
+    # Process 0 is about to write to the folder; the others have checked it already.
     multihost_utils.sync_global_devices(f"checked {folder}")
     if finished:
         result = read_result(folder)
@@ -180,9 +180,9 @@ def train(
         if exists:  # a second process stops at once
             stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
         job = make_job(study, config, mesh, progress=progress, folder=folder)
-        if not exists:  # the lock makes the folder: whatever is wrong with the data leaves none behind
+        if not exists:  # the lock makes the folder, so faulty data leave none behind
             stack.enter_context(training.lock_folder(folder, file=LOCK_FILE))
-            check_run(folder, config)  # another process may have been here since
+            check_run(folder, config)  # another process may have finished in the meantime
         return _train(study, job, folder, described, progress=progress)
 
 

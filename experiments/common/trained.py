@@ -62,7 +62,7 @@ def _template(
 def _with_weights(
     restored: training.Restored, asked: AskedWeights, metric: str, mode: str, folder: Path
 ) -> tuple[training.TrainState, Weights | None]:
-    """The state with the weights that are asked for, and which these are; None where a run has only one kind."""
+    """The state with the weights that are asked for, and which these are; None if a run has only one kind."""
     state, where = restored.state, f"{folder} at step {restored.step}"
     if not state.average:
         if asked == "averaged":

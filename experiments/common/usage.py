@@ -1,7 +1,11 @@
-"""What the command line of a study says about itself."""
+"""The help of a study's command line."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from .config import Preset, RunConfig
+from .options import wrapped
+from .run_files import CONFIG_FILE
 
 if TYPE_CHECKING:
     from .cli import Program
@@ -35,3 +39,15 @@ commands:
 
 examples:
 {chr(10).join(f"  {program.name} {example}".rstrip() for example in ["", *program.examples.split(chr(10))[1:-1]])}"""
+
+
+def preset_help(prog: str, description: str, preset: Preset[RunConfig], options: str) -> str:
+    """The help of a preset: its notes, and its options as text."""
+    parts = [f"usage: {prog} [OPTIONS]", wrapped(description)]
+    if preset.lab_note:
+        parts.append(wrapped(preset.lab_note))
+    if preset.recipes:
+        parts.append("This preset fills rows of published tables: --help-all shows them with their commands.")
+    precedence = "options on the command line override them"
+    parts += [options, f"--config FILE takes options from a file, such as the {CONFIG_FILE} of a run; {precedence}."]
+    return "\n\n".join(parts)

@@ -36,7 +36,7 @@ class WandbMirror:
 
 @contextlib.contextmanager
 def open_wandb(config: RunConfig, folder: Path) -> Iterator[training.Mirror | None]:
-    """What `training.RunLog` passes on to; None where the configuration names no project.
+    """What `training.RunLog` passes on to; None if the configuration names no project.
 
     A resumed run continues its curves: its identity is kept in the folder. Only process 0 logs.
     """
@@ -64,7 +64,7 @@ def open_wandb(config: RunConfig, folder: Path) -> Iterator[training.Mirror | No
 
 
 def check_wandb(config: RunConfig) -> None:
-    """Raises ValueError where the configuration names a project and the library is not installed."""
+    """Raises ValueError if the configuration names a project and the library is not installed."""
     if config.wandb is None:
         return
     try:

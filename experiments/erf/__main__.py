@@ -18,28 +18,28 @@ from ..segmentation.config import Config
 class Options:
     """Draws the effective receptive fields of trained networks (Wang & Ji, KDD 2018, Sec. 4.4, Figs. 8 and 9).
 
-    Figure 8 is that of the last 3x3 convolution of rate 4, Figure 9 that of all dilated layers: the stages of the
-    encoder at 1/8 of the image, of a ResNet the last two. Zero weights are black. A table says how large and how even
-    they are. Examples:
+    Figure 8 shows the last 3x3 convolution of rate 4, Figure 9 all dilated layers: the stages of the encoder at 1/8 of
+    the image, in a ResNet the last two. Zero weights are black. A table gives the size and evenness of the fields.
+    Examples:
 
       python -m experiments.erf
       python -m experiments.erf --runs runs/segmentation/voc2012/{none,group_interaction,ss_conv}-seed0 --images 100
     """
 
     runs: tuple[Path, ...] = ()
-    """Folders of runs of experiments.segmentation, one a panel; by default those of its preset wires, trained where
+    """Folders of runs of experiments.segmentation, one per panel; by default those of its preset wires, trained if
     missing."""
     images: int | None = None
     """Validation images, spread evenly over the split; by default all."""
     size: Size = None
-    """Height and width in pixels that images are cropped or mirrored to about their centre: a field may be wider than
-    an image. By default 704 704, which shows the whole fields of ResNet-18, and 48 48 for a dilated stack."""
+    """Height and width in pixels to which images are cropped or mirrored about their centre, since a field may be wider
+    than an image. By default 704 704, which shows the whole fields of ResNet-18, and 48 48 for a dilated stack."""
     batch_size: int = 4
     """Images in a batch."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Best on the whole validation split, or latest."""
+    """Checkpoint: best on the whole validation split, or latest."""
     data_root: Path | None = None
-    """Folder of the data set, where it has moved since."""
+    """Folder of the data set, if it has moved since training."""
     out: Path = Path("runs/erf")
     """Folder for fig8.png, fig9.png, the arrays fig8.npz and fig9.npz, and erf.json."""
 
@@ -59,7 +59,7 @@ def _run(options: Options) -> None:
 
 
 def _check(options: Options) -> None:
-    """Refuses what cannot be measured, before JAX is imported."""
+    """Refuses invalid options, before JAX is imported."""
     check_limits(options)
     for name in ("images", "batch_size"):
         value = getattr(options, name)

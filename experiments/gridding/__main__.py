@@ -22,7 +22,7 @@ When degridding helps: tiny networks of dilated layers on drawn pictures, behind
 Without a command: compare demo, which takes at most three minutes on two cores.
 
 commands:
-  compare PRESET    Runs what has not been run of the cases of a preset, and prints the tables of all.
+  compare PRESET    Runs the missing cases of a preset, and prints the tables of all.
   show FILE ...     Prints the tables of result files, and draws the heat map.
 
 presets:
@@ -34,11 +34,11 @@ cases that were run without them, and trains nothing twice."""
 
 @dataclass(frozen=True)
 class Compare:
-    """Runs what has not been run of the cases of a preset, and prints the tables of all."""
+    """Runs the cases of a preset that have not been run, and prints the tables of all."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     first: int | None = None
-    """Number of cases to run, the first of the preset; by default all."""
+    """Number of cases to run, from the first of the preset; by default all."""
     out: Path | None = None
     """Folder for a file of each case, results.json and two figures; by default runs/gridding/PRESET."""
 

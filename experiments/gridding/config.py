@@ -23,11 +23,11 @@ class Case:
     """One condition, under which every method is trained with every seed.
 
     Attributes:
-      stem: taps along each axis of the only convolution before the dilated ones: how much is mixed before.
-      stride: of that convolution, in pixels; the logits are enlarged again.
-      rates: of the dilated 3x3 convolutions, in cells of the stem's output; their number is the depth.
+      stem: taps along each axis of the only convolution before the dilated ones: how far it mixes neighbours.
+      stride: stride of that convolution, in pixels; the logits are up-sampled again.
+      rates: rates of the dilated 3x3 convolutions, in cells of the stem's output; their number is the depth.
       noise: standard deviation of the noise of every pixel and channel; colours are between 0 and 1.
-      objects: what is drawn: wires, disks and squares, or both.
+      objects: objects drawn: wires, disks and squares, or both.
     """
 
     stem: Literal[1, 3, 5] = 1
@@ -38,12 +38,12 @@ class Case:
 
     @property
     def front(self) -> str:
-        """What stands before the dilated layers, as in "3x3, stride 2"."""
+        """The layer before the dilated ones, as in "3x3, stride 2"."""
         return f"{self.stem}x{self.stem}" + (f", stride {self.stride}" if self.stride > 1 else "")
 
     @property
     def condition(self) -> str:
-        """All the rest, as in "rates 2,2,2, noise 0.6, both"."""
+        """The rest of the condition, as in "rates 2,2,2, noise 0.6, both"."""
         return f"rates {','.join(map(str, self.rates))}, noise {self.noise:g}, {self.objects}"
 
     @property
@@ -62,12 +62,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Training:
-    """How every network is trained, in all cases alike."""
+    """How every network is trained, the same in all cases."""
 
     steps: int = 100
     """Updates; the rate of Adam falls to 0 along a cosine, the gradient's norm is clipped to 1."""
     batch_size: int = 4
-    """Pictures of an update; none is seen twice."""
+    """Pictures in an update; none is seen twice."""
     learning_rate: float = 0.005
     """Initial rate, the same for all methods."""
     width: int = 16
@@ -75,10 +75,10 @@ class Training:
     size: int = 48
     """Height and width of the pictures in pixels."""
     test_pictures: int = 64
-    """Pictures that a network is scored on, of its seed."""
+    """Test pictures, drawn from the seed of the network."""
 
     def validate(self) -> None:
-        """Raises ValueError where an option is out of its range."""
+        """Raises ValueError if an option is out of range."""
         require_positive(
             steps=self.steps,
             batch_size=self.batch_size,
@@ -103,7 +103,7 @@ class Config:
     training: Training = field(default_factory=Training)
 
     def validate(self) -> None:
-        """Raises ValueError where an option is out of its range."""
+        """Raises ValueError if an option is out of range."""
         require(self.seeds >= 2, f"--seeds must be at least 2, got {self.seeds}: one pair has no interval")
         require(
             any(method != BASELINE for method in self.methods),
@@ -127,10 +127,10 @@ class Preset:
     note: str
 
 
-#: What stands before the dilated layers: the columns of the heat map.
+#: The layers before the dilated ones: the columns of the heat map.
 FRONTS: tuple[Case, ...] = (Case(), Case(stem=3), Case(stem=5), Case(stem=3, stride=2))
 
-#: The rows of the heat map: the usual condition, and one thing changed at a time.
+#: The rows of the heat map: the usual condition, and one change at a time.
 CONDITIONS: tuple[Case, ...] = (
     Case(),
     Case(noise=1.0),

@@ -52,7 +52,7 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
                 dark = abs(difference.mean) > 0.7 * limit
                 panel.text(
                     *reversed(place),
-                    f"{mean if cell.told(score) else f'({mean})'}\n{interval}",
+                    f"{mean if cell.is_distinguishable(score) else f'({mean})'}\n{interval}",
                     ha="center",
                     va="center",
                     fontsize=7,
@@ -79,9 +79,9 @@ def draw_differences(cells: Sequence[Cell], path: Path) -> None:
     blocks = dict[tuple[str, str], list[Row]]()
     for cell in cells:
         differences = {SCORES[name][0]: found for name, found in cell.differences.items() if found is not None}
-        told = [SCORES[name][0] for name in SCORES if cell.told(name)]
+        significant = [SCORES[name][0] for name in SCORES if cell.is_distinguishable(name)]
         rows = blocks.setdefault((cell.method, cell.case.condition), [])
-        rows.append(Row(f"behind {cell.case.front}", differences, told))
+        rows.append(Row(f"behind {cell.case.front}", differences, significant))
     shown = [
         Score(title, (name,), digits=digits, lower=not _SHOWN.get(name, True))
         for name, (title, digits) in SCORES.items()

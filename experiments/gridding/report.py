@@ -35,8 +35,8 @@ class Cell:
       method: by name.
       scores: of the method, a value a seed.
       baseline: of the baseline.
-      differences: by score; None where a class does not occur.
-      over_images: the bootstrap interval of the difference of mean IoU; None where the counts of each picture are not
+      differences: by score; None if a class does not occur.
+      over_images: the bootstrap interval of the difference of mean IoU; None if the counts of each picture are not
         kept.
       adjusted: the p-value of the difference of each score, adjusted over its family.
     """
@@ -49,7 +49,7 @@ class Cell:
     over_images: tuple[float, float] | None
     adjusted: Mapping[str, float]
 
-    def told(self, score: str) -> bool:
+    def is_distinguishable(self, score: str) -> bool:
         """Whether the difference is distinguishable from chance."""
         return self.adjusted.get(score, 1.0) < 0.05
 
@@ -179,7 +179,7 @@ def _row(cell: Cell) -> list[str]:
     texts = {}
     for name, (_, digits) in SCORES.items():
         difference = cell.differences[name]
-        texts[name] = "-" if difference is None else difference.text(digits) + " *" * cell.told(name)
+        texts[name] = "-" if difference is None else difference.text(digits) + " *" * cell.is_distinguishable(name)
     return [
         cell.case.front,
         cell.case.condition,
@@ -193,7 +193,7 @@ def _row(cell: Cell) -> list[str]:
 
 
 def _before_and_after(cell: Cell, name: str, digits: int) -> str:
-    """As in "75 -> 0"; a dash where no seed has the score."""
+    """As in "75 -> 0"; a dash if no seed has the score."""
     ends = (list(_defined(scores[name]).values()) for scores in (cell.baseline, cell.scores))
     return " -> ".join(f"{np.mean(end):.{digits}f}" if end else "-" for end in ends)
 
@@ -202,15 +202,17 @@ def conclusions(content: Json) -> list[str]:
     """How to read the tables, what is distinguishable from chance, and what the study could have found."""
     cells = cells_of(content)
     differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
-    told = [(cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.told(PRIMARY)]
-    better = sum(d.mean > 0 for _, d in told)
+    significant = [
+        (cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.is_distinguishable(PRIMARY)
+    ]
+    better = sum(d.mean > 0 for _, d in significant)
     pairs = min(d.pairs for d in differences)
     return [
         f"Means over {pairs} paired seeds, in brackets their 95 % intervals: Student's t over seeds, and for other "
         "images a bootstrap within seeds. A star marks what is distinguishable from chance after Holm's correction "
         f"over all {len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
         f"Of {len(differences)} differences of mean IoU, significant (Holm): {better} above 0, "
-        f"{len(told) - better} below.",
+        f"{len(significant) - better} below.",
         power_text(differences, *SCORES[PRIMARY], effect=0.5),
         "Baseline -> method: zeros seen is the share of pixels without weight in the rectangle that the central output "
         "sees; phase imbalance is how unevenly its weight is spread over the phases of rate 2: 0 evenly, 1 on one.",

@@ -1,4 +1,4 @@
-"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The configuration of a run: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -16,15 +16,15 @@ Method = Upsampling
 
 @dataclass(frozen=True)
 class ModelConfig(DeepLabConfig):
-    """The network: a U-Net, or a DeepLab with three up-sampling blocks, whose other options U-Net does not have."""
+    """The network: a U-Net, or a DeepLab with three up-sampling blocks, which has more options."""
 
     network: Literal["unet", "deeplab"] = "unet"
-    """U-Net (to which width, batch-norm and precision also apply), or DeepLab followed by three up-sampling blocks."""
+    """U-Net (with the options width, batch-norm and precision), or DeepLab followed by three up-sampling blocks."""
     upsampling: Method = "dcl"
-    """Up-sampling layer; dcl is the baseline, fast_pixel_dcl what the paper's experiments call PixelDCL."""
+    """Up-sampling layer; dcl is the baseline, fast_pixel_dcl is called PixelDCL in the paper's experiments."""
     order: PhaseOrder | None = None
-    """Sequence of the phases of ipixel_dcl and pixel_dcl; the other layers have none. figure is that of Fig. 6 and of
-    the authors' code, equations makes one phase after another (Eqs. 2 and 3); by default figure."""
+    """Order of the phases of ipixel_dcl and pixel_dcl: figure, the default, is that of Fig. 6 and the authors' code;
+    equations makes one phase after another (Eqs. 2 and 3). Other layers have no order."""
     depth: int = 5
     """Levels of the U-Net; 5 is the published network."""
 
@@ -34,23 +34,23 @@ class DataConfig(ImagesConfig):
     """The images, resized as a whole."""
 
     size: tuple[int, int] = (256, 256)
-    """Height and width to which images and labels are resized, in pixels; results are scored there."""
+    """Height and width in pixels to which images and labels are resized; results are scored at this size."""
     mirror: bool = False
     """Whether training images are mirrored at random."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig(OptimConfig):
-    """Loss, optimiser and rate; by default cross entropy and Adam at a constant rate. Rate and batch size are those of
-    the authors' code; the paper does not give them."""
+    """Loss, optimiser and rate; by default cross entropy and Adam at a constant rate. Rate and batch size come from the
+    authors' code; the paper does not give them."""
 
     optimizer: OptimizerName = "adamw"
-    """AdamW, which without decay is Adam, or SGD with momentum and coupled decay."""
+    """AdamW, which equals Adam without decay, or SGD with momentum and coupled decay."""
     schedule: ScheduleName = "constant"
     """The rate over the steps: constant, poly (falls to 0), one_cycle (up to the rate, then down) or cosine (after a
     warm-up)."""
     learning_rate: float = 0.001  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Initial rate; the largest one of one_cycle and cosine."""
+    """Initial rate; the peak of one_cycle and cosine."""
 
     def validate(self) -> None:
         """See `OptimConfig`."""
@@ -79,7 +79,7 @@ class Config(DenseConfig):
         check_size("--data.size", self.data.size)
         require(
             not self.data.augment.balanced,
-            "--data.augment.balanced is an option of crops, and this study sees whole images: leave it out",
+            "--data.augment.balanced is an option of crops, but this study trains on whole images: leave it out",
         )
         if self.model.network == "deeplab":
             self.model.validate()
@@ -171,11 +171,11 @@ CAMVID = Preset(
     "by this recipe: resize_conv, sub_pixel, sub_pixel_blur, carafe, dysample.",
 )
 
-# Sec. 3.1 does not name the split, but the times of Table 2 do. With DCL, 10 epochs take 21,926 s and 2,109 predictions
-# 162 s: 2,193 s an epoch, 76.8 ms a prediction. With the 1,464 images of train, training would take 1.5 s an image, or
-# 19.5 predictions; with the 10,582 of train_aug it takes 207 ms, or 2.7, as a forward and a backward pass do. The lists
-# of the authors' code name SegmentationClassAug, too. The paper gives no schedule, but calls 100 epochs large enough:
-# 100 x 10,582 images in the authors' batches of two.
+# Sec. 3.1 does not name the split, but the times of Table 2 imply it. With DCL, 10 epochs take 21,926 s and 2,109
+# predictions 162 s: 2,193 s an epoch, 76.8 ms a prediction. With the 1,464 images of train, training would take 1.5 s
+# an image, or 19.5 predictions; with the 10,582 of train_aug it takes 207 ms, or 2.7, as a forward and a backward pass
+# do. The lists of the authors' code name SegmentationClassAug, too. The paper gives no schedule, but calls 100 epochs
+# large enough: 100 x 10,582 images in the authors' batches of two.
 VOC2012_UNET = Preset(
     Config(data=DataConfig(name="voc2012", train_split="train_aug"), steps=529_100, evaluate_every=52_910),
     "PASCAL VOC 2012, U-Net from scratch as in Table 1, --data.root FOLDER",
@@ -184,7 +184,7 @@ VOC2012_UNET = Preset(
     "after 50 epochs (--steps 264550) and about equal after 100.",
     (Recipe("pixel-1", "U-Net from scratch, PASCAL VOC 2012", _ROWS, part=("PASCAL 2012", "U-Net")),),
 )
-"""`train voc2012-unet --help` has command, time and published scores; likewise for the other recipes."""
+"""`train voc2012-unet --help` has command, time and published scores; so do the other recipes."""
 
 COCO_UNET = Preset(
     Config(model=ModelConfig(width=128), data=DataConfig(name="coco2015"), steps=200000, evaluate_every=20000),

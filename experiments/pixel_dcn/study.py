@@ -11,10 +11,10 @@ from flax import nnx
 from smoothjax import data, models
 
 from ..common.comparison import Comparison, Page, Result
-from ..common.dense.init import normalization
+from ..common.dense.init import deeplab_options, normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.seen import seen_of
-from ..common.dense.study import DenseStudy, deeplab_options
+from ..common.dense.study import DenseStudy
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import Tree, compute_dtype

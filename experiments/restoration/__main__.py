@@ -21,28 +21,28 @@ class Predict:
     """Restores images of any size and mode, with a run or with published weights."""
 
     run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
-    """Folder of the run; with --weights there is none, and the images come first."""
+    """Folder of the run; leave it out with --weights, so the images come first."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
     """Image files, folders of images, or patterns such as 'street/*.jpg'; at least one."""
     weights: Path | None = None
     """File of the published weights of GCANet (.safetensors, .npz or .pth), with --task."""
     task: RestorationTask | None = None
-    """What the weights were trained for, which their file does not say; a run knows it."""
+    """Task of the weights, which their file does not record; a run records it."""
     out: Path = field(default=Path("predictions"))
     """Folder for NAME_restored.png, and NAME_compare.png."""
     compare: bool = False
     """Whether to draw the image before and after, side by side."""
     tile: Size = None
-    """Height and width of overlapping tiles in pixels, even, for photographs that do not fit into memory as a whole;
-    try 512 512. GCANet normalises by statistics of the whole image, of which tiles know a sample of their size only,
-    so tiles change the result: the larger, the less."""
+    """Height and width in pixels of overlapping tiles, even numbers, for photographs that do not fit into memory as a
+    whole; try 512 512. GCANet normalises by statistics of the whole image but a tile only sees its own, so tiles change
+    the result; larger tiles change it less."""
     checkpoint: Literal["best", "latest"] = "latest"
     """Of a run: best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Draws what the smoothing of a run or of published weights has learnt, layer by layer, in one PNG."""
+    """Draws the smoothing that a run or published weights have learnt, layer by layer, in one PNG."""
 
     run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
     """Folder of the run, unless --weights names a file."""
@@ -67,9 +67,9 @@ def _predict(program: cli.Program, options: Predict) -> None:
             "FILE --task dehaze IMAGES... --out DIR"
         )
     if options.weights is not None and options.task is None:
-        raise ValueError("--weights needs --task dehaze or --task derain: the file does not say what it is for")
+        raise ValueError("--weights needs --task dehaze or --task derain: the file does not record its task")
     if run is not None and options.task is not None:
-        raise ValueError("--task goes with --weights: a run knows what it has been trained for")
+        raise ValueError("--task goes with --weights: a run records its task")
     if run is not None and run.is_file():
         raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
     if options.out.is_file():

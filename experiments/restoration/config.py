@@ -1,4 +1,4 @@
-"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The configuration of a run: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 import math
 from dataclasses import dataclass, field
@@ -24,11 +24,12 @@ class ModelConfig:
     smoothing: Method = "none"
     """Smoothing of the twelve dilated convolutions; none is the baseline, ss_conv the published network."""
     task: RestorationTask = "dehaze"
-    """What is learnt: what has to be added to the image (dehaze), or the restored image itself (derain)."""
+    """Task, which sets what the network predicts: the difference to the image (dehaze), or the restored image
+    (derain)."""
     width: int = 64
     """Channels of all layers; 64 is the published network."""
     precision: Precision = "float32"
-    """Of the convolutions; parameters, instance normalisation and loss stay float32."""
+    """Precision of the convolutions; parameters, instance normalisation and loss stay float32."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class DataConfig:
     """Data set: drawn shapes in haze, a folder {train,val,test}/{degraded,clean} of pairs, or haze on clean images."""
     root: Path | None = None
     """Folder of the images. For haze: {train,val,test} with images in them (or in their clean or images), or just
-    images, of which the first of every ten is validated on, and the second tested; shapes need none."""
+    images; of every ten, the first is for validation and the second for testing. Shapes need none."""
     crop_size: tuple[int, int] = (256, 256)
     """Height and width of training images in pixels."""
     mirror: bool = True
@@ -70,7 +71,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class HazeConfig:
-    """Synthetic haze: I = J t + A (1 - t), t = exp(-beta d), of a smooth random depth d; ranges of each image."""
+    """Synthetic haze: I = J t + A (1 - t), t = exp(-beta d), with a smooth random depth d; the options are ranges."""
 
     airlight: tuple[float, float] = (0.7, 1.0)
     """Smallest and largest A, the grey of infinitely thick haze; 1 is white."""
@@ -118,8 +119,8 @@ class Config(RunConfig):
     batch_size: int = 16
     """Images in an update, over all devices."""
     eval_batch_size: int = 1
-    """Images evaluated together, over all devices, rounded up to a multiple of their number; they are evaluated whole,
-    those of one size together."""
+    """Images evaluated together, over all devices, rounded up to a multiple of their number; images are evaluated
+    whole, grouped by size."""
 
     def validate(self) -> None:
         """See `RunConfig`."""

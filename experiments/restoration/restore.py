@@ -140,7 +140,7 @@ def read_filters(
 
 
 def _needed(image: np.ndarray, tile: tuple[int, int]) -> list[tuple[list[int], int]] | None:
-    """The tiles of an image, or None where it fits into one."""
+    """The tiles of an image, or None if it fits into one."""
     height, width = (length + length % 2 for length in image.shape[:2])
     found = windows((height, width), tile)
     return found if any(len(starts) > 1 for starts, _ in found) else None

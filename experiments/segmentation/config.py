@@ -1,4 +1,4 @@
-"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The configuration of a run: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Method = Literal[Degridding, "duc"]
 # A head, not a smoothing: the baseline with the loss that this head needs.
 _DUC = {"model.smoothing": "none", "model.head": "duc", "model.head_rates": None, "optim.loss_at": "full"}
 
-#: A new degridding has its layer, and its line here.
+#: A new degridding method needs its layer and its line here.
 METHODS: Mapping[str, MethodSpec] = {
     "none": MethodSpec(SMOOTHING_LABELS["none"], 0.00025),
     "multigrid": MethodSpec("multigrid", 0.00025),
@@ -36,13 +36,13 @@ class ModelConfig(DeepLabConfig):
     """The network: DeepLabv2."""
 
     align: Alignment = "cells"
-    """Where the cells of the 1/8 grid lie, for the labels of the loss and for up-sampling the logits: cell i on pixel
-    8i, or, to compare numbers, as the authors' code resizes, up to 7 pixels off."""
+    """Position of the cells of the 1/8 grid, for the labels of the loss and for up-sampling the logits: cell i on pixel
+    8i, or, to compare numbers, as in the authors' code, up to 7 pixels off."""
 
 
 @dataclass(frozen=True)
 class DataConfig(ImagesConfig):
-    """The images, and what is cut out of them for training."""
+    """The images, and the crops for training."""
 
     scale: float = 1.0
     """Factor by which all images are resized for the network; results are scored at full size."""
@@ -59,7 +59,7 @@ class DataConfig(ImagesConfig):
         low, high = self.scale_range
         require(0 < low <= high, f"--data.scale-range must be 0 < low <= high, got {low} {high}: try 0.5 1.5")
         if self.name not in DRAWN:
-            return  # sizes of files are not known yet; what a crop lacks is padded
+            return  # sizes of files are not known yet; smaller images are padded to the crop
         largest = [math.ceil(length * self.scale * high) for length in self.image_size]
         require(
             all(crop <= length for crop, length in zip(self.crop_size, largest, strict=True)),
@@ -80,20 +80,21 @@ class OptimizerConfig(OptimConfig):
 
     rates: Rates = field(default_factory=Rates)
     learning_rate: float | None = None
-    """Initial rate for every method, the largest one of one_cycle and cosine; by default that of the method."""
+    """Initial rate for every method, the peak of one_cycle and cosine; by default that of the method."""
     power: float | None = 0.9
     """Exponent of the poly rate."""
     weight_decay: float = 0.0005
-    """Factor of the decay (L2 with SGD), on kernels only; smoothing parameters are exempt."""
+    """Weight decay (L2 with SGD), on kernels only; smoothing parameters are exempt."""
     head_kernel_multiplier: float = 10.0
-    """Factor of the rate for the head's kernels; 64 times that with the head duc, where each sees one pixel in 64."""
+    """Factor of the rate for the head's kernels; 64 times as much with the head duc, where each kernel sees one pixel
+    in 64."""
     head_bias_multiplier: float = 20.0
-    """Factor of the rate for the head's biases; 64 times that with the head duc."""
+    """Factor of the rate for the head's biases; 64 times as much with the head duc."""
     loss_at: Literal["grid", "full"] = "grid"
-    """Where the loss is taken: on the 1/8 grid with labels to match, or at full size, as the head duc needs it."""
+    """Resolution of the loss: on the 1/8 grid with matching labels, or at full size, as the head duc needs."""
 
     def validate(self) -> None:
-        """Raises ValueError where an option is out of its range."""
+        """Raises ValueError if an option is out of range."""
         super().validate()
         for name, value in (("learning-rate", self.learning_rate), *vars(self.rates).items()):
             option = name if name == "learning-rate" else f"rates.{name.replace('_', '-')}"
@@ -235,16 +236,16 @@ WIRES = Preset(
         checkpoint_every=100,
     ),
     "wires in noise, four dilated layers behind a 1x1 convolution: gridding shows; two minutes at most on two cores",
-    "The setting is one in which the answer is known to be visible: nothing but a 1x1 convolution precedes the dilated "
-    "layers, so that neighbours share no pixel, and there `python -m experiments.gridding compare paper` found SS "
+    "This setting is known to make the answer visible: only a 1x1 convolution precedes the dilated "
+    "layers, so neighbours share no pixel. Here `python -m experiments.gridding compare paper` found SS "
     "convolution to add 5.5 [3.9, 7.2] points of mean IoU and to take away 0.84 points of isolated pixels (six layers, "
     "five paired seeds). Behind a 3x3 convolution, as in most networks, no difference of mean IoU was distinguishable "
-    "from chance: --model.stem 3, with another --out, tries it. Classes weigh by their median frequency, since wires "
-    f"are one pixel in sixteen. {_NEW}",
+    "from chance: --model.stem 3, with another --out, tries it. The loss weights classes by median "
+    f"frequency, since wires are one pixel in sixteen. {_NEW}",
     methods=("none", "group_interaction", "ss_conv"),
     seeds=(0, 1, 2),
     following=(
-        "python -m experiments.gridding               # when it helps: what stands before the dilated layers decides",
+        "python -m experiments.gridding               # when it helps: the layers before the dilated ones decide",
         "python -m smoothjax.diagnose network --help  # whether a network of yours has this disease",
         "python -m experiments.segmentation train folder --data.root FOLDER --model.smoothing ss_conv",
     ),
@@ -310,7 +311,7 @@ VOC2012 = Preset(
     ),
 )
 """From weights of a classification network: --init.source slim-as-authors, slim or torchvision. `train voc2012 --help`
-has commands, times and published scores; likewise for the other recipes."""
+has commands, times and published scores; so do the other recipes."""
 
 VOC2012_COCO = Preset(
     Config(model=_FINE_TUNED, data=DataConfig(name="voc2012"), optim=OptimizerConfig(rates=Rates(ss_conv=0.001))),

@@ -13,11 +13,11 @@ from smoothjax import data, models, nn
 
 from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
-from ..common.dense.init import normalization
+from ..common.dense.init import deeplab_options, normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.seen import seen_of
 from ..common.dense.sources import scaled
-from ..common.dense.study import DenseStudy, deeplab_options
+from ..common.dense.study import DenseStudy
 from ..common.learner import Loss
 from ..common.network import Tree
 from ..common.parameters import count, largest_move

@@ -18,22 +18,22 @@ class Evaluate(OfRun):
     split: str = "val"
     """Split: train, val or test; a text has train and val."""
     data_file: Path | None = None
-    """Where the text lies since it has moved; or another text, of which the part of --split is scored: for val the last
-    tenth (the run's --data.val-share), for train what is before it. Scores of another text have a file of their own."""
+    """New place of the text, or another text, of which the part of --split is scored: for val the last tenth (the run's
+    --data.val-share), for train the rest. Scores of another text go into a separate file."""
 
 
 @dataclass(frozen=True)
 class Sample(OfRun):
-    """Writes text on from a beginning."""
+    """Continues a text from a prompt."""
 
     prompt: str = tyro.MISSING
-    """The beginning; at least one character."""
+    """Beginning of the text; at least one character."""
     length: int = 400
     """Characters to add."""
     temperature: float = 0.8
-    """Of the distribution of the next character: 1 as it was learnt, 0 always the likeliest."""
+    """Temperature of the distribution of the next character: 1 samples as learnt, 0 always takes the likeliest."""
     seed: int = 0
-    """Of the choice."""
+    """Seed of the samples."""
 
 
 def _evaluate(program: cli.Program, options: Evaluate) -> None:

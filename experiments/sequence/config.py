@@ -1,4 +1,4 @@
-"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The configuration of a run: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ class ModelConfig:
     """The network: residual blocks of causal dilated convolutions of rates 1, 2, 4, ..."""
 
     smoothing: Method = "none"
-    """How the dilated convolutions are smoothed; none is the baseline."""
+    """Smoothing of the dilated convolutions; none is the baseline."""
     width: int = 32
     """Channels of all blocks."""
     depth: int = 6
@@ -25,7 +25,7 @@ class ModelConfig:
     kernel_size: Literal[2, 3] = 2
     """Taps of the dilated convolutions."""
     precision: Precision = "float32"
-    """Of convolutions and linear layers; parameters, normalisation and loss stay float32."""
+    """Precision of convolutions and linear layers; parameters, normalisation and loss stay float32."""
 
     def validate(self) -> None:
         """See `RunConfig`."""
@@ -50,13 +50,13 @@ class DataConfig:
     alphabet: int = 8
     """copy: number of different symbols."""
     delay: int = 44
-    """copy: steps between the last symbol and its first repetition; the last of them says that it is time."""
+    """copy: steps between the last symbol and its first repetition; the last of these steps is the signal to repeat."""
     length: int = 64
     """adding, text: steps of a training example."""
     val_examples: int = 512
-    """copy, adding: examples of the validation and of the test split."""
+    """copy, adding: examples in the validation split and in the test split."""
     val_share: float = 0.1
-    """text: share of the file that is not trained on, its end."""
+    """text: share of the file, at its end, that is kept for validation."""
 
     def validate(self) -> None:
         """See `RunConfig`."""
@@ -129,7 +129,7 @@ class Config(RunConfig):
 
 
 # Recipes: each is a difference from the defaults, and a lab note.
-# Eight channels carry 32 symbols: every method is far better than guessing, and none is done at once.
+# Eight channels carry 32 symbols: every method is far better than guessing, but none solves the task at once.
 DEMO = Preset(
     Config(
         model=ModelConfig(width=8),

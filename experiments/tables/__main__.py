@@ -22,8 +22,8 @@ _NAMES: tuple[Name, ...] = ("1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2")
 class Options:
     """Prints the papers' tables beside our runs, or tables of our own.
 
-    Rows of the papers' tables are filled by runs of their recipe; below the table stand those runs, or the command that
-    fills the row. For example:
+    Runs of a recipe fill its row in the papers' tables. Below the table follow those runs, or the command that fills
+    the row. For example:
 
     python -m experiments.tables runs --table 2 4 --format latex --out tables.tex
 
@@ -35,21 +35,22 @@ class Options:
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[RUNS...]")] = ()
-    """Folders that hold runs, at any depth, and files of results (--json); by default runs, where it exists."""
+    """Folders that hold runs, at any depth, and files of results (--json); by default runs, if it exists."""
     table: tuple[Name, ...] = _NAMES
     """Tables: 1 to 6 of Wang & Ji (KDD 2018), pixel-1 and pixel-2 of Gao et al. (2017)."""
     own: bool = False
-    """Whether to put any runs side by side instead: methods, means over seeds, paired differences to the baseline."""
+    """Whether to compare any runs side by side instead: methods, means over seeds, paired differences to the
+    baseline."""
     split: Literal["train", "val", "test"] = "val"
-    """With --own, the split that is shown: val, or another where `evaluate RUN --split SPLIT` has scored it."""
+    """With --own, the split to show: val, or another that `evaluate RUN --split SPLIT` has scored."""
     figure: Path | None = None
     """With --own, a file for the differences to the baseline with their intervals: .png, .pdf or .svg."""
     timing: Path | None = None
-    """Measurements for pixel-2: what `python -m experiments.timing networks --json FILE` writes."""
+    """Measurements for pixel-2, written by `python -m experiments.timing networks --json FILE`."""
     format: Format = field(default="markdown")
-    """Of what is printed."""
+    """Format of the tables."""
     out: Path | None = None
-    """File for the tables, instead of printing them; of CSV one for each table, numbered."""
+    """File for the tables, instead of printing them; CSV gets one numbered file per table."""
     json: Path | None = None
     """File for the results of all runs with seeds, commands, commits and machines; small enough to be committed."""
 
@@ -72,7 +73,7 @@ def _run(options: Options) -> None:
 
 
 def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, list[Table]]]:
-    """Which tables go where: a CSV file has rows of one width."""
+    """The tables of each file: a CSV file has rows of one width."""
     if form != "csv" or len(tables) == 1:
         return [(out, tables)]
     return [(out.with_stem(f"{out.stem}-{number}"), [table]) for number, table in enumerate(tables, 1)]

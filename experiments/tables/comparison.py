@@ -90,7 +90,7 @@ def _scores(group: Group, protocol: Protocol, split: str, shown: Sequence[Score]
 def compared(
     group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score]
 ) -> dict[Arm, list[Difference | None]]:
-    """The paired differences of each arm to its baseline, one a score; empty where there is nothing to compare."""
+    """The paired differences of each arm to its baseline, one a score; empty if there is nothing to compare."""
     found = dict[Arm, list[Difference | None]]()
     for arm in arms:
         reference = group.reference(arms, arm)
@@ -112,19 +112,19 @@ def _differences(
         cells = [pair.text(score.digits) if pair else "-" for pair, score in zip(found, shown, strict=True)]
         rows.append((method, f"{rate:g}", str(found[0].pairs if found[0] else 0), *cells))
     header = ("method", RATE, "pairs", *(score.title for score in shown))
-    notes = (_INTERVALS, *_told(primary, shown[0])) if primary else (_INTERVALS,)
+    notes = (_INTERVALS, *_significance_notes(primary, shown[0])) if primary else (_INTERVALS,)
     return Table(f"{title}: difference to {group.baseline}", header, tuple(rows), notes)
 
 
-def _told(differences: Mapping[str, Difference], score: Score) -> tuple[str, ...]:
+def _significance_notes(differences: Mapping[str, Difference], score: Score) -> tuple[str, ...]:
     """What is significant in the first score, the family of tests of a table, and what could have been."""
     adjusted = holm([difference.p_value for difference in differences.values()])
-    told = [name for name, p in zip(differences, adjusted, strict=True) if p < 0.05]
+    significant = [name for name, p in zip(differences, adjusted, strict=True) if p < 0.05]
     tests = f"the {len(differences)} tests" if len(differences) > 1 else "the one test"
     effect = 0.5 if score.factor == 100 else None
     return (
         f"Distinguishable from chance in {score.title}, with Holm's correction over {tests} of it in this table: "
-        f"{', '.join(told) or 'none'}.",
+        f"{', '.join(significant) or 'none'}.",
         power_text(list(differences.values()), score.title, score.digits, effect=effect),
     )
 

@@ -95,7 +95,7 @@ class Protocol:
     Attributes:
       title: how they were chosen.
       arms: method and initial rate of each.
-      note: on which seeds rates were chosen, and which could not take part; empty where there was no choice.
+      note: on which seeds rates were chosen, and which could not take part; empty if there was no choice.
     """
 
     title: str

@@ -70,7 +70,7 @@ def setting(config: RunConfig, data: Data | None = None) -> Hyperparameters:
 
 
 def mismatches(run: Hyperparameters, wanted: Hyperparameters) -> list[str]:
-    """Where a run is not what a row asks for; empty where it belongs there.
+    """Where a run is not what a row asks for; empty if it belongs there.
 
     A tuple stands for several accepted values. A row asks for a kind of weights, whatever the name of their file.
     """

@@ -57,14 +57,14 @@ class Run:
         return f"{command_of(self.config.study)} evaluate {shlex.quote(self.name)} --split {shlex.quote(split)}"
 
     def score(self, split: str, score: Score) -> float | None:
-        """A score on a split, None where it is not known."""
+        """A score on a split, None if it is not known."""
         found: object = self._evaluation(split)
         for key in score.path:
             found = found.get(key) if isinstance(found, dict) else None
         return score.factor * found if is_number(found) else None
 
     def class_scores(self, split: str) -> dict[str, float]:
-        """IoU of each class in percent, without classes that do not occur; empty where it is not known."""
+        """IoU of each class in percent, without classes that do not occur; empty if it is not known."""
         scores = json_object(self._evaluation(split), "iou")
         return {name: 100 * iou for name, iou in scores.items() if is_number(iou)}
 

@@ -26,7 +26,7 @@ WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Measures what smoothing and pixel deconvolution cost beside the layers that they replace.
+    """Measures the cost of smoothing and pixel deconvolution relative to the layers that they replace.
 
     Ratios are medians of interleaved runs in one process, after warm-up, on random float32 data. Examples:
 
@@ -41,19 +41,19 @@ class Options:
     parts: Annotated[
         tyro.conf.Positional[tuple[Part, ...]], tyro.conf.arg(metavar="{ops,layers,networks,data,training}")
     ] = ("ops", "layers", "networks", "data")
-    """What to measure; by default all but training, which takes some ten minutes on two cores."""
+    """Parts to measure; by default all but training, which takes some ten minutes on two cores."""
     repeats: int = 15
     """Interleaved runs of each pair, or of the demo."""
     peers: bool = False
-    """Measures networks and layers beside those of PyTorch, where it is installed, on two threads."""
+    """Measures networks and layers beside those of PyTorch, if it is installed, on two threads."""
     quick: bool = False
-    """Tiny sizes and three runs: to see that it works, not to quote."""
+    """Tiny sizes and three runs: to test the command, not to quote."""
     keep_buffers: bool = False
-    """Starts anew with settings of glibc's allocator that keep large buffers, see `KEEP_BUFFERS`; for CPU."""
+    """Restarts the process with settings of glibc's allocator that keep large buffers, see `KEEP_BUFFERS`; for CPU."""
     wide_vectors: bool = False
-    """Starts anew with XLA set to vectors of 512 bits, see `WIDE_VECTORS`; for a CPU with AVX-512."""
+    """Restarts the process with XLA set to vectors of 512 bits, see `WIDE_VECTORS`; for a CPU with AVX-512."""
     data_root: Path | None = None
-    """Data set for the part data, prepared or {split}/{images,labels}; by default files are made for it."""
+    """Data set for the part data, prepared or {split}/{images,labels}; by default files are generated."""
     json: Path | None = None
     """File for the numbers and the environment, written after each case."""
     out: Path = Path("timing.png")
@@ -63,7 +63,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables, and draws a bar chart; returns the exit status."""
     options = parse(Options, arguments, "python -m experiments.timing")
-    return status_of(lambda: _run(options, arguments), stopped="stopped; what the tables above say is measured")
+    return status_of(lambda: _run(options, arguments), stopped="stopped; the tables above are measured")
 
 
 def _run(options: Options, arguments: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
     from ..common.writing import write_json
     from .pipeline import open_images
 
-    # Hours of measurements are not begun where the images that come last cannot be read.
+    # The images are measured last: check them before hours of other measurements.
     images = open_images(options.data_root) if "data" in options.parts else None
     where, content = environment("timing"), dict[str, Any](rows=[])
     versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
@@ -95,7 +95,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
 
 
 def _wanted_environment(options: Options) -> dict[str, str]:
-    """The environment variables of the settings that are asked for, beside the other flags of XLA."""
+    """The environment variables of the requested settings, added to the other flags of XLA."""
     wanted = dict(KEEP_BUFFERS) if options.keep_buffers else {}
     if options.wide_vectors:
         others = (flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag != WIDE_VECTORS)
@@ -104,7 +104,7 @@ def _wanted_environment(options: Options) -> dict[str, str]:
 
 
 def _check(options: Options) -> None:
-    """Refuses what cannot be measured or written, before JAX is imported."""
+    """Refuses invalid options, before JAX is imported."""
     check_limits(options)
     require(options.repeats >= 1, f"--repeats must be at least 1, got {options.repeats}")
     for path in filter(None, (options.json, options.out)):

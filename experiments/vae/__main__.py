@@ -19,7 +19,7 @@ class Sample(OfRun):
     count: int = 64
     """Number of images."""
     seed: int = 0
-    """Of the latents; runs with as many latents see the same ones."""
+    """Seed of the latents; runs with the same number of latents get the same ones."""
     out: Path = field(default=Path("samples.png"))
     """File to write."""
 
@@ -29,8 +29,9 @@ class Reconstruct(OfRun):
     """Encodes and decodes images: one PNG, originals above reconstructions."""
 
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES...")] = ()
-    """Image files, folders of images or patterns, of any size and mode, cropped to their central square, or to the face
-    where they have the proportions of aligned CelebA and the run has learnt faces; by default images of the split."""
+    """Image files, folders of images or patterns, of any size and mode; by default images of the split. They are
+    cropped to their central square, or to the face if they have the proportions of aligned CelebA and the run has
+    learnt faces."""
     split: str = "val"
     """Split of the data set: train, val or test."""
     count: int = 16
@@ -38,7 +39,7 @@ class Reconstruct(OfRun):
     out: Path = field(default=Path("reconstructions.png"))
     """File to write."""
     data_root: Path | None = None
-    """Folder of the data set, where it has moved since."""
+    """Folder of the data set, if it has moved since training."""
 
 
 def _sample(program: cli.Program, options: Sample) -> None:

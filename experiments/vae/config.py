@@ -1,4 +1,4 @@
-"""What a run is: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
+"""The configuration of a run: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +19,18 @@ class ModelConfig:
     """The network: a convolutional variational auto-encoder of 64x64 images."""
 
     upsampling: Method = "dcl"
-    """Up-sampling layers of the decoder; dcl is the baseline, fast_pixel_dcl what the paper calls PixelDCL."""
+    """Up-sampling layers of the decoder; dcl is the baseline, fast_pixel_dcl is called PixelDCL in the paper."""
     order: PhaseOrder | None = None
-    """Sequence of the phases of ipixel_dcl and pixel_dcl; the other layers have none. figure is that of Fig. 6 and of
-    the authors' code, equations makes one phase after another (Eqs. 2 and 3); by default figure."""
+    """Order of the phases of ipixel_dcl and pixel_dcl: figure, the default, is that of Fig. 6 and the authors' code;
+    equations makes one phase after another (Eqs. 2 and 3). Other layers have no order."""
     latent_features: int = 64
     """Size of the latent vector."""
     width: int = 32
     """Channels of the first level, doubled at each of the next three."""
     likelihood: Likelihood = "gaussian"
-    """Of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values themselves."""
+    """Likelihood of the pixels: Gaussian, of dequantised values, or discretised logistic, of the 8-bit values."""
     precision: Precision = "float32"
-    """Of the convolutions; parameters, batch statistics and loss stay float32."""
+    """Precision of the convolutions; parameters, batch statistics and loss stay float32."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DataConfig:
     name: Literal["shapes", "celeba"] = "celeba"
     """Data set: drawn shapes, or the aligned faces of CelebA."""
     root: Path | None = None
-    """CelebA prepared, or img_align_celeba.zip or its folder with the partition; by default data/celeba, prepared."""
+    """Prepared CelebA, or img_align_celeba.zip or its folder with the partition; by default data/celeba, prepared."""
     mirror: bool = True
     """Whether training images are mirrored at random."""
     train_images: int = 4096
@@ -56,7 +56,7 @@ class OptimizerConfig:
     learning_rate: float = 0.003
     """Initial rate."""
     scale_multiplier: float = 10.0
-    """Factor of the rate for the one scale of the likelihood: a single number, it has a long way to go."""
+    """Factor of the rate for the single scale of the likelihood, which has far to go."""
     beta: float = 1.0
     """Weight of the divergence from the prior in the loss; 1 is the ELBO. Results are always scored with 1."""
 
@@ -144,6 +144,6 @@ CELEBA = Preset(
     f"{NOT_MEASURED}. Command:\n\npython -m experiments.vae compare celeba --data.root FOLDER --methods dcl "
     "fast_pixel_dcl --seeds 0 1 2",
 )
-"""Fig. 9: DCL against PixelDCL. `train celeba --help` says what the paper gives, and has the command."""
+"""Fig. 9: DCL against PixelDCL. `train celeba --help` lists the paper's values, and has the command."""
 
 PRESETS = {"demo": DEMO, "celeba": CELEBA}

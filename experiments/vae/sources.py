@@ -70,7 +70,7 @@ def open_source(config: DataConfig, split: str) -> Pictures:
     root = images_root(config)
     if config.root is None and not data.is_prepared(root):
         raise ValueError(
-            f"the data set celeba is not in {root}: make it there out of its archives with "
+            f"the data set celeba is not in {root}: make it there from its archives with "
             "python -m smoothjax.data prepare celeba --source DIR, or add --data.root FOLDER_OR_ZIP, a prepared one, "
             "img_align_celeba.zip or the folder that holds it, with list_eval_partition.txt beside it"
         )

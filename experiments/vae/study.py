@@ -243,7 +243,7 @@ masked taps of the fast form are not counted as parameters."""
 
 
 def strips(found: Scored) -> Arrays:
-    """`"originals"` and `"reconstructions"`, uint8 `[N, 64, 64, 3]`; nothing where no image was kept."""
+    """`"originals"` and `"reconstructions"`, uint8 `[N, 64, 64, 3]`; nothing if no image was kept."""
     kept = [found.examples[index] for index in sorted(found.examples)]
     return {name: np.stack([arrays[name] for arrays in kept]) for name in (kept[0] if kept else ())}
 

@@ -1,6 +1,6 @@
-"""Measures of the artifacts that the networks are about: on arrays, whatever made them."""
+"""Measures of gridding and checkerboards, on arrays from any source."""
 
-# Checkerboard: what up-sampling leaves in maps, and what it makes of a constant.
+# Checkerboards, in maps and in up-sampled constants.
 from ._checkerboard import checkerboard_energy as checkerboard_energy
 from ._draw_checkerboard import draw_checkerboard as draw_checkerboard
 from ._phase_variance import phase_variance as phase_variance
@@ -12,7 +12,7 @@ from ._places import first_checkerboard as first_checkerboard
 from ._places import power_spectrum as power_spectrum
 
 # isort: split
-# Gridding: which inputs neighbours depend on (Wang & Ji, KDD 2018, Sec. 3.1).
+# Gridding: the inputs that neighbours depend on (Wang & Ji, KDD 2018, Sec. 3.1).
 from ._certify import Certificate as Certificate
 from ._certify import Run as Run
 from ._certify import certify as certify
@@ -27,7 +27,7 @@ from ._propagate import Convolution as Convolution
 from ._sharing import Sharing as Sharing
 
 # isort: split
-# What an output unit sees (Wang & Ji, KDD 2018, Sec. 4.4).
+# Receptive fields (Wang & Ji, KDD 2018, Sec. 4.4).
 from ._layer_fields import LayerField as LayerField
 from ._layer_fields import layer_fields as layer_fields
 from ._layers import Block as Block
@@ -41,7 +41,7 @@ from ._receptive_field import phase_imbalance as phase_imbalance
 from ._theoretical import theoretical_receptive_field as theoretical_receptive_field
 
 # isort: split
-# What smoothing has learnt.
+# Learnt smoothing.
 from ._smoothing import SmoothingParameter as SmoothingParameter
 from ._smoothing import describe_smoothing as describe_smoothing
 from ._smoothing import draw_smoothing as draw_smoothing

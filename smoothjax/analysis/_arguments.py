@@ -1,4 +1,4 @@
-"""Checks of arguments that the measures share."""
+"""Argument checks shared by the measures."""
 
 from functools import partial
 from typing import Protocol
@@ -14,7 +14,7 @@ check_pixels = partial(check_int, remedy="give a number of pixels")
 
 
 class Inputs(Protocol):
-    """Of what a function is given: an array or a `jax.ShapeDtypeStruct`."""
+    """The inputs of a function: an array or a `jax.ShapeDtypeStruct`."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -1,4 +1,4 @@
-"""What the figures of maps have in common: units as coloured squares."""
+"""Shared parts of the figures of maps: units as coloured squares."""
 
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def phases(height: int, width: int, rate: int) -> np.ndarray:
 
 
 def tinted(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """The colour of the group, the paler the smaller the value: `[..., 3]`."""
+    """The colour of the group, paler for smaller values: `[..., 3]`."""
     values = np.asarray(values, np.float64)
     span = values.max() - values.min()
     strength = 0.25 + 0.75 * (values - values.min()) / (span if span > 0 else 1)

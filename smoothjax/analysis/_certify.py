@@ -1,4 +1,4 @@
-"""A proof, from the program of a network, that neighbouring outputs share no input, or that they do."""
+"""Proofs, from the program of a network, that neighbouring outputs share no input, or that they do."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +22,11 @@ Verdict = Literal["gridding proven", "no gridding", "unknown"]
 
 
 class Run(NamedTuple):
-    """Convolutions in sequence within which gridding is proven.
+    """A sequence of convolutions with proven gridding.
 
     Attributes:
-      start, stop: names of the first and the last; neighbouring units of what `stop` returns share no unit of what
-        `start` is given.
-      layers: names of the dilated convolutions on the way, both included.
+      start, stop: names of the first and the last; neighbouring outputs of `stop` share no input unit of `start`.
+      layers: names of the dilated convolutions from first to last, inclusive.
       axes: what neighbours share along each axis.
     """
 
@@ -39,20 +38,20 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Certificate:
-    """What `certify` has found; its text begins with the verdict.
+    """The result of `certify`; its text begins with the verdict.
 
     Attributes:
       verdict: `"gridding proven"`: along an axis, no two neighbouring outputs share an input; `"no gridding"`: along
         every axis some do; `"unknown"`: they may share some by operations that are not followed exactly.
-      axes: what neighbouring outputs share along each spatial axis, at most.
-      runs: sequences of dilated convolutions inside the function within which gridding is proven, whatever mixes
-        before and after them; those that are part of a longer one are left out.
-      smallest: names of the fewest convolutions that, with an SS convolution before each, leave neither gridding of the
-        outputs nor a run; None where there is nothing to remove, or smoothing does not remove it.
-      doubts: operations that are not followed exactly; where there are none, all numbers are exact.
+      axes: what neighbouring outputs share along each spatial axis, as upper bounds.
+      runs: sequences of dilated convolutions inside the function with proven gridding, whatever mixes before and after
+        them; only the longest sequences are listed.
+      smallest: names of the fewest convolutions to smooth, by an SS convolution before each, so that neither gridding
+        of the outputs nor a run remains; None if there is nothing to remove, or smoothing cannot remove it.
+      doubts: operations that are not followed exactly; if there are none, all numbers are exact.
       everywhere: operations without which gridding would be proven, such as a mean over the map, whose results are the
         same for all outputs.
-      convolutions: all convolutions that depend on the inputs, in the sequence of the program.
+      convolutions: all convolutions that depend on the inputs, in program order.
     """
 
     verdict: Verdict
@@ -88,22 +87,21 @@ def certify(
 ) -> Certificate:
     """Proves from the program of a network whether neighbouring outputs share inputs: no weights, no images, no run.
 
-    JAX traces the function. Every intermediate array is then described by the units of the inputs that its elements may
-    depend on, exactly for convolutions with strides, dilations and groups, pooling, resizing, padding, slices,
-    reshapes and transpositions, concatenation, reductions, products, loops and calls. Weights count as not 0,
-    rectifiers as open, and data never cancel each other. An operation that is not known counts as mixing everything.
-    So a proof of gridding always holds; "no gridding" is said only where operations that are followed exactly make
-    neighbours share something.
+    JAX traces the function. `certify` then describes every intermediate array by the input units that its elements may
+    depend on. This is exact for convolutions with strides, dilations and groups, pooling, resizing, padding, slices,
+    reshapes and transpositions, concatenation, reductions, products, loops and calls. Weights count as nonzero,
+    rectifiers as open, and data never cancel. An unknown operation counts as mixing everything. So a proof of gridding
+    always holds; the verdict is "no gridding" only if exactly followed operations make neighbours share something.
 
-    Sizes are those of the inputs; small ones are quick, but should hold a receptive field or two.
+    Small inputs are quick, but should hold a receptive field or two.
 
     Args:
-      function: what maps the inputs to maps `[N, *S', C']` with as many spatial axes; of a Flax NNX module, in
-        evaluation mode, convolutions have the names that `layers` lists. Flax Linen names them, too; otherwise they are
+      function: maps the inputs to maps `[N, *S', C']` with the same number of spatial axes. The convolutions of a Flax
+        NNX module, in evaluation mode, have the names listed by `layers`; Flax Linen also names them; others are
         numbered, as `convolution#1`.
       inputs: maps `[N, *S, C]` with the same d = 1, 2 or 3 spatial axes, arrays or `jax.ShapeDtypeStruct`s. Examples
-        are taken together, and channels.
-      smooth: names of dilated convolutions before which an SS convolution is supposed, or `"all"`.
+        and channels are pooled.
+      smooth: names of dilated convolutions to treat as smoothed by an SS convolution, or `"all"`.
 
     Returns:
       The certificate; `print` shows it.
@@ -147,7 +145,7 @@ def certify(
 
 
 class _Program:
-    """A traced function, and passes through it."""
+    """A traced function, with passes through it."""
 
     def __init__(self, function: Callable[..., jax.Array] | nnx.Module, inputs: Sequence[Inputs]):
         ranks = {len(getattr(one, "shape", ())) for one in inputs}
@@ -187,7 +185,7 @@ class _Program:
         return walk, out if isinstance(out, Data) else Data(shape, ())
 
     def certificate(self, first: Walk, smooth: frozenset[str]) -> Certificate:
-        """All but the fewest convolutions."""
+        """The certificate without `smallest`."""
         features = self._features(first)
         walk, out = self.walk(smooth, features)
 
@@ -212,7 +210,7 @@ class _Program:
         )
 
     def fewest(self, first: Walk, supposed: frozenset[str], dilated: frozenset[str]) -> tuple[str, ...] | None:
-        """The fewest convolutions to smooth, in the sequence of the program."""
+        """The fewest convolutions to smooth, in program order."""
         names = [convolution.name for convolution in first.convolutions if convolution.name in dilated - supposed]
         last = self.certificate(first, supposed | frozenset(names))
         if last.verdict == "gridding proven" or last.runs:
@@ -223,13 +221,13 @@ class _Program:
             found = self._pieces(first, supposed | chosen, names)
             if not found:
                 return tuple(name for name in names if name in chosen)
-            # One of each, and of those that the last choice has not removed, another one.
+            # Choose from each set; if gridding remains, add the remaining sets and choose again.
             hit |= {piece - chosen for piece in found}
             chosen = smallest_hitting(names, hit)
         return tuple(names)
 
     def _features(self, first: Walk) -> dict[int, Feature]:
-        """What layers of dilated convolutions are given, as further sources."""
+        """The inputs of layers with dilated convolutions, as additional sources."""
         features: dict[int, Feature] = {}
         for convolution, (number, axes) in zip(first.convolutions, first.given, strict=True):
             if convolution.is_dilated and number not in features:
@@ -237,7 +235,7 @@ class _Program:
         return features
 
     def _pieces(self, first: Walk, smooth: frozenset[str], names: Sequence[str]) -> list[frozenset[str]]:
-        """Sets of convolutions, of each of which one has to be smoothed."""
+        """Sets of convolutions; one of each set has to be smoothed."""
         features = self._features(first)
         walk, out = self.walk(smooth, features)
         pieces = [frozenset(run.layers) for run in _runs(walk, features)]
@@ -266,7 +264,7 @@ def _runs(walk: Walk, features: dict[int, Feature]) -> list[Run]:
 
 
 def _longest(runs: Sequence[Run]) -> tuple[Run, ...]:
-    """Those that are not part of another one."""
+    """The runs that are not part of another run."""
     sets = [frozenset(run.layers) for run in runs]
     return tuple(run for run, layers in zip(runs, sets, strict=True) if not any(layers < other for other in sets))
 

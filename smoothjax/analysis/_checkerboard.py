@@ -1,4 +1,4 @@
-"""How much of a checkerboard there is in images or feature maps."""
+"""The strength of a checkerboard in images or feature maps."""
 
 import functools
 import itertools
@@ -10,8 +10,8 @@ from jax.typing import ArrayLike
 
 from ._arguments import check_maps, check_pixels
 
-# In DFT bins along an axis. A periodic Hann window spreads a tone over the bins at distance 0 and 1, exactly, so that
-# the bins at distance 2 and 3 see nothing of it.
+# In DFT bins along an axis. A periodic Hann window spreads a tone exactly over the bins at distance 0 and 1, so the
+# bins at distance 2 and 3 see nothing of it.
 _PEAK, _NEAR = (-1, 0, 1), (-3, -2, 2, 3)
 # Neighbourhoods of two peaks, factor bins apart, must not overlap: S / factor > 2 * 3.
 PERIODS = 8
@@ -22,24 +22,24 @@ _ROUNDING = 16
 def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None = None) -> jax.Array:
     r"""Excess energy at the up-sampling frequency and its multiples, relative to their neighbourhood.
 
-    An up-sampling layer whose phases don't agree leaves a pattern of period `factor` pixels on its output: sharp peaks
-    of the spectrum at the frequencies $\mathcal{F} = \{0, 1/r, \dots, (r-1)/r\}^d \setminus \{0\}$ cycles a pixel. With
+    If the phases of an up-sampling layer disagree, its output has a pattern of period `factor` pixels: sharp peaks in
+    the spectrum at the frequencies $\mathcal{F} = \{0, 1/r, \dots, (r-1)/r\}^d \setminus \{0\}$ cycles a pixel. With
 
     - $P_f$ the mean power of the $3^d$ DFT bins around $f$, and
     - $Q_f$ the mean power of the bins at distance 2 and 3 on either side of these along one axis, the largest over the
-      axes, so that a ridge of the spectrum, as edges along an axis make it, is no peak,
+      axes, so that a ridge of the spectrum, caused by edges along an axis, is not a peak,
 
     both averaged over examples and channels, the result is
 
     $$E = \max\Big(0,\ \frac{\sum_{f \in \mathcal{F}} P_f}{\sum_{f \in \mathcal{F}} \max(Q_f, \epsilon)} - 1\Big).$$
 
-    The spectrum is that of the maps without their border, cropped at their end to a multiple of r, without their mean,
-    under a Hann window. $\epsilon$ is the power of white noise of 16 units in the last place of the maps' root mean
-    square: less is rounding. Scaling the maps changes nothing, nor does adding a constant.
+    The spectrum is computed without the border, cropped at the end to a multiple of r, without the mean, under a Hann
+    window. $\epsilon$ is the power of white noise of 16 units in the last place of the maps' root mean square: less is
+    rounding. Scaling the maps changes nothing, nor does adding a constant.
 
     Args:
       maps: images or feature maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes, floating point, of any unit; bfloat16
-        is computed in float32. All examples and channels are pooled: more of them give a surer figure.
+        is computed in float32. All examples and channels are pooled: more of them make the figure more reliable.
       factor: the up-sampling factor r in pixels, an int >= 2. After several layers of factor 2, the last one shows at
         2, the last two together at 4.
       border: pixels left out on either side of every axis, where zero padding makes its own pattern; `2 * factor` when
@@ -52,7 +52,7 @@ def checkerboard_energy(maps: ArrayLike, *, factor: int = 2, border: int | None 
 
     Raises:
       AssertionError: maps has another rank or dtype.
-      ValueError: factor or border is out of its range, or less than `8 * factor` pixels are left along an axis.
+      ValueError: factor or border is out of range, or less than `8 * factor` pixels are left along an axis.
 
     Example:
       >>> import jax.numpy as jnp

@@ -52,7 +52,7 @@ def as_constant(value: Any) -> Constant:
 
 
 def known(value: object) -> np.ndarray | None:
-    """The numbers of a structure, or of integers that may be one; None where they are not known."""
+    """The numbers of a structure, or of integers that may be one; None if they are not known."""
     if isinstance(value, np.ndarray):
         return value
     return value.numbers if isinstance(value, Weights) else None

@@ -1,4 +1,4 @@
-"""Which inputs an output unit depends on at all, and how much of that its neighbours share."""
+"""The inputs that an output unit depends on, and the share of them that its neighbours see."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -15,26 +15,27 @@ from ._receptive_field import check_finite, error_size
 def receptive_sets(
     function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, units: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    r"""The set of input units that each of some output units depends on: where its gradient is not zero (Fig. 2).
+    r"""The sets of input units that some output units depend on: where their gradients are not zero (Fig. 2).
 
     $$R_i = \Big\{j : \exists n, c:\ \frac{\partial \sum_{c'} a_{c'} y_{n,c'}[i]}{\partial x_{n,c}[j]} \ne 0\Big\}$$
 
-    with random $a_{c'} > 0$, so that output channels don't cancel each other. What is 0 by chance counts as not seen:
-    paths that cancel, a ReLU that is closed. Give random inputs, of several examples for a network with ReLUs; and to
-    see what a layer connects whatever it has learnt, give it the absolute values of its weights, or ones.
+    with random $a_{c'} > 0$, so that output channels don't cancel. A gradient that is 0 by chance, from cancelling
+    paths or a closed ReLU, counts as no dependence. So give random inputs, with several examples for a network with
+    ReLUs. To see what a layer connects independent of its weights, replace them by their absolute values, or by ones.
 
     Args:
       function: a block of a network, from maps `[N, *S, C]` to `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes;
         any callable that JAX can differentiate, whose examples do not depend on each other.
-      inputs: what the block is given, `[N, *S, C]`. Every example is differentiated for every unit.
-      units: positions of output units, d ints each; in their sequence.
+      inputs: inputs of the block, `[N, *S, C]`. Every example is differentiated for every unit.
+      units: positions of output units, d ints each.
 
     Returns:
       bool `[len(units), *S]`.
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: the function's result is no map of as many axes, a unit is outside of it, or gradients are not finite.
+      ValueError: the function's result is not a map with d spatial axes, a unit is outside of it, or gradients are not
+        finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -68,7 +69,7 @@ def receptive_sets(
             (gradient,) = pull(jnp.zeros_like(out).at[at].set(error[None]))
             return jnp.abs(gradient).max((0, -1))
 
-        # One after the other: memory is that of one unit.
+        # One by one, which needs the memory of one unit.
         return jax.lax.map(seen, units)
 
     gradients = np.asarray(largest(maps, jnp.asarray(chosen, jnp.int32)))
@@ -76,34 +77,33 @@ def receptive_sets(
 
 
 def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *, rate: int) -> float:
-    r"""How much neighbouring outputs see of each other's inputs: 0 is gridding.
+    r"""The share of inputs that neighbouring outputs have in common: 0 is gridding.
 
-    The mean, over all pairs of neighbours (i, j) along an axis, of what their receptive sets have in common (Jaccard
-    index):
+    The mean, over all pairs of neighbours (i, j) along an axis, of the Jaccard index of their receptive sets:
 
     $$D = \frac{1}{|\mathcal{P}|} \sum_{(i, j) \in \mathcal{P}} \frac{|R_i \cap R_j|}{|R_i \cup R_j|} \in [0, 1]$$
 
     0: no two neighbours share an input, as after dilated convolutions of only one rate (Fig. 2); 1: all neighbours see
-    the same, as after global pooling. n plain convolutions of three taps have n / (n + 1). The pairs are those that
-    start in one block of `rate**d` units at the output's centre, so that every phase counts once along every axis:
-    group interaction, say, gives neighbours within one of its blocks the same set, and others less.
+    the same, as after global pooling. n plain convolutions of three taps give n / (n + 1). The pairs start in one block
+    of `rate**d` units at the output's centre, so every phase counts once along every axis; group interaction, for
+    instance, gives neighbours within a block the same set, and others less.
 
-    What it does not see is how strong a dependence is: a smoother next to the identity counts like any other, and
-    `phase_imbalance` distinguishes the two. The identity itself is a 0.
+    It does not measure the strength of a dependence: a smoother close to the identity counts like any other, while the
+      identity itself gives 0. `phase_imbalance` measures strength.
 
     Args:
       function: see `receptive_sets`; take absolute values of weights, or ones, to see what layers connect.
-      inputs: what the block is given, `[N, *S, C]`, so large that the sets of units at the centre end before the
+      inputs: inputs of the block, `[N, *S, C]`, large enough that the sets of units at the centre end before the
         borders.
-      rate: side of the block in units, an int >= 1: the dilation rate, the factor of an up-sampling layer, or where
-        there are several their least common multiple.
+      rate: side of the block in units, an int >= 1: the dilation rate, the factor of an up-sampling layer, or the least
+        common multiple of several.
 
     Returns:
       D, without unit.
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: rate is no int >= 1, the function's result is no map of as many axes or has less than `rate + 1`
+      ValueError: rate is not an int >= 1, the function's result is no map of as many axes or has less than `rate + 1`
         units along one, or a unit at its centre depends on no input.
 
     Example:
@@ -139,7 +139,7 @@ def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *,
 
 
 def output_shape(function: Callable[[jax.Array], jax.Array], maps: jax.Array) -> tuple[int, ...]:
-    """The shape of the function's result, if it is a map of as many axes."""
+    """The shape of the function's result, which must be a map with the same spatial axes."""
     shape = jax.eval_shape(function, maps).shape
     if len(shape) != maps.ndim:
         raise ValueError(

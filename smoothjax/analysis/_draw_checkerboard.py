@@ -1,4 +1,4 @@
-"""A picture, its spectrum, and where its checkerboard is."""
+"""A figure of a picture, its spectrum, and the position of its checkerboard."""
 
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def draw_checkerboard(maps: ArrayLike, *, factor: int = 2, title: str = "") -> "Figure":
-    """Draws the first of some images or feature maps, their spectrum, and the checkerboard energy of their tiles.
+    """Draws the first image or feature map, the spectrum of all, and the checkerboard energy of tiles.
 
-    Circles in the spectrum are the frequencies of the factor and its multiples: a checkerboard is a bright point in
-    one of them.
+    Circles in the spectrum mark the frequencies of the factor and their multiples: a checkerboard is a bright point in
+      a circle.
 
     Args:
       maps: `[N, H, W, C]`, see `checkerboard_map`; a picture of three channels is shown in its colours, of others the
@@ -29,7 +29,7 @@ def draw_checkerboard(maps: ArrayLike, *, factor: int = 2, title: str = "") -> "
 
     Raises:
       AssertionError: maps has another rank or dtype.
-      ValueError: maps are no images, factor is out of its range, or no tile fits.
+      ValueError: maps are not images, factor is out of range, or no tile fits.
 
     Example:
       >>> import numpy as np

@@ -24,22 +24,22 @@ def draw_decomposition(
 ) -> "Figure":
     """Draws the decomposition of a dilated convolution: subsampling, one convolution for all groups, reinterlacing.
 
-    Every group has a colour; a unit is the paler the smaller its value, of the smallest and largest of its map. What is
-    drawn is what the operations return, and below it the dilated convolution itself, whose result is the same.
+    Every group has a colour; a unit is paler for smaller values, relative to the range of its map. The figure shows the
+    actual results of the operations, and below them the dilated convolution itself, with the same result.
 
     Args:
       maps: the input, `[1, H, W, 1]`, H and W multiples of the rate; by default random, 10x10 as in the paper (15x15
         for rate 3).
       kernel: `[*K, 1, 1]`; by default random, 3x3. Nothing is padded.
       rate: dilation rate, 2 or 3.
-      title: heading of the figure; by default what is to be seen.
+      title: heading of the figure; by default a description.
 
     Returns:
       The figure; its `savefig` writes it.
 
     Raises:
       AssertionError: maps have another rank or dtype.
-      ValueError: rate is not 2 or 3, or the maps or the kernel are of another shape than above.
+      ValueError: rate is not 2 or 3, or the maps or the kernel have a wrong shape.
 
     Example:
       >>> from smoothjax import analysis
@@ -122,7 +122,7 @@ def draw_decomposition(
 
 
 def _whole(maps: jax.Array, rate: int) -> list[tuple[np.ndarray, tuple[float, float]]]:
-    """A map in the colours of its groups, and where its lower right corner is."""
+    """A map in the colours of its groups, with the position of its lower right corner."""
     values = np.asarray(maps[0, ..., 0])
     height, width = values.shape
     return [(tinted(values, phases(height, width, rate)), (width, height))]

@@ -1,4 +1,4 @@
-"""Figure 2: what four neighbouring units depend on, layer by layer."""
+"""Figure 2: the units that four neighbouring units depend on, layer by layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Layer = Callable[[jax.Array], jax.Array]
 
-# Seen by none, one (in colour), two, three and four.
+# Colours of units seen by none, one (in its colour), two, three and four.
 _SHADES = np.array([0.95, 0.0, 0.72, 0.47, 0.20])[:, None] * np.ones(3)
 _COUNTS = {2: "seen by two", 3: "seen by three", 4: "seen by all four"}
 _PANEL, _MARGIN, _HEAD, _FOOT, _LEGEND, _TEXT = 2.75, 0.2, 0.4, 0.36, 0.75, 11  # inches, the text in points
@@ -36,25 +36,25 @@ def draw_receptive_sets(
 ) -> "Figure":
     """Draws the receptive sets of four neighbouring units through the layers of one or several networks (Fig. 2).
 
-    The four units are a 2x2 square at the centre of the output, each with a colour. What only one of them sees has its
-    colour, what several see is grey, the darker the more. Gridding is a figure without grey.
+    The four units are a 2x2 square at the centre of the output, each with a colour. Units seen by only one of the four
+    have its colour; units seen by several are grey, darker for more. A figure without grey shows gridding.
 
     Args:
-      methods: layers by the name of their network, from the input to the output; each maps `[1, H, W, C]` to
-        `[1, H', W', C']`. By default two dilated convolutions of rate 2, as in the paper, and beside them the same
-        with group interaction and with SS convolution, all their weights 1.
-      inputs: what the first layer is given, `[N, H, W, C]`, see `receptive_sets`; by default ones, `[1, 16, 16, 1]`.
+      methods: layers by the name of their network, from the input to the output; each maps `[1, H, W, C]` to `[1, H',
+        W', C']`. By default two dilated convolutions of rate 2, as in the paper, and beside them the same with group
+        interaction and with SS convolution, all their weights 1.
+      inputs: inputs of the first layer, `[N, H, W, C]`, see `receptive_sets`; by default ones, `[1, 16, 16, 1]`.
       depths: how many layers below the output to look, one panel each; 0 is the output itself. By default all of them,
-        down to the input. With one depth the networks stand side by side.
-      title: heading of the figure; by default what is to be seen.
+        down to the input. With one depth the networks are side by side.
+      title: heading of the figure; by default a description.
 
     Returns:
       The figure; its `savefig` writes it.
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: there are no methods or no layers, they differ in number, a depth is none of theirs, or the maps are
-        no images of at least 2x2.
+      ValueError: there are no methods or no layers, numbers of layers differ, a depth is out of range, or the maps are
+        not images of at least 2x2.
 
     Example:
       >>> from smoothjax import analysis
@@ -86,10 +86,10 @@ def draw_receptive_sets(
 
     beside = len(depths) == 1
     rows, columns = (1, len(sets)) if beside else (len(sets), len(depths))
-    # Names of rows stand on their left.
+    # Names of rows are on the left.
     left = _MARGIN if beside else _MARGIN + 0.45
     panels = left + columns * (_PANEL + _MARGIN)
-    # The legend needs some, too.
+    # The legend also needs room.
     width, shift = max(panels, _LEAST_WIDTH), max(0.0, (_LEAST_WIDTH - panels) / 2)
     height = _TITLE + _HEAD + rows * (_PANEL + _FOOT) + (rows - 1) * _ROW_GAP + _LEGEND
     figure = Figure(figsize=(width, height), dpi=150)
@@ -119,7 +119,7 @@ def draw_receptive_sets(
 
 
 def _published() -> dict[str, list[Layer]]:
-    """Two layers of rate 2, and both of the paper's cures; no weight is 0, as after some training."""
+    """Two layers of rate 2, and both cures of the paper; no weight is 0, as after some training."""
     kernel, weight, smoother = jnp.ones((3, 3, 1, 1)), jnp.ones((4, 4)), jnp.ones((3, 3))
     return {
         "Dilated convolutions, rate 2": [lambda x: ops.dilated_conv(x, kernel, rate=2)] * 2,
@@ -129,7 +129,7 @@ def _published() -> dict[str, list[Layer]]:
 
 
 def _seen(layers: Sequence[Layer], inputs: jax.Array, depth: int) -> np.ndarray:
-    """What each of the four units sees this many layers below the output: bool `[4, H, W]`."""
+    """The units that each of the four sees this many layers below the output: bool `[4, H, W]`."""
     below, above = layers[: len(layers) - depth], layers[len(layers) - depth :]
 
     def apply(part: Sequence[Layer], x: jax.Array) -> jax.Array:

@@ -1,16 +1,16 @@
-"""The fewest names of which every set has one."""
+"""Smallest hitting sets: the fewest names such that every set has one."""
 
 from collections.abc import Iterable, Sequence
 
-#: Steps of the search, after which the best that was found is taken.
+#: Steps of the search, after which it takes the best set found.
 _STEPS = 20_000
 
 
 def smallest_hitting(names: Sequence[str], sets: Iterable[frozenset[str]]) -> frozenset[str]:
-    """The fewest names of which every set has one; of many sets, few."""
+    """The fewest names such that every set has one; for many sets, an approximation."""
     wanted = sorted((one for one in set(sets) if one), key=lambda one: (len(one), sorted(one)))
     wanted = [one for one in wanted if not any(other < one for other in wanted)]
-    # At first, always the name that most of what is left has.
+    # Start greedily with the name that most remaining sets have.
     best, left = frozenset[str](), list(wanted)
     while left:
         name = max(names, key=lambda name: sum(name in one for one in left))
@@ -34,7 +34,7 @@ def smallest_hitting(names: Sequence[str], sets: Iterable[frozenset[str]]) -> fr
 
 
 def _apart(sets: Sequence[frozenset[str]]) -> int:
-    """How many of the sets have nothing in common, at least: each needs a name of its own."""
+    """A lower bound of the number of disjoint sets, each of which needs a separate name."""
     taken, count = frozenset[str](), 0
     for one in sets:
         if not one & taken:

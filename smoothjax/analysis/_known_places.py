@@ -1,4 +1,4 @@
-"""Operations that read from places, or write to them, which the program knows."""
+"""Operations that read from or write to positions known in the program."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from ._values import Call, Data, Unknown, terms_of
 
 
 def gather(call: Call) -> list[Terms]:
-    """Places that are known: every axis on which something depends is read from one axis of the result, or none."""
+    """Reads at known positions: every axis with dependences is read from one axis of the result, or none."""
     value, places = call.arguments
     indices = known(places)
     if not isinstance(value, Data) or indices is None:
@@ -33,12 +33,12 @@ def gather(call: Call) -> list[Terms]:
 
 
 def scatter(call: Call) -> list[Terms]:
-    """What is written takes the place of what was there."""
+    """Written values replace the former ones."""
     return [_written(call, replaces=True)]
 
 
 def scatter_onto(call: Call) -> list[Terms]:
-    """What is written is added to what was there, say."""
+    """Written values are combined with the former ones, such as added."""
     return [_written(call, replaces=False)]
 
 
@@ -52,7 +52,7 @@ def _written(call: Call, *, replaces: bool) -> Terms:
     ones, numbers = jnp.ones(updates.shape, jnp.int32), jnp.arange(size, dtype=jnp.int32).reshape(updates.shape)
     counts = np.asarray(lax.scatter_add(jnp.zeros(shape, jnp.int32), jnp.asarray(indices), ones, **options))
     if isinstance(updates, Data) and counts.max(initial=0) > 1:
-        raise Unknown  # several are written to one place
+        raise Unknown  # several are written to one position
     inside = counts > 0
     kept = tuple(masked(term, ~inside) for term in terms_of(value)) if replaces else terms_of(value)
     if not isinstance(updates, Data) or not inside.any():
@@ -67,12 +67,12 @@ def _written(call: Call, *, replaces: bool) -> Terms:
 
 
 def _varied(term: Term) -> list[int]:
-    """Axes of the array along which a term is not the same."""
+    """Axes of the array along which a term varies."""
     return [axis for axis in range(term.parts[0].ndim - 1) if any(part.shape[axis] > 1 for part in term.parts)]
 
 
 def _read(term: Term, index: dict[int, np.ndarray], rank: int) -> Term:
-    """The term of an array whose elements are read from places along each axis; a place below 0 is to be masked."""
+    """The term of an array whose elements are read at positions along each axis; positions below 0 are masked."""
     parts = []
     for part in term.parts:
         at = tuple(

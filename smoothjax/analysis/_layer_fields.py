@@ -1,4 +1,4 @@
-"""What an output unit sees of the maps that each layer is given."""
+"""The effective receptive field of an output in the input maps of each layer."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ._receptive_field import check_finite, error_at_centre
 
 
 class LayerField(NamedTuple):
-    """The effective receptive field of an output of the network, in the maps that a layer is given.
+    """The effective receptive field of an output of the network in the input maps of a layer.
 
     Attributes:
       name: of the layer, as `layers` lists it.
@@ -28,29 +28,29 @@ class LayerField(NamedTuple):
 
 
 def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]:
-    r"""The effective receptive field of the output's centre in what each layer is given, by one pass back.
+    r"""The effective receptive field of the output's centre in the input of each layer, by one backward pass.
 
     As `effective_receptive_field`, with the maps $x_l$ of layer l in place of the inputs:
 
     $$\mathrm{ERF}_l[i]
     = \sum_c \frac{1}{N} \sum_n \Big|\frac{\partial \sum_{c'} y_{n,c'}[0]}{\partial x_{l,n,c}[i]}\Big|$$
 
-    What goes round a layer, such as a shortcut, is not part of it: the derivative is through the layer. So the phase
-    imbalance of each says how evenly the output sees the grid of that layer; for the block of layers alone see
-    `between`.
+    Paths around a layer, such as a shortcut, are not included: the derivative goes through the layer. So the phase
+      imbalance of each field shows how evenly the output sees the grid of that layer; for a block of layers by itself
+      see `between`.
 
     Args:
-      model: any Flax NNX module that maps an array; it is left as it is, and taken in evaluation mode.
-      inputs: what it is given, `[N, *S, C]`.
+      model: any Flax NNX module that maps an array; it runs in evaluation mode and stays unchanged.
+      inputs: inputs of the model, `[N, *S, C]`.
 
     Returns:
-      An entry for each call of a layer whose first argument is maps of as many axes, in the order of the calls; a
-      layer that is called twice has two.
+      An entry for each call of a layer whose first argument is maps with the same spatial axes, in the order of the
+      calls; a layer that is called twice has two entries.
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: model is no Flax NNX module or has no `__call__`, its result is no map of as many axes, or gradients
-        are not finite.
+      ValueError: model is not a Flax NNX module or has no `__call__`, its result is not a map with the same spatial
+        axes, or gradients are not finite.
 
     Example:
       >>> import jax.numpy as jnp

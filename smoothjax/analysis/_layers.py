@@ -1,4 +1,4 @@
-"""Layers of a network by name, and the block from one of them to another as a function."""
+"""Layers of a network by name, and blocks from one layer to another as functions."""
 
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from ._arguments import Inputs
 
-#: What layers take and return: mostly arrays, but Flax limits neither.
+#: Arguments and results of layers: mostly arrays, but Flax allows anything.
 Value: TypeAlias = Any
 _Call = Callable[..., Value]
 _Arguments = tuple[Value, ...]
@@ -28,8 +28,8 @@ class Layer(NamedTuple):
     Attributes:
       name: keys from the model down to the layer, joined by dots, as in `describe_smoothing`.
       module: the layer of the model itself.
-      input_shape: of its first argument, None where that is no array.
-      output_shape: of its result, None where that is no array.
+      input_shape: shape of its first argument; None if that is not an array.
+      output_shape: shape of its result; None if that is not an array.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Layer(NamedTuple):
 class Block:
     """A part of a network as a function; `between` makes it.
 
-    `block(features)` maps what the first layer is given, `[N, *S, C]`, to what the last one returns, and
-    `block.features(inputs)` computes the former from inputs of the network. Both are in evaluation mode, can be
-    differentiated, and are meant to be compiled by the caller.
+    `block(features)` maps the input of the first layer, `[N, *S, C]`, to the result of the last, and
+    `block.features(inputs)` computes that input from inputs of the network. Both are in evaluation mode and
+    differentiable; the caller should compile them.
 
     Attributes:
       start, stop: names of its first and last layer.
@@ -59,7 +59,7 @@ class Block:
         (self._first, self.start), (self._last, self.stop) = first, last
 
     def features(self, inputs: Inputs) -> jax.Array:
-        """What the first layer is given, for inputs of the network."""
+        """The input of the first layer, for inputs of the network."""
 
         def watch(number: int, call: _Call, arguments: _Arguments, options: _Options) -> Value:
             if number == self._first:
@@ -69,8 +69,8 @@ class Block:
         return _run(self._model, inputs, watch)
 
     def __call__(self, features: jax.Array) -> jax.Array:
-        """What the last layer returns, where the first one is given the features."""
-        # Nothing but the features matters, so that the compiler leaves out all that comes before.
+        """The result of the last layer, with the features as input of the first."""
+        # Only the features matter, so the compiler removes everything before.
         return self._apply(features, jnp.zeros((features.shape[0], *self._shape[1:]), self._dtype))
 
     def _apply(self, features: jax.Array, inputs: Inputs) -> Value:
@@ -85,17 +85,17 @@ class Block:
 
 
 def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
-    """Lists the layers of a network, in the order in which it calls them; computes only shapes.
+    """Lists the layers of a network in the order of their calls; computes only shapes.
 
     Args:
       model: any Flax NNX module that maps an array; it is left as it is.
       inputs: what it is given, an array or a `jax.ShapeDtypeStruct`.
 
     Returns:
-      A `Layer` for each call; a layer stands before those within it, and the model itself is left out.
+      A `Layer` for each call, a layer before the layers inside it, without the model itself.
 
     Raises:
-      ValueError: model is no Flax NNX module, or has no `__call__`.
+      ValueError: model is not a Flax NNX module, or has no `__call__`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -111,7 +111,7 @@ def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
 
 
 def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = None) -> Block:
-    """The block of a network from one layer to another: from what `start` is given to what `stop` returns.
+    """The block of a network from one layer to another: from the input of `start` to the result of `stop`.
 
     The derivatives of a block are those of the network with respect to an inner map, e.g. for its effective receptive
     field. The single layer of rate 4 of Fig. 8 is `between(model, images, "encoder.stages.3.2.conv2")` and the dilated
@@ -119,16 +119,16 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
 
     Args:
       model: any Flax NNX module that maps an array; it is left as it is. The block is in evaluation mode.
-      inputs: what the model is given, an array or a `jax.ShapeDtypeStruct`; its shape counts.
-      start: name of a layer as `layers` lists it, or of what holds several, as "encoder.stages.2": then the first one.
-      stop: the same, by default `start`; of several, the last one.
+      inputs: inputs of the model, an array or a `jax.ShapeDtypeStruct`; only the shape matters.
+      start: name of a layer as listed by `layers`, or of a container such as "encoder.stages.2", for its first layer.
+      stop: the same, by default `start`; for a container, its last layer.
 
     Returns:
       The block.
 
     Raises:
-      ValueError: model is no Flax NNX module or has no `__call__`, there is no such layer, stop does not depend on what
-        start is given, or it also depends on something that goes round start, such as a shortcut.
+      ValueError: model is not a Flax NNX module or has no `__call__`, there is no such layer, stop does not depend on
+        the input of start, or it also depends on a path around start, such as a shortcut.
 
     Example:
       >>> import jax.numpy as jnp
@@ -160,7 +160,7 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
 def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
     """A model in evaluation mode as a function of its state and inputs, and the state.
 
-    Operations of each layer are under the scope (`jax.named_scope`) of its name, so that a traced program names them.
+    Operations of each layer are in a scope (`jax.named_scope`) of its name, so a traced program names them.
     """
     graph, state = nnx.split(_copy(model))
 
@@ -184,8 +184,7 @@ def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
 def giving(model: nnx.Module) -> Callable[[Inputs, Callable[[int, Value], Value]], Value]:
     """A model in evaluation mode as a function of its inputs and of `give`.
 
-    `give(number, value)` says what a call of a layer, in the sequence of `layers`, is given in place of its first
-    value.
+    `give(number, value)` replaces the first argument of a layer's call, numbered as in `layers`.
     """
     copy = _copy(model)
 
@@ -217,7 +216,7 @@ def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
 
 
 def _check(block: Block, inputs: Inputs) -> None:
-    """Refuses a block that depends on something else than its features, or not on them."""
+    """Refuses a block that depends on anything besides its features, or not on them."""
     given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
     features = jax.eval_shape(block.features, given)
     jaxpr = jax.make_jaxpr(block._apply)(features, given).jaxpr
@@ -287,7 +286,7 @@ def _run(model: nnx.Module, inputs: Inputs, watch: _Call) -> Value:
 
 
 class _Reached(Exception):  # noqa: N818 (no error)
-    """Ends a pass through the model early, with what was wanted."""
+    """Ends a pass through the model early, with the wanted value."""
 
     def __init__(self, value: Value):
         super().__init__()
@@ -295,7 +294,7 @@ class _Reached(Exception):  # noqa: N818 (no error)
 
 
 class _watching:  # noqa: N801 (a function to its users)
-    """Has every call of a watched layer go through a function."""
+    """Passes every call of a watched layer through a function."""
 
     def __init__(self, watch: _Watch):
         self._watch = watch
@@ -319,7 +318,7 @@ def _copy(model: nnx.Module) -> Value:
     copy = nnx.merge(*nnx.split(model))
     copy.eval()
     for _, module in _modules(copy):
-        # Rematerialised layers are called out of reach; it changes no result.
+        # Calls of rematerialised layers are out of reach; turning it off changes no result.
         if getattr(module, "remat", False):
             module.remat = False
         if callable(module):

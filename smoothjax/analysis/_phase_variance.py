@@ -1,4 +1,4 @@
-"""How much the phases of an up-sampling layer disagree about a constant."""
+"""The disagreement of an up-sampling layer's phases about a constant."""
 
 from collections.abc import Callable
 
@@ -12,26 +12,27 @@ from ._dependence import output_shape
 
 
 def phase_variance(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *, factor: int) -> float:
-    r"""Variance between the phases of an up-sampled constant, over its power: the checkerboard of a layer as a number.
+    r"""Variance between the phases of an up-sampled constant over its power: the checkerboard of a layer as a number.
 
-    A layer that up-samples by r makes of a constant, away from the borders, a pattern that repeats every r pixels along
-    each axis: one value $y_{n,c,p}$ for each of the $r^d$ phases p. With their mean $\bar y_{n,c}$,
+    A layer that up-samples by r turns a constant, away from the borders, into a pattern that repeats every r pixels
+    along each axis: one value $y_{n,c,p}$ for each of the $r^d$ phases p. With their mean $\bar y_{n,c}$,
 
     $$V = \frac{\sum_{n,c,p} (y_{n,c,p} - \bar y_{n,c})^2}{\sum_{n,c,p} y_{n,c,p}^2} \in [0, 1]$$
 
-    0: a constant stays one, as with a resize convolution, or with a sub-pixel convolution that starts from one kernel
-    for all phases (ICNR); 1: there is nothing but the pattern. A bias lowers it, as it is part of the power; scaling
-    the layer changes nothing. Rounding leaves about the square of the dtype's precision, 1e-14 in float32.
+    0: a constant stays constant, as with a resize convolution, or a sub-pixel convolution that starts from one kernel
+      for all phases (ICNR); 1: only the pattern remains. A bias lowers it, as it is part of the power; scaling the
+      layer changes nothing. Rounding leaves about the square of the dtype's precision, 1e-14 in float32.
 
-    It is the disease at its barest, a constant and no network after it: `checkerboard_energy` measures what is left in
-    real features or images.
+    This isolates the layer, with a constant input and no network after it; `checkerboard_energy` measures real features
+    or images.
 
     Args:
       function: an up-sampling layer, or several, from maps `[N, *S, C]` to `[N, *(factor * S), C']` with the same
         d = 1, 2 or 3 spatial axes; any callable.
       inputs: constants, `[N, *S, C]`: each channel of each example is the same everywhere. More examples with random
-        values give a surer figure. So large that the block at the output's centre doesn't see the borders.
-      factor: the up-sampling factor r, an int >= 2; of several layers the product.
+        values make the figure more reliable. Maps must be large enough that the block at the output's centre doesn't
+        see the borders.
+      factor: the up-sampling factor r, an int >= 2; for several layers their product.
 
     Returns:
       V, without unit.

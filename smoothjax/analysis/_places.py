@@ -1,4 +1,4 @@
-"""Where in a picture there is a checkerboard, how strong, and how sure that is."""
+"""The position, strength and uncertainty of a checkerboard in a picture."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -11,9 +11,9 @@ from jax.typing import ArrayLike
 from ._arguments import check_maps, check_pixels
 from ._checkerboard import PERIODS, energy_inside
 
-#: Resamples of the tiles behind an interval.
+#: Bootstrap resamples of the tiles for an interval.
 _RESAMPLES = 2000
-#: Twice the energy of the surroundings is a pattern.
+#: The energy of a pattern: the added energy equals that of the surroundings.
 _CLEAR = 1.0
 
 
@@ -21,10 +21,10 @@ class PeriodEnergy(NamedTuple):
     """The checkerboard of one period in some pictures.
 
     Attributes:
-      factor: the up-sampling factor, in pixels: energy at its frequency and the multiples of that.
+      factor: the up-sampling factor in pixels; its frequency and multiples are measured.
       energy: the mean over all tiles of all pictures, as `checkerboard_energy` defines it.
-      low, high: 95 % bootstrap interval of that mean over the tiles; not a number for less than four tiles.
-      tiles: how many tiles there were.
+      low, high: 95 % bootstrap interval of that mean over the tiles; NaN for fewer than four tiles.
+      tiles: number of tiles.
     """
 
     factor: int
@@ -35,20 +35,20 @@ class PeriodEnergy(NamedTuple):
 
 
 def checkerboard_map(maps: ArrayLike, *, factor: int = 2, tile: int | None = None) -> np.ndarray:
-    """The checkerboard energy of each of the tiles that maps are cut into: where the pattern is.
+    """The checkerboard energy of each tile of maps, which locates the pattern.
 
     Args:
       maps: images or feature maps `[N, *S, C]`, as in `checkerboard_energy`; a tile's examples and channels are pooled.
       factor: the up-sampling factor r in pixels, an int >= 2.
-      tile: side of a tile in pixels, at least `8 * factor`; when None the larger of 64 and that. Tiles lie side by side
-        in the middle, and what is left at the borders is left out.
+      tile: side of a tile in pixels, at least `8 * factor`; when None the larger of 64 and that. Tiles are side by side
+        in the middle; the rest at the borders is left out.
 
     Returns:
       float64 `[*T]`, an energy for each tile, without unit.
 
     Raises:
       AssertionError: maps has another rank or dtype.
-      ValueError: factor or tile is out of its range, or no tile fits.
+      ValueError: factor or tile is out of range, or no tile fits.
 
     Example:
       >>> import numpy as np
@@ -76,7 +76,7 @@ def checkerboard_map(maps: ArrayLike, *, factor: int = 2, tile: int | None = Non
     ndim = len(sizes)
     tiles = split.transpose(*range(1, 2 * ndim, 2), 0, *range(2, 2 * ndim + 1, 2), 2 * ndim + 1)
     flat = tiles.reshape(-1, len(maps), *(tile,) * ndim, maps.shape[-1])
-    # One after the other: memory is that of one tile.
+    # One after another, which needs the memory of one tile.
     energies = jax.lax.map(lambda one: energy_inside(one, factor, 0, (tile,) * ndim), flat)
     return np.asarray(energies, np.float64).reshape(counts)
 
@@ -84,15 +84,15 @@ def checkerboard_map(maps: ArrayLike, *, factor: int = 2, tile: int | None = Non
 def checkerboard_periods(
     pictures: Iterable[ArrayLike], *, factors: Sequence[int] = (2, 4, 8, 16)
 ) -> tuple[PeriodEnergy, ...]:
-    """The checkerboard energy of pictures by period, with an interval: over their tiles, see `checkerboard_map`.
+    """The checkerboard energy of pictures by period, with an interval over their tiles, see `checkerboard_map`.
 
     Args:
-      pictures: images or feature maps `[N, *S, C]`, of any sizes; gone through once, so that an iterator needs memory
-        for one at a time.
+      pictures: images or feature maps `[N, *S, C]`, of any sizes, iterated once, so an iterator needs memory for only
+        one at a time.
       factors: up-sampling factors; one for which no picture has a tile is left out.
 
     Returns:
-      One entry a factor. A checkerboard of period r also shows at the multiples of r.
+      One entry per factor. A checkerboard of period r also shows at multiples of r.
 
     Raises:
       AssertionError: a picture has another rank or dtype.
@@ -131,14 +131,14 @@ def _with_interval(factor: int, energies: np.ndarray) -> PeriodEnergy:
     low = high = float("nan")
     if len(energies) >= 4:
         generator = np.random.default_rng(0)
-        # Of a large picture, one resample after the other: memory is that of the tiles.
+        # One resample after another, which needs only the memory of the tiles.
         means = [energies[generator.integers(len(energies), size=len(energies))].mean() for _ in range(_RESAMPLES)]
         low, high = np.quantile(means, (0.025, 0.975)).tolist()
     return PeriodEnergy(factor, float(energies.mean()), low, high, len(energies))
 
 
 def describe_checkerboard(found: Sequence[PeriodEnergy]) -> str:
-    """A verdict of one sentence with its uncertainty: above 1, the pattern has twice the energy of what is around it.
+    """A verdict of one sentence with its uncertainty; at 1 the pattern has twice the energy of its surroundings.
 
     Args:
       found: see `checkerboard_periods`.
@@ -154,7 +154,7 @@ def describe_checkerboard(found: Sequence[PeriodEnergy]) -> str:
     first = first_checkerboard(found)
     widest = max(found, key=lambda one: -np.inf if np.isnan(one.high) else one.high)
     if first.high <= _CLEAR < widest.high:
-        # Less energy, and less sure.
+        # Less energy, or less certain.
         first = widest
     if first.low > _CLEAR:
         return (

@@ -1,18 +1,18 @@
-"""Programs of JAX, as the analyses that walk through them read them."""
+"""Access to programs of JAX for the analyses that walk through them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-#: Operations on each element by itself: a result depends on all of its arguments, in its own place.
+#: Element-wise operations: a result depends on all arguments at its own position.
 ELEMENTWISE = {
     "abs", "acos", "acosh", "add", "add_any", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "clamp",
     "copy", "cos", "cosh", "div", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "integer_pow", "log",
     "log1p", "logistic", "max", "min", "neg", "pow", "reduce_precision", "rem", "round", "rsqrt", "sign", "sin", "sinh",
     "sqrt", "square", "stop_gradient", "sub", "tan", "tanh",
 }  # fmt: skip
-#: Options that hold the program of a call, and operations that do something else with it than to call it once.
+#: Options that hold the program of a call, and operations that do not simply call it once.
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _LOOPS = {"scan", "while", "cond", "reduce", "reduce_window"}
 
@@ -39,13 +39,13 @@ def rank(variable: Any) -> int:
 
 
 class Turns(NamedTuple):
-    """What a scan does.
+    """The structure of a scan.
 
     Attributes:
       body: the program of one turn.
-      constants: how many arguments every turn is given.
-      carried: how many arguments go from one turn to the next.
-      order: the turns, in the sequence in which they are taken.
+      constants: number of arguments passed to every turn.
+      carried: number of arguments carried from one turn to the next.
+      order: the turns in order of execution.
     """
 
     body: ClosedJaxpr
@@ -57,7 +57,7 @@ class Turns(NamedTuple):
 def turns_of(equation: JaxprEqn) -> Turns:
     """Reads a scan."""
     options, body = equation.params, equation.params["jaxpr"]
-    # What the turns share out, or stack, has an axis more outside than inside; names of options change with JAX.
+    # Scanned and stacked values have one more axis outside than inside; names of options change with JAX.
     fed = sum(rank(o) > rank(i) for o, i in zip(equation.invars, body.jaxpr.invars, strict=True))
     stacked = sum(rank(o) > rank(i) for o, i in zip(equation.outvars, body.jaxpr.outvars, strict=True))
     carried = len(equation.outvars) - stacked

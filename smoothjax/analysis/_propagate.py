@@ -1,4 +1,4 @@
-"""Walks through a program and says what every intermediate array may depend on."""
+"""Walks through a program and finds what every intermediate array may depend on."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ from ._rules import RULES
 from ._values import Call, Data, Unknown, Value
 from ._windows import convolved
 
-#: Operations whose program is not one of whole arrays.
+#: Operations whose program does not work on whole arrays.
 _OPAQUE = {"shard_map", "pallas_call", "custom_partitioning", "xla_pmap"}
 
 
 class Convolution(NamedTuple):
-    """A convolution that a program calls, or a transposed one.
+    """A convolution or transposed convolution in a program.
 
     Attributes:
-      name: of its layer where one is known, else a number in the sequence of the program.
+      name: name of its layer if known, else a number in program order.
       kernel: taps by axis.
       rates: dilation rates by axis.
       strides: by axis.
@@ -51,11 +51,11 @@ class Walk:
     """A pass through a program.
 
     Attributes:
-      smooth: names of the convolutions before which an SS convolution is supposed.
-      features: sources that begin inside, by the number of the array: its source, and its spatial axes.
-      convolutions: those that were met, in their sequence.
-      given: the number of the array that the layer of each was given, and its spatial axes.
-      made: what each returned, and its spatial axes.
+      smooth: names of convolutions treated as smoothed by an SS convolution.
+      features: sources inside the program, by the number of the array: its source and its spatial axes.
+      convolutions: the convolutions found, in order.
+      given: for each, the number of its layer's input array, and its spatial axes.
+      made: the result of each, and its spatial axes.
     """
 
     smooth: frozenset[str] = frozenset()
@@ -69,13 +69,13 @@ class Walk:
     def run(
         self, jaxpr: Jaxpr, constants: Sequence[Value], arguments: Sequence[Value], scope: tuple[str, ...] = ()
     ) -> list[Value]:
-        """What the results of a program are, from its constants and arguments."""
+        """The results of a program, from its constants and arguments."""
         values: dict[object, Value] = dict(
             zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True)
         )
 
         def read(atom: Var | Literal) -> Value:
-            # A number that is written in the program, not a scalar that it captures.
+            # A literal number, not a captured scalar.
             return np.asarray(atom.val) if isinstance(atom, Literal) else values[atom]
 
         for equation in jaxpr.eqns:
@@ -89,9 +89,9 @@ class Walk:
         return self.array(shape, (identity(number, len(shape), axes, shape[1:-1]),), ())
 
     def array(self, shape: tuple[int, ...], terms: Terms, arguments: Sequence[Value], *more: int) -> Data:
-        """A new array, numbered in the sequence of the program, which is the same in every pass.
+        """A new array, numbered in program order, which is the same in every pass.
 
-        One without elements depends on nothing, such as what `jnp.pad` puts at a side of width 0.
+        An array without elements depends on nothing, such as the padding of `jnp.pad` at a side of width 0.
         """
         number, self._count = self._count, self._count + 1
         if number in self.features:
@@ -107,7 +107,7 @@ class Walk:
                 f"function changes an array in place, by the operation {name}, which is not followed: return new "
                 "arrays instead of writing into jax.new_ref"
             )
-        # Transformations are part of it, such as vmap(conv1).
+        # The name includes transformations, such as vmap(conv1).
         stack = re.sub(r"\w+\(|\)", "", str(equation.source_info.name_stack))
         scope = (*scope, *filter(None, stack.split("/")))
         given = [argument for argument in arguments if isinstance(argument, Data)]
@@ -139,7 +139,7 @@ class Walk:
         except Unknown:
             terms = [term for argument in given for term in argument.terms]
             found = [mixed(terms, len(shape), label) for shape in shapes]
-        # Itself, if it is a convolution.
+        # The module itself, if it is a convolution.
         own = range(met, len(self.convolutions))
         return [self.array(shape, terms, given, *own) for shape, terms in zip(shapes, found, strict=True)]
 
@@ -150,7 +150,7 @@ class Walk:
         rates, strides, factors = (tuple(options[key]) for key in ("rhs_dilation", "window_strides", "lhs_dilation"))
         layer = _layer(scope)
         found = Convolution(layer or "convolution", taps, rates, strides, factors)
-        # A layer has several convolutions where one of them smooths, which is not dilated.
+        # A layer has several convolutions if one of them, which is not dilated, smooths.
         alike = [one for one in self.convolutions if one.is_dilated == found.is_dilated or not layer]
         earlier = sum(one.name.split("#")[0] == found.name for one in alike)
         if earlier or not layer:
@@ -164,7 +164,7 @@ class Walk:
             terms = mixed(given, len(shape), label)
         maps = arguments[0]
         if isinstance(maps, Data):
-            # What smooths within a layer belongs to it.
+            # The smoothing convolution belongs to the layer.
             given = self._entered[layer] if layer and not earlier else maps
             given = given if len(given.shape) == len(maps.shape) and given.number >= 0 else maps
             passed = maps.passed | {len(self.convolutions)}
@@ -174,7 +174,7 @@ class Walk:
         return terms
 
     def _cond(self, equation: JaxprEqn, arguments: list[Value], scope: tuple[str, ...]) -> list[Value]:
-        """The form of the other platforms where the platform decides; else all branches, for any may be taken."""
+        """The default form if the platform decides; otherwise all branches, since any may be taken."""
         index, *operands = arguments
         branches: Sequence[ClosedJaxpr] = equation.params["branches"]
         platforms = equation.params.get("branches_platforms")
@@ -213,7 +213,7 @@ class Walk:
             outs = self.run(turns.body.jaxpr, _constants(turns.body), [*constants, *carry, *items], scope)
             carry, made[turn] = outs[: turns.carried], outs[turns.carried :]
         shapes = [shape_of(variable) for variable in equation.outvars[turns.carried :]]
-        # A loop over nothing makes nothing.
+        # A loop without turns makes nothing.
         columns = zip(*(made[turn] for turn in sorted(made)), strict=True) if made else [()] * len(shapes)
         return [*carry, *(self._stacked(list(column), shape) for column, shape in zip(columns, shapes, strict=True))]
 
@@ -241,7 +241,7 @@ class Walk:
 
 
 def _is_call(equation: JaxprEqn, inner: Jaxpr | ClosedJaxpr) -> bool:
-    """Whether a program takes and returns what its operation does."""
+    """Whether a program has the arguments and results of its operation."""
     program = body_of(inner)
     outside, inside = (equation.invars, equation.outvars), (program.invars, program.outvars)
     return all(
@@ -265,7 +265,7 @@ def _constants(program: Jaxpr | ClosedJaxpr) -> list[Value]:
 
 
 def _layer(scope: tuple[str, ...]) -> str:
-    """The name of a layer from the scopes around it; a name that goes on is written once."""
+    """The name of a layer from the scopes around it, without repetition of common beginnings."""
     parts: list[str] = []
     for part in scope:
         if parts and (part == parts[-1] or part.startswith(f"{parts[-1]}.")):

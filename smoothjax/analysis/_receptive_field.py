@@ -1,4 +1,4 @@
-"""What an output unit sees: the effective receptive field, and numbers about its grid."""
+"""The effective receptive field of an output unit, and numbers about its grid."""
 
 from collections.abc import Callable, Iterable, Sized
 from typing import Any, Literal, cast
@@ -12,8 +12,8 @@ from .._checks import check_int
 from ..progress import track
 from ._arguments import check_maps, check_pixels
 
-#: The error at the centre. A power of two changes no digit of a gradient; one this large keeps the far ends of deep
-#: blocks, products of many small weights, above the smallest float32, so that 0 means that nothing comes through.
+#: The error at the centre. A power of two changes no digit of a gradient; this one is large enough to keep the far ends
+#: of deep blocks, products of many small weights, above the smallest float32, so 0 means no connection.
 _ERROR = 2.0**64
 
 
@@ -24,22 +24,21 @@ def effective_receptive_field(
     batch_size: int = 8,
     progress: bool = False,
 ) -> np.ndarray:
-    r"""How much each input unit moves the output unit at the centre (Wang & Ji, KDD 2018, Sec. 4.4).
+    r"""The influence of each input unit on the output unit at the centre (Wang & Ji, KDD 2018, Sec. 4.4).
 
     $$\mathrm{ERF}[i] = \sum_c \frac{1}{N} \sum_n \Big|\frac{\partial \sum_{c'} y_{n,c'}[0]}{\partial x_{n,c}[i]}\Big|$$
 
-    The error at the output's centre (unit $\lfloor S'/2 \rfloor$ of each axis) is 1 in every channel, 0 elsewhere; it
-    is propagated back to the input, the absolute values are averaged over the examples and summed over the channels.
-    The paper writes y for a feature map and sets "the error gradient with respect to $y_{0,0}$ to 1", so that all of
-    its channels have it.
+    The error is 1 in every channel of the output's centre (unit $\lfloor S'/2 \rfloor$ of each axis), 0 elsewhere. It
+    is propagated back to the input; absolute values are averaged over examples and summed over channels. The paper
+    writes y for a feature map and sets "the error gradient with respect to $y_{0,0}$ to 1", so for all of its channels.
 
     Args:
       function: a block of a network, from maps `[N, *S, C]` to `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes;
-        any callable that JAX can differentiate, whose examples do not depend on each other. `between` makes one of any
-        layer or range of layers.
-      inputs: what the block is given, `[N, *S, C]`, or an iterable of such arrays with the same S and C, so that not
-        all of them are in memory at once; for a trained network the features of a split's images.
-      batch_size: examples of an array differentiated together; the arrays of an iterable are taken as they are.
+        any callable that JAX can differentiate, whose examples do not depend on each other. `between` makes such a
+        block from any layer or range of layers.
+      inputs: inputs of the block, `[N, *S, C]`, or an iterable of such arrays with the same S and C, to save memory;
+        for a trained network the features of a split's images.
+      batch_size: examples of an array differentiated together; arrays of an iterable are not split.
       progress: whether to show how far it is, in batches, after five seconds.
 
     Returns:
@@ -47,8 +46,8 @@ def effective_receptive_field(
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: batch_size is no int >= 1, the iterable has nothing or different sizes in it, the function's result is
-        no map of as many axes, or gradients are not finite.
+      ValueError: batch_size is not an int >= 1, the iterable is empty or holds different sizes, the function's result
+        is no map of as many axes, or gradients are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -94,7 +93,7 @@ def effective_receptive_field(
 
 
 def from_gradients(gradients: ArrayLike, *, channels: Literal["first", "last"] = "last") -> np.ndarray:
-    """The effective receptive field from gradients that another framework has computed.
+    """The effective receptive field from gradients of another framework.
 
     In PyTorch, with `images` of `[N, C, H, W]` and a network whose output is `y`:
 
@@ -103,13 +102,13 @@ def from_gradients(gradients: ArrayLike, *, channels: Literal["first", "last"] =
         y[:, :, y.shape[2] // 2, y.shape[3] // 2].sum().backward()
         field = analysis.from_gradients(images.grad.numpy(), channels="first")
 
-    is `effective_receptive_field` of the same network; `field > 0` are the inputs that the unit depends on, and
-    `phase_imbalance` and `contribution_area` take it.
+    equals `effective_receptive_field` of the same network; `field > 0` are the inputs that the unit depends on. Pass it
+    to `phase_imbalance` and `contribution_area`.
 
     Args:
-      gradients: of the output unit at the centre, summed over its channels, with respect to the inputs: `[N, *S, C]`,
-        or `[N, C, *S]`, floating point.
-      channels: where the channels are.
+      gradients: gradients of the output unit at the centre, summed over its channels, with respect to the inputs: `[N,
+        *S, C]`, or `[N, C, *S]`, floating point.
+      channels: position of the channel axis.
 
     Returns:
       float64 `[*S]`, not negative.
@@ -143,12 +142,12 @@ def error_at_centre(out: jax.Array, ndim: int) -> jax.Array:
 
 
 def error_size(dtype: DTypeLike) -> float:
-    """How large the error behind a block is; float16 has no room for a larger one."""
+    """The size of the error behind a block; float16 has no room for a larger one."""
     return _ERROR if jnp.finfo(dtype).maxexp > 64 else 1.0
 
 
 def check_finite(gradient: np.ndarray) -> np.ndarray:
-    """Returns what came back through a block, if it stayed in the range of its numbers."""
+    """Returns the gradient of a block if it is finite."""
     if not np.isfinite(gradient).all():
         raise ValueError(
             "function must pass finite gradients back, got infinite ones or NaN: where it computes in float16, have "
@@ -159,17 +158,17 @@ def check_finite(gradient: np.ndarray) -> np.ndarray:
 
 
 def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
-    r"""How unevenly a receptive field is spread over the `rate**d` phases of its grid: gridding as a number.
+    r"""The imbalance of a receptive field over the `rate**d` phases of its grid: gridding as a number.
 
     With $m_p$ the share of phase p in the sum of the field and $G = r^d$ phases,
 
     $$I = \frac{\sum_p (m_p - 1/G)^2}{1 - 1/G} \in [0, 1]$$
 
-    is 0 where every phase has the same share and 1 where a single phase has all of it, as after dilated convolutions of
-    only that rate. Sizes that the rate does not divide are cropped evenly to the largest that it does.
+    is 0 if every phase has the same share and 1 if a single phase has all of it, as after dilated convolutions of only
+    that rate. Sizes that the rate does not divide are cropped evenly to the next smaller multiple.
 
     Args:
-      field: not negative, `[*S]` with d = 1, 2 or 3 axes, as `effective_receptive_field` gives it.
+      field: not negative, `[*S]` with d = 1, 2 or 3 axes, as from `effective_receptive_field`.
       rate: side of the grid in units, an int >= 2.
 
     Returns:
@@ -202,22 +201,22 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
 
 
 def contribution_area(field: ArrayLike, *, share: float, square: bool = False) -> int:
-    """The number of input units that hold a share of the field: the fewest, or those of a square about the centre.
+    """The number of input units that hold a share of the field: the fewest, or those in a square about the centre.
 
-    The fewest are few where a field is gridded, even if it is wide, for they need not be neighbours; the square shows
-    how far the field reaches. Ding et al. give its area at 20, 30, 50 and 99 %, relative to that of the input.
+    A gridded field needs few units even if it is wide, since they need not be neighbours; the square shows how far the
+    field reaches. Ding et al. give its area at 20, 30, 50 and 99 %, relative to that of the input.
 
     Args:
-      field: not negative, `[*S]`, as `effective_receptive_field` gives it.
+      field: not negative, `[*S]`, as from `effective_receptive_field`.
       share: in (0, 1]; 0.2, 0.3, 0.5 and 0.99 are usual.
       square: whether to count the units of the smallest square, `2 n + 1` units along every axis, about unit
-        `S // 2` of each axis. Where it reaches over the field, it has the units that are there.
+        `S // 2` of each axis. Units of the square beyond the field do not count.
 
     Returns:
       The number of units.
 
     Raises:
-      ValueError: share is out of its range, or field is negative somewhere or all 0.
+      ValueError: share is out of range, or field is negative somewhere or all 0.
 
     Example:
       >>> import numpy as np
@@ -241,7 +240,7 @@ def contribution_area(field: ArrayLike, *, share: float, square: bool = False) -
     else:
         held = np.sort(values.ravel())[::-1].cumsum()
         counts = np.arange(1, values.size + 1)
-    # Sums are rounded: without the margin, units of rounding errors would be asked for.
+    # Sums are rounded: without the margin, units with only rounding errors would be included.
     return int(counts[np.searchsorted(held, share * held[-1] * (1 - 1e-12))])
 
 

@@ -1,10 +1,10 @@
-"""Which units of a source the elements of an array may depend on: unions of products, one factor a spatial axis.
+"""The units of a source that the elements of an array may depend on: unions of products, one factor per spatial axis.
 
-A `Term` says: the element at `[v_1, ..., v_n]` depends on unit `[j_1, ..., j_d]` of the source where every factor a has
-`parts[a][v_1, ..., v_n, j_a]`. A factor has one more axis than the array, and length 1 along axes that it does not vary
-with; of a map behind convolutions, the factor of each axis is a matrix from outputs to inputs. Convolutions, windows
-and moves turn products into products, sums and concatenations make unions. What does not stay a product is enclosed in
-one, and the operation becomes a doubt of the term.
+A `Term` means: the element at `[v_1, ..., v_n]` depends on unit `[j_1, ..., j_d]` of the source if `parts[a][v_1, ...,
+v_n, j_a]` is true for every factor a. A factor has one more axis than the array, and length 1 along axes that it does
+not vary with; for a map after convolutions, the factor of each axis is a matrix from outputs to inputs. Convolutions,
+windows and moves turn products into products; sums and concatenations make unions. If the result is not a product it is
+enclosed in one, and the operation becomes a doubt of the term.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-#: Where a term leaves no room for more, a larger product takes its place.
+#: With more terms than this, a larger product replaces them.
 _TERMS, LARGEST = 64, 2**27
 
 
@@ -23,10 +23,10 @@ class Term:
     """A product of relations.
 
     Attributes:
-      source: number of the map whose units are meant.
-      parts: bool `[*shape, S_a]` for each spatial axis a of the source, with 1 where nothing varies.
-      doubts: operations for which it says more than they do; none where it is exact.
-      everywhere: operations that gave all positions the same, such as a mean over the map.
+      source: number of the map that the units belong to.
+      parts: bool `[*shape, S_a]` for each spatial axis a of the source, with 1 if nothing varies.
+      doubts: operations that the term overestimates; empty if it is exact.
+      everywhere: operations with the same result at all positions, such as a mean over the map.
     """
 
     source: int
@@ -62,7 +62,7 @@ def identity(source: int, ndim: int, axes: Sequence[int], sizes: Sequence[int]) 
 
 
 def support(term: Term) -> np.ndarray:
-    """Where a term says that there is something: bool that broadcasts to the array."""
+    """The elements with any dependence by a term: bool that broadcasts to the array."""
     found = np.ones((1,) * (term.parts[0].ndim - 1), bool)
     for part in term.parts:
         found = found & over(part, -1)
@@ -70,7 +70,7 @@ def support(term: Term) -> np.ndarray:
 
 
 def union(terms: Iterable[Term]) -> Terms:
-    """The terms without those that others hold; what differs in one factor only is one term."""
+    """The terms without those contained in others; terms that differ in only one factor are merged."""
     kept: list[Term] = []
     for term in terms:
         if not all(part.any() for part in term.parts):
@@ -85,7 +85,7 @@ def union(terms: Iterable[Term]) -> Terms:
                 continue
             merged = _merged(other, term)
             if merged is not None:
-                # It may hold others now.
+                # It may contain others now.
                 del kept[at]
                 term, at = merged, 0
                 continue
@@ -100,7 +100,7 @@ def _alike(one: Term, other: Term) -> bool:
 
 
 def _holds(one: Term, other: Term) -> bool:
-    """Whether the second says nothing that the first does not say, as surely."""
+    """Whether the first term contains the second, with no more doubts."""
     if not (_alike(one, other) and one.doubts <= other.doubts and one.everywhere <= other.everywhere):
         return False
     return all(bool((a | ~b).all()) for a, b in zip(one.parts, other.parts, strict=True))
@@ -119,7 +119,7 @@ def _merged(one: Term, other: Term) -> Term | None:
 
 
 def _enclosed(terms: Sequence[Term]) -> Terms:
-    """One product for each source around too many."""
+    """One enclosing product per source, for too many terms."""
     found: dict[int, Term] = {}
     for term in terms:
         old = found.get(term.source)
@@ -134,7 +134,7 @@ def _enclosed(terms: Sequence[Term]) -> Terms:
 
 
 def mixed(terms: Iterable[Term], ndim: int, name: str) -> Terms:
-    """What an unknown operation makes: everything depends on everything that its arguments depend on."""
+    """The result of an unknown operation: everything depends on all dependences of its arguments."""
 
     def everything(part: np.ndarray) -> np.ndarray:
         return over(part, tuple(range(part.ndim - 1))).reshape(*(1,) * ndim, -1)
@@ -167,7 +167,7 @@ def masked(term: Term, mask: np.ndarray) -> Term:
 
 
 def along(term: Term, axis: int, matrix: np.ndarray, name: str) -> Term:
-    """Mixes positions along an axis: position i of the result depends on what those with `matrix[i]` depended on."""
+    """Mixes positions along an axis: position i of the result has the dependences of the positions in `matrix[i]`."""
     varied = [part.shape[axis] > 1 for part in term.parts]
     parts = [_times(matrix, part, axis) if moves else part for part, moves in zip(term.parts, varied, strict=True)]
     result = term.moved(parts)
@@ -186,7 +186,7 @@ def _times(matrix: np.ndarray, part: np.ndarray, axis: int) -> np.ndarray:
 
 
 def taken(term: Term, axis: int, index: np.ndarray) -> Term:
-    """Positions along an axis; -1 is a place that depends on nothing."""
+    """Takes positions along an axis; -1 depends on nothing."""
     varied = [part.shape[axis] > 1 for part in term.parts]
     kept = index >= 0
     shape = [1] * (term.parts[0].ndim - 1)
@@ -201,7 +201,7 @@ def taken(term: Term, axis: int, index: np.ndarray) -> Term:
 
 
 def reduced(term: Term, axes: Sequence[int], name: str) -> Term:
-    """Any position along some axes, which are left with length 1."""
+    """Merges all positions along some axes, which keep length 1."""
     parts, doubt = term.parts, False
     for axis in axes:
         doubt = doubt or not is_product(parts, axis)
@@ -217,8 +217,8 @@ def reduced(term: Term, axes: Sequence[int], name: str) -> Term:
 def is_product(parts: Sequence[np.ndarray], axis: int) -> bool:
     """Whether the union of the products at all positions of an axis is one again.
 
-    It is where one factor varies with the axis, or where every value of a factor meets every value of the others, as in
-    the channels that space-to-depth makes.
+    It is if only one factor varies with the axis, or if every value of a factor occurs with every value of the others,
+    as in the channels of space-to-depth.
     """
     varied = [np.moveaxis(part, axis, 0).reshape(part.shape[axis], -1) for part in parts if part.shape[axis] > 1]
     if len(varied) < 2:
@@ -228,7 +228,7 @@ def is_product(parts: Sequence[np.ndarray], axis: int) -> bool:
 
 
 def reshaped(term: Term, shape: Sequence[int], target: Sequence[int]) -> Term | None:
-    """The term of a reshaped array; None where it would be too large."""
+    """The term of a reshaped array; None if it would be too large."""
     groups = _factors(shape, target)
     parts = []
     for part in term.parts:
@@ -253,7 +253,7 @@ def _narrow(part: np.ndarray) -> np.ndarray:
 
 
 def _factors(shape: Sequence[int], target: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Runs of axes of two shapes with the same number of elements, the shortest there are."""
+    """The shortest runs of axes of two shapes with the same number of elements."""
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(shape) or j < len(target):

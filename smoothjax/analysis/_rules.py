@@ -1,4 +1,4 @@
-"""What each operation makes of dependences."""
+"""The effect of each operation on dependences."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -59,14 +59,14 @@ def _select(call: Call) -> list[Terms]:
 
 def _reshape(call: Call) -> list[Terms]:
     value = data_of(call)
-    # Of a reshape, `dimensions` are an order of axes; of a squeeze, those that are dropped.
+    # In a reshape, `dimensions` is an order of axes; in a squeeze, the dropped axes.
     if "new_sizes" in call.options and call.options.get("dimensions") is not None:
         raise Unknown
     return [_all_reshaped(value.terms, value.shape, call.shapes[0])]
 
 
 def _all_reshaped(terms: Terms, shape: Sequence[int], target: Sequence[int]) -> Terms:
-    """All terms of a reshaped array; to leave out those that would be too large would deny what they say."""
+    """All terms of a reshaped array; leaving out those that would be too large would deny dependences."""
     found = [reshaped(term, shape, target) for term in terms]
     if any(term is None for term in found):
         raise Unknown
@@ -143,7 +143,7 @@ def _pad(call: Call) -> list[Terms]:
             places = np.arange(call.shapes[0][axis]) - low
             hit = (places >= 0) & (places % (interior + 1) == 0) & (places // (interior + 1) < value.shape[axis])
             indices[axis] = np.where(hit, places // (interior + 1), -1)
-    # What fills may be seen everywhere, which is more than there is.
+    # The fill value counts everywhere, which overestimates.
     around = (term.doubtful(call.label) for term in terms_of(filling, len(call.shapes[0])))
     return [(*_taken_by_axis(terms_of(value), indices), *around)]
 
@@ -198,7 +198,7 @@ def _cumulative(call: Call) -> list[Terms]:
 
 
 def _dot(call: Call) -> list[Terms]:
-    """A product over some axes, of data with weights or with data; data count as not 0."""
+    """A product over some axes, of data with weights or with data; data count as nonzero."""
     (left, right), (left_batch, right_batch) = call.options["dimension_numbers"]
     sides = ((call.arguments[0], left, left_batch), (call.arguments[1], right, right_batch))
     free = [
@@ -216,7 +216,7 @@ def _dot(call: Call) -> list[Terms]:
         for term in beside(value.terms, sure, call.label):
             pattern = None if isinstance(other, Data) or is_dense(other) else not_zero(other)
             if pattern is not None and len(contracted) == 1 and not batch and len(free[1 - number]) == 1:
-                # The matrix of a resize, say: along one axis.
+                # Such as the matrix of a resize, along one axis.
                 matrix = pattern if other_contracted[0] == 1 else pattern.T
                 term = along(term, contracted[0], matrix, call.label)
                 order = [*free[number]]
@@ -243,7 +243,7 @@ def _dot(call: Call) -> list[Terms]:
 
 
 def _sure(other: Value, there: Sequence[Sequence[int]], here: Sequence[Sequence[int]], rank: int) -> np.ndarray:
-    """Where the other factor of a product is surely no 0 of the program, by the axes that it shares."""
+    """Where the other factor of a product is certainly not a 0 of the program, by the shared axes."""
     if not isinstance(other, Data):
         return np.ones((1,) * rank, bool)
     axes, places = [*there[0], *there[1]], [*here[0], *here[1]]
@@ -259,7 +259,7 @@ def _sure(other: Value, there: Sequence[Sequence[int]], here: Sequence[Sequence[
 
 
 def windows(size: int, out: int, taps: np.ndarray, stride: int, low: int, base: int, rate: int) -> np.ndarray:
-    """bool `[out, size]`: the positions that windows read along an axis; `taps` says which are there."""
+    """bool `[out, size]`: the positions that windows read along an axis; `taps` marks the existing taps."""
     matrix = np.zeros((out, size), bool)
     for tap in np.flatnonzero(taps):
         places = np.arange(out) * stride - low + tap * rate

@@ -1,4 +1,4 @@
-"""What neighbouring outputs share of the units that they depend on."""
+"""The units that neighbouring outputs share."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from ._relations import Term, is_product, over, support
 from ._values import Data
 
-#: The longest period that is looked for, in positions.
+#: The longest period to look for, in positions.
 _PERIOD = 8
 
 
@@ -16,10 +16,10 @@ class Sharing(NamedTuple):
     """Neighbours along one spatial axis of the outputs.
 
     Attributes:
-      pairs: how many pairs of neighbours both depend on something.
-      shared: how many of them have a unit in common that both depend on.
-      classes: a number for each position; positions of different numbers are connected by no chain of shared units.
-      seen: how many units along this axis each position depends on.
+      pairs: number of pairs of neighbours that both depend on something.
+      shared: number of pairs that depend on a common unit.
+      classes: a number for each position; no chain of shared units connects positions with different numbers.
+      seen: number of units along this axis that each position depends on.
     """
 
     pairs: int
@@ -33,7 +33,8 @@ class Sharing(NamedTuple):
         return self.pairs > 0 and not self.shared
 
     def by_phase(self) -> tuple[int, ...]:
-        """How many units positions depend on by turns, from an even one of the middle half; one number where all alike.
+        """Numbers of units that positions depend on by turns, from an even position in the middle; one number if all
+        are equal.
 
         Several numbers are the uneven overlap of a transposed convolution (Odena et al., 2016).
         """
@@ -65,7 +66,7 @@ class Sharing(NamedTuple):
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a sentence has them."""
+    """Names joined for a sentence."""
     items = list(names)
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]])) if items else "nothing"
 
@@ -79,13 +80,13 @@ def sharing(outputs: Data, axes: Sequence[int], keep: Callable[[Term], bool]) ->
 
 
 def doubts_of(outputs: Data, axes: Sequence[int]) -> frozenset[str]:
-    """Operations for which an array's terms say more than they do."""
+    """Operations that an array's terms overestimate."""
     others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
     return frozenset().union(*(projected(term, others).doubts for term in outputs.terms))
 
 
 def projected(term: Term, others: Sequence[int]) -> Term:
-    """A unit depends on what any of its channels does."""
+    """A unit has the dependences of all its channels."""
     doubt = False
     for axis in others:
         doubt = doubt or not is_product(term.parts, axis)
@@ -94,18 +95,18 @@ def projected(term: Term, others: Sequence[int]) -> Term:
 
 
 def _supported(term: Term) -> Term:
-    """The same term, each factor of which is empty wherever another one is."""
+    """The same term with each factor empty wherever another one is."""
     where = support(term)
     return term if where.all() else term.moved(part & where[..., None] for part in term.parts)
 
 
 def is_certain(term: Term) -> bool:
-    """Whether a term says no more than there is."""
+    """Whether a term is exact."""
     return not term.doubts
 
 
 def is_local(term: Term) -> bool:
-    """Whether a term is not the same everywhere."""
+    """Whether a term varies over positions."""
     return not term.everywhere
 
 
@@ -149,7 +150,7 @@ def _any(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _cut(array: np.ndarray, axis: int, end: int) -> np.ndarray:
-    """All but the last position (0), or but the first (1)."""
+    """All positions except the last (0) or the first (1)."""
     if array.shape[axis] == 1:
         return array
     return np.moveaxis(np.moveaxis(array, axis, 0)[end : len(np.moveaxis(array, axis, 0)) - 1 + end], 0, axis)
@@ -161,7 +162,7 @@ def _on(part: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _linked(one: Term, other: Term, axis: int) -> np.ndarray:
-    """Which positions along an axis share something, wherever they are along the others."""
+    """The positions along an axis that share something, for any positions along the others."""
     result = np.ones((1, 1), bool)
     for x, y in zip(one.parts, other.parts, strict=True):
         left, right = _on(x, axis).astype(np.float32), _on(y, axis).astype(np.float32)
@@ -185,7 +186,7 @@ def _components(linked: np.ndarray) -> tuple[int, ...]:
 
 
 class Tally:
-    """What neighbours share, counted unit by unit.
+    """Counts what neighbours share, unit by unit.
 
     Args:
       outputs, inputs: sizes along each spatial axis.

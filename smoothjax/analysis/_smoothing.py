@@ -1,4 +1,4 @@
-"""What the smoothing of a trained network has become."""
+"""The learnt smoothing of a trained network."""
 
 import math
 import re
@@ -35,15 +35,14 @@ class SmoothingParameter(NamedTuple):
     """A smoothing parameter of a network.
 
     Attributes:
-      path: keys from the model down to the layer; of layers that `nnx.vmap` stacked, then the layer's place in the
+      path: keys from the model down to the layer; for layers stacked by `nnx.vmap`, then the layer's index in the
         stack.
-      kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, one over time whose last
-        tap is the current step; `"group_interaction"`, a square matrix of groups' weights, row i for output group i; or
-        `"circulant_group_interaction"`, weights by the difference of phases, `rate` along each axis, 0 first.
+      kind: `"ss_conv"`, a filter of `2 * rate - 1` taps along each axis; `"causal_ss_conv"`, a filter over time whose
+        last tap is the current step; `"group_interaction"`, a square matrix of groups' weights, row i for output group
+        i; or `"circulant_group_interaction"`, weights by the difference of phases, `rate` along each axis, 0 first.
       value: the weights, float64.
-      distance: how far they are from the identity, from which training starts: the Frobenius norm of the difference
-        relative to that of the identity. 0 is the identity; an SS filter of zeros, or a group interaction of zeros, is
-        at 1. A pure number, as are the weights.
+      distance: distance from the identity, the initial value: the Frobenius norm of the difference relative to that of
+        the identity, without unit. 0 is the identity; an SS filter or a group interaction of zeros is at 1.
     """
 
     path: Path
@@ -53,20 +52,20 @@ class SmoothingParameter(NamedTuple):
 
 
 def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingParameter, ...]:
-    """Finds the smoothing parameters of a network, and how far each is from the identity.
+    """Finds the smoothing parameters of a network and their distances from the identity.
 
     Args:
       model_or_params: a model, or its parameters as `nnx.State` or nested dicts (see `nn.smoothers` and
-        `nn.is_smoother`). The SS filter among aggregated filters is listed; fixed filters have no parameters. A filter
-        and a matrix of the same shape, such as 9x9, or a causal filter and a centred one, are distinguished by
-        their layer in a model; in a tree of parameters by the identity that they are nearer to, in terms of its norm.
-        So are stacked filters, such as three 3x3 ones and one of 3x3x3, and circulant weights and all others.
+        `nn.is_smoother`). The list includes the SS filter of aggregated filters; fixed filters have no parameters. In a
+        model the layer distinguishes a filter from a matrix of the same shape, such as 9x9, and a causal filter from a
+        centred one. In a tree of parameters the nearer identity decides, relative to its norm. The same holds for
+        stacked filters, such as three 3x3 filters and one of 3x3x3, and for circulant weights.
 
     Returns:
-      One entry a layer, each layer of a stack by itself, in the natural order of their paths: `conv2` before `conv10`.
+      One entry per layer, also for each layer of a stack, in the natural order of paths: `conv2` before `conv10`.
 
     Raises:
-      ValueError: a smoother is no array that one of these, or a stack of them, can have.
+      ValueError: the shape of a smoother fits none of these kinds, nor a stack of them.
 
     Example:
       >>> from flax import nnx
@@ -99,7 +98,7 @@ def smoothing_parameters(model_or_params: nnx.Module | Tree) -> tuple[SmoothingP
 
 
 def describe_smoothing(parameters: Sequence[SmoothingParameter]) -> str:
-    """A table of smoothing parameters: path, kind, shape, distance from the identity and largest weight off it.
+    """A table of smoothing parameters: path, kind, shape, distance from the identity and largest deviation from it.
 
     Args:
       parameters: see `smoothing_parameters`.
@@ -121,7 +120,7 @@ def describe_smoothing(parameters: Sequence[SmoothingParameter]) -> str:
         shape = "x".join(map(str, value.shape))
         rows.append((_dotted(path), _LABELS[kind], shape, f"{distance:.3f}", f"{largest:.3f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    # Numbers stand on the right, below the heads of their columns.
+    # Numbers are aligned to the right, below their headings.
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column > 2 else cell.ljust(width)
@@ -136,14 +135,14 @@ def draw_smoothing(
 ) -> "Figure":
     """Draws smoothing parameters layer by layer, all in one colour scale that is symmetric about 0.
 
-    An SS filter is drawn over the offset of its taps in pixels; of a filter with three axes the slices along the first
-    stand side by side. A group interaction is drawn as a matrix, from input group to output group, a circulant one by
-    the difference of their phases.
+    An SS filter is drawn over the offset of its taps in pixels; slices of a filter with three axes are side by side. A
+    group interaction is drawn as a matrix, from input group to output group, circulant weights by the difference of
+    phases.
 
     Args:
       parameters: see `smoothing_parameters`; at least one.
       title: heading of the figure.
-      columns: panels in a row.
+      columns: number of panels in a row.
 
     Returns:
       The figure; its `savefig` writes it.
@@ -216,7 +215,7 @@ def _integers(length: int) -> "MaxNLocator":
 
 
 def _pure(tree: Tree) -> Tree:
-    """Nested dicts, whatever of Flax is in them."""
+    """Nested dicts, without Flax's containers."""
     if isinstance(tree, nnx.State):
         return nnx.to_pure_dict(tree)
     if isinstance(tree, dict):
@@ -239,7 +238,7 @@ def _is_shown(path: Path) -> bool:
 
 def _nearest(path: Path, value: np.ndarray) -> tuple[Kind, int]:
     """The kind of a smoother, and the number of its own axes, which come after those of a stack."""
-    # One layer comes first, so that it is no stack where both are as near.
+    # A single layer comes first, so it wins over a stack at equal distance.
     fitting: list[tuple[Kind, int]] = [
         (kind, axes) for axes in range(value.ndim, 0, -1) for kind in _LABELS if _fits(kind, value.shape[-axes:])
     ]
@@ -253,7 +252,7 @@ def _nearest(path: Path, value: np.ndarray) -> tuple[Kind, int]:
 
 
 def _far(value: np.ndarray, identity: np.ndarray) -> float:
-    """How far a smoother, or all of a stack together, is from an identity, in terms of the norm of that."""
+    """Distance of a smoother, or of a whole stack, from an identity, relative to the norm of the identity."""
     return float(np.linalg.norm(value - identity) / np.linalg.norm(identity))
 
 
@@ -275,7 +274,7 @@ def _identity(kind: Kind, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _natural(path: Path) -> tuple[tuple[int, int, str], ...]:
-    """Numbers within names count as numbers."""
+    """A sorting key in which numbers within names count as numbers."""
     parts = [part for key in path for part in (*re.split(r"(\d+)", str(key)), "")]
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
 

@@ -1,4 +1,4 @@
-"""The theoretical receptive field: what an output unit is connected to, whatever the weights."""
+"""The theoretical receptive field: the inputs that an output unit is connected to, for any weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from ._arguments import Inputs
 from ._programs import ELEMENTWISE, body_of, called, turns_of
 
-#: Linear, and made only of moves and sums.
+#: Linear operations made only of moves and sums.
 _MOVES = {
     "broadcast_in_dim", "concatenate", "convert_element_type", "copy_p", "cumsum", "dynamic_slice",
     "dynamic_update_slice", "expand_dims", "gather", "pad", "reduce_sum", "reduce_window_sum", "reshape", "rev",
@@ -28,7 +28,7 @@ class _Data:
 
 
 class _Decision:
-    """A value without gradient that depends on the input, such as where a rectifier is open."""
+    """A value without gradient that depends on the input, such as the mask of a rectifier."""
 
 
 _DECISION = _Decision()
@@ -38,22 +38,22 @@ Value: TypeAlias = Any
 
 
 def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inputs: Inputs) -> np.ndarray:
-    """The input units that the output unit at the centre is connected to, whatever the weights and the images.
+    """The input units that the output unit at the centre is connected to, for any weights and images.
 
-    Read from the operations that the function consists of: weights count as not 0, rectifiers as open, and a maximum
-    as passing all of its arguments on. It holds the support of `effective_receptive_field` at all weights. Of a dilated
-    convolution these are only the taps; the rectangle around them is `(taps - 1) * rate + 1` units long.
+    It is found from the operations of the function: weights count as nonzero, rectifiers as open, and a maximum passes
+      on all of its arguments. It contains the support of `effective_receptive_field` for all weights. For a dilated
+      convolution it has only the taps; the rectangle around them is `(taps - 1) * rate + 1` units long.
 
     Args:
       function: a block of a network as in `effective_receptive_field`; constant float arrays in it are weights.
-      inputs: what it is given, `[N, *S, C]`, an array or a `jax.ShapeDtypeStruct`; the shape counts.
+      inputs: inputs of the block, `[N, *S, C]`, an array or a `jax.ShapeDtypeStruct`; only the shape matters.
 
     Returns:
       bool `[*S]`.
 
     Raises:
-      ValueError: the function's result is no map of as many axes, or it contains an operation that mixes units in a way
-        that is not known here, such as sorting or a Fourier transform.
+      ValueError: the function's result is not a map with the same spatial axes, or it contains an operation whose
+        mixing is unknown, such as sorting or a Fourier transform.
 
     Example:
       >>> import jax.numpy as jnp
@@ -75,7 +75,7 @@ def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inpu
         )
     centre = (slice(None), *(size // 2 for size in shape.shape[1:-1]))
 
-    # Arrays are arguments: from constants, the compiler would compute all of it itself, slowly.
+    # Arrays are arguments: the compiler would fold constants, slowly.
     @jax.jit
     def pulled(constants: list[jax.Array], x: jax.Array, error: jax.Array) -> jax.Array:
         def connected(x: jax.Array) -> jax.Array:
@@ -133,9 +133,9 @@ def _apply(equation: JaxprEqn, arguments: list[Value]) -> list[Value]:
 
 
 def _mixed(name: str, arguments: list[Value], options: Mapping[str, Any], aval: Value) -> Value:
-    """What takes the place of an operation that is more than a move."""
+    """The replacement of an operation that is more than a move."""
     data = [argument.value for argument in arguments if isinstance(argument, _Data)]
-    # Data are what depends on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
+    # Data depend on the input. Every operation on data becomes a sum of its arguments, with ones for weights.
     if name in ELEMENTWISE or (name == "select_n" and arguments[0] is _DECISION):
         return _total([jnp.broadcast_to(value, aval.shape).astype(aval.dtype) for value in data])
     if name == "select_n":
@@ -215,7 +215,7 @@ def _stacked(column: tuple[Value, ...]) -> Value:
 
 
 def _decided(aval: Value) -> Value:
-    """What has no gradient; a mask as numbers is open everywhere."""
+    """A value without gradient; a mask as numbers is open everywhere."""
     return jnp.ones(aval.shape, aval.dtype) if jnp.issubdtype(aval.dtype, jnp.inexact) else _DECISION
 
 
@@ -231,10 +231,10 @@ def _products(arguments: list[Value], product: Callable[[jax.Array, jax.Array], 
 
 
 def _pattern(argument: Value) -> Value:
-    """Ones where an argument is not 0, or may be so."""
+    """Ones where an argument may be nonzero."""
     if isinstance(argument, _Data):
         return jnp.ones_like(argument.value)
-    if not np.ndim(argument):  # JAX writes a weight of NumPy that is one number into the program
+    if not np.ndim(argument):  # JAX writes a NumPy weight of one number into the program
         return jnp.ones_like(argument)
     return jnp.asarray(argument != 0, jnp.result_type(argument))
 
@@ -254,17 +254,17 @@ def _constants(program: Jaxpr | ClosedJaxpr) -> list[Value]:
 
 
 def _weight(value: Value) -> Value:
-    """Some positive numbers in place of weights; integers and masks are part of the structure."""
+    """Positive numbers in place of weights; integers and masks are part of the structure."""
     if not jnp.issubdtype(jnp.result_type(value), jnp.inexact):
         return value
-    # All different, so that a standardised kernel does not vanish.
+    # All different, so that a standardised kernel does not become 0.
     positive = np.random.default_rng(0).uniform(0.5, 1.5, np.shape(value))
     return jnp.asarray(positive, jnp.result_type(value))
 
 
 @jax.custom_vjp
 def _reset(x: jax.Array) -> jax.Array:
-    """The identity, behind which gradients are 0 or 1: counts of paths would leave the range of floats."""
+    """The identity with gradients clipped to 0 or 1: counts of paths would overflow."""
     return x
 
 

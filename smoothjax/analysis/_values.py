@@ -1,4 +1,4 @@
-"""Values of a program, and calls of its operations, as the rules take them."""
+"""Values of a program, and calls of its operations, for the rules."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -14,9 +14,9 @@ class Data(NamedTuple):
 
     Attributes:
       shape: of the array.
-      terms: what it depends on.
-      number: arrays of a walk are numbered; -1 for others.
-      passed: numbers of the convolutions behind which it is.
+      terms: its dependences.
+      number: number of the array in a walk; -1 for others.
+      passed: numbers of the convolutions before it.
     """
 
     shape: tuple[int, ...]
@@ -26,7 +26,7 @@ class Data(NamedTuple):
 
 
 class Unknown(Exception):  # noqa: N818 (no error)
-    """The rule does not know this form of its operation."""
+    """The rule does not support this form of its operation."""
 
 
 Value: TypeAlias = Data | np.ndarray | Weights
@@ -37,9 +37,9 @@ class Call(NamedTuple):
     """An operation of a program.
 
     Attributes:
-      options: as the primitive has them.
-      arguments: what is known of each.
-      shapes: of its results.
+      options: options of the primitive.
+      arguments: its arguments as values.
+      shapes: shapes of its results.
       label: its name, for doubts.
     """
 
@@ -53,7 +53,7 @@ Rule: TypeAlias = Callable[[Call], list[Terms]]
 
 
 def terms_of(value: Value, rank: int | None = None) -> Terms:
-    """What a value depends on; scalars broadcast to a rank."""
+    """The dependences of a value; scalars broadcast to a rank."""
     if not isinstance(value, Data):
         return ()
     if rank is not None and len(value.shape) != rank:
@@ -62,7 +62,7 @@ def terms_of(value: Value, rank: int | None = None) -> Terms:
 
 
 def seen(value: Data, rank: int | None = None) -> np.ndarray:
-    """Where an array surely depends on something, and is no 0 of the program: bool that broadcasts to it."""
+    """Where an array certainly depends on something and is not a 0 of the program: bool that broadcasts to it."""
     found = np.zeros((1,) * (len(value.shape) if rank is None else rank), bool)
     for term in terms_of(value, rank):
         if not term.doubts:
@@ -71,7 +71,7 @@ def seen(value: Data, rank: int | None = None) -> np.ndarray:
 
 
 def beside(terms: Terms, seen: np.ndarray, label: str) -> Terms:
-    """What a product with an array depends on: in doubt where that may be a 0 of the program."""
+    """The dependences of a product with an array: in doubt where the array may be a 0 of the program."""
     if seen.all():
         return terms
     found = list[Term]()

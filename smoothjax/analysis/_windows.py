@@ -1,4 +1,4 @@
-"""What a convolution makes of dependences."""
+"""The effect of a convolution on dependences."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,13 +13,13 @@ from ._values import Data, Options, Unknown, Value, seen
 def convolved(
     options: Options, arguments: Sequence[Value], shape: tuple[int, ...], label: str, *, smoothed: bool
 ) -> Terms:
-    """What a convolution returns depends on; `smoothed` supposes an SS convolution before it."""
+    """The dependences of a convolution's result; `smoothed` adds an SS convolution before it."""
     maps, kernel = arguments
     numbers, groups = options["dimension_numbers"], options["feature_group_count"]
     batch, channel, *spatial = numbers.lhs_spec
     found = list[Term]()
     if isinstance(kernel, Data):
-        # A kernel that is computed: every output depends on all of it that its channels allow.
+        # A computed kernel: every output depends on all of it that its channels allow.
         found += mixed(kernel.terms, len(shape), label)
     computed, found = found, list[Term]()
     if not isinstance(maps, Data):
@@ -81,7 +81,7 @@ def _channels(term: Term, axis: int, size: Sequence[int], groups: int, features:
 
 
 def _batches(term: Term, batch: int, axis: int, size: Sequence[int], groups: int, features: int) -> Term:
-    """The examples go in groups, each of which makes its own features of the result; channels were mixed before."""
+    """Batch groups: each group of examples makes its own features of the result; channels were mixed before."""
     if all(part.shape[batch] == 1 for part in term.parts):
         return term
     shape = [1 if a == axis else length for a, length in enumerate(size)]
@@ -104,13 +104,13 @@ def _batches(term: Term, batch: int, axis: int, size: Sequence[int], groups: int
 
 
 def _band(size: int, rate: int) -> np.ndarray:
-    """An SS convolution of `2 * rate - 1` taps."""
+    """The matrix of an SS convolution of `2 * rate - 1` taps."""
     places = np.arange(size)
     return np.abs(places[:, None] - places) < rate
 
 
 def _boxes(taps: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Products whose union are the taps: rows of the same taps together."""
+    """Products whose union is the set of taps: equal rows are merged."""
     if taps.ndim == 1:
         if taps.any():
             yield (taps,)

@@ -1,10 +1,10 @@
 """Data sets for dense prediction: sources of examples, transforms, and pipelines of batches.
 
-A source gives examples by index: `ShapesSource` draws them, `FolderSource` reads a user's own, and anything with the
-members of `Source` will do. `train_iterator` makes endless augmented batches of a source, `evaluation_batches` goes
-through one once. Everything here is NumPy; label 255 marks pixels that do not count.
+A source returns examples by index: `ShapesSource` draws them, `FolderSource` reads your own, and any object with the
+members of `Source` works. `train_iterator` makes endless augmented batches from a source, `evaluation_batches` goes
+through it once. Everything here is NumPy; label 255 marks pixels that do not count.
 
-`PreparedSource` reads what `smoothjax.datasets` has prepared.
+`PreparedSource` reads data sets that `smoothjax.datasets` has prepared.
 """
 
 import importlib
@@ -30,7 +30,7 @@ from ._source import label_problems as label_problems
 from ._wires import WiresSource as WiresSource
 
 # isort: split
-# Data sets that have been prepared, or as their authors distribute them.
+# Prepared data sets, and data sets as their authors distribute them.
 from ._celeba import CelebASource as CelebASource
 from ._celeba import crop_face as crop_face
 from ._metadata import INCOMPLETE_SUFFIX as INCOMPLETE_SUFFIX
@@ -116,7 +116,7 @@ if TYPE_CHECKING:
     from ._pipeline import ReadingAugmentation as ReadingAugmentation
     from ._pipeline import train_iterator as train_iterator
 else:
-    # These need Grain, which imports JAX; a command line that asks for help does not wait for it.
+    # These need Grain, which imports JAX; `--help` should not wait for it.
     _LAZY = {
         "Augmentation": "_pipeline",
         "ReadingAugmentation": "_pipeline",

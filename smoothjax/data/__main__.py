@@ -1,7 +1,7 @@
 """`python -m smoothjax.data` is the command line of `smoothjax.datasets`.
 
-The only place where this package imports that one. Whoever trains looks for the command where the data are read, and a
-prepared folder or its errors name it so.
+Only this module of the package imports `smoothjax.datasets`. Users look for the command where data are read, and errors
+about prepared folders name it this way.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""CelebA: aligned faces, from a folder or straight from the zip file that is distributed."""
+"""CelebA: aligned faces, from a folder or directly from the published zip file."""
 
 import threading
 import zipfile
@@ -16,8 +16,8 @@ from ._source import InvalidDataError, Record, checked_index
 _ARCHIVE, _FOLDER, _PARTITION = "img_align_celeba.zip", "img_align_celeba", "list_eval_partition.txt"
 _SPLITS = {"train": "0", "val": "1", "test": "2"}
 
-# Of the width: the side of the square, and how far its centre lies below the top. The aligned faces have their eyes at
-# 0.62 and their chin at about 1.03 of the width; most are some 0.5 wide.
+# As parts of the width: the side of the square, and the distance of its centre from the top. The aligned faces have
+# their eyes at 0.62 and their chin at about 1.03 of the width; most are some 0.5 wide.
 _SIDE, _CENTRE = 0.6, 0.75
 _LISTED = 5
 _MAX_BYTES = 2**26
@@ -30,10 +30,8 @@ class CelebASource:
         {root}/img_align_celeba/*.jpg     unpacked
         {root}/list_eval_partition.txt    lines "000001.jpg 0": 0 is train, 1 val, 2 test
 
-    Background is left out by `crop_face`, as a fraction of the width, so that the published 178x218 images and smaller
-    copies give the same faces.
-
-    Construction compares the names only. Reading is safe from several threads.
+    `crop_face` removes the background. It measures in parts of the width, so the published 178x218 images and smaller
+    copies give the same faces. Construction only compares the names. Reading is safe from several threads.
 
     Args:
       root: the folder, or the zip file itself; the list lies beside it.
@@ -228,7 +226,7 @@ def _read_partition(path: Path, split: str) -> tuple[str, ...]:
     """The names of the images of a split."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is missing: it says which images are for training; CelebA distributes it in its folder Eval, with "
+            f"{path} is missing: it assigns images to splits; CelebA distributes it in its folder Eval, with "
             'lines "000001.jpg 0" (0 train, 1 val, 2 test)'
         )
     names = []

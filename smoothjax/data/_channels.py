@@ -1,4 +1,4 @@
-"""Images of other channels than red, green and blue: bands of a file, pages of a TIFF, NumPy arrays."""
+"""Images whose channels are not red, green and blue: bands of a file, pages of a TIFF, NumPy arrays."""
 
 from pathlib import Path
 from typing import TypeGuard
@@ -21,21 +21,21 @@ from ._open import (
 )
 
 ARRAY_SUFFIX = ".npy"
-"""Suffix of NumPy arrays, which are images of other channels than red, green and blue."""
+"""Suffix of NumPy arrays, which hold images whose channels are not red, green and blue."""
 
 MAX_CHANNELS = 256
-# Several bands that are numbers of one kind each; a palette is none, and neither are YCbCr, LAB and HSV.
+# Modes with one plain number per band; palettes, YCbCr, LAB and HSV do not qualify.
 _BANDS = ("LA", "RGBA", "RGBX", "CMYK")
 
 
 def check_channels(channels: int) -> None:
-    """Raises ValueError unless images may have so many channels."""
+    """Raises ValueError unless images can have this number of channels."""
     if not 1 <= channels <= MAX_CHANNELS:
         raise ValueError(f"channels must be 1 .. {MAX_CHANNELS}, got {channels}; 3 is RGB, 1 is grey")
 
 
 def is_array(file: Path | bytes) -> TypeGuard[Path]:
-    """Whether a file is a NumPy array by its name."""
+    """Whether the name of a file is that of a NumPy array."""
     return isinstance(file, Path) and file.suffix.lower() == ARRAY_SUFFIX
 
 
@@ -48,7 +48,7 @@ def array_size(path: Path, name: str, *, large: bool) -> Size:
 def decode_array(
     path: Path, name: str, channels: int, *, expected: Size | None, white: int | None, large: bool
 ) -> Decoded:
-    """An image in a NumPy array `[H, W, C]` of uint8 or uint16, of one channel also `[H, W]`."""
+    """An image in a NumPy array `[H, W, C]` of uint8 or uint16, or `[H, W]` for one channel."""
     array = _opened_array(path, name, large)
     values = array[..., None] if array.ndim == 2 else array
     size = (values.shape[0], values.shape[1])
@@ -63,7 +63,7 @@ def decode_array(
 def decode_channels(
     file: Path | bytes, name: str, channels: int, *, expected: Size | None, white: int | None, large: bool
 ) -> Decoded:
-    """An image with exactly so many bands, or a TIFF of so many grey pages of one size, each one channel."""
+    """An image with exactly this number of bands, or a TIFF with this number of grey pages of one size as channels."""
     try:
         pages = _decode_pages(file, name, channels, expected, white, large)
     except ValueError as error:
@@ -85,14 +85,14 @@ def decode_channels(
 
 
 def _opened_array(path: Path, name: str, large: bool) -> np.ndarray:
-    """The array, checked, its values still in the file."""
+    """The array, checked, with its values still in the file."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     # A damaged header makes the reader raise errors of many types.
     except Exception as error:
         raise ValueError(f"{name}: cannot be read as a NumPy array ({error}); replace or remove the file") from error
     if not isinstance(array, np.ndarray) or array.ndim not in (2, 3) or 0 in array.shape:
-        raise ValueError(f"{name}: must be one array [H, W] or [H, W, C], is not; store channels as the last axis")
+        raise ValueError(f"{name}: must be one array [H, W] or [H, W, C]; store channels as the last axis")
     if array.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"{name}: an array must be of uint8 or uint16, this one is of {array.dtype}; scale its values to 0 .. 255 "
@@ -109,7 +109,7 @@ def _opened_array(path: Path, name: str, large: bool) -> np.ndarray:
 def _decode_pages(
     file: Path | bytes, name: str, channels: int, expected: Size | None, white: int | None, large: bool
 ) -> Decoded | None:
-    """The pages of a TIFF as channels; None for a file of one image."""
+    """The pages of a TIFF as channels; None for a file with a single image."""
     with opened(file, name, large=large) as image:
         if image.format != "TIFF":
             return None

@@ -9,28 +9,28 @@ import numpy as np
 from ..files import parse_json, parse_yaml
 
 IGNORE_LABEL = 255
-"""The label of pixels that count neither in the loss nor in the measures."""
+"""The label of pixels that losses and metrics ignore."""
 
 Color = tuple[int, int, int]
 
 CLASS_FILES = ("classes.yaml", "classes.yml", "classes.json")
-"""Names of the file of classes in a folder data set, the first one to be written."""
+"""Names of the file of classes in a folder data set; messages suggest the first."""
 
 CLASSES_EXAMPLE = "road: [128, 64, 128]\ncar: [0, 0, 142]\nperson: [220, 20, 60]"
 
 
 IGNORED = "ignored"
-"""In a file of classes, the name of the entry that says which values or colour of masks do not count."""
+"""In a file of classes, the name of the entry for mask values or a colour that do not count."""
 
 
 @dataclass(frozen=True)
 class MaskCoding:
-    """How masks on disk name the classes, where it is not by their index.
+    """The coding of classes in masks on disk, if it is not by index.
 
     Args:
       values: for each class the grey values or palette indices that stand for it.
-      ignored: values that stand for pixels that do not count; 255 is one of them unless a class has it.
-      ignored_color: colour of such pixels in coloured masks, if there is one.
+      ignored: values of pixels that do not count; includes 255 unless a class has it.
+      ignored_color: colour of such pixels in coloured masks, if any.
 
     Raises:
       ValueError: a value is out of 0 .. 255, or stands for two things.
@@ -52,7 +52,7 @@ class MaskCoding:
             raise ValueError(f"value {repeated[0]} of masks stands for two classes; give each value to one of them")
 
     def table(self) -> np.ndarray:
-        """int16 `[256]`: the class of each value, 255 for ignored ones, -1 for values that stand for nothing."""
+        """int16 `[256]`: the class of each value, 255 for ignored values, -1 for undeclared ones."""
         table = np.full(256, -1, np.int16)
         table[IGNORE_LABEL] = IGNORE_LABEL
         table[list(self.ignored)] = IGNORE_LABEL
@@ -68,11 +68,11 @@ class Classes:
     Args:
       names: K different names.
       colors: K colours, red, green and blue in 0 .. 255. Lists become tuples, so that equal classes compare equal.
-      masks: how masks on disk name the classes; None: by index.
+      masks: coding of classes in masks on disk; None for indices.
 
     Raises:
-      ValueError: no class, more than 255 (label 255 is ignored), one text in place of names, a name twice, a colour
-        out of range, or numbers of names and colours that differ.
+      ValueError: no class, more than 255 (label 255 is ignored), one text in place of names, a repeated name, a colour
+          out of range, or different numbers of names and colours.
 
     Example:
       >>> classes = Classes(("road", "car"), ((128, 64, 128), (0, 0, 142)))
@@ -120,10 +120,10 @@ class Classes:
 
 
 def default_colors(count: int) -> tuple[Color, ...]:
-    """Distinct colours for classes that come without: the colours of PASCAL VOC, black first.
+    """Distinct colours for classes without colours: those of PASCAL VOC, black first.
 
-    The bits of the class number are dealt in turn to red, green and blue, the highest bit of a colour first, so that
-    numbers close to each other get colours far apart.
+    The bits of the class number go in turn to red, green and blue, the highest bit of a colour first, so that close
+    numbers get distant colours.
 
     Args:
       count: number of colours, 0 to 256.
@@ -152,12 +152,11 @@ def _spread(number: int) -> int:
 def load_classes(path: str | Path) -> Classes:
     """Reads class names and colours from a YAML or JSON file.
 
-    The order in the file is the order of the labels. Three forms are understood: a mapping of names to colours
-    `road: [128, 64, 128]`, a list of `{name: road, color: [128, 64, 128]}`, and a list of names, whose colours are
-    then `default_colors`. In the first two a class may also have the values by which masks name it, such as
-    `road: {values: [255]}`, with or without a `color`; without values it has its place in the file. The entry
-    `ignored: {values: [128]}` names values, or a colour, of pixels that do not count. Coloured masks are read by the
-    colours of the classes.
+    The order in the file is the order of the labels. The file may have three forms: a mapping of names to colours
+    `road: [128, 64, 128]`, a list of `{name: road, color: [128, 64, 128]}`, and a list of names, whose colours are then
+    `default_colors`. In the first two a class may also have its values in masks, such as `road: {values: [255]}`, with
+    or without a `color`; without values its value is its place in the file. The entry `ignored: {values: [128]}`
+    declares values, or a colour, of pixels that do not count. Coloured masks are read by the colours of the classes.
 
     Args:
       path: a file ending in `.yaml`, `.yml` or `.json`.
@@ -188,7 +187,7 @@ def load_classes(path: str | Path) -> Classes:
 
 
 def parse_classes(content: bytes, name: str) -> Classes:
-    """`load_classes` of the content of a file; `name` is what errors call it, its suffix says the format."""
+    """`load_classes` of the content of a file; `name` is its name in errors, its suffix says the format."""
     try:
         parsed = parse_json(content, name) if name.lower().endswith(".json") else parse_yaml(content, name)
     except ValueError as error:
@@ -258,7 +257,7 @@ def _values(value: object, name: str) -> tuple[int, ...]:
 
 
 def shortened(value: object) -> str:
-    """A value as it stands in an error; what comes from a file may be very long."""
+    """A value for an error message; values from a file may be very long."""
     return reprlib.repr(value)
 
 

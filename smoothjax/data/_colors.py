@@ -39,9 +39,9 @@ def colorize(label: np.ndarray, classes: Classes, ignore_color: Color = (0, 0, 0
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
-    """An image of any number of channels as a picture for people.
+    """An image of any number of channels as an RGB picture.
 
-    One channel is grey. Of two the first is shown, in grey; of more than three the first three, as red, green and blue.
+    One channel becomes grey, and so does the first of two. The first three of more channels become red, green and blue.
 
     Args:
       image: uint8 `[H, W, C]`.
@@ -66,7 +66,7 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
     """Lays the colours of a label map over its image; ignored pixels show only the image.
 
     Args:
-      image: uint8 `[H, W, C]`, RGB, or shown as `to_rgb` shows it.
+      image: uint8 `[H, W, C]`, RGB, or any number of channels for `to_rgb`.
       label: `[H, W]`, integers 0 .. K-1 or 255 for ignored pixels.
       classes: the K classes.
       alpha: weight of the colours, 0 (only the image) to 1 (only the colours).
@@ -91,7 +91,7 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
         raise ValueError(f"alpha must be in 0 .. 1, got {alpha}")
     image = to_rgb(image)
     result = image.copy()
-    # By rows, since floating-point numbers take four times the memory of the image.
+    # By rows, since floating-point numbers need four times the memory of the image.
     for top in range(0, len(label), _ROWS):
         rows = slice(top, top + _ROWS)
         blend = (1 - alpha) * image[rows] + alpha * colorize(label[rows], classes).astype(np.float32)

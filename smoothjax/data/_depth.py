@@ -1,12 +1,12 @@
-"""Images of 16 bits as images of 8: right pixels, or an error.
+"""Conversion of 16-bit images to 8 bits: right pixels, or an error.
 
-Such files often hold numbers of 10, 12 or 14 bits, which come out nearly black when they are taken for 16.
+Such files often hold numbers of 10, 12 or 14 bits, which look nearly black if they are read as 16.
 """
 
 import numpy as np
 from PIL import Image
 
-# An image of 16 bits whose numbers need no more than this many may hold data of fewer bits.
+# A 16-bit image whose numbers need no more than this many bits may hold data of fewer bits.
 _FEW_BITS = 14
 
 
@@ -20,7 +20,7 @@ def grey_of_eight_bits(image: Image.Image, name: str, bits: int, white: int | No
 
 
 def of_eight_bits(values: np.ndarray, name: str, white: int | None) -> np.ndarray:
-    """Numbers of up to 16 bits as uint8.
+    """Converts numbers of up to 16 bits to uint8.
 
     Raises:
       ValueError: they lie outside 0 .. `white`, or use so few of 16 bits that `white` must be stated.
@@ -42,7 +42,7 @@ def of_eight_bits(values: np.ndarray, name: str, white: int | None) -> np.ndarra
 
 
 def check_upper_bits(image: Image.Image, name: str, white: int | None) -> None:
-    """Of 16-bit colours Pillow keeps the upper eight bits, right if the numbers use all of the range."""
+    """Refuses 16-bit colours that do not use the full range, since Pillow keeps only the upper eight bits."""
     if white is not None and white != 65535:
         raise ValueError(
             f"{name}: 16-bit colours can be read with a white point of 65535 only, got {white}; store 8-bit RGB"

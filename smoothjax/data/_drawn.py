@@ -1,4 +1,4 @@
-"""What the sources that draw their pictures have in common."""
+"""Shared checks of the sources that draw their pictures."""
 
 from ._open import MAX_PIXELS
 
@@ -10,8 +10,8 @@ def check_drawn(*, length: int, size: tuple[int, int], seed: int, split: str, le
 
     Args:
       length, size, seed, split: see `ShapesSource`.
-      least: what takes 32 x 32 pixels, with a space before it, or nothing.
-      usual: the side that the message suggests.
+      least: the reason for at least 32 x 32 pixels, with a space before it, or nothing.
+      usual: the side length that the message suggests.
     """
     # Larger numbers would spill into the next word.
     if not 1 <= length <= 2**32:

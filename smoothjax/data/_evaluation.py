@@ -1,4 +1,4 @@
-"""A whole split once, at full image size, each image unpadded or in batches of few shapes."""
+"""One pass over a split at full image size, with each image unpadded or in batches of few shapes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
@@ -14,13 +14,13 @@ from ._pipeline import check_shares, check_statistics
 from ._source import Source
 from ._transforms import PerChannel, normalize, pad_to
 
-# Limited since all pairs of shapes are compared: the most frequent sizes as they are, the others in groups.
+# All pairs of shapes are compared, so their number is limited: frequent sizes stay, the others form groups.
 _MOST_CANDIDATES, _FREQUENT = 64, 24
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Which examples a process reads for one batch, -1 for none, and how large it pads them."""
+    """The examples of one batch of a process, -1 for none, and the shape to pad them to."""
 
     indices: tuple[int, ...]
     shape: tuple[int, int]
@@ -40,14 +40,14 @@ def evaluation_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Every example of a split once, unscaled, in batches that are all full.
 
-    Examples of one size go together, and every image keeps its size: a network sees it as if it were alone, and is
-    compiled once for each size of the split. The last batch of a size is filled with empty examples: index -1, label
-    255 everywhere. Images are always decoded whole, whatever the size at which a network looks at them.
+    Examples of one size share batches, and every image keeps its size: a network sees it as if it were alone, and is
+    compiled once for each size of the split. Empty examples, with index -1 and label 255 everywhere, fill the last
+    batch of a size. Images are always decoded at full size.
 
-    Where sizes are many, `most_shapes` trades exactness for speed: images are padded at the bottom and on the right to
-    that many shapes, chosen for little padding over the split, so that frequent sizes mostly stay exact. Padding has
-    the mean colour, which is 0, and label 255. It is not counted, but a network sees it: after its first layer it is no
-    longer 0, and what averages over the whole image, such as image pooling, averages over it, too. The mask of a padded
+    For many sizes, `most_shapes` trades exactness for speed: images are padded at the bottom and on the right to that
+    many shapes, chosen for little padding over the split, so that frequent sizes mostly stay exact. Padding has the
+    mean colour, which is 0, and label 255. It is not counted, but a network sees it: after the first layer it is no
+    longer 0, and layers that average over the whole image, such as image pooling, include it. The mask of a padded
     image can differ a little near the bottom and right border, and elsewhere if the image is small beside its shape or
     the network's field of view. The scores then depend on the sizes in the split: compare methods on the same images.
     `size` shows which examples are padded.
@@ -58,8 +58,8 @@ def evaluation_batches(
     Args:
       source: the split.
       batch_size: examples in a batch of the whole job, B.
-      mean: of each channel, in 0 .. 255; it becomes 0.
-      std: of each channel, in units of 0 .. 255; it becomes 1.
+      mean: mean of each channel, in 0 .. 255; it becomes 0.
+      std: standard deviation of each channel, in units of 0 .. 255; it becomes 1.
       process_index: number of this process, i.
       process_count: number of processes of the job, n.
       limit: if given, only this many examples, spread evenly over the split.
@@ -73,7 +73,7 @@ def evaluation_batches(
 
     Raises:
       ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
-        out of its range.
+        out of range.
 
     Example:
       >>> from smoothjax.data import IMAGENET_MEAN, IMAGENET_STD, ShapesSource
@@ -105,7 +105,7 @@ def evaluation_batches(
 def _plan(source: Source, batch_size: int, limit: int | None, most_shapes: int | None) -> list[_Batch]:
     """The batches of the whole job."""
     count = min(limit or len(source), len(source))
-    # Neighbours in a split are often frames of one film: a prefix would show one street.
+    # Neighbours in a split are often frames of one video: a prefix would show one street.
     indices = [i * len(source) // count for i in range(count)]
     sizes = [source.size(index) for index in indices]
     shape_of = _shapes(Counter(sizes), most_shapes)
@@ -120,7 +120,7 @@ def _plan(source: Source, batch_size: int, limit: int | None, most_shapes: int |
 
 
 def _shapes(sizes: Counter[tuple[int, int]], most: int | None) -> dict[tuple[int, int], tuple[int, int]]:
-    """The shape that each size is padded to: its own, or one of few, with little padding."""
+    """The shape to pad each size to: its own, or one of a few, with little padding."""
     if most is None:
         return {size: size for size in sizes}
     frequent = set(sorted(sizes, key=lambda size: (-sizes[size], size))[:_FREQUENT])
@@ -132,7 +132,7 @@ def _shapes(sizes: Counter[tuple[int, int]], most: int | None) -> dict[tuple[int
     for size, shape in shape_of.items():
         counts[shape] += sizes[size]
     while len(counts) > most:
-        # The two whose common shape adds the fewest pixels to the split.
+        # Merge the two shapes whose common shape adds the fewest pixels to the split.
         pair = min(combinations(sorted(counts), 2), key=lambda pair: _added(pair, counts))
         common = _common(pair)
         shape_of = {size: common if shape in pair else shape for size, shape in shape_of.items()}
@@ -141,7 +141,7 @@ def _shapes(sizes: Counter[tuple[int, int]], most: int | None) -> dict[tuple[int
 
 
 def _together(sizes: Iterable[tuple[int, int]], step: int) -> dict[tuple[int, int], tuple[int, int]]:
-    """A common shape for the sizes between the same multiples of a step, no larger than they need."""
+    """The smallest common shape for all sizes between the same multiples of a step."""
     groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for height, width in sizes:
         groups[-(-height // step), -(-width // step)].append((height, width))
@@ -149,12 +149,12 @@ def _together(sizes: Iterable[tuple[int, int]], step: int) -> dict[tuple[int, in
 
 
 def _common(shapes: Collection[tuple[int, int]]) -> tuple[int, int]:
-    """The smallest shape that holds all."""
+    """The smallest shape that holds all of these."""
     return max(height for height, _ in shapes), max(width for _, width in shapes)
 
 
 def _added(pair: tuple[tuple[int, int], ...], counts: Counter[tuple[int, int]]) -> int:
-    """How many pixels a common shape adds."""
+    """The number of pixels that a common shape adds."""
     height, width = _common(pair)
     return sum((height * width - shape[0] * shape[1]) * counts[shape] for shape in pair)
 

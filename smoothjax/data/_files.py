@@ -1,4 +1,4 @@
-"""Reading one image or one mask, of any kind that Pillow knows."""
+"""Reading one image or one mask, in any format that Pillow supports."""
 
 from pathlib import Path
 
@@ -26,16 +26,16 @@ IMAGE_SUFFIXES = (
         ".tga",
     ),
 )
-"""Suffixes of the image files that a folder data set may hold: what Pillow reads."""
+"""Suffixes of the image files that a folder data set may hold."""
 
 OTHER_SUFFIXES = (
     *(".heic", ".heif", ".jxl", ".svg", ".psd", ".exr", ".hdr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
     *(".eps", ".npy", ".npz", ".mat", ".nii", ".dcm"),
 )
-"""Suffixes of image files that are not read, and hence named where they lie among images."""
+"""Suffixes of image files that are not read; errors name such files among images."""
 
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
-"""Suffixes of masks that are prepared; a folder that is read directly has PNG."""
+"""Suffixes of masks for preparation; in a folder that is read directly masks are PNG."""
 
 
 def read_image(
@@ -48,30 +48,30 @@ def read_image(
 ) -> np.ndarray:
     """Reads an image of any mode as RGB, upright, or with another number of channels.
 
-    Grey, palette, CMYK and 16-bit images are converted, transparency is dropped, and the orientation that a camera
-    wrote into the EXIF data is applied. Files of 16 bits often hold numbers of 10, 12 or 14 bits, which would come out
-    black: an image whose largest number is far below 65535 is refused unless `white` states the range.
+    Grey, palette, CMYK and 16-bit images are converted, transparency is dropped, and the EXIF orientation is applied.
+    Files of 16 bits often hold numbers of 10, 12 or 14 bits, which would look black: an image whose largest number is
+    far below 65535 is refused unless `white` states the range.
 
-    With `channels=1` colours become grey by their luminance. Any other number must be that of the file: bands, such as
-    the four of an RGBA image; pages of a TIFF, each one grey; or the last axis of a NumPy array `[H, W, C]` of uint8 or
-    uint16 in a file `.npy`, which `channels=1` takes, too, also as `[H, W]`.
+    With `channels=1` colours become grey by their luminance. Any other number must match the file: bands, such as the
+    four of an RGBA image; grey pages of a TIFF; or the last axis of a NumPy array `[H, W, C]` of uint8 or uint16 in a
+    file `.npy`. `channels=1` also takes arrays, and those of shape `[H, W]`.
 
     Args:
       path: a file that Pillow reads; with `channels` other than 3 also a NumPy array, `NAME.npy`.
       at_least: height and width that suffice, in pixels of the upright image. A JPEG is then decoded at 1/2, 1/4 or 1/8
         of its size where that keeps both, which takes a fraction of the time; any other file is read at full size.
-      white: the largest number that a 16-bit image can hold, such as 4095 for 12 bits; 8-bit images do not need it.
-      large: whether the image may have more than `MAX_PIXELS`, because a user has named it.
+      white: the largest number in a 16-bit image, such as 4095 for 12 bits; 8-bit images do not need it.
+      large: whether the image may have more than `MAX_PIXELS`, because the user named it.
       channels: 3 for RGB, 1 for grey, or the number that the file has.
 
     Returns:
-      uint8 `[H, W, channels]`; with `at_least`, H and W are the smallest that the decoder offers, rounded up where 2, 4
-      or 8 does not divide the size: `read_view` says where the picture lies in them.
+      uint8 `[H, W, channels]`; with `at_least`, H and W are the smallest that the decoder offers, rounded up if 2, 4 or
+      8 does not divide the size; `read_view` also returns the place of the picture in them.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no image, is truncated, holds floating-point values or another number of channels, or
-        `at_least` is not positive.
+      ValueError: the file is not an image, is truncated, holds floating-point values or another number of channels, or
+          `at_least` is not positive.
 
     Example:
       >>> import pathlib, tempfile
@@ -93,14 +93,14 @@ def read_view(
     large: bool = False,
     channels: int = 3,
 ) -> dict[str, np.ndarray]:
-    """`read_image` as entries of a record, from which `resize` makes the very view of the whole image.
+    """`read_image` as entries of a record, from which `resize` makes the same view as from the whole image.
 
     Takes the arguments of `read_image`, and raises the same errors.
 
     Returns:
-      `"image"` uint8 `[H, W, channels]`, and `"box"` float64 `[4]` where the picture does not fill it: its left, upper,
-      right and lower border in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, the picture 9/8 of
-      them.
+      `"image"` uint8 `[H, W, channels]`, and `"box"` float64 `[4]` if the picture does not fill it: the left, upper,
+      right and lower border of the picture in pixels of the image. A JPEG of 9 pixels decoded at 1/8 has 2 pixels, of
+      which the picture fills 9/8.
 
     Example:
       >>> import tempfile
@@ -118,15 +118,15 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Reads a mask as class indices, never as colours.
 
     Args:
-      path: a grey or palette image of at most 8 bits; the numbers stored are the labels, a palette is ignored.
+      path: a grey or palette image of at most 8 bits; its numbers are the labels, a palette is ignored.
 
     Returns:
       uint8 `[H, W]`.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no image, is truncated, has more than 8 bits, or is of another mode, such as a coloured
-        mask.
+      ValueError: the file is not an image, is truncated, has more than 8 bits, or has another mode, such as a coloured
+          mask.
 
     Example:
       >>> import tempfile
@@ -140,7 +140,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def file_size(path: Path) -> int:
-    """The size of a file in bytes; -1 if there is none: reading it raises then."""
+    """The size of a file in bytes; -1 if there is none, in which case reading raises."""
     try:
         return path.stat().st_size
     except OSError:
@@ -159,7 +159,7 @@ def read_size(path: str | Path, *, large: bool = False) -> Size:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no image, or too large.
+      ValueError: the file is not an image, or too large.
 
     Example:
       >>> import tempfile
@@ -174,7 +174,7 @@ def read_size(path: str | Path, *, large: bool = False) -> Size:
 
 
 def decode_image(file: Path | bytes, name: str, at_least: Size | None = None) -> np.ndarray:
-    """`read_image` of a file or of its content; `name` stands in the errors."""
+    """`read_image` of a file or of its content; `name` is its name in errors."""
     return decode_view(file, name, at_least).pixels
 
 
@@ -188,7 +188,7 @@ def decode_view(
     large: bool = False,
     channels: int = 3,
 ) -> Decoded:
-    """`decode_image`, its full size, and where the picture lies in it; `expected` as of `open_image`."""
+    """`decode_image` with the full size and the place of the picture; `expected` as in `open_image`."""
     check_channels(channels)
     if at_least is not None and (len(at_least) != 2 or min(at_least) < 1):
         raise ValueError(f"at_least must be a positive height and width in pixels, got {tuple(at_least)}")
@@ -197,8 +197,8 @@ def decode_view(
     if is_array(file):
         if channels == 3:
             raise ValueError(
-                f"{name}: a NumPy array is an image of other channels than RGB, which was expected; store it as PNG, "
-                "or state the number that all images have (--data.channels of train, channels= in Python)"
+                f"{name}: an RGB image was expected, not a NumPy array; store it as PNG, or state the number of "
+                "channels of all images (--data.channels of train, channels= in Python)"
             )
         return decode_array(file, name, channels, expected=expected, white=white, large=large)
     if channels not in (1, 3):
@@ -209,7 +209,7 @@ def decode_view(
 
 
 def decode_mask(file: Path | bytes, name: str) -> np.ndarray:
-    """`read_mask` of a file or of its content; `name` stands in the errors."""
+    """`read_mask` of a file or of its content; `name` is its name in errors."""
     return indices(open_image(file, name, upright=False))
 
 
@@ -234,7 +234,7 @@ def indices(mask: OpenedImage) -> np.ndarray:
 
 
 def existing(path: str | Path) -> Path:
-    """The path of a file that is there."""
+    """The path of an existing file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

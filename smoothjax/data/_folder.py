@@ -13,7 +13,7 @@ from ._open import Decoded, SizeDiffersError, header_size
 from ._source import InvalidDataError, Record, checked_index, label_problems
 
 _LISTED = 10
-# A mask of another size than its image is still looked at for its labels unless it is larger than both.
+# The labels of a mask whose size differs from its image are still checked, unless it is larger than both.
 _SMALL = 2**24
 
 
@@ -35,13 +35,13 @@ class FolderSource:
       root: the folder of all splits.
       split: name of the split's folder, such as "train".
       classes: the classes; None reads `classes.yaml`, `.yml` or `.json` in `root`.
-      mask_suffix: what the names of masks have in addition, such as "_mask" for street_mask.png.
+      mask_suffix: suffix of the names of masks, such as "_mask" for street_mask.png.
       white: the largest number of 16-bit images, see `read_image`.
-      channels: of the images: 3 for RGB, 1 for grey, or the number that the files have, see `read_image`.
+      channels: 3 for RGB, 1 for grey, or the number of channels in the files, see `read_image`.
 
     Raises:
       FileNotFoundError: a folder is missing, or no classes are given.
-      ValueError: the split is empty, images and masks do not pair up, or a folder holds what would not be read.
+      ValueError: the split is empty, images and masks do not pair up, or a folder holds files that would not be read.
 
     Example:
       >>> import pathlib, tempfile
@@ -86,7 +86,7 @@ class FolderSource:
         return self._description
 
     def __getitem__(self, index: int) -> Record:
-        """Reads image and mask. Raises InvalidDataError with the name of the file and everything wrong with it."""
+        """Reads image and mask. Raises InvalidDataError with the name of the file and all its problems."""
         return self.read(index)
 
     def read(self, index: int, at_least: tuple[int, int] | None = None) -> Record:
@@ -148,7 +148,7 @@ def find_classes(root: str | Path, classes: Classes | None = None) -> Classes:
 
     Args:
       root: the folder that holds `classes.yaml`, `classes.yml` or `classes.json`.
-      classes: what to return in place of the file's content.
+      classes: returned in place of the file's content.
 
     Returns:
       The classes.
@@ -223,20 +223,20 @@ def _pairs(folder: Path, mask_suffix: str, suffixes: tuple[str, ...]) -> tuple[t
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...], ending: str, problems: list[str]) -> dict[str, Path]:
-    """The files of these suffixes by their stem without the ending; a line in `problems` for what is left out."""
+    """The files of these suffixes by their stem without the ending; `problems` gets a line for each file left out."""
     paths, left_out = list_images(folder, suffixes)
     problems += left_out
     return by_stem(paths, problems, ending=ending)
 
 
 def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tuple[list[Path], list[str]]:
-    """The images right inside a folder, and what else looks like data there.
+    """The images directly in a folder, and other entries that look like data.
 
-    Hidden files, which file managers leave behind, and files that are no images are passed over.
+    Skips hidden files, which file managers leave behind, and files that are not images.
 
     Args:
       folder: the folder.
-      suffixes: those that are read.
+      suffixes: suffixes of images to read.
 
     Returns:
       The paths in the order of their names, and a line for each folder and each image of another kind.
@@ -270,12 +270,12 @@ def list_images(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> tup
 def by_stem(paths: Iterable[Path], problems: list[str], *, ending: str = "") -> dict[str, Path]:
     """Files by their stem, in Unicode's composed form.
 
-    An image and its mask may have been named on different systems: ä is one letter or two.
+    An image and its mask may have been named on different systems, where ä is one letter or two.
 
     Args:
       paths: the files.
       problems: gets a line for two files of one stem, and for a stem without the ending.
-      ending: what stems have in addition, and lose.
+      ending: an ending of the stems to remove.
 
     Returns:
       The files.

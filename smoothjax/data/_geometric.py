@@ -1,4 +1,4 @@
-"""Rotation, and crops that show rare classes more often: image and label move together."""
+"""Rotation, and crops that show rare classes more often; image and label move together."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from ._transforms import checked_size, random_crop
 
 
 def rotate(record: Record, degrees: float, *, fill: Sequence[float] = (0, 0, 0), ignore: int = IGNORE_LABEL) -> Record:
-    """Turns image and label counter-clockwise, as they are seen, about the centre of the image.
+    """Turns image and label counter-clockwise, as seen, about the centre of the image.
 
-    The size stays, so corners turn out of view. The centre lies at `(H / 2, W / 2)`, between pixels where a length is
-    even. The image is interpolated linearly, the label takes the nearest pixel. Pixels that come from outside the
-    image have the colour `fill` and the label `ignore`.
+    The size stays, so corners turn out of view. The centre is at `(H / 2, W / 2)`, between pixels if a length is even.
+    The image is interpolated linearly, the label takes the nearest pixel. Pixels that come from outside the image have
+    the colour `fill` and the label `ignore`.
 
     Args:
       record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
@@ -70,19 +70,20 @@ def random_rotate(
 def balanced_crop(
     record: Record, rng: np.random.Generator, size: tuple[int, int], weights: Sequence[float] | np.ndarray = ()
 ) -> Record:
-    """Cuts out a window that shows a class, drawn by weights out of those that the label has.
+    """Cuts out a window that shows a class, drawn by weight from the classes of the label.
 
-    First a class is drawn, then one of its pixels, then one of the windows around it, each uniformly but for the
-    weights. So a rare class is seen in as many crops as a frequent one of the same weight, in images that have both.
+    First a class is drawn by weight, then one of its pixels, then one of the windows around it, both uniformly. So a
+    rare class is seen in as many crops as a frequent one of the same weight, in images that have both.
 
     Args:
       record: image `[H, W, C]` and label uint8 `[H, W]`.
       rng: generator of every choice.
       size: height and width of the window in pixels; an axis that is shorter stays whole.
-      weights: of each class, not negative, such as `datasets.median_frequency_weights`; by default all are equal.
+      weights: weight of each class, not negative, such as `datasets.median_frequency_weights`; by default all are
+          equal.
 
     Returns:
-      The record, as of `random_crop`, which stands in where no class has a weight.
+      The record, as from `random_crop`, which is used if no class has a weight.
 
     Raises:
       ValueError: `size` is not positive.

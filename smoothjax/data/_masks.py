@@ -1,4 +1,4 @@
-"""Masks as label maps of class indices: by the numbers stored, by given values, or by colours."""
+"""Masks as label maps of class indices: by stored numbers, by given values, or by colours."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def read_label(path: str | Path, classes: Classes) -> np.ndarray:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is no mask, or holds a value or a colour that stands for no class; the message counts them.
+      ValueError: the file is not a mask, or holds undeclared values or colours; the message counts them.
 
     Example:
       >>> import pathlib, tempfile
@@ -46,7 +46,7 @@ def read_label(path: str | Path, classes: Classes) -> np.ndarray:
 
 
 def decode_label(file: Path | bytes, name: str, classes: Classes) -> np.ndarray:
-    """`read_label` of a file or of its content, `name` stands in the errors; an index may be outside the classes."""
+    """`read_label` of a file or of its content, `name` is its name in errors; an index may be outside the classes."""
     mask = open_image(file, name, upright=False)
     if mask.pixels.mode in ("RGB", "RGBA"):
         return _by_colors(mask, classes)

@@ -1,4 +1,4 @@
-"""What a prepared data set knows of itself besides its records: classes, names, sizes, label counts."""
+"""Metadata of a prepared data set beside its records: classes, names, sizes, label counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from ..files import read_json
 from ._classes import IGNORE_LABEL, Classes, Color
 
 METADATA_FILE = "metadata.json"
-"""TFDS keeps metadata of its own choice in this file, beside dataset_info.json."""
+"""The file in which TFDS keeps custom metadata, beside dataset_info.json."""
 
 INCOMPLETE_SUFFIX = ".incomplete"
-"""Ending of the folder beside a data set in which it is being prepared."""
+"""Ending of the working folder beside a data set during preparation."""
 
 _FORMAT = 1
 _MAX_BYTES = 2**30  # a name and two numbers for each example
@@ -21,13 +21,13 @@ _MAX_BYTES = 2**30  # a name and two numbers for each example
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How often each of K classes occurs in a split.
+    """The frequencies of K classes in a split.
 
     Attributes:
-      pixels: int64 `[K]`, labelled with the class.
+      pixels: int64 `[K]`, pixels labelled with the class.
       pixels_around: int64 `[K]`, all pixels of the images in which the class occurs.
-      images: int64 `[K]`, in which the class occurs.
-      ignored: pixels of label 255.
+      images: int64 `[K]`, images in which the class occurs.
+      ignored: number of pixels with label 255.
     """
 
     pixels: np.ndarray
@@ -71,12 +71,12 @@ class Metadata:
     """A prepared data set.
 
     Attributes:
-      name: of the data set.
+      name: name of the data set.
       classes: names and colours of the labels.
-      splits: by name.
+      splits: the splits by name.
       attributes: names of the attributes of whole images, if there are any.
       has_labels: whether its records hold label maps.
-      options: of its preparation.
+      options: options of its preparation.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Metadata:
 
 
 def read_metadata(folder: Path) -> Metadata | None:
-    """The metadata of a prepared data set, None if the folder is none.
+    """The metadata of a prepared data set; None if the folder is not one.
 
     Raises:
       ValueError: it was prepared by another version, or the file is damaged.

@@ -1,7 +1,7 @@
-"""Opening one image with limits: the header first, pixels only when they are asked for.
+"""Opening one image with limits: the header first, pixels only on request.
 
-Files that come with a data set are limited in pixels and formats; an image that a user names may be larger. Pillow's
-own limit is one number for the whole process, so ours is kept here.
+Files of a data set are limited in pixels and formats; an image that the user names may be larger. Pillow's own limit is
+one number for the whole process, so we check ours here.
 """
 
 import io
@@ -19,22 +19,22 @@ from ._depth import check_upper_bits, grey_of_eight_bits
 from ._png import is_of_text, read_late_exif, without_text
 
 MAX_PIXELS = 178_956_970
-"""Most pixels of an image or a mask of a data set, as in Pillow."""
+"""Largest number of pixels of an image or a mask of a data set, as in Pillow."""
 
-# Whatever else Pillow knows may run programs (EPS), or holds no photographs.
+# Pillow's other formats may run programs (EPS), or hold no photographs.
 _FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI")
-# Of a page of a TIFF: bit 0 of its kind says that it is smaller than another page, bit 2 that it is a mask of one.
+# The kind of a TIFF page: bit 0 marks a reduced version of another page, bit 2 a mask of one.
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
 _SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
-# Where the right border of a stored image does not stay on the right or at the bottom, and so for its lower border.
+# Orientations that move the right border of a stored image to the left or top, and the same for its lower border.
 _FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
 
 Size = tuple[int, int]
 
 
 class SizeDiffersError(ValueError):
-    """An image has another size than its label map; nothing was decoded.
+    """The sizes of an image and its label map differ; nothing was decoded.
 
     Attributes:
       size: height and width of the upright image.
@@ -46,11 +46,11 @@ class SizeDiffersError(ValueError):
 
 
 class Decoded(NamedTuple):
-    """An image as a decoder gave it.
+    """An image from a decoder.
 
     Attributes:
       pixels: uint8 `[H, W, C]`, RGB unless other channels were asked for.
-      size: height and width that the upright image has in the file.
+      size: height and width of the upright image in the file.
       box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them: a decoder that
         makes an image smaller rounds its size up, so that up to 7/8 of the last pixels is not of the picture.
     """
@@ -60,20 +60,20 @@ class Decoded(NamedTuple):
     box: tuple[float, float, float, float] | None = None
 
     def entries(self) -> dict[str, np.ndarray]:
-        """The entries of a record: `"image"`, and `"box"` float64 `[4]` where there is one."""
+        """The entries of a record: `"image"`, and `"box"` float64 `[4]` if there is one."""
         return {"image": self.pixels} | ({} if self.box is None else {"box": np.array(self.box)})
 
 
 @dataclass(frozen=True)
 class OpenedImage:
-    """A decoded image, turned as its EXIF data say if it was to be upright.
+    """A decoded image, turned upright by its EXIF data on request.
 
     Attributes:
-      name: what errors call it.
-      pixels: the image; one that was not turned is the file's own, with its `format`.
+      name: its name in errors.
+      pixels: the image; if it was not turned, Pillow's own image of the file, with its `format`.
       size: height and width that the image has in the file.
       box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them.
-      bits: how many bits a number has in the file.
+      bits: bits per number in the file.
     """
 
     name: str
@@ -118,15 +118,15 @@ class OpenedImage:
 
 @contextmanager
 def opened(file: Path | bytes, name: str, *, large: bool = False) -> Iterator[Image.Image]:
-    """The image with its header read, its pixels not yet.
+    """The image with its header read but not its pixels.
 
     Args:
       file: its path or its content.
-      name: what errors call it.
+      name: its name in errors.
       large: whether it may have more than `MAX_PIXELS`: a user has named it.
 
     Raises:
-      ValueError: it is no image, or too large, or it fails to decode inside the block.
+      ValueError: it is not an image, or too large, or fails to decode inside the block.
     """
     try:
         with ExitStack() as stack:
@@ -142,16 +142,16 @@ def opened(file: Path | bytes, name: str, *, large: bool = False) -> Iterator[Im
         raise
     # Pillow's decoders raise OSError, SyntaxError, ValueError, zlib and struct errors for a damaged file.
     except Exception as error:
-        reason = "not of a kind that Pillow knows" if isinstance(error, UnidentifiedImageError) else error
+        reason = "not in a format that Pillow supports" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
 
 
 def header_size(file: Path | bytes, name: str, *, upright: bool = True, large: bool = False) -> Size:
-    """Height and width of an image, upright or as it is stored, from its header.
+    """Height and width of an image, upright or as stored, from its header.
 
     Args:
       file: its path or its content.
-      name: what errors call it.
+      name: its name in errors.
       upright: whether it is turned as its EXIF data say; masks are not.
       large: whether it may have more than `MAX_PIXELS`: a user has named it.
 
@@ -159,7 +159,7 @@ def header_size(file: Path | bytes, name: str, *, upright: bool = True, large: b
       Height and width in pixels.
 
     Raises:
-      ValueError: the file is no image, or is too large.
+      ValueError: the file is not an image, or too large.
 
     Example:
       >>> import io
@@ -190,18 +190,18 @@ def open_image(
 
     Args:
       file: its path or its content.
-      name: what errors call it.
+      name: its name in errors.
       at_least: height and width that suffice, see `read_image`.
       upright: whether it is turned as its EXIF data say.
-      expected: height and width that it must have; another size is found before anything is decoded.
+      expected: required height and width; a wrong size is found before anything is decoded.
       large: whether it may have more than `MAX_PIXELS`: a user has named it.
 
     Returns:
       The image.
 
     Raises:
-      SizeDiffersError: the image has another size than `expected`.
-      ValueError: the file is no image, is too large or damaged.
+      SizeDiffersError: the size of the image is not `expected`.
+      ValueError: the file is not an image, too large, or damaged.
 
     Example:
       >>> import io
@@ -250,7 +250,7 @@ def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
             continue
         factory, accepts = Image.OPEN[kind]
         try:
-            # A kind that Pillow was built without answers with a reason instead of True.
+            # For a format that Pillow was built without, it returns a reason instead of True.
             if accepts is not None and accepts(prefix) is not True:
                 continue
             stream.seek(0)
@@ -263,7 +263,7 @@ def _identified(stream: io.BytesIO | io.BufferedReader) -> ImageFile.ImageFile:
 def _upright(image: Image.Image, orientation: int) -> Size:
     height, width = image.height, image.width
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        # Which size Pillow states of a TIFF, which it turns when it is decoded, depends on its version.
+        # Pillow turns a TIFF when decoding it; the size that it states before depends on its version.
         tags = image.tag_v2
         height, width = tags[TiffImagePlugin.IMAGELENGTH], tags[TiffImagePlugin.IMAGEWIDTH]
     return (width, height) if orientation in _ON_ITS_SIDE else (height, width)
@@ -291,11 +291,11 @@ def full_pages(image: Image.Image, most: int | None = None) -> list[int]:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """How a camera says that the image is to be turned, 2 .. 8; 1 for not at all. Decodes nothing."""
+    """The EXIF orientation of an image, 2 .. 8; 1 for none. Decodes nothing."""
     if image.format == "PNG":
         if isinstance(image, ImageFile.ImageFile) and image.fp is not None and "exif" not in image.info:
             read_late_exif(image, image.fp)
-        # The method of a PNG decodes it where it finds no EXIF data.
+        # Pillow's method for PNG decodes the image if it finds no EXIF data.
         exif = Image.Image.getexif(image)
     else:
         exif = image.getexif()
@@ -304,9 +304,9 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def stored_bits(file: Path | bytes, image: Image.Image) -> int:
-    """How many bits a number has in the file."""
+    """Bits per number in the file."""
     if image.format == "PNG":
-        # Pillow does not say; the header comes first in every PNG, with the bits at this place.
+        # Pillow does not give it; the header comes first in every PNG, with the bits at this place.
         if isinstance(file, Path):
             with file.open("rb") as stream:
                 file = stream.read(25)
@@ -324,7 +324,7 @@ def _is_planar(image: Image.Image) -> bool:
 
 
 def _box(picture: tuple[float, float], size: Size, orientation: int) -> tuple[float, float, float, float] | None:
-    """Where a picture of this width and height, as stored, lies in the upright image; None where it fills it."""
+    """The place in the upright image of a picture of this stored width and height; None if it fills the image."""
     across, down = picture[::-1] if orientation in _ON_ITS_SIDE else picture
     if (across, down) == size:
         return None

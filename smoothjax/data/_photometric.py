@@ -55,13 +55,13 @@ def adjust_tone(image: np.ndarray, *, brightness: float = 1.0, contrast: float =
 def adjust_colors(image: np.ndarray, *, saturation: float = 1.0, turn: float = 0.0) -> np.ndarray:
     """Multiplies the distance of each colour from grey, and turns colours about the axis of greys.
 
-    Both are one linear map in YIQ. The luma of a pixel stays, but for what is cut off at 0 and 255, and greys stay
-    as they are. The hue of HSV, in which other libraries turn, keeps the largest channel in place of the luma.
+    Both are one linear map in YIQ. The luma of a pixel stays, except for clipping at 0 and 255, and greys stay as they
+    are. Other libraries turn the hue of HSV, which keeps the largest channel instead of the luma.
 
     Args:
       image: uint8 `[H, W, 3]`; of one channel it is returned as it is.
       saturation: factor; 0 is grey, 1 changes nothing.
-      turn: in full turns.
+      turn: angle in full turns.
 
     Returns:
       uint8 `[H, W, 3]`.
@@ -84,7 +84,7 @@ def adjust_colors(image: np.ndarray, *, saturation: float = 1.0, turn: float = 0
 
 
 def blur(image: np.ndarray, std: float) -> np.ndarray:
-    """Smooths by a Gaussian, as three box filters make it; beyond its border an image goes on as it is there.
+    """Smooths by a Gaussian, approximated by three box filters; border pixels continue beyond the image.
 
     Args:
       image: uint8 `[H, W, C]`.
@@ -139,14 +139,14 @@ def by_picture(image: np.ndarray, function: Callable[[Image.Image], Image.Image]
 
 
 def random_colors(image: np.ndarray, rng: np.random.Generator, strengths: Strengths) -> np.ndarray:
-    """Brightness, contrast and gamma, then saturation and hue, blur, JPEG: each as strong as a number drawn uniformly.
+    """Applies brightness, contrast and gamma, then saturation and hue, blur, JPEG, with uniformly drawn strengths.
 
     A strength of 0 draws nothing and changes nothing.
 
     Args:
       image: uint8 `[H, W, C]`.
       rng: generator of every choice.
-      strengths: the largest changes; rotation and crops are not of colours.
+      strengths: the largest changes; rotation and crops are not applied here.
 
     Returns:
       uint8 `[H, W, C]`.

@@ -27,33 +27,33 @@ from ._transforms import (
     scaled_size,
 )
 
-# JPEG is decoded at 1/2, 1/4 or 1/8 of its size; nothing is gained above.
+# JPEG is decoded at 1/2, 1/4 or 1/8 of its size, so larger factors gain nothing.
 _HALF = 0.5
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training example is varied: scale, mirror, rotation, crop, colours, with padding in the mean colour.
+    """Random variation of training examples: scale, mirror, rotation, crop, colours, with padding in the mean colour.
 
-    `train_iterator` decodes a JPEG at 1/2, 1/4 or 1/8 of its size where the factor drawn is no larger, if the source
-    can do so (see `read`). Size, mirroring, window, label and place of the picture are exactly those of the whole
-    image; its pixels differ a little, since the decoder averages squares of them: on photographs of CamVid and VOC 2012
-    by 0.6 to 2.7 of 255 in the median, depending on the factor, and by 3.9 at most; their mean by less than 1, their
-    standard deviation by less than 2.5 %.
+    `train_iterator` decodes a JPEG at 1/2, 1/4 or 1/8 of its size if the drawn factor is no larger and the source can
+    do so (see `read`). Size, mirroring, window, label and place of the picture are exactly those of the whole image;
+    its pixels differ a little, since the decoder averages squares of them: on photographs of CamVid and VOC 2012 by 0.6
+    to 2.7 of 255 in the median, depending on the factor, and by 3.9 at most; their mean by less than 1, their standard
+    deviation by less than 2.5 %.
 
     Args:
       crop_size: height and width of the training images in pixels.
       scale_range: smallest and largest factor of `random_scale`.
       mirror: whether to exchange left and right in half of the cases.
-      mean: of each channel, in 0 .. 255; it becomes 0. By default of red, green and blue.
-      std: of each channel, in units of 0 .. 255; it becomes 1.
-      strengths: how strongly images are rotated and their colours varied, and how many crops show a class drawn by
-        `crop_weights`; by default not at all. See `random_rotate`, `random_colors` and `balanced_crop`.
-      crop_weights: of each class in `strengths.balanced` crops, such as `datasets.median_frequency_weights`; by default
-        all are equal.
+      mean: mean of each channel, in 0 .. 255; it becomes 0. By default of red, green and blue.
+      std: standard deviation of each channel, in units of 0 .. 255; it becomes 1.
+      strengths: strengths of rotation and of colour changes, and the share of crops that show a class drawn by
+        `crop_weights`; by default 0. See `random_rotate`, `random_colors` and `balanced_crop`.
+      crop_weights: weight of each class in `strengths.balanced` crops, such as `datasets.median_frequency_weights`; by
+        default all are equal.
 
     Raises:
-      ValueError: an option is out of its range, or a strength is of colours that the images do not have.
+      ValueError: an option is out of range, or the images do not have the colours of a strength.
 
     Example:
       >>> Augmentation(crop_size=(97, 97)).scale_range
@@ -76,13 +76,13 @@ class Augmentation:
         check_statistics(self.mean, self.std)
         self.strengths.check()
         self.strengths.check_channels(len(self.mean))
-        # An array of them becomes numbers, so that configurations can be compared.
+        # Arrays become tuples, so that configurations can be compared.
         object.__setattr__(self, "crop_weights", tuple(map(float, self.crop_weights)))
         if min(self.crop_weights, default=0) < 0:
             raise ValueError(f"crop_weights must not be negative, got {self.crop_weights}: 0 leaves a class out")
 
     def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:
-        """Varies one example and makes it `crop_size` large, ready for a network.
+        """Augments one example to `crop_size`, ready for a network.
 
         Args:
           record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
@@ -112,7 +112,7 @@ class Augmentation:
           rng: generator of every choice.
 
         Returns:
-          As from a call, of the same choices.
+          The same as from a call with the same choices.
 
         Example:
           >>> import numpy as np
@@ -132,13 +132,14 @@ class Augmentation:
         return self._finish(resize(record, size), rng)
 
     def _finish(self, record: Record, rng: np.random.Generator) -> Record:
-        """What follows scaling; a strength of 0 draws no number, so that the others draw theirs as without it."""
+        """The steps after scaling; a strength of 0 draws no number, so it does not change the draws of the others."""
         strengths = self.strengths
         if self.mirror:
             record = random_mirror(record, rng)
         if strengths.rotate:
             record = random_rotate(record, rng, strengths.rotate, fill=self.mean)
-        # Cropping before padding gives the same as after it, see random_crop, and leaves fewer pixels for the rest.
+        # Cropping before padding gives the same result as after it, see random_crop, and leaves fewer pixels to
+        # process.
         if strengths.balanced and rng.random() < strengths.balanced:
             record = balanced_crop(record, rng, self.crop_size, self.crop_weights)
         else:
@@ -154,10 +155,10 @@ E_contra = TypeVar("E_contra", contravariant=True)
 
 @runtime_checkable
 class ReadingAugmentation(Protocol[E_contra]):
-    """A function that makes an example ready, and can also read it, such as an `Augmentation`."""
+    """A function that prepares an example, and can also read it, such as an `Augmentation`."""
 
     def __call__(self, example: E_contra, rng: np.random.Generator, /) -> Record:
-        """The example, varied and ready for a network."""
+        """The augmented example, ready for a network."""
         ...
 
     def read(self, source: Examples[E_contra], index: int, rng: np.random.Generator, /) -> Record:
@@ -182,26 +183,26 @@ def train_iterator(
     every number of processes. An epoch that the batch does not divide continues into the next one.
 
     The iterator's state (`get_state`, `set_state`, or Grain's checkpoint handlers) is the number of batches taken. It
-    resumes exactly, in mid-epoch too, since every choice depends on the seed and the position in the stream.
+    resumes exactly, also within an epoch, since every choice depends on the seed and the position in the stream.
 
     Args:
-      source: the training split; only its length and its items are used, unless `augmentation` reads more of it.
-      augmentation: how examples are varied and made ready: an `Augmentation`, or any other function of an example and
-        a generator, from which all its chance must come. It is called from several threads. The method `read` of a
-        `ReadingAugmentation` is called in its place.
+      source: the training split; only its length and items are used, unless `augmentation` reads more.
+      augmentation: an `Augmentation`, or any other function of an example and a generator, from which all its
+        randomness must come. It is called from several threads. For a `ReadingAugmentation`, its method `read` is
+        called instead.
       batch_size: examples in a batch of the whole job, B.
       seed: 0 .. 2^32 - 1.
       process_index: number of this process, i.
       process_count: number of processes of the job, n.
-      threads: threads that prepare batches ahead; 0 prepares each one when it is asked for.
+      threads: threads that prepare batches ahead; 0 prepares each batch on request.
 
     Returns:
-      An iterator of what `augmentation` returns, stacked: `{"image": float32 [B/n, *crop_size, C], "label": int32
+      An iterator of the stacked results of `augmentation`: `{"image": float32 [B/n, *crop_size, C], "label": int32
       [B/n, *crop_size]}` for an `Augmentation`.
 
     Raises:
       ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
-        out of its range.
+        out of range.
 
     Example:
       >>> from smoothjax.data import Augmentation, ShapesSource
@@ -217,7 +218,7 @@ def train_iterator(
         raise ValueError(f"seed must be 0 .. 2^32 - 1, got {seed}")
     if threads < 0:
         raise ValueError(f"threads must not be negative, got {threads}; 0 reads without threads")
-    # Chance comes before the slice, so that it does not depend on the number of processes.
+    # Random transforms come before the slice, so they do not depend on the number of processes.
     dataset = (
         grain.MapDataset.range(len(source))
         .seed(seed)

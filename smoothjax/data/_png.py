@@ -1,4 +1,4 @@
-"""What Pillow leaves out or refuses in a PNG: EXIF data behind the pixels, and more text than its limit."""
+"""Parts of a PNG that Pillow skips or refuses: EXIF data after the pixels, and text beyond its limit."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 
 def read_late_exif(image: Image.Image, stream: IO[bytes]) -> None:
-    """EXIF data behind the pixels, which Pillow reads once it has decoded these."""
+    """EXIF data after the pixels, which Pillow only reads once it has decoded the pixels."""
     begin = stream.tell()
     for kind, place, end in _chunks(stream):
         if kind == b"eXIf":
@@ -22,19 +22,19 @@ def read_late_exif(image: Image.Image, stream: IO[bytes]) -> None:
 
 
 def is_of_text(error: ValueError) -> bool:
-    """Whether Pillow refuses a PNG only since it holds more text than its limit."""
+    """Whether Pillow refuses a PNG only because it holds more text than its limit."""
     return "MAX_TEXT_CHUNK" in str(error) or "text chunks" in str(error)
 
 
 def without_text(file: Path | bytes) -> bytes:
-    """A PNG without its pieces of text, of which Pillow reads 1 MB at most."""
+    """A PNG without its text chunks, of which Pillow reads at most 1 MB."""
     content = file if isinstance(file, bytes) else file.read_bytes()
     kept = [content[place:end] for kind, place, end in _chunks(io.BytesIO(content)) if kind not in _TEXT_CHUNKS]
     return b"".join([content[:8], *kept])
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """The pieces of a PNG: kind, begin and end."""
+    """The chunks of a PNG: kind, begin and end."""
     place = 8
     while True:
         stream.seek(place)

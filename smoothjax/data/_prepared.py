@@ -15,27 +15,27 @@ from ._source import InvalidDataError, Record, Source, checked_index, label_prob
 from ._stored import StoredRecord, open_records
 
 DATA_DIR = "data"
-"""Where data sets are prepared and looked for, unless another folder is given."""
+"""The default folder of prepared data sets."""
 
 DATA_SETS = ("voc2012", "cityscapes", "coco2015", "celeba", "camvid", "oxford_iiit_pet", "folder")
-"""Names of the data sets that `smoothjax.datasets` prepares; reading one needs no builder."""
+"""Names of the data sets that `smoothjax.datasets` can prepare; reading a data set needs no builder."""
 
 
 class PreparedSource:
-    """A split of a data set that `prepare` has made.
+    """A split of a prepared data set.
 
-    Examples are in the order of their names or of the list that the data set comes with. Reading is safe from several
-    threads, and from other processes to which the source is sent.
+    Examples are in the order of their names or of the data set's own list. Reading is safe from several threads, and
+    from other processes that receive the source.
 
     Args:
-      data_set: name of the data set, which is `{data_dir}/{name}` then, or its folder.
+      data_set: name of the data set, which is then `{data_dir}/{name}`, or its folder.
       split: name of the split, such as "train".
       data_dir: folder of all prepared data sets.
-      channels: 3 for RGB, as images are stored, or 1 for grey.
+      channels: 3 for RGB, as stored, or 1 for grey.
 
     Raises:
-      FileNotFoundError: there is no such data set; the message says how to prepare it.
-      ValueError: there is no such split, the data set was prepared by another version, or `channels` is none of these.
+      FileNotFoundError: there is no such data set; the message has the command to prepare it.
+      ValueError: there is no such split, the data set was prepared by another version, or `channels` is invalid.
 
     Example:
       >>> PreparedSource("voc2012", "train", data_dir="nowhere")
@@ -72,7 +72,7 @@ class PreparedSource:
 
     @property
     def counts(self) -> LabelCounts:
-        """How often each class occurs in the split, counted when it was prepared."""
+        """The class counts of the split, made during preparation."""
         return self._split.counts
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class PreparedSource:
         return partial(PreparedSource, channels=self._channels), (self._folder.absolute(), self._split_name)
 
     def __getitem__(self, index: int, /) -> Record:
-        """Decodes an example; label 255 everywhere where the data set has no label maps."""
+        """Decodes an example; the label is 255 everywhere if the data set has no label maps."""
         return self.read(index)
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> Record:
@@ -116,11 +116,11 @@ class PreparedSource:
         return self._split.names[checked_index(index, len(self))]
 
     def size(self, index: int, /) -> tuple[int, int]:
-        """Height and width in pixels, as they were stored beside the records."""
+        """Height and width in pixels, stored beside the records."""
         return self._split.sizes[checked_index(index, len(self))]
 
     def _record(self, index: int) -> tuple[StoredRecord, str]:
-        """What is stored of an example, and how to call it in an error."""
+        """The stored record of an example, and its name in errors."""
         name = f"{self!r}: {self.name(index)}"
         try:
             return self._records[checked_index(index, len(self))], name
@@ -130,13 +130,13 @@ class PreparedSource:
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether a folder is a data set that `prepare` has made.
+    """Whether a folder is a prepared data set.
 
     Args:
       folder: any path.
 
     Returns:
-      True if it is; False for another folder, and for none.
+      True if it is; False for any other path.
 
     Example:
       >>> is_prepared("nowhere")
@@ -174,15 +174,15 @@ def open_split(
     white: int | None = None,
     channels: int = 3,
 ) -> Source:
-    """A split of a folder: of a prepared data set, or of `{split}/{images,labels}`.
+    """A split of a prepared data set, or of a folder `{split}/{images,labels}`.
 
     Args:
       folder: the folder of all splits.
       split: name of the split, such as "train".
-      classes: the classes of a folder of images, see `FolderSource`; for a prepared data set, what they must be.
+      classes: the classes of a folder of images, see `FolderSource`; a prepared data set must have these classes.
       mask_suffix: see `FolderSource`; a prepared data set has none.
       white: see `FolderSource`; a prepared data set has none.
-      channels: of the images, see `FolderSource`; a prepared data set has 3, or 1 for grey.
+      channels: number of channels of the images, see `FolderSource`; a prepared data set has 3, or 1 for grey.
 
     Returns:
       A `PreparedSource` or a `FolderSource`.

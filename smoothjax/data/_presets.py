@@ -66,4 +66,4 @@ SHAPES = Classes(
 """The embedded procedural data set, see `ShapesSource`."""
 
 WIRES = Classes(names=("background", "massive", "wire"), colors=((0, 0, 0), (0, 114, 178), (230, 159, 0)))
-"""The classes of `WiresSource`, in colours that the colour-blind tell apart, and that differ in grey."""
+"""The classes of `WiresSource`, in colours that are distinct to colour-blind eyes and in grey."""

@@ -10,15 +10,15 @@ class ResizedSource:
 
     For networks of a fixed input size, such as the U-Net of Gao et al. (2017), which is trained and scored on images
     and labels of 256x256. The ratio of height to width changes with it. Images are resampled linearly, labels to the
-    nearest, see `resize`. A JPEG of at least twice the size is not decoded whole, where the source offers that, which
-    gives slightly other pixels, see `Augmentation`.
+    nearest, see `resize`. If the source supports it, a JPEG of at least twice the size is not decoded whole, which
+    gives slightly different pixels, see `Augmentation`.
 
     Args:
       source: any source.
       size: height and width in pixels.
 
     Attributes:
-      source: what was given.
+      source: the given source.
 
     Raises:
       ValueError: `size` is not positive.

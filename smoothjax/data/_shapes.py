@@ -8,18 +8,18 @@ from ._presets import SHAPES
 from ._source import Record, checked_index
 from ._texture import background_texture, object_texture
 
-# The radius of each class relative to the one drawn, so that all cover about the same area.
+# The radius of each class relative to the drawn radius, so that all cover about the same area.
 _RELATIVE_RADIUS = {"disk": 0.88, "square": 1.0, "triangle": 1.25, "ring": 1.15, "cross": 1.15, "star": 1.3}
 
 
 class ShapesSource:
-    """Textured shapes over one another, with their labels: nothing on disk, nothing downloaded.
+    """Drawn pictures of overlapping textured shapes with labels; needs no files and no download.
 
     Eight classes: background, disk, square, triangle, ring, cross, star, and wire, one to three thin curves side by
     side. A picture has three to six objects, turned and placed at random, later ones covering earlier ones; a line of
     one to two pixels around each object is labelled 255. Every object has two colours, a pattern (stripes, checks,
-    circles or blotches) of random direction and frequency, and noise. The hue leans towards one hue per class but
-    overlaps with its neighbours', so colour helps without deciding: that takes the outline, and hence context.
+    circles or blotches) of random direction and frequency, and noise. Each class prefers one hue but overlaps with its
+    neighbours, so colour helps without deciding: that takes the outline, and hence context.
 
     A picture is a function of `(seed, split, index)` only; the splits never share one.
 
@@ -30,7 +30,7 @@ class ShapesSource:
       split: "train", "val" or "test".
 
     Raises:
-      ValueError: an argument is out of its range.
+      ValueError: an argument is out of range.
 
     Example:
       >>> source = ShapesSource(length=2, size=(64, 80), seed=1, split="val")
@@ -77,12 +77,12 @@ def _draw(rng: np.random.Generator, size: tuple[int, int]) -> Record:
     image = background_texture(rng, size)
     label = np.zeros(size, np.uint8)
     count = int(rng.integers(3, 7))
-    # Classes without repetition, so that each is as frequent as the others in every run of pictures.
+    # Classes are drawn without repetition, so that each is equally frequent in every run of pictures.
     kinds = rng.permutation(np.arange(1, len(SHAPES)))[:count]
     for kind in kinds:
         name = SHAPES.names[kind]
         window, distance = _wire(rng, size) if name == "wire" else _solid(rng, size, name)
-        # Half a pixel of distance either way is what a pixel's area covers.
+        # A pixel's area covers half a pixel of distance either way.
         coverage = np.clip(0.5 - distance, 0, 1)
         shade = np.clip(0.8 - 0.05 * distance, 0.8, 1)
         texture = object_texture(rng, distance.shape, kind - 1, len(SHAPES) - 1) * shade
@@ -97,7 +97,7 @@ def _draw(rng: np.random.Generator, size: tuple[int, int]) -> Record:
 
 
 def _solid(rng: np.random.Generator, size: tuple[int, int], name: str) -> tuple[tuple[slice, slice], np.ndarray]:
-    """A window of the picture, and there the signed distance to the outline in pixels, negative inside."""
+    """A window of the picture, with the signed distance to the outline in pixels, negative inside."""
     radius = float(rng.uniform(0.15, 0.27)) * min(size) * _RELATIVE_RADIUS[name]
     centre = rng.uniform(0.08, 0.92, 2) * size
     angle = float(rng.uniform(0, 2 * np.pi))
@@ -128,7 +128,7 @@ def _wire(rng: np.random.Generator, size: tuple[int, int]) -> tuple[tuple[slice,
 
 
 def _coordinates(size, centre, angle, reach) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
-    """The window around `centre`, and there the coordinates in pixels of axes turned by `angle`."""
+    """The window around `centre`, with its coordinates in pixels along axes turned by `angle`."""
     low = [max(0, int(c - r)) for c, r in zip(centre, reach, strict=True)]
     high = [min(s, int(c + r) + 2) for s, c, r in zip(size, centre, reach, strict=True)]
     y = np.arange(low[0], high[0], dtype=np.float32)[:, None] - np.float32(centre[0])

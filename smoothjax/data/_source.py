@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the project: protocols, from what training needs to what only some sources have."""
+"""Protocols of data sets, from the members that training needs to those that only some sources have."""
 
 from collections.abc import Mapping
 from typing import Protocol, TypeVar, runtime_checkable
@@ -15,9 +15,9 @@ E_co = TypeVar("E_co", covariant=True)
 
 
 class Examples(Protocol[E_co]):
-    """Examples by their index, in a fixed order: all that `train_iterator` asks for.
+    """Examples by index, in a fixed order; `train_iterator` needs nothing more.
 
-    Anything with these two members works, a list too. Reading must be safe from several threads.
+    Any object with these two members works, also a list. Reading must be safe from several threads.
     """
 
     def __len__(self) -> int:
@@ -30,22 +30,22 @@ class Examples(Protocol[E_co]):
 
 
 class Named(Protocol):
-    """Examples that a person can name."""
+    """Examples with names for people."""
 
     def __len__(self) -> int:
         """The number of examples."""
         ...
 
     def name(self, index: int, /) -> str:
-        """A name that says which example this is."""
+        """A name that identifies the example."""
         ...
 
 
 class Source(Named, Protocol):
     """A split of a data set with labels: images and label maps, their names, sizes and classes.
 
-    Anything with these members works, a user's own class included. Reading must be safe from several threads. A source
-    that can decode an image at less than its size is a `ScaledSource`, too.
+    Any object with these members works, including your own class. Reading must be safe from several threads. A source
+    that can decode an image at a reduced size is also a `ScaledSource`.
     """
 
     @property
@@ -64,23 +64,23 @@ class Source(Named, Protocol):
 
 @runtime_checkable
 class ScaledSource(Source, Protocol):
-    """A source that reads images at less than their size, for which a JPEG need not be decoded whole.
+    """A source that reads images at a reduced size, for which a JPEG need not be decoded whole.
 
-    The pipelines use it where they make an image smaller.
+    The pipelines use it when they make an image smaller.
     """
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> Record:
         """The example with a label at full size, and an image that may be any smaller one of the same view.
 
-        It is not smaller than the height and width `at_least`. An entry `"box"` says where the view lies in the image
-        if it does not fill it, see `read_view`.
+        It is not smaller than the height and width `at_least`. An entry `"box"` gives the place of the view in the
+        image if it does not fill it, see `read_view`.
         """
         ...
 
 
 @runtime_checkable
 class FileSource(Named, Protocol):
-    """A source of files, known by their sizes without reading them."""
+    """A source of files, identified by their sizes without reading them."""
 
     def file_sizes(self, index: int, /) -> tuple[int, ...]:
         """The sizes in bytes of the files of an example."""
@@ -89,7 +89,7 @@ class FileSource(Named, Protocol):
 
 @runtime_checkable
 class CountedSource(Source, Protocol):
-    """A source whose labels have been counted."""
+    """A source with counted labels."""
 
     @property
     def counts(self) -> LabelCounts:
@@ -98,9 +98,9 @@ class CountedSource(Source, Protocol):
 
 
 def read_at_least(source: Source, index: int, size: tuple[int, int]) -> Record:
-    """The example, its image perhaps smaller than its label but no smaller than `size`, if the source can read it so.
+    """The example, with an image that may be smaller than its label but not than `size`, if the source supports it.
 
-    What `resize` makes of it is the same view at the same size either way, from slightly other pixels.
+    `resize` makes the same view at the same size from either, with slightly different pixels.
     """
     return source.read(index, size) if isinstance(source, ScaledSource) else source[index]
 
@@ -119,7 +119,7 @@ class InvalidDataError(ValueError):
 
 def label_problems(label: np.ndarray, classes: Classes, name: str) -> tuple[str, ...]:
     """One line if the label map (uint8) has a value that is neither a class nor 255, none otherwise."""
-    # Nearly all label maps are right, and this takes a tenth of the time of counting.
+    # Nearly all label maps are right, and this check takes a tenth of the time of counting.
     if not ((label >= len(classes)) & (label != IGNORE_LABEL)).any():
         return ()
     counts = np.bincount(label.ravel(), minlength=256)

@@ -1,7 +1,7 @@
 """The records of a prepared data set, opened by TFDS once its description has been checked.
 
-TFDS imports whatever class `features.json` names, and reads wherever `dataset_info.json` points. A data set that was
-received must not run code or read elsewhere, so only what `smoothjax.datasets` writes is handed to TFDS.
+TFDS imports any class that `features.json` names, and reads any place that `dataset_info.json` points to. A received
+data set must not run code or read elsewhere, so only descriptions as `smoothjax.datasets` writes them reach TFDS.
 """
 
 import re
@@ -29,7 +29,7 @@ _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
 class StoredRecord(TypedDict, total=False):
-    """What is stored of an example: encoded image and label map, and an array of attributes."""
+    """A stored example: encoded image and label map, and an array of attributes."""
 
     image: Required[bytes]
     label: bytes
@@ -37,7 +37,7 @@ class StoredRecord(TypedDict, total=False):
 
 
 class Records(Protocol):
-    """The records of a split, by index."""
+    """The records of a split by index."""
 
     def __len__(self) -> int:
         """The number of records."""
@@ -59,8 +59,8 @@ def open_builder(folder: str | Path) -> "DatasetBuilder":
 
     Raises:
       FileNotFoundError: a file of it is missing.
-      ValueError: its description names a class, a format or a file that this package does not write; nothing of it has
-        been imported or opened.
+      ValueError: its description names a class, a format or a file that this package does not write; nothing named
+          there is imported or opened.
 
     Example:
       >>> open_builder("nowhere")
@@ -74,10 +74,10 @@ def open_builder(folder: str | Path) -> "DatasetBuilder":
 
     try:
         return tfds.builder_from_directory(folder)
-    # Packages that do not fit each other.
+    # Incompatible versions of packages.
     except (AttributeError, ImportError):
         raise
-    # TFDS and Protocol Buffers raise errors of many types for what they do not understand.
+    # TFDS and Protocol Buffers raise errors of many types for invalid input.
     except Exception as error:
         raise ValueError(
             f"{folder / 'dataset_info.json'}: cannot be read ({type(error).__name__}: {error}); {_REMEDY}"
@@ -85,12 +85,12 @@ def open_builder(folder: str | Path) -> "DatasetBuilder":
 
 
 def open_records(folder: Path, split: str, count: int, encoded: tuple[str, ...]) -> Records:
-    """The records of a split, of the features `encoded` the content of the files; every file has been opened once.
+    """The records of a split, with the features `encoded` as contents of files; opens every file once.
 
     Args:
       folder: of the data set.
       split: name of the split.
-      count: how many records the split must have.
+      count: required number of records.
       encoded: names of the features that stay encoded.
 
     Raises:
@@ -115,14 +115,14 @@ def open_records(folder: Path, split: str, count: int, encoded: tuple[str, ...])
             raise FileNotFoundError(f"{path} is missing: {_REMEDY}")
     import tensorflow_datasets as tfds
 
-    # Decoding is ours: what TFDS decodes masks with depends on what else is installed.
+    # We decode ourselves: TFDS decodes masks with whatever library is installed.
     skip = tfds.decode.SkipDecoding()
     opener: Any = builder  # a decorator of TFDS hides the arguments of its method
     records: Records = opener.as_data_source(split, decoders=dict.fromkeys(encoded, skip))
     start = 0
     for path, length in zip(paths, lengths, strict=True):
         try:
-            # The last record is there only if all of them are.
+            # If the last record exists, all do.
             for index in {start, start + length - 1}:
                 records[index]
         # The reader raises errors of several types for a damaged file.
@@ -172,7 +172,7 @@ def _check_keys(
 
 
 def _check_info(path: Path) -> None:
-    """Refuses a description whose files lie elsewhere or are of another kind."""
+    """Refuses a description of files in other places or formats."""
     content = _mapping(read_json(path), path, "")
     name, splits = content.get("name"), content.get("splits")
     if not isinstance(name, str) or not re.fullmatch(r"\w+", name) or content.get("fileFormat") != "array_record":

@@ -1,8 +1,8 @@
-"""Transforms of an image together with its label: pure functions, all chance from a generator.
+"""Transforms of an image together with its label: pure functions, with all randomness from a generator.
 
 A record is a dict with `"image"` `[H, W, C]`, mostly RGB, and `"label"` `[H, W]`. Resampling takes uint8, before
-`normalize`. Image and label agree on where pixels lie: pixel i covers `i .. i + 1`, its centre is at `i + 1/2`, at
-every size.
+`normalize`. Image and label share coordinates: at every size, pixel i covers `i .. i + 1` and its centre is at `i +
+1/2`.
 """
 
 import operator
@@ -24,7 +24,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 PerChannel = tuple[float, ...]
 """A number for each channel of an image."""
 
-# Larger images than this take all memory before the crop.
+# Larger images would take all memory before the crop.
 _MAX_SCALE = 16
 
 
@@ -32,9 +32,9 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
     """Resamples image and label to a size: the image linearly, antialiased when it shrinks, the label by nearest.
 
     Args:
-      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`; either may have another size, of the same view. An
-        entry `"box"` `[4]` gives the left, upper, right and lower border of this view in the image, in its pixels,
-        where it does not fill it, see `read_view`.
+      record: image uint8 `[H, W, C]` and label uint8 `[H, W]`; either may have another size, of the same view. An entry
+        `"box"` `[4]` gives the left, upper, right and lower border of this view in pixels of the image if the view does
+        not fill it, see `read_view`.
       size: new height and width in pixels.
 
     Returns:
@@ -121,7 +121,7 @@ def random_mirror(record: Record, rng: np.random.Generator) -> Record:
       rng: generator of the choice.
 
     Returns:
-      The record, mirrored or as it was.
+      The record, mirrored or unchanged.
 
     Example:
       >>> import numpy as np
@@ -137,8 +137,8 @@ def random_mirror(record: Record, rng: np.random.Generator) -> Record:
 def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int]) -> Record:
     """Cuts out a window of at most `size`, uniformly at random.
 
-    An axis shorter than the window stays whole. Padding with `pad_to` afterwards gives the same as padding before
-    would: the only window along such an axis begins at 0.
+    An axis shorter than the window stays whole. `pad_to` afterwards gives the same result as padding before, since the
+    only window along such an axis begins at 0.
 
     Args:
       record: image `[H, W, C]` and label `[H, W]`.
@@ -166,12 +166,12 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
 
 
 def normalize(record: Record, *, mean: PerChannel = IMAGENET_MEAN, std: PerChannel = IMAGENET_STD) -> Record:
-    """Makes the arrays that a network takes: `(image - mean) / std` in float32, the label in int32.
+    """Makes the inputs of a network: `(image - mean) / std` in float32, the label in int32.
 
     Args:
       record: image `[H, W, C]` in 0 .. 255 and label `[H, W]`.
-      mean: of each channel, in 0 .. 255; by default of red, green and blue.
-      std: of each channel, in units of 0 .. 255, positive.
+      mean: mean of each channel, in 0 .. 255; by default of red, green and blue.
+      std: standard deviation of each channel, in units of 0 .. 255, positive.
 
     Returns:
       The record, image float32 and label int32; a pixel of the mean colour is 0.
@@ -195,8 +195,8 @@ def normalize_image(
 
     Args:
       image: `[H, W, C]` in 0 .. 255.
-      mean: of each channel, in 0 .. 255; by default of red, green and blue.
-      std: of each channel, in units of 0 .. 255, positive.
+      mean: mean of each channel, in 0 .. 255; by default of red, green and blue.
+      std: standard deviation of each channel, in units of 0 .. 255, positive.
 
     Returns:
       float32 `[H, W, C]`.
@@ -222,12 +222,12 @@ def pad_to(
 ) -> Record:
     """Extends image and label at the bottom and on the right to at least `size`.
 
-    After `normalize` the default colour is exactly the mean of the data, which no uint8 holds.
+    After `normalize` the default colour is exactly the mean of the data, which uint8 cannot hold.
 
     Args:
       record: image `[H, W, C]` and label `[H, W]`.
       size: height and width in pixels; an axis that is already as long stays.
-      value: of the new pixels, in the units of the image: one number for all channels, or one for each.
+      value: value of the new pixels, in the units of the image: one number for all channels, or one per channel.
       ignore: label of the new pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Drawn pictures of known difficulty: thin wires and massive objects in noise."""
+"""Drawn pictures of known difficulty: thin wires and large objects in noise."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ from ._source import Record, checked_index
 _OBJECTS = 6
 #: The mean colour of each class, between 0 and 1.
 _COLORS = np.array([(0.0, 0.0, 0.0), (0.0, 0.6, 0.9), (0.9, 0.6, 0.0)], np.float32)
-#: Half of the 8-bit range holds half of the range of colours, and so many standard deviations of noise.
+#: Standard deviations of noise that fit into half of the 8-bit range, besides half of the range of colours.
 _MARGIN = 2.7
 
 
 class WiresSource:
-    """Thin wires and massive objects in noise, with their labels: nothing on disk, nothing downloaded.
+    """Drawn pictures of thin wires and massive objects in noise, with labels; needs no files and no download.
 
     Three classes: background, massive (disks and squares, 8 to 18 pixels wide) and wire (waves 1.2 to 2.4 pixels wide).
-    A picture has six objects, half of them wires, turned and placed at random, later ones covering earlier ones. A
-    class is a colour, and the noise of each pixel and channel is about as strong as the difference of two colours, so
-    that it takes several pixels to tell classes apart. A network is asked where things are, not what they look like,
-    and one whose neighbouring outputs see different pixels answers in a grid.
+    A picture has six objects, half of them wires, turned and placed at random, later ones covering earlier ones. Each
+    class has one colour, and the noise of each pixel and channel is about as strong as the difference of two colours,
+    so it takes several pixels to distinguish classes. The task is to find where objects are, not what they look like,
+    and a network whose neighbouring outputs see different pixels predicts a grid.
 
     A picture is a function of `(seed, split, index)` and the noise; the splits never share one.
 
@@ -33,7 +33,7 @@ class WiresSource:
       split: "train", "val" or "test".
 
     Raises:
-      ValueError: an argument is out of its range.
+      ValueError: an argument is out of range.
 
     Example:
       >>> source = WiresSource(length=2, size=(48, 64), seed=1, split="val")
@@ -66,7 +66,7 @@ class WiresSource:
 
     def __getitem__(self, index: int) -> Record:
         index = checked_index(index, self._length)
-        # Another stream than that of the shapes, whose key has three words.
+        # A different stream from that of the shapes, whose key has three words.
         rng = np.random.default_rng((self._seed, SPLITS.index(self._split), index, 1))
         label = _draw(rng, self._size)
         colors = _COLORS[label] + np.float32(self._noise) * rng.standard_normal((*self._size, 3), np.float32)

@@ -14,10 +14,10 @@ class AugmentedSource:
       crop_size: height and width of the crops in pixels.
       scale_range: smallest and largest random factor.
       strengths: how strongly images are varied; balanced crops follow the counts of the split.
-      seed: of all that is random.
+      seed: seed of all randomness.
 
     Raises:
-      ValueError: an option is out of its range.
+      ValueError: an option is out of range.
 
     Example:
       >>> from smoothjax.data import ShapesSource

@@ -60,7 +60,7 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
 
 
 def counted(source: Source) -> LabelCounts | None:
-    """What `check_source` has found in this very source; None where it has not been read."""
+    """What `check_source` has found in this very source; None if it has not been read."""
     try:
         return _COUNTED.get(source)
     except TypeError:

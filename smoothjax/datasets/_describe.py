@@ -22,7 +22,7 @@ def describe(splits: Mapping[str, Source], *, progress: bool = False, channels: 
     Args:
       splits: the splits of one data set.
       progress: whether to show a progress bar, on a terminal, where the labels have to be read.
-      channels: of the images, where they have to be read.
+      channels: number of channels of the images, where they have to be read.
 
     Returns:
       Lines of text.

@@ -27,7 +27,7 @@ class Encoded:
     """What is stored of an example.
 
     Attributes:
-      name: of the example.
+      name: name of the example.
       image: JPEG or PNG, upright RGB.
       label: PNG of mode L.
       size: height and width in pixels.

@@ -258,7 +258,7 @@ def _pairs(parts: Sequence[_Part]) -> list[_Pair]:
 
 
 def _mixed(part: _Part) -> str:
-    """What names of masks have in addition that lie among their images; empty where there are none."""
+    """What names of masks have in addition that lie among their images; empty if there are none."""
     endings = Counter(
         other.removeprefix(stem)
         for stem in sorted(part.stems)[:_SIZES]

@@ -18,8 +18,8 @@ class RecordWriter:
     TensorFlow for that.
 
     Args:
-      name: of the data set.
-      description: of the data set.
+      name: name of the data set.
+      description: description of the data set.
       folder: where to write.
       splits: names of the splits.
       num_attributes: how many attributes each example has.

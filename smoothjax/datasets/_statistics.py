@@ -19,7 +19,7 @@ def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -
     Args:
       source: the split.
       progress: whether to show a progress bar, on a terminal.
-      channels: of the images, where they are read.
+      channels: number of channels of the images, where they are read.
 
     Returns:
       The counts.
@@ -43,8 +43,8 @@ class ChannelStatistics(NamedTuple):
     """Mean and standard deviation of each channel of the images of a split, in units of 0 .. 255.
 
     Attributes:
-      mean: of each channel.
-      std: of each channel, positive.
+      mean: mean of each channel.
+      std: standard deviation of each channel, positive.
     """
 
     mean: tuple[float, ...]
@@ -101,7 +101,7 @@ def median_frequency_weights(counts: LabelCounts) -> np.ndarray:
     it occurs; its weight is `median(f) / f`, with the median over the classes that occur.
 
     Args:
-      counts: of the training split.
+      counts: class counts of the training split.
 
     Returns:
       float64 `[K]`; 0 for a class that does not occur.
@@ -131,7 +131,7 @@ def enet_weights(counts: LabelCounts) -> np.ndarray:
     median frequency balancing is not.
 
     Args:
-      counts: of the training split.
+      counts: class counts of the training split.
 
     Returns:
       float64 `[K]`.
@@ -153,7 +153,7 @@ def class_weights(counts: LabelCounts, rule: ClassWeighting = "auto") -> np.ndar
     """Weights of the classes in a loss by a rule.
 
     Args:
-      counts: of the training split.
+      counts: class counts of the training split.
       rule: "enet" or "median_frequency"; "auto" is "enet".
 
     Returns:

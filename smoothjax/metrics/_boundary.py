@@ -52,7 +52,7 @@ def boundary_confusion_matrix(
 
     Raises:
       AssertionError: the shapes differ or have no two axes, or an array is not of integers.
-      ValueError: `num_classes` or `distance` is out of its range.
+      ValueError: `num_classes` or `distance` is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,7 +119,7 @@ def trimap_confusion_matrix(
 
     Raises:
       AssertionError: the shapes differ or have no two axes, or an array is not of integers.
-      ValueError: `num_classes` or `distance` is out of its range.
+      ValueError: `num_classes` or `distance` is out of range.
 
     Example:
       >>> import jax.numpy as jnp

@@ -20,7 +20,7 @@ class Calibration(NamedTuple):
       pixels: how many, integer `[bins]`.
       correct: for how many of them the prediction is right, integer `[bins]`.
       excess: the sum of their probabilities, each less the middle of its bin, floating point `[bins]`. So small
-        numbers lose nothing where they are added up in float32.
+        numbers lose nothing if they are added up in float32.
     """
 
     pixels: npt.ArrayLike
@@ -102,7 +102,7 @@ def expected_calibration_error(counts: Calibration) -> np.float64:
       counts: the sum of what `calibration_counts` returns.
 
     Returns:
-      The error, 0 .. 1; NaN where nothing was counted.
+      The error, 0 .. 1; NaN if nothing was counted.
 
     Raises:
       ValueError: the counts are not three arrays of one length.

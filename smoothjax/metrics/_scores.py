@@ -139,7 +139,7 @@ def boundary_iou_per_class(counts: npt.ArrayLike) -> np.ndarray:
 
     $$\text{BIoU}_c = \frac{|G_c^d \cap P_c^d|}{|G_c^d \cup P_c^d|}$$
 
-    with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction, 0 where no
+    with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction, 0 if no
     pixel is near both contours, as of a class that is missed; with a distance beyond the size of the masks it is the
     IoU.
 

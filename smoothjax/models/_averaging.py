@@ -1,4 +1,4 @@
-"""Predictions averaged over scales and mirror images, and made window by window where an image is large."""
+"""Predictions averaged over scales and mirror images, and made window by window for large images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ _SMALLEST_TILE = 16
 
 @dataclass(frozen=True)
 class Averaging:
-    """How an image is seen by `segment` and `average_logits`.
+    """The views of an image in `segment` and `average_logits`.
 
     Attributes:
       tile: height and width of overlapping windows in pixels, or None for the whole image at once.
       scales: factors of the image's size, each seen once.
       flip: whether each is also seen mirrored.
-      independent: whether each class has a probability of its own, the sigmoid of its logit, as after binary cross
-        entropy; by default those of a pixel add up to 1, a softmax.
+      independent: whether the probability of each class is the sigmoid of its logit, as after binary cross entropy; by
+        default it is the softmax.
 
     Raises:
       ValueError: a tile is smaller than 16 pixels, or the scales are not positive, or there is none.
@@ -60,21 +60,20 @@ class Averaging:
 def average_logits(
     logits: Logits, images: jax.Array, size: tuple[int, int], averaging: Averaging | None = None
 ) -> jax.Array:
-    """Logits of images, or what stands for the logits of mean probabilities.
+    """Logits of images, or equivalent logits of mean probabilities.
 
-    Probabilities are averaged at the final size, over scales and mirror images; of a softmax their logarithms are
-    returned, of independent classes `log(p / (1 - p))`. By default, the result is
-    `logits(images)`, resampled to the size. It may be traced, also with sizes that are only known when an exported
-    program runs, unless there are tiles, or scales other than 1. See `segment` for an image that is too large for its
-    logits to be held.
+    Probabilities are averaged at the final size, over scales and mirror images. The result is their logarithms for a
+    softmax, and `log(p / (1 - p))` for independent classes; with the default views it is `logits(images)`, resampled to
+    the size. It can be traced, also with symbolic sizes of an exported program, unless there are tiles or scales other
+    than 1. See `segment` for images whose logits do not fit into memory.
 
     Args:
-      logits: from images `[N, h, w, C]` to logits `[N, h', w', K]`; resampled linearly where they have another size.
+      logits: maps images `[N, h, w, C]` to logits `[N, h', w', K]`, which are resampled linearly to the required size.
       images: `[N, H, W, C]`, ready for the network.
       size: height and width of the result in pixels.
-      averaging: how the images are seen. A tile that is smaller than the image is a window that moves over it,
-        overlapping itself by a third or more, with more weight at its centre than at its borders, where the network
-        sees padding. Apart from the result, it needs the memory of one window.
+      averaging: the views. A tile smaller than the image is a window that moves over it, overlapping by a third or
+        more, with more weight at its centre than at its borders, where the network sees padding. Besides the result, it
+        needs the memory of one window.
 
     Returns:
       `[N, *size, K]`.
@@ -103,7 +102,8 @@ def average_logits(
 
 
 def _both(logits: jax.Array) -> jax.Array:
-    """The probability of every class, and of it being absent: `[..., 2 K]`. One less the other would round to 0."""
+    """The probability of every class and of its absence, `[..., 2 K]`; computing one as 1 minus the other would round
+    to 0."""
     return jnp.concatenate([jax.nn.sigmoid(logits), jax.nn.sigmoid(-logits)], -1)
 
 
@@ -113,7 +113,7 @@ def _log_odds(both: jax.Array) -> jax.Array:
 
 
 def resample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Images resampled linearly to a size, antialiased where they shrink; as they are if they have it.
+    """Images resampled linearly to a size, antialiased if they shrink; unchanged if they have that size.
 
     Args:
       images: `[N, H, W, C]`, floating point.
@@ -134,11 +134,12 @@ def resample(images: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 def scaled_length(length: int, scale: float) -> int:
     """The length of an axis of a view in pixels."""
-    return length if scale == 1 else max(1, round(length * scale))  # also one that is known later
+    return length if scale == 1 else max(1, round(length * scale))  # also a symbolic one
 
 
 def window_starts(length: int, window: int) -> list[int]:
-    """Where windows begin: evenly, so that the last ends with the image and two overlap by a third or more."""
+    """The starts of windows: evenly spaced, so that the last ends with the image and neighbours overlap by a third or
+    more."""
     count = 1 + -(-(length - window) * 3 // (2 * window)) if length > window else 1
     return [round(i * (length - window) / max(1, count - 1)) for i in range(count)]
 
@@ -166,7 +167,7 @@ def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
             y, x = start
             part = lax.dynamic_slice(images, (0, y, x, 0), (images.shape[0], *window, images.shape[-1]))
             part = resample(logits(part), (window[0], window[1])) * weights
-            # Weights travel as one more channel, so that one pass adds both.
+            # Weights are an additional channel, so one pass adds both.
             part = jnp.concatenate([part, jnp.broadcast_to(weights, (*part.shape[:-1], 1))], -1)
             before = lax.dynamic_slice(total, (0, y, x, 0), part.shape)
             return lax.dynamic_update_slice(total, before + part, (0, y, x, 0)), None

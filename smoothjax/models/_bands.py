@@ -1,4 +1,4 @@
-"""Windows of an image put together row by row of windows: what no further one adds to is final, and handed on."""
+"""Windows of an image combined by rows of windows: rows that no later window changes are yielded."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,17 +12,18 @@ def blended_rows(
     weights: Callable[[int, int], np.ndarray],
     look: Callable[[slice, slice], np.ndarray],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Weighted sums of what is seen in overlapping windows; only one row of windows is held at once.
+    """Weighted sums over overlapping windows; holds only one row of windows at once.
 
     Args:
       size: height and width of the image.
       tile: height and width of the windows.
-      corners: where windows begin, down and across, in order; the last ones end with the image.
-      weights: of a window by its place in both lists, float32 `[h, w]`.
-      look: what is seen in the rows and columns of a window, float32 `[h, w, K]`.
+      corners: starts of windows, down and across, in order; the last windows end with the image.
+      weights: weights of a window by its index in both lists, float32 `[h, w]`.
+      look: values in the rows and columns of a window, float32 `[h, w, K]`.
 
     Yields:
-      Where final rows begin, and these rows, float32 `[h', W, K]`; they change when the next ones are asked for.
+      The index of the first final row, and the final rows, float32 `[h', W, K]`; the array changes with the next
+      iteration.
 
     Example:
       >>> import numpy as np
@@ -42,6 +43,6 @@ def blended_rows(
             band[:, left : left + width] += part * weights(row, column)[:, :, None]
         done = following - top
         yield top, band[:done]
-        # The next row of windows overlaps what is left.
+        # The next row of windows overlaps the remaining rows.
         band[: height - done] = band[done:].copy()
         band[height - done :] = 0

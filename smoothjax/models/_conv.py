@@ -6,5 +6,5 @@ from flax import nnx
 
 from .. import ops
 
-#: `nnx.Conv` with the convolution of `smoothjax.ops`, which is fast on CPU, too.
+#: `nnx.Conv` with the convolution of `smoothjax.ops`, which is also fast on CPU.
 Conv = partial(nnx.Conv, conv_general_dilated=ops.conv_general_dilated)

@@ -18,10 +18,10 @@ from ._encoder import DEGRIDDINGS, EncoderOptions
 from ._resnet import ResNetEncoder
 
 ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
-"""The encoders of `DeepLab`, of each kind from the shallowest."""
+"""The encoders of `DeepLab`, each kind from the shallowest."""
 
 DenseEncoder: TypeAlias = ResNetEncoder | EfficientNetLiteEncoder | DilatedStackEncoder
-"""What the encoder of `DeepLab` may be."""
+"""The classes of encoders of `DeepLab`."""
 
 HEADS: tuple[Head, ...] = get_args(Head)
 """The output layers of `DeepLab`, by name."""
@@ -37,30 +37,29 @@ class DeepLab(nnx.Module):
 
     `model(images)` maps `[N, H, W, C]` to float32 logits `[N, ceil(H / 8), ceil(W / 8), num_classes]` at the default
     output stride 8; with the default padding cell i sits on pixel 8i, and `upsample_logits` brings them back to full
-    size. With the head `"duc"` they are of full size at once, `[N, H, W, num_classes]`. A new model is in evaluation
-    mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics. All trainables,
-    smoothing included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 of them and SS convolution 354.
+    size. The head `"duc"` gives full size directly, `[N, H, W, num_classes]`. A new model is in evaluation mode and can
+    be called under `jax.jit` as a closure; `train()` switches to batch statistics. All trainable parameters, smoothing
+    included, are `nnx.Param`. With ResNet-101, group interaction adds 1,136 parameters and SS convolution 354.
 
     Args:
       encoder: `"resnet10"`, `"resnet18"`, `"resnet34"`, `"resnet50"`, `"resnet101"` or `"resnet152"`; or
-        `"efficientnet_lite0"` to `"efficientnet_lite4"`, whose dilated convolutions are depthwise: there, smoothing
-        acts on those, while the paper has standard ones; or `"dilated_stack"`, dilated layers at full resolution, which
-        show gridding best: its output stride is 1.
-      head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or
-        `"large_fov"`, one of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
+        `"efficientnet_lite0"` to `"efficientnet_lite4"`, whose dilated convolutions, which smoothing acts on, are
+        depthwise, unlike those of the paper; or `"dilated_stack"`, dilated layers at full resolution (output stride 1),
+        which show gridding best.
+      head: `"aspp"`, four 3x3 convolutions of rates 6, 12, 18, 24, each straight to classes, summed; or `"large_fov"`,
+        a single convolution of rate 12; or `"duc"`, dense up-sampling convolution, see `DenseUpsamplingHead`.
       num_classes: number of classes, at least 2.
       smoothing: `"none"`; `"multigrid"`, `"group_interaction"`, `"ss_conv"`, `"circulant_group_interaction"`,
-        `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"` in the encoder, see there; `"drn"` or
-        `"lfe"`, layers between encoder and head, see `DegriddingLayers`, of which those are left out whose rate is
-        above the encoder's.
-      head_rates: other dilation rates for the head, in cells; for maps much smaller than the published ones. DUC has
-        none.
-      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, but for those of
-        a head with other inputs.
-      options: all other options of the encoder, by keyword: output_stride (by default
-        8), padding (by default symmetric), batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat,
-        dtype, which the other layers share, stride_in and stride_unit of residual encoders, and stem of the dilated
-        stack, which has neither output_stride nor padding.
+        `"average_filter"`, `"gaussian_filter"` or `"aggregated_filters"` in the encoder, see there; `"drn"` or `"lfe"`,
+        layers between encoder and head, see `DegriddingLayers`, without those whose rate is above the encoder's.
+      head_rates: dilation rates of the head, in cells, to override the default on maps much smaller than the published
+        ones; DUC has none.
+      rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed, except for a head
+        with other inputs.
+      options: all other options of the encoder, by keyword: output_stride (by default 8), padding (by default
+        symmetric), batch_norm, momentum, epsilon, width, in_features (C, 3 for RGB), remat, dtype, which the other
+        layers share, stride_in and stride_unit of residual encoders, and stem of the dilated stack, which has neither
+        output_stride nor padding.
 
     Attributes:
       encoder: the `ResNetEncoder`, `EfficientNetLiteEncoder` or `DilatedStackEncoder`.
@@ -129,7 +128,7 @@ class DeepLab(nnx.Module):
         else:
             rates = head_rates or HEAD_RATES[head]
             self.head = SummedHead(features, num_classes, rates=rates, dtype=dtype, rngs=rngs)
-        # Last, so that all the rest is the same for every choice.
+        # Last, so that everything else is the same for every choice.
         self.degridding = nnx.data(None)
         if layers:
             self.degridding = DegriddingLayers(
@@ -157,7 +156,7 @@ class DeepLab(nnx.Module):
 
 
 def _make_encoder(name: Encoder, smoothing: EncoderDegridding, rngs: nnx.Rngs, options: EncoderOptions) -> DenseEncoder:
-    """An encoder by its name, whose cell i sits on pixel stride * i unless the options say otherwise."""
+    """An encoder by name; its cell i sits on pixel stride * i unless the options change that."""
     lite, stack = name in get_args(EfficientNetLite), name == "dilated_stack"
     strided = "residual and EfficientNet encoders"
     for option, has, of in (
@@ -182,7 +181,8 @@ def _make_encoder(name: Encoder, smoothing: EncoderDegridding, rngs: nnx.Rngs, o
 
 
 def _degridding_features(encoder: DenseEncoder) -> int:
-    """Channels of the layers after the encoder: those of the last stage of a basic ResNet, or as many as there are."""
+    """Channels of the layers after the encoder: those of the last stage of a basic ResNet, or fewer if the encoder has
+    fewer."""
     return 8 * encoder.width if isinstance(encoder, ResNetEncoder) else encoder.out_features
 
 
@@ -197,7 +197,7 @@ class SummedHead(nnx.Module):
       rngs: source of randomness.
 
     Raises:
-      ValueError: rates is no tuple of ints >= 1, or empty.
+      ValueError: rates is not a nonempty tuple of ints >= 1.
 
     Example:
       >>> import jax.numpy as jnp

@@ -18,14 +18,14 @@ class DeepLabUpsampled(nnx.Module):
     Each block is an up-sampling layer by 2 and a 3x3 convolution, on the class logits, with ReLU between the layers:
     three blocks at output stride 8, as published. `model(images)` maps `[N, H, W, C]` of any size to float32 logits
     `[N, H, W, num_classes]`: at stride 8 the blocks give `8 * ceil(H / 8)` rows, of which the first H are kept, since
-    cell i of DeepLab sits on pixel 8i. Of each block the paper says only "a deconvolutional layer followed by a
+    cell i of DeepLab sits on pixel 8i. The paper only describes a block as "a deconvolutional layer followed by a
     convolutional layer"; 3x3 and ReLU are ours. A new model is in evaluation mode.
 
     Args:
       deeplab: the network to extend, in place; its head is `"aspp"` or `"large_fov"`.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
-      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+      order: order of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
@@ -77,7 +77,7 @@ class DeepLabUpsampled(nnx.Module):
         blocks = deeplab.output_stride.bit_length() - 1  # each doubles the size
         self.deeplab = deeplab
         self.convs = nnx.List(Conv(classes, classes, (3, 3), dtype=dtype, rngs=rngs) for _ in range(blocks))
-        # Last, so that all the rest is the same for every method.
+        # Last, so that everything else is the same for every method.
         self.upsampling = nnx.List(
             nn.UpConv(classes, classes, method=upsampling, order=order, dtype=dtype, rngs=rngs) for _ in range(blocks)
         )

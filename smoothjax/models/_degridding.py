@@ -1,4 +1,4 @@
-"""Layers after the encoder that remove gridding: the remedies that change the network, not the convolution."""
+"""Layers after the encoder that remove gridding: remedies that change the network, not the convolution."""
 
 from functools import partial
 from typing import get_args
@@ -22,20 +22,20 @@ _HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class DegriddingLayers(nnx.Module):
-    """3x3 convolutions of rates that fall to 1, each with batch normalisation and ReLU, and no residual connection.
+    """3x3 convolutions of rates falling to 1, with batch normalisation and ReLU, without residual connections.
 
-    A shortcut would carry the gridding of the features past the layers that are to remove it (Yu et al., Sec. 4).
-    `DEGRIDDING_RATES` has the rates of two published remedies, both after an encoder of rates up to 4:
+    A shortcut would carry the gridding of the features past the layers that should remove it (Yu et al., Sec. 4).
+    `DEGRIDDING_RATES` has the rates of two published remedies, both for encoders of rates up to 4:
 
     - `"drn"`, the last two levels of DRN-C: a block of two convolutions of rate 2, then one of rate 1, their shortcuts
       removed;
     - `"lfe"`, after the local feature extraction of Hamaguchi et al.: rates that rise through the encoder fall again,
-      which reconnects the neighbours that were torn apart. Here they are halved from layer to layer, 4, 2, 1, as they
-      were doubled; the authors' network for aerial images, of VGG's kind, has numbers of layers of its own.
+      which reconnects separated neighbours. Here the rates are halved from layer to layer, 4, 2, 1; the authors'
+      VGG-like network for aerial images has other numbers of layers.
 
     Args:
       in_features: channels of the features.
-      features: channels of each layer; DRN has those of the last stage of a basic ResNet, 512.
+      features: channels of each layer; DRN has 512, as in the last stage of a basic ResNet.
       rates: dilation rate of each layer, in cells.
       batch_norm, momentum, epsilon: see `ResNetEncoder`.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
@@ -45,7 +45,7 @@ class DegriddingLayers(nnx.Module):
       out_features: channels of the output.
 
     Raises:
-      ValueError: rates is no tuple of ints >= 1, or empty.
+      ValueError: rates is not a nonempty tuple of ints >= 1.
 
     Example:
       >>> import jax.numpy as jnp
@@ -76,7 +76,7 @@ class DegriddingLayers(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        rates = check_rates("rates", rates, "use those of DEGRIDDING_RATES")
+        rates = check_rates("rates", rates, "use the rates in DEGRIDDING_RATES")
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         conv = partial(nn.DilatedConv, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)
         sources = (in_features, *(features for _ in rates[1:]))

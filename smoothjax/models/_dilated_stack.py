@@ -1,4 +1,4 @@
-"""An encoder of dilated layers and nothing else: the network in which gridding is seen best."""
+"""An encoder of only dilated layers: the network that shows gridding best."""
 
 from functools import partial
 from itertools import groupby
@@ -21,9 +21,10 @@ _HE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 class DilatedStackEncoder(nnx.Module):
     """One convolution, then dilated 3x3 convolutions at full resolution, each with batch normalisation and ReLU.
 
-    There is no shortcut, no stride and no other convolution, so what neighbours share is known: behind a 1x1 stem and
-    even rates, the four phases of an image are encoded as if they were four images. A 3x3 stem lets them meet once, as
-    the first layers of every published encoder do. Starts in evaluation mode; `train()` switches batch normalisation to
+    There is no shortcut, no stride and no other convolution, so it is known what neighbours share: after a 1x1 stem and
+      with even rates, the four phases of an image are encoded as if they were four images. A 3x3 stem mixes them once,
+      like the first layers of every published encoder. Starts in evaluation mode; `train()` switches batch
+      normalisation to
     batch statistics.
 
     Args:
@@ -106,7 +107,7 @@ class DilatedStackEncoder(nnx.Module):
 
     @property
     def name(self) -> str:
-        """What `DeepLab` calls it."""
+        """Its name in `DeepLab`."""
         return "dilated_stack"
 
     def __call__(self, x: jax.Array) -> jax.Array:

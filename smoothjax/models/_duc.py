@@ -1,4 +1,4 @@
-"""Dense up-sampling convolution, an output layer with a logit of its own for every pixel."""
+"""Dense up-sampling convolution, an output layer with separate logits for every pixel."""
 
 from collections.abc import Sequence
 
@@ -17,15 +17,15 @@ _INIT = nnx.initializers.normal(0.01)  # as in the other heads
 class DenseUpsamplingHead(nnx.Module):
     """Dense up-sampling convolution (DUC): a 1x1 convolution to all pixels of a cell, and their reinterlacing.
 
-    Where bilinear interpolation invents the logits between cells, DUC learns them: the convolution gives
-    `factor**2 * num_classes` channels, one set of logits for each pixel of a cell, and `ops.reinterlace` puts them in
-    their places. Cell i holds the pixels from `factor * i` on. As in every sub-pixel convolution nothing connects the
-    phases: each is a 1x1 convolution of its own, which is the checkerboard of `nn.UpConv`'s baseline.
+    Bilinear interpolation invents the logits between cells; DUC learns them. The convolution gives `factor**2 *
+    num_classes` channels, one set of logits for each pixel of a cell, and `ops.reinterlace` puts them into place. Cell
+    i holds the pixels from `factor * i` on. As in every sub-pixel convolution nothing connects the phases: each is a
+    separate 1x1 convolution, which causes the same checkerboard as `nn.UpConv`'s baseline.
 
     Args:
       in_features: channels of the features.
       num_classes: channels of the logits.
-      factor: pixels a cell along each axis, the output stride of the encoder.
+      factor: pixels per cell along each axis, the output stride of the encoder.
       dtype: dtype of the computation.
       rngs: source of randomness.
 
@@ -33,7 +33,7 @@ class DenseUpsamplingHead(nnx.Module):
       conv: the 1x1 convolution; its output channel `p * num_classes + k` is class k at phase p, row-major.
 
     Raises:
-      ValueError: num_classes is no int >= 2, or factor no int >= 1.
+      ValueError: num_classes is not an int >= 2, or factor is not an int >= 1.
 
     Example:
       >>> import jax.numpy as jnp

@@ -28,9 +28,9 @@ _VARIANTS: tuple[EfficientNetLiteVariant, ...] = get_args(EfficientNetLiteVarian
 _SCALING = {"0": (1.0, 1.0), "1": (1.0, 1.1), "2": (1.1, 1.2), "3": (1.2, 1.4), "4": (1.4, 1.8)}
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000  # the same in all variants
 _DIVISOR = 8  # of all channels
-# One depthwise filter a channel: what it sees decides the variance, not the number of channels.
+# A depthwise convolution has one filter per channel: its taps decide the variance, not the number of channels.
 _HE_DEPTHWISE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
-# A plain convolution where the rate is 1, else a dilated one: no type says which.
+# A plain convolution at rate 1, else a dilated one: no type tells which.
 _Depthwise: TypeAlias = Any
 
 
@@ -58,30 +58,30 @@ _STAGES = (
 class EfficientNetLiteEncoder(nnx.Module):
     """EfficientNet-Lite at output stride 8, 16 or 32, with or without its classifier.
 
-    `encoder(images)` maps `[N, H, W, 3]` to the maps behind the last block, and `encoder.logits(images)` to logits of
+    `encoder(images)` maps `[N, H, W, 3]` to the maps after the last block, and `encoder.logits(images)` to logits of
     the 1,000 classes of ImageNet. Blocks are inverted bottlenecks with ReLU6 and no squeeze-and-excitation. A removed
-    stride becomes the dilation rate of all depthwise convolutions that follow it, while the convolution that lost it
-    keeps the rate before: at output stride 8, six of variant 0 have rate 2 and four have rate 4. Where the maps of
-    output stride 32 have a cell, those of 8 and 16 have the same values. `smoothing` acts on the dilated depthwise
-    convolutions; the networks of Wang & Ji have standard ones there. Starts in evaluation mode; `train()` switches
-    batch normalisation to batch statistics. Dropout and stochastic depth of the published training are left out.
+    stride becomes the dilation rate of all later depthwise convolutions, while the convolution that lost it keeps its
+    rate: at output stride 8, six convolutions of variant 0 have rate 2 and four have rate 4. Every cell of the maps at
+    output stride 32 has the same value at 16 and 8. `smoothing` acts on the dilated depthwise convolutions; the
+    networks of Wang & Ji have standard convolutions there. Starts in evaluation mode; `train()` switches batch
+    normalisation to batch statistics. Dropout and stochastic depth of the published training are left out.
 
     Args:
       variant: `"0"` to `"4"`, from the smallest.
-      output_stride: input pixels a cell of the output, 8, 16 or 32.
+      output_stride: input pixels per cell of the output, 8, 16 or 32.
       smoothing: degridding of the dilated depthwise convolutions. `"multigrid"` changes rates, counted over all
         successive convolutions of one rate; all others smooth each of them, see `nn.DilatedConv`.
-      classifier: whether it has the layers behind the last block, without which there are no `logits`.
-      padding: of strided convolutions, TensorFlow's SAME as published, `"same"`, or `"symmetric"`. With the latter
-        output cell i sits on input pixel `output_stride * i`; SAME does so where the size minus 1 is a multiple of the
-        output stride, and is up to `output_stride - 1` pixels beyond it at other sizes.
+      classifier: whether it has the layers after the last block, which `logits` needs.
+      padding: padding of strided convolutions, TensorFlow's SAME as published, `"same"`, or `"symmetric"`. With the
+        latter output cell i sits on input pixel `output_stride * i`; with SAME only if the size minus 1 is a multiple
+        of the output stride, and up to `output_stride - 1` pixels beyond it at other sizes.
       batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       width: channels of the first layer; 32 is the published network. All others but the classifier's change by the
         same factor, rounded to multiples of 8.
       in_features: channels of the images, 3 for RGB.
-      remat: whether the backward pass computes the activations within each block anew instead of keeping them: less
+      remat: whether the backward pass recomputes the activations within each block instead of keeping them: less
         memory, about a third more time.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
@@ -157,12 +157,12 @@ class EfficientNetLiteEncoder(nnx.Module):
             stages.append(nnx.List(_InvertedBottleneck(block, layer_smoothing, layers) for block in stage))
             self.out_features = stage[-1].out_features
         self.stages = nnx.List(stages)
-        # Last, so that the encoder is the same with and without it.
+        # Last, so that the encoder is the same with and without the classifier.
         self.classifier = nnx.data(_Classifier(self.out_features, layers) if classifier else None)
 
     @property
     def name(self) -> str:
-        """What `DeepLab` calls it, such as `"efficientnet_lite0"`."""
+        """Its name in `DeepLab`, such as `"efficientnet_lite0"`."""
         return f"efficientnet_lite{self.variant}"
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -182,14 +182,15 @@ class EfficientNetLiteEncoder(nnx.Module):
         """
         if self.classifier is None:
             raise ValueError(
-                "logits needs the layers behind the encoder, got one built with classifier=False: build it with "
+                "logits needs the layers after the encoder, got one built with classifier=False: build it with "
                 "classifier=True, or load it by weights.efficientnet_lite_from_torch"
             )
         return self.classifier(self(x))
 
 
 class BlockPlan(NamedTuple):
-    """A block: its channels before, within and after the depthwise convolution, that convolution, and its shortcut."""
+    """A block: channels before, within and after the depthwise convolution, the convolution itself, and the
+    shortcut."""
 
     in_features: int
     expanded: int
@@ -226,7 +227,7 @@ def block_plan(
 
 
 def _multigrid(rates: list[int]) -> list[int]:
-    """Multigrid over every run of one rate."""
+    """Multigrid over every run of equal rates."""
     runs = [(rate, len(list(run))) for rate, run in itertools.groupby(rates)]
     return [new for rate, count in runs for new in (ops.multigrid_rates(rate, count) if rate > 1 else (1,) * count)]
 
@@ -261,7 +262,7 @@ class _Layers:
         return self._conv(features, out, taps, stride, 1, HE)
 
     def depthwise(self, block: BlockPlan, smoothing: nn.Smoothing) -> _Depthwise:
-        """A depthwise convolution, smoothed where it is dilated."""
+        """A depthwise convolution, smoothed if it is dilated."""
         features, taps = block.expanded, block.taps
         if block.rate == 1:
             return self._conv(features, features, taps, block.stride, features, _HE_DEPTHWISE)
@@ -295,7 +296,7 @@ class _Layers:
 
 
 class _InvertedBottleneck(nnx.Module):
-    """1x1 to more channels, a depthwise convolution, 1x1 back to fewer, and a shortcut but in the first of a stage."""
+    """1x1 to more channels, depthwise, 1x1 back to fewer, and a shortcut except in the first block of a stage."""
 
     expand: nnx.List[nnx.Conv | BatchNorm]
     depthwise: _Depthwise
@@ -324,7 +325,7 @@ class _InvertedBottleneck(nnx.Module):
 
 
 class _Classifier(nnx.Module):
-    """The layers behind the last block: 1x1, mean over the image, classes."""
+    """The layers after the last block: 1x1, mean over the image, classes."""
 
     conv: nnx.Conv
     bn: BatchNorm

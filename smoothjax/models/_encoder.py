@@ -1,4 +1,4 @@
-"""What the encoders of dense networks share: their options, and the last stages dilated instead of strided."""
+"""Shared parts of the encoders of dense networks: options, and the dilation of the last stages."""
 
 from collections.abc import Callable
 from typing import Any, TypedDict, get_args
@@ -11,17 +11,17 @@ from .._checks import check_choice
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
 
 DEGRIDDINGS: tuple[EncoderDegridding, ...] = get_args(EncoderDegridding)
-"""The smoothings of an encoder: those of `nn.DilatedConv`, and `"multigrid"`, which changes the rates."""
+"""The degridding methods of an encoder: the smoothings of `nn.DilatedConv`, and `"multigrid"`, which changes rates."""
 
 OUTPUT_STRIDES = (8, 16, 32)
 HE = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class EncoderOptions(TypedDict, total=False):
-    """The options of an encoder that a network hands through to it; each has its default there.
+    """The options that a network passes on to its encoder, which has the defaults.
 
-    `stride_in` and `stride_unit` are those of `ResNetEncoder`, `stem` is that of `DilatedStackEncoder`, which has no
-    `output_stride` and no `padding`; the others are common to all.
+    `stride_in` and `stride_unit` belong to `ResNetEncoder`, `stem` to `DilatedStackEncoder`, which has no
+    `output_stride` and no `padding`; all encoders have the others.
     """
 
     output_stride: int
@@ -49,7 +49,7 @@ def check_dilation(output_stride: int, smoothing: EncoderDegridding) -> None:
 
 
 def applied(remat: bool) -> Callable[[Any, jax.Array], jax.Array]:
-    """How a block is applied: as it is, or such that the backward pass computes its activations anew."""
+    """Applies a block, directly or so that the backward pass recomputes its activations."""
     return nnx.remat(_apply) if remat else _apply
 
 

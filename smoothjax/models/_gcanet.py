@@ -1,4 +1,4 @@
-"""GCANet, an image-restoration network built on smoothed dilated convolutions, and the images that it takes."""
+"""GCANet, an image-restoration network built on smoothed dilated convolutions, and its inputs and outputs."""
 
 from functools import partial
 from typing import Any, get_args
@@ -14,31 +14,31 @@ from ..names import RestorationTask
 from ._conv import Conv
 
 TASKS: tuple[RestorationTask, ...] = get_args(RestorationTask)
-"""What `GCANet` has been trained for."""
+"""The tasks of `GCANet`."""
 
 
 _RATES = (2, 2, 2, 4, 4, 4, 1)
-_GATED = (3, 6)  # the blocks after which the features are gated, beside those before the first
+_GATED = (3, 6)  # the features after these blocks, and those before the first, are gated
 _EPSILON = 1e-5
 _CENTRE = 128.0
 
 
 class GCANet(nnx.Module):
-    """Gated context aggregation network, for images without haze or rain (Chen et al., WACV 2019).
+    """Gated context aggregation network, which removes haze or rain from images (Chen et al., WACV 2019).
 
-    Two 3x3 convolutions and one of stride 2, six residual blocks of smoothed dilated 3x3 convolutions of rates 2, 2,
-    2, 4, 4, 4, one of plain ones; the sum of three levels of features, weighted by a gate for each of them and pixel;
-    a 4x4 transposed convolution of factor 2, a 3x3 and a 1x1 convolution. Affine instance normalisation and ReLU
-    follow all but the gate and the last layer.
+    The layers: two 3x3 convolutions and one of stride 2; six residual blocks of smoothed dilated 3x3 convolutions of
+      rates 2, 2, 2, 4, 4, 4, and one block of plain convolutions; the sum of three levels of features, weighted by a
+      gate for each level and pixel; a 4x4 transposed convolution of factor 2, a 3x3 and a 1x1 convolution. Affine
+      instance normalisation and ReLU follow all except the gate and the last layer.
 
     `model(x)` maps `gcanet_input(images)`, `[N, H, W, 4]`, to its raw output `[N, H, W, 3]`, float32 in units of 0 ..
-    255: for `"dehaze"` the residual, before the image is added, for `"derain"` the image, which is not clipped;
-    `gcanet_image` makes the image of either. The statistics of instance normalisation are those of the image at hand,
-    so evaluation and training are the same. All parameters, smoothing included, are `nnx.Param`.
+    255: for `"dehaze"` the residual, before the image is added, for `"derain"` the unclipped image; `gcanet_image`
+      makes the image from either. Instance normalisation uses the statistics of the current image, so evaluation and
+      training are the same. All parameters, smoothing included, are `nnx.Param`.
 
     Args:
       task: `"dehaze"`, or `"derain"`, which has a ReLU at the end.
-      smoothing: `"ss_conv"`, as published, or another of `nn.DilatedConv`, of the twelve dilated convolutions.
+      smoothing: smoothing of the twelve dilated convolutions, `"ss_conv"` as published, or another of `nn.DilatedConv`.
       width: channels of all layers; 64 is the published network.
       dtype: dtype of the convolutions; instance normalisation is computed in float32.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
@@ -121,7 +121,7 @@ class GCANet(nnx.Module):
 
 
 class InstanceNorm(nnx.InstanceNorm):
-    """`flax.nnx.InstanceNorm` in float32 whatever the input's dtype, of variances that lose no digits to the mean."""
+    """`flax.nnx.InstanceNorm` in float32 for any input dtype, with variances that lose no digits to the mean."""
 
     def __init__(self, num_features: int, *, rngs: nnx.Rngs):
         super().__init__(num_features, epsilon=_EPSILON, use_fast_variance=False, rngs=rngs)
@@ -132,9 +132,9 @@ class InstanceNorm(nnx.InstanceNorm):
 
 
 class _Block(nnx.Module):
-    """Two dilated convolutions, smoothed where there is a rate, and the input added."""
+    """Two dilated convolutions, smoothed if the rate is above 1, plus the input."""
 
-    # Plain where the rate is 1, else dilated.
+    # Plain at rate 1, else dilated.
     conv1: Any
     norm1: InstanceNorm
     conv2: Any
@@ -156,13 +156,13 @@ class _Block(nnx.Module):
 
 
 def edge_map(images: jax.Array) -> jax.Array:
-    """How strongly each pixel differs from its four neighbours: GCANet's fourth channel.
+    """The difference of each pixel from its four neighbours: GCANet's fourth channel.
 
     Args:
       images: RGB of 0 .. 255, `[N, H, W, 3]` of a float dtype.
 
     Returns:
-      The sum of absolute differences over 12, neighbours beyond the border aside, `[N, H, W, 1]`.
+      The sum of absolute differences over 12, without neighbours beyond the border, `[N, H, W, 1]`.
 
     Raises:
       ValueError: images are of another shape or dtype.
@@ -186,7 +186,7 @@ def edge_map(images: jax.Array) -> jax.Array:
 def gcanet_input(images: jax.Array) -> jax.Array:
     """The input of `GCANet`: the image and its edge map, minus 128, padded at its end to an even size.
 
-    The last row or column is repeated, which leaves the edge map of the image as it is; the published code resizes
+    The last row or column is repeated, which does not change the edge map of the image; the published code resizes
     instead. `gcanet_image` crops.
 
     Args:
@@ -213,7 +213,7 @@ def gcanet_image(output: jax.Array, images: jax.Array, *, task: RestorationTask)
     """The restored image, from the raw output of `GCANet`.
 
     Args:
-      output: what the model made of `gcanet_input(images)`.
+      output: the model's output for `gcanet_input(images)`.
       images: RGB of 0 .. 255, `[N, H, W, 3]` of a float dtype.
       task: `"dehaze"`, which adds the image to the output, or `"derain"`.
 

@@ -1,9 +1,9 @@
-"""The grid of the network's output: where its cells lie, for labels down and logits up alike.
+"""The grid of the network's output: the positions of its cells, for down-sampling labels and up-sampling logits.
 
 Cell i of a network with symmetric padding sits on input pixel `stride * i`: the alignment `"cells"`. The authors of
 smoothed dilated convolutions resize instead, as TensorFlow 1 does by default, which puts cell i of n on pixel
-`i * size / n`. That alignment, `"authors"`, is up to `stride - 1` pixels off, at the end of an image; where the stride
-divides the size the two are the same.
+`i * size / n`. That alignment, `"authors"`, is up to `stride - 1` pixels off at the end of an image; if the stride
+divides the size both are the same.
 """
 
 import operator
@@ -26,7 +26,7 @@ def downsample_labels(labels: jax.Array, *, stride: int = 8, align: Alignment = 
 
     Args:
       labels: `[N, H, W]` class indices.
-      stride: pixels a cell.
+      stride: pixels per cell.
       align: `"cells"`, pixel `stride * i` for cell i; `"authors"`, pixel `floor(i * H / h)`, which is TensorFlow 1's
         `resize_nearest_neighbor`.
 
@@ -63,7 +63,7 @@ def upsample_logits(
 
     Args:
       logits: `[N, h, w, classes]`.
-      spatial_shape: the size `(H, W)` of the image in pixels; h and w are those that `stride` leaves of it.
+      spatial_shape: the size `(H, W)` of the image in pixels; `(h, w)` must be `ceil((H, W) / stride)`.
       stride: pixels a cell.
       align: `"cells"`, or `"authors"`: pixel p takes its value at `p * h / H` cells, which is TensorFlow 1's
         `resize_bilinear`.
@@ -73,7 +73,7 @@ def upsample_logits(
 
     Raises:
       ValueError: logits is not `[N, h, w, classes]` of a float dtype, its size is not `ceil((H, W) / stride)`,
-        spatial_shape or stride are no ints, or align is unknown.
+        spatial_shape or stride are not ints, or align is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -86,7 +86,7 @@ def upsample_logits(
     if not jnp.issubdtype(logits.dtype, jnp.floating):
         raise ValueError(f"logits must be floating point to be interpolated, got {logits.dtype}: cast them")
     wanted = tuple(-(-size // stride) for size in spatial_shape)
-    # A size that is only known when an exported program runs cannot be compared.
+    # A symbolic size of an exported program cannot be compared.
     known = not any(export.is_symbolic_dim(size) for size in (*spatial_shape, *logits.shape[1:3]))
     if logits.ndim != 4 or len(wanted) != 2 or (known and logits.shape[1:3] != wanted):
         raise ValueError(
@@ -122,7 +122,7 @@ def _check_stride(stride: object) -> int:
 
 
 def _check_shape(spatial_shape: Any) -> tuple[Any, ...]:
-    """The sizes as Python ints, those of an exported program as they are; another number of them is refused later."""
+    """The sizes as Python ints, symbolic ones unchanged; a wrong number of sizes is refused later."""
     sizes = tuple(spatial_shape) if np.iterable(spatial_shape) else (spatial_shape,)
     if not all(export.is_symbolic_dim(size) or is_int(size) for size in sizes):
         raise ValueError(

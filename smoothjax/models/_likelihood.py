@@ -15,7 +15,7 @@ LIKELIHOODS: tuple[Likelihood, ...] = get_args(Likelihood)
 def gaussian_log_likelihood(images: jax.Array, mean: jax.Array, log_scale: jax.Array) -> jax.Array:
     r"""Log-density of dequantised images under independent Gaussians, in nats per bin of 1/256.
 
-    Convention of dequantisation: an 8-bit value v stands for $x = (v + u) / 256$ with u uniform in 0 .. 1, drawn by
+    Convention of dequantisation: an 8-bit value v represents $x = (v + u) / 256$ with u uniform in 0 .. 1, drawn by
     the caller. Each value has a bin of width 1/256, and by Jensen's inequality
     $E_u[\log \mathcal{N}(x; \mu, \sigma^2) - \log 256] \le \log P(v)$: on average, the result bounds the
     log-probability of the 8-bit image from below, in the unit of `discretized_logistic_log_likelihood`.
@@ -43,7 +43,7 @@ def gaussian_log_likelihood(images: jax.Array, mean: jax.Array, log_scale: jax.A
 def discretized_logistic_log_likelihood(images: jax.Array, mean: jax.Array, log_scale: jax.Array) -> jax.Array:
     r"""Exact log-probability of 8-bit values under independent discretised logistic distributions, in nats.
 
-    The value v at $x = v / 255$ has the probability that the logistic distribution gives its bin,
+    The probability of the value v at $x = v / 255$ is that of its bin under the logistic distribution,
 
     $$P(v) = \sigma\Big(\frac{x + h - \mu}{s}\Big) - \sigma\Big(\frac{x - h - \mu}{s}\Big), \quad h = \frac{1}{510},$$
 

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-# Of so many rows or columns at once, little of the matrix that makes them is zero.
+# For this many rows or columns at once, few entries of their matrix are zero.
 PORTION = 64
 
 
 def linear_weights(length: int, new: int, begin: int, end: int) -> tuple[int, np.ndarray]:
-    """What the entries `begin .. end - 1` of an axis of `new` entries are made of.
+    """The sources of the entries `begin .. end - 1` of an axis of `new` entries.
 
     Returns:
-      The first entry of the axis of `length` that they need, and the weights of those from it on, float32
-      `[end - begin, n]`.
+      The first needed entry of the axis of `length`, and the weights of the n entries from there on, float32 `[end -
+      begin, n]`.
     """
     width = max(1.0, length / new)  # a smaller array is antialiased
     position = (np.arange(begin, end) + 0.5) * (length / new) - 0.5

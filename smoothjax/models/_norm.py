@@ -16,8 +16,8 @@ BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 class _Statistic(nnx.BatchStat[jax.Array]):
     """A batch statistic that is replaced as a whole.
 
-    Flax asks a value for its sharding first. A traced one has none, and JAX looks for the reason through all that was
-    traced before, which takes longer at every layer.
+    Otherwise Flax asks a value for its sharding first. A traced value has none, and JAX searches everything traced
+    before for the reason, which takes longer with every layer.
     """
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -30,8 +30,8 @@ class _Statistic(nnx.BatchStat[jax.Array]):
 class BatchNorm(nnx.BatchNorm):
     """`flax.nnx.BatchNorm` in float32, float64 for float64 input, in evaluation mode until `train()` is called.
 
-    `mode="frozen"` keeps statistics, scale and bias as they are, as DeepLab does when it fine-tunes with small
-    batches: `train()` does not change it, and no gradient reaches scale and bias.
+    `mode="frozen"` freezes statistics, scale and bias, as DeepLab does to fine-tune with small batches: `train()` does
+    not change it, and scale and bias get no gradient.
     """
 
     mean: nnx.BatchStat[jax.Array]

@@ -22,7 +22,7 @@ RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
 """The number of blocks in each stage of a residual network, by its depth: up to 34 basic ones, then bottlenecks."""
 
 DEPTHS = tuple(RESNET_BLOCKS)
-# A plain convolution where the rate is 1, else a dilated one: no type says which.
+# A plain convolution at rate 1, else a dilated one: no type tells which.
 _Conv3x3: TypeAlias = Any
 
 
@@ -30,38 +30,37 @@ class ResNetEncoder(nnx.Module):
     """ResNet without its classifier, at output stride 8, 16 or 32.
 
     As in DeepLabv2, removed strides become dilation rates: at output stride 8 all 3x3 convolutions of the last two
-    stages have rates 2 and 4 (in basic blocks both of a block). These are the layers that `smoothing` acts on.
-    With symmetric padding, output cell i sits on input pixel `output_stride * i`. Starts in evaluation mode; `train()`
+    stages have rates 2 and 4 (in basic blocks both convolutions of a block). `smoothing` acts on these layers. With
+    symmetric padding, output cell i sits on input pixel `output_stride * i`. Starts in evaluation mode; `train()`
     switches batch normalisation to batch statistics.
 
     Args:
-      depth: 10, 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks). 10 has one block a stage, half of the layers of
-        18: for small data and quick tries.
-      output_stride: input pixels a cell of the output, 8, 16 or 32.
-      smoothing: degridding of the dilated stages. `"multigrid"` changes rates, counted over the 3x3 convolutions of
-        a stage; all others smooth each of them, see `nn.DilatedConv`.
-      stride_in: the convolution of a bottleneck that holds a stage's stride: the first `"1x1"` (v1, Caffe and
-        DeepLab) or the `"3x3"` (v1.5). Basic blocks have it in their first 3x3.
+      depth: 10, 18 or 34 (basic blocks), 50, 101 or 152 (bottlenecks). 10 has one block per stage, half of the layers
+        of 18, for small data and quick experiments.
+      output_stride: input pixels per cell of the output, 8, 16 or 32.
+      smoothing: degridding of the dilated stages. `"multigrid"` changes rates, counted over the 3x3 convolutions of a
+        stage; all others smooth each of them, see `nn.DilatedConv`.
+      stride_in: the convolution of a bottleneck that holds a stage's stride: the first `"1x1"` (v1, Caffe and DeepLab)
+        or the `"3x3"` (v1.5). Basic blocks have it in their first 3x3.
       stride_unit: the block that holds a stride: the `"first"` of the stage that follows, or the `"last"` of the stage
         before, as in TF-slim.
-      padding: of the first convolution and the pooling, `"symmetric"` or TensorFlow's SAME, which pads even sizes
-        more at their end: `"same"`, both, or `"same_pool"`, only the pooling, as in TF-slim. SAME moves what cell i
-        sits on towards the end: by 1 pixel in the convolution at even sizes, and by 2 in the pooling at sizes whose
-        half, rounded up, is even.
+      padding: padding of the first convolution and the pooling, `"symmetric"` or TensorFlow's SAME, which pads even
+        sizes more at their end: `"same"`, both, or `"same_pool"`, only the pooling, as in TF-slim. SAME moves the
+        position of cell i towards the end: by 1 pixel in the convolution at even sizes, and by 2 in the pooling at
+        sizes whose half, rounded up, is even.
       batch_norm: `"trained"`, or `"frozen"` (statistics, scale and bias stay as they are).
       momentum: decay of the running batch statistics in a step.
       epsilon: added to the variance in batch normalisation.
       width: channels of the first stage; 64 is the published network.
       in_features: channels of the images, 3 for RGB.
-      remat: whether the backward pass computes the activations within each block anew instead of keeping them: less
+      remat: whether the backward pass recomputes the activations within each block instead of keeping them: less
         memory, about a third more time.
       dtype: dtype of the convolutions; batch normalisation is computed in float32.
       rngs: source of randomness; every choice of smoothing draws the same kernels from the same seed.
 
     Attributes:
-      out_features: channels of the output.
-      depth, output_stride, smoothing, stride_in, stride_unit, padding, batch_norm, momentum, epsilon, width,
-        in_features, remat, dtype: the options.
+      out_features: channels of the output. depth, output_stride, smoothing, stride_in, stride_unit, padding,
+        batch_norm, momentum, epsilon, width, in_features, remat, dtype: the options.
 
     Raises:
       ValueError: an option is invalid, or the smoothing has no layer to act on (output stride 32).
@@ -159,7 +158,7 @@ class ResNetEncoder(nnx.Module):
 
     @property
     def name(self) -> str:
-        """What `DeepLab` calls it, such as `"resnet101"`."""
+        """Its name in `DeepLab`, such as `"resnet101"`."""
         return f"resnet{self.depth}"
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -175,7 +174,7 @@ class ResNetEncoder(nnx.Module):
 
 
 def stage_plan(depth: int, output_stride: int, smoothing: EncoderDegridding) -> list[tuple[int, list[tuple[int, ...]]]]:
-    """Stride and dilation rates of each stage: one tuple a block, with the rates of its 3x3 convolutions."""
+    """Stride and dilation rates of each stage: one tuple per block, with the rates of its 3x3 convolutions."""
     units = RESNET_BLOCKS[depth]
     convolutions = 2 if depth in _BASIC else 1
     plan = []
@@ -213,7 +212,7 @@ def _conv3x3(
 
 
 class _Block(nnx.Module):
-    """What both blocks share: the shortcut, projected where the channels change, else subsampled by the stride."""
+    """The shortcut, shared by both kinds of blocks: projected if the channels change, else subsampled by the stride."""
 
     shortcut: nnx.List[nnx.Conv | BatchNorm]
     out_features: int

@@ -1,4 +1,4 @@
-"""The classes of an image of any size, in the memory of a row of windows."""
+"""Predicts the classes of an image of any size, in the memory of a row of windows."""
 
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
@@ -32,29 +32,29 @@ def segment(
 ) -> np.ndarray:
     """The class of every pixel of an image, with sliding windows and averaging over scales and mirror images.
 
-    Without `tile` the network sees the image whole. With it, neither the prepared image nor its logits are ever held
-    as a whole: beside the image and the result, memory is that of the network on one window and of a few rows of
-    windows, for every scale and mirror image. The numbers are those of `average_logits`.
+    Without `tile` the network sees the whole image. With it, neither the preprocessed image nor its logits are ever in
+    memory as a whole: besides the image and the result, memory holds the network on one window and a few rows of
+    windows, for every scale and mirror image. The result equals that of `average_logits`.
 
     Args:
-      model: a network from images `[1, h, w, C]` to logits `[1, h', w', K]`; it is compiled once for each size of its
-        windows, and used in evaluation mode. Or a function that does the same, used as it is: compile it.
+      model: a network from images `[1, h, w, C]` to logits `[1, h', w', K]`; it is compiled once for each size of
+        windows, and used in evaluation mode. Or a function that does the same, called directly, so compile it.
       image: `[H, W, C]`, uint8 or floating point.
-      prepare: makes a part of the image what the network takes, pixel by pixel, such as a `weights.Preprocessing`; by
-        default the numbers are only cast to float32.
+      prepare: preprocesses a part of the image pixel by pixel, such as a `weights.Preprocessing`; by default numbers
+        are only cast to float32.
       tile: height and width of windows in pixels; they overlap by a third or more, and count more at their centre.
       scales: factors of the image's size; probabilities are averaged over them.
       flip: whether to average with the mirror image, at each scale.
-      independent: whether each class has a probability of its own, see `Averaging`.
-      stride: pixels a cell of the logits, for `upsample_logits`; by default the model's `output_stride`, or 1. Logits
-        of another size than that are resampled linearly.
-      progress: whether to show how many windows are done, after five seconds.
+      independent: whether the probability of each class is the sigmoid of its logit, see `Averaging`.
+      stride: pixels per cell of the logits, for `upsample_logits`; by default the model's `output_stride`, or 1. Logits
+        of a different size are resampled linearly.
+      progress: whether to show progress over the windows, after five seconds.
 
     Returns:
       The classes, `[H, W]` of the smallest unsigned integers that hold K.
 
     Raises:
-      ValueError: `image` is not `[H, W, C]`, or an option is out of its range.
+      ValueError: `image` is not `[H, W, C]`, or an option is out of range.
 
     Example:
       >>> import numpy as np
@@ -86,7 +86,7 @@ def segment(
             shown.update()
             return found
 
-        # Of one view, sums of weighted logits have their largest entry where the mean probabilities have it.
+        # For one view, sums of weighted logits have the same argmax as the mean probabilities.
         seen = (rows for _, rows in views[0].weighted(look)) if plain else _mean([v.rows(look) for v in views])
         for rows in seen:
             if independent and not plain:
@@ -99,20 +99,20 @@ def segment(
 
 
 def _mean(views: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
-    """Sums over views, whose rows come in the same portions."""
+    """Sums over views, which yield rows in the same portions."""
     for portions in zip(*views, strict=True):
         yield reduce(np.add, portions)
 
 
 def _log_odds(both: np.ndarray) -> np.ndarray:
-    """From sums of the probabilities that each class is there, and then that it is not, `[..., 2 K]`."""
+    """Log-odds from sums of the probabilities of each class and of its absence, `[..., 2 K]`."""
     present, absent = np.split(both, 2, -1)
     with np.errstate(divide="ignore"):
         return np.log(present) - np.log(absent)
 
 
 class _View:
-    """An image at a scale, perhaps mirrored, of which only windows are made."""
+    """An image at a scale, perhaps mirrored; only windows of it are made."""
 
     def __init__(self, image: np.ndarray, prepare: Prepare, averaging: Averaging, scale: float, mirrored: bool):
         self._image, self._prepare, self._mirrored = (image[:, ::-1] if mirrored else image), prepare, mirrored
@@ -127,7 +127,7 @@ class _View:
         return len(self._corners[0]) * len(self._corners[1])
 
     def weighted(self, look: Callable[[np.ndarray], np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-        """Where rows begin, and sums of weighted logits in them."""
+        """The index of the first row, and sums of weighted logits in the rows."""
         weights = np.asarray(tent(self._window[0])[:, None] * tent(self._window[1])[None, :])
         yield from blended_rows(
             self._size,
@@ -147,12 +147,12 @@ class _View:
             for length, window, starts in zip(self._size, self._window, self._corners, strict=True)
         )
         for top, rows in self.weighted(look):
-            # In small portions, since every view keeps a row of windows, and a copy of it would be as large.
+            # In small portions: every view keeps a row of windows, and a copy of it would be as large.
             for begin in range(0, len(rows), PORTION):
                 part = rows[begin : begin + PORTION]
                 found = part / (down[top + begin : top + begin + len(part), None, None] * across[:, None])
                 if self._independent:
-                    # Both, since of two classes that are certain, one less a small number would be 1.
+                    # Both, since for certain classes 1 minus a small number would round to 1.
                     small = np.exp(-abs(found))
                     present, absent = np.where(found > 0, 1, small), np.where(found > 0, small, 1)
                     found = np.concatenate([present, absent], -1) / np.concatenate([1 + small, 1 + small], -1)

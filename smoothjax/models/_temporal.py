@@ -1,4 +1,4 @@
-"""A causal network over time: residual blocks of dilated convolutions whose rates double."""
+"""A causal network over time: residual blocks of dilated convolutions with doubling rates."""
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +12,16 @@ from .._checks import check_choice, check_int
 class TemporalConvNet(nnx.Module):
     """Causal temporal convolutional network with a choice of smoothing: the 1-D case that the paper leaves open.
 
-    The symbols are embedded, or real inputs mapped by a linear layer, to w channels. Then `depth` residual blocks
-    follow, `x + linear(gelu(conv(norm(x))))`, where `conv` is a `nn.CausalDilatedConv` of rate 1, 2, 4, ...,
-    2^(depth - 1), as in WaveNet and ByteNet; last a normalisation and a linear layer at every step. The normalisations
-    are over the channels of one step. No output depends on a later input, whatever the smoothing.
+    An embedding of symbols, or a linear layer for real inputs, gives w channels. `depth` residual blocks follow, `x +
+    linear(gelu(conv(norm(x))))`, where `conv` is a `nn.CausalDilatedConv` of rate 1, 2, 4, ..., 2^(depth - 1), as in
+    WaveNet and ByteNet; then a normalisation and a linear layer at every step. Normalisations are over the channels of
+    one step. With any smoothing, no output depends on a later input.
 
-    Everything but the smoothing parameters is the same for every method from the same seed, and a smoothed network
-    starts as the unsmoothed one.
+    With the same seed all parameters except smoothing are the same for every method, and a smoothed network starts
+    equal to the unsmoothed one.
 
     Args:
-      out_features: size of the output at every step: the number of symbols where they are predicted.
+      out_features: size of the output at every step, such as the number of symbols to predict.
       vocabulary: number of input symbols; None for real inputs.
       in_features: number of channels of real inputs; None for symbols.
       width: w, channels of all blocks.
@@ -111,11 +111,11 @@ class TemporalConvNet(nnx.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Number of steps that an output sees, itself among them; with group interaction at most.
+        """Number of steps that an output sees, including its own; with group interaction an upper bound.
 
-        With rates up to R it is `(K - 1)(2R - 1) + 1`. An SS convolution adds `2r - 2` steps a layer. Group interaction
-        adds the phase of the output in its block of R steps, R - 1 at most: below the last layer, the earliest step
-        that is seen begins a block of every rate.
+        With rates up to R it is `(K - 1)(2R - 1) + 1`. An SS convolution adds `2r - 2` steps per layer. Group
+        interaction adds the phase of the output in its block of R steps, at most R - 1: below the last layer, the
+        earliest visible step begins a block of every rate.
         """
         plain = (self.kernel_size - 1) * sum(self.rates) + 1
         if self.smoothing == "ss_conv":
@@ -139,7 +139,7 @@ class TemporalConvNet(nnx.Module):
         return self.first(inputs)
 
     def decode(self, features: jax.Array) -> jax.Array:
-        """Maps features `[N, T, width]` to outputs `[N, T, out_features]`, float32 or, of such features, float64."""
+        """Maps features `[N, T, width]` to outputs `[N, T, out_features]`, float32, or float64 for float64 features."""
         x = features
         for block in self.blocks:
             x = block(x)

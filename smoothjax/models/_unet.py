@@ -21,13 +21,13 @@ _HE = nnx.initializers.he_normal()
 
 
 class UNet(nnx.Module):
-    """U-Net whose up-sampling layers are chosen by name (Gao et al., 2017, Sec. 3.1, and the authors' code).
+    """U-Net with a choice of up-sampling layers (Gao et al., 2017, Sec. 3.1, and the authors' code).
 
-    At depth 5, as in the paper, four blocks lead down and four up. A block down is two 3x3 convolutions, from which C
-    channels are kept, and 2x2 max pooling. A block up is the layer of choice, C to C channels; the C kept channels of
-    its level joined to them; and two 3x3 convolutions, 2C to C and C to C/2. The bottom goes from C to 2C channels and
-    back. Each convolution and each up-sampling layer is followed by batch normalisation and ReLU, but for the last
-    convolution, C to classes, which has no ReLU. Batch normalisation learns a shift and no scale.
+    At depth 5, as in the paper, four blocks lead down and four up. A block down has two 3x3 convolutions, whose C
+    channels are kept, and 2x2 max pooling. A block up has the chosen layer, C to C channels; concatenation with the C
+    kept channels of its level; and two 3x3 convolutions, 2C to C and C to C/2. The bottom goes from C to 2C channels
+    and back. Batch normalisation and ReLU follow each convolution and each up-sampling layer, except the last
+    convolution, C to classes, which has no ReLU. Batch normalisation learns a shift but no scale.
 
     `model(images)` maps `[N, H, W, in_features]` to float32 logits `[N, H, W, num_classes]`. A new model is in
     evaluation mode and can be called under `jax.jit` as a closure; `train()` switches to batch statistics.
@@ -36,11 +36,11 @@ class UNet(nnx.Module):
       num_classes: number of classes, at least 2.
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
-      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+      order: order of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       depth: number of levels, at least 2.
-      width: channels of the first level, doubled at each next one. The paper only says that MS-COCO has twice as many
-        as PASCAL VOC; 64 is the original U-Net.
+      width: channels of the first level, doubled at each next level. The paper only states twice as many for MS-COCO as
+        for PASCAL VOC; 64 is the original U-Net.
       in_features: channels of the images, 3 for RGB.
       batch_norm: `"trained"`, or `"frozen"` (statistics and shift stay as they are).
       momentum: decay of the running batch statistics in a step.
@@ -49,8 +49,8 @@ class UNet(nnx.Module):
       rngs: source of randomness; every method draws the same kernels outside the up-sampling from the same seed.
 
     Raises:
-      ValueError: an option is none of the above; when called, images are not `[N, H, W, in_features]` of a float
-        dtype, or a size is no multiple of `2**(depth - 1)`.
+      ValueError: an option is invalid; when called, images are not `[N, H, W, in_features]` of a float dtype, or a size
+        is not a multiple of `2**(depth - 1)`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -95,8 +95,8 @@ class UNet(nnx.Module):
         in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
         check_choice("upsampling", upsampling, UPSAMPLINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        # The authors' batch normalisation has no scale: the convolution that follows absorbs it. Behind the last one
-        # nothing does: there the logits of a class have variance 1 over a batch.
+        # The authors' batch normalisation has no scale: the next convolution absorbs it. After the last convolution
+        # nothing does, so there the logits of a class have variance 1 over a batch.
         norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, use_scale=False, rngs=rngs)
         block = partial(ConvBlock, norm=norm, dtype=dtype, rngs=rngs)
         channels = [width * 2**level for level in range(depth - 1)]
@@ -107,7 +107,7 @@ class UNet(nnx.Module):
             for level, c in reversed(list(enumerate(channels)))
         )
         self.up_norms = nnx.List(norm(c) for c in reversed(channels))
-        # Last, so that all the rest is the same for every method. Batch normalisation would cancel a bias.
+        # Last, so that everything else is the same for every method. Batch normalisation would cancel a bias.
         self.upsampling = nnx.List(
             nn.UpConv(c, c, method=upsampling, order=order, use_bias=False, dtype=dtype, rngs=rngs)
             for c in reversed(channels)

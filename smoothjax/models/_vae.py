@@ -18,14 +18,13 @@ from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
 from ._norm import BatchNorm
 
 IMAGE_SHAPE = (64, 64, 3)
-# Strided down to this, and up again.
+# Side of the smallest maps between encoder and decoder.
 _GRID = 4
 _LEVELS = 4
-# A standard deviation of 0.22, that of the pixels of photographs: before it has learnt anything, the decoder is about
-# as wrong as this.
+# A standard deviation of 0.22, as of pixels in photographs, matches the error of an untrained decoder.
 _INITIAL_LOG_SCALE = {"gaussian": -1.5, "discretized_logistic": -2.1}
 _HE = nnx.initializers.he_normal()
-# The decoder starts as a grey image: patterns of its first weights would have to be unlearnt.
+# The decoder starts with a grey image: patterns from random weights would have to be unlearnt.
 _SMALL = nnx.initializers.variance_scaling(0.01, "fan_in", "normal")
 
 
@@ -56,26 +55,25 @@ class Elbo(NamedTuple):
 
 
 class ConvVAE(nnx.Module):
-    """Variational auto-encoder of 64x64 colour images; its decoder up-samples with the method of choice.
+    """Variational auto-encoder of 64x64 colour images with a choice of up-sampling in its decoder.
 
-    The authors' VAE code is not available, and the paper says only that it is the standard one, at 64x64x3, with 6x6
-    kernels in the transposed convolutions (Sec. 3.2). This architecture is ours: four 4x4 convolutions of stride 2, of
-    w, 2w, 4w and 8w channels, and a linear layer to mean and log-variance of the latents; back from a linear layer to
-    4x4 cells of 8w channels, four up-sampling layers to 4w, 2w, w and w channels, and one 3x3 convolution to the mean
-    of the pixels. Batch normalisation and ELU follow every layer but the two that make latents and pixels. The
-    prior is the standard normal, the posterior a diagonal Gaussian, and all pixels share one learnt scale. The means
-    of the posterior are batch-normalised, too, without scale and bias: over the data each latent has the mean and the
-    variance of the prior from the first step, where the divergence by itself takes tens of thousands to bring them
-    together, and samples look like nothing until then. Everything but the four up-sampling layers is the same for
-    every method.
+    The authors' VAE code is not available, and the paper only describes a standard VAE at 64x64x3 with 6x6 kernels in
+    the transposed convolutions (Sec. 3.2). This architecture is ours: four 4x4 convolutions of stride 2, of w, 2w, 4w
+    and 8w channels, and a linear layer to mean and log-variance of the latents; back from a linear layer to 4x4 cells
+    of 8w channels, four up-sampling layers to 4w, 2w, w and w channels, and one 3x3 convolution to the mean of the
+    pixels. Batch normalisation and ELU follow every layer except the two that make latents and pixels. The prior is the
+    standard normal, the posterior a diagonal Gaussian, and all pixels share one learnt scale. The means of the
+    posterior are also batch-normalised, without scale and bias: from the first step each latent has the mean and the
+    variance of the prior over the data. The divergence alone would take tens of thousands of steps for this, with
+    meaningless samples until then. Everything except the four up-sampling layers is the same for every method.
 
-    Nothing in it is random: the noise of the latents is an argument. A new model is in evaluation mode and can be
-    called under `jax.jit` as a closure; `train()` switches to batch statistics.
+    Nothing in the model is random: the noise of the latents is an argument. A new model is in evaluation mode and can
+    be called under `jax.jit` as a closure; `train()` switches to batch statistics.
 
     Args:
       upsampling: `"dcl"` (6x6), `"ipixel_dcl"`, `"pixel_dcl"`, `"fast_pixel_dcl"` (the paper's PixelDCL),
         `"resize_conv"`, `"sub_pixel"`, `"sub_pixel_blur"`, `"carafe"` or `"dysample"`; see `nn.UpConv`.
-      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
+      order: order of the phases of `"ipixel_dcl"` and `"pixel_dcl"`, `"figure"` or `"equations"`; see
         `ops.pixel_order`.
       latent_features: size of the latent vector.
       width: w, channels of the first level.
@@ -166,7 +164,7 @@ class ConvVAE(nnx.Module):
         self.up_norms = nnx.List(norm(c) for c in up)
         self.to_mean = conv(width, 3, (3, 3), kernel_init=_SMALL)
         self.log_scale = nnx.Param(jnp.asarray(_INITIAL_LOG_SCALE[likelihood], jnp.float32))
-        # Last, so that all the rest is the same for every method.
+        # Last, so that everything else is the same for every method.
         self.up = nnx.List(
             nn.UpConv(c_in, c_out, method=upsampling, order=order, use_bias=False, dtype=dtype, rngs=rngs)
             for c_in, c_out in itertools.pairwise(up)
@@ -184,7 +182,7 @@ class ConvVAE(nnx.Module):
 
     def decode(self, latents: jax.Array) -> ImageDistribution:
         """Maps latents `[N, latent_features]` to the distribution of the images."""
-        _check("latents", latents, (self.latent_features,), "draw or encode one row an image")
+        _check("latents", latents, (self.latent_features,), "draw or encode one row per image")
         x = self.from_latents(latents).reshape(-1, _GRID, _GRID, self.width * 2 ** (_LEVELS - 1))
         x = nnx.elu(self.up_norms[0](x))
         for upsample, norm in zip(self.up, list(self.up_norms)[1:], strict=True):
@@ -196,7 +194,7 @@ class ConvVAE(nnx.Module):
         """The evidence lower bound of images, estimated with one sample of their latents.
 
         Args:
-          images: `[N, 64, 64, 3]` in 0 .. 1, made of 8-bit values as the likelihood asks.
+          images: `[N, 64, 64, 3]` in 0 .. 1, made from 8-bit values as the likelihood requires.
           noise: standard normal, `[N, latent_features]`; the latents are `mean + exp(log_variance / 2) * noise`.
 
         Returns:

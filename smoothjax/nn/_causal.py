@@ -1,4 +1,4 @@
-"""The causal dilated convolutional layer over time, with a choice of smoothing that keeps it causal."""
+"""The causal dilated convolutional layer over time, with a choice of causal smoothings."""
 
 from typing import Any, get_args
 
@@ -25,34 +25,34 @@ _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 
 
 class CausalDilatedConv(ConvLike, SmoothedLayer):
-    r"""Causal dilated convolution over time, smoothed or not: an output sees its own step and earlier ones, none later.
+    r"""Causal dilated convolution over time, smoothed or not: an output sees only its own and earlier steps.
 
     $$y[t] = \sum_{s=0}^{K-1} \hat x[t - (K - 1 - s)\,r]\,w[s] + b$$
 
-    Time before the first step is zero. WaveNet and ByteNet stack such layers with rates 1, 2, 4, ...; their smoothing
-    is the future work of the paper (Wang & Ji, KDD 2018, Sec. 5), whose two methods look ahead: the filter has its
-    centre at the current step, and a block is mixed as a whole. Here
+    Inputs before the first step are zero. WaveNet and ByteNet stack such layers with rates 1, 2, 4, ...; the paper
+    leaves their smoothing to future work (Wang & Ji, KDD 2018, Sec. 5). Its two methods look ahead: the filter is
+    centred at the current step, and a block is mixed as a whole. Here
 
     - `"ss_conv"` (method 2) takes all its taps from the current step and the `2 * rate - 2` before it, $\hat x[t] =
-      \sum_s x[t - (2r - 2 - s)]\,v[s]$, so that the identity is the last tap and not the middle one;
-    - `"group_interaction"` (method 1) lets phase i of a block of `rate` steps take only from the phases $j \le i$:
+      \sum_s x[t - (2r - 2 - s)]\,v[s]$, so the identity is the last tap instead of the middle one;
+    - `"group_interaction"` (method 1) lets phase i of a block of `rate` steps take inputs only from phases $j \le i$:
       $y[kr + i] = \sum_{j \le i} W_{ij}\,y'[kr + j]$. Blocks begin at multiples of the rate, counted from the first
-      step, so these are the steps of the block that have passed. The weight is a whole matrix, of which the part above
-      the diagonal is masked: it changes nothing and gets no gradient. As in the paper the map depends on where in its
-      block a step stands: cut the past off by multiples of the rate only.
+      step, so these are the past steps of the block. The weight is a full matrix whose part above the diagonal is
+      masked: it has no effect and gets no gradient. As in the paper the map depends on the position of a step in its
+      block, so cut off the past only by multiples of the rate.
 
-    A smoothed layer starts as the unsmoothed one. The bias is added last.
+    A smoothed layer starts equal to the unsmoothed one. The bias is added last.
 
     Args:
       in_features: number of input channels.
       out_features: number of output channels.
       kernel_size: taps K of the kernel; WaveNet has 2, ByteNet 3.
       rate: dilation rate r in steps.
-      smoothing: `"none"`, `"group_interaction"` (`rate * (rate + 1) / 2` parameters that count) or `"ss_conv"`
-        (`2 * rate - 1` parameters).
-      strides: steps between two outputs; 1 with group interaction.
+      smoothing: `"none"`, `"group_interaction"` (`rate * (rate + 1) / 2` effective parameters) or `"ss_conv"` (`2 *
+        rate - 1` parameters).
+      strides: steps between two outputs; must be 1 with group interaction.
       feature_group_count: groups of channels; `in_features` for a depthwise convolution.
-      precision, preferred_element_type: of the convolution, as in `jax.lax.conv_general_dilated`.
+      precision, preferred_element_type: as in `jax.lax.conv_general_dilated`.
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters, as in `flax.nnx.Conv`.
@@ -67,7 +67,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
       smoother: `nnx.Param`: `[rate, rate]` or `[2 * rate - 1]` by method, or None.
 
     Raises:
-      ValueError: kernel_size or rate is no int >= 1, another option is malformed, or smoothing is unknown.
+      ValueError: kernel_size or rate is not an int >= 1, another option is malformed, or smoothing is unknown.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,7 +99,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
     dtype: DTypeLike | None
     param_dtype: DTypeLike
 
-    #: As of an `nnx.Conv` of the same meaning.
+    #: The same as in an equivalent `nnx.Conv`.
     padding = "CAUSAL"
 
     def __init__(
@@ -169,7 +169,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
 
 
 def _identity(smoothing: str, rate: int) -> jax.Array | None:
-    """The smoothing parameter that changes nothing; of the filter, the tap of the current step."""
+    """The smoothing parameter of the identity; for the filter, 1 at the tap of the current step."""
     if smoothing == "group_interaction":
         return ops.identity_group_interaction(rate, 1)
     return jnp.zeros(2 * rate - 1).at[-1].set(1.0) if smoothing == "ss_conv" else None

@@ -1,4 +1,4 @@
-"""What the content-aware up-sampling layers predict from their input: kernels (CARAFE) and offsets (DySample)."""
+"""Predictions of the content-aware up-sampling layers: kernels (CARAFE) and offsets (DySample)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from .._checks import accumulation_dtype, check_int
 #: Channels to which CARAFE compresses its input before it predicts kernels, and groups of channels of DySample.
 COMPRESSED, GROUPS = 64, 4
 
-# Both layers start as interpolation, almost: by the box-filtered nearest pixel, and bilinear.
+# Both layers start almost as interpolation: of the box-filtered nearest pixel, and bilinear.
 _SMALL = nnx.initializers.normal(0.001)
 _COMPRESSOR = nnx.initializers.xavier_uniform()
 
@@ -25,7 +25,8 @@ Parameters = tuple[list[jax.Array], list[jax.Array]]
 def check_content_options(
     method: str, out_features: int, compressed_features: object, groups: object, dynamic_scope: bool
 ) -> tuple[int | None, int | None]:
-    """The channels in between of CARAFE and the groups of DySample, each None of another method; refuses others'."""
+    """The compressed channels of CARAFE and the groups of DySample, None for other methods; refuses misplaced
+    options."""
     if compressed_features is not None and method != "carafe":
         raise ValueError(
             f"compressed_features is an option of only carafe, got {compressed_features!r} with {method!r}: leave it "
@@ -44,8 +45,8 @@ def check_content_options(
     count = check_int("groups", groups, remedy="4 is the paper's")
     if out_features % count:
         raise ValueError(
-            f"groups must divide out_features, got {count} with {out_features}: leave it out for the largest number up "
-            f"to {GROUPS} that does"
+            f"groups must divide out_features, got {count} with {out_features}: leave it out for the largest "
+            f"divisor up to {GROUPS}"
         )
     return None, count
 
@@ -58,7 +59,7 @@ def draw_carafe(
     draw: Callable[..., jax.Array],
     dtype: DTypeLike,
 ) -> Parameters:
-    """The 1x1 compressor, and the encoder to a kernel for each phase, of two taps less than these (Sec. 3.2)."""
+    """The 1x1 compressor, and the encoder to a kernel for each phase, with two taps less per axis (Sec. 3.2)."""
     encoded = math.prod(factors) * math.prod(kernel_size)
     encoder_size = tuple(max(1, taps - 2) for taps in kernel_size)
     compressor = draw((*(1,) * len(kernel_size), in_features, compressed_features), init=_COMPRESSOR)
@@ -89,7 +90,7 @@ def draw_dysample(
     draw: Callable[..., jax.Array],
     dtype: DTypeLike,
 ) -> Parameters:
-    """The convolution to the offsets of each phase, and that to their scope where it is predicted, too."""
+    """The convolution to the offsets of each phase, and with dynamic scope the one to their scope."""
     predicted = math.prod(factors) * groups * len(kernel_size)
     shape = (*kernel_size, in_features, predicted)
     kernels = [draw(shape, init=_SMALL)] + [jnp.zeros(shape, dtype)] * dynamic_scope

@@ -1,4 +1,4 @@
-"""What the layers that take the place of a Flax convolution share with it."""
+"""The interface shared with Flax convolutions by the layers that replace them."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
@@ -14,14 +14,14 @@ from .._meshes import keeps_split_batch
 from ._convolution import Convolution, check_convolution_like
 
 OptionalParam: TypeAlias = nnx.Param[jax.Array] | Any
-"""A parameter, or None where the options leave it out; `Any` spares those who know theirs a check for the types."""
+"""A parameter, or None if the options leave it out; `Any` spares callers a type check for None."""
 
 OutSharding = NamedSharding | PartitionSpec | None
-"""Where the result of a layer shall lie on a mesh of Explicit axes, as `flax.nnx.Conv` takes it."""
+"""The sharding of a layer's result on a mesh of Explicit axes, as in `flax.nnx.Conv`."""
 
 
 class ConvLike:
-    """The options of a `flax.nnx.Conv` of the same meaning, for code that reads them."""
+    """The options of an equivalent `flax.nnx.Conv`, for code that reads them."""
 
     kernel: nnx.Param[jax.Array]
     bias: OptionalParam
@@ -30,7 +30,7 @@ class ConvLike:
     preferred_element_type: DTypeLike | None
 
     kernel_size: tuple[int, ...]
-    # Each layer says of which types these are: one int, or one an axis.
+    # Each layer says of which types these are: one int, or one per axis.
     rate: Any
     strides: Any
     padding: Any
@@ -54,7 +54,7 @@ class ConvLike:
 
     @property
     def kernel_dilation(self) -> Any:
-        """The dilation rate, or those of the axes."""
+        """The dilation rate, or one rate per axis."""
         return self.rate
 
     @property
@@ -76,9 +76,9 @@ def with_one_batch_axis(
     *,
     name: str = "inputs",
 ) -> jax.Array:
-    """Applies a layer of `ndim` spatial axes under any number of batch axes, also none, as `flax.nnx.Conv` does.
+    """Applies a layer of `ndim` spatial axes with any number of batch axes, including none, as `flax.nnx.Conv` does.
 
-    Errors call the maps `name`, as the layer's own argument.
+    Errors call the maps `name`, the name of the layer's own argument.
     """
     if inputs.ndim <= ndim:
         raise ValueError(

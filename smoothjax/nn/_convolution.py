@@ -1,4 +1,4 @@
-"""The convolution inside of a layer, with all options of `flax.nnx.Conv` that a smoothed one keeps."""
+"""The convolution inside a layer, with all options of `flax.nnx.Conv` that a smoothed layer keeps."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
@@ -14,14 +14,14 @@ from .._meshes import keeps_split_batch
 
 PaddingName = Literal["SAME", "SAME_LOWER", "VALID", "CIRCULAR", "REFLECT"]
 ConvPadding: TypeAlias = PaddingName | str | int | Sequence[int | tuple[int, int]]
-"""Padding as `flax.nnx.Conv` takes it."""
+"""Padding as in `flax.nnx.Conv`."""
 
-#: Of the paddings that are no zeros, the mode of `jax.numpy.pad`.
+#: Modes of `jax.numpy.pad` for the paddings other than zeros.
 _MODES = {"CIRCULAR": "wrap", "REFLECT": "reflect"}
 
 
 class Convolution(NamedTuple):
-    """How a convolution of channels-last maps moves over them, by axis; hashable."""
+    """The geometry of a convolution of channels-last maps, by axis; hashable."""
 
     kernel_size: tuple[int, ...]
     rates: tuple[int, ...]
@@ -33,23 +33,23 @@ class Convolution(NamedTuple):
 
     @property
     def mode(self) -> str | None:
-        """How `jax.numpy.pad` pads where it is not by zeros."""
+        """The mode of `jax.numpy.pad`, unless padding is by zeros."""
         return _MODES.get(self.padding) if isinstance(self.padding, str) else None
 
     @property
     def is_plain(self) -> bool:
-        """Whether the operations of `smoothjax.ops` compute it by themselves."""
+        """Whether the operations of `smoothjax.ops` compute it directly."""
         as_it_comes = self.precision is None and self.preferred_element_type is None
         return as_it_comes and self.mode is None and self.groups == max(self.strides) == 1
 
     @property
     def zeros(self) -> str | Pairs:
-        """The padding of a plain convolution, as `smoothjax.ops` takes it."""
+        """The padding of a plain convolution, for `smoothjax.ops`."""
         return self.pairs if self.padding == "SAME_LOWER" else self.padding
 
     @property
     def pairs(self) -> Pairs:
-        """The padding by axis where nothing is strided, so that it does not depend on the size of the maps."""
+        """The padding by axis without strides, so independent of the size of the maps."""
         if not isinstance(self.padding, str):
             return self.padding
         totals = [effective_size(taps, rate) - 1 for taps, rate in zip(self.kernel_size, self.rates, strict=True)]
@@ -94,7 +94,7 @@ def check_convolution_like(
     precision: lax.PrecisionLike,
     preferred_element_type: DTypeLike | None,
 ) -> Convolution:
-    """The convolution that these options of a layer describe; refuses what is malformed."""
+    """The convolution described by the options of a layer; refuses malformed options."""
     ndim = len(kernel_size)
     rates = check_by_axis("rate", rate, ndim, remedy="pass one Python int, or one for each spatial axis")
     steps = check_by_axis("strides", strides, ndim, remedy="use 1 to keep the size")
@@ -113,7 +113,7 @@ def check_groups_of_channels(in_features: int, out_features: int, groups: int) -
 
 
 def as_option(values: tuple[int, ...]) -> int | tuple[int, ...]:
-    """One value where all axes have the same."""
+    """One value if all axes have the same, else the tuple."""
     return values[0] if len(set(values)) == 1 else values
 
 
@@ -137,7 +137,7 @@ def convolve(x: jax.Array, kernel: jax.Array, how: Convolution) -> jax.Array:
 def interacting(x: jax.Array, kernel: jax.Array, weight: jax.Array, how: Convolution) -> jax.Array:
     """The convolution, unstrided, and then group interaction of the phases of its output.
 
-    The input is padded at its end until the last blocks of the output are complete, by what the convolution pads with.
+    The input is padded at its end, in the mode of the convolution, until the last blocks of the output are complete.
     """
     if how.is_plain:
         return ops.group_interaction_dilated_conv(x, kernel, weight, rate=how.rates, padding=how.zeros)
@@ -150,7 +150,8 @@ def interacting(x: jax.Array, kernel: jax.Array, weight: jax.Array, how: Convolu
         for (low, high), size, rate in zip(how.pairs, sizes, how.rates, strict=True)
     )
     if how.mode is not None or any(map(jax.export.is_symbolic_dim, x.shape)):
-        # What completes blocks of a symbolic size (jax.export) is symbolic, too, which a convolution does not take.
+        # The completion of blocks of a symbolic size (jax.export) is symbolic as well, which a convolution does not
+        # accept.
         x, completed = _padded(x, completed, how.mode), ((0, 0),) * len(sizes)
     y = ops.ss_block_fc(_general(x, kernel, how._replace(padding=completed)), weight, rate=how.rates)
     return y[(slice(None), *map(slice, sizes))]
@@ -169,8 +170,8 @@ def _general(x: jax.Array, kernel: jax.Array, how: Convolution) -> jax.Array:
     channels = how.groups * kernel.shape[-2]
     if x.shape[-1] != channels:
         raise ValueError(
-            f"inputs must have the {channels} channels of this layer on their last axis, got shape {x.shape}: give it "
-            "channels-last maps of as many channels"
+            f"inputs must have the {channels} channels of this layer on their last axis, got shape {x.shape}: pass "
+            "channels-last maps with this number of channels"
         )
     spatial = "DHW"[-len(how.rates) :]
     return ops.conv_general_dilated(

@@ -44,34 +44,34 @@ _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx.Conv
 class DilatedConv(ConvLike, SmoothedLayer):
     """Dilated convolution, smoothed or not (Wang & Ji, KDD 2018, Sec. 3).
 
-    A layer smoothed by group interaction, circulant or not, or SS convolution starts as the exact identity of the
-    unsmoothed one, so a published network can be smoothed and fine-tuned; with the filters of Ziegler et al. it is
-    another one at once. The bias is added last, after the smoothing.
+    With group interaction, circulant or not, and SS convolution, smoothing starts as the exact identity, so a published
+    network can be smoothed and fine-tuned; the filters of Ziegler et al. change outputs at once. The bias is added
+    last, after the smoothing.
 
     Args:
       in_features: number of input channels.
       out_features: number of output channels.
-      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes, or an int for
-        one axis, as in `flax.nnx.Conv`.
-      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
-      smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution
-        (method 1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d`
-        parameters); `"circulant_group_interaction"`, group interaction whose weights depend on the difference of phases
-        alone, the same at every shift of the grid (`rate**d` parameters), as a filter before the convolution, see
+      kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes, or an int for one
+        axis, as in `flax.nnx.Conv`.
+      rate: dilation rate in pixels, an int >= 1 or one per axis; then their product replaces `rate**d`.
+      smoothing: `"none"`; `"group_interaction"`, an SS block-wise fully-connected layer after the convolution (method
+        1, `rate**2d` parameters); `"ss_conv"`, an SS convolution before it (method 2, `(2 * rate - 1)**d` parameters);
+        `"circulant_group_interaction"`, group interaction whose weights depend only on the difference of phases, the
+        same at every shift of the grid (`rate**d` parameters), as a filter before the convolution, see
         `circulant_filter`; `"average_filter"` or `"gaussian_filter"`, a fixed filter before it, with no parameters;
-        `"aggregated_filters"`, a learned weighted sum of no filter, these two and an SS filter
-        (`(2 * rate - 1)**d + 4` parameters), see `aggregated_filter`.
-      padding: of the convolution itself, as in `flax.nnx.Conv`: `"SAME"`, `"SAME_LOWER"`, `"VALID"`, `"CIRCULAR"`,
-        `"REFLECT"` in any case, an int, or an int or a pair `(low, high)` an axis. The smoothing pads with zeros,
-        or circularly or by reflection where the convolution does.
-      strides: pixels between two outputs, an int >= 1 or one an axis. The filter stands before a strided convolution;
-        group interaction is defined for an unstrided one.
+        `"aggregated_filters"`, a learned weighted sum of no filter, these two and an SS filter (`(2 * rate - 1)**d + 4`
+        parameters), see `aggregated_filter`.
+      padding: padding of the convolution itself, as in `flax.nnx.Conv`: `"SAME"`, `"SAME_LOWER"`, `"VALID"`,
+        `"CIRCULAR"`, `"REFLECT"` in any case, an int, or an int or a pair `(low, high)` an axis. The smoothing pads
+        with zeros, or circularly or by reflection if the convolution does.
+      strides: pixels between two outputs, an int >= 1 or one per axis. A filter comes before a strided convolution;
+        group interaction requires an unstrided one.
       feature_group_count: groups of channels; `in_features` for a depthwise convolution.
-      precision, preferred_element_type: of the convolution, as in `jax.lax.conv_general_dilated`.
+      precision, preferred_element_type: as in `jax.lax.conv_general_dilated`.
       use_bias: whether a bias is added.
-      before: any further operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
+      before: an additional operation on the input, e.g. `nn.SSBlockFC(rate, 2, rngs=rngs)`: Sec. 3.4 combines SS
         operations and dilated convolutions freely.
-      after: any further operation on the output, before the bias, e.g. `nn.SSConv((3, 3), rngs=rngs)`.
+      after: an additional operation on the output, before the bias, e.g. `nn.SSConv((3, 3), rngs=rngs)`.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters, as in `flax.nnx.Conv`.
       param_dtype: dtype of the parameters.
@@ -86,8 +86,8 @@ class DilatedConv(ConvLike, SmoothedLayer):
       aggregation: `nnx.Param` of shape `[4]`, the logits of the weights of aggregated filters, or None.
 
     Raises:
-      ValueError: kernel_size is no tuple of one to three ints, another option is malformed, smoothing is unknown, or it
-        is group interaction of a strided convolution.
+      ValueError: kernel_size is not a tuple of one to three ints, another option is malformed, smoothing is unknown, or
+          it is group interaction of a strided convolution.
 
     Example:
       >>> import jax.numpy as jnp
@@ -156,7 +156,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, param_dtype))
         self.bias = nnx.data(nnx.Param(bias_init(rngs.params(), (out_features,), param_dtype)) if use_bias else None)
         self.smoother, self.aggregation = smoother, aggregation
-        # Modules among these are found by Flax; functions are static.
+        # Flax finds modules among these; functions are static.
         self.before, self.after = before, after
         self.in_features, self.out_features, self.kernel_size = in_features, out_features, kernel_size
         self.rate, self.smoothing, self.padding = as_option(how.rates), smoothing, how.padding
@@ -202,11 +202,11 @@ class DilatedConv(ConvLike, SmoothedLayer):
 
 
 def filter_before(layer: DilatedConv, smoother: Any) -> Any:
-    """The filter before the convolution, of a smoother in the dtype of the computation; None where there is none.
+    """The filter before the convolution, of a smoother in the dtype of the computation; None if there is none.
 
-    The weight of group interaction is no filter, but where its rate is 1.
+    The weight of group interaction is a filter only at rate 1.
     """
-    # Of the parameters themselves: rounded to bfloat16 once, as a sum.
+    # Computed from the parameters themselves and rounded to bfloat16 once, as a sum.
     if layer.smoothing == "aggregated_filters":
         return aggregated_filter(layer.smoother[...], layer.aggregation[...], layer.rate)
     if layer.smoothing == "circulant_group_interaction":
@@ -237,16 +237,16 @@ def _initial(
 
 
 def check_strided(smoothing: str, strides: tuple[int, ...]) -> None:
-    """Refuses group interaction of a strided convolution, whose outputs are not in the phases of the rate."""
+    """Refuses group interaction of a strided convolution: its outputs are not in the phases of the rate."""
     if smoothing == "group_interaction" and max(strides) > 1:
         raise ValueError(
             f"group_interaction mixes the phases of an unstrided dilated convolution, got strides {strides}: use "
-            "ss_conv, whose filter stands before the convolution"
+            "ss_conv, whose filter comes before the convolution"
         )
 
 
 def check_smoothing(smoothing: object) -> None:
-    """Refuses what is no smoothing of a dilated convolution."""
+    """Refuses an unknown smoothing of a dilated convolution."""
     check_choice("smoothing", smoothing, SMOOTHINGS)
 
 
@@ -254,8 +254,8 @@ def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | Non
     """The initial smoothing parameter of a dilated convolution: the identity of its method (Eqs. 6 and 7).
 
     Args:
-      smoothing: one of those of `DilatedConv`.
-      rate: dilation rate in pixels, or one an axis.
+      smoothing: a smoothing of `DilatedConv`.
+      rate: dilation rate in pixels, or one per axis.
       ndim: number of spatial axes.
 
     Returns:
@@ -263,7 +263,7 @@ def identity_smoothing(smoothing: str, rate: Rate, ndim: int) -> jax.Array | Non
       for SS convolution and the SS filter of aggregated filters, None for the rest.
 
     Raises:
-      ValueError: smoothing is unknown, rate is no int >= 1, or ndim is not 1, 2 or 3.
+      ValueError: smoothing is unknown, rate is not an int >= 1, or ndim is not 1, 2 or 3.
 
     Example:
       >>> from smoothjax import nn

@@ -1,4 +1,4 @@
-"""Plug and play: convolutions that are fast on CPU, in any existing model."""
+"""Plug and play: fast convolutions on CPU, in any existing model."""
 
 import jax
 from flax import nnx
@@ -11,7 +11,7 @@ def use_fast_convolutions(model: object) -> list[Path]:
     """Lets every `nnx.Conv` of a model compute with `smoothjax.ops.conv_general_dilated`.
 
     The model is changed in place; parameters, outputs and gradients stay the same, and so do computations on other
-    platforms. Layers with a convolution function of their own keep it, and `nnx.ConvTranspose` has none to choose.
+    platforms. Layers with a custom convolution function keep it; `nnx.ConvTranspose` has no choice of one.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules.
@@ -20,7 +20,7 @@ def use_fast_convolutions(model: object) -> list[Path]:
       The paths of the changed layers.
 
     Raises:
-      ValueError: model is no module and no container of modules.
+      ValueError: model is neither a module nor a container of modules.
 
     Example:
       >>> from flax import nnx

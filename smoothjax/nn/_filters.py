@@ -1,4 +1,4 @@
-"""Filters before a dilated convolution: fixed low-pass ones, their learned aggregation, circulant group interaction."""
+"""Filters before a dilated convolution: fixed low-pass filters, learned aggregation, circulant group interaction."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from .. import ops
 from .._checks import Rate, check_by_axis, check_ndim
 
-#: Number of filters that are aggregated: none, average, Gaussian and SS filter.
+#: Number of aggregated filters: none, average, Gaussian and SS filter.
 AGGREGATED = 4
 
 _SIGMA = 1.0  # pixels, in the authors' code
@@ -15,11 +15,11 @@ _SIGMA = 1.0  # pixels, in the authors' code
 def average_filter(rate: Rate, ndim: int) -> jax.Array:
     """The average filter before a dilated convolution, `smoothing="average_filter"` of `DilatedConv`.
 
-    It has the `2 * rate - 1` taps of an SS filter along each axis, so that the neighbours of an output share inputs at
-    every rate. The authors' code takes `rate - 1` taps, which at rate 2 is one: no filter at all.
+    It has the `2 * rate - 1` taps of an SS filter along each axis, so that neighbouring outputs share inputs at every
+    rate. The authors' code uses `rate - 1` taps, which at rate 2 is a single tap and no filter at all.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1 or one an axis.
+      rate: dilation rate in pixels, an int >= 1 or one per axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -43,11 +43,11 @@ def average_filter(rate: Rate, ndim: int) -> jax.Array:
 def gaussian_filter(rate: Rate, ndim: int) -> jax.Array:
     """The Gaussian filter before a dilated convolution, `smoothing="gaussian_filter"` of `DilatedConv`.
 
-    Its standard deviation is 1 pixel at every rate, as the authors set it. The number of taps is ours, see
+    Its standard deviation is 1 pixel at every rate, as in the authors' code. The number of taps is ours, see
     `average_filter`.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1 or one an axis.
+      rate: dilation rate in pixels, an int >= 1 or one per axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:
@@ -76,15 +76,16 @@ def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: Rate) -
     $$c_1 \delta + c_2 a + c_3 g + c_4 s, \qquad c = \mathrm{softmax}(\text{aggregation})$$
 
     with the unfiltered map ($\delta$, one tap in the middle), the average filter, the Gaussian filter and an SS filter
-    (`smoother`, Eq. 7 of Wang & Ji at the start). Filters are linear, so their weighted outputs are the output of this
-    one filter. All four weights start at 1/4, as the authors' do: the layer smooths from the first step, and is not the
-    identity. The authors share one vector of weights over the network and mean to keep it within [0, 1] by a softmax,
-    which their graph never runs; here each layer has its own, and the softmax holds.
+    (`smoother`, Eq. 7 of Wang & Ji at the start). Filters are linear, so the weighted sum of their outputs is the
+    output of this one filter. All four weights start at 1/4, as in the authors' code, so the layer smooths from the
+    first step and is not the identity. The authors share one vector of weights over the network and intend to keep it
+    within [0, 1] by a softmax, but their graph never runs it; here each layer has its own vector, and the softmax is
+    applied.
 
     Args:
       smoother: the SS filter, `2 * rate - 1` taps along each axis.
       aggregation: `[4]` logits of the weights, in the order above.
-      rate: dilation rate in pixels, or one an axis.
+      rate: dilation rate in pixels, or one per axis.
 
     Returns:
       `2 * rate - 1` taps along each axis, of the smoother's dtype.
@@ -102,7 +103,7 @@ def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: Rate) -
     """
     fixed = [make(rate, smoother.ndim) for make in (ops.identity_smoother, average_filter, gaussian_filter)]
     filters = jnp.stack([*fixed, smoother])
-    # A softmax of four numbers costs nothing; in bfloat16 it would lose half its digits.
+    # A softmax of four numbers costs nothing; bfloat16 would lose half its digits.
     weights = jax.nn.softmax(aggregation.astype(jnp.promote_types(aggregation.dtype, jnp.float32)))
     return jnp.tensordot(weights, filters, 1, precision=jax.lax.Precision.HIGHEST).astype(smoother.dtype)
 
@@ -110,10 +111,10 @@ def aggregated_filter(smoother: jax.Array, aggregation: jax.Array, rate: Rate) -
 def circulant_filter(smoother: jax.Array) -> jax.Array:
     r"""Circulant group interaction, `smoothing="circulant_group_interaction"` of `DilatedConv`, as one filter.
 
-    Group interaction whose weights depend on the difference of phases alone has a circulant matrix, $W_{ij} =
-    w[(j - i) \bmod r]$ by axis. By itself it still depends on where the grid of blocks begins: after a shift by one
-    pixel, other pixels share a block. The layer is its mean over all $r^d$ places of the grid, which no shift can tell
-    apart. Two pixels that are $\delta$ apart share a block at $r - |\delta|$ of $r$ places, so this mean is one filter,
+    Group interaction whose weights depend only on the difference of phases has a circulant matrix, $W_{ij} = w[(j - i)
+    \bmod r]$ by axis. It still depends on where the grid of blocks begins: after a shift by one pixel, other pixels
+    share a block. The layer is its mean over all $r^d$ placements of the grid, which is invariant to shifts. Two pixels
+    at distance $\delta$ share a block in $r - |\delta|$ of $r$ placements, so this mean is one filter,
 
     $$v[\delta] = w[\delta \bmod r] \prod_a \left(1 - \frac{|\delta_a|}{r}\right), \qquad |\delta_a| < r.$$
 
@@ -145,6 +146,6 @@ def circulant_filter(smoother: jax.Array) -> jax.Array:
 
 
 def identity_circulant(rate: Rate, ndim: int) -> jax.Array:
-    """The weights of circulant group interaction that change nothing, `(rate,) * ndim`: all of difference 0."""
+    """The identity weights of circulant group interaction, `(rate,) * ndim`: 1 at difference 0, else 0."""
     rates = check_by_axis("rate", rate, check_ndim(ndim))
     return jnp.zeros(rates).at[(0,) * ndim].set(1.0)

@@ -1,4 +1,4 @@
-"""Smoothers of a trained network, fitted without labels and without gradients."""
+"""Fitting the smoothers of a trained network without labels and without gradients."""
 
 import itertools
 from collections import OrderedDict
@@ -15,41 +15,42 @@ from .._checks import spread
 from ._dilated import DilatedConv, identity_smoothing
 from ._surgery import Path
 
-#: The share of the mean of the diagonal that is added to it, towards the identity: where maps have no energy.
+#: Share of the mean of the diagonal to add to it, towards the identity, in case maps have no energy.
 _RIDGE = 1e-3
 
 
 def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 1000.0) -> dict[Path, float]:
-    r"""Fits the SS filters of a trained network to images alone: no labels, no gradients, its weights stay.
+    r"""Fits the SS filters of a trained network to images, without labels, gradients or a change to its weights.
 
-    The phases of a dilated convolution of rate r are computed apart. Where they disagree about one thing, its output y
-    has energy at the frequencies $m / r$, $m \ne 0$, and around them: a copy of low frequencies that alternates from
-    phase to phase. A filter w before the convolution, which is the same as after it but for the borders, is to remove
-    that, and to leave low frequencies as they are:
+    The phases of a dilated convolution of rate r are computed separately. If they disagree, its output y has energy at
+    and around the frequencies $m / r$, $m \ne 0$: a copy of low frequencies that alternates from phase to phase. A
+    filter w before the convolution, equivalent to one after it except at the borders, should remove this energy and
+    preserve low frequencies:
 
     $$\min_w \sum_{m \ne 0} \big\|L\,(e^{2 \pi i\,m \cdot x / r}\,(w * y))\big\|^2
     + \lambda\,\big\|L\,(w * y - y)\big\|^2$$
 
-    where L is the filter of $2 r - 1$ taps, a triangle, that passes low frequencies and is 0 at all $m / r$. It is
-    linear in w: the normal equations need the power spectrum of y, and a forward pass gives that of every layer. Layers
-    are fitted in the order in which they are called, each behind those before it. Filters are symmetric and sum to 1.
+    where L is the triangular filter of $2 r - 1$ taps that passes low frequencies and is 0 at all $m / r$. The problem
+    is linear least squares in w: the normal equations only need the power spectrum of y, which a forward pass gives for
+    every layer. Layers are fitted in the order of their calls, each with the earlier ones in place. Filters are
+    symmetric and sum to 1.
 
-    It helps where there is gridding, and is worth nothing elsewhere: see the guide "When does degridding help?" for
-    what was measured. Training with smoothers helps more.
+    It helps only if there is gridding: see the measurements in the guide "When does degridding help?". Training with
+      smoothers helps more.
 
     Args:
-      model: a network whose `DilatedConv` layers have an SS filter, such as a trained one after
-        `nn.smooth(model, "ss_conv", rngs=...)`; their smoothers start anew. Strided and stacked layers, and other
-        smoothings, stay as they are. It is run in evaluation mode, and otherwise left as it is.
-      images: some of its inputs, `[N, *S, C]`, without labels; they are taken in one pass for each layer.
-      preserve: $\lambda$, above 0: the larger, the closer to the identity. The default is what was best in the guide.
+      model: a network whose `DilatedConv` layers have an SS filter, such as a trained one after `nn.smooth(model,
+        "ss_conv", rngs=...)`; their smoothers start anew. Strided and stacked layers, and other smoothings, stay
+        unchanged. The model runs in evaluation mode and is otherwise unchanged.
+      images: some of its inputs, `[N, *S, C]`, without labels; each layer takes one pass over them.
+      preserve: $\lambda$, above 0; larger values stay closer to the identity. The default was best in the guide.
 
     Returns:
       For each fitted layer, by its path and in the order of calls, the share of the energy around $m / r$ that its
-      filter leaves, in [0, 1] but for rounding.
+      filter leaves, in [0, 1] up to rounding.
 
     Raises:
-      ValueError: model is no module that can be called, calls no such layer, or preserve is not above 0.
+      ValueError: model is not a module that can be called, calls no such layer, or preserve is not above 0.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,7 +93,7 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
 def _spectra(
     state: nnx.State, images: jax.Array, *, graph: nnx.GraphDef[Any], paths: tuple[Path, ...]
 ) -> OrderedDict[Path, jax.Array]:
-    """The power spectra of what the convolutions of some layers return, in the order of their calls."""
+    """The power spectra of the outputs of some layers' convolutions, in the order of their calls."""
     model = nnx.merge(graph, state)
     model.eval()
     found = OrderedDict[Path, jax.Array]()
@@ -116,12 +117,12 @@ def _set(layer: DilatedConv, smoother: jax.Array | None) -> None:
 
 
 def _watched(layer: DilatedConv, path: Path, found: dict[Path, jax.Array]) -> Callable[[jax.Array], jax.Array]:
-    """What follows the convolution, with a look at its result."""
+    """The operation after the convolution, extended to record its input."""
     after, rates = layer.after, spread(layer.rate, len(layer.kernel_size))
 
     def look(y: jax.Array) -> jax.Array:
         power = _power(y, rates)
-        # A layer that is called several times has the energy of all calls, if they see maps of one size.
+        # A layer called several times gets the energy of all calls, if their maps have one size.
         found[path] = power + found[path] if path in found and found[path].shape == power.shape else power
         return y if after is None else after(y)
 
@@ -164,11 +165,11 @@ def _fitted(power: jax.Array, preserve: float, *, rates: tuple[int, ...]) -> tup
     left = grid + preserve * low
     ridge = _RIDGE * jnp.trace(left) / count
     left, right = left + ridge * jnp.eye(count), preserve * low @ identity + ridge * identity
-    # The same tap at all mirror images, and along axes of one rate.
+    # Mirror images of a tap share its value, and so do axes of one rate.
     kinds = [_kind(offset, rates) for offset in offsets]
     basis = jnp.array([[float(kind == other) for other in dict.fromkeys(kinds)] for kind in kinds])
     taps = basis @ jnp.linalg.solve(basis.T @ left @ basis, basis.T @ right)
-    # Of maps of zeros nothing is known.
+    # Maps of zeros give no information.
     taps = jnp.where(ridge > 0, taps / taps.sum(), identity)
     before = identity @ grid @ identity
     share = jnp.where(before > 0, taps @ grid @ taps / before, 1.0)
@@ -176,7 +177,7 @@ def _fitted(power: jax.Array, preserve: float, *, rates: tuple[int, ...]) -> tup
 
 
 def _kind(offset: tuple[int, ...], rates: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Taps of one kind are the same."""
+    """The kind of a tap; taps of one kind have the same value."""
     return tuple(
         tuple(sorted(abs(step) for step, other in zip(offset, rates, strict=True) if other == rate))
         for rate in sorted(set(rates))

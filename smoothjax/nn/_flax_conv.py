@@ -1,4 +1,4 @@
-"""What the layers of Flax are to those that take their place: subclasses, and stacks made by `nnx.vmap`."""
+"""Examination of Flax layers before they are replaced: subclasses, and stacks made by `nnx.vmap`."""
 
 import inspect
 from typing import Any
@@ -7,14 +7,15 @@ from flax import nnx
 
 from ._selection import RefusedError
 
-#: What Python, Flax and a constructor put into a subclass that computes as its base does.
+#: Names that Python, Flax and a constructor add to a subclass that computes like its base.
 _OF_ANY_CLASS = ("__init__", "__module__", "__qualname__", "__doc__", "__annotations__", "__abstractmethods__",
                  "__firstlineno__", "__static_attributes__", "__annotate__", "__annotate_func__",
                  "__annotations_cache__", "__orig_bases__", "__parameters__", "__dict__", "__weakref__")  # fmt: skip
 
 
 def check_subclass(layer: nnx.Module, base: type[nnx.Module], replacement: type[nnx.Module]) -> None:
-    """Raises RefusedError for a layer that computes otherwise than `base`, or has attributes of its replacement."""
+    """Raises RefusedError for a layer that may compute differently from `base`, or has attributes of its
+    replacement."""
     kind, new = type(layer).__name__, replacement.__name__
     article = "an" if new[0] in "AEIOU" else "a"
     if names := _own_names(type(layer), base):
@@ -26,34 +27,34 @@ def check_subclass(layer: nnx.Module, base: type[nnx.Module], replacement: type[
 
 
 def own_attributes(layer: nnx.Module, base: type[nnx.Module]) -> list[str]:
-    """What the constructor of a subclass sets besides the parameters and options of a convolution of Flax."""
+    """Attributes that the constructor of a subclass sets besides those of a Flax convolution."""
     known = {"kernel", "bias", "kernel_shape", *inspect.signature(base.__init__).parameters}
     return [name for name in vars(layer) if name not in known and not name.startswith("_pytree__")]
 
 
 def stack_of(conv: Any, ndim: int, kernel_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The first axes of the parameters of layers that `nnx.vmap` has stacked; none of a single layer.
+    """The leading axes of parameters of layers stacked by `nnx.vmap`; empty for a single layer.
 
     Args:
       conv: the layer.
       ndim: number of its spatial axes.
-      kernel_shape: that of one layer; the bias is a number a channel of its output.
+      kernel_shape: shape of one layer's kernel; the bias has one number per output channel.
 
     Raises:
-      RefusedError: a parameter is no such stack.
+      RefusedError: a parameter is not such a stack.
     """
     stack = tuple(conv.kernel.shape[: -ndim - 2])
     for parameter, shape in ((conv.kernel, kernel_shape), (conv.bias, (conv.out_features,))):
         if parameter is not None and parameter.shape != (*stack, *shape):
             raise RefusedError(
-                f"a parameter of shape {parameter.shape} is no stack of {shape} along its first axes, where nnx.vmap "
-                "puts the layers by default"
+                f"a parameter of shape {parameter.shape} is not a stack of {shape} along its first axes, where "
+                "nnx.vmap puts the layers by default"
             )
     return stack
 
 
 def _own_names(kind: type, base: type) -> list[str]:
-    """What a subclass defines besides a constructor."""
+    """Names that a subclass defines besides a constructor."""
     beyond = [cls for cls in kind.__mro__ if cls not in base.__mro__]
     names = {name for cls in beyond for name in vars(cls)} - set(_OF_ANY_CLASS)
     return sorted(name for name in names if not name.startswith(("_pytree__", "_abc_")))

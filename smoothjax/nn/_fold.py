@@ -1,4 +1,4 @@
-"""Folding for inference: a filter and the dilated convolution behind it as one convolution, where that is faster."""
+"""Folding for inference: merges a filter and the dilated convolution after it into one, where that is faster."""
 
 import itertools
 import math
@@ -22,32 +22,33 @@ _Smoothed: TypeAlias = DilatedConv | CausalDilatedConv
 def fold(model: Model, *, only: Selection = ..., skip: Selection = None) -> tuple[Model, Changes]:
     r"""Merges smoothing and dilated convolution into one convolution without smoothing, where that is faster.
 
-    For inference; the model is changed in place, its outputs stay the same up to rounding. A filter of $2r - 1$ taps
+    For inference. Changes the model in place; its outputs stay the same up to rounding. A filter of $2r - 1$ taps
     before a kernel of K taps at rate r is a dense kernel of $(K + 1)\,r - 1$ taps along each axis,
 
     $$D[rs + u] \mathrel{+}= k[s]\,v[u],$$
 
-    and no longer dilated. It saves a pass over the map, but has more taps: 49 instead of 9 for 3x3 at rate 2, 225 at
-    rate 4, each for every pair of channels. So few layers are folded: those of rate 1, whose filter is a factor; and of
-    depthwise ones, along several axes up to rate 3, and those along one axis to one channel, those whose dense kernel
-    multiplies no more often than filter and kernel do together. All others stay as they are, and the result says why.
+    which is no longer dilated. It saves a pass over the map, but has more taps: 49 instead of 9 for 3x3 at rate 2, 225
+      at rate 4, each for every pair of channels. So only few layers are folded: layers of rate 1, where the filter is a
+      factor; and, if the dense kernel multiplies no more often than filter and kernel together, depthwise layers along
+      several axes up to rate 3 and layers along one axis to one channel. All others stay unchanged, and the result
+      gives the reasons.
 
-    Borders are exact, too. Filter and convolution pad by themselves: what the convolution reads beyond the border is
-    zero, not filtered. The dense kernel reproduces that where the convolution pads nothing, where it pads circularly,
-    and where the layer is causal, since nothing precedes the first step; layers that pad otherwise stay as they are.
+    Borders are also exact. Filter and convolution pad separately: beyond the border the convolution reads zeros, not
+      filtered values. The dense kernel reproduces this for convolutions without padding or with circular padding, and
+      for causal layers, since nothing precedes the first step; layers with other padding stay unchanged.
 
     Args:
-      model: any Flax NNX module, or a list, tuple or dict of modules. Smoothed `DilatedConv` and `CausalDilatedConv`
-        layers of it are folded: all filters, and group interaction of rate 1, which is a factor.
+      model: any Flax NNX module, or a list, tuple or dict of modules. Its smoothed `DilatedConv` and
+        `CausalDilatedConv` layers are candidates: all filters, and group interaction of rate 1, which is a factor.
       only, skip: see `smooth`.
 
     Returns:
-      The model, and the list of the paths of the folded layers, whose `skipped` and `refused` hold those of the others
-      with the reason. A folded layer has smoothing `"none"`, rate 1 and a larger kernel; a file of
-      `smoothjax.weights.save` has no place for it: save the network first, and fold what `load` returns.
+      The model, and the list of the paths of the folded layers, whose `skipped` and `refused` hold the paths of the
+      others with the reasons. A folded layer has smoothing `"none"`, rate 1 and a larger kernel, which
+      `smoothjax.weights.save` cannot store: save the network first, and fold the network that `load` returns.
 
     Raises:
-      ValueError: model is no module and no container of modules, or `only` or `skip` names no part of it.
+      ValueError: model is neither a module nor a container of modules, or `only` or `skip` names no part of it.
 
     Example:
       >>> from flax import nnx
@@ -73,7 +74,7 @@ def fold(model: Model, *, only: Selection = ..., skip: Selection = None) -> tupl
 
 
 def _folded(layer: _Smoothed, normalised: bool) -> Convolution:
-    """The convolution that a layer becomes; refuses where that is slower, or not the same."""
+    """The convolution that a layer becomes; refuses if it is slower or not equivalent."""
     if normalised or type(layer) not in (DilatedConv, CausalDilatedConv):
         raise RefusedError("it lies in an nnx.SpectralNorm" if normalised else f"it is a {type(layer).__name__}")
     how = layer.convolution()
@@ -81,11 +82,11 @@ def _folded(layer: _Smoothed, normalised: bool) -> Convolution:
         return how
     if layer.smoothing == "group_interaction":
         raise RefusedError("group interaction depends on the place in a block, and is no convolution")
-    # CPU seconds of the dense kernel, those of filter and kernel being 1, on one core, 2x64x64 maps or 2x4096 steps:
-    # 3x3 at rate 2, 9.1 (64 -> 64 channels), 3.3 (16 -> 16), 3.1 (64 -> 1), 3.5 (64, depthwise); at rate 4, 31.9
-    # (64 -> 64), 3.1 (depthwise); 1x1, 64 -> 1, 1.5 at rate 2 and 2.1 at rate 4, though it multiplies less; depthwise
-    # 1x1, 0.8 to 1.0 at rate 2, 1.2 at rate 4; along one axis, 32 -> 1, 0.8 to 0.9, depthwise 0.3 to 1.0. Of rate 1,
-    # 0.8 to 1.0 (4 -> 4: 1.4).
+    # CPU seconds of the dense kernel relative to filter and kernel, on one core, 2x64x64 maps or 2x4096 steps: 3x3 at
+    # rate 2, 9.1 (64 -> 64 channels), 3.3 (16 -> 16), 3.1 (64 -> 1), 3.5 (64, depthwise); at rate 4, 31.9 (64 -> 64),
+    # 3.1 (depthwise); 1x1, 64 -> 1, 1.5 at rate 2 and 2.1 at rate 4, though it multiplies less; depthwise 1x1, 0.8 to
+    # 1.0 at rate 2, 1.2 at rate 4; along one axis, 32 -> 1, 0.8 to 0.9, depthwise 0.3 to 1.0. Of rate 1, 0.8 to 1.0 (4
+    # -> 4: 1.4).
     filters, dense = _sizes(how)
     outputs = layer.out_features // how.groups
     before = math.prod(filters) + math.prod(how.kernel_size) * outputs

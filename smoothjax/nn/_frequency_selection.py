@@ -1,4 +1,4 @@
-"""Frequency selection: bands of frequencies of a map, each weighted from place to place."""
+"""Frequency selection: frequency bands of a map, each with a weight for every position."""
 
 from collections.abc import Sequence
 
@@ -15,31 +15,32 @@ from ._conv_like import with_one_batch_axis
 
 
 class FrequencySelection(nnx.Module):
-    r"""Frequency selection (FADC): splits maps into bands of frequencies and weights each band from place to place.
+    r"""Frequency selection (FADC): splits maps into frequency bands and weights each band at every position.
 
     $$y = \sum_b A_b \odot X_b, \qquad A_b = 2\,\sigma(\mathrm{Conv}_b(x))$$
 
-    The bands end at 1/2, 1/4, 1/8, 1/16 of a cycle a pixel: what a dilated convolution of a rate would alias can be
-    weakened where it would harm, as `nn.DilatedConv(..., before=nn.FrequencySelection(...))`. All weights start at 1,
-    and the bands add up to x: the layer starts as the identity. Of the lowest band the weight stays 1, as in the
-    published configurations. One weight map serves all channels.
+    The bands end at 1/2, 1/4, 1/8, 1/16 of a cycle per pixel. As `nn.DilatedConv(...,
+    before=nn.FrequencySelection(...))`, the layer can weaken frequencies that a dilated convolution would alias, at
+    positions where aliasing harms. All weights start at 1 and the bands add up to x, so the layer starts as the
+    identity. The weight of the lowest band stays 1, as in the published configurations. One weight map serves all
+    channels.
 
-    It is one part of the published layer; a rate that changes from pixel to pixel (AdaDR, a deformable convolution) and
+    This is one part of the published layer; rates that change from pixel to pixel (AdaDR, a deformable convolution) and
     kernels split by frequency (AdaKern) are left out. Limits are rounded to whole frequencies as in the public code:
-    along an even axis of no more pixels than a divisor, nothing is below its limit, not even the mean. JAX exports no
-    Fourier transform of a symbolic size: give the size of the maps when a program is exported.
+    along an even axis with no more pixels than a divisor, no frequency is below its limit, not even the mean. JAX
+    cannot export a Fourier transform of a symbolic size: export programs with a fixed size of the maps.
 
     Args:
       features: number of channels of the input.
-      divisors: for each limit between two bands, by what the highest frequency, half a cycle a pixel, is divided.
+      divisors: for each limit between two bands, the divisor of the highest frequency, half a cycle per pixel.
       kernel_size: taps along each axis of the convolutions to the weights; its length is the number of spatial axes.
       dtype: dtype of the computation; by default the common one of input and parameters. Spectra are never narrower
         than float32.
       param_dtype: dtype of the parameters.
-      rngs: taken for uniformity with other layers; the identity draws nothing.
+      rngs: accepted for uniformity with other layers; the identity draws nothing.
 
     Attributes:
-      kernel: `nnx.Param` `[*kernel_size, features, len(divisors)]`, one output for each band but the lowest.
+      kernel: `nnx.Param` `[*kernel_size, features, len(divisors)]`, one output for each band except the lowest.
       bias: `nnx.Param` `[len(divisors)]`.
 
     Raises:
@@ -100,7 +101,7 @@ class FrequencySelection(nnx.Module):
 
 @keeps_split_batch()
 def _selected(x: jax.Array, weights: jax.Array, divisors: tuple[int, ...]) -> jax.Array:
-    """The weighted sum of the bands; what is above the first limit comes first, and all below the last is kept."""
+    """The weighted sum of the bands, from the highest; frequencies below the last limit keep weight 1."""
     axes = tuple(range(1, x.ndim - 1))
     above = x.astype(accumulation_dtype(x.dtype))
     spectrum, total = jnp.fft.fftn(above, axes=axes), jnp.zeros_like(above)

@@ -1,4 +1,4 @@
-"""Large-kernel attention, a pair of depthwise convolutions of which one is dilated, with a choice of smoothing."""
+"""Large-kernel attention: two depthwise convolutions, one of them dilated, with a choice of smoothing."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,18 +20,18 @@ class LargeKernelAttention(nnx.Module):
 
     $$A = \mathrm{Conv}_{1 \times 1}(\mathrm{DW\text{-}D}(\mathrm{DW}(x))), \qquad y = A \odot x$$
 
-    The pair stands for one depthwise convolution of K taps along each axis: `ceil(K / rate)` of them dilated, after
-    `2 * rate - 1` that are not; 7 and 5 at rate 3 for K = 21. So the first has the size of the paper's SS filter at
-    that rate, with one filter for each channel instead of one for all: this layer has a smoothing of its own, which it
-    must learn to keep. `smoothing` adds one that starts as the identity.
+    The pair replaces one depthwise convolution of K taps along each axis: `2 * rate - 1` taps, then `ceil(K / rate)`
+      dilated taps; 5 and 7 at rate 3 for K = 21. So the first convolution has the size of the paper's SS filter at that
+      rate, with one filter per channel instead of one for all: the layer has a smoothing already, but must learn to
+      keep it. `smoothing` adds another one that starts as the identity.
 
     Args:
       features: number of channels C, of input and output.
-      rate: dilation rate of the second convolution in pixels, 3 in the paper, an int >= 1 or one an axis.
+      rate: dilation rate of the second convolution in pixels, 3 in the paper, an int >= 1 or one per axis.
       kernel_size: taps along each axis of the dilated convolution, 7x7 in the paper; the length of the tuple is the
         number of spatial axes.
       local_kernel_size: taps along each axis of the convolution before it, `2 * rate - 1` by default.
-      smoothing: of the dilated convolution, as of `DilatedConv`.
+      smoothing: smoothing of the dilated convolution, as in `DilatedConv`.
       use_bias: whether each of the three convolutions adds a bias.
       dtype: dtype of the computation; by default the common one of input and parameters.
       param_dtype: dtype of the parameters.

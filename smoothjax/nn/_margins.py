@@ -1,4 +1,4 @@
-"""Pixels that the output of an up-sampling layer has beyond a whole multiple of its input, or has less."""
+"""Margins: pixels of an up-sampling layer's output beyond a whole multiple of its input, or missing from it."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from .._meshes import keeps_split_batch
 
 
 def check_margins(margins: object, ndim: int) -> Pairs | None:
-    """The margins as tuples, which Flax can hash; None where there are none."""
+    """The margins as tuples, which Flax can hash; None if there are none."""
     if margins is None:
         return None
     pairs = list(margins) if isinstance(margins, Sequence) else []
@@ -27,7 +27,7 @@ def check_margins(margins: object, ndim: int) -> Pairs | None:
 def with_margins(
     upsample: Callable[[jax.Array], jax.Array], x: jax.Array, margins: Pairs | None, factors: tuple[int, ...]
 ) -> jax.Array:
-    """Up-samples maps `[N, *S, C]`: zeros around them for whole pixels, and of what comes out the margins alone."""
+    """Up-samples maps `[N, *S, C]` with margins: pads whole pixels of zeros, then crops the output."""
     if margins is None:
         return upsample(x)
     axes = list(zip(margins, factors, strict=True))
@@ -38,5 +38,5 @@ def with_margins(
 
 @keeps_split_batch()
 def _bordered(x: jax.Array, sides: Sequence[tuple[int, ...]]) -> jax.Array:
-    """Zeros around the spatial axes of `[N, *S, C]`; a negative side takes pixels away."""
+    """Zeros around the spatial axes of `[N, *S, C]`; a negative side removes pixels."""
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in sides), (0, 0, 0)])

@@ -1,4 +1,4 @@
-"""Plug and play: other up-sampling for every transposed convolution of an existing model (Gao et al., Sec. 2.3)."""
+"""Plug and play: replaces every transposed convolution of an existing model (Gao et al., Sec. 2.3)."""
 
 import math
 from typing import Any, TypeVar
@@ -30,33 +30,33 @@ def replace_upsampling(
 ) -> tuple[Model, Changes]:
     """Replaces every up-sampling `nnx.ConvTranspose` in a model by an `UpConv` of another method, with new weights.
 
-    The model is changed in place; all shapes between its layers stay, also where padding is not `"SAME"`: an
-    `nnx.ConvTranspose` of kernel 4, stride 2 and `padding=1` gives two pixels less than twice its input (in PyTorch,
-    which counts padding otherwise, it gives twice), `"VALID"` with a kernel longer than the stride gives more. The new
-    layer has the same pixels in the same places, see `margins` of `UpConv`. `"dcl"` keeps the size of each kernel, the
-    other methods get that of their papers, 5 taps along each axis for `"carafe"`, 1 for `"dysample"` and 3 for the
-    rest. Precision and element type stay. Layers that `nnx.vmap` stacked, for
-    `nnx.vmap` or `nnx.scan` to run, become a stack of layers with weights of their own. A subclass is replaced where it
-    defines nothing but a constructor; what that sets is kept. Transposed convolutions of stride 1 do not up-sample and
-    stay as they are. Every layer is checked before the first is replaced: where one cannot be, nothing has changed.
+    Changes the model in place. All shapes between layers stay, also if padding is not `"SAME"`: an `nnx.ConvTranspose`
+    of kernel 4, stride 2 and `padding=1` gives two pixels less than twice its input (PyTorch counts padding differently
+    and gives twice), and `"VALID"` with a kernel longer than the stride gives more. The new layer has the same pixels
+    in the same places, see `margins` of `UpConv`. `"dcl"` keeps the size of each kernel; the other methods use that of
+    their papers: 5 taps along each axis for `"carafe"`, 1 for `"dysample"` and 3 for the rest. Precision and element
+    type stay. Layers stacked by `nnx.vmap`, for `nnx.vmap` or `nnx.scan` to run, become a stack of layers with their
+    own weights. A subclass is replaced if it defines only a constructor; attributes that the constructor sets are kept.
+    Transposed convolutions of stride 1 do not up-sample and stay unchanged. Every layer is checked before the first is
+    replaced, so on an error the model is unchanged.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
       method: one of `UPSAMPLINGS`; see `UpConv`.
       only: the layers to replace, by default all: a path, a type, a predicate or a list of these, see `smooth`.
-      skip: the layers to leave as they are, likewise; it wins over `only`.
-      strict: whether a layer that cannot be replaced is an error. With False it stays as it is, and the result says
-        why.
+      skip: the layers to leave unchanged, in the same forms; overrides `only`.
+      strict: whether a layer that cannot be replaced is an error. With False it stays unchanged, and the result gives
+        the reason.
       rngs: source of randomness for the new weights.
 
     Returns:
-      The model (a new layer where the model itself was the convolution), and the list of the paths of the replaced
-      layers, whose `skipped` and `refused` hold those of the others with the reason.
+      The model (a new layer if the model itself was the convolution), and the list of the paths of the replaced layers,
+      whose `skipped` and `refused` hold the paths of the others with the reasons.
 
     Raises:
       ValueError: method is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer is
         dilated, masked, circular, lies in an `nnx.SpectralNorm`, computes in its own way, or has a factor that the
-        method does not know; with its path.
+        method does not support; the message has its path.
 
     Example:
       >>> import jax
@@ -92,7 +92,7 @@ def _upsamples(node: object) -> bool:
 
 
 def _examined(conv: nnx.ConvTranspose, method: Upsampling, normalised: bool) -> tuple[int, ...]:
-    """The axes along which a layer is stacked; refuses what no UpConv can take the place of."""
+    """The axes along which a layer is stacked; refuses layers that no UpConv can replace."""
     if normalised:
         raise RefusedError("it lies in an nnx.SpectralNorm, which knows no other weights")
     check_subclass(conv, nnx.ConvTranspose, UpConv)
@@ -121,7 +121,7 @@ def _examined(conv: nnx.ConvTranspose, method: Upsampling, normalised: bool) -> 
 
 
 def _margins(padding: PaddingLike, kernel_size: tuple[int, ...], strides: tuple[int, ...]) -> Pairs | None:
-    """What the output has at either end beyond that of SAME padding; None for nothing."""
+    """Pixels of the output at either end beyond that of SAME padding; None for none."""
     if padding == "SAME":
         return None
     if isinstance(padding, str):  # VALID, as in jax.lax.conv_transpose
@@ -163,7 +163,7 @@ def _replacement(conv: nnx.ConvTranspose, method: Upsampling, stack: tuple[int, 
 
     layer = make()
     if stack:
-        # Each layer of the stack draws weights of its own.
+        # Each layer of the stack draws its own weights.
         states = [nnx.state(layer), *(nnx.state(make()) for _ in range(math.prod(stack) - 1))]
         nnx.update(layer, jax.tree.map(lambda *values: jnp.stack(values).reshape(*stack, *values[0].shape), *states))
     for name in own_attributes(conv, nnx.ConvTranspose):

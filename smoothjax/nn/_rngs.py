@@ -1,4 +1,4 @@
-"""Random keys for networks that are made while JAX traces."""
+"""Random keys for networks that are initialised while JAX traces."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# Keys that are made at once: a ResNet-18 takes 64.
+# Keys made at once: a ResNet-18 needs 64.
 _KEYS = 64
 
 
 class _Keys:
     """The keys of an `nnx.RngStream`, many at once.
 
-    One after another, each is traced and compiled by itself. And when Flax counts them, it asks the traced count for
-    its sharding, and JAX looks for the reason why there is none through all that was traced before.
+    Made one by one, each key is traced and compiled separately. Flax also asks the traced count for its sharding, and
+    JAX searches everything traced before for the reason why there is none.
     """
 
     def __init__(self, key: jax.Array):
@@ -31,10 +31,11 @@ class _Keys:
 
 
 def traced_rngs(key: jax.Array | int) -> nnx.Rngs:
-    """`flax.nnx.Rngs(key)` for a network that is made under `jax.jit`, `nnx.jit` or `nnx.eval_shape`.
+    """`flax.nnx.Rngs(key)` for a network that is initialised under `jax.jit`, `nnx.jit` or `nnx.eval_shape`.
 
-    It gives the same keys, so the weights are the same. Tracing and compiling the initial weights of a ResNet-18 takes
-    half as long. It serves one trace: make it inside, and keep none in a model, as `nnx.Dropout` does.
+    It gives the same keys, so the weights are the same, but tracing and compiling the initial weights of a ResNet-18
+    takes half as long. It serves only one trace: create it inside, and do not keep it in a model, as `nnx.Dropout`
+    would.
 
     Args:
       key: a seed, or a key such as `jax.random.key(0, impl="rbg")`, whose bits compile sooner on CPU.
@@ -51,7 +52,7 @@ def traced_rngs(key: jax.Array | int) -> nnx.Rngs:
     """
     rngs: Any = nnx.Rngs(key)
     start = rngs.default.key[...]
-    # Of this generator, keys that are made together are others than those made one by one.
+    # With this generator, keys made together differ from those made one by one.
     if str(jax.random.key_impl(start)) != "unsafe_rbg":
         rngs.default = _Keys(start)
     return rngs

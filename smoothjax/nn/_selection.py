@@ -1,4 +1,4 @@
-"""Which layers of a model to change: paths, types and predicates, and what came of it."""
+"""Selection of the layers to change, by paths, types and predicates, and the record of changes."""
 
 from collections.abc import Callable, Sequence
 from types import EllipsisType
@@ -7,23 +7,23 @@ from typing import Any, TypeAlias, TypeVar
 from .._checks import check_bool
 from ._surgery import Path, children, find_modules, parts_of, where
 
-#: Whether a layer at a path is meant, as a predicate of Flax.
+#: Whether a layer at a path is selected; the signature of Flax's predicates.
 Predicate: TypeAlias = Callable[[Path, Any], bool]
 
 A = TypeVar("A")
 
 Selection: TypeAlias = str | Path | type | Predicate | EllipsisType | bool | Sequence[Any] | set[Any] | None
-"""Layers of a model: a path, `"encoder.blocks.0"` or `("encoder", "blocks", 0)`, with all that lies below it; a type,
-for its instances and all that they hold; a predicate `f(path, layer)`, also one of `flax.nnx` such as
-`nnx.PathContains`; `...` or True for all, None or False for none; or a list of these, for any of them."""
+"""Layers of a model: a path, `"encoder.blocks.0"` or `("encoder", "blocks", 0)`, with everything below it; a type, for
+its instances and everything in them; a predicate `f(path, layer)`, such as `nnx.PathContains` of Flax; `...` or True
+for all, None or False for none; or a list of these, for their union."""
 
 
 class Changes(list[Path]):
-    """The paths of the layers that were replaced, a list, and what became of the others.
+    """The list of the paths of replaced layers, and the others with the reasons.
 
     Attributes:
-      skipped: paths of the layers that `only` or `skip` left out, each with the reason.
-      refused: paths of the layers that could not be replaced and stay as they were, each with the reason.
+      skipped: paths of layers left out by `only` or `skip`, each with the reason.
+      refused: paths of layers that could not be replaced and stay unchanged, each with the reason.
     """
 
     skipped: dict[Path, str]
@@ -35,7 +35,7 @@ class Changes(list[Path]):
 
 
 class RefusedError(Exception):
-    """A layer that cannot be replaced; the message says why."""
+    """A layer that cannot be replaced; the message has the reason."""
 
 
 def choose(
@@ -48,11 +48,11 @@ def choose(
     strict: bool,
     what: tuple[str, str],
 ) -> tuple[dict[int, tuple[Any, A]], Changes]:
-    """The layers of a model to replace, each with what `examine` gives for it, and what is to become of all.
+    """The layers of a model to replace, each with its result of `examine`, and the record of changes.
 
     Args:
       model: any Flax NNX module, or a container of modules.
-      wanted: whether a node is a layer of the kind in question.
+      wanted: whether a node is a layer of the right kind.
       examine: raises RefusedError for a layer that cannot be replaced.
       only, skip, strict: see `smooth`.
       what: the verb and the name of the layers, for errors.
@@ -80,7 +80,7 @@ def choose(
 
 
 def _all_refused(refused: dict[Path, str], verb: str, layers: str) -> str:
-    """One sentence about the first, which names the others."""
+    """One sentence about the first refused layer, which names the others."""
     (first, reason), *others = refused.items()
     more = f" (and those at {', '.join(where(path) for path, _ in others)})" if others else ""
     names = ", ".join(repr(where(path) if path else path) for path in refused)
@@ -91,10 +91,10 @@ def _all_refused(refused: dict[Path, str], verb: str, layers: str) -> str:
 
 
 def selects(model: object, selection: Selection, name: str) -> Predicate:
-    """The predicate that a selection of layers of this model stands for; errors call the argument `name`.
+    """The predicate for a selection of layers of this model; errors call the argument `name`.
 
     Raises:
-      ValueError: selection names no part of the model, or is no selection.
+      ValueError: selection names no part of the model, or is not a selection.
     """
     if selection is None or isinstance(selection, (bool, EllipsisType)):
         return lambda path, layer: bool(selection)
@@ -118,7 +118,7 @@ def selects(model: object, selection: Selection, name: str) -> Predicate:
 
 
 def _below(model: object, path: Path, name: str) -> Predicate:
-    """Whether a layer lies at a path, or below it; a layer in several places lies at all of them."""
+    """Whether a layer is at a path or below it; a layer used in several places is at all of them."""
     node = model
     for depth, key in enumerate(path):
         below = {str(other): child for other, child in children(node)}
@@ -128,7 +128,7 @@ def _below(model: object, path: Path, name: str) -> Predicate:
                 or "nothing to choose from"
             )
             raise ValueError(
-                f"{name} names {where(path)!r}, which is no part of the model: {where(path[:depth])} has {has}"
+                f"{name} names {where(path)!r}, which is not a part of the model: {where(path[:depth])} has {has}"
             )
         node = below[str(key)]
     parts = find_modules([node], lambda part: True)

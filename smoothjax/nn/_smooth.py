@@ -1,4 +1,4 @@
-"""Plug and play: smooths every dilated convolution of an existing model (Wang & Ji's main claim, Sec. 1)."""
+"""Plug and play: smooths every dilated convolution of an existing model (the main claim of Wang & Ji, Sec. 1)."""
 
 from typing import Any, TypeVar
 
@@ -30,24 +30,24 @@ def smooth(
 ) -> tuple[Model, Changes]:
     """Replaces every `nnx.Conv` of rate > 1 in a model by a smoothed layer of the same weights.
 
-    The model is changed in place. With group interaction, circulant or not, and SS convolution its outputs stay the
-    same until the smoothing parameters, which start as the identity, are trained; only they are new. The filters of
-    Ziegler et al. are low-pass from the start: outputs change at once, and the network is to be fine-tuned.
+    Changes the model in place. Only smoothing parameters are new. With group interaction, circulant or not, and SS
+    convolution they start as the identity, so outputs stay the same until they are trained. The filters of Ziegler et
+    al. are low-pass from the start: outputs change at once, and the network needs fine-tuning.
 
-    A convolution becomes a `DilatedConv` of the same options: grouped and depthwise ones, strided ones (an SS filter
-    stands before the strides; group interaction is refused), rates that differ by axis, all paddings of Flax, of which
-    `"CIRCULAR"` and `"REFLECT"` are those of the smoothing, too, precision and element type. Layers that `nnx.vmap`
-    stacked, for `nnx.vmap` or `nnx.scan` to run, get a smoother each. One over time that sees no later step, of padding
-    `"CAUSAL"` or `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv` where it is smoothed, which stays causal
-    whatever is learnt. A network that is made causal by hand, by `jnp.pad` before a convolution of padding `"VALID"`,
-    is not recognised: its smoothed layers look ahead. A subclass of `nnx.Conv` is replaced where it defines nothing but
-    a constructor; what that sets is kept.
+    A convolution becomes a `DilatedConv` with the same options: groups, also depthwise; strides (an SS filter comes
+    before the strides; group interaction is refused); rates that differ by axis; all paddings of Flax, of which the
+    smoothing also uses `"CIRCULAR"` and `"REFLECT"`; precision and element type. Layers stacked by `nnx.vmap`, for
+    `nnx.vmap` or `nnx.scan` to run, get one smoother each. A convolution over time that sees no later step, with
+    padding `"CAUSAL"` or `((taps - 1) * rate, 0)`, becomes a `CausalDilatedConv`, which stays causal whatever it
+    learns. A network made causal by hand, by `jnp.pad` before a convolution of padding `"VALID"`, is not recognised:
+    its smoothed layers look ahead. A subclass of `nnx.Conv` is replaced if it defines only a constructor; attributes
+    that the constructor sets are kept.
 
-    Unsmoothed `DilatedConv` layers are smoothed too, and so are those of the output layers of
-    `smoothjax.models.DeepLab`, whose own option smooths only the encoder, as the paper does. All other layers stay as
-    they are and are not among the paths: those of rate 1, those already smoothed, and every `CausalDilatedConv`, which
-    has an option of its own as has `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is
-    replaced: where one cannot be, nothing has changed.
+    Unsmoothed `DilatedConv` layers are smoothed as well, including those in the output layers of
+    `smoothjax.models.DeepLab`, whose own option smooths only the encoder, as in the paper. All other layers stay
+    unchanged and are not among the paths: layers of rate 1, already smoothed layers, and every `CausalDilatedConv`,
+    which has its own option, like `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is
+    replaced, so on an error the model is unchanged.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. A layer used in two places stays one layer.
@@ -55,16 +55,16 @@ def smooth(
         `"gaussian_filter"` or `"aggregated_filters"`, see `DilatedConv`; for causal layers one of the first two, which
         have a causal form. `"none"` turns the layers into plain DilatedConv.
       only: the layers to smooth, by default all: a path such as `"encoder.blocks"` or `("encoder", "blocks")`, with
-        all below it; a type, for its instances and all that they hold; a predicate `f(path, layer)`, also one of Flax
-        such as `nnx.PathContains("aspp")`; or a list of these.
-      skip: the layers to leave as they are, likewise; it wins over `only`.
-      strict: whether a layer that cannot be smoothed is an error. With False it stays as it is, and the result says
-        why.
+        everything below it; a type, for its instances and everything in them; a predicate `f(path, layer)`, such as
+        Flax's `nnx.PathContains("aspp")`; or a list of these.
+      skip: the layers to leave unchanged, in the same forms; overrides `only`.
+      strict: whether a layer that cannot be smoothed is an error. With False it stays unchanged, and the result gives
+        the reason.
       rngs: source of randomness for the new layers; the smoothing draws nothing.
 
     Returns:
-      The model (a new layer where the model itself was the convolution), and the list of the paths of the replaced
-      layers, whose `skipped` and `refused` hold those of the others with the reason.
+      The model (a new layer if the model itself was the convolution), and the list of the paths of the replaced layers,
+      whose `skipped` and `refused` hold the paths of the others with the reasons.
 
     Raises:
       ValueError: smoothing is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer
@@ -108,9 +108,9 @@ def _is_to_smooth(node: object) -> bool:
 
 
 def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: bool) -> dict[str, Any]:
-    """The arguments of a DilatedConv that computes what `conv` does; refuses what it cannot.
+    """The arguments of a DilatedConv equivalent to `conv`; refuses if there is none.
 
-    Without a padding they are those of a CausalDilatedConv.
+    Without a padding they are arguments of a CausalDilatedConv.
     """
     if normalised:
         raise RefusedError(
@@ -144,7 +144,7 @@ def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: b
 
 
 def _convolution(conv: nnx.Conv | DilatedConv) -> Convolution:
-    """What a layer computes; refuses one that computes something else, or more."""
+    """The convolution of a layer; refuses a layer that computes something else or more."""
     if isinstance(conv, DilatedConv):
         return conv.convolution()
     check_subclass(conv, nnx.Conv, DilatedConv)
@@ -173,7 +173,7 @@ def _convolution(conv: nnx.Conv | DilatedConv) -> Convolution:
 
 
 def _sees_the_past_alone(how: Convolution) -> bool:
-    """Whether the padding makes a convolution over time causal; one tap needs none, so that it shows nothing."""
+    """Whether the padding makes a convolution over time causal; a single tap needs none, so it gives no evidence."""
     reach = (how.kernel_size[0] - 1) * how.rates[0]
     return len(how.kernel_size) == 1 and reach > 0 and how.padding == ((reach, 0),)
 
@@ -194,7 +194,7 @@ def _replacement(
         rngs=rngs,
         **arguments,
     )
-    # The very same variables: whoever else refers to them still does.
+    # The same variable objects, so other references to them stay valid.
     stack = conv.kernel.shape[: -len(conv.kernel_size) - 2]
     layer.kernel, layer.bias = conv.kernel, conv.bias
     for smoother in layer.smoothers():

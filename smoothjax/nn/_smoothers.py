@@ -1,4 +1,4 @@
-"""The smoothing parameters of a model, as its layers describe them."""
+"""The smoothing parameters of a model, described by its layers."""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from flax import nnx
 from ._surgery import Path
 
 SmootherKind = Literal["ss_conv", "causal_ss_conv", "group_interaction", "circulant_group_interaction", "aggregation"]
-"""What a smoothing parameter does, by name."""
+"""The kinds of smoothing parameters."""
 
 _NAMES = ("smoother", "aggregation")
 
@@ -21,15 +21,13 @@ class Smoother:
     """A smoothing parameter of a layer.
 
     Attributes:
-      kind: `"ss_conv"`, a filter of the same size along each spatial axis; `"causal_ss_conv"`, one over time whose last
-        tap is the current step; `"group_interaction"`, a square matrix, row i for output group i;
+      kind: `"ss_conv"`, a filter of the same size along each spatial axis; `"causal_ss_conv"`, a filter over time whose
+        last tap is the current step; `"group_interaction"`, a square matrix, row i for output group i;
         `"circulant_group_interaction"`, weights by the difference of phases, `rate` along each axis; or
         `"aggregation"`, the logits of aggregated filters.
       parameter: the variable of the layer.
-      initial: the value from which training starts, float32: the identity of the method (Eqs. 6 and 7), zeros for
-        logits.
-      ndim: number of the axes of one layer, the last ones; of layers that `nnx.vmap` stacked, those of the stack come
-        before.
+      initial: the initial value, float32: the identity of the method (Eqs. 6 and 7), zeros for logits.
+      ndim: number of trailing axes that belong to one layer; the axes of an `nnx.vmap` stack come before.
     """
 
     kind: SmootherKind
@@ -43,21 +41,21 @@ class SmoothedLayer(nnx.Module):
 
     @abc.abstractmethod
     def smoothers(self) -> Mapping[str, Smoother]:
-        """The smoothing parameters of this layer, by attribute; none where it is not smoothed."""
+        """The smoothing parameters of this layer, by attribute; empty if it is not smoothed."""
 
 
 def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
     """The smoothing parameters of a model, described by its layers.
 
     Args:
-      model: any Flax NNX module; one of `nnx.eval_shape` will do.
+      model: any Flax NNX module, also from `nnx.eval_shape`.
 
     Returns:
-      A description of each, by the path of the parameter, as in `nnx.to_flat_state`; a layer used in two places is
+      A description of each, by the path of the parameter as in `nnx.to_flat_state`; a layer used in two places is
       listed once.
 
     Raises:
-      ValueError: model is no module.
+      ValueError: model is not a module.
 
     Example:
       >>> from flax import nnx
@@ -68,7 +66,8 @@ def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
     """
     if not isinstance(model, nnx.Module):
         raise ValueError(
-            f"model must be a Flax NNX module, got {type(model).__name__}: parameters have no layers to ask"
+            f"model must be a Flax NNX module, got {type(model).__name__}: parameters without their layers have no "
+            "description"
         )
     return {
         (*path, name): smoother
@@ -81,8 +80,8 @@ def smoothers(model: nnx.Module) -> dict[Path, Smoother]:
 def is_smoother(path: Sequence[object]) -> bool:
     """Whether a parameter's path, as in a pure dict of `nnx.split`, leads to a smoothing parameter.
 
-    For trees of parameters without their model; `smoothers` asks the layers of one. Smoothing filters start as the
-    identity; weight decay would pull them to zero, so optimizers exempt them.
+    For trees of parameters without a model; `smoothers` asks the layers of a model. Smoothing filters start as the
+    identity; weight decay would pull them to zero, so optimizers should exempt them.
 
     Args:
       path: keys from the model down to the parameter.

@@ -1,4 +1,4 @@
-"""The SS operations as layers of their own: each starts as the identity and composes with anything."""
+"""The SS operations as separate layers: each starts as the identity and composes with any other layer."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,11 +18,11 @@ from ._smoothers import SmoothedLayer, Smoother
 class SSConv(SmoothedLayer):
     """Separable and shared convolution: one filter for all channels (Wang & Ji, KDD 2018, Sec. 3.3, Eq. 7).
 
-    It starts as the identity: `SAME` output equals the input, and with less padding the middle of it.
+    It starts as the identity: `SAME` output equals the input; with less padding it equals the middle of the input.
 
     Args:
       kernel_size: taps along each spatial axis; a tuple whose length is the number of spatial axes.
-      rate: dilation rate of the filter in pixels, one for all axes or one an axis.
+      rate: dilation rate of the filter in pixels, one for all axes or one per axis.
       padding: `"SAME"`, `"VALID"` or pairs `(low, high)` of zeros in pixels.
       param_dtype: dtype of the filter.
       rngs: taken for uniformity with other layers; the identity draws nothing.
@@ -31,7 +31,8 @@ class SSConv(SmoothedLayer):
       smoother: `nnx.Param` of shape `kernel_size`.
 
     Raises:
-      ValueError: kernel_size is no tuple of one to three ints, or no filter of it is the identity under `padding`.
+      ValueError: kernel_size is not a tuple of one to three ints, or no filter of this size is the identity under
+        `padding`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,7 +79,7 @@ class SSConv(SmoothedLayer):
 
 
 class _Interaction(SmoothedLayer):
-    """The parameter of group interaction, the same in both of its views."""
+    """The parameter of group interaction, the same in both views."""
 
     smoother: nnx.Param[jax.Array]
     rate: int | tuple[int, ...]
@@ -104,7 +105,7 @@ class SSBlockFC(_Interaction):
     It starts as the identity.
 
     Args:
-      rate: side of a block in pixels, one for all axes or one an axis.
+      rate: side of a block in pixels, one for all axes or one per axis.
       ndim: number of spatial axes.
       param_dtype: dtype of the weight.
       rngs: taken for uniformity with other layers; the identity draws nothing.
@@ -114,7 +115,7 @@ class SSBlockFC(_Interaction):
         `rate**ndim`.
 
     Raises:
-      ValueError: rate is no int >= 1, nor one for each axis, or ndim is not 1, 2 or 3.
+      ValueError: rate is neither an int >= 1 nor one per axis, or ndim is not 1, 2 or 3.
 
     Example:
       >>> import jax.numpy as jnp
@@ -137,15 +138,15 @@ class GroupInteraction(_Interaction):
     It starts as the identity.
 
     Args:
-      rate: dilation rate of the decomposition in pixels, one for all axes or one an axis.
-      ndim, param_dtype, rngs: as of `SSBlockFC`.
+      rate: dilation rate of the decomposition in pixels, one for all axes or one per axis.
+      ndim, param_dtype, rngs: as in `SSBlockFC`.
 
     Attributes:
       smoother: `nnx.Param` `[rate**ndim, rate**ndim]`, the weight of `smoothjax.ops.group_interaction`; with rates by
         axis their product stands for `rate**ndim`.
 
     Raises:
-      ValueError: rate is no int >= 1, nor one for each axis, or ndim is not 1, 2 or 3.
+      ValueError: rate is neither an int >= 1 nor one per axis, or ndim is not 1, 2 or 3.
 
     Example:
       >>> import jax.numpy as jnp
@@ -163,20 +164,20 @@ class GroupInteraction(_Interaction):
 
 
 def _identity_filter(kernel_size: tuple[int, ...], rates: tuple[int, ...], padding: Padding) -> jax.Array:
-    """1 at the tap that sees the input at the output's own position, or in the middle where the output is smaller."""
+    """1 at the tap that sees the input at the output's own position, or in the middle if the output is smaller."""
     reach = [(taps - 1) * rate for taps, rate in zip(kernel_size, rates, strict=True)]
     if isinstance(padding, str):
         pairs = [(0, 0) if padding == "VALID" else (r // 2, r - r // 2) for r in reach]
     else:
         pairs = padding
-    # Padding that is missing to the full size is taken off evenly on both sides.
+    # Missing padding crops the output evenly on both sides.
     starts = [low + max(r - low - high, 0) // 2 for (low, high), r in zip(pairs, reach, strict=True)]
     full = [low + high >= r for (low, high), r in zip(pairs, reach, strict=True)]
     places = zip(full, starts, rates, reach, strict=True)
     if any(f and (start % rate or start > r) for f, start, rate, r in places):
         raise ValueError(
             f"no filter of kernel_size {kernel_size} at rate {as_option(rates)} is the identity under padding "
-            f"{padding!r}: use odd sizes with 'SAME', or one pair an axis whose low side is a multiple of the rate "
+            f"{padding!r}: use odd sizes with 'SAME', or one pair per axis whose low side is a multiple of the rate "
             "within the filter"
         )
     middle = tuple(start // rate for start, rate in zip(starts, rates, strict=True))

@@ -1,4 +1,4 @@
-"""Finding and replacing layers inside a model of any structure."""
+"""Finding and replacing layers in a model of any structure."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Sequence
@@ -13,10 +13,10 @@ Node = TypeVar("Node")
 
 
 def find_modules(model: object, wanted: Callable[[object], bool]) -> dict[int, tuple[Any, Path]]:
-    """The wanted layers of a model and their paths, by identity: a layer used in two places is one.
+    """The wanted layers of a model and their paths, by identity: a layer used in two places counts once.
 
     Raises:
-      ValueError: model is no module and no container of modules.
+      ValueError: model is neither a module nor a container of modules.
     """
     if not isinstance(model, (nnx.Pytree, list, tuple, dict, FrozenDict)) and not _is_frozen_dataclass(model):
         raise ValueError(
@@ -39,7 +39,7 @@ def find_modules(model: object, wanted: Callable[[object], bool]) -> dict[int, t
 
 
 def replace_modules(node: Node, new: dict[int, Any]) -> Node:
-    """Returns the node with every layer of `new` in its place; modules and containers are changed in place."""
+    """Returns the node with the layers of `new` in place of the old; changes modules and containers in place."""
     if id(node) in new:
         return new[id(node)]
     new[id(node)] = node  # also ends cycles
@@ -64,13 +64,13 @@ def replace_modules(node: Node, new: dict[int, Any]) -> Node:
 
 
 def parts_of(model: object, kind: type) -> set[int]:
-    """The identities of all modules of a type, and of all that they hold."""
+    """The identities of all modules of a type, and of everything in them."""
     holders = find_modules(model, lambda node: isinstance(node, kind) and isinstance(node, nnx.Pytree))
     return {key for holder, _ in holders.values() for key in find_modules(holder, lambda node: True)}
 
 
 def under_spectral_norm(model: object) -> set[int]:
-    """The parts of a model whose weights an `nnx.SpectralNorm` divides; it keeps a statistic for each of them."""
+    """The parts of a model whose weights an `nnx.SpectralNorm` normalises; it keeps a statistic for each."""
     return parts_of(model, nnx.SpectralNorm)
 
 
@@ -80,7 +80,7 @@ def where(path: Path) -> str:
 
 
 def common_value(values: Any) -> Any:
-    """The value common to all axes (1 for None), or the tuple of different ones."""
+    """The value common to all axes (1 for None), or the tuple of different values."""
     values = tuple(values) if isinstance(values, Sequence) else (1 if values is None else values,)
     return values[0] if len(set(values)) == 1 else values
 

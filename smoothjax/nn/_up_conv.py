@@ -1,4 +1,4 @@
-"""Up-sampling layers: the deconvolutional layer, its cures, and the alternatives that users compare them with."""
+"""Up-sampling layers: the deconvolutional layer, its cures, and common alternatives."""
 
 import contextlib
 import math
@@ -39,45 +39,47 @@ _KERNEL_INIT = nnx.initializers.lecun_normal()  # as in flax.nnx
 
 
 class UpConv(nnx.Module):
-    """Up-samples by an integer factor with the method of choice (Gao et al., 2017, and its usual rivals).
+    """Up-samples by an integer factor with a choice of methods (Gao et al., 2017, and its usual rivals).
 
-    Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so one replaces the other. With the
-    default `kernel_init`, each starts such that white noise of variance 1 comes out with variance 1 in every phase, in
-    the mean over kernels and away from the border. There are two exceptions: what starts by averaging gives less, which
-    is bilinear interpolation, `"sub_pixel_blur"`, `"carafe"` and `"dysample"`; and with `"dcl"` it is the mean over all
-    phases where the factor does not divide the kernel size. There a phase sees more taps than another one, the uneven
-    overlap of Odena et al.: of a 3x3 kernel at factor 2 they see 4, 2, 2 and 1, and start with 16/9, 8/9, 8/9 and 4/9.
+    Every method maps `[N, *S, in_features]` to `[N, *(factor * S), out_features]`, so methods are interchangeable. With
+    the default `kernel_init`, white noise of variance 1 initially comes out with variance 1 in every phase, in the mean
+    over kernels and away from the border. There are two exceptions. Methods that start by averaging give less: bilinear
+    interpolation, `"sub_pixel_blur"`, `"carafe"` and `"dysample"`. For `"dcl"` the variance is 1 in the mean over all
+    phases if the factor does not divide the kernel size. Then phases see different numbers of taps, the uneven overlap
+    of Odena et al.: at factor 2 the phases of a 3x3 kernel see 4, 2, 2 and 1 taps, and start with 16/9, 8/9, 8/9 and
+    4/9.
 
     Args:
       in_features: number of input channels.
       out_features: number of output channels.
       method: `"dcl"`, a transposed convolution; `"ipixel_dcl"` and `"pixel_dcl"`, phases made in sequence (Eqs. 2 and
-        3); `"fast_pixel_dcl"`, the latter as in Fig. 6, which is what the paper's experiments call PixelDCL;
-        `"resize_conv"`, interpolation and then a convolution at high resolution; `"sub_pixel"`, a convolution to
-        `factor**d` times the channels and periodic shuffling; `"sub_pixel_blur"`, the same and then the mean over
-        `factor` pixels along each axis, which removes every pattern that repeats with the factor; `"carafe"`, a
-        kernel predicted for every pixel of the output (`ops.carafe`); `"dysample"`, a point predicted for every pixel
-        of the output, at which the input is interpolated (`ops.dysample`).
-      factor: up-sampling factor, an int >= 2, or one int >= 1 an axis, whose product then stands for `factor**d`; 2 for
+        3); `"fast_pixel_dcl"`, the form of Fig. 6, called PixelDCL in the paper's experiments; `"resize_conv"`,
+        interpolation and then a convolution at high resolution; `"sub_pixel"`, a convolution to `factor**d` times the
+        channels and periodic shuffling; `"sub_pixel_blur"`, the same and then the mean over `factor` pixels along each
+        axis, which removes every pattern that repeats with the factor; `"carafe"`, a kernel predicted for every pixel
+        of the output (`ops.carafe`); `"dysample"`, a point predicted for every pixel of the output, at which the input
+        is interpolated (`ops.dysample`).
+      factor: up-sampling factor, an int >= 2, or one int >= 1 per axis, whose product then replaces `factor**d`; 2 for
         `"fast_pixel_dcl"`.
       kernel_size: taps along each spatial axis, of every kernel of the layer; a tuple whose length is the number of
         spatial axes. By default two axes, `3 * factor` taps for `"dcl"` (6x6 in the paper) and 3 for the others. Odd
         and not 1x1 for `"fast_pixel_dcl"`.
-      order: sequence of the phases of `"ipixel_dcl"` and `"pixel_dcl"`: `"figure"`, `"equations"` or stages of your
-        own, see `ops.pixel_order`.
+      order: order of the phases of `"ipixel_dcl"` and `"pixel_dcl"`: `"figure"`, `"equations"` or your own stages, see
+        `ops.pixel_order`.
       interpolation: `"nearest"` or `"bilinear"`, of `"resize_conv"`.
       compressed_features: channels from which `"carafe"` predicts its kernels, 64 by default.
-      groups: groups of channels of `"dysample"`, each with points of its own; by default 4, or the next smaller number
+      groups: groups of channels of `"dysample"`, each with its own points; by default 4, or the next smaller number
         that divides out_features.
-      dynamic_scope: whether `"dysample"` predicts how far each point may move, too (DySample+).
-      margins: one pair `(low, high)` an axis, the pixels that the output has beyond `factor * S` at either end, made
-        from zeros around the input; negative ones are cut off. Transposed convolutions of another padding than
-        `"SAME"` have them.
+      dynamic_scope: whether `"dysample"` also predicts how far each point may move (DySample+).
+      margins: one pair `(low, high)` per axis, the pixels of the output beyond `factor * S` at either end, made from
+        zeros around the input; negative numbers crop. Needed to replace transposed convolutions whose padding is not
+        `"SAME"`.
       use_bias: whether a bias is added.
       dtype: dtype of the computation, float32, bfloat16, float16 or float64; by default the common one of input and
         parameters.
-      precision: of the products, `None`, a name or a `jax.lax.Precision`, as in `flax.nnx.ConvTranspose`.
-      preferred_element_type: dtype of the result, likewise; a wider one than `dtype` is also that of the computation.
+      precision: precision of the products, `None`, a name or a `jax.lax.Precision`, as in `flax.nnx.ConvTranspose`.
+      preferred_element_type: dtype of the result, as in `flax.nnx.ConvTranspose`; if wider than `dtype`, also the dtype
+        of the computation.
       param_dtype: dtype of the parameters.
       kernel_init: initializer of the kernels. With `"sub_pixel"` it draws one kernel for all phases (ICNR), so that the
         layer starts as nearest interpolation of a convolution, without a checkerboard. The kernels that predict have

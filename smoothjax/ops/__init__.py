@@ -1,8 +1,9 @@
 """Pure functions on channels-last arrays `[N, *S, C]` with one, two or three spatial axes; only JAX and chex.
 
-One primitive, `reinterlace`, carries the library: a dilated convolution is periodic subsampling, a shared convolution
-and reinterlacing, and its groups never meet; the two cures make them meet, before or after. A transposed convolution is
-independent convolutions and reinterlacing, and its phases never meet; pixel deconvolution makes each from those before.
+The library rests on one primitive, `reinterlace`. A dilated convolution is periodic subsampling, a shared convolution
+and reinterlacing; its groups never interact, and the two cures connect them before or after. A transposed convolution
+is independent convolutions and reinterlacing; its phases never interact, and pixel deconvolution makes each phase from
+earlier ones.
 """
 
 # The decomposition (Wang & Ji, KDD 2018, Sec. 3.1).
@@ -11,7 +12,7 @@ from ._reinterlace import periodic_subsample as periodic_subsample
 from ._reinterlace import reinterlace as reinterlace
 
 # isort: split
-# Convolutions of any kind.
+# General convolutions.
 from ._conv import conv_general_dilated as conv_general_dilated
 from ._conv import depthwise_conv as depthwise_conv
 
@@ -29,7 +30,7 @@ from ._ss_conv import ss_conv as ss_conv
 from ._ss_conv import ss_dilated_conv as ss_dilated_conv
 
 # isort: split
-# What both are compared with: hybrid dilation rates (Sec. 4.2).
+# The degridding baseline of the paper: hybrid dilation rates (Sec. 4.2).
 from ._multigrid import multigrid_rates as multigrid_rates
 
 # isort: split

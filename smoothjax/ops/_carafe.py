@@ -1,4 +1,4 @@
-"""Content-aware reassembly: up-sampling by a kernel of its own for every output pixel."""
+"""Content-aware reassembly: up-sampling with a separate kernel for every output pixel."""
 
 import itertools
 import math
@@ -15,20 +15,20 @@ from ._reinterlace import periodic_subsample, reinterlace
 
 
 def carafe(x: ArrayLike, kernels: ArrayLike, *, factor: Rate = 2) -> jax.Array:
-    r"""Content-aware reassembly of features (CARAFE): every output pixel weights its neighbourhood in its own way.
+    r"""Content-aware reassembly of features (CARAFE): every output pixel has its own weights for its neighbourhood.
 
     $$y_c[r\,i + p] = \sum_s x_c[i + s - \lfloor K / 2 \rfloor]\,w_{r\,i + p}[s]$$
 
     Pixel $r\,i + p$ of the output is a weighted sum of the K^d pixels around pixel i of the input, with zeros beyond
     the border; all channels share the weights. Kernels whose taps are all $K^{-d}$ give nearest interpolation of the
-    box-filtered maps. The paper predicts the kernels from x and makes the taps of each sum to 1 by a softmax, which is
-    what `nn.UpConv(method="carafe")` does; here they are any array. Each of the `factor**d` phases is weighted by
-    kernels of its own, and then all are reinterlaced.
+    box-filtered maps. In the paper, and in `nn.UpConv(method="carafe")`, the kernels are predicted from x and a softmax
+    makes the taps of each sum to 1; here they are any array. Each of the `factor**d` phases has its own kernels, and
+    then all are reinterlaced.
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernels: `[N, *(factor * S), *K]`, or `[1, ...]` for the whole batch, with odd K; cast to x's dtype.
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
 
     Returns:
       Maps `[N, *(factor * S), C]` of x's dtype.
@@ -71,15 +71,15 @@ def carafe(x: ArrayLike, kernels: ArrayLike, *, factor: Rate = 2) -> jax.Array:
 
 
 def batch_of(parameter: ArrayLike, x: jax.Array) -> int:
-    """The batch that a parameter of every pixel must have: that of the maps, where it is not 1."""
+    """The required batch size of a parameter for every pixel: 1, or that of the maps."""
     shape = jnp.shape(parameter)
     return 1 if shape and shape[0] == 1 else x.shape[0]
 
 
 @keeps_split_batch()
-# Compiled here, so that calls outside jit do not compile every tap by itself.
+# Jitted here, so that calls outside jit do not compile every tap separately.
 @partial(jax.jit, static_argnums=2)
-# Keeping its shifted maps for the backward pass would hold them K^d times.
+# Keeping its shifted maps for the backward pass would store them K^d times.
 @partial(jax.checkpoint, static_argnums=2, prevent_cse=False)
 def _reassembled(x: jax.Array, kernels: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     sizes, size = x.shape[1:-1], kernels.shape[x.ndim - 1 :]

@@ -1,4 +1,4 @@
-"""Every convolution of the project: the signature of `jax.lax.conv_general_dilated`, forms that are fast on CPU."""
+"""The convolution of the whole project: the signature of `jax.lax.conv_general_dilated`, with fast forms on CPU."""
 
 import math
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ def conv_general_dilated(
     preferred_element_type: DTypeLike | None = None,
     out_sharding: jax.sharding.NamedSharding | jax.sharding.PartitionSpec | None = None,
 ) -> jax.Array:
-    """`jax.lax.conv_general_dilated` with forms that are fast on CPU: the same arguments, the same numbers.
+    """`jax.lax.conv_general_dilated` with fast forms on CPU: the same arguments, the same numbers.
 
-    XLA's convolution on CPU is slow where channels are many and maps small, and so is its gradient of the kernel at
-    every size. Here these are matrix products, in value and derivatives, forward and reverse. What has no fast form is
-    handed to `jax.lax`: groups, but for one filter a channel; batch groups; a dilated `lhs`; layouts other than
-    channels-last; integers; symbolic or empty shapes; axes that are explicitly sharded; other platforms.
+    XLA's convolution on CPU is slow for many channels and small maps, and its kernel gradient is slow at every size.
+    Here these are matrix products, in value and derivatives, forward and reverse. Cases without a fast form go to
+    `jax.lax`: groups, except one filter per channel; batch groups; a dilated `lhs`; layouts other than channels-last;
+    integers; symbolic or empty shapes; explicitly sharded axes; other platforms.
 
     Args:
       lhs: maps `[N, *S, C_in]` for a fast form, with d = 1, 2 or 3 spatial axes.
@@ -42,15 +42,15 @@ def conv_general_dilated(
       padding: `"SAME"`, `"SAME_LOWER"`, `"VALID"`, or pairs `(low, high)`.
       lhs_dilation: zeros between the pixels of `lhs`; none for a fast form.
       rhs_dilation: dilation rates by axis.
-      dimension_numbers: layouts; `("NHWC", "HWIO", "NHWC")` and the like have fast forms.
+      dimension_numbers: layouts; channels-last layouts such as `("NHWC", "HWIO", "NHWC")` have fast forms.
       feature_group_count: 1, or C, for a fast form.
       batch_group_count: 1 for a fast form.
       precision: as in `jax.lax`; on CPU all products have the precision of their type.
-      preferred_element_type: as in `jax.lax`; that of `lhs`, or None, for a fast form.
+      preferred_element_type: as in `jax.lax`; the dtype of `lhs`, or None, for a fast form.
       out_sharding: as in `jax.lax`; None for a fast form.
 
     Returns:
-      What `jax.lax.conv_general_dilated` returns.
+      The result of `jax.lax.conv_general_dilated`.
 
     Raises:
       TypeError: as `jax.lax.conv_general_dilated` does.
@@ -70,7 +70,7 @@ def conv_general_dilated(
     """
     handed = (preferred_element_type in (None, lhs.dtype)) and out_sharding is None and batch_group_count == 1
     if handed and _is_plain(lhs, rhs, lhs_dilation, dimension_numbers, feature_group_count):
-        # Malformed arguments are refused by jax.lax, below.
+        # jax.lax refuses malformed arguments, below.
         window = _window_of(lhs, rhs, window_strides, padding, rhs_dilation)
         if window is not None:
             if feature_group_count == 1:
@@ -104,16 +104,16 @@ def depthwise_conv(
 
     $$o_c[i] = \sum_s f_c[s_0\,i + r\,s]\,w_c[s]$$
 
-    with strides $s_0$: a correlation, the kernel is not flipped. XLA's grouped convolution on CPU takes tens of times
-    as long as the shifted products that this is there.
+    with strides $s_0$: a correlation, the kernel is not flipped. On CPU this computes shifted products, where XLA's
+    grouped convolution takes tens of times as long.
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
       kernel: `[*K, C]`, cast to x's dtype.
-      rate: dilation rate r in pixels, an int >= 1 or one an axis.
-      strides: pixels between two outputs, an int >= 1, or one an axis.
-      padding: `"SAME"` (an output for every stride begun, the smaller half of the zeros before), `"VALID"`, or d pairs
-        `(low, high)` of zeros in pixels.
+      rate: dilation rate r in pixels, an int >= 1 or one per axis.
+      strides: pixels between two outputs, an int >= 1 or one per axis.
+      padding: `"SAME"` (`ceil(S / stride)` outputs, the smaller half of the zeros before), `"VALID"`, or d pairs `(low,
+        high)` of zeros in pixels.
 
     Returns:
       Maps `[N, *S', C]` of x's dtype.
@@ -162,7 +162,7 @@ def _is_plain(
     dimension_numbers: lax.ConvGeneralDilatedDimensionNumbers,
     groups: int,
 ) -> bool:
-    """Whether layout, types and shapes are those that the fast forms know."""
+    """Whether the fast forms support layout, types and shapes."""
     ndim = lhs.ndim - 2
     if ndim not in (1, 2, 3) or rhs.ndim != lhs.ndim or lhs.dtype != rhs.dtype or lhs.dtype not in DTYPES:
         return False
@@ -190,7 +190,7 @@ def _window_of(
     padding: str | Sequence[tuple[int, int]],
     rhs_dilation: Sequence[int] | None,
 ) -> Window | None:
-    """How the kernel moves, or None where an argument is malformed or no output is left."""
+    """The movement of the kernel; None if an argument is malformed or no output is left."""
     ndim = lhs.ndim - 2
     rates = tuple(rhs_dilation) if rhs_dilation is not None else (1,) * ndim
     if len(window_strides) != ndim or len(rates) != ndim or min(*window_strides, *rates) < 1:

@@ -1,4 +1,4 @@
-"""Dilated convolution in its two views: the direct operation, and its decomposition."""
+"""The two views of dilated convolution: the direct operation, and its decomposition."""
 
 import jax
 from jax import lax
@@ -38,15 +38,15 @@ def dilated_conv(
 
     a correlation: the kernel is not flipped. (Eq. 1 prints $w[i]$ for $w[s]$.) With `method="decomposed"` it is three
     steps: periodic subsampling into `rate**d` groups, one standard convolution shared by the groups, reinterlacing.
-    Nothing connects the groups; that is gridding.
+    Nothing connects the groups: this is gridding.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
-      rate: dilation rate r in pixels, an int >= 1 or one an axis; 1 is the standard convolution.
-      padding: `"SAME"` (total `(K - 1) * rate` an axis, the smaller half before), `"VALID"`, or d pairs
-        `(low, high)` of zeros in pixels.
-      method: `"direct"` or `"decomposed"`; the same numbers.
+      rate: dilation rate r in pixels, an int >= 1 or one per axis; 1 is the standard convolution.
+      padding: `"SAME"` (in total `(K - 1) * rate` per axis, the smaller half before), `"VALID"`, or d pairs `(low,
+        high)` of zeros in pixels.
+      method: `"direct"` or `"decomposed"`; both give the same numbers.
 
     Returns:
       Maps `[N, *S', C_out]` of x's dtype, `S' = S + low + high - (K - 1) * rate`.
@@ -83,7 +83,7 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
 def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: Rate) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
     if not all(is_int(side) for pair in pairs for side in pair):
-        # Symbolic, under jax.export: such sides cannot be compared below.
+        # Symbolic sizes, under jax.export, cannot be compared below.
         x, pairs = pad_zeros(x, pairs), ((0, 0),) * len(pairs)
     window = Window((1,) * len(pairs), pairs, spread(rate, len(pairs)))
     static = all(isinstance(length, int) and length > 0 for length in x.shape)
@@ -108,5 +108,5 @@ def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rates: tuple[int,
 
 
 def pad_zeros(x: jax.Array, pairs: Pairs, more_channels: int = 0) -> jax.Array:
-    """Zeros around the spatial axes of `[N, *S, C]` and after the channels; a negative side takes pixels away."""
+    """Zeros around the spatial axes of `[N, *S, C]` and after the channels; a negative side removes pixels."""
     return lax.pad(x, x.dtype.type(0), [(0, 0, 0), *((low, high, 0) for low, high in pairs), (0, more_channels, 0)])

@@ -1,4 +1,4 @@
-"""Up-sampling by sampling: every output pixel says where in the input it is read."""
+"""Up-sampling by sampling: every output pixel has its own sampling point in the input."""
 
 import itertools
 import math
@@ -14,21 +14,20 @@ from ._carafe import batch_of
 
 
 def dysample(x: ArrayLike, offsets: ArrayLike, *, factor: Rate = 2) -> jax.Array:
-    r"""Dynamic sampling (DySample): the input, linearly interpolated at a point of choice for every output pixel.
+    r"""Dynamic sampling (DySample): interpolates the input linearly at a given point for every output pixel.
 
     $$y_c[o] = x_c\Big(\frac{o + 1/2}{r} - \frac12 + \Delta_{g(c)}[o]\Big)$$
 
-    Where the offsets $\Delta$ are 0, pixel o of the output stands at its place among the pixels of the input, and the
-    result is bilinear interpolation (linear, trilinear), as `torch.nn.functional.interpolate` computes it with
-    `align_corners=False`. Points beyond the border are moved onto it. Channels are split into G consecutive groups,
-    each with offsets of its own. The paper predicts the offsets from x, which is what `nn.UpConv(method="dysample")`
-    does; here they are any array.
+    With offsets $\Delta$ of 0 the result is bilinear interpolation (linear, trilinear), as in
+    `torch.nn.functional.interpolate` with `align_corners=False`. Points beyond the border are moved onto it. Channels
+    are split into G consecutive groups, each with its own offsets. The paper, and `nn.UpConv(method="dysample")`,
+    predict the offsets from x; here they are any array.
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       offsets: `[N, *(factor * S), G, d]` in pixels of the input, by axis, or `[1, ...]` for the whole batch; G divides
         C; cast to x's dtype.
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
 
     Returns:
       Maps `[N, *(factor * S), C]` of x's dtype.
@@ -45,7 +44,7 @@ def dysample(x: ArrayLike, offsets: ArrayLike, *, factor: Rate = 2) -> jax.Array
       [0.0, 1.0, 3.0, 5.0, 7.0, 8.0]
 
     References:
-      Liu et al., Learning to Upsample by Learning to Sample, ICCV 2023, Sec. 3; its public code holds the offsets as
+      Liu et al., Learning to Upsample by Learning to Sample, ICCV 2023, Sec. 3; its public code stores the offsets as
       `[N, 2, G, 2*H, 2*W]`, the horizontal one first.
     """
     x = check_maps("x", x)
@@ -69,21 +68,21 @@ def dysample(x: ArrayLike, offsets: ArrayLike, *, factor: Rate = 2) -> jax.Array
 
 
 @keeps_split_batch()
-@partial(jax.jit, static_argnums=2)  # calls outside jit do not compile every corner by itself
+@partial(jax.jit, static_argnums=2)  # calls outside jit do not compile every corner separately
 def _sampled(x: jax.Array, offsets: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     batch, *sizes, channels = x.shape
     *places, groups, ndim = offsets.shape[1:]
     if 0 in x.shape:
         return jnp.zeros((batch, *places, channels), x.dtype)
     dtype = accumulation_dtype(x.dtype)
-    neighbours = []  # along each axis: of both, the pixel and its weight, [N or 1, *(factor * S), G]
+    neighbours = []  # for both neighbours along each axis, the pixel and its weight, [N or 1, *(factor * S), G]
     for axis, (size, step) in enumerate(zip(sizes, factors, strict=True)):
         at = (jnp.arange(step * size, dtype=dtype) + 0.5) / step - 0.5
         point = jnp.expand_dims(at, [other for other in range(ndim + 2) if other != axis + 1])
         point = point + offsets[..., axis].astype(dtype)
         point = jnp.clip(point, 0, size - 1)
         below = jnp.floor(point)
-        # A point that is no number becomes some integer, which must not be read beyond the maps.
+        # A NaN becomes an arbitrary integer, which must not be read beyond the maps.
         first = jnp.clip(below.astype(jnp.int32), 0, size - 1)
         weight = point - below
         neighbours.append(((first, 1 - weight), (jnp.minimum(first + 1, size - 1), weight)))

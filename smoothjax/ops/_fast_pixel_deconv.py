@@ -15,19 +15,19 @@ from ._reinterlace import reinterlace
 def fast_pixel_deconv(
     x: ArrayLike, kernel_first: ArrayLike, kernel_second: ArrayLike, kernel_cross: ArrayLike
 ) -> jax.Array:
-    r"""Pixel deconvolution in its efficient implementation (PixelDCL, Sec. 2.3, Fig. 6): factor 2, two dimensions.
+    r"""The efficient implementation of pixel deconvolution (PixelDCL, Sec. 2.3, Fig. 6): factor 2, two dimensions.
 
     $$F_1 = F_{in} * k_1, \qquad F_2 = F_1 * k_2, \qquad F_{out} = M + M * k_\times, \qquad
     M = F_1 \oplus 0 \oplus 0 \oplus F_2$$
 
-    F1 takes the even rows and columns of the output, F2 the odd ones; a masked kernel over this half-filled map makes
-    the pixels between. Only its taps whose offsets add to an odd number count, up, down, left and right of 3x3: they
-    lead from an empty pixel to filled ones. With 3x3 kernels that is 2 sets of 3x3 and 4 weights a channel pair, where
-    a transposed convolution of 6x6 has 36.
+    F1 fills the even rows and columns of the output, F2 the odd ones; a masked kernel over this half-filled map makes
+    the pixels between. Only its taps with an odd sum of offsets count (up, down, left and right in 3x3): they lead from
+    an empty pixel to filled ones. 3x3 kernels have 2 sets of 3x3 and 4 weights per channel pair; a transposed
+    convolution of 6x6 has 36.
 
     Args:
       x: maps `[N, H, W, C_in]`; float32, bfloat16, float16 or float64.
-      kernel_first: `[*K, C_in, C]` of F1, cast to x's dtype, as the others.
+      kernel_first: `[*K, C_in, C]` of F1; all kernels are cast to x's dtype.
       kernel_second: `[*K, C, C]` of F2.
       kernel_cross: `[*K, C, C]` with odd K. It is masked here; masked taps get no gradient.
 
@@ -36,7 +36,7 @@ def fast_pixel_deconv(
 
     Raises:
       AssertionError: a kernel has another rank, or an argument another dtype.
-      ValueError: x has not two spatial axes, channels do not match, or a size of kernel_cross is even.
+      ValueError: x does not have two spatial axes, channels do not match, or a size of kernel_cross is even.
 
     Example:
       >>> import jax.numpy as jnp
@@ -62,8 +62,8 @@ def fast_pixel_deconv(
     kernel_cross = check_parameter("kernel_cross", kernel_cross, **square)
     if any(size % 2 == 0 for size in kernel_cross.shape[:2]):
         raise ValueError(
-            f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: only then has it a "
-            "centre, from which the mask counts"
+            f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: the mask counts from "
+            "its centre"
         )
     return _cascade(x, kernel_first, kernel_second, kernel_cross)
 
@@ -77,9 +77,9 @@ def _cascade(x: jax.Array, kernel_first: jax.Array, kernel_second: jax.Array, ke
 
 
 def _literal(first: jax.Array, second: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Steps 3 to 5 of Fig. 6 as they are drawn: the plain reference that tests compare `fast_pixel_deconv` with.
+    """Steps 3 to 5 of Fig. 6 literally: the plain reference that tests compare `fast_pixel_deconv` with.
 
-    It also multiplies masked taps and the empty half of the map, which `cross` leaves out.
+    It also multiplies masked taps and the empty half of the map, which `cross` skips.
     """
     empty = jnp.zeros_like(first)
     half_filled = reinterlace(jnp.stack([first, empty, empty, second]), rate=2)

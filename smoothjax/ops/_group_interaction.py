@@ -1,4 +1,4 @@
-"""Method 1: group interaction, in its two views, and the smoothed dilated convolution built on it."""
+"""Method 1: both views of group interaction, and the smoothed dilated convolution built on it."""
 
 import math
 from functools import partial
@@ -32,11 +32,11 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
 
     $$\hat f_i = \sum_j w_{ij} f_j$$
 
-    one weight for each pair of *groups*, shared by all positions and channels. It stands before the reinterlacing, and
-    is the same map as `ss_block_fc` after it.
+    one weight for each pair of *groups*, shared by all positions and channels. Applied before the reinterlacing, it
+    equals `ss_block_fc` applied after it.
 
     Args:
-      groups: `[rate**d, N, *S, C]`, as `periodic_subsample` gives them; float32, bfloat16, float16 or float64.
+      groups: `[rate**d, N, *S, C]`, as from `periodic_subsample`; float32, bfloat16, float16 or float64.
       weight: `[rate**d, rate**d]`, row i makes output group i; cast to the groups' dtype.
 
     Returns:
@@ -66,22 +66,22 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
 @keeps_split_batch(axis=1, out=1)
 def _interacted(groups: jax.Array, weight: jax.Array) -> jax.Array:
     dtype = accumulation_dtype(groups.dtype)
-    # It costs little beside the convolution, so that it can afford full precision everywhere.
+    # This costs little beside the convolution, so it can afford full precision everywhere.
     out = jnp.einsum("ij,j...->i...", weight.astype(dtype), groups.astype(dtype), precision=lax.Precision.HIGHEST)
     return out.astype(groups.dtype)
 
 
 def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: Rate) -> jax.Array:
-    """Separable and shared block-wise fully-connected layer: group interaction seen on the map (Sec. 3.4, Fig. 6).
+    """Separable and shared block-wise fully-connected layer: group interaction on the map (Sec. 3.4, Fig. 6).
 
     One fully connected map of every non-overlapping `rate**d` block, shared by all blocks and channels. Blocks that
-    reach over the end of x are completed with zeros and the result is cropped, so that at every size
-    `ss_block_fc(x) == reinterlace(group_interaction(periodic_subsample(x)))`.
+    extend beyond x are completed with zeros and the result is cropped, so at every size `ss_block_fc(x) ==
+    reinterlace(group_interaction(periodic_subsample(x)))`.
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       weight: `[rate**d, rate**d]`, row i makes the unit at phase i of a block; cast to x's dtype.
-      rate: side of a block in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
+      rate: side of a block in pixels, an int >= 1 or one per axis; then their product replaces `rate**d`.
 
     Returns:
       Maps of x's shape and dtype.
@@ -107,7 +107,7 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: Rate) -> jax.Array:
 
 
 @keeps_split_batch()
-# Compiled here, so that calls outside jit do not compile its loop anew.
+# Jitted here, so that calls outside jit do not compile its loop again.
 @partial(jax.jit, static_argnums=2)
 def _mixed(x: jax.Array, weight: jax.Array, rate: tuple[int, ...]) -> jax.Array:
     """The block-wise map on checked arguments."""
@@ -123,15 +123,15 @@ def group_interaction_dilated_conv(
 
     `dilated_conv` followed by `ss_block_fc`. The input is zero-padded at its end until `rate` divides the
     *output* size, and the result is cropped, as in the authors' code: the last blocks are complete, computed from
-    zeros beyond the border. Groups are phases of the output position. The convolution keeps them apart, so that they
-    may as well be mixed before it, and are, where its input has no more channels than its output. In bfloat16 each of
-    the two operations accumulates in float32 and rounds once.
+    zeros beyond the border. Groups are phases of the output position. The convolution keeps them apart, so mixing them
+    before it is equivalent; this is done if its input has no more channels than its output. In bfloat16 each of the two
+    operations accumulates in float32 and rounds once.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       weight: `[rate**d, rate**d]`, cast to x's dtype; Eq. 6 is the identity.
-      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
+      rate: dilation rate in pixels, an int >= 1 or one per axis; then their product replaces `rate**d`.
       padding: as in `dilated_conv`.
 
     Returns:
@@ -158,15 +158,16 @@ def group_interaction_dilated_conv(
     kernel = check_kernel(kernel, x)
     weight = _check_weight(weight, math.prod(rates), x.dtype)
     pairs = resolve_padding(padding, kernel.shape[:-2], rates, x.shape[1:-1])
-    # On the side of fewer channels. The gradients of `mix_first` do not need the convolution's output: at 2x40x40x256,
-    # rates 2 and 4, they take 1.01 to 1.05 times those of a plain convolution, those of `convolve_first` 1.3 to 1.5.
+    # Mix on the side with fewer channels. The gradients of `mix_first` do not need the convolution's output: at
+    # 2x40x40x256, rates 2 and 4, they take 1.01 to 1.05 times those of a plain convolution, and those of
+    # `convolve_first` 1.3 to 1.5 times.
     form = mix_first if kernel.shape[-2] <= kernel.shape[-1] else convolve_first
     return form(x, kernel, weight, rates, pairs)
 
 
 @keeps_split_batch()
 def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
-    """The layer as it is drawn (Fig. 4), on checked arguments: complete blocks of the output, mixed, then cropped."""
+    """The layer as in Fig. 4, on checked arguments: mixes complete blocks of the output, then crops."""
     rates = spread(rate, len(pairs))
     out_shape = [
         size + low + high - (taps - 1) * step
@@ -183,12 +184,12 @@ def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rat
 
 @keeps_split_batch()
 def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
-    """The same map: a dilated convolution keeps the phases apart, so that they may be mixed before it.
+    """The same map with the phases mixed before the convolution, which keeps them apart.
 
-    A phase of the output reads the same phase of the padded input; its blocks are mixed, and the convolution makes no
-    more than what is left of its output.
+    A phase of the output reads the same phase of the padded input, whose blocks are mixed; the convolution only
+    computes the cropped output.
     """
-    # Where whole blocks of zeros do not fill the padding, the first block begins in it.
+    # If whole blocks of zeros do not fill the padding, the first block begins inside it.
     rates, sizes = spread(rate, len(pairs)), x.shape[1:-1]
     begun = [low % step for (low, _), step in zip(pairs, rates, strict=True)]
     whole = [-(-(start + size) // step) * step for start, size, step in zip(begun, sizes, rates, strict=True)]
@@ -199,10 +200,10 @@ def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pa
 
 
 def identity_group_interaction(rate: Rate, ndim: int) -> jax.Array:
-    """The group interaction weight that changes nothing (Eq. 6): the initial value of the layer.
+    """The group interaction weight of the identity (Eq. 6): the initial value of the layer.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1 or one an axis; then their product stands for `rate**ndim`.
+      rate: dilation rate in pixels, an int >= 1 or one per axis; then their product replaces `rate**ndim`.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:

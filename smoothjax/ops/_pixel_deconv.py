@@ -1,4 +1,4 @@
-"""Pixel deconvolution: the phases of an up-sampled map made one after the other, each from those before."""
+"""Pixel deconvolution: makes the phases of an up-sampled map one after another, each from earlier ones."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ Phase: TypeAlias = tuple[int, ...]
 Order: TypeAlias = tuple[tuple[Phase, ...], ...]
 
 Stages: TypeAlias = Sequence[Sequence[Sequence[int]]]
-"""An order of the phases as users write it: stages, each of phases, each of one int an axis."""
+"""An order of the phases as users write it: stages of phases, each phase with one int per axis."""
 
 
 def ipixel_deconv(
@@ -37,17 +37,17 @@ def ipixel_deconv(
     $$F_1 = F_{in} * k_1, \quad F_2 = [F_{in}, F_1] * k_2, \quad F_3 = [F_{in}, F_1, F_2] * k_3, \quad \dots, \qquad
     F_{out} = F_1 \oplus F_2 \oplus \dots$$
 
-    Where a transposed convolution makes the phases of its output independently, here later ones depend on earlier
-    ones; $\oplus$ is `reinterlace`. Every phase is a SAME convolution at low resolution. For factor 2 and kernels 3x3
-    from C to C channels, Eq. 2 has 1 + 2 + 3 + 4 = 10 sets of 3x3 weights a channel pair. In the default order, that of
-    the authors' code, the last two phases run in parallel: 1 + 2 + 3 + 3 = 9. (Sec. 3.1 speaks of 4 sets.)
+    A transposed convolution makes the phases of its output independently; here later phases depend on earlier ones.
+    $\oplus$ is `reinterlace`. Every phase is a SAME convolution at low resolution. For factor 2 and 3x3 kernels from C
+    to C channels, Eq. 2 has 1 + 2 + 3 + 4 = 10 sets of 3x3 weights per channel pair. In the default order, that of the
+    authors' code, the last two phases run in parallel: 1 + 2 + 3 + 3 = 9. (Sec. 3.1 speaks of 4 sets.)
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
         The sources are the input, then the phases of earlier stages in their sequence, so
         `C_sources = C_in + C_out * (number of phases in earlier stages)`.
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
         see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
@@ -84,15 +84,15 @@ def pixel_deconv(
     $$F_1 = F_{in} * k_1, \quad F_2 = F_1 * k_2, \quad F_3 = [F_1, F_2] * k_3, \quad \dots, \qquad
     F_{out} = F_1 \oplus F_2 \oplus \dots$$
 
-    As `ipixel_deconv` without the repeated influence of the input; $\oplus$ is `reinterlace`. `fast_pixel_deconv` is
-    its form of Fig. 6, with fewer weights.
+    Like `ipixel_deconv`, but only the first phase sees the input; $\oplus$ is `reinterlace`. `fast_pixel_deconv` is the
+    form of Fig. 6, with fewer weights.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernels: one `[*K, C_sources, C_out]` for each phase, in the sequence of `order`, cast to x's dtype; K may differ.
-        The source of the first stage is the input, `C_sources = C_in`; those of later ones are the phases of earlier
-        stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
+        The source of the first stage is the input, `C_sources = C_in`; the sources of later stages are the phases of
+        earlier stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
         see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
 
@@ -118,19 +118,19 @@ def pixel_deconv(
 
 
 def pixel_order(factor: Rate, ndim: int, *, order: PhaseOrder | Stages | None = None) -> Order:
-    """The sequence in which pixel deconvolution makes the phases, by name or your own, checked.
+    """The checked order in which pixel deconvolution makes the phases, by name or your own.
 
     `"figure"` is the staging of Fig. 6 and of the authors' code: (0, 0), then (1, 1), then (0, 1) and (1, 0) in
     parallel. For any factor and number of axes: the diagonal phases (0, ..., 0), (1, ..., 1), ... one after another,
-    then the others by falling sum of their indices, those of one sum in parallel. In three dimensions at factor 2 these
-    are the stages of the authors' code, too; for larger factors the paper says nothing.
+    then the others by decreasing sum of their indices, equal sums in parallel. In three dimensions at factor 2 these
+    are also the stages of the authors' code; the paper does not cover larger factors.
 
-    `"equations"` is Eqs. 2 and 3 to the letter: one phase a stage, in row-major sequence.
+    `"equations"` follows Eqs. 2 and 3 literally: one phase per stage, in row-major order.
 
-    By default `"figure"` for factor 2 in two dimensions, else `"equations"`.
+    The default is `"figure"` for factor 2 in two dimensions, else `"equations"`.
 
     Args:
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
       ndim: number of spatial axes d, 1, 2 or 3.
       order: `"figure"`, `"equations"`, or stages in sequence, each a sequence of phases, each d ints in
         `0 .. factor - 1`; every phase once.
@@ -139,7 +139,7 @@ def pixel_order(factor: Rate, ndim: int, *, order: PhaseOrder | Stages | None = 
       A tuple of stages, each a tuple of phases, each a tuple of d ints.
 
     Raises:
-      ValueError: factor is no int >= 2, ndim is not 1, 2 or 3, or order does not name every phase once.
+      ValueError: factor is not an int >= 2, ndim is not 1, 2 or 3, or order does not name every phase once.
 
     Example:
       >>> from smoothjax import ops
@@ -162,7 +162,7 @@ def pixel_order(factor: Rate, ndim: int, *, order: PhaseOrder | Stages | None = 
 
 
 def _all_phases(factors: tuple[int, ...]) -> list[Phase]:
-    """In row-major sequence."""
+    """All phases in row-major order."""
     return list(itertools.product(*map(range, factors)))
 
 
@@ -200,7 +200,7 @@ def _in_order(
 
 
 def _check_order(order: str | Stages, factors: tuple[int, ...]) -> Order:
-    """Returns the order as tuples of ints; refuses one that is no sequence of all phases."""
+    """Returns the order as tuples of ints; refuses an order that does not name every phase once."""
     ndim, factor = len(factors), factors[0] if len(set(factors)) == 1 else factors
     rule = (
         f"order must be a sequence of stages, each a sequence of phases, each {ndim} ints, that names every one of the "
@@ -222,7 +222,7 @@ def _check_order(order: str | Stages, factors: tuple[int, ...]) -> Order:
 
 def _check_kernels(kernels: Sequence[ArrayLike], x: jax.Array, order: Order, sees_input: bool) -> list[jax.Array]:
     phases = [(number, phase) for number, stage in enumerate(order) for phase in stage]
-    # An array is a sequence of its rows, but never of kernels of several sizes; a stack of them is welcome.
+    # An array is a sequence of its rows; a stack of kernels is fine, a single kernel is refused.
     if not hasattr(kernels, "__len__") or isinstance(kernels, (str, dict)) or len(kernels) != len(phases):
         found = f"{len(kernels)} of them" if hasattr(kernels, "__len__") else type(kernels).__name__
         raise ValueError(

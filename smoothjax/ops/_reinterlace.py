@@ -1,4 +1,4 @@
-"""Periodic subsampling and reinterlacing: steps 1 and 3 of the decomposition, and the primitive of everything else."""
+"""Periodic subsampling and reinterlacing: steps 1 and 3 of the decomposition, and the primitive of all else."""
 
 import math
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ def periodic_subsample(x: ArrayLike, *, rate: Rate) -> jax.Array:
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
-      rate: subsampling rate r in pixels, an int >= 1 or one an axis; then their product stands for `rate**d`.
+      rate: subsampling rate r in pixels, an int >= 1 or one per axis; then their product replaces `rate**d`.
 
     Returns:
       Groups `[rate**d, N, *ceil(S / rate), C]` of x's dtype.
 
     Raises:
       AssertionError: x has another rank or dtype.
-      ValueError: rate is no int >= 1, nor one for each axis.
+      ValueError: rate is neither an int >= 1 nor one per axis.
 
     Example:
       >>> import jax.numpy as jnp
@@ -53,16 +53,16 @@ def _subsampled(x: jax.Array, rates: tuple[int, ...]) -> jax.Array:
 
 
 def reinterlace(groups: ArrayLike, *, rate: Rate, spatial_shape: Sequence[int] | None = None) -> jax.Array:
-    r"""Puts the `rate**d` phases back in their places: step 3 of the decomposition (Sec. 3.1, Fig. 3).
+    r"""Puts the `rate**d` phases back into place: step 3 of the decomposition (Sec. 3.1, Fig. 3).
 
     The exact inverse of `periodic_subsample`. The same map is the *periodic shuffling* of transposed convolutions
-    (the operator $\oplus$ of Gao et al., Eq. 1): gridding and checkerboards are one disease, phases that never talk to
-    each other, and both cures act on the groups before this step.
+    (the operator $\oplus$ of Gao et al., Eq. 1): gridding and checkerboards have one cause, phases that never interact,
+    and both cures act on the groups before this step.
 
     Args:
       groups: `[rate**d, N, *S', C]`, phases in row-major order; float32, bfloat16, float16 or float64.
-      rate: interlacing rate r in pixels, an int >= 1 or one an axis.
-      spatial_shape: the d sizes to crop the result to, each at most `rate * S'`; all of it when None.
+      rate: interlacing rate r in pixels, an int >= 1 or one per axis.
+      spatial_shape: the d sizes to crop the result to, each at most `rate * S'`; None keeps all of it.
 
     Returns:
       Maps `[N, *spatial_shape, C]` of the groups' dtype.
@@ -103,8 +103,8 @@ def _reinterlaced(groups: jax.Array, rates: tuple[int, ...], crop: tuple[int, ..
 
 
 def split_blocks(x: jax.Array, rate: Rate) -> jax.Array:
-    """Views `[N, *S, C]` as whole `rate**d` blocks `[N, B1, rate, ..., Bd, rate, C]`, the last completed by 0."""
-    # Sizes may be symbolic under jax.export: no Python branch on one, no remainder, and none is read from the result.
+    """Views `[N, *S, C]` as whole `rate**d` blocks `[N, B1, rate, ..., Bd, rate, C]`, the last completed by zeros."""
+    # Sizes may be symbolic under jax.export: no Python branch on them, no remainder, no size read from the result.
     rates = spread(rate, x.ndim - 2)
     counts = [-(-size // step) for size, step in zip(x.shape[1:-1], rates, strict=True)]
     missing = [(0, n * step - size, 0) for n, step, size in zip(counts, rates, x.shape[1:-1], strict=True)]
@@ -122,7 +122,7 @@ def merge_blocks(blocks: jax.Array, rate: Rate, spatial_shape: Sequence[int]) ->
 
 
 def crop_end(x: jax.Array, spatial_shape: Sequence[int]) -> jax.Array:
-    """The beginning of maps `[N, *S, C]`."""
+    """Crops maps `[N, *S, C]` at their end."""
     if all(map(is_int, (*spatial_shape, *x.shape[1:-1]))):
         return x[(slice(None), *(slice(size) for size in spatial_shape))]
     # A slice of a symbolic size (jax.export) is a nest of minima, growing with every layer; negative padding is not.

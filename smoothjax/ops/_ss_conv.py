@@ -29,14 +29,14 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
 
     $$o_c[i] = \sum_s f_c[i + r\,s]\,w[s]$$
 
-    Like a depthwise convolution whose filters are all the same one: its number of parameters does not depend on the
+    Like a depthwise convolution with the same filter for every channel: the number of parameters does not depend on the
     number of channels.
 
     Args:
       x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: the filter `[*K]`, cast to x's dtype; not flipped.
       padding: `"SAME"`, `"VALID"` or d pairs `(low, high)` of zeros in pixels.
-      rate: dilation rate of the filter in pixels, an int >= 1 or one an axis.
+      rate: dilation rate of the filter in pixels, an int >= 1 or one per axis.
 
     Returns:
       Maps `[N, *S', C]` of x's dtype, `S' = S + low + high - (K - 1) * rate`.
@@ -63,7 +63,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
 
 
 @keeps_split_batch()
-# Compiled here, so that calls outside jit do not compile its loops anew.
+# Jitted here, so that calls outside jit do not compile its loops again.
 @partial(jax.jit, static_argnums=(2, 3))
 def _filtered(x: jax.Array, kernel: jax.Array, pairs: Pairs, rates: tuple[int, ...]) -> jax.Array:
     """The filter on checked arguments."""
@@ -83,15 +83,15 @@ def ss_dilated_conv(
 ) -> jax.Array:
     """Dilated convolution smoothed by an SS convolution before it: method 2 (Sec. 3.3, Figs. 5 and 7).
 
-    Every unit collects its neighbours of the other groups before the periodic subsampling tears them apart. The
-    smoother is always SAME: it changes no size, and `padding` concerns only the dilated convolution. In bfloat16 each
-    of the two operations accumulates in float32 and rounds once.
+    Every unit collects its neighbours from the other groups before periodic subsampling separates them. The smoother is
+    always SAME, so it changes no size; `padding` applies only to the dilated convolution. In bfloat16 each of the two
+    operations accumulates in float32 and rounds once.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C_in, C_out]`, cast to x's dtype.
       smoother: the SS filter, `2 * rate - 1` taps along each axis, cast to x's dtype; Eq. 7 is the identity.
-      rate: dilation rate in pixels, an int >= 1 or one an axis.
+      rate: dilation rate in pixels, an int >= 1 or one per axis.
       padding: as in `dilated_conv`.
 
     Returns:
@@ -119,10 +119,10 @@ def ss_dilated_conv(
 
 
 def identity_smoother(rate: Rate, ndim: int) -> jax.Array:
-    """The SS filter that changes nothing (Eq. 7): the initial value of the layer.
+    """The SS filter of the identity (Eq. 7): the initial value of the layer.
 
     Args:
-      rate: dilation rate in pixels, an int >= 1 or one an axis.
+      rate: dilation rate in pixels, an int >= 1 or one per axis.
       ndim: number of spatial axes d, 1, 2 or 3.
 
     Returns:

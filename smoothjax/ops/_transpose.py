@@ -1,4 +1,4 @@
-"""Linear maps written backwards, so that the gradient is the form that was written."""
+"""Linear maps written backwards, so that their gradient is the form as written."""
 
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
@@ -14,22 +14,22 @@ Types: TypeAlias = jax.Array | jax.ShapeDtypeStruct | tuple[jax.Array | jax.Shap
 
 
 def as_transpose_of(function: Callable[[Cotangents], jax.Array], like: Types) -> Callable[[jax.Array], Cotangents]:
-    """The transpose of a linear map, for tangents: JAX transposes it once more for the gradient, back to `function`.
+    """The transpose of a linear map, for tangents: for the gradient JAX transposes it again, back to `function`.
 
-    A `custom_vjp` would fix the gradient, too, but forbid forward mode and with it most second derivatives.
+    A `custom_vjp` would also fix the gradient, but forbid forward mode and with it most second derivatives.
 
     Args:
       function: the linear map of cotangents, written for speed.
-      like: an array, or a tuple of arrays, of the type of these cotangents; under `shard_map` that says over which
-        axes they vary, too.
+      like: an array, or a tuple of arrays, with the type of these cotangents, which under `shard_map` includes the axes
+          that they vary over.
     """
     transposed = jax.linear_transpose(function, like)
     return lambda tangent: transposed(tangent)[0]
 
 
 def varying_with(parameter: jax.Array, x: jax.Array) -> jax.Array:
-    """The same parameter, of x's type under `shard_map`: what is equal on all devices becomes one of their values.
+    """The same parameter with x's type under `shard_map`: a replicated value becomes one that varies.
 
-    Products with x are not equal there, and a transpose must return the type that it was given.
+    Products with x vary over devices, and a transpose must return the type that it was given.
     """
     return parameter + jnp.zeros_like(x.sum(), parameter.dtype)

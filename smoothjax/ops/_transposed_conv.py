@@ -1,4 +1,4 @@
-"""Transposed convolution in its two views: the direct operation, and independent phases reinterlaced."""
+"""The two views of transposed convolution: the direct operation, and independent phases reinterlaced."""
 
 import math
 
@@ -22,16 +22,16 @@ def transposed_conv(
     $$F_p = F_{in} * k_p, \qquad F_{out} = F_1 \oplus \dots \oplus F_{r^d}$$
 
     Each of the `factor**d` phases of the output is a convolution of the input with its own part of the kernel, every
-    r-th tap; $\oplus$ is `reinterlace`. Nothing connects the phases; that is the checkerboard. Padding is SAME and the
+    r-th tap; $\oplus$ is `reinterlace`. Nothing connects the phases: this is the checkerboard. Padding is SAME and the
     kernel is not flipped: the result equals `lax.conv_transpose(..., "SAME", transpose_kernel=False)` at every kernel
     size. It is the adjoint of a convolution of stride r whose kernel is flipped, with C_in and C_out exchanged.
 
     Args:
       x: maps `[N, *S, C_in]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
-      kernel: `[*K, C_in, C_out]`, cast to x's dtype. Where K is below the factor, some phases are 0.
-      factor: up-sampling factor r, an int >= 2, or one int >= 1 an axis; then their product stands for `factor**d`.
-      method: `"decomposed"`, one convolution to all phases at low resolution, or `"direct"`, XLA's own; the same
-        numbers. On CPU the gradient of the direct form is tens of times slower.
+      kernel: `[*K, C_in, C_out]`, cast to x's dtype. If K is below the factor, some phases are 0.
+      factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis; then their product replaces `factor**d`.
+      method: `"decomposed"`, one convolution to all phases at low resolution, or `"direct"`, XLA's own; both give the
+        same numbers. On CPU the gradient of the direct form is tens of times slower.
 
     Returns:
       Maps `[N, *(factor * S), C_out]` of x's dtype.
@@ -60,7 +60,7 @@ def transposed_conv(
 @keeps_split_batch()
 def _direct(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     spatial = "DHW"[-(x.ndim - 2) :]
-    if 0 in x.shape:  # lax makes up a size
+    if 0 in x.shape:  # lax would invent a size
         return _decomposed(x, kernel, factors)
     dtype = jnp.promote_types(x.dtype, jnp.float32) if x.dtype == jnp.float16 else x.dtype  # as in `dilated_conv`
     y = lax.conv_transpose(

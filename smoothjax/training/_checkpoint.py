@@ -35,7 +35,7 @@ class Restored(NamedTuple):
     Attributes:
       step: Number of updates done.
       state: The training state, on the devices that the template asks for.
-      metrics: What was measured at that step; empty where nothing was.
+      metrics: What was measured at that step; empty if nothing was.
     """
 
     step: int
@@ -52,7 +52,7 @@ class Checkpoints:
     restored array is compared with its digest.
 
     Args:
-      folder: Where they lie, one sub-folder a step; created where missing.
+      folder: Where they lie, one sub-folder a step; created if missing.
       metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
       mode: "max" or "min": which value of the metric is best.
       read_only: For evaluation, also beside a running training: nothing in the folder is changed.
@@ -100,12 +100,12 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Of the kept checkpoints the step with the best metric, the later one of equals; None where none has it."""
+        """Of the kept checkpoints the step with the best metric, the later one of equals; None if none has it."""
         return self._ranking.best(self.steps)
 
     @property
     def best_value(self) -> float | None:
-        """The best value of the metric; None where no checkpoint has it."""
+        """The best value of the metric; None if no checkpoint has it."""
         best = self.best_step
         return None if best is None else self._ranking.values[best]
 
@@ -200,7 +200,7 @@ class Checkpoints:
         self._ranking.put(step, metrics)
 
     def wait(self) -> None:
-        """Returns when the last save is on disk and opens again; raises OSError where it cannot be written."""
+        """Returns when the last save is on disk and opens again; raises OSError if it cannot be written."""
         with self._writing():
             self._manager.wait_until_finished()
             self._verify()
@@ -218,7 +218,7 @@ class Checkpoints:
           iterator: Set to the saved position; None leaves the data alone.
 
         Returns:
-          The checkpoint, or None where the folder has none.
+          The checkpoint, or None if the folder has none.
 
         Raises:
           ValueError: None can be read; the message has the reason for each.

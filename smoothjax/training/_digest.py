@@ -68,7 +68,7 @@ def iterator_digests(iterator: grain.DatasetIterator[T]) -> list[str]:
 
 
 def check_iterator(folder: Path, expected: Sequence[str]) -> None:
-    """Compares the saved position of this process with its digest; raises ValueError where they differ."""
+    """Compares the saved position of this process with its digest; raises ValueError if they differ."""
     index, count = jax.process_index(), jax.process_count()
     if count != len(expected):
         raise ValueError(f"it was saved by {len(expected)} processes, and {count} are running")
@@ -85,7 +85,7 @@ class Digests(NamedTuple):
 
 
 def read_digests(checkpoint: Path) -> Digests:
-    """Reads the digests of a checkpoint; raises ValueError or OSError where they are missing or damaged."""
+    """Reads the digests of a checkpoint; raises ValueError or OSError if they are missing or damaged."""
     path = checkpoint / "digests" / "metadata"  # where Orbax keeps the item, a JSON file
     found = json.loads(path.read_text(encoding="utf-8"))
     if not (

@@ -70,7 +70,7 @@ class StepFolders(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
             yield _Step(step=found.step, path=found.path)
 
     def find_step(self, base_path: str | os.PathLike[str], step: int) -> ocp.path.step.Metadata:
-        """The checkpoint of a step; raises ValueError where there is none."""
+        """The checkpoint of a step; raises ValueError if there is none."""
         found = self._standard.find_step(base_path, step)
         return _Step(step=found.step, path=found.path)
 

@@ -52,7 +52,7 @@ class LoopConfig:
 
 
 def check_intervals(config: Intervals) -> None:
-    """Raises ValueError where one of the numbers is not an int, or less than 1."""
+    """Raises ValueError if one of the numbers is not an int, or less than 1."""
     for name in ("steps", "accumulate", "log_every", "evaluate_every", "checkpoint_every"):
         value = getattr(config, name)
         if not isinstance(value, numbers.Integral):

@@ -26,7 +26,7 @@ def lock_folder(folder: str | os.PathLike[str], *, file: str = "run.lock") -> It
     with `nolock`; where a file system has no locks, a message says so and the run goes on without.
 
     Args:
-      folder: The folder of the run, created where missing.
+      folder: The folder of the run, created if missing.
       file: The name of the file.
 
     Raises:

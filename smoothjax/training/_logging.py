@@ -55,7 +55,7 @@ class RunLog:
     last line may have been torn by a kill; it goes too.
 
     Args:
-      folder: The run's folder, created where missing.
+      folder: The run's folder, created if missing.
       resume_step: Lines of later steps are dropped; 0 starts anew.
       console: Whether to print the scalars.
       mirror: Logs scalars and pictures elsewhere as well.
@@ -138,7 +138,7 @@ class RunLog:
                 self._board.add_histogram(name, np.asarray(array, np.float32).ravel(), step)
 
     def close(self) -> None:
-        """Flushes and closes the files; raises OSError where they cannot be written."""
+        """Flushes and closes the files; raises OSError if they cannot be written."""
         if self._writes:
             with _writing(self._folder), contextlib.ExitStack() as stack:
                 stack.callback(self._events.check)

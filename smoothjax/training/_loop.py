@@ -98,7 +98,7 @@ class FitResult(Generic[D]):
     Attributes:
       state: The last training state.
       metrics: The scores of the last evaluation; empty without one.
-      evaluation: The last evaluation; None where it was made before this run was resumed, or never.
+      evaluation: The last evaluation; None if it was made before this run was resumed, or never.
       best_step: The step of the checkpoint with the best metric; None without one.
       best_value: The value of the metric there.
       checkpoints: The folder of the checkpoints, for `Checkpoints(folder, read_only=True).restore_best`.
@@ -264,7 +264,7 @@ def fit(
 def _evaluate(
     evaluator: Evaluator[D], step: int, state: TrainState, *, log: RunLog, stop: StopSignals, progress: bool
 ) -> Evaluation[D] | None:
-    """Evaluates and logs; None where a signal came."""
+    """Evaluates and logs; None if a signal came."""
     if progress:
         say(f"evaluating after step {step}")
     found = stop.interruptible(functools.partial(evaluator.evaluate, state))

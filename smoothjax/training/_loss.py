@@ -104,7 +104,7 @@ def ohem(
       `(loss_sum, count)` over the kept pixels, as from `cross_entropy`.
 
     Raises:
-      AssertionError, ValueError: As from `cross_entropy`, or a number is out of its range.
+      AssertionError, ValueError: As from `cross_entropy`, or a number is out of range.
 
     Example:
       >>> logits = jnp.array([[4.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 0.0]])

@@ -120,7 +120,7 @@ def _jaccard_slopes(errors: jax.Array, targets: jax.Array, valid: jax.Array) -> 
 
 
 def _mean_of(losses: jax.Array, occurs: jax.Array) -> jax.Array:
-    """The mean over the classes that occur; 0 where none does."""
+    """The mean over the classes that occur; 0 if none does."""
     return jnp.sum(jnp.where(occurs, losses, 0)) / jnp.maximum(jnp.sum(occurs), 1)
 
 

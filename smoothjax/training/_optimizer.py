@@ -58,10 +58,10 @@ def sgd(
       clip_norm: The global norm of the gradient at most, before decay and momentum; None leaves it.
 
     Returns:
-      An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
+      An Optax transformation, whose `init` raises ValueError if a tree does not match the parameters.
 
     Raises:
-      ValueError: A number is out of its range.
+      ValueError: A number is out of range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -107,10 +107,10 @@ def adamw(
       clip_norm: The global norm of the gradient at most, before the moments; None leaves it.
 
     Returns:
-      An Optax transformation, whose `init` raises ValueError where a tree does not match the parameters.
+      An Optax transformation, whose `init` raises ValueError if a tree does not match the parameters.
 
     Raises:
-      ValueError: A number is out of its range.
+      ValueError: A number is out of range.
 
     Example:
       >>> import jax.numpy as jnp

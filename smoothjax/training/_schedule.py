@@ -45,7 +45,7 @@ def one_cycle_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.3)
       A function from the step, counted from 0, to the rate.
 
     Raises:
-      ValueError: An argument is out of its range.
+      ValueError: An argument is out of range.
 
     Example:
       >>> rate = one_cycle_schedule(0.1, max_steps=100)
@@ -77,7 +77,7 @@ def cosine_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.05) -
       A function from the step, counted from 0, to the rate.
 
     Raises:
-      ValueError: An argument is out of its range.
+      ValueError: An argument is out of range.
 
     Example:
       >>> rate = cosine_schedule(0.1, max_steps=100, warmup=0.04)

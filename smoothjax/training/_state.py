@@ -74,7 +74,7 @@ def average_weights(state: TrainState, params: Tree, decay: float) -> Tree:
       What `TrainState.average` holds.
 
     Raises:
-      ValueError: The decay is out of its range, or the state holds no average.
+      ValueError: The decay is out of range, or the state holds no average.
 
     Example:
       >>> import optax

@@ -1,7 +1,6 @@
 """One training step: a pure function, and its compiled form."""
 
 import functools
-import numbers
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ._accumulate import add_up, check_accumulate, split_rows
 from ._mesh import check_rows
 from ._state import TrainState, Tree, average_weights
 
@@ -91,7 +91,7 @@ def train_step(
       >>> int(state.step), float(state.params["w"]), float(metrics["loss"]), float(metrics["grad_norm"])
       (1, 0.5, 1.0, 2.0)
     """
-    _check_accumulate("train_step", accumulate)
+    check_accumulate("train_step", accumulate)
     if accumulate > 1 and axis_name is not None:
         raise ValueError("train_step: accumulate goes with jit over a mesh, not with axis_name; use compile_step")
 
@@ -119,8 +119,8 @@ def train_step(
     if accumulate == 1:
         model_state, (gradients, sums, count) = sums_of(state.model_state, batch)
     else:
-        parts = jax.tree.map(functools.partial(_parts, count=accumulate), batch)
-        (gradients, sums, count), model_state = _add_up(sums_of, state.model_state, parts)
+        parts = jax.tree.map(functools.partial(split_rows, count=accumulate), batch)
+        (gradients, sums, count), model_state = add_up(sums_of, state.model_state, parts)
     if axis_name is not None:
         gradients, sums, count = jax.lax.psum((gradients, sums, count), axis_name)
         model_state = jax.tree.map(functools.partial(_mean_if_inexact, axis_name=axis_name), model_state)
@@ -155,12 +155,12 @@ def compile_step(
 
     Returns:
       `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards. It raises
-      ValueError where the devices and parts do not divide the batch.
+      ValueError if the devices and parts do not divide the batch.
 
     Raises:
       ValueError: `accumulate` is less than 1.
     """
-    _check_accumulate("compile_step", accumulate)
+    check_accumulate("compile_step", accumulate)
     replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
     def step(state: TrainState, batch: Tree) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -174,35 +174,6 @@ def compile_step(
         out_shardings=replicated,
         donate_argnums=0,
     )
-
-
-def _check_accumulate(function: str, accumulate: int) -> None:
-    if not isinstance(accumulate, numbers.Integral):
-        raise ValueError(f"{function}: accumulate must be an int, got {accumulate!r}; 1 takes the batch as a whole")
-    if accumulate < 1:
-        raise ValueError(f"{function}: accumulate must be at least 1, got {accumulate}; 1 takes the batch as a whole")
-
-
-def _parts(leaf: jax.Array, count: int) -> jax.Array:
-    rows = leaf.shape[0] if leaf.ndim else 0
-    check_rows(f"train_step: the rows of every array of the batch, here of shape {leaf.shape},", rows, parts=count)
-    # Neighbouring rows lie on one device: taking every n-th row leaves each device its share of every part.
-    return jnp.moveaxis(leaf.reshape(-1, count, *leaf.shape[1:]), 1, 0)
-
-
-def _add_up(function: Callable[[Tree, Tree], tuple[Tree, Tree]], model_state: Tree, parts: Tree) -> tuple[Tree, Tree]:
-    """The sums over the parts of what the function returns beside the model state, which goes from part to part."""
-
-    def body(carry: Tree, part: Tree) -> tuple[Tree, None]:
-        model_state, totals = carry
-        model_state, sums = function(model_state, part)
-        return (model_state, jax.tree.map(jnp.add, totals, sums)), None
-
-    first = jax.tree.map(lambda leaf: leaf[0], parts)
-    _, shapes = jax.eval_shape(function, model_state, first)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    (model_state, totals), _ = jax.lax.scan(body, (model_state, zeros), parts)
-    return totals, model_state
 
 
 def _mean_if_inexact(leaf: jax.Array, axis_name: str | tuple[str, ...]) -> jax.Array:

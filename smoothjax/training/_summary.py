@@ -51,7 +51,7 @@ class Ranking:
         return sorted(known, key=lambda step: (self._sign * self.values[step], step), reverse=True)
 
     def best(self, steps: Iterable[int]) -> int | None:
-        """Of these steps the best one, the later one of equals; None where none has a rank."""
+        """Of these steps the best one, the later one of equals; None if none has a rank."""
         return next(iter(self.ranked(steps)), None)
 
     def summary(self, step: int, metrics: Mapping[str, float], steps: Iterable[int]) -> Summary:
@@ -87,7 +87,7 @@ def without_nan(summary: Summary) -> dict[str, Mapping[str, float | None] | Best
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float]:
-    """What was measured at a checkpoint; nothing where its summary is damaged, which costs it only its rank."""
+    """What was measured at a checkpoint; nothing if its summary is damaged, which costs it only its rank."""
     try:
         metrics = json.loads(_path(checkpoint).read_text(encoding="utf-8"))["metrics"]
         return {str(name): _number(value) for name, value in metrics.items()}

@@ -1,10 +1,10 @@
-"""Published parameters, turned into parameters of our operations and networks, and files of our own."""
+"""Published weights converted to parameters of our operations and networks, and our own files of weights."""
 
 # Files.
 from ._read import read as read
 
 # isort: split
-# Our own files: any of our networks in one line.
+# Our own files.
 from ._file import Description as Description
 from ._file import describe as describe
 from ._file import load as load
@@ -33,7 +33,7 @@ from ._resnet import resnet_from_torchvision as resnet_from_torchvision
 from ._gcanet import gcanet_from_torch as gcanet_from_torch
 
 # isort: split
-# What the weights expect of an image, and of a network.
+# The preprocessing and the architecture that weights require.
 from ..names import SourceName as SourceName
 from ._preprocessing import CAFFE_PREPROCESSING as CAFFE_PREPROCESSING
 from ._preprocessing import EFFICIENTNET_LITE_PREPROCESSING as EFFICIENTNET_LITE_PREPROCESSING

@@ -1,4 +1,4 @@
-"""From the variables of a checkpoint to the parameters of a network: nothing lost, nothing made up."""
+"""From the variables of a checkpoint to the parameters of a network, with every variable accounted for."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping
@@ -34,13 +34,13 @@ def convert(
     """Converts every entry to float32, and accounts for every variable.
 
     Args:
-      entries: what the network takes.
+      entries: the parameters and statistics of the network.
       variables: the checkpoint.
       shapes: shapes of the network's parameters by path.
-      known: pattern of the variables that a checkpoint may hold besides.
+      known: pattern of other variables that a checkpoint may hold.
 
     Returns:
-      The values by path, and the names of the variables that are known but not taken.
+      The values by path, and the names of known variables that are not used.
 
     Raises:
       ValueError: a variable is missing, unknown, or of another shape.
@@ -55,8 +55,8 @@ def convert(
     unknown = [name for name in rest if not re.fullmatch(known, name)]
     if unknown:
         raise ValueError(
-            f"the checkpoint holds {len(unknown)} variables that this network does not know ({_some(unknown)}): it is "
-            "of another network; delete them from the dict if they do not matter"
+            f"the checkpoint holds {len(unknown)} variables that this network does not have ({_some(unknown)}): it "
+            "is of another network; delete them from the dict if they do not matter"
         )
     values = {}
     for path, name, function in entries:
@@ -77,14 +77,14 @@ def shapes_of(model: nnx.Module) -> dict[Path, tuple[int, ...]]:
 
 
 def with_values(model: Model, values: Mapping[Path, ArrayLike]) -> Model:
-    """The model of an abstract one, given the values of all its parameters and statistics."""
+    """An abstract model filled with the values of all its parameters and statistics."""
     graph, state = nnx.split(model)
     leaves = [(path, leaf.replace(jnp.asarray(values[path]))) for path, leaf in nnx.to_flat_state(state)]
     return nnx.merge(graph, nnx.from_flat_state(leaves))
 
 
 def dotted(path: Path) -> str:
-    """A path as people write it."""
+    """A path with dots."""
     return ".".join(map(str, path))
 
 

@@ -1,4 +1,4 @@
-"""DeepLabv2 as its TensorFlow checkpoints hold it."""
+"""DeepLabv2 from TensorFlow checkpoints."""
 
 import numpy as np
 from flax import nnx
@@ -25,25 +25,26 @@ def deeplab_from_tf(
 ) -> DeepLab:
     """Builds DeepLabv2 from a TensorFlow checkpoint, with exactly the outputs of the network that wrote it.
 
-    Two namings are known: that of `deeplab_resnet.ckpt` and its relatives, converted from Caffe (`res4b1_branch2a`,
-    `fc1_voc12_c0`), and that of the smoothed networks' authors for encoders of TF-slim (`resnet_v1_101/block1/...`,
-    `decoder/aspp/conv1`). Depth, number of classes and width follow from the variables. TensorFlow's SAME padding and
-    epsilon 1e-3 are kept: by size, cell i of the logits sits up to 3 pixels beyond pixel 8i, where `models.DeepLab` has
-    it by default, see the `padding` of `models.ResNetEncoder`. Slots of an optimiser are dropped.
+    It supports two naming schemes: that of `deeplab_resnet.ckpt` and related files, converted from Caffe
+      (`res4b1_branch2a`, `fc1_voc12_c0`), and that of the authors of smoothed networks for encoders of TF-slim
+      (`resnet_v1_101/block1/...`, `decoder/aspp/conv1`). The variables determine depth, number of classes and width.
+      TensorFlow's SAME padding and epsilon 1e-3 are kept: depending on the size, cell i of the logits sits up to 3
+      pixels beyond pixel 8i, its position in `models.DeepLab` by default, see the `padding` of `models.ResNetEncoder`.
+      Slots of an optimiser are dropped.
 
     Args:
-      variables: variables of the checkpoint by name, as `read` gives them.
-      smoothing: degridding of the network, see `models.DeepLab`. A checkpoint trained with one (its variables `fix_w`)
-        is loaded only with the same one; any other starts from it at its initial value, multigrid with its own rates.
-        The layers of `"drn"` and `"lfe"` are in no checkpoint: see `initialize_encoder`.
+      variables: variables of the checkpoint by name, as from `read`.
+      smoothing: degridding of the network, see `models.DeepLab`. A checkpoint trained with a smoothing (variables
+        `fix_w`) must be loaded with the same; for other checkpoints, smoothing starts from its initial value, and
+        multigrid uses its own rates. No checkpoint has the layers of `"drn"` and `"lfe"`: see `initialize_encoder`.
       batch_norm, dtype: see `models.DeepLab`.
 
     Returns:
-      The model, in evaluation mode. Its images are prepared by `CAFFE_PREPROCESSING`, with either naming.
+      The model, in evaluation mode. With either naming its images need `CAFFE_PREPROCESSING`.
 
     Raises:
-      ValueError: the variables are of another network, incomplete, trained with another smoothing, or hold what is not
-        known.
+      ValueError: the variables are of another network, incomplete, trained with another smoothing, or include unknown
+        ones.
 
     Example:
       >>> from smoothjax import weights

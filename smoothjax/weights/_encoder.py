@@ -1,4 +1,4 @@
-"""What the loaders of residual networks share: their entries, smoothing parameters included."""
+"""Shared parts of the loaders of residual networks: entries, smoothing parameters included."""
 
 from typing import Literal
 
@@ -22,7 +22,7 @@ def width_of(names: Names, variables: Variables) -> int:
 
 
 def encoder_entries(names: Names, prefix: Path = ()) -> list[Entry]:
-    """An entry for each parameter and statistic of the encoder that a classification network has, too."""
+    """An entry for each parameter and statistic that the encoder shares with a classification network."""
     kernel = kernel_from_torch if names.family == "torchvision" else None
     return [
         Entry((*prefix, *path), variable, kernel if path[-1] == "kernel" else None)
@@ -32,16 +32,16 @@ def encoder_entries(names: Names, prefix: Path = ()) -> list[Entry]:
 
 
 def fit_first_kernel(kernel: np.ndarray, channels: int, *, order: Literal["RGB", "BGR"]) -> np.ndarray:
-    """The first kernel of a network of colour images for images of other channels.
+    """Adapts the first kernel of a network for colour images to images with other channels.
 
     Args:
-      kernel: `[*K, 3, C_out]`, for colours in this order.
-      channels: of the images.
-      order: of the colours.
+      kernel: `[*K, 3, C_out]`, for colours in `order`.
+      channels: number of channels of the images.
+      order: order of the colours.
 
     Returns:
-      `[*K, channels, C_out]`: the sum over the colours for one channel, so that a grey image gives what it gave as RGB;
-      else red, green, blue, red, ..., scaled by 3 / channels, so that the outputs stay about as large. For three
+      `[*K, channels, C_out]`: the sum over the colours for one channel, so that a grey image gives the same result as
+      in RGB; else red, green, blue, red, ..., scaled by 3 / channels, so that outputs keep about their size. For three
       channels the kernel itself.
     """
     if channels == 3:
@@ -82,7 +82,7 @@ def trained_smoothing(variables: Variables) -> EncoderDegridding:
 
 
 def check_smoothing(smoothing: EncoderDegridding, variables: Variables) -> bool:
-    """Whether the checkpoint holds smoothing parameters; refuses those of another smoothing than that of the network.
+    """Whether the checkpoint holds smoothing parameters; refuses those of a smoothing that the network does not have.
 
     A checkpoint without them fits every network: smoothing then starts as the identity.
     """
@@ -101,5 +101,6 @@ def _smoother_from_official(fix_w: np.ndarray) -> np.ndarray | jax.Array:
     if fix_w.shape[2:] != (1, 1, 1):
         return fix_w  # refused by its shape
     smoother = fix_w[..., 0, 0, 0].copy()
-    smoother[tuple(size // 2 for size in smoother.shape)] += 1  # the network adds it, so that zeros are the identity
+    # The authors' network adds the filtered map, so there zeros are the identity.
+    smoother[tuple(size // 2 for size in smoother.shape)] += 1
     return smoother

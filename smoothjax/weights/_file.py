@@ -1,4 +1,4 @@
-"""Our own files of weights: one of our networks whole, in the safetensors format."""
+"""Our own files of weights: a whole network in the safetensors format."""
 
 import json
 import os
@@ -27,14 +27,14 @@ _MOST_CLASSES = 65_536
 
 @dataclass(frozen=True)
 class Description:
-    """What a file of `save` says about its network.
+    """The description of a network in a file of `save`.
 
     Attributes:
       network: the name of its class in `smoothjax.models`.
-      arguments: those of its constructor, but for the source of randomness; a dtype by its name.
-      classes: names of the classes, in the order of the logits; None where none were given.
-      preprocessing: of the images, None where none was given.
-      version: of smoothjax that wrote it.
+      arguments: arguments of its constructor, except the source of randomness; a dtype by its name.
+      classes: names of the classes, in the order of the logits; None if none were given.
+      preprocessing: preprocessing of the images; None if none was given.
+      version: version of smoothjax that wrote the file.
     """
 
     network: str
@@ -51,21 +51,20 @@ def save(
     classes: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> None:
-    """Writes one of our networks into a safetensors file that `load` makes the same network of.
+    """Writes one of our networks to a safetensors file, from which `load` builds the same network.
 
-    Beside the arrays, the metadata of the file hold the name of the network, the arguments of its constructor, classes,
-    preprocessing and the version of smoothjax. Any reader of safetensors opens it.
+    Besides the arrays, the file's metadata hold the name of the network, the arguments of its constructor, classes,
+    preprocessing and the version of smoothjax. Any reader of safetensors can open it.
 
     Args:
-      model: a network of `smoothjax.models`, as its constructor or a loader of this package makes it.
-      path: the file, `NAME.safetensors`, in a folder that exists; it is written whole or not at all.
+      model: a network of `smoothjax.models`, as made by its constructor or a loader of this package.
+      path: the file, `NAME.safetensors`, in an existing folder; it is written atomically.
       classes: names of the classes, in the order of the logits.
-      preprocessing: what the network expects of an image.
+      preprocessing: the preprocessing of images for the network.
 
     Raises:
-      ValueError: the model is none of our networks, or was changed since it was made, such as by `nn.smooth` or
-        `nn.fold`; the file has another suffix; classes are no distinct names, or of another number than the network
-        has.
+      ValueError: the model is not one of our networks, or was changed since it was made, such as by `nn.smooth` or
+        `nn.fold`; the file has another suffix; class names are not distinct, or do not match the network in number.
 
     Example:
       >>> import pathlib, tempfile
@@ -97,9 +96,9 @@ def save(
 
 
 def load(path: str | os.PathLike[str]) -> nnx.Module:
-    """Makes the network of a file of `save`, in evaluation mode.
+    """Builds the network of a file of `save`, in evaluation mode.
 
-    The file names one of our networks and the arguments of its constructor; nothing in it is run.
+    The file names one of our networks and the arguments of its constructor; no code in it is run.
 
     Args:
       path: the file.
@@ -129,7 +128,7 @@ def load(path: str | os.PathLike[str]) -> nnx.Module:
 
 
 def describe(path: str | os.PathLike[str]) -> Description:
-    """Reads what a file of `save` says about its network, without its arrays.
+    """Reads the description of a network from a file of `save`, without the arrays.
 
     Args:
       path: the file.
@@ -151,12 +150,12 @@ def describe(path: str | os.PathLike[str]) -> Description:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except Exception as error:  # of several kinds, by what is wrong with the file
-        raise ValueError(f"{path} cannot be loaded: it is no safetensors file, or damaged ({error})") from error
+    except Exception as error:  # the type of the error depends on the fault of the file
+        raise ValueError(f"{path} cannot be loaded: it is not a safetensors file, or damaged ({error})") from error
     if _KEY not in metadata:
         raise ValueError(
-            f"{path} cannot be loaded: it is a safetensors file that weights.save has not written, which does not say "
-            "of which network it is; weights.read gives its arrays"
+            f"{path} cannot be loaded: it is a safetensors file that weights.save has not written, so it does not "
+            "name its network; weights.read returns its arrays"
         )
     try:
         return _description(parse_json(metadata[_KEY], "its metadata", max_bytes=_MAX_BYTES))
@@ -165,7 +164,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
 
 
 def _description(content: object) -> Description:
-    """A description out of JSON that may say anything."""
+    """A description from untrusted JSON."""
     if not isinstance(content, dict):
         raise ValueError("its metadata hold no description of a network")
     network, arguments, version = (content.get(name) for name in ("network", "arguments", "version"))

@@ -1,4 +1,4 @@
-"""GCANet as its PyTorch checkpoints hold it."""
+"""GCANet from PyTorch checkpoints."""
 
 import numpy as np
 from flax import nnx
@@ -16,16 +16,15 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DT
     """Builds GCANet from the state dict of the published network, with exactly its outputs.
 
     Args:
-      state_dict: tensors of the state dict by name, as `read` gives them.
-      task: `"dehaze"` or `"derain"`, what the weights were trained for; the tensors do not tell.
+      state_dict: tensors of the state dict by name, as from `read`.
+      task: `"dehaze"` or `"derain"`, the task that the weights were trained for; the tensors do not show it.
       dtype: see `models.GCANet`.
 
     Returns:
       The model with SS convolutions. `models.gcanet_input` makes its input.
 
     Raises:
-      ValueError: task is unknown, or the tensors are of another network or shape, incomplete, or hold what is
-        not known.
+      ValueError: task is unknown, or the tensors are of another network or shape, incomplete, or include unknown ones.
 
     Example:
       >>> from smoothjax import weights
@@ -51,7 +50,7 @@ def gcanet_from_torch(state_dict: Variables, *, task: RestorationTask, dtype: DT
 
 
 def _entry(path: Path, smoother: bool) -> Entry:
-    """The network has the published names, but for the blocks (`res1` ...) and their smoothing (`pre_conv1` ...)."""
+    """The network has the published names, except for the blocks (`res1` ...) and their smoothing (`pre_conv1` ...)."""
     *modules, leaf = map(str, path)
     if modules[0] == "blocks":
         modules = [f"res{int(modules[1]) + 1}", *modules[2:]]

@@ -1,4 +1,4 @@
-"""Files of weights from the Hugging Face Hub, by the Hub's own library."""
+"""Files of weights from the Hugging Face Hub, through the Hub's own library."""
 
 import importlib
 import os
@@ -18,10 +18,10 @@ def from_hub(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
 ) -> nnx.Module:
-    """Makes the network of a file of `save` in a repository of the Hugging Face Hub; needs the extra `hub`.
+    """Builds the network of a file of `save` in a repository of the Hugging Face Hub; needs the extra `hub`.
 
-    The arguments are those of `hub_file`, which gives the file itself, for `describe`. The returned network is what
-    `load` makes of it, and the errors are those of both.
+    It takes the arguments of `hub_file`, which returns the file itself, for `describe`, and `load` builds the network;
+    the errors are those of both.
     """
     return load(
         hub_file(name, filename=filename, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only)
@@ -36,22 +36,22 @@ def hub_file(
     cache_dir: str | os.PathLike[str] | None = None,
     local_files_only: bool = False,
 ) -> Path:
-    """Downloads a file of a repository of the Hugging Face Hub, unless it is there already.
+    """Downloads a file from a repository of the Hugging Face Hub, unless it was downloaded before.
 
     Args:
       name: the repository, `"owner/name"`.
       filename: the file in it.
-      revision: branch, tag or commit; by default the main branch. Name a commit to get the same weights for ever.
-      cache_dir: where downloads are kept; by default where the Hub's library keeps them (`HF_HUB_CACHE`).
-      local_files_only: whether to take only what was downloaded before, without asking the Hub.
+      revision: branch, tag or commit; by default the main branch. Give a commit to always get the same weights.
+      cache_dir: folder of downloads; by default that of the Hub's library (`HF_HUB_CACHE`).
+      local_files_only: whether to use only earlier downloads, without asking the Hub.
 
     Returns:
       The file on this machine.
 
     Raises:
       ModuleNotFoundError: `huggingface_hub` is missing.
-      ValueError: the name is none of a repository, or there is no such repository, revision or file, or no access.
-      OSError: it cannot be downloaded, or is not there with `local_files_only`.
+      ValueError: the name is not that of a repository, or there is no such repository, revision or file, or no access.
+      OSError: it cannot be downloaded, or was not downloaded before with `local_files_only`.
     """
     hub, errors = _library()
     place = f"file {filename!r} of {name!r}" + (f" at {revision!r}" if revision else "")
@@ -61,11 +61,11 @@ def hub_file(
         )
     except errors.HFValidationError as error:
         raise ValueError(f"name must be a repository of the Hub, 'owner/name', got {name!r} ({error})") from error
-    except errors.LocalEntryNotFoundError as error:  # before its base, of which the Hub says so itself
+    except errors.LocalEntryNotFoundError as error:  # before its base class, whose errors already say so
         how = "leave local_files_only out to download it" if local_files_only else "check name and connection"
         raise OSError(f"the {place} has not been downloaded, and the Hub was not reached: {how}") from error
     except errors.GatedRepoError as error:
-        raise ValueError(f"the {place} is only for users whom its owner admits: ask there, then log in") from error
+        raise ValueError(f"the {place} is only for users admitted by its owner: ask there, then log in") from error
     except (
         errors.RepositoryNotFoundError,
         errors.RevisionNotFoundError,

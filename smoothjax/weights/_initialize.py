@@ -1,4 +1,4 @@
-"""Published weights in the encoder of a network that is there already."""
+"""Published weights in the encoder of an existing network."""
 
 import re
 from collections.abc import Iterable
@@ -22,15 +22,15 @@ from ._sources import SOURCES, Source
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of the variables of a checkpoint and of the parameters of a network; printed, a few lines.
+    """The use of a checkpoint's variables and the origin of a network's parameters; prints as a few lines.
 
     Attributes:
       source: the kind of weights.
-      loaded: parameters and statistics that hold values of the checkpoint, as dotted paths.
-      initial: those left as they were.
+      loaded: parameters and statistics with values from the checkpoint, as dotted paths.
+      initial: parameters and statistics left unchanged.
       dropped: known variables that the encoder does not take, such as those of a classifier.
       deviations: options of the encoder that differ from those of the published network.
-      adapted: what was done to the first kernel for images of other channels than RGB; empty for RGB.
+      adapted: the change of the first kernel for images that are not RGB; empty for RGB.
     """
 
     source: SourceName
@@ -66,27 +66,27 @@ class Initialization(NamedTuple):
 def initialize_encoder(model: nnx.Module, variables: Variables, *, source: SourceName) -> Initialization:
     """Puts published weights into the encoder of a network, beside its other parameters.
 
-    The model itself is not changed: `nnx.update(model, result.params, result.model_state)` does that, and the trees
-    are what `nnx.split(model, nnx.Param, ...)` gives as pure dicts. Output layers are never taken from a checkpoint.
-    Smoothing parameters are where it has them; else they stay as they are, the identity in a new model. The options in
-    which the encoder differs from the published network are reported: they are legitimate, but its features are then
-    others than those published (`SOURCES[source].architecture` has the options).
+    The model itself is not changed: `nnx.update(model, result.params, result.model_state)` does that, and the trees are
+      those of `nnx.split(model, nnx.Param, ...)` as pure dicts. Output layers are never taken from a checkpoint.
+      Smoothing parameters are taken if the checkpoint has them; otherwise they stay unchanged, the identity in a new
+      model. The report lists options in which the encoder differs from the published network: they are legitimate, but
+      its features then differ from the published ones (`SOURCES[source].architecture` has the options).
 
-    Where the encoder takes other channels than RGB, its first kernel is the sum over the colours (1 channel), or
-    that of red, green, blue, red, ... scaled by 3 over their number; the report says so in a line.
+    If the encoder's images are not RGB, its first kernel is the sum over the colours (1 channel), or that of red,
+    green, blue, red, ... scaled by 3 over their number; the report says so.
 
     Args:
       model: a network with one `models.ResNetEncoder` or `models.EfficientNetLiteEncoder`, such as `models.DeepLab`, or
         the encoder itself.
-      variables: variables of the checkpoint by name, as `read` gives them.
+      variables: variables of the checkpoint by name, as from `read`.
       source: the kind of the checkpoint, a key of `SOURCES`.
 
     Returns:
-      The trees, whose loaded values are float32, and the report.
+      The trees, with loaded values in float32, and the report.
 
     Raises:
       ValueError: source is unknown, the model has no or several encoders, or the variables are of another
-        family, depth, width or smoothing than the encoder, incomplete, or hold what is not known.
+        family, depth, width or smoothing than the encoder, incomplete, or include unknown ones.
 
     Example:
       >>> import numpy as np
@@ -121,7 +121,7 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
 
 
 def _fit_stem(entries: list[Entry], prefix: Path, channels: int, kind: Source) -> tuple[list[Entry], str]:
-    """The entries with the first kernel made to fit the channels of the images, and a line that says what was done."""
+    """The entries with the first kernel adapted to the channels of the images, and a line about the change."""
     place, order = (*prefix, *STEM.conv, "kernel"), kind.preprocessing.channel_order
     if channels == 3:
         return entries, ""
@@ -134,7 +134,7 @@ def _fit_stem(entries: list[Entry], prefix: Path, channels: int, kind: Source) -
         return entry._replace(convert=converted) if entry.path == place else entry
 
     what = (
-        "averaged over red, green and blue and times 3, so that grey gives what it gave as RGB"
+        "averaged over red, green and blue and times 3, so that grey gives the same as in RGB"
         if channels == 1
         else f"red, green, blue, red, ... repeated and scaled by 3/{channels}"
     )
@@ -142,7 +142,7 @@ def _fit_stem(entries: list[Entry], prefix: Path, channels: int, kind: Source) -
 
 
 def _entries(model: nnx.Module, variables: Variables, source: SourceName) -> list[Entry]:
-    """What the encoder takes; refuses variables of another one."""
+    """The entries of the encoder; refuses variables of another encoder."""
     kind, (prefix, encoder) = SOURCES[source], _find_encoder(model)
     if isinstance(encoder, EfficientNetLiteEncoder) or not kind.families:
         if not isinstance(encoder, EfficientNetLiteEncoder) or source != encoder.name:
@@ -176,7 +176,7 @@ def _find_encoder(model: nnx.Module) -> tuple[Path, DenseEncoder]:
 
 
 def _smoothing(encoder: DenseEncoder) -> EncoderDegridding:
-    """The smoothing of an encoder: that of its layers, which `nn.smooth` may have changed, or else its option."""
+    """The smoothing of an encoder's layers, which `nn.smooth` may have changed, or else of its option."""
     for _, layer in nnx.iter_modules(encoder):
         if isinstance(layer, nn.DilatedConv) and layer.smoothing != "none":
             return layer.smoothing
@@ -184,7 +184,7 @@ def _smoothing(encoder: DenseEncoder) -> EncoderDegridding:
 
 
 def _deviations(encoder: DenseEncoder, source: Source) -> tuple[str, ...]:
-    # Basic blocks have no 1x1 that could hold a stride.
+    # Basic blocks have no 1x1 convolution that could hold a stride.
     basic = isinstance(encoder, ResNetEncoder) and encoder.depth in BASIC_DEPTHS
 
     def differs(name: str, published: object) -> bool:
@@ -198,7 +198,7 @@ def _deviations(encoder: DenseEncoder, source: Source) -> tuple[str, ...]:
 
 
 def grouped_names(names: Iterable[str]) -> str:
-    """Names of parameters as messages list them: those that differ only in their numbers are one, with their count.
+    """Names of parameters for messages: names that differ only in numbers are merged, with their count.
 
     Args:
       names: dotted paths.

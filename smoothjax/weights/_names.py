@@ -1,4 +1,4 @@
-"""How published checkpoints name the layers of a residual network."""
+"""The names of a residual network's layers in published checkpoints."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -42,9 +42,9 @@ class Names(NamedTuple):
     """The naming of one checkpoint.
 
     Attributes:
-      family: which of the families it is.
-      depth: of the network that the names belong to.
-      prefix: what all names of the encoder begin with.
+      family: the family of names.
+      depth: depth of the network that the names belong to.
+      prefix: common beginning of all names of the encoder.
       scopes: the scopes of a layer's convolution and batch normalisation.
     """
 
@@ -83,7 +83,7 @@ def recognise(variables: Variables, families: tuple[Family, ...] = get_args(Fami
     """Finds the naming and the depth of a checkpoint.
 
     Raises:
-      ValueError: the variables are of none of the families, or of no known depth.
+      ValueError: the variables belong to none of the families, or to no known depth.
     """
     found = [names for names in (_caffe(variables), _slim(variables), _torchvision(variables)) if names is not None]
     if not found or found[0].family not in families:
@@ -91,7 +91,7 @@ def recognise(variables: Variables, families: tuple[Family, ...] = get_args(Fami
         first = ", ".join(sorted(variables)[:3]) or "no variable at all"
         raise ValueError(
             f"the names of the variables must be of the family {' or '.join(map(repr, families))}, got {kind} "
-            f"(first {first}): pick the function or source of these weights"
+            f"(first {first}): choose the function or source of these weights"
         )
     return found[0]
 

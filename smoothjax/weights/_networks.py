@@ -1,4 +1,4 @@
-"""Our networks by name, and the arguments of a constructor, read off the network that it made."""
+"""Our networks by name, and the arguments of a constructor, read from the network that it made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,12 +30,12 @@ from ..names import PhaseOrder
 from ._assign import Path, dotted, shapes_of
 
 Arguments: TypeAlias = dict[str, object]
-"""Arguments of a constructor by name, as JSON holds them: a dtype is its name, a tuple a list."""
+"""Arguments of a constructor by name, in JSON: a dtype by its name, a tuple as a list."""
 
 _DTYPES = {jnp.dtype(dtype).name: dtype for dtype in DTYPES}
-# What no constructor checks; a file may state anything.
+# Limits that no constructor checks; a file may state anything.
 _UNCHECKED = {"momentum": float, "epsilon": float, "remat": bool, "classifier": bool}
-# Numbers beyond these belong to no network, and would only take time and memory before that shows.
+# Larger numbers belong to no network, and would only take time and memory before that shows.
 _LARGEST, _DEEPEST, _LONGEST = 2**20, 152, 64
 _MODE = "use_running_average"  # of batch normalisation: every network is loaded in evaluation mode
 
@@ -46,8 +46,8 @@ class Network:
 
     Attributes:
       kind: its class.
-      arguments: reads the arguments off a network.
-      build: makes a network of them.
+      arguments: reads the arguments from a network.
+      build: makes a network from the arguments.
     """
 
     kind: type[nnx.Module]
@@ -56,16 +56,16 @@ class Network:
 
 
 def network_of(model: nnx.Module) -> tuple[str, Arguments]:
-    """The name of a network, and the arguments that make one like it.
+    """The name of a network, and the arguments that make an equal one.
 
     Raises:
-      ValueError: the model is none of our networks, or was changed after it was made.
+      ValueError: the model is not one of our networks, or was changed after it was made.
     """
     found = [(name, network) for name, network in NETWORKS.items() if type(model) is network.kind]
     if not found:
         raise ValueError(
-            f"model must be one of {', '.join(NETWORKS)}, got {type(model).__name__}: of another model, save the "
-            "arrays of nnx.state by themselves"
+            f"model must be one of {', '.join(NETWORKS)}, got {type(model).__name__}: for another model, save the "
+            "arrays of nnx.state directly"
         )
     ((name, network),) = found
     arguments = {argument: _plain(value) for argument, value in network.arguments(model).items()}
@@ -80,7 +80,7 @@ def network_of(model: nnx.Module) -> tuple[str, Arguments]:
 
 
 def build(name: str, arguments: Mapping[str, object]) -> nnx.Module:
-    """The abstract network of arguments, which are checked: they may come from anywhere.
+    """The abstract network of untrusted arguments, which are checked.
 
     Raises:
       ValueError: the name or an argument is unknown, or a value makes no network.
@@ -91,19 +91,19 @@ def build(name: str, arguments: Mapping[str, object]) -> nnx.Module:
     given = {argument: _checked(argument, value) for argument, value in arguments.items()}
     try:
         return nnx.eval_shape(lambda: make(**given, rngs=nn.traced_rngs(0)))
-    except Exception as error:  # whatever a constructor makes of arguments that fit no network
+    except Exception as error:  # constructors raise various errors for invalid arguments
         raise ValueError(f"its arguments make no {name} ({str(error) or type(error).__name__})") from error
 
 
 def _plain(value: Any) -> object:
-    """A value as JSON holds it; what is no plain one is a dtype."""
+    """A value for JSON; anything but a plain value is a dtype."""
     if isinstance(value, tuple):
         return list(value)
     return value if value is None or isinstance(value, bool | int | float | str) else jnp.dtype(value).name
 
 
 def _checked(name: str, value: object) -> object:
-    """A value of JSON as a constructor takes it."""
+    """A value from JSON for a constructor."""
     if name == "dtype":
         if value is not None and (not isinstance(value, str) or value not in _DTYPES):
             raise ValueError(f"its dtype must be None or one of {', '.join(_DTYPES)}, got {str(value)[:60]!r}")
@@ -122,7 +122,7 @@ def _checked(name: str, value: object) -> object:
 
 
 def _changes(model: nnx.Module, made: nnx.Module) -> list[str]:
-    """Where a model differs from one of the same arguments: parameters, and plain attributes of its modules."""
+    """The differences of a model from one with the same arguments: parameters, and plain attributes of its modules."""
     shapes, expected = shapes_of(model), shapes_of(made)
     paths = [path for path in dict.fromkeys((*shapes, *expected)) if shapes.get(path) != expected.get(path)]
     changed = [dotted(path) for path in paths]
@@ -132,7 +132,7 @@ def _changes(model: nnx.Module, made: nnx.Module) -> list[str]:
 
 
 def _attributes(model: nnx.Module) -> dict[Path, object]:
-    """Attributes that decide what a network computes, but for its mode and for functions, which cannot be compared."""
+    """Attributes that determine what a network computes, except its mode and functions, which cannot be compared."""
     return {
         (*path, name): _plain(value)
         for path, module in nnx.iter_modules(model)
@@ -161,7 +161,7 @@ def _options(encoder: DenseEncoder) -> dict[str, object]:
 
 
 def _of_deeplab(model: DeepLab) -> dict[str, object]:
-    # What sums several convolutions is an ASPP, whatever their rates.
+    # A head with several summed convolutions is an ASPP, for any rates.
     rates = None if isinstance(model.head, DenseUpsamplingHead) else tuple(b.rate for b in model.head.branches)
     return {
         "encoder": model.encoder.name,
@@ -230,7 +230,7 @@ def _of_temporal(model: TemporalConvNet) -> dict[str, object]:
     return {**{name: getattr(model, name) for name in names}, "depth": len(model.rates)}
 
 
-#: The networks that a file may name: nothing else is ever called.
+#: The networks that a file may name; no other class is ever called.
 NETWORKS: Mapping[str, Network] = MappingProxyType(
     {
         network.kind.__name__: network

@@ -1,4 +1,4 @@
-"""What published weights expect of an image; it belongs to the weights."""
+"""The preprocessing of images that published weights require."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,19 +8,19 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the images of published weights were prepared: order of the channels, minus mean, over standard deviation.
+    """Preprocessing of images for published weights: order of the channels, minus mean, over standard deviation.
 
-    Calling it prepares an image: RGB of 0 .. 255, `[..., 3]`, to float32; or one of other channels, `[..., C]`.
+    Calling it preprocesses an image, RGB of 0 .. 255, `[..., 3]`, or with other channels, `[..., C]`, to float32.
 
     Attributes:
       mean: mean of each channel, of values in 0 .. 255, in the order of `channel_order`.
       std: standard deviation of each channel, in the same units and order.
-      channel_order: `"RGB"` or `"BGR"`, as the network takes them; channels that are no colours keep their order, and
-        have `"RGB"`.
+      channel_order: `"RGB"` or `"BGR"`, the order of the network's input; use `"RGB"` for channels that are not
+        colours, which keep their order.
 
     Raises:
-      ValueError: mean and standard deviation are not as many numbers, a standard deviation is not positive, the order
-        is invalid, or `"BGR"` of other than three channels; when called, an image has other channels.
+      ValueError: mean and std differ in length, a standard deviation is not positive, the order is invalid, or `"BGR"`
+        is given without exactly three channels; when called, an image has other channels.
 
     Example:
       >>> import numpy as np
@@ -41,14 +41,15 @@ class Preprocessing:
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std!r}: use 1.0 for a channel that is not divided")
         if self.channel_order not in ("RGB", "BGR"):
-            raise ValueError(f"channel_order must be 'RGB' or 'BGR', got {self.channel_order!r}: pick one of them")
+            raise ValueError(f"channel_order must be 'RGB' or 'BGR', got {self.channel_order!r}: choose one of these")
         if self.channel_order == "BGR" and len(self.mean) != 3:
             raise ValueError(
                 f"channel_order 'BGR' is of three channels, got {len(self.mean)} numbers as mean: leave it 'RGB'"
             )
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Prepares values of 0 .. 255, RGB `[..., 3]` or other channels: float32, in the order of `channel_order`."""
+        """Preprocesses values of 0 .. 255, RGB `[..., 3]` or other channels, to float32 in the order of
+        `channel_order`."""
         channels = len(self.mean)
         if image.shape[-1:] != (channels,):
             kind = "RGB, " if channels == 3 else ""
@@ -66,7 +67,7 @@ SLIM_PREPROCESSING = Preprocessing(mean=(123.68, 116.78, 103.94))
 """TF-slim's `resnet_v1`."""
 
 TORCHVISION_PREPROCESSING = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
-"""torchvision, whose mean and standard deviation are of images in 0 .. 1; these are of images in 0 .. 255."""
+"""torchvision, with its mean and standard deviation of images in 0 .. 1 converted to 0 .. 255."""
 
 EFFICIENTNET_LITE_PREPROCESSING = Preprocessing(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
 """EfficientNet-Lite, the same for all channels."""

@@ -1,4 +1,4 @@
-"""One reader for files of weights, whatever wrote them."""
+"""One reader for files of weights from any framework."""
 
 import os
 import warnings
@@ -17,15 +17,15 @@ from ._torch import is_torch, read_torch
 def read(path: str | os.PathLike[str], *, report: Callable[[str], None] = print) -> dict[str, np.ndarray]:
     """Reads a file of weights into NumPy arrays by name.
 
-    `.safetensors`, `.npz` and the files of PyTorch (`.pth`, `.pt`, `.th`, `.bin`, Lightning's `.ckpt`) need nothing
-    else; TensorFlow checkpoints (version 1 and 2) are read by TensorFlow: `pip install ".[convert]"`. No code in a file
-    is executed. Of a training checkpoint of PyTorch, the dict under `state_dict`, `model` or `model_state_dict` is
-    taken. A prefix that all names share (`module.`, `model.`, `backbone.`, `encoder.`) is taken off.
+    `.safetensors`, `.npz` and the files of PyTorch (`.pth`, `.pt`, `.th`, `.bin`, Lightning's `.ckpt`) need no other
+    package; TensorFlow checkpoints (version 1 and 2) need TensorFlow: `pip install ".[convert]"`. No code in a file is
+    executed. From a training checkpoint of PyTorch, the dict under `state_dict`, `model` or `model_state_dict` is read.
+    A prefix that all names share (`module.`, `model.`, `backbone.`, `encoder.`) is removed.
 
     Args:
       path: the file. A TensorFlow checkpoint is named by its prefix (`model.ckpt-20000`), its index or any of its data
         files.
-      report: called with messages, such as a prefix that was taken off.
+      report: called with messages, such as a removed prefix.
 
     Returns:
       The arrays by the names in the file, in its dtypes. Arrays that hold NaN are named in a `UserWarning`.
@@ -53,7 +53,7 @@ def read(path: str | os.PathLike[str], *, report: Callable[[str], None] = print)
         broken = [name for name, array in arrays.items() if array.dtype.kind in "fcV" and (array != array).any()]
     except (ModuleNotFoundError, MemoryError):
         raise
-    except Exception as error:  # a damaged file can fail in any way
+    except Exception as error:  # a damaged file can raise any error
         raise ValueError(f"{path} cannot be read: {str(error) or type(error).__name__}") from error
     if broken:
         more = ", ..." if len(broken) > 5 else ""

@@ -28,7 +28,7 @@ _DTYPES = {
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Reads all arrays of a file; raises ValueError where the file contradicts itself."""
+    """Reads all arrays of a file; raises ValueError if the file contradicts itself."""
     try:
         # Not safetensors.numpy, which lacks types that JAX has.
         entries = safetensors.deserialize(path.read_bytes())

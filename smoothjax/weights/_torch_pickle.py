@@ -92,7 +92,7 @@ def unpickle(stream: BinaryIO, storage: Storage | None = None) -> Value:
 
     Args:
       stream: A file or buffer.
-      storage: Finds the values of tensors; None where there are none.
+      storage: Finds the values of tensors; None if there are none.
 
     Returns:
       Containers, numbers and text as they are, tensors as `Tensor`.

@@ -118,7 +118,7 @@ def test_a_copy_opens_the_archive_for_itself(archive):
 @pytest.mark.parametrize(
     ("partition", "split", "error", "message"),
     [
-        (None, "train", FileNotFoundError, "list_eval_partition.txt is missing: it says which images are for training"),
+        (None, "train", FileNotFoundError, "list_eval_partition.txt is missing: it assigns images to splits"),
         ("000001.jpg 0\n000009.jpg 0\n", "train", FileNotFoundError, r"lacks 1 of the images .* \(000009.jpg\)"),
         ("000001.jpg 0\n", "val", ValueError, "gives no image to the split 'val'; lines of that split end in 1"),
         ("000001.jpg 0\n000002.jpg\n", "train", ValueError, r'line 2: expected "NAME.jpg 0", .* got \'000002.jpg\''),

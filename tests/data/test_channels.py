@@ -74,9 +74,9 @@ def test_grey_of_colours_is_their_luminance(tmp_path):
         ("a.tif", "pages", _values(2), 4, "a TIFF of 2 pages, not of 4 channels"),
         ("a.npy", "array", _values(5), 4, r"an array of shape \[6, 9, 5\], not of 4 channels; state"),
         ("a.npy", "array", _values(5) / 255, 5, "must be of uint8 or uint16, this one is of float64; scale its values"),
-        ("a.npy", "array", _values(5)[None], 5, r"must be one array \[H, W\] or \[H, W, C\], is not"),
+        ("a.npy", "array", _values(5)[None], 5, r"must be one array \[H, W\] or \[H, W, C\]; store"),
         ("a.npy", "array", np.array([[[{}]]], object), 1, "cannot be read as a NumPy array .*; replace or remove"),
-        ("a.npy", "array", _values(3), 3, "image of other channels than RGB, which was expected; store it as PNG, or"),
+        ("a.npy", "array", _values(3), 3, "an RGB image was expected, not a NumPy array; store it as PNG, or"),
         ("a.npy", "array", _values(5), 0, "channels must be 1 .. 256, got 0; 3 is RGB, 1 is grey"),
     ],
 )

@@ -57,7 +57,7 @@ def test_limit_of_pixels(tmp_path, monkeypatch):
 def test_postscript_is_no_image_of_a_data_set(tmp_path):
     """Pillow would start Ghostscript on it."""
     (tmp_path / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
-    with pytest.raises(ValueError, match="not of a kind that Pillow knows"):
+    with pytest.raises(ValueError, match="not in a format that Pillow supports"):
         data.read_image(tmp_path / "a.eps")
 
 

@@ -95,7 +95,7 @@ def test_channels():
     with pytest.raises(ValueError, match="image must have 3 channels or 1 to be a JPEG, got 4: leave jpeg out"):
         compress(np.zeros((2, 2, 4), np.uint8), 90)
     with pytest.raises(
-        ValueError, match="images of 5 channels have no colours, and are no JPEG: leave out hue and jpeg; bright"
+        ValueError, match="images of 5 channels have no colours and cannot be JPEGs: leave out hue and jpeg; bright"
     ):
         Strengths(hue=0.1, jpeg=50).check_channels(5)
     with pytest.raises(ValueError, match=r"leave out --data\.augment\.saturation; brightness"):

@@ -155,7 +155,7 @@ def test_all_problems_in_one_report(tmp_path):
     message = str(caught.value).splitlines()
     assert message[0] == f"given cannot be prepared from {tmp_path}, 123 problems:"
     assert message[1] == "split 'all' must have a name of letters, digits and _, other than all"
-    assert message[2].startswith("000: cannot be read as an image (not of a kind that Pillow knows)")
+    assert message[2].startswith("000: cannot be read as an image (not in a format that Pillow supports)")
     assert message[3].startswith("mask of 000: label 2 in")
     assert message[-1] == f"and 73 more; {tmp_path / 'out.problems.txt'} lists all"
     assert (tmp_path / "out.problems.txt").read_text().splitlines() == list(problems)

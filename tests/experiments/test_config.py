@@ -79,7 +79,7 @@ def test_recipes_that_fine_tune_freeze_batch_norm():
 def test_frozen_batch_norm_needs_weights():
     """Without weights the statistics 0 and 1 of a new network would be kept."""
     config = PRESETS["voc2012"].config
-    with pytest.raises(ValueError, match=r"--model\.batch-norm frozen keeps .* and no weights are named: add --init"):
+    with pytest.raises(ValueError, match=r"--model\.batch-norm frozen keeps .* but no weights are given: add --init"):
         config.check_given(config)
     dataclasses.replace(config, init=InitConfig("slim", Path("w.npz"))).check_given(config)
     dataclasses.replace(config, model=ModelConfig(batch_norm="trained")).check_given(config)

@@ -316,7 +316,7 @@ def test_the_list_of_runs_shows_the_parent(trained, capsys):
 def test_a_finished_run_names_the_way_to_a_longer_one(trained):
     folder = trained[0]
     config = load_config(folder / "parent", importlib.import_module("experiments.sequence.config").Config)
-    way = r"to train on from its weights, add --init.source run --init.checkpoint .*/parent as well"
+    way = r"to continue from its weights, also add --init.source run --init.checkpoint .*/parent"
     for options in ({"steps": 9}, {"optim.learning_rate": 0.5}):
         with pytest.raises(ValueError, match=way):
             check_run(folder / "parent", with_options(config, options))

@@ -295,8 +295,8 @@ def test_a_class_that_is_not_drawn_is_no_part_of_the_mean():
 def test_what_is_significant_has_a_star():
     content = _content((3.0, 0.0))
     plain, other = cells_of(content)
-    assert plain.told("mean_iou")
-    assert not other.told("mean_iou")
+    assert plain.is_distinguishable("mean_iou")
+    assert not other.is_distinguishable("mean_iou")
     table = tables_of(content)[1].splitlines()
     assert "+3.0 [+2.9, +3.2] *" in table[2]
     assert "*" not in table[3]

@@ -278,6 +278,6 @@ def test_every_look_has_its_file(tmp_path):
     assert names[:2] == ["evaluation-test-best.json", "evaluation-test-tile-65x65-flip.json"]
     assert names[2].startswith("evaluation-test-of-my-data-")
     assert names[3] == names[2].replace(".json", "-flip-best.json")
-    assert f"my data is not what {tmp_path} has learnt from" in str(others[2].note)
+    assert f"my data is not the data that {tmp_path} has learnt from" in str(others[2].note)
     assert json.loads((tmp_path / "evaluation-test.json").read_text())["mean_iou"] == 0.5
     assert save_scores(tmp_path, result, "latest").before == result

@@ -6,8 +6,7 @@ import pytest
 from flax import nnx
 
 from experiments.common.dense.config import InitConfig
-from experiments.common.dense.init import architecture, initialized, normalization
-from experiments.common.dense.study import deeplab_options
+from experiments.common.dense.init import architecture, deeplab_options, initialized, normalization
 from experiments.common.network import build_network
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import Config, ModelConfig

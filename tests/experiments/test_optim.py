@@ -24,7 +24,7 @@ SHAPES = Config(data=DataConfig(name="shapes", image_size=(40, 40), crop_size=(3
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "dise"}, "--optim.loss: the loss 'dise' names 'dise', which is none: did you mean dice?"),
+        ({"loss": "dise"}, "--optim.loss: the loss 'dise' names 'dise', which is not a loss: did you mean dice?"),
         ({"loss": "focal(gamma=-1)"}, "--optim.loss: the loss 'focal(gamma=-1)' must have options NAME=NUMBER"),
         (
             {"loss": "dice", "class_weights": "enet"},

@@ -219,7 +219,7 @@ def test_the_rate_of_an_unfinished_run_may_change(tmp_path):
     check_run(run, lower)
     assert note_on_start(run, Config()) is None
     changed = "initial rate 0.00025 until step 1, 1e-05 since"
-    assert note_on_start(run, lower) == f"{run} goes on with another rate: {changed}"
+    assert note_on_start(run, lower) == f"{run} continues with another rate: {changed}"
     describe_run(run, lower)
     assert [start.get("changed") for start in read_starts(run)] == [None, changed]
     assert load_config(run, Config) == lower

@@ -181,7 +181,7 @@ def test_a_users_own_folder(tmp_path):
     for kind in ("images", "labels"):
         (other / "val" / kind / "0.png").unlink()
     out, _ = call("evaluate", tmp_path / "run", "--data-root", other, folder=tmp_path)
-    assert f"{other} is not what {tmp_path / 'run'} has learnt from" in out
+    assert f"{other} is not the data that {tmp_path / 'run'} has learnt from" in out
     (scored,) = (tmp_path / "run").glob("evaluation-val-of-moved-*.json")
     assert json.loads(scored.read_text())["data"]["images"] == 5
     assert json.loads((tmp_path / "run/evaluation-val.json").read_text()) == evaluated

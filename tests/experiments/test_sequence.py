@@ -238,7 +238,7 @@ def test_another_text_is_scored_with_the_learnt_characters(learnt, tmp_path, mon
     _main("evaluate", path, "--data-file", other)
     out = capsys.readouterr().out
     assert "bits per character" in out
-    assert f"{other} is not what {path} has learnt from" in out
+    assert f"{other} is not the data that {path} has learnt from" in out
     assert (path / "evaluation-val.json").read_text() == own
     (file,) = path.glob("evaluation-val-of-other.txt-*.json")
     scored = json.loads(file.read_text())

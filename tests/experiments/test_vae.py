@@ -187,7 +187,7 @@ def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("train celeba --run RUN", "celeba is not in data/celeba: make it there out of its archives with python"),
+        ("train celeba --run RUN", "celeba is not in data/celeba: make it there from its archives with python"),
         ("train celeba --run RUN --data.root nowhere", "nowhere: no such file or folder; give img_align_celeba.zip"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
         ("train demo --run RUN --steps 0", "--steps must be at least 1, got 0"),

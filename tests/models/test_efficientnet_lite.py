@@ -148,7 +148,7 @@ def test_refuses():
     ):
         with pytest.raises(ValueError, match=message):
             make(**({"variant": "0", "rngs": nnx.Rngs(0)} | options))
-    with pytest.raises(ValueError, match=r"logits needs the layers behind the encoder, .* classifier=True"):
+    with pytest.raises(ValueError, match=r"logits needs the layers after the encoder, .* classifier=True"):
         nnx.eval_shape(lambda: _abstract().logits(jnp.zeros((1, 32, 32, 3))))
 
 

@@ -113,7 +113,7 @@ def test_every_smoothing_starts_from_the_same_kernel(smoothing):
         ({"kernel_size": (3, 0)}, r"kernel_size must be a tuple .* got \(3, 0\)"),
         ({"kernel_size": (3, 3, 3, 3)}, r"kernel_size must be a tuple .* one to three spatial axes"),
         ({"rate": 0}, "rate must be an int >= 1, got 0"),
-        ({"rate": (2, 2, 2)}, r"rate must be an int >= 1 or 2 of them, one for each spatial axis, got \(2, 2, 2\)"),
+        ({"rate": (2, 2, 2)}, r"rate must be an int >= 1 or 2 ints, one for each spatial axis, got \(2, 2, 2\)"),
         (
             {"padding": "causal"},
             "padding must be one of 'SAME', .*, or one int or pair .* 2 spatial axes, got 'causal'",

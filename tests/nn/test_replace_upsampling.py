@@ -192,7 +192,7 @@ def test_selected_layers_alone_are_replaced():
                                          rngs=nnx.Rngs(0))  # fmt: skip
     assert (paths, paths.refused) == ([(1,)], {(0,): "it is dilated, kernel_dilation=2"})
     assert model[0] is dilated
-    with pytest.raises(ValueError, match=r"only names 'head', which is no part of the model"):
+    with pytest.raises(ValueError, match=r"only names 'head', which is not a part of the model"):
         nn.replace_upsampling(Decoder(), "dcl", only="head", rngs=nnx.Rngs(0))
 
 

@@ -189,7 +189,7 @@ class Subclass(nnx.Conv):
             nnx.vmap(lambda key: _conv(2), out_axes=nnx.StateAxes({nnx.Param: 1}))(
                 jax.random.split(jax.random.key(0), 2)
             ),
-            r"a parameter of shape \(3, 2, 3, 3, 3\) is no stack of \(3, 3, 3, 3\) along its first axes",
+            r"a parameter of shape \(3, 2, 3, 3, 3\) is not a stack of \(3, 3, 3, 3\) along its first axes",
         ),
         (Subclass(3, 3, (3, 3), kernel_dilation=2, rngs=nnx.Rngs(0)), "it is a Subclass, .*, which defines __call__"),
     ],

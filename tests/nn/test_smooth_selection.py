@@ -80,10 +80,10 @@ def test_the_error_names_all_that_is_refused_and_what_to_skip():
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
-        ({"skip": "encoder.layer.2"}, r"skip names 'encoder\.layer\.2', which is no part .*: encoder has layers"),
+        ({"skip": "encoder.layer.2"}, r"skip names 'encoder\.layer\.2', which is not a part .*: encoder has layers"),
         (
             {"only": ["head", ("tail",)]},
-            r"only names 'tail', which is no part .*: the model itself has encoder, head, t",
+            r"only names 'tail', which is not a part .*: the model itself has encoder, head, t",
         ),
         ({"skip": 3}, r"skip must be a path, a type, a predicate of path and layer, or a list of these, got int"),
     ],

@@ -84,8 +84,8 @@ def test_dtypes():
         (lambda: nn.SSConv((3, 3), padding=((1, 1),), rngs=RNGS), "padding must be 'SAME', 'VALID' or 2 pairs"),
         (lambda: nn.SSBlockFC(0, 2, rngs=RNGS), "rate must be an int >= 1, got 0"),
         (lambda: nn.GroupInteraction(2, 4, rngs=RNGS), "ndim must be 1, 2 or 3"),
-        (lambda: nn.SSBlockFC((2, 2, 2), 2, rngs=RNGS), "rate must be an int >= 1 or 2 of them, one for each"),
-        (lambda: nn.SSConv((3, 3), rate=(2,), rngs=RNGS), "rate must be an int >= 1 or 2 of them, one for each"),
+        (lambda: nn.SSBlockFC((2, 2, 2), 2, rngs=RNGS), "rate must be an int >= 1 or 2 ints, one for each"),
+        (lambda: nn.SSConv((3, 3), rate=(2,), rngs=RNGS), "rate must be an int >= 1 or 2 ints, one for each"),
     ],
 )
 def test_refuses(make, message):
@@ -153,5 +153,7 @@ def test_layers_describe_their_smoothing_parameters():
         np.testing.assert_array_equal(smoother.parameter[...], smoother.initial)
         np.testing.assert_array_equal(smoother.parameter[...], parameters[path][...])
     assert set(nn.smoothers(nnx.eval_shape(lambda: make(nnx.Rngs(0))))) == set(found)
-    with pytest.raises(ValueError, match="model must be a Flax NNX module, got dict: parameters have no layers to ask"):
+    with pytest.raises(
+        ValueError, match="model must be a Flax NNX module, got dict: parameters without their layers have no descr"
+    ):
         nn.smoothers({})  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from smoothjax import ops
-from smoothjax.ops._fast import _spatial_filter
+from smoothjax.ops._fast import _blocked_product, _shifted_sum, _spatial_filter
 from tests.ops.cases import all_derivatives, assert_equals, assert_same, convolve, each_convolution
 from tests.support import assert_close, random
 
@@ -41,7 +41,7 @@ def test_both_forms_agree_in_value_and_gradients(case):
     kernel = jnp.asarray(kernel[..., 0, 0])
     x = jnp.pad(jnp.asarray(x), [(0, 0), *((size * rate, size * rate) for size in kernel.shape), (0, 0)])
 
-    assert_same(partial(_spatial_filter.blocked_product, rate=rate), partial(_spatial_filter.shifted_sum, rate=rate),
+    assert_same(partial(_blocked_product.blocked_product, rate=rate), partial(_shifted_sum.shifted_sum, rate=rate),
                 x, kernel)  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_without_a_padded_copy(size, kernel_size, rate, lows):
     x, kernel = random(0, 2, *size, 3, dtype=jnp.float64), random(1, *kernel_size, dtype=jnp.float64)
 
     def plain(x, kernel):
-        return _spatial_filter.shifted_sum(jnp.pad(x, [(0, 0), *pairs, (0, 0)]), kernel, rate)
+        return _shifted_sum.shifted_sum(jnp.pad(x, [(0, 0), *pairs, (0, 0)]), kernel, rate)
 
     assert_same(partial(_spatial_filter.unpadded_sum, rate=rate, pairs=pairs), plain, x, kernel)
 
@@ -81,7 +81,7 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
     """Of more columns than are summed at once, and of fewer."""
     x = random(0, 2, *(length + (n - 1) * rate for length, n in zip(size, taps, strict=True)), 3, dtype=jnp.float64)
     cotangent = random(1, 2, *size, 3, dtype=jnp.float64)
-    pull = jax.vjp(lambda kernel: _spatial_filter.shifted_sum(x, kernel, rate), jnp.zeros(taps))[1]
+    pull = jax.vjp(lambda kernel: _shifted_sum.shifted_sum(x, kernel, rate), jnp.zeros(taps))[1]
     assert_close(jax.jit(partial(_spatial_filter.products_by_tap, taps, rate))(x, cotangent), pull(cotangent)[0])
 
 
@@ -114,8 +114,8 @@ def test_large_filters(taps):
 def test_long_rows_are_cut_into_blocks(length, taps, rate):
     x, kernel = random(0, 2, length, 3), random(1, taps)
     if length > (taps - 1) * rate:
-        blocked = jax.jit(partial(_spatial_filter.blocked_product, rate=rate))(x, kernel)
-        assert_close(blocked, _spatial_filter.shifted_sum(x, kernel, rate))
+        blocked = jax.jit(partial(_blocked_product.blocked_product, rate=rate))(x, kernel)
+        assert_close(blocked, _shifted_sum.shifted_sum(x, kernel, rate))
     assert_close(ops.ss_conv(x, kernel, rate=rate), _one_filter(np.asarray(x), np.asarray(kernel), rate, "SAME"))
 
 

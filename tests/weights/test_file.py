@@ -119,7 +119,7 @@ def test_other_readers_open_it(tmp_path):
 
 def test_what_cannot_be_saved(tmp_path):
     path = tmp_path / "model.safetensors"
-    with pytest.raises(ValueError, match=r"model must be one of DeepLab, .*, got Linear: of another model, save the"):
+    with pytest.raises(ValueError, match=r"model must be one of DeepLab, .*, got Linear: for another model, save the"):
         weights.save(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), path)
     model = nnx.eval_shape(lambda: _deeplab()(nnx.Rngs(0)))
     with pytest.raises(ValueError, match=r"path must end in .safetensors, got .*model.npz: name it e.g. .*safetensors"):
@@ -181,9 +181,9 @@ def test_foreign_and_damaged_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="is a folder: name the file in it"):
         weights.load(tmp_path)
     for content, message in (
-        (b"", "no safetensors file, or damaged"),
-        (b"\xff" * 64, "no safetensors file, or damaged"),
-        (safetensors.numpy.save({"x": np.zeros(1)}), "that weights.save has not written, .*weights.read gives its"),
+        (b"", "not a safetensors file, or damaged"),
+        (b"\xff" * 64, "not a safetensors file, or damaged"),
+        (safetensors.numpy.save({"x": np.zeros(1)}), "that weights.save has not written, .*weights.read returns its"),
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f"received.safetensors cannot be loaded: .*{message}"):

@@ -125,7 +125,7 @@ def test_published_images(shared_data, run, name):
         ({}, "denoise", "task must be one of dehaze, derain, got 'denoise'"),
         ({"conv1.weight": None}, "dehaze", r"the state dict has no kernel 'conv1.weight' of four axes"),
         ({"res4.pre_conv1.weight": None}, "dehaze", r"1 variables .* not in the checkpoint \(res4.pre_conv1.weight\)"),
-        ({"res8.conv1.weight": np.zeros(1)}, "dehaze", r"does not know \(res8.conv1.weight\)"),
+        ({"res8.conv1.weight": np.zeros(1)}, "dehaze", r"does not have \(res8.conv1.weight\)"),
         (
             {"res4.pre_conv1.weight": np.zeros((1, 1, 3, 3))},
             "dehaze",

@@ -54,7 +54,7 @@ def test_a_wrong_name(cache):
         ),
         ("RevisionNotFoundError", "the Hub has no file 'model.safetensors' of 'someone/tiny'"),
         ("RemoteEntryNotFoundError", "the Hub has no file 'model.safetensors' of 'someone/tiny'"),
-        ("GatedRepoError", "is only for users whom its owner admits: ask there, then log in"),
+        ("GatedRepoError", "is only for users admitted by its owner: ask there, then log in"),
     ],
 )
 def test_what_the_hub_refuses(kind, message, monkeypatch):

@@ -94,7 +94,7 @@ def test_refuses_another_depth_or_family(slim, torchvision):
         weights.resnet_from_torchvision(torchvision, 34)
     with pytest.raises(ValueError, match="must be of the family 'slim', got those of the family 'torchvision'"):
         weights.resnet_from_slim(torchvision, 18)
-    with pytest.raises(ValueError, match=r"does not know \(decoder/aspp/conv1/weights\)"):
+    with pytest.raises(ValueError, match=r"does not have \(decoder/aspp/conv1/weights\)"):
         weights.resnet_from_slim(slim | {"decoder/aspp/conv1/weights": 0}, 50)
 
 
@@ -190,7 +190,7 @@ def test_initialize_refuses(torchvision):
         ({"source": "slim"}, "must be of the family 'slim', got those of the family 'torchvision'"),
         ({"variables": deep}, "are of a resnet34, the encoder of the network is a resnet18"),
         ({"variables": narrow}, r"'conv1.weight' has shape \[2, 3, 7, 7\], but encoder.conv1"),
-        ({"variables": torchvision | {"other": 0}}, r"does not know \(other\)"),
+        ({"variables": torchvision | {"other": 0}}, r"does not have \(other\)"),
         ({"model": model.head}, "model must have one encoder of smoothjax.models, SummedHead has 0"),
     ):
         with pytest.raises(ValueError, match=message):

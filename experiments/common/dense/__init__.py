@@ -1,1 +1,1 @@
-"""What studies of semantic segmentation share: images, scores, figures, `evaluate` and `predict`."""
+"""Shared code of the studies of semantic segmentation: images, scores, figures, `evaluate` and `predict`."""

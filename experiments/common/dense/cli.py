@@ -13,16 +13,16 @@ from ..config import Size
 if TYPE_CHECKING:
     from .study import DenseStudy
 
-#: Of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
+#: The distance of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
 PUBLISHED_DISTANCE = 0.02
 
 
 @dataclass(frozen=True)
 class OfAveragedRun(OfRun):
-    """A command that works on a run which may have averaged its weights."""
+    """A command on a run that may have averaged weights."""
 
     network: Literal["better", "raw", "averaged"] = "better"
-    """Of a run with --optim.ema: the network of averaged weights, the raw one, or the one that is better on val."""
+    """Network of a run with --optim.ema: averaged weights, raw weights, or the better of the two on val."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class AveragingOptions:
     """How the network sees an image."""
 
     tile: Size = None
-    """Height and width of overlapping windows in pixels, for images that do not fit into memory as a whole."""
+    """Height and width in pixels of overlapping windows, for images that do not fit into memory as a whole."""
     scales: tuple[float, ...] = (1.0,)
-    """Factors of the image's size over which probabilities are averaged, e.g. 0.75 1 1.25; as many as follow, so name
-    run and images before it."""
+    """Scales of the image over which probabilities are averaged, e.g. 0.75 1 1.25. Takes all numbers that follow, so
+    put run and images before it."""
     flip: bool = False
-    """Whether to average with the mirror image as well."""
+    """Whether to also average with the mirror image."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,10 @@ class EvaluateDense(OfAveragedRun, Evaluate):
     """Scores a run on a split."""
 
     boundary: bool = False
-    """Whether to score the pixels near contours as well: boundary IoU, and IoU in a trimap."""
+    """Whether to also score the pixels near contours: boundary IoU, and IoU in a trimap."""
     boundary_distance: float | None = None
-    """How near, as a fraction of the image's diagonal; by default 0.02, as published for boundary IoU."""
+    """Largest distance to a contour, as a fraction of the image's diagonal; by default 0.02, as published for boundary
+    IoU."""
     calibration: bool = False
     """Whether to measure the expected calibration error (ECE): how far probabilities and accuracy are apart."""
 
@@ -75,20 +76,20 @@ class Export(OfAveragedRun):
     """Writes the network of a run as one file: a StableHLO program, or weights that smoothjax loads."""
 
     format: Literal["stablehlo", "safetensors"] = "stablehlo"
-    """stablehlo needs only JAX to run, and gives masks of uint8 images; safetensors holds the weights, with what
-    smoothjax.weights.load needs to make the same network of them."""
+    """stablehlo is a program from uint8 images to masks that needs only JAX; safetensors holds the weights and all that
+    smoothjax.weights.load needs to build the same network."""
     out: Path | None = None
     """File to write; by default model.stablehlo or model.safetensors."""
     size: Size = None
-    """stablehlo: height and width of the images in pixels, where one size is enough; by default any."""
+    """stablehlo: height and width of the images in pixels, to fix one size; by default any size."""
 
 
 def commands(scored: str, *, any_size: bool) -> dict[str, Command[Any]]:
     """The commands of a study of semantic segmentation.
 
     Args:
-      scored: says at what size it compares with the labels.
-      any_size: whether the network takes images of any size, so that it can see tiles and several scales.
+      scored: a phrase for the help that says at which size predictions are compared with the labels.
+      any_size: whether the network takes images of any size, as tiles and several scales require.
     """
     evaluate, predict = (EvaluateAveraged, PredictAveraged) if any_size else (EvaluateDense, Predict)
     return {
@@ -99,7 +100,7 @@ def commands(scored: str, *, any_size: bool) -> dict[str, Command[Any]]:
 
 
 def _study(program: Program, options: OfRun) -> "DenseStudy[Any, Any]":
-    """The study, which sees images as the options say."""
+    """The study, with the views of an image that the options ask for."""
     from smoothjax.models import Averaging
 
     from .study import DenseStudy
@@ -120,7 +121,7 @@ def _evaluate(program: Program, options: EvaluateDense) -> None:
 
 
 def _boundary_distance(options: EvaluateDense) -> float | None:
-    """How near to contours the pixels are that are scored separately; None where none are."""
+    """The distance to contours within which pixels are scored separately; None if none are."""
     distance = options.boundary_distance
     if distance is not None and not options.boundary:
         raise ValueError(f"--boundary-distance {distance:g} needs --boundary: add it, or leave the distance out")

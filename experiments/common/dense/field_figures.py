@@ -19,9 +19,9 @@ from ..run_files import Json
 from ..writing import write_figure
 from .fields import Field, box
 
-#: Pixels a cell, as in the paper.
+#: Pixels per cell, as in the paper.
 ENLARGEMENT = 10
-#: Smallest share of the largest weight that has a colour of its own; what is smaller but not 0 has the last one.
+#: Smallest share of the largest weight with its own colour; smaller nonzero weights get the last colour.
 FLOOR = 1e-6
 # Without its dark end: black is zero.
 COLORS = ListedColormap(plt.get_cmap("viridis")(np.linspace(0.22, 1, 256))).with_extremes(
@@ -41,8 +41,8 @@ def draw(
 ) -> None:
     """Draws the fields side by side, each cell as 10x10 pixels; zero weights are black.
 
-    All panels show the same cells, each of so many pixels of the image: the rectangle around all that is
-    connected, whose part in each field is outlined.
+    All panels show the same cells, each of `cell` pixels of the image: the rectangle around everything that is
+    connected. An outline marks the connected part of each field.
     """
     window = _window(fields)
     height, width = (ENLARGEMENT * (part.stop - part.start) for part in window)
@@ -100,7 +100,7 @@ def _panel(axes: Any, field: Field, window: tuple[slice, slice]) -> Any:
 
 
 def _window(fields: Sequence[Field]) -> tuple[slice, slice]:
-    """The rectangle around all theoretical fields, and a cell more where there is one."""
+    """The rectangle around all theoretical fields, with a margin of one cell if there is room."""
     boxes = [box(field.connected) for field in fields]
     shape = np.min([field.values.shape for field in fields], 0)
     rows, columns = (

@@ -16,11 +16,11 @@ from .init import normalization
 from .sources import scaled
 
 SHARES = (0.2, 0.3, 0.5, 0.99)
-#: Of the dilated layers as a whole: the smallest rate, whose grid they show.
+#: The smallest rate of the dilated layers, whose grid the whole field shows.
 RATE = 2
 _STAGES = "encoder.stages."
-#: Height and width in pixels of images that show the whole field of ResNet-18 and of a dilated stack, by the pixels of
-#: a cell.
+#: Height and width in pixels of images that show the whole field of ResNet-18 and of a dilated stack, by pixels per
+#: cell.
 SIZES = {8: (704, 704), 1: (48, 48)}
 
 
@@ -31,8 +31,8 @@ class Field:
     Attributes:
       label: its heading.
       values: the effective receptive field, float64 `[H, W]`, in cells of the encoder's output.
-      connected: the theoretical one, or what has a weight, bool `[H, W]`.
-      rate: the smallest of the layers, whose grid it shows.
+      connected: the theoretical field, or the cells with a weight, bool `[H, W]`.
+      rate: the smallest rate of the layers, whose grid the field shows.
     """
 
     label: str
@@ -75,13 +75,13 @@ class Images:
         mean, std = normalization(self._config)
         record = self._source[index]
         height, width = (scaled(length, self._scale) for length in record["label"].shape)
-        # By the data package: JAX would compile it for every size of images.
+        # In NumPy: JAX would compile it for every size of images.
         image = data.normalize(data.resize(record, (height, width)), mean=mean, std=std)["image"]
         return fit(image, self.size)
 
 
 class _Features:
-    """What a block is given for each batch of images."""
+    """The inputs of a block for each batch of images."""
 
     def __init__(self, block: analysis.Block, images: Images):
         self._compute, self._images = jax.jit(block.features), images
@@ -96,7 +96,7 @@ class _Features:
 def dilated_block(model: nnx.Module, size: tuple[int, int], channels: int = 3) -> analysis.Block | None:
     """All dilated layers of the encoder of a network, from the stage of the first one to its end, as in Figure 9.
 
-    None where it has none, as a U-Net.
+    None if it has no dilated layers, like a U-Net.
     """
     if not any(isinstance(module, models.DenseEncoder) for _, module in nnx.iter_modules(model)):
         return None
@@ -106,25 +106,25 @@ def dilated_block(model: nnx.Module, size: tuple[int, int], channels: int = 3) -
     if dilated is None:
         return None
     before, _, after = dilated.partition(_STAGES)
-    # With the first dilated convolution begin the stages of the 1/8 grid: two of a ResNet, four of EfficientNet-Lite.
-    # A stack of dilated layers has only those, even if multigrid gives the first one the rate 1.
+    # The stages of the 1/8 grid begin with the first dilated convolution: two of a ResNet, four of EfficientNet-Lite. A
+    # stack of dilated layers counts as a whole, even if multigrid gives its first layer the rate 1.
     stack = any(isinstance(module, models.DilatedStackEncoder) for _, module in nnx.iter_modules(model))
     first = _STAGES.rstrip(".") if stack else f"{_STAGES}{after.split('.')[0]}"
-    # Some methods smooth by further layers behind the encoder.
+    # Some methods smooth by additional layers after the encoder.
     end = f"{before}degridding"
     names = {layer.name for layer in layers}
     return analysis.between(model, given, f"{before}{first}", end if end in names else f"{before}encoder")
 
 
 def rate_of(layer: analysis.Layer) -> int:
-    """The dilation rate of a layer, 1 where it has none."""
+    """The dilation rate of a layer; 1 if it has none."""
     return getattr(layer.module, "rate", 1)
 
 
 def measure_block(block: analysis.Block, images: Images, label: str, rate: int, *, theoretical: bool = True) -> Field:
     """The field of a block, averaged over images.
 
-    Without the theoretical one, what is connected is what has a weight in these images: this spares a program.
+    Without the theoretical field, the cells with a weight in these images count as connected, which spares a program.
     """
     values = analysis.effective_receptive_field(block, _Features(block, images), progress=True)
     if not theoretical:
@@ -135,13 +135,13 @@ def measure_block(block: analysis.Block, images: Images, label: str, rate: int, 
 
 
 def numbers(field: Field) -> Json:
-    """What the table says about a field."""
+    """The numbers of a field in the table."""
     values, rows, columns = field.values, *box(field.connected)
     inside = values[rows, columns]
     return {
         "label": field.label,
         "theoretical": list(inside.shape),
-        # A field that reaches the border may go on behind it.
+        # A field that reaches the border may extend beyond it.
         "cut": any(s.start == 0 or s.stop == n for s, n in zip((rows, columns), values.shape, strict=True)),
         "support": int((values > 0).sum()),
         "zero_share": float((inside == 0).mean()),
@@ -153,18 +153,18 @@ def numbers(field: Field) -> Json:
 
 
 def box(field: np.ndarray) -> tuple[slice, slice]:
-    """The smallest rectangle that holds all that is not 0."""
+    """The smallest rectangle that holds all nonzero values."""
     rows, columns = (np.nonzero(field.any(axis))[0] for axis in (1, 0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def whole_blocks(field: np.ndarray, rate: int) -> float:
-    """Of the `rate x rate` blocks of the map that a field touches, the share that it fills.
+    """The share of filled blocks among the `rate x rate` blocks of the map that a field touches.
 
-    It is 1 where a field is made of blocks, as after group interaction, which mixes the units of each.
+    It is 1 for a field made of blocks, as after group interaction, which mixes the units of each block.
     """
     height, width = (-(-length // rate) * rate for length in field.shape)
-    # What is beyond the border takes part in nothing.
+    # Units beyond the border do not count.
     support = np.full((height, width), np.nan)
     support[: field.shape[0], : field.shape[1]] = field > 0
     cells = support.reshape(height // rate, rate, width // rate, rate)
@@ -173,7 +173,7 @@ def whole_blocks(field: np.ndarray, rate: int) -> float:
 
 
 def fit(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image `[H, W, C]` cropped to a size about its centre, or mirrored at its edges until it has it."""
+    """An image `[H, W, C]` cropped about its centre to a size, or mirrored at its edges up to that size."""
     for axis, wanted in enumerate(size):
         length = image.shape[axis]
         start = max(0, (length - wanted) // 2)

@@ -31,7 +31,7 @@ def draw_predictions(
     records = [source[index] for index in indices]
     ignored = any((record["label"] == data.IGNORE_LABEL).any() for record in records)
     names = [*source.classes.names, *["ignored"] * ignored]
-    # What fits below the images: a patch and the longest name, at 8 points.
+    # Room below the images for a patch and the longest name, at 8 points.
     legend_columns = max(1, min(6, len(names), int(cell * len(columns) / (0.55 + 0.07 * max(map(len, names))))))
     legend_rows = -(-len(names) // legend_columns)
     figure, grid = plt.subplots(
@@ -62,7 +62,7 @@ def draw_predictions(
 
 
 def draw_legend(classes: data.Classes, path: Path) -> None:
-    """The colour, number and name of every class: what masks and overlays mean."""
+    """The colour, number and name of every class, as in masks and overlays."""
     labels = [f"{index} {name}" for index, name in enumerate(classes.names)]
     columns = 1 + (len(labels) - 1) // 12
     longest = max(map(len, labels))

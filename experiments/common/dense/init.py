@@ -1,4 +1,4 @@
-"""Published weights in the encoder of a study's network, with the architecture and the preprocessing they expect."""
+"""The network of a study: its options, and published weights in its encoder with the preprocessing they expect."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,17 +8,17 @@ import jax.numpy as jnp
 
 from smoothjax import data, weights
 
-from ..network import M, Network, Tree
-from .config import LITE, DenseConfig, InitConfig
+from ..network import M, Network, Tree, compute_dtype
+from .config import LITE, DeepLabConfig, DenseConfig, InitConfig
 
 PerChannel = tuple[float, ...]
 
 
 def architecture(init: InitConfig) -> dict[str, Any]:
-    """Options of the encoder that the weights were trained with; none where there are no weights.
+    """Options of the encoder that the weights were trained with; none without weights.
 
-    EfficientNet-Lite is padded symmetrically all the same: at odd sizes nothing differs, and at even ones TensorFlow's
-    SAME would move its cells by up to 7 pixels from where labels are compared with them.
+    EfficientNet-Lite is still padded symmetrically: at odd sizes nothing differs, and at even sizes TensorFlow's SAME
+    would move its cells by up to 7 pixels from the labels that they are compared with.
     """
     if init.published is None:
         return {}
@@ -29,8 +29,8 @@ def architecture(init: InitConfig) -> dict[str, Any]:
 def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
     """Mean and standard deviation of each channel: those given or measured, those of the weights, or of ImageNet.
 
-    Those given or measured are in units of 0 .. 255. Of images of other channels than RGB, for which published weights
-    have no statistics, the standard deviation is scaled, so that the inputs spread as much as those of the weights.
+    Given or measured values are in units of 0 .. 255. Published weights have no statistics for images that are not RGB:
+    then the standard deviation is scaled, so that inputs have the spread of the weights' training images.
     """
     images, init = config.data, config.init
     if images.mean is not None and images.std is not None:
@@ -53,11 +53,11 @@ def normalization(config: DenseConfig) -> tuple[PerChannel, PerChannel]:
 
 
 def weights_file(init: InitConfig) -> Path | None:
-    """The file of published weights, named or installed by pip; None where the network starts from none.
+    """The file of published weights, given or installed by pip; None if the network starts from none.
 
     Raises:
-      ModuleNotFoundError: it is not named, and the package that has it is not installed.
-      ValueError: it is not named, and no package has it.
+      ModuleNotFoundError: no file is given, and the package with the weights is not installed.
+      ValueError: no file is given, and no package has the weights.
     """
     if init.source is None or init.source == "run" or init.checkpoint is not None:
         return None if init.source in (None, "run") else init.checkpoint
@@ -78,7 +78,8 @@ def initialized(network: Network[M], init: InitConfig) -> Network[M]:
         return network
     result = weights.initialize_encoder(network.model(), weights.read(file), source=init.source)
     if weights.SOURCES[init.source].preprocessing.channel_order == "BGR":
-        # Images are RGB in all studies; the first kernel is turned instead. One for other channels is in their order.
+        # Images are RGB in all studies; the first kernel is turned instead. A kernel for other channels is in their
+        # order.
         _flip_first_kernel(result.params)
     print(f"{file}, {result.report}", flush=True)
     return replace(network, params=result.params, model_state=result.model_state)
@@ -88,3 +89,25 @@ def _flip_first_kernel(params: Tree) -> None:
     encoder = params["deeplab"]["encoder"] if "deeplab" in params else params["encoder"]
     kernel = encoder["conv1"]["kernel"]
     encoder["conv1"]["kernel"] = jnp.flip(kernel, 2) if kernel.shape[2] == 3 else kernel
+
+
+def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, in_features: int = 3) -> dict[str, Any]:
+    """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
+    own: dict[str, Any] = {}
+    if config.is_residual:
+        own = {"stride_in": config.stride_in, "width": config.width}
+    elif config.is_stack:
+        own = {"stem": config.stem, "width": config.width}
+    return {
+        "encoder": config.encoder,
+        "head": config.head,
+        "num_classes": num_classes,
+        "smoothing": config.smoothing,
+        "head_rates": config.head_rates,
+        "batch_norm": config.batch_norm,
+        "in_features": in_features,
+        "remat": config.remat,
+        "dtype": compute_dtype(config.precision),
+        **own,
+        **architecture(init),
+    }

@@ -1,4 +1,4 @@
-"""How a study of semantic segmentation learns: loss, optimiser, learning rate; imports no JAX."""
+"""Options for loss, optimiser and learning rate in studies of semantic segmentation; imports no JAX."""
 
 import math
 from dataclasses import dataclass
@@ -17,36 +17,36 @@ class OptimConfig:
     """Loss, optimiser and learning rate."""
 
     optimizer: OptimizerName = "sgd"
-    """SGD with momentum and coupled decay, as in the papers, or AdamW, which without decay is Adam."""
+    """SGD with momentum and coupled decay, as in the papers, or AdamW, which equals Adam without decay."""
     schedule: ScheduleName = "poly"
     """The rate over the steps: poly (Eq. 5), one_cycle (up to the rate, then down), cosine (after a warm-up) or
     constant."""
     learning_rate: float | None = None
-    """Initial rate; the largest one of one_cycle and cosine."""
+    """Initial rate; the peak of one_cycle and cosine."""
     power: float | None = None
     """Exponent of the poly rate; by default 0.9."""
     warmup: float | None = None
-    """Share of the steps in which the rate rises; by default 0.3 of one_cycle, 0.05 of cosine."""
+    """Share of the steps in which the rate rises; by default 0.3 for one_cycle, 0.05 for cosine."""
     momentum: float = 0.9
-    """Of SGD, or the decay of AdamW's first moment."""
+    """Momentum of SGD, or the decay of AdamW's first moment."""
     weight_decay: float = 0.0
-    """Factor of the decay, on kernels only; smoothing parameters are exempt."""
+    """Weight decay, on kernels only; smoothing parameters are exempt."""
     clip_norm: float | None = None
     """Largest global norm of the gradient; by default it is not clipped."""
     loss: str = "cross_entropy"
     """Weighted sum of cross_entropy, ohem, focal, dice, lovasz_softmax and bce, such as "cross_entropy + 0.5 dice" or
     "focal(gamma=1.5)"."""
     class_weights: ClassWeighting | tuple[float, ...] | None = None
-    """Weight of each class in the losses of single pixels: a rule that counts the training split (auto is enet,
-    1 / ln(1.02 + share)), or numbers."""
+    """Weight of each class in the losses of single pixels: numbers, or a rule that counts the training split (auto is
+    enet, 1 / ln(1.02 + share))."""
     label_smoothing: float = 0.0
-    """Share of each target spread evenly over the classes, in [0, 1); of cross_entropy and ohem."""
+    """Share of each target spread evenly over the classes, in [0, 1), for cross_entropy and ohem."""
     ema: float | None = None
-    """Decay of an exponential average of the weights, such as 0.999, which is scored beside the raw ones; by default
-    there is none."""
+    """Decay of an exponential average of the weights, such as 0.999, scored beside the raw weights; by default there is
+    no average."""
 
     def validate(self) -> None:
-        """Raises ValueError where an option is out of its range, or would be ignored."""
+        """Raises ValueError if an option is out of range or would be ignored."""
         if self.power is not None:
             require_positive(optim__power=self.power)
         require(

@@ -12,7 +12,7 @@ from .optim import OptimConfig
 
 
 def make_loss(optim: OptimConfig) -> training.PixelLoss:
-    """The loss of logits and labels; rules for class weights have given way to numbers, see `class_weights`."""
+    """The loss of logits and labels; class weights must be numbers here, see `class_weights`."""
     if isinstance(optim.class_weights, str):
         raise ValueError(f"--optim.class-weights {optim.class_weights} has not been measured: see Learner.measured")
     return training.weighted_loss(optim.loss, class_weights=optim.class_weights, label_smoothing=optim.label_smoothing)
@@ -41,7 +41,7 @@ def make_optimizer(
 
 
 def _decays(path: tuple[str | int, ...]) -> bool:
-    """Kernels, and those of up-sampling layers, which have one for each phase."""
+    """Whether a parameter is a kernel; up-sampling layers have one kernel for each phase."""
     return path[-1] == "kernel" or "kernels" in path
 
 
@@ -57,10 +57,10 @@ def _schedule(optim: OptimConfig, rate: float, steps: int) -> optax.Schedule:
 def class_weights(
     optim: OptimConfig, source: data.Source, split: str, kept: Json, *, progress: bool, channels: int = 3
 ) -> tuple[tuple[float, ...], Json] | None:
-    """Weights that a rule gives the classes of a split, and what the run folder keeps; None where no rule is named.
+    """Class weights of a split by a rule, with the entry for the run folder; None without a rule.
 
-    `kept` is what the folder has kept of an earlier start: then nothing is counted again. `channels` are those of the
-    images.
+    `kept` is the folder's entry from an earlier start, which spares counting again. `channels` is the number of
+    channels of the images.
     """
     rule, names = optim.class_weights, source.classes.names
     if not isinstance(rule, str):
@@ -85,7 +85,7 @@ def class_weights(
 
 
 def _is_of(kept: Json, rule: str, names: Sequence[str]) -> bool:
-    """Whether a run folder has kept the weights of these classes by this rule; a damaged file has not."""
+    """Whether an entry of a run folder has the weights of these classes by this rule; false for a damaged file."""
     numbers = [kept.get(key) for key in ("pixels", "weights")]
     return kept.get("rule") == rule and all(
         isinstance(each, dict) and list(each) == list(names) and all(isinstance(n, int | float) for n in each.values())

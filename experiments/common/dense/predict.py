@@ -33,7 +33,7 @@ def predict(
 
     `legend.png` shows the colours of the classes.
 
-    An image is seen at its own size, whatever else is predicted with it.
+    The network sees each image at its own size, independent of the other images.
 
     Returns:
       The files written.
@@ -58,7 +58,7 @@ def predict(
 def _masks(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The place of each image, and its mask uint8 `[H, W]`."""
+    """The index of each image, and its mask uint8 `[H, W]`."""
     config, trees, statistics = trained.config, Trees.of(trained.state), normalization(trained.config)
     seen = study.view(config, source)
     if study.averaging.tile is not None and seen is source:
@@ -78,7 +78,7 @@ def _masks(
 def _by_tiles(
     study: DenseStudy[C, M], trained: Trained[C, data.Classes, M], source: Images
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """`_masks`, the memory beside an image and its mask that of a few rows of tiles."""
+    """`_masks` that needs, besides an image and its mask, the memory of a few rows of tiles."""
     trees, (mean, std) = Trees.of(trained.state), normalization(trained.config)
     compiled = jax.jit(lambda given, images: study.logits(trained.config, trained.network.model(given), images))
     averaging = study.averaging

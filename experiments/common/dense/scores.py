@@ -18,11 +18,11 @@ class Counts(NamedTuple):
     """Matrices that add up over the batches of a split.
 
     Attributes:
-      pixels: of all pixels, `[K, K]`.
-      isolated: outputs that agree with none of their neighbours, and all outputs, see `metrics.isolated_pixels`.
-      boundary, trimap: of those near contours, see `metrics.boundary_confusion_matrix` and
-        `metrics.trimap_confusion_matrix`; None where they are not counted.
-      calibration: of all pixels by their probability; None where they are not counted.
+      pixels: confusion matrix of all pixels, `[K, K]`.
+      isolated: number of outputs that agree with none of their neighbours, and of all, see `metrics.isolated_pixels`.
+      boundary, trimap: confusion matrices of pixels near contours, see `metrics.boundary_confusion_matrix` and
+        `metrics.trimap_confusion_matrix`; None if not counted.
+      calibration: counts of all pixels by their probability; None if not counted.
     """
 
     pixels: Matrix
@@ -47,7 +47,7 @@ def count(
       labels, masks, sizes: true classes, predicted classes, and the size of each image without padding.
       num_classes: number of classes.
       boundary: distance from contours, as a fraction of an image's diagonal.
-      cell: pixels between two outputs of the network: between them classes are interpolated, and stand never alone.
+      cell: pixels between two outputs of the network; classes between them are interpolated and never isolated.
     """
     pixels = metrics.confusion_matrix(labels, masks, num_classes=num_classes)
     isolated = metrics.isolated_pixels(labels[:, ::cell, ::cell], masks[:, ::cell, ::cell])
@@ -63,7 +63,7 @@ def count(
 
 
 def boundary_scores(counts: Counts, distance: float, names: Sequence[str]) -> Json:
-    """The scores of a split near contours, in all and by class; None where there is nothing to score."""
+    """The scores of a split near contours, overall and by class; None if there is nothing to score."""
     assert counts.boundary is not None  # counted with a distance
     assert counts.trimap is not None
     return {
@@ -102,7 +102,7 @@ def scores(confusion: np.ndarray) -> dict[str, float]:
 
 
 def isolated_share(isolated: Matrix | None) -> dict[str, float]:
-    """The share of isolated outputs, nothing where they are not counted."""
+    """The share of isolated outputs; nothing if they are not counted."""
     if isolated is None:
         return {}
     alone, counted = np.asarray(isolated).tolist()
@@ -110,7 +110,7 @@ def isolated_share(isolated: Matrix | None) -> dict[str, float]:
 
 
 def majority_scores(confusion: np.ndarray) -> dict[str, float]:
-    """The scores of always answering the most frequent class of the split."""
+    """The scores of always predicting the most frequent class of the split."""
     pixels = confusion.sum(1)
     constant = np.zeros_like(confusion)
     constant[:, pixels.argmax()] = pixels

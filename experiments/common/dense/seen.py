@@ -1,4 +1,4 @@
-"""What the networks of a comparison see, side by side, and what it does to their answers."""
+"""What the networks of a comparison see, side by side, and how it affects their predictions."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound=DenseConfig)
 
-#: In the folder of a run, and in that of a comparison.
+#: Names of files in the folder of a run, and in that of a comparison.
 FIELD_FILE, PICTURE = "receptive_field.npz", "receptive_fields.png"
 COLUMNS = ("isolated pixels %", "zeros in the receptive field %", "phase imbalance")
 HOW_TO_READ = (
@@ -45,8 +45,8 @@ class Seen:
     """What the networks of the first seed see through all their dilated layers.
 
     Attributes:
-      fields: their receptive fields by method; none where networks have no dilated layers.
-      numbers: what the table says of each.
+      fields: their receptive fields by method; empty if networks have no dilated layers.
+      numbers: the entries of the table for each field.
     """
 
     fields: Mapping[str, Field]
@@ -58,7 +58,7 @@ class Seen:
         return COLUMNS if self.fields else COLUMNS[:1]
 
     def cells(self, method: str, runs: Sequence[Result]) -> list[str]:
-        """Those of a row; a dash for what has not been measured, as by an earlier version."""
+        """The cells of a row; a dash for a value that was not measured."""
         isolated = [run["val"].get("isolated_pixels") for run in runs]
         row = ["-" if None in isolated else spread([100 * share for share in isolated], 2)]
         if not self.fields:
@@ -86,9 +86,9 @@ class Seen:
 
 
 def seen_of(study: "DenseStudy[C, Any]", comparison: Comparison[C]) -> Seen:
-    """Measures the networks of a comparison, those of the first seed, once: the fields are kept in their folders.
+    """Measures the networks of the first seed of a comparison, once: the fields are kept in their folders.
 
-    Nothing is measured where several processes share the work, of which one reports.
+    With several processes nothing is measured, since only one of them reports.
     """
     if comparison.single or jax.process_count() > 1:
         return Seen({}, {})
@@ -105,7 +105,7 @@ def seen_of(study: "DenseStudy[C, Any]", comparison: Comparison[C]) -> Seen:
 
 
 def _field(study: "DenseStudy[C, Any]", folder: Path, label: str, step: int) -> Field | None:
-    """The field of a run; None where it has no dilated layers, or no checkpoint any more."""
+    """The field of a run; None if it has no dilated layers, or no checkpoint any more."""
     path = folder / FIELD_FILE
     known = _read(path, label, step)
     if known is not None or not (folder / "checkpoints").is_dir():
@@ -121,7 +121,7 @@ def _field(study: "DenseStudy[C, Any]", folder: Path, label: str, step: int) -> 
     with _compiled_quickly():
         field = measure_block(block, images, label, RATE, theoretical=False)
     if not field.values.any():
-        training.say(f"{folder} sees nothing: its units have died, and its row has no receptive field")
+        training.say(f"{folder} sees nothing: its units have died, so its row has no receptive field")
         return None
     write_arrays(path, {"values": field.values, "connected": field.connected, "step": np.asarray(trained.step)})
     return field
@@ -140,7 +140,7 @@ def _compiled_quickly() -> Iterator[None]:
 
 
 def _read(path: Path, label: str, step: int) -> Field | None:
-    """A field that was measured before on the same parameters."""
+    """A field that was measured earlier on the same parameters; None if there is none."""
     try:
         with np.load(path) as arrays:
             if int(arrays["step"]) == step:
@@ -151,7 +151,7 @@ def _read(path: Path, label: str, step: int) -> Field | None:
 
 
 def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
-    """What the title of the predictions says of their difference, and a line about each method."""
+    """The verdict for the title of the predictions, and a line about each method."""
     iou, isolated = (
         {
             method: pair
@@ -170,23 +170,23 @@ def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
         return "", []
     if len(comparison.seeds) == 1:
         return "one seed: differences may be chance", lines
-    found = _told(isolated, ("fewer", "more"), "isolated pixels", labels) or _told(
+    found = _significant(isolated, ("fewer", "more"), "isolated pixels", labels) or _significant(
         iou, ("lower", "higher"), "mean IoU", labels
     )
     seeds = f"over {len(comparison.seeds)} seeds"
     return (f"{', '.join(found)} ({seeds})" if found else f"no distinguishable difference {seeds}"), lines
 
 
-def _told(
+def _significant(
     differences: Mapping[str, Difference], words: tuple[str, str], what: str, labels: Mapping[str, str]
 ) -> list[str]:
-    """Which methods are significantly below the baseline, and which above, over the tests of this score (Holm)."""
+    """The methods significantly below the baseline and those above it, over the tests of this score (Holm)."""
     adjusted = holm([each.p_value for each in differences.values()])
-    told = {
+    significant = {
         method: each.mean < 0 for (method, each), p in zip(differences.items(), adjusted, strict=True) if p < 1 - LEVEL
     }
     sides = (
-        (word, [labels[method] for method, below in told.items() if below is side])
+        (word, [labels[method] for method, below in significant.items() if below is side])
         for word, side in zip(words, (True, False), strict=True)
     )
     return [f"{word} {what} with {' and '.join(names)}" for word, names in sides if names]

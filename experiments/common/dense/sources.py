@@ -1,4 +1,4 @@
-"""Where images come from."""
+"""Sources of images."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -26,14 +26,14 @@ CLASSES = {
 }
 
 
-# Of decoded images that are kept: those of a page of a camera, not of a folder.
+# Bytes of decoded images to keep: a few photographs, not a folder.
 _KEPT_BYTES = 2**27
-# Of so many sizes, nobody notices the time to compile.
+# Compiling for this many sizes takes little time.
 _FEW_SIZES = 8
 
 
 def open_source(config: ImagesConfig, split: str) -> data.Source:
-    """A split of the data set; says what is missing where it cannot be opened."""
+    """A split of the data set; the error says what is missing if it cannot be opened."""
     if config.name in DRAWN:
         length = config.train_images if split == "train" else config.val_images
         if config.name == "wires":
@@ -45,9 +45,9 @@ def open_source(config: ImagesConfig, split: str) -> data.Source:
 
 
 def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, progress: bool) -> None:
-    """Reads all files of a folder once, and refuses labels that nothing can be learnt from."""
+    """Reads all files of a folder once, and refuses labels without anything to learn."""
     for source, what in ((train, f"split {train_split(config)}"), (val, "split val")):
-        # Drawn images need no check, and prepared ones have been checked: their labels are counted.
+        # Drawn images need no check, and prepared images have been checked: only their labels are counted.
         if isinstance(source, data.PreparedSource):
             counts = source.counts
         elif isinstance(source, data.FolderSource) and config.check:
@@ -60,7 +60,7 @@ def check_images(config: ImagesConfig, train: data.Source, val: data.Source, *, 
 
 
 def train_split(config: ImagesConfig) -> str:
-    """The split to train on: the one named, or the augmented one of VOC where it has been prepared, or train."""
+    """The split to train on: the given one, or the augmented split of VOC if it is prepared, or train."""
     if config.train_split is not None or config.name != "voc2012":
         return config.train_split or "train"
     root = images_root(config)
@@ -69,7 +69,7 @@ def train_split(config: ImagesConfig) -> str:
 
 
 def note_on_split(config: ImagesConfig) -> str | None:
-    """A sentence where VOC is trained on without its augmented labels, though nothing asks for that; None otherwise."""
+    """A note if training on VOC uses no augmented labels without being asked to; None otherwise."""
     if config.name != "voc2012" or config.train_split is not None or train_split(config) == "train_aug":
         return None
     count = len(open_source(config, "train"))
@@ -81,14 +81,14 @@ def note_on_split(config: ImagesConfig) -> str | None:
 
 
 def images_root(config: ImagesConfig) -> Path:
-    """The folder of the data set: the one named, or where it has been prepared."""
+    """The folder of the data set: the given one, or the one where it was prepared."""
     root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
     if config.root is None and not data.is_prepared(root):
         prepare = f"python -m smoothjax.data prepare {config.name} --source DIR"
         raise ValueError(
-            f"the data set {config.name} is not in {root}: make it there out of its archives with {prepare}, or add "
-            "--data.root FOLDER, a prepared one or {train,val,test}/{images,labels} with an image and a mask (PNG, "
-            "class indices, 255 = ignore) of each name"
+            f"the data set {config.name} is not in {root}: make it there from its archives with {prepare}, or add "
+            "--data.root FOLDER, a prepared data set or {train,val,test}/{images,labels} with an image and a mask "
+            "(PNG, class indices, 255 = ignore) of each name"
         )
     return root
 
@@ -115,14 +115,14 @@ def batches_of(
 
 
 def scaled(length: Any, factor: float) -> Any:
-    """A length times a factor, rounded; also for a length that is only known when an exported program runs."""
+    """A length times a factor, rounded; also for a length that only becomes known when an exported program runs."""
     ratio = Fraction(str(factor))
     rounded = (2 * length * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
     return max(1, rounded) if isinstance(length, int) else rounded
 
 
 def note_on_sizes(source: data.Source, most_shapes: int | None) -> str | None:
-    """A sentence where a network is compiled for many sizes, though padding could spare it; None otherwise."""
+    """A note if a network is compiled for many sizes that padding could spare; None otherwise."""
     if most_shapes is not None:
         return None
     count = len({source.size(index) for index in range(len(source))})
@@ -140,7 +140,7 @@ class Images:
 
     Args:
       paths: the files.
-      classes: those of the masks.
+      classes: the classes of the masks.
       white, channels: see `data.read_image`.
     """
 
@@ -148,7 +148,7 @@ class Images:
         self._names = output_names(paths)
         self._paths, self.classes, self._white, self._channels = list(paths), classes, white, channels
         self._lock, self._kept = threading.Lock(), dict[tuple[int, tuple[int, int] | None], data.Decoded]()
-        # Read at once, so that an unreadable file is reported before the network is compiled.
+        # Read now, so that an unreadable file is reported before the network is compiled.
         read = track(range(len(self._paths)), "read", len(self._paths), unit="images")
         self._sizes = [self._decoded(index, None).size for index in read]
 
@@ -159,12 +159,12 @@ class Images:
         return self.read(index)
 
     def read(self, index: int, /, at_least: tuple[int, int] | None = None) -> data.Record:
-        """The image, perhaps smaller: as a network sees it that was trained on images of one size."""
+        """The image, perhaps smaller, as a network trained on images of one size sees it."""
         view = self._decoded(index, at_least).entries()
         return {**view, "label": np.full(self._sizes[index], data.IGNORE_LABEL, np.uint8)}
 
     def _decoded(self, index: int, at_least: tuple[int, int] | None) -> data.Decoded:
-        """The image; the latest ones are kept, since one is checked, then segmented, then drawn."""
+        """The image; the latest are kept, since each is checked, then segmented, then drawn."""
         key, path = (index, at_least), self._paths[index]
         with self._lock:
             if key in self._kept:
@@ -177,7 +177,7 @@ class Images:
         return found
 
     def name(self, index: int, /) -> str:
-        """A name for what is made of the image, see `output_names`."""
+        """The base of the names of the image's output files, see `output_names`."""
         return self._names[index]
 
     def size(self, index: int, /) -> tuple[int, int]:

@@ -1,11 +1,11 @@
-"""What studies of semantic segmentation share: everything except the network, and where its loss is taken."""
+"""The base of the studies of semantic segmentation: everything except the network and the resolution of its loss."""
 
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +17,15 @@ from smoothjax.loss_terms import parse_loss
 from ..comparison import Comparison, Curve, Page, Result
 from ..config import with_options
 from ..identity import describe_weights
-from ..network import M, Network, Tree, compute_dtype
-from ..report import spread
-from ..run_files import CLASSES_FILE, Json, read_examples, read_result
-from ..run_folder import load_config
+from ..network import M, Network, Tree
+from ..run_files import CLASSES_FILE, Json
 from ..stored import StoredStudy
 from ..study import Arrays, Batch, Scored, Summary, Trained
 from ..writing import write_bytes
-from .config import DRAWN, DeepLabConfig, DenseConfig, InitConfig
-from .figures import draw_predictions, side_by_side
-from .init import architecture, initialized, normalization, weights_file
+from . import report
+from .config import DRAWN, DenseConfig
+from .figures import side_by_side
+from .init import initialized, normalization, weights_file
 from .optimizer import class_weights
 from .scores import (
     Counts,
@@ -38,24 +37,21 @@ from .scores import (
     majority_scores,
     scores,
 )
-from .seen import HOW_TO_READ, PICTURE, Seen, verdict
+from .seen import Seen
 from .sources import batches_of, check_images, images_root, note_on_sizes, note_on_split, open_source, train_split
-
-#: Options that say which images are scored, and at what size.
-_SCORED_ON = ("name", "root", "classes", "val_images", "image_size", "size")
 
 C = TypeVar("C", bound=DenseConfig)
 
-#: In the folder of a comparison, before anything is trained.
+#: File in the folder of a comparison, drawn before anything is trained.
 DATA_PICTURE = "data.png"
 
 
 @dataclass(frozen=True)
 class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
-    """What studies of semantic segmentation share.
+    """The base of the studies of semantic segmentation.
 
     Attributes:
-      averaging: how an image is seen where it is scored.
+      averaging: the views of an image when it is scored.
       boundary: distance from contours within which pixels are scored separately, as a fraction of an image's diagonal.
       calibration: whether the calibration error is measured.
     """
@@ -76,15 +72,15 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         """Logits of normalised images `[N, H, W, C]`: `[N, h, w, K]`, of any size over the image."""
 
     def encoder_cell(self, config: C) -> int:
-        """Pixels between two outputs of the encoder, of the image as the network sees it."""
+        """Pixels between two outputs of the encoder, in the image as the network sees it."""
         return 8
 
     def output_cell(self, config: C) -> int:
-        """Pixels between two outputs of the network, likewise; between them logits are interpolated."""
+        """The same between two outputs of the network; between them logits are interpolated."""
         return 1
 
     def export_size(self, config: C) -> tuple[int, int] | None:
-        """The only size of images that an exported network takes; None where it takes any."""
+        """The fixed size of images for an exported network; None if it takes any."""
         return None
 
     def segment(self, config: C, model: M, images: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -134,7 +130,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         return train_split(config.data)
 
     def target(self, config: C, source: data.Source) -> data.Classes:
-        """The classes, of which each has a weight in the loss, or none has."""
+        """The classes; refuses a wrong number of class weights."""
         classes, given = source.classes, config.optim.class_weights
         if isinstance(given, tuple) and len(given) != len(classes):
             raise ValueError(
@@ -169,10 +165,11 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
 
     @abstractmethod
     def augmentation(self, config: C, target: data.Classes) -> data.Augmentation:
-        """How training examples are scaled, mirrored and cropped."""
+        """Random scaling, mirroring and cropping of training examples."""
 
     def training_augmentation(self, config: C, target: data.Classes, source: data.Source) -> data.Augmentation:
-        """See `Learner`: further variation, the same for every study; crops are balanced by the counts of the split."""
+        """See `Learner`: more augmentations, the same for every study; crops are balanced by the counts of the
+        split."""
         weights = ()
         if config.data.augment.balanced:
             shown, channels = jax.process_index() == 0, config.data.channels
@@ -181,7 +178,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         return replace(self.augmentation(config, target), strengths=config.data.augment, crop_weights=weights)
 
     def check_training_data(self, config: C, source: data.Source, validation: data.Source, *, progress: bool) -> None:
-        """Reads all files of a folder; drawn images need no check, and prepared ones have been checked."""
+        """Reads all files of a folder; drawn images need no check, and prepared images have been checked."""
         if note := note_on_split(config.data):
             training.say(f"note: {note}")
         if note := note_on_sizes(validation, config.eval_shapes):
@@ -189,7 +186,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         check_images(config.data, _stored(source), _stored(validation), progress=progress)
 
     def check_scored_data(self, config: C, target: data.Classes, source: data.Source) -> None:
-        """Refuses other classes than those that were learnt, and scores that the loss gives no meaning."""
+        """Refuses classes that differ from the run's, and scores that its loss gives no meaning."""
         names = {term.name for term in parse_loss(config.optim.loss)}
         if source.classes.names != target.names:
             raise ValueError(
@@ -251,12 +248,12 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         return {"mask": np.asarray(outputs[row, :height, :width], np.uint8)}
 
     def summarize(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Summary:
-        """The scores of a constant answer, and masks by the index of their images."""
+        """The scores of a constant prediction, and masks by the index of their images."""
         masks = {str(index): arrays["mask"] for index, arrays in found.examples.items()}
         return Summary({"majority": majority_scores(np.asarray(_counts(found.totals).pixels))}, masks)
 
     def details(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Result:
-        """How images were seen, and the scores by class."""
+        """The views of the images, and the scores by class."""
         names, counts = source.classes.names, _counts(found.totals)
         result: Result = {
             "averaging": {name: value for name, value in asdict(self.averaging).items() if name != "independent"},
@@ -270,7 +267,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         return result
 
     def qualifiers(self) -> list[str]:
-        """See `Study`; an image that is seen whole and once is the plain way."""
+        """See `Study`; seeing each image whole and once is the plain way."""
         averaging = self.averaging
         words = [] if averaging.tile is None else ["tile-{}x{}".format(*averaging.tile)]
         if averaging.scales != (1.0,):
@@ -288,77 +285,21 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
 
     def setting(self, result: Result) -> str:
         """See `Study`."""
-        words, averaging = [super().setting(result)], result.get("averaging", {})
-        if averaging.get("tile") is not None:
-            words.append("tiles of {} x {}".format(*averaging["tile"]))
-        if list(averaging.get("scales", [1.0])) != [1.0]:
-            words.append(f"scales {' '.join(f'{scale:g}' for scale in averaging['scales'])}")
-        if averaging.get("flip"):
-            words.append("mirrored, too")
-        if result.get("boundary"):
-            words.append(f"with scores within {100 * result['boundary']['distance']:g} % of contours")
-        if result.get("calibration"):
-            words.append("with the calibration error")
-        if result.get("data_root") is not None:
-            words.append(f"images in {result['data_root']}")
-        return ", ".join(words)
+        return ", ".join([super().setting(result), *report.views_of(result)])
 
     def score_table(self, result: Result) -> str:
-        """The scores of each class and their means, and those near contours where they were measured."""
-        columns: dict[str, dict[str, float | None]] = {"IoU %": result["iou"], "Dice %": result["dice"]}
-        means: dict[str, list[float | None]] = {
-            "mean": [result["mean_iou"], result["mean_dice"]],
-            "pixel accuracy %": [result["pixel_accuracy"]],
-        }
-        near, calibration = result.get("boundary"), result.get("calibration")
-        if near is not None:
-            columns |= {"boundary IoU %": near["boundary_iou"], "trimap IoU %": near["trimap_iou"]}
-            means["mean"] += [near["mean_boundary_iou"], near["trimap_mean_iou"]]
-        if calibration is not None:
-            means["calibration error %"] = [calibration["error"]]
-        lines = ["  ".join([" " * 20, *columns])]
-        rows = {name: [column[name] for column in columns.values()] for name in result["iou"]} | means
-        for name, values in rows.items():
-            cells = ["absent" if value is None else f"{100 * value:.1f}" for value in values]
-            padded = (cell.rjust(len(head)) for cell, head in zip(cells, columns, strict=False))
-            lines.append("  ".join([name.rjust(20), *padded]))
-        if near is not None:
-            lines.append(
-                f"boundary and trimap: pixels within {100 * near['distance']:g} % of the image's diagonal of a contour"
-            )
-        return "\n".join(lines)
+        """The scores of each class and their means, and scores near contours if they were measured."""
+        return report.score_table(result)
 
     def outcome(self, result: Result) -> str:
         """A line about a trained run."""
-        val, majority = result["val"], result["majority"]
-        return (
-            f"mean IoU {100 * val['mean_iou']:.1f} %, pixel accuracy {100 * val['pixel_accuracy']:.1f} % (always the "
-            f"most frequent class: {100 * majority['mean_iou']:.1f} %, {100 * majority['pixel_accuracy']:.1f} %)"
-        )
+        return report.outcome(result)
 
     def reference_rows(
         self, comparison: Comparison[C], columns: int, keys: Sequence[str] = ("mean_iou", "pixel_accuracy")
     ) -> list[list[str]]:
-        """Rows below a table that begins with the method and these scores: where the runs began, a constant answer."""
-        rows: dict[str, Mapping[str, float]] = {}
-        before = self.parent_scores(comparison.config)
-        if before is not None and before.keys() >= set(keys):
-            rows[f"{comparison.config.init.parent}, before"] = before
-        rows["always the most frequent class"] = next(iter(comparison.results.values()))[0]["majority"]
-        scores = {name: [spread([100 * values[key]]) for key in keys] for name, values in rows.items()}
-        return [[name, *cells, *["-"] * (columns - 1 - len(cells))] for name, cells in scores.items()]
-
-    def parent_scores(self, config: C) -> Mapping[str, float] | None:
-        """What the run that the weights began with scored on the same split; None where that is not known any more."""
-        parent = config.init.parent
-        if parent is None or config.init.take != "latest":
-            return None
-        try:
-            there = load_config(parent, self.config).data
-            same = all(getattr(there, name, None) == getattr(config.data, name, None) for name in _SCORED_ON)
-            return read_result(parent)["val"] if same else None
-        except (FileNotFoundError, ValueError):  # a report does not fail for it
-            return None
+        """See `report.reference_rows`."""
+        return report.reference_rows(comparison, columns, keys)
 
     def preview(self, config: C, out: Path) -> Path:
         """See `Study`: images, and their labels."""
@@ -377,49 +318,18 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         sections: tuple[str, ...] = (),
         seen: Seen | None = None,
     ) -> Page:
-        """The report of a comparison, with a figure of predictions; `scored` says at what size."""
-        config, seed = comparison.config, comparison.seeds[0]
-        validation = self.open_split(config, "val")
-        masks = {
-            self._heading(comparison.labels[method], runs[0]["val"]): {
-                int(index): mask for index, mask in read_examples(comparison.folder(method, seed)).items()
-            }
-            for method, runs in comparison.results.items()
-        }
-        said, lines = verdict(comparison, config.baseline)
-        title = f"{comparison.title}, seed {seed}" + f": {said}" * bool(said)
-        draw_predictions(validation, masks, comparison.out / "predictions.png", title=title)
-        lengths = {run["steps"] for runs in comparison.results.values() for run in runs}
-        steps = f"{min(lengths):,} to {max(lengths):,}" if len(lengths) > 1 else f"{lengths.pop():,}"
-        setting = (
-            f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
-            f"{steps} steps of\n{config.batch_size} images."
-        )
-        if note := note_on_split(config.data):
-            setting = f"{setting} {note}"
-        if config.init.parent is not None:
-            setting = f"{setting} Started from the weights of {config.init.parent}."
-        # Where several processes share the work, none has seen a whole mask.
-        figures = {"predictions.png": "Predictions"} if any(masks.values()) else {}
-        if len(comparison.seeds) > 1 and lines:
-            differing = "\n".join(f"- {line}" for line in lines)
-            sections = (f"Paired differences over seeds, with 95 % intervals, in points:\n\n{differing}", *sections)
+        """The report of a comparison, see `report.page`."""
+        config = comparison.config
         if seen is not None and seen.fields:
             seen.draw(comparison, self.encoder_cell(config))
-            figures = {PICTURE: "Receptive fields of all dilated layers", **figures}
-            sections = (*sections, "\n".join(HOW_TO_READ))
-        return Page(table, setting, sections, figures)
-
-    def _heading(self, label: str, val: Result) -> str:
-        isolated = f"\nisolated {100 * val['isolated_pixels']:.2f} %" if "isolated_pixels" in val else ""
-        return f"{label}\nmIoU {spread([100 * val['mean_iou']])} %{isolated}"
+        return report.page(comparison, self.open_split(config, "val"), table, scored, sections, seen)
 
 
 def has_independent_classes(config: DenseConfig) -> bool:
-    """Whether each class has a probability of its own, the sigmoid of its logit: binary cross entropy is in the loss.
+    """Whether the probability of each class is the sigmoid of its logit: binary cross entropy is in the loss.
 
-    In a sum with losses of a softmax as well: what these learn stays the same where all logits of a pixel move
-    together, and only the other term has taught how high they are.
+    This also holds in a sum with losses of a softmax: these do not change if all logits of a pixel move together, so
+    only the other term has taught their level.
     """
     return any(term.name == "bce" for term in parse_loss(config.optim.loss))
 
@@ -436,25 +346,3 @@ def _counts(totals: Tree) -> Counts:
 def _stored(source: data.Source) -> data.Source:
     """A source without the view of it."""
     return source.source if isinstance(source, data.ResizedSource) else source
-
-
-def deeplab_options(config: DeepLabConfig, init: InitConfig, num_classes: int, in_features: int = 3) -> dict[str, Any]:
-    """The arguments of `models.DeepLab`, except the source of randomness; published weights determine some of them."""
-    own: dict[str, Any] = {}
-    if config.is_residual:
-        own = {"stride_in": config.stride_in, "width": config.width}
-    elif config.is_stack:
-        own = {"stem": config.stem, "width": config.width}
-    return {
-        "encoder": config.encoder,
-        "head": config.head,
-        "num_classes": num_classes,
-        "smoothing": config.smoothing,
-        "head_rates": config.head_rates,
-        "batch_norm": config.batch_norm,
-        "in_features": in_features,
-        "remat": config.remat,
-        "dtype": compute_dtype(config.precision),
-        **own,
-        **architecture(init),
-    }

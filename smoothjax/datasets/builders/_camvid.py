@@ -39,7 +39,7 @@ class Camvid(Builder):
     )
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         return (
             Expected("train/NAME.png", ("train",)),
             Expected("trainannot/NAME.png", ("trainannot",)),

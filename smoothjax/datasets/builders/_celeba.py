@@ -37,7 +37,7 @@ class Celeba(Builder):
     bases: ClassVar[tuple[str, ...]] = ("", "celeba", "CelebA")
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         return (
             Expected("img_align_celeba/000001.jpg", _FOLDERS),
             Expected("list_eval_partition.txt (or .csv, or in Eval/)", _PARTITIONS, packed_in=()),

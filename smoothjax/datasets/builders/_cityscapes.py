@@ -38,7 +38,7 @@ class Cityscapes(Builder):
     bases: ClassVar[tuple[str, ...]] = ("", "cityscapes", "Cityscapes")
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         return (
             Expected(
                 f"leftImg8bit/{{train,val,test}}/CITY/CITY_000000_000019{_IMAGE}",

@@ -44,7 +44,7 @@ class Coco2015(Builder):
             raise ValueError(f"year must be one of {', '.join(map(str, _YEARS))}, got {self.year!r}")
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         train, val, annotations = ((pattern,) for pattern in self.archives)
         return (
             Expected(

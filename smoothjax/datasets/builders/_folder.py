@@ -58,7 +58,7 @@ class Folder(Builder):
       splits: a file of lines NAME SPLIT, or a folder of train.txt, val.txt, ... that list names.
       val_fraction: share of the images that becomes the split val, where nothing else divides them.
       test_fraction: share of the images that becomes the split test, where nothing else divides them.
-      seed: of the choice.
+      seed: seed of the choice.
       mask_suffix: what the names of masks have in addition, such as _mask for street_mask.png.
       white: the largest number of 16-bit images, such as 4095 for 12 bits.
       allow_empty_classes: whether a class may have no pixel in train.

@@ -27,7 +27,7 @@ class OxfordIIITPet(Builder):
 
     Args:
       val_fraction: share of trainval that becomes the split val; by default there is none, as in TFDS.
-      seed: of the choice of val.
+      seed: seed of the choice of val.
 
     Raises:
       ValueError: `val_fraction` is not in [0, 1).
@@ -60,7 +60,7 @@ class OxfordIIITPet(Builder):
             raise ValueError(f"val_fraction must be in [0, 1), got {self.val_fraction}: 0 makes no split val")
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         images, annotations = ((pattern,) for pattern in self.archives)
         return (
             Expected("images/NAME.jpg", ("images",), packed_in=images),

@@ -37,7 +37,7 @@ class Voc2012(Builder):
     bases: ClassVar[tuple[str, ...]] = ("", "VOC2012", "VOCdevkit/VOC2012")
 
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold."""
+        """The expected content of a source."""
         return (
             Expected("VOCdevkit/VOC2012/", ("JPEGImages", "ImageSets", "SegmentationClass"), packed_in=_DEVKIT),
             Expected("  JPEGImages/NAME.jpg", ("JPEGImages",), packed_in=_DEVKIT),

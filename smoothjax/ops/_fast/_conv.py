@@ -1,8 +1,8 @@
 """The convolution of channels-last maps and its derivatives, each in the form that is fast at its size.
 
-On CPU, XLA's convolution is slow where channels are many and maps small, and its gradient of the kernel everywhere. The
-forms are in `_conv_forms`; which one is taken where is decided here, from static shapes, on CPU only. Milliseconds on
-two cores, jax 0.10.2, two examples:
+On CPU, XLA's convolution is slow for many channels and small maps, and its kernel gradient is always slow.
+`_conv_forms` has the forms; this module chooses among them from static shapes, on CPU only. Milliseconds on two cores,
+jax 0.10.2, two examples:
 
     3x3                         value: XLA, here    kernel: XLA, here
     21x21, 512 -> 512, rate 4         42     29             180    77
@@ -23,25 +23,24 @@ from ._window import Window
 
 Form = partial[jax.Array]
 
-# Every form but XLA's convolution is compiled for half a second and more, so that each has to be worth it.
-#
-# Channels from which on the value is made by products, where the taps read at most so much of the map: 42 and 29 ms at
-# 21x21, 512 -> 512, rate 4. With 256 channels 10.6 and 8.8 ms are not worth a second of compilation each.
+# Every form except XLA's convolution takes half a second or more to compile, so each must be worth it.
+# From this number of channels the value is made by products, if the taps read at most this share of the map: 42 and 29
+# ms at 21x21, 512 -> 512, rate 4. With 256 channels 10.6 and 8.8 ms are not worth a second of compilation each.
 _DEEP, _AREA = 512, 0.9
-# Channels from which on, or up to which, the kernel's gradient is made by products on small maps: at 21x21, 128 -> 128
-# 5.1 instead of 5.8 ms, at 41x41, 64 -> 64 4.5 instead of 9.5; 33x33, 32 -> 32 takes 2 ms in all forms.
+# From this number of channels, or up to it, the kernel's gradient is made by products on small maps: at 21x21, 128 ->
+# 128 5.1 instead of 5.8 ms, at 41x41, 64 -> 64 4.5 instead of 9.5; 33x33, 32 -> 32 takes 2 ms in all forms.
 _MANY, _SOME = 128, 64
-# Outputs up to which one product with the kernels of all taps is worth it, given deep inputs.
+# Up to this number of outputs one product with the kernels of all taps is worth it, for deep inputs.
 _FEW = 32
-# Places of a small map, over all examples: with more, XLA's value is the faster one: 181 instead of 216 ms at 64x64,
-# 256 -> 256.
+# Positions of a small map, over all examples: with more, XLA's value is faster: 181 instead of 216 ms at 64x64, 256 ->
+# 256.
 _PLACES = 4096
 # Bytes of the copies of one strip: they stay in the cache on small maps; on large ones (128x128 and more) longer
 # products are worth more. Kernel's gradient at 256x256, 64 -> 64: 249 instead of XLA's 1,211 ms.
 _SHORT_STRIP, _LONG_STRIP, _LONG_PLACES = 2_400_000, 9_600_000, 2 * 128 * 128
-# Up to so many outputs, with up to so many inputs and outputs multiplied for each, XLA's gradient of the kernel is the
-# faster one on large maps, too: 9 instead of 46 ms at 8x64x64, 32 -> 16. Beyond it leaves its fast path: 281 instead
-# of 54 ms at 2x128x128, 32 -> 64; on the largest maps, 734 instead of 195 at 2x256x256, 32 -> 32.
+# Up to this number of outputs, and of inputs times outputs, XLA's kernel gradient is also faster on large maps: 9
+# instead of 46 ms at 8x64x64, 32 -> 16. Beyond, XLA leaves its fast path: 281 instead of 54 ms at 2x128x128, 32 -> 64;
+# on the largest maps, 734 instead of 195 at 2x256x256, 32 -> 32.
 _NARROW, _NARROW_ON_LARGEST, _THIN = 32, 16, 32
 
 
@@ -83,7 +82,7 @@ def _forms_of_gradients(
     *size, inputs, outputs = kernel_shape
     out_shape = (shape[0], *window.out_size(shape[1:-1], size), outputs)
     of_maps = None
-    if window.unstrided:  # of strided maps, XLA's own gradient
+    if window.unstrided:  # strided maps get XLA's own gradient
         of_maps = form_of_value(window.flipped(size), out_shape, (*size, outputs, inputs))
     if of_maps is not None and of_maps.func is forms.plain:
         of_maps = None
@@ -91,7 +90,7 @@ def _forms_of_gradients(
 
 
 def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The convolution of a tangent of the maps; its transpose is another one, of the flipped kernel."""
+    """The convolution of a tangent of the maps; its transpose is a convolution with the flipped kernel."""
     size, y = kernel.shape[:-2], jax.eval_shape(partial(forms.plain, window), dx, kernel)
     form = form_of_value(window.flipped(size), y.shape, (*size, kernel.shape[-1], kernel.shape[-2]))
     flipped = jnp.flip(kernel, range(len(size))).swapaxes(-1, -2)
@@ -107,7 +106,7 @@ def _of_kernel(window: Window, x: jax.Array, dkernel: jax.Array) -> jax.Array:
 
 
 def form_of_value(window: Window, shape: tuple[int, ...], kernel_shape: tuple[int, ...]) -> Form:
-    """The fast form of a convolution on CPU; of the gradient of its maps, too, which is one."""
+    """The fast form of a convolution on CPU; also for the gradient of its maps, which is a convolution."""
     *size, inputs, outputs = kernel_shape
     if math.prod(size) == 1:
         return partial(forms.sum_of_windows, window)
@@ -118,7 +117,7 @@ def form_of_value(window: Window, shape: tuple[int, ...], kernel_shape: tuple[in
         return partial(forms.shifted_products, window)
     if outputs < _DEEP:
         return partial(forms.plain, window)
-    # What is left of the products where those with padding are left out.
+    # The share of products that remains without those with padding.
     area = sum(tap.places for tap in taps) / (math.prod(size) * math.prod(out))
     if area <= _AREA:
         return partial(forms.sum_of_windows, window)
@@ -141,6 +140,6 @@ def form_of_gradient(
         return partial(forms.gradient_by_windows, window, size)
     if outputs <= _FEW and inputs >= _DEEP and window.unstrided:
         return partial(forms.gradient_by_cotangents, window, size)
-    # Where the output is larger than the input, XLA's leaves its fast path: 1500 instead of 30 ms at 2x41x41x256.
+    # If the output is larger than the input, XLA leaves its fast path: 1500 instead of 30 ms at 2x41x41x256.
     grows = any(after > before for after, before in zip(out_shape[1:-1], shape[1:-1], strict=True))
     return partial(forms.gradient_by_copies, window, size) if grows or min(inputs, outputs) >= _SOME else None

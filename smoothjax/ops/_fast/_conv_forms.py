@@ -1,7 +1,7 @@
 """Convolutions of channels-last maps as matrix products, and the gradients of their kernels. For CPU.
 
-Each form computes the same as XLA's convolution, over static sizes. A place that a tap does not read never meets its
-weight, so that NaN and infinity stay where they belong; where copies are completed with zeros, it is the maps' side.
+Each form computes the same as XLA's convolution, for static sizes. A tap's weight never multiplies a position that the
+tap does not read, so NaN and infinity do not spread; only copies of the maps are completed with zeros.
 """
 
 import functools
@@ -31,9 +31,9 @@ def plain(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The sum over the taps of products of the places that each reads: no padding, no copies side by side.
+    """The sum over the taps of products with the positions that each reads, without padding or copies side by side.
 
-    At rate 12 on a map of 21x21 the taps read 38 % of what they would read of a padded one.
+    At rate 12 on a map of 21x21 the taps read 38 % of the positions of a padded map.
     """
     taps, out = _geometry(window, x, kernel)
     x = lax.optimization_barrier(x)
@@ -45,12 +45,12 @@ def sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array
 
 
 def shifted_products(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """One product with the kernels of all taps, the results of which are then shifted and added: for few outputs."""
+    """One product with the kernels of all taps; its results are then shifted and added. For few outputs."""
     taps, out = _geometry(window, x, kernel)
     if not taps:
         return _sum([], x, out, kernel.shape[-1])
     weights, channels = jnp.concatenate([kernel[tap.position] for tap in taps], -1), kernel.shape[-1]
-    # Written once: fused with the sum, every output would be a product of its own.
+    # Materialised: fused with the sum, every output would become a separate product.
     products = lax.optimization_barrier(_dot(x, weights))
 
     def shifted(position: int, tap: Tap) -> jax.Array:
@@ -63,7 +63,7 @@ def shifted_products(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Arr
 def product_by_strips(window: Window, strip_bytes: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Shifted copies of the maps beside each other, one for each tap, and one product, some rows at a time.
 
-    As many rows of the output as have copies of `strip_bytes`, which stay in the cache.
+    A strip has as many rows of the output as `strip_bytes` of copies allow, so they stay in the cache.
     """
     size, out = kernel.shape[:-2], window.out_size(x.shape[1:-1], kernel.shape[:-2])
     strips = _Strips(window, size, out, x, math.prod(size) * x.shape[-1], strip_bytes)
@@ -76,7 +76,7 @@ def product_by_strips(window: Window, strip_bytes: int, x: jax.Array, kernel: ja
 
 @functools.partial(jax.checkpoint, static_argnums=(0, 1), prevent_cse=False)
 def gradient_by_windows(window: Window, size: tuple[int, ...], x: jax.Array, cotangent: jax.Array) -> jax.Array:
-    """The gradient of the kernel, tap by tap: the places that it reads times the outputs that it adds to."""
+    """The gradient of the kernel, tap by tap: the positions that a tap reads times the outputs that it adds to."""
     taps = {tap.position: tap for tap in window.taps(x.shape[1:-1], size)}
     x, cotangent = lax.optimization_barrier(x), lax.optimization_barrier(cotangent)
     shape = (x.shape[-1], cotangent.shape[-1])
@@ -103,7 +103,7 @@ def gradient_by_copies(window: Window, size: tuple[int, ...], x: jax.Array, cota
 
 @functools.partial(jax.checkpoint, static_argnums=(0, 1), prevent_cse=False)
 def gradient_by_cotangents(window: Window, size: tuple[int, ...], x: jax.Array, cotangent: jax.Array) -> jax.Array:
-    """The gradient of the kernel by one product, with shifted copies of the cotangent; of an unstrided convolution."""
+    """The gradient of the kernel by one product with shifted copies of the cotangent, for an unstrided convolution."""
     taps = window.taps(x.shape[1:-1], size)
     copies = _copies(cotangent, [tap.backwards() for tap in taps], x.shape[1:-1], window.strides)
     products = _product_over_places(x, copies).astype(x.dtype)
@@ -124,7 +124,7 @@ def gradient_by_strips(
     more = strips.count * strips.rows - out[0]
     cotangent = lax.optimization_barrier(_pad(cotangent, ((0, more), *((0, 0),) * (len(size) - 1))))
 
-    # Keeping the copies for the backward pass would hold the maps several times over.
+    # Keeping the copies for the backward pass would store the maps several times over.
     @jax.checkpoint
     def product_at(index: jax.Array | int) -> jax.Array:
         rows = lax.dynamic_slice_in_dim(cotangent, index * strips.rows, strips.rows, 1)
@@ -138,7 +138,7 @@ def gradient_by_strips(
 
 
 class _Strips:
-    """Rows of the output, so many at a time that their copies take at most `strip_bytes`."""
+    """Strips of rows of the output whose copies take at most `strip_bytes`."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class _Strips:
         self._pairs = ((low, reach - low - x.shape[1]), *window.pairs[1:])
 
     def padded(self, x: jax.Array) -> jax.Array:
-        """The maps with the rows that all strips read, written once."""
+        """The maps with the rows that all strips read, materialised."""
         return lax.optimization_barrier(_pad(x, self._pairs))
 
     def copies(self, padded: jax.Array, index: jax.Array | int) -> jax.Array:
@@ -183,7 +183,7 @@ def _geometry(window: Window, x: jax.Array, kernel: jax.Array) -> tuple[list[Tap
 
 
 def _indices(size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Of all taps, in row-major order."""
+    """The indices of all taps, in row-major order."""
     return list(itertools.product(*map(range, size)))
 
 
@@ -194,7 +194,7 @@ def _dot(x: jax.Array, weights: jax.Array) -> jax.Array:
 
 def _product_over_places(x: jax.Array, y: jax.Array) -> jax.Array:
     """`[C, D]`, in the dtype of accumulation, from `[N, *S, C]` and `[N, *S, D]`."""
-    # One axis of places: over several, XLA's products take three times as long.
+    # One axis of positions: over several, XLA's products take three times as long.
     left, right = (maps.reshape(math.prod(maps.shape[:-1]), maps.shape[-1]) for maps in (x, y))
     return jnp.matmul(left.T, right, preferred_element_type=accumulation_dtype(x.dtype))
 
@@ -204,27 +204,27 @@ def _pad(x: jax.Array, pairs: Pairs) -> jax.Array:
 
 
 def _spread(part: jax.Array, tap: Tap, out: tuple[int, ...]) -> jax.Array:
-    """What a tap adds, on a map of zeros of the output's size."""
+    """The contribution of a tap, on a map of zeros of the output's size."""
     return _pad(part, tuple((begin, count - end) for (begin, end), count in zip(tap.outputs, out, strict=True)))
 
 
 def _sum(parts: list[jax.Array], x: jax.Array, out: tuple[int, ...], channels: int) -> jax.Array:
-    """Of what the taps add, in the dtype of accumulation, rounded once to x's; zeros where no tap reads anything."""
+    """The sum of the taps' contributions in the dtype of accumulation, rounded once to x's; zeros if no tap reads."""
     if not parts:
-        # Zeros of x's own type, under shard_map, too.
+        # Zeros of x's own type, also under shard_map.
         return jnp.zeros_like(x, shape=(x.shape[0], *out, channels)) + jnp.zeros_like(x.sum())
     return functools.reduce(operator.add, parts).astype(x.dtype)
 
 
 def _copies(x: jax.Array, taps: list[Tap], out: tuple[int, ...], strides: tuple[int, ...]) -> jax.Array:
-    """What each tap reads for every output, zeros outside of the maps: `[N, *out, taps * C]`."""
+    """The input of each tap for every output, with zeros outside of the maps: `[N, *out, taps * C]`."""
     pairs, starts = [], [[tap.starts[axis] for tap in taps] for axis in range(len(out))]
     for first, length, count, stride in zip(starts, x.shape[1:-1], out, strides, strict=True):
         pairs.append((max(0, -min(first)), max(0, max(first) + (count - 1) * stride + 1 - length)))
-    # Written once: maps are often sums, which every copy would add anew.
+    # Materialised: maps are often sums, which every copy would compute again.
     padded = lax.optimization_barrier(_pad(x, tuple(pairs)))
 
-    # A tap reads something where it does so along every axis.
+    # A tap reads something if it does so along every axis.
     reads = []
     for first, (low, _), count, step in zip(starts, pairs, out, strides, strict=True):
         places = [slice(at + low, at + low + (count - 1) * step + 1, step) for at in first]
@@ -233,9 +233,9 @@ def _copies(x: jax.Array, taps: list[Tap], out: tuple[int, ...], strides: tuple[
 
 
 def _beside(x: jax.Array, reads: list[list[slice]]) -> jax.Array:
-    """Copies beside each other in the channels, one for each combination of what is read along the axes, row-major.
+    """Copies beside each other in the channels, one for each combination of reads along the axes, row-major.
 
-    Axis by axis: compiled in half the time that all copies at once take.
+    Axis by axis this compiles in half the time of all copies at once.
     """
     for axis in reversed(range(len(reads))):
         before = (slice(None),) * (axis + 1)
@@ -244,7 +244,7 @@ def _beside(x: jax.Array, reads: list[list[slice]]) -> jax.Array:
 
 
 def _placed(products: jax.Array, taps: list[Tap], size: tuple[int, ...]) -> jax.Array:
-    """The gradient of a kernel from those of the taps that read something, `[taps, C, D]`; the others have none."""
+    """The gradient of a kernel from the gradients `[taps, C, D]` of the taps that read something; the others are 0."""
     if len(taps) < math.prod(size):
         indices = _indices(size)
         zeros, found = jnp.zeros_like(products[0]), {tap.position: at for at, tap in enumerate(taps)}

@@ -1,9 +1,9 @@
 """The last two phases of fast pixel deconvolution from the first two: its hot part, and its derivatives.
 
-On the half-filled map of Fig. 6 each of the two takes half of the live taps from either of its sources. As convolutions
-that is four small ones, `by_convolutions`, which XLA of jax 0.10 runs on one core each; as matrix products,
-`by_products`, on both. On two CPU cores the whole layer takes forward 7.4 instead of 9.2 ms at 2x32x32x128 (0.10.2),
-forward + backward 21 instead of 24 at 2x16x16x256 (0.10.2) and 29 instead of 32 at 2x64x64x64 (jax 0.11.2).
+On the half-filled map of Fig. 6 each of the two takes half of the live taps from either source. `by_convolutions` uses
+four small convolutions, each of which XLA of jax 0.10 runs on one core; `by_products` uses matrix products, which run
+on both cores. On two CPU cores the whole layer takes forward 7.4 instead of 9.2 ms at 2x32x32x128 (0.10.2), forward +
+backward 21 instead of 24 at 2x16x16x256 (0.10.2) and 29 instead of 32 at 2x64x64x64 (jax 0.11.2).
 """
 
 import itertools
@@ -20,10 +20,10 @@ from ._shifted_products import Terms, copies_bytes, gradient_of_source, gradient
 
 Place = tuple[int, int]
 
-#: The phases that are there, and those that are made from them.
+#: The given phases, and those made from them.
 _SOURCES: tuple[Place, Place] = ((0, 0), (1, 1))
 _PHASES: tuple[Place, Place] = ((0, 1), (1, 0))
-# Bytes of all products of a source up to which `by_products` is the faster value: larger buffers are mapped anew at
+# Up to this many bytes of all products of a source `by_products` is the faster value: larger buffers are mapped anew at
 # each call (2x128x128x64 55 instead of 47 ms).
 _PRODUCT_BYTES = 16_000_000
 
@@ -37,7 +37,7 @@ def cross(first: jax.Array, second: jax.Array, kernel: jax.Array) -> tuple[jax.A
 
 @partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _from_source(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[jax.Array, ...]:
-    """What both phases take from the source at a place of the blocks, in the dtype of accumulation."""
+    """The parts of both phases from the source at a position in the blocks, in the dtype of accumulation."""
     taps, _ = live_taps(kernel.shape, at)
     small = is_static(source) and copies_bytes(source, len(taps), kernel.shape[-1]) <= _PRODUCT_BYTES
     plain = partial(by_convolutions, at=at)
@@ -75,13 +75,13 @@ def _of_kernel(at: Place, source: jax.Array, dkernel: jax.Array) -> tuple[jax.Ar
 
 
 def by_convolutions(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[jax.Array, ...]:
-    """The plain form: for either phase a convolution with every other row and column of the kernel."""
+    """The plain form: for each phase a convolution with every other row and column of the kernel."""
 
     def part(phase: Place) -> jax.Array:
         # The first live tap, and the pixel of the source that it reads.
         starts = [(size // 2 + p + a) % 2 for size, p, a in zip(kernel.shape, phase, at, strict=False)]
         live = kernel[starts[0] :: 2, starts[1] :: 2]
-        if 0 in live.shape:  # 1x1: all of it is masked
+        if 0 in live.shape:  # 1x1: fully masked
             return jnp.zeros_like(source)
         reads = [(p + s - size // 2 - a) // 2 for p, s, size, a in zip(phase, starts, kernel.shape, at, strict=False)]
         pairs = tuple((-low, low + taps - 1) for low, taps in zip(reads, live.shape, strict=False))
@@ -91,7 +91,7 @@ def by_convolutions(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[ja
 
 
 def by_products(source: jax.Array, kernel: jax.Array, at: Place) -> tuple[jax.Array, ...]:
-    """The same: for every live tap a matrix product with the source, moved and added."""
+    """The same by a matrix product with the source for every live tap, shifted and added."""
     dtype = accumulation_dtype(source.dtype)
     total = [jnp.zeros_like(source, dtype) for _ in _PHASES]
     for tap, (index, reads) in zip(*live_taps(kernel.shape, at), strict=True):
@@ -113,5 +113,5 @@ def live_taps(shape: tuple[int, ...], at: Place) -> tuple[tuple[Place, ...], Ter
 
 
 def side_by_side(kernel: jax.Array, taps: tuple[Place, ...]) -> jax.Array:
-    """Their kernels, `[C, taps * C]`."""
+    """The kernels of these taps side by side, `[C, taps * C]`."""
     return jnp.concatenate([kernel[tap] for tap in taps], -1)

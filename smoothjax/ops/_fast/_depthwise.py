@@ -1,7 +1,7 @@
 """Depthwise convolution, one filter a channel, and its derivatives: the forms of the spatial filter on CPU.
 
 XLA's grouped convolution on CPU takes tens of times as long as shifted products: at 2x40x40x256, 3x3, 12 to 25 ms
-forward and 80 both ways, where these take under 1 and 3.
+forward and 80 both ways; these forms take under 1 and 3 ms.
 """
 
 import functools
@@ -17,7 +17,8 @@ from ..._checks import accumulation_dtype
 from .._transpose import Pair, as_transpose_of, varying_with
 from ._fenced import fenced
 from ._platform import by_platform
-from ._spatial_filter import few_by_few, few_terms, needs_no_padding, products_by_channel, unpadded_sum
+from ._shifted_sum import few_by_few
+from ._spatial_filter import few_terms, needs_no_padding, products_by_channel, unpadded_sum
 from ._window import Window
 
 
@@ -51,7 +52,7 @@ def grouped(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _value(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """In the dtype of accumulation, rounded once."""
+    """The value, accumulated in the wider dtype and rounded once."""
     dtype = accumulation_dtype(x.dtype)
     wide, weights = x.astype(dtype), kernel.astype(dtype)
     return _form(window, wide, weights).astype(x.dtype)
@@ -66,7 +67,7 @@ def _form(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Of a tangent of the maps; its transpose is a filter, too, flipped, where nothing is strided."""
+    """The convolution of a tangent of the maps; without strides its transpose is the flipped filter."""
     if not window.unstrided:
         return _value(window, dx, kernel)
     y = jax.eval_shape(partial(grouped, window), dx, kernel)
@@ -80,7 +81,7 @@ def _of_maps(window: Window, dx: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _of_kernel(window: Window, x: jax.Array, dkernel: jax.Array) -> jax.Array:
-    """Of a tangent of the kernel."""
+    """The convolution with a tangent of the kernel."""
     y = jax.eval_shape(partial(grouped, window), x, dkernel)
     return as_transpose_of(partial(_gradient, window, dkernel.shape[:-1], x), y)(varying_with(dkernel, x))
 
@@ -99,12 +100,12 @@ def _gradient(window: Window, size: tuple[int, ...], x: jax.Array, cotangent: ja
 
 
 def _is_regular(window: Window) -> bool:
-    """Whether the forms of the spatial filter know it: no strides, one rate for all axes."""
+    """Whether the forms of the spatial filter apply: no strides, one rate for all axes."""
     return window.unstrided and len(set(window.rates)) == 1
 
 
 def _sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The sum over the taps of what each reads."""
+    """The sum over the taps of their weighted windows."""
     size, out = kernel.shape[:-1], window.out_size(x.shape[1:-1], kernel.shape[:-1])
     padded = _pad(window, x)
     weights = kernel.reshape(*size, *(1,) * (x.ndim - 1), x.shape[-1])
@@ -112,7 +113,7 @@ def _sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Arra
 
 
 def window_of(window: Window, tap: tuple[int, ...], out: tuple[int, ...]) -> tuple[slice, ...]:
-    """What a tap reads of padded maps, for all outputs."""
+    """The window of padded maps that a tap reads for all outputs."""
     axes = zip(tap, window.rates, window.strides, out, strict=True)
     return (slice(None), *(slice(t * rate, t * rate + (n - 1) * step + 1, step) for t, rate, step, n in axes))
 
@@ -122,6 +123,6 @@ def _taps(size: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _pad(window: Window, x: jax.Array) -> jax.Array:
-    """The padded maps, written once: without the barrier their borders are tested at every tap."""
+    """The padded maps, materialised: without the barrier their borders are tested at every tap."""
     sides = [(0, 0, 0), *((low, high, 0) for low, high in window.pairs), (0, 0, 0)]
     return lax.optimization_barrier(lax.pad(x, x.dtype.type(0), sides))

@@ -1,4 +1,4 @@
-"""A fence around a hot loop, for forms of the CPU."""
+"""A fence around a hot loop, for forms on CPU."""
 
 from collections.abc import Callable
 
@@ -8,20 +8,20 @@ from jax import lax
 
 
 def fenced(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Array:
-    """Calls a function; XLA fuses nothing in it with what comes before or after.
+    """Calls a function; XLA fuses none of it with operations before or after.
 
-    Fused with a transposition that follows, a sum over shifted copies strides through memory at every one of them (40
-    instead of 16 ms), and a reduction that joins a sum is not vectorized (40 instead of 1.3 ms). XLA of jax 0.10 drops
-    a mere `optimization_barrier` too early; a branch whose condition it cannot know stays where it is.
+    Fused with a following transposition, a sum over shifted copies strides through memory for every copy (40 instead of
+    16 ms), and a reduction fused into a sum is not vectorized (40 instead of 1.3 ms). XLA of jax 0.10 drops a mere
+    `optimization_barrier` too early, but it keeps a branch whose condition it cannot know.
     """
     always = lax.optimization_barrier(jnp.array(True))
-    # Zeros of the result's own type, under shard_map, too.
+    # Zeros of the result's own type, also under shard_map.
     return lax.cond(always, function, lambda *arguments: jnp.zeros_like(function(*arguments)), *arguments)
 
 
 def materialized(value: jax.Array) -> jax.Array:
     """The same value, behind a fence.
 
-    For what JAX differentiates: of a branch it would keep every intermediate result that the gradient needs.
+    For code that JAX differentiates: from a branch it would keep every intermediate result that the gradient needs.
     """
     return fenced(lambda value: value, value)

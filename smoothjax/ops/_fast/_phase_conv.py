@@ -1,9 +1,9 @@
 """The convolution that makes one phase from others: the hot part of pixel deconvolution, and its derivatives.
 
-The value is XLA's. On CPU its gradient of the kernel takes two to three times as long as that, or as the gradient of
-the maps. Where the shifted copies of the cotangent that either gradient can be made from are small, both are made from
-the same ones; elsewhere the kernel's is made strip by strip, by `strip_products`. On two CPU cores, jax 0.11.2, 3x3:
-for the kernel 2.6 instead of 3.6 ms at 2x32x32, 128 -> 128, 6.1 instead of 10.9 ms from three phases, 384 -> 128.
+The value is XLA's. On CPU XLA's kernel gradient takes two to three times as long as the value or the gradient of the
+maps. If the shifted copies of the cotangent are small, both gradients are made from them; otherwise the kernel's
+gradient is made strip by strip, by `strip_products`. On two CPU cores, jax 0.11.2, 3x3: for the kernel 2.6 instead of
+3.6 ms at 2x32x32, 128 -> 128, 6.1 instead of 10.9 ms from three phases, 384 -> 128.
 """
 
 import itertools
@@ -28,10 +28,10 @@ from ._shifted_products import (
     same_terms,
 )
 
-# Bytes of the shifted copies up to which both gradients are made from them: forward + backward of `ipixel_deconv` takes
+# Up to this many bytes of shifted copies both gradients are made from them: forward + backward of `ipixel_deconv` takes
 # 57 instead of 73 ms at 2x16x16x256 (4.7 MB), but would take 68 instead of 61 at 2x32x32x128 (9.4 MB).
 _SHARED_BYTES = 5_000_000
-# Bytes of those that one product reads otherwise: a strip stays in the cache, and loops seldom.
+# Otherwise, bytes of copies in one product: a strip stays in the cache, and the loop has few steps.
 _STRIP_BYTES = 2_400_000
 
 
@@ -86,15 +86,15 @@ def _side_by_side(kernel: jax.Array) -> jax.Array:
     return together.reshape(together.shape[0], math.prod(together.shape[1:]))
 
 
-# Compiled here, so that calls outside jit do not compile its loop anew.
+# Jitted here, so that calls outside jit do not compile its loop again.
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def strip_products(
     size: tuple[int, ...], pairs: Pairs, strip_bytes: int, x: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
     """The transpose of a convolution with respect to the kernel: x times shifted copies of the cotangent, by strips.
 
-    The copies are made of the cotangent, which has the channels of one phase; x may hold several of them. The loop runs
-    over rows, never over examples, which may be on different devices.
+    Copies are made of the cotangent, which has the channels of one phase; x may hold several phases. The loop runs over
+    rows, never over examples, which may be on different devices.
     """
     rows_of_x, channels = x.shape[1], cotangent.shape[-1]
     taps = list(itertools.product(*map(range, size)))
@@ -107,7 +107,7 @@ def strip_products(
     around = [(most - 1 - low, most - 1 - high + end) for most, (low, high), end in zip(size, pairs, more, strict=True)]
     cotangent = pad_zeros(cotangent, tuple(around))
 
-    # Keeping the copies for the backward pass would hold the map several times over.
+    # Keeping the copies for the backward pass would store the map several times over.
     @jax.checkpoint
     def product_at(start: Any) -> jax.Array:
         strip = lax.dynamic_slice_in_dim(x, start, rows, 1)

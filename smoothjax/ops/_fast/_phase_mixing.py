@@ -1,9 +1,9 @@
 """One linear map of the phases of every block: the hot part of group interaction, and its derivatives.
 
-The reinterlaced map is never taken apart. In `broadcast_sum` every unit is a sum over the phases of its block, in one
-pass; the gradient of the matrix is a product of blocks with blocks. On two CPU cores at 2x40x40x256: 0.2 ms for the sum
-at rate 2 and 4 (1.9 and 0.9 ms as one contraction), 1 ms for the gradient of the matrix (as that of the sum 0.8 and
-1.9 ms, and 20 ms where it cannot be fused well).
+The reinterlaced map is never split. In `broadcast_sum` every unit is a sum over the phases of its block, in one pass;
+the gradient of the matrix is a product of blocks with blocks. On two CPU cores at 2x40x40x256: 0.2 ms for the sum at
+rate 2 and 4 (1.9 and 0.9 ms as one contraction), 1 ms for the gradient of the matrix (as the gradient of the sum 0.8
+and 1.9 ms, and 20 ms if XLA cannot fuse it well).
 """
 
 import itertools
@@ -19,7 +19,8 @@ from .._transpose import Pair, as_transpose_of
 from ._fenced import fenced
 from ._platform import by_platform
 
-# With more phases the sum, unrolled, takes long to compile: 256 of them 14 s, 512 34 s. As one contraction under 1 s.
+# With more phases the unrolled sum takes long to compile: 14 s for 256 phases, 34 s for 512. One contraction takes
+# under 1 s.
 _MAX_PHASES = 64
 
 
@@ -61,7 +62,7 @@ def _swapped(weight: jax.Array, blocks: jax.Array) -> jax.Array:
 
 
 def broadcast_sum(blocks: jax.Array, weight: jax.Array) -> jax.Array:
-    """Every input phase, spread over the output phases of its block, with its column of the matrix."""
+    """The sum over input phases, each broadcast over the output phases of its block and weighted by its column."""
     phases = blocks.shape[2:-1:2]
     # [1, 1, r, ..., 1, r, 1] for every input phase.
     columns = weight.T.reshape(-1, 1, *itertools.chain.from_iterable((1, r) for r in phases), 1)
@@ -75,12 +76,12 @@ def broadcast_sum(blocks: jax.Array, weight: jax.Array) -> jax.Array:
 # Keeping the transposed blocks for the backward pass would copy the map.
 @jax.checkpoint
 def block_product(blocks: jax.Array, weight: jax.Array) -> jax.Array:
-    """The same by matrix products, one a block, whose transpose for the matrix is one of blocks by blocks."""
+    """The same by one matrix product per block; the transpose for the matrix is a product of blocks by blocks."""
     ndim = blocks.ndim // 2 - 1
     apart = (0, *range(1, 2 * ndim, 2), *range(2, 2 * ndim + 1, 2), 2 * ndim + 1)  # [N, B1, ..., Bd, r, ..., r, C]
     phases = blocks.transpose(apart)
     places, sides, channels = phases.shape[: ndim + 1], phases.shape[ndim + 1 : -1], phases.shape[-1]
-    # Spread over the blocks, so that the gradient is a product for each of them, and then a sum.
+    # Broadcast over the blocks, so that the gradient is a product per block, and then a sum.
     spread = jnp.broadcast_to(weight, (*places, *weight.shape))
     mixed = jnp.matmul(spread, phases.reshape(*places, math.prod(sides), channels), precision=lax.Precision.HIGHEST)
     return mixed.reshape(phases.shape).transpose([apart.index(axis) for axis in range(blocks.ndim)])

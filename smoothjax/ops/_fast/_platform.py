@@ -1,4 +1,4 @@
-"""The choice of a form by platform, made when a computation is lowered."""
+"""The choice of a form by platform, made at lowering."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -12,26 +12,27 @@ Result = TypeVar("Result")
 
 
 def by_platform(*arguments: jax.Array, default: Callable[..., Result], **per_platform: Callable[..., Result]) -> Result:
-    """Calls the form of the platform that the computation is lowered for: `by_platform(x, w, cpu=fast, default=plain)`.
+    """Calls the form for the platform of lowering:
 
-    The choice is made at lowering (`jax.lax.platform_dependent`), never by the default backend of the process that
-    traces: `jax.export` for several platforms writes each platform's own form. The compiler sees one form only.
+    `by_platform(x, w, cpu=fast, default=plain)`. The choice is made at lowering (`jax.lax.platform_dependent`), never
+    by the default backend of the tracing process, so `jax.export` for several platforms writes each platform's own
+    form. The compiler sees only one form.
 
-    All forms compute the same function. Differentiation keeps the arguments as its only residuals and computes what
-    else a gradient needs in the backward pass, so that nothing of a form that was not chosen is ever stored. Forms that
-    are (multi-)linear lose nothing by it. Inside a `custom_jvp` rule, choose in the primal and once in each tangent.
+    All forms compute the same function. Differentiation keeps only the arguments as residuals and computes everything
+    else in the backward pass, so it stores nothing of the other forms. (Multi-)linear forms lose nothing by this.
+    Inside a `custom_jvp` rule, choose in the primal and once in each tangent.
 
     Args:
-      arguments: arrays, or pytrees of arrays, that every form takes. Whatever a form differentiates or maps must be
-        among them: a form closes over no tracer.
-      default: the form for all other platforms, the plain one.
+      arguments: arrays, or pytrees of arrays, that every form takes. They must include everything that a form
+        differentiates or maps: a form must not close over a tracer.
+      default: the plain form, for all other platforms.
       per_platform: forms by the platform's name: `cpu`, `cuda`, `rocm`, `tpu`. A form is a function, or a
         `functools.partial` of one that binds hashable values: equal forms are traced once, and calls outside `jit` do
-        not compile anew. Write no lambda or local function, which differ at each call. Results must agree in shape,
+        not compile again. Pass no lambda or local function, which differ at each call. Results must agree in shape,
         dtype and, under `shard_map`, the axes they vary over (`jnp.zeros_like(x)`, not `jnp.zeros`).
 
     Returns:
-      What the form returns.
+      The result of the form.
     """
     plain = _form(default)
     forms = {platform: _form(function) for platform, function in sorted(per_platform.items())}
@@ -41,7 +42,7 @@ def by_platform(*arguments: jax.Array, default: Callable[..., Result], **per_pla
 
 @dataclass(frozen=True, order=False)
 class _Form:
-    """A function and what is bound to it, compared by value; partial objects are compared by identity."""
+    """A function with its bound arguments, compared by value; `functools.partial` compares by identity."""
 
     function: Callable[..., object]
     bound: tuple[Hashable, ...]
@@ -57,10 +58,10 @@ def _form(function: Callable[..., object]) -> _Form:
     return _Form(function.func, function.args, tuple(sorted(function.keywords.items())))
 
 
-# Compiled here, for calls outside jit.
+# Jitted here, for calls outside jit.
 @partial(jax.jit, static_argnums=(0, 1))
 def _chosen(forms: tuple[tuple[str, _Form], ...], default: _Form, *arguments: jax.Array) -> object:
-    # The residuals of a branch are those of all branches; of a checkpoint, only its arguments.
+    # A branch would keep the residuals of all branches; a checkpoint keeps only its arguments.
     @partial(jax.checkpoint, prevent_cse=False)
     def choose(*arguments: jax.Array) -> object:
         return lax.platform_dependent(*arguments, default=default, **dict(forms))

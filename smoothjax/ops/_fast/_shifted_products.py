@@ -1,9 +1,8 @@
 """Both gradients of convolutions of one source, from the same shifted copies of the cotangents.
 
 The hot part of pixel deconvolution on CPU, where XLA's gradient of a kernel takes two to three times as long as either
-the value or the gradient of the maps. A convolution is described by its terms: for every tap, the output it adds to and
-the pixel it reads at pixel 0; all maps are of one size. The kernels of the terms stand side by side,
-`[C, terms * C']`.
+the value or the gradient of the maps. Terms describe a convolution: for every tap, the output it adds to and the pixel
+it reads for pixel 0; all maps have one size. The kernels of the terms are side by side, `[C, terms * C']`.
 """
 
 import itertools
@@ -30,18 +29,18 @@ def is_static(source: jax.Array) -> bool:
 
 
 def same_terms(size: Sequence[int]) -> Terms:
-    """Those of a standard convolution that keeps the size, in the order of its taps; XLA's padding SAME."""
+    """The terms of a standard convolution with XLA's SAME padding, in the order of its taps."""
     taps = itertools.product(*map(range, size))
     return tuple((0, tuple(t - (most - 1) // 2 for t, most in zip(tap, size, strict=True))) for tap in taps)
 
 
 def copies_bytes(source: jax.Array, terms: int, channels: int) -> int:
-    """What the shifted copies take; or products with the kernels of all terms."""
+    """Bytes of the shifted copies, or of products with the kernels of all terms."""
     return math.prod(source.shape[:-1]) * terms * channels * jnp.dtype(accumulation_dtype(source.dtype)).itemsize
 
 
-# Keeping the copies for the backward pass would hold the maps several times over. XLA makes those of both gradients
-# once.
+# Keeping the copies for the backward pass would store the maps several times over. XLA makes the copies of both
+# gradients once.
 @partial(jax.checkpoint, static_argnums=1, prevent_cse=False)
 def gradient_of_source(weights: jax.Array, terms: Terms, cotangents: Sequence[jax.Array]) -> jax.Array:
     """The transpose of the convolutions with respect to the source."""
@@ -61,18 +60,18 @@ def gradient_of_weights(source: jax.Array, terms: Terms, cotangents: Sequence[ja
 
 def product_over_places(source: jax.Array, copies: jax.Array) -> jax.Array:
     """`[C, M]`, in the dtype of accumulation, from `[N, *S, C]` and `[N, *S, M]`."""
-    # One axis of places: over several, XLA's products take three times as long.
+    # One axis of positions: over several, XLA's products take three times as long.
     flat, sought = (x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) for x in (source, copies))
     return jnp.matmul(flat.T, sought, preferred_element_type=accumulation_dtype(source.dtype))
 
 
 def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: DTypeLike) -> jax.Array:
-    """For every place what each term has added to, `[N, *S, terms * C']`."""
+    """For every position, the cotangent of each term, `[N, *S, terms * C']`."""
     size, channels = cotangents[0].shape[1:-1], cotangents[0].shape[-1]
     reads = [[move[axis] for _, move in terms] for axis in range(len(size))]
     low = [max(0, *moves) for moves in reads]
     pairs = tuple((most, max(0, -min(moves))) for most, moves in zip(low, reads, strict=True))
-    # Written once: cotangents are often sums, which every copy would add anew.
+    # Materialised: cotangents are often sums, which every copy would compute again.
     padded = [lax.optimization_barrier(pad_zeros(cotangent.astype(dtype), pairs)) for cotangent in cotangents]
 
     def copy(index: int, move: Sequence[int]) -> jax.Array:

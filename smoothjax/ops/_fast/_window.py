@@ -1,4 +1,4 @@
-"""Which places each tap of a convolution reads, and writes to: static geometry, without arrays."""
+"""The positions that each tap of a convolution reads and writes: static geometry, without arrays."""
 
 import itertools
 import math
@@ -9,13 +9,13 @@ from ..._checks import Pairs, effective_size
 
 
 class Tap(NamedTuple):
-    """A tap that reads something.
+    """A tap that reads at least one position.
 
     Attributes:
-      position: its place in the kernel.
-      starts: the place that it reads for output 0, by axis, also one outside of the maps.
+      position: its index in the kernel.
+      starts: the position that it reads for output 0, by axis; may be outside of the maps.
       outputs: `(begin, end)` of the outputs that it adds to, by axis.
-      inputs: the places that it reads for these, by axis.
+      inputs: the positions that it reads for these, by axis.
     """
 
     position: tuple[int, ...]
@@ -25,11 +25,11 @@ class Tap(NamedTuple):
 
     @property
     def places(self) -> int:
-        """How many outputs it adds to, for one example."""
+        """Number of outputs that it adds to, for one example."""
         return math.prod(end - begin for begin, end in self.outputs)
 
     def backwards(self) -> "Tap":
-        """The same tap from outputs to places, of an unstrided convolution."""
+        """The same tap from outputs to inputs, for an unstrided convolution."""
         outputs = tuple((places.start, places.stop) for places in self.inputs)
         return Tap(
             self.position, tuple(-start for start in self.starts), outputs, tuple(slice(*o) for o in self.outputs)
@@ -37,7 +37,7 @@ class Tap(NamedTuple):
 
 
 class Window(NamedTuple):
-    """How a kernel moves over the maps: strides, zero-padding and dilation rates by axis. Hashable."""
+    """The movement of a kernel over the maps: strides, zero-padding and dilation rates by axis. Hashable."""
 
     strides: tuple[int, ...]
     pairs: Pairs
@@ -45,17 +45,17 @@ class Window(NamedTuple):
 
     @property
     def unstrided(self) -> bool:
-        """Whether every place of the padded maps has an output."""
+        """Whether all strides are 1."""
         return all(stride == 1 for stride in self.strides)
 
     def out_size(self, size: Sequence[int], kernel_size: Sequence[int]) -> tuple[int, ...]:
-        """Outputs by axis, of maps of a size."""
+        """Number of outputs by axis, for maps of a size."""
         extents = map(effective_size, kernel_size, self.rates)
         sides = zip(size, self.pairs, extents, self.strides, strict=True)
         return tuple(max(0, (length + sum(pair) - extent) // stride + 1) for length, pair, extent, stride in sides)
 
     def taps(self, size: Sequence[int], kernel_size: Sequence[int]) -> list[Tap]:
-        """The taps that read at least one place, in row-major order; at high rates many read nothing but padding."""
+        """The taps that read at least one position, in row-major order; at high rates many read only padding."""
         out = self.out_size(size, kernel_size)
         found = []
         for index in itertools.product(*map(range, kernel_size)):
@@ -73,7 +73,7 @@ class Window(NamedTuple):
         return found
 
     def flipped(self, kernel_size: Sequence[int]) -> "Window":
-        """Of the transpose with respect to the maps, where nothing is strided: it takes the flipped kernel."""
+        """The window of the transpose with respect to the maps, without strides; it takes the flipped kernel."""
         reach = [effective_size(taps, rate) - 1 for taps, rate in zip(kernel_size, self.rates, strict=True)]
         pairs = tuple((most - low, most - high) for most, (low, high) in zip(reach, self.pairs, strict=True))
         return self._replace(pairs=pairs)

@@ -74,7 +74,7 @@ def test_what_is_wrong(tmp_path):
         "celeba",
         root,
         tmp_path / "out",
-        "000002.jpg: cannot be read as an image (not of a kind that Pillow knows)",
+        "000002.jpg: cannot be read as an image (not in a format that Pillow supports)",
         "000009.jpg: missing, named by",
         "line 7 must be NAME and 0, 1 or 2, is '000001.jpg 3'",
         "000003.jpg: has no line in the list of attributes",
