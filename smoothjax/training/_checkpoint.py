@@ -1,4 +1,4 @@
-"""Checkpoints of a run: the best and the latest two, found again after any kill."""
+"""Checkpoints of a run: the best and the latest two, which survive any kill."""
 
 import contextlib
 import hashlib
@@ -24,8 +24,8 @@ from ._summary import KeepBest, Ranking, read_metrics, rewrite, without_nan
 
 T = TypeVar("T")
 
-# Orbax measures how long a save takes with the clock of the wall, and gives up when that was set forward meanwhile: a
-# machine without a battery starts in 1970. A hundred years are beyond what any clock is set by.
+# Orbax times a save by the wall clock, and gives up if the clock was set forward meanwhile: a machine without a battery
+# starts in 1970. No clock is set forward by a hundred years.
 _SAVE_TIMEOUT = 100 * 365 * 24 * 3600
 
 
@@ -34,8 +34,8 @@ class Restored(NamedTuple):
 
     Attributes:
       step: Number of updates done.
-      state: The training state, on the devices that the template asks for.
-      metrics: What was measured at that step; empty if nothing was.
+      state: The training state, on the devices of the template.
+      metrics: The metrics of that step; empty if nothing was measured.
     """
 
     step: int
@@ -44,22 +44,22 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints in a folder; a context manager, since a save that nobody waits for is lost at exit.
+    """The checkpoints in a folder; a context manager, since a save without a wait is lost at exit.
 
-    A checkpoint holds the training state, the position of the data iterator, a digest of each, and the metrics measured
-    there. Kept are the latest two and the one with the best `metric`. Saving is asynchronous and atomic: a kill in the
-    middle of a save leaves the checkpoints before it as they were. Every saved checkpoint is opened again, and every
-    restored array is compared with its digest.
+    A checkpoint holds the training state, the position of the data iterator, a digest of each, and the metrics of that
+    step. The latest two and the one with the best `metric` are kept. Saving is asynchronous and atomic: a kill during a
+    save leaves earlier checkpoints intact. Every saved checkpoint is opened again, and every restored array is compared
+    with its digest.
 
     Args:
-      folder: Where they lie, one sub-folder a step; created if missing.
-      metric: Name of the metric that ranks them. Checkpoints saved without it, or where it is NaN, have no rank.
-      mode: "max" or "min": which value of the metric is best.
-      read_only: For evaluation, also beside a running training: nothing in the folder is changed.
+      folder: The folder of the checkpoints, with one sub-folder per step; created if missing.
+      metric: Name of the metric that ranks them. Checkpoints without it, or with NaN, have no rank.
+      mode: "max" or "min", the best value of the metric.
+      read_only: For evaluation, also during training: changes nothing in the folder.
       report: Called with messages for the user.
 
     Raises:
-      ValueError: `mode` is unknown, or no checkpoint can lie in `folder`, see `check_folder`.
+      ValueError: `mode` is unknown, or `folder` cannot hold checkpoints, see `check_folder`.
       FileNotFoundError: `read_only`, and the folder is missing.
     """
 
@@ -100,7 +100,7 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Of the kept checkpoints the step with the best metric, the later one of equals; None if none has it."""
+        """The step of the kept checkpoint with the best metric, the later one of equals; None if none has it."""
         return self._ranking.best(self.steps)
 
     @property
@@ -114,7 +114,7 @@ class Checkpoints:
         return self.folder / str(step)
 
     def digest(self, step: int) -> str:
-        """SHA-256 of the digests of all arrays of one checkpoint: equal where all arrays are.
+        """SHA-256 of the digests of all arrays of one checkpoint: equal if all arrays are equal.
 
         Raises:
           ValueError, OSError: The digests are damaged or missing.
@@ -130,18 +130,18 @@ class Checkpoints:
         *,
         metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """Starts saving a checkpoint, waiting for the one before; the state may be donated afterwards.
+        """Starts saving a checkpoint after waiting for the last save; the state may be donated afterwards.
 
         Args:
           step: Number of updates done, more than at the latest checkpoint.
           state: The training state of that step.
           iterator: The data iterator; its next batch is the first one of a resumed run.
-          metrics: What was measured at this step.
+          metrics: The metrics of this step.
 
         Raises:
           RuntimeError: The checkpoints were opened with `read_only`.
-          OSError: This checkpoint, or the one before, cannot be written or opened again; those of earlier steps are as
-            they were.
+          OSError: This checkpoint, or the one before, cannot be written or opened again; earlier checkpoints are
+            intact.
           ValueError: There is a checkpoint of this step or of a later one, or the state is of another step; nothing has
             changed.
         """
@@ -166,8 +166,8 @@ class Checkpoints:
             digests=ocp.args.JsonSave({"state": arrays, "iterator": iterator_digests(iterator)}),
             summary=ocp.args.JsonSave(without_nan(self._ranking.summary(step, metrics or {}, self.steps))),
         )
-        # Orbax asks for the best in the middle of the save, so the rank comes first; it does not count before there is
-        # a checkpoint. What the new one replaces is deleted only when the new one is complete on disk.
+        # Orbax asks for the best during the save, so the rank comes first; it does not count until there is a
+        # checkpoint. The replaced checkpoint is only deleted once the new one is complete on disk.
         self._ranking.put(step, metrics or {})
         try:
             with self._writing():
@@ -180,11 +180,11 @@ class Checkpoints:
         self._unverified = step, len(arrays)
 
     def measure(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Gives a saved checkpoint the metrics that were measured only afterwards, and with them its rank.
+        """Gives a saved checkpoint metrics that were measured afterwards, and so its rank.
 
         Args:
-          step: Of a kept checkpoint.
-          metrics: What was measured there, in place of what it has.
+          step: The step of a kept checkpoint.
+          metrics: The metrics of that step, which replace its former ones.
 
         Raises:
           RuntimeError, OSError, ValueError: As `save`, or there is no such checkpoint; nothing has changed.
@@ -200,7 +200,7 @@ class Checkpoints:
         self._ranking.put(step, metrics)
 
     def wait(self) -> None:
-        """Returns when the last save is on disk and opens again; raises OSError if it cannot be written."""
+        """Returns when the last save is on disk and can be opened; raises OSError if it cannot be written."""
         with self._writing():
             self._manager.wait_until_finished()
             self._verify()
@@ -208,14 +208,14 @@ class Checkpoints:
     def restore_latest(self, template: TrainState, iterator: grain.DatasetIterator[T] | None = None) -> Restored | None:
         """Reads the newest checkpoint that can be read.
 
-        Where the newest is damaged, it says so, reads the one before, and sets the damaged one aside as
-        `<step>.damaged`, so that its step can be saved again. Damaged is what cannot be read, what differs from its
-        digest, and a state of another step than the name of its folder.
+        If the newest is damaged, it reports that, reads the one before, and renames the damaged one to
+        `<step>.damaged`, so that its step can be saved again. A checkpoint is damaged if it cannot be read, differs
+        from its digest, or holds a state of another step than the name of its folder.
 
         Args:
-          template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: what to restore, and where
-            to put it, whatever the number of devices that saved it.
-          iterator: Set to the saved position; None leaves the data alone.
+          template: A state, or the same tree of `jax.ShapeDtypeStruct` with shardings: the arrays to restore, and their
+            places, for any number of devices that saved them.
+          iterator: An iterator to set to the saved position, or None.
 
         Returns:
           The checkpoint, or None if the folder has none.
@@ -229,7 +229,7 @@ class Checkpoints:
     def restore_best(self, template: TrainState) -> Restored:
         """Reads the checkpoint with the best metric that can be read.
 
-        Where the best is damaged, it says so and reads the next best, as `restore_latest` does.
+        If the best is damaged, it reports that and reads the next best, like `restore_latest`.
 
         Args:
           template: As in `restore_latest`.
@@ -250,7 +250,7 @@ class Checkpoints:
         return self._restore_first(ranked, template, None)
 
     def close(self) -> None:
-        """As `wait`, and ends the threads."""
+        """Waits like `wait`, and ends the threads."""
         with self._writing():
             self._manager.close()
             self._verify()
@@ -261,19 +261,19 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The first error is the one that matters; a stop is none, and reports that all is saved.
+        # The first error matters most; a stop is not an error, and reports that everything is saved.
         failed = error is not None and not isinstance(error, SystemExit)
         with contextlib.suppress(OSError) if failed else contextlib.nullcontext():
             self.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Says what a failed save means; TensorStore and Orbax raise errors of many kinds for a full disk."""
+        """Explains a failed save; TensorStore and Orbax raise errors of many kinds for a full disk."""
         try:
             yield
         except Exception as error:
             self._unverified = None
-            # Orbax counts a checkpoint as soon as its save has begun: look again which ones there are.
+            # Orbax counts a checkpoint as soon as its save has begun, so list them again.
             with contextlib.suppress(Exception):
                 self._manager.reload()
             kept = sorted(int(path.name) for path in self.folder.glob("[0-9]*") if path.name.isdigit())
@@ -284,7 +284,7 @@ class Checkpoints:
             ) from error
 
     def _verify(self) -> None:
-        """Opens what was saved as a reader would: Orbax reports success also where nothing is found again."""
+        """Opens the saved checkpoint like a reader: Orbax may report success although nothing can be found again."""
         if self._unverified is None:
             return
         (step, count), self._unverified = self._unverified, None
@@ -301,12 +301,12 @@ class Checkpoints:
     def _restore_first(
         self, steps: Iterable[int], template: TrainState, iterator: grain.DatasetIterator[T] | None
     ) -> Restored:
-        """Restores the first of these steps that can be restored, and sets those before it aside."""
+        """Restores the first of these steps that can be restored, and renames the damaged ones before it."""
         failed: dict[int, str] = {}
         for step in steps:
             try:
                 restored = self._restore(step, template, iterator)
-            except Exception as error:  # whatever Orbax, TensorStore or JSON make of a damaged file
+            except Exception as error:  # Orbax, TensorStore and JSON raise various errors for a damaged file
                 failed[step] = _first_line(error)
                 continue
             for bad, reason in failed.items():

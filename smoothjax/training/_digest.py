@@ -1,4 +1,4 @@
-"""A checksum of every array of a checkpoint: storage formats keep none, and a flipped bit changes parameters unseen."""
+"""Checksums of the arrays of a checkpoint: storage formats keep none, and a flipped bit would go unnoticed."""
 
 import json
 import os
@@ -22,11 +22,11 @@ T = TypeVar("T")
 def digests(state: TrainState) -> dict[str, str]:
     """Type, shape and CRC-32 of every array of a state by its path.
 
-    CRC-32 finds every single error of up to 32 neighbouring bits, and misses one in four billion others. It runs at
-    about 2 GB/s a core; cryptographic hashes cost two to four times that and would guard against nothing more here.
+    CRC-32 finds every error of up to 32 neighbouring bits, and misses one in four billion others. It runs at about 2
+    GB/s per core; cryptographic hashes take two to four times as long without a benefit here.
 
     Args:
-      state: Of NumPy or JAX arrays, typed keys included; of several processes, every one must call this.
+      state: A state of NumPy or JAX arrays, typed keys included; with several processes, all must call this.
 
     Returns:
       Text by path, such as `{"params/conv/kernel": "float32[3,3,3,8] 1c291ca3"}`.
@@ -39,14 +39,14 @@ def digests(state: TrainState) -> dict[str, str]:
 
 
 def check_digests(state: TrainState, expected: Mapping[str, str]) -> None:
-    """Compares the arrays of a state with what was saved.
+    """Compares the arrays of a state with their saved digests.
 
     Args:
-      state: What was read.
-      expected: What `digests` returned before they were written.
+      state: The state that was read.
+      expected: The result of `digests` before saving.
 
     Raises:
-      ValueError: An array has another value, type or shape than the one that was saved.
+      ValueError: The value, type or shape of an array differs from the saved one.
     """
     found = digests(state)
     different = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
@@ -59,7 +59,7 @@ def check_digests(state: TrainState, expected: Mapping[str, str]) -> None:
 
 
 def iterator_digests(iterator: grain.DatasetIterator[T]) -> list[str]:
-    """Digests of the positions of all processes, each of which has an iterator and a file of its own."""
+    """Digests of the positions of all processes, each of which has its own iterator and file."""
     own = _of_text(json.dumps(iterator.get_state(), indent=4))  # as Grain writes it
     if jax.process_count() == 1:
         return [own]
@@ -86,7 +86,7 @@ class Digests(NamedTuple):
 
 def read_digests(checkpoint: Path) -> Digests:
     """Reads the digests of a checkpoint; raises ValueError or OSError if they are missing or damaged."""
-    path = checkpoint / "digests" / "metadata"  # where Orbax keeps the item, a JSON file
+    path = checkpoint / "digests" / "metadata"  # the JSON file in which Orbax keeps the item
     found = json.loads(path.read_text(encoding="utf-8"))
     if not (
         isinstance(found, dict) and isinstance(found.get("state"), dict) and isinstance(found.get("iterator"), list)

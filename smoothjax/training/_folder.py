@@ -1,4 +1,4 @@
-"""Which folders can hold a run, and which of their sub-folders are checkpoints."""
+"""Folders that can hold a run, and their sub-folders with checkpoints."""
 
 import datetime
 import os
@@ -9,13 +9,13 @@ import orbax.checkpoint as ocp
 
 from ..files import check_links, check_local
 
-# Orbax finds files by patterns, in which the first four mean something else, and TensorStore takes a backslash for a
-# slash: checkpoints below such a name are written, and never found again.
+# Orbax finds files by patterns, in which the first four characters are special, and TensorStore reads a backslash as a
+# slash: checkpoints below such a name are written but never found again.
 _PATTERN = "[]*?\\"
 
 
 def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Path:
-    """Refuses folders in which checkpoints could not be read back.
+    """Refuses folders from which checkpoints could not be read back.
 
     Args:
       folder: The folder of a run; it need not exist.
@@ -25,8 +25,8 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
       The folder as an absolute path.
 
     Raises:
-      ValueError: A part of the path, or of what it links to, contains `[`, `]`, `*`, `?` or a backslash, is not UTF-8,
-        or is the address of a remote storage; or a link in the folder leaves it.
+      ValueError: A part of the path, or of its target, contains `[`, `]`, `*`, `?` or a backslash, is not UTF-8, or is
+        the address of a remote storage; or a link in the folder leaves it.
 
     Example:
       >>> check_folder("/runs/lr=[0.1]")
@@ -55,7 +55,7 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
 
 
 class StepFolders(ocp.path.step.NameFormat[ocp.path.step.Metadata]):
-    """One folder a step, named by its number; what a checkpoint says of itself cannot keep the others from opening."""
+    """One folder per step, named by its number; a damaged checkpoint cannot keep the others from opening."""
 
     def __init__(self) -> None:
         self._standard = ocp.path.step.standard_name_format()

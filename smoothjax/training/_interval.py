@@ -1,4 +1,4 @@
-"""The metrics of the running steps, and the guard against what is not finite."""
+"""The metrics of running steps, and the guard against values that are not finite."""
 
 import math
 import time
@@ -11,8 +11,8 @@ import numpy as np
 from ._checkpoint import Checkpoints
 from ._state import TrainState
 
-# Steps given to the device before the host reads the metrics of an older one. With two, the device has always work
-# while the host prepares a batch, a NaN is seen two steps late, and no more than three batches wait in its memory.
+# Steps dispatched before the host reads the metrics of an older one. With two, the device always has work while the
+# host prepares a batch, a NaN is noticed two steps late, and at most three batches wait in its memory.
 _IN_FLIGHT = 2
 
 
@@ -26,7 +26,7 @@ class Interval:
         self.started = time.perf_counter()
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Takes the metrics of a step just dispatched and reads those of an older one."""
+        """Stores the metrics of a step just dispatched and reads those of an older one."""
         for value in metrics.values():
             value.copy_to_host_async()
         self._unread.append((step, metrics))
@@ -58,8 +58,8 @@ class Interval:
 
 
 def check_finite(step: int, state: TrainState, checkpoints: Checkpoints) -> None:
-    """Loss and gradient were finite; the update itself or a batch statistic may not be."""
-    # By the host: a program over all leaves takes a second to compile, and a checkpoint copies the state anyway.
+    """Checks the state: loss and gradient were finite, but the update or a batch statistic may not be."""
+    # On the host: a program over all leaves takes a second to compile, and a checkpoint copies the state anyway.
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.isfinite(np.asarray(leaf)).all():
             what = f"state{jax.tree_util.keystr(path)} is no longer finite"

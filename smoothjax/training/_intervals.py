@@ -1,4 +1,4 @@
-"""How long to train, and how often to do what."""
+"""The length of training, and the intervals of logs, evaluations and checkpoints."""
 
 import dataclasses
 import numbers
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Intervals(Protocol):
-    """What `fit` asks of a configuration; `LoopConfig` is one, and so is any object with these numbers."""
+    """The numbers that `fit` needs; `LoopConfig` has them, and so may any object."""
 
     @property
     def steps(self) -> int:
@@ -25,12 +25,12 @@ class Intervals(Protocol):
 
     @property
     def evaluate_every(self) -> int:
-        """Steps between evaluations; there is one at the end as well. Each saves a checkpoint."""
+        """Steps between evaluations; a last one follows at the end. Each saves a checkpoint."""
         ...
 
     @property
     def checkpoint_every(self) -> int:
-        """Steps between checkpoints; there is one at the end as well."""
+        """Steps between checkpoints; a last one follows at the end."""
         ...
 
     @property
@@ -41,7 +41,7 @@ class Intervals(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """The numbers that `fit` asks for, see `Intervals`."""
+    """The numbers that `fit` needs, see `Intervals`."""
 
     steps: int
     accumulate: int = 1

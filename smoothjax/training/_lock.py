@@ -19,11 +19,11 @@ from ._logging import say
 
 @contextlib.contextmanager
 def lock_folder(folder: str | os.PathLike[str], *, file: str = "run.lock") -> Iterator[None]:
-    """Holds the lock of a run folder while it is entered; the system releases it when the process dies.
+    """Holds the lock of a run folder inside the context; the system releases it when the process dies.
 
-    A file in it says who holds the lock; it stays when the lock is gone, and means nothing then. Of several processes
-    that train as one, the first holds it for all. On NFS the lock holds between machines unless it is mounted
-    with `nolock`; where a file system has no locks, a message says so and the run goes on without.
+    A file in the folder names the holder; it stays after the lock is released, without meaning. With several processes
+    of one run, the first holds the lock for all. On NFS the lock works between machines unless mounted with `nolock`;
+    on a file system without locks a message says so and the run continues without one.
 
     Args:
       folder: The folder of the run, created if missing.
@@ -63,7 +63,7 @@ def lock_folder(folder: str | os.PathLike[str], *, file: str = "run.lock") -> It
 def _held(folder: Path, file: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / file
-    # A link is not followed: the folder may come from somebody else.
+    # Links are not followed: the folder may be untrusted.
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         try:
@@ -90,5 +90,5 @@ def _holder(descriptor: int) -> str:
     try:
         found = json.loads(os.pread(descriptor, 1000, 0))
         return f"process {found['process']} on {found['host']} since {found['time']}"
-    except (ValueError, TypeError, KeyError, RecursionError):  # it has only just been taken, or the file is not ours
+    except (ValueError, TypeError, KeyError, RecursionError):  # the lock was only just taken, or the file is not ours
         return "another process"

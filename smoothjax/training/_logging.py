@@ -1,4 +1,4 @@
-"""What is seen of a run: scalars on the console, in a JSON-lines file and in TensorBoard; pictures there, too."""
+"""The log of a run: scalars on the console, in a JSON-lines file and in TensorBoard, pictures in TensorBoard."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ def say(message: str) -> None:
 
 
 class Mirror(Protocol):
-    """What a `RunLog` passes its scalars and pictures on to."""
+    """A second receiver of a `RunLog`'s scalars and pictures."""
 
     def scalars(self, step: int, values: Mapping[str, float], /) -> None:
         """Logs numbers named `split/name`."""
@@ -48,17 +48,17 @@ class RunLog:
     """Writes the scalars of one run; a context manager.
 
     Three places: a line on the console, a line `{"step": 40, "split": "train", "loss": 1.2, ...}` in
-    `folder/metrics.jsonl`, and events in `folder/tensorboard`. What is not finite is `null` in the file, which JSON
-    has no number for. Only process 0 writes; on the others every method does nothing.
+    `folder/metrics.jsonl`, and events in `folder/tensorboard`. Values that are not finite are `null` in the file, since
+    JSON has no number for them. Only process 0 writes; on other processes every method does nothing.
 
-    Opening a folder cuts its log back to `resume_step`, so that the steps which are done again are not there twice. The
-    last line may have been torn by a kill; it goes too.
+    Opening a folder cuts its log back to `resume_step`, so repeated steps do not appear twice. A last line torn by a
+    kill is also removed.
 
     Args:
       folder: The run's folder, created if missing.
       resume_step: Lines of later steps are dropped; 0 starts anew.
       console: Whether to print the scalars.
-      mirror: Logs scalars and pictures elsewhere as well.
+      mirror: A second receiver of scalars and pictures.
 
     Example:
       >>> import tempfile
@@ -95,7 +95,7 @@ class RunLog:
 
         Args:
           step: Number of updates done.
-          split: What they were measured on: "train", "val".
+          split: The split they were measured on: "train" or "val".
           values: Numbers by name.
         """
         if not self._writes:
@@ -114,7 +114,7 @@ class RunLog:
             tqdm.write("  ".join([f"step {step}", split, *(f"{name} {value:.4g}" for name, value in values.items())]))
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Shows pictures in TensorBoard, and where the scalars are mirrored.
+        """Writes pictures to TensorBoard and the mirror.
 
         Args:
           step: Number of updates done.
@@ -127,7 +127,7 @@ class RunLog:
                 self._mirror.pictures(step, pictures)
 
     def histograms(self, step: int, values: Mapping[str, np.ndarray]) -> None:
-        """Shows how numbers are distributed, in TensorBoard.
+        """Writes histograms of numbers to TensorBoard.
 
         Args:
           step: Number of updates done.
@@ -151,15 +151,15 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The first error is the one that matters: a full disk fails here once more.
+        # The first error matters most: a full disk would fail here once more.
         with contextlib.suppress(OSError) if error else contextlib.nullcontext():
             self.close()
 
 
 class _Events:
-    """What tensorboardX writes events with, made to survive a full disk.
+    """The writer of tensorboardX's events, changed to survive a full disk.
 
-    Its thread would end with a traceback at the first error, and the next events wait for it forever.
+    Otherwise its thread would end with a traceback at the first error, and the next events would wait for it forever.
     """
 
     def __init__(self, board: SummaryWriter):
@@ -169,7 +169,7 @@ class _Events:
         writer._ev_writer = writer._worker._record_writer = self
 
     def check(self) -> None:
-        """Raises the first error that there was."""
+        """Raises the first error, if any."""
         if self._error is not None:
             raise self._error
 
@@ -194,7 +194,7 @@ class _Events:
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Says what a failed line of the log means."""
+    """Explains a failed write to the log."""
     try:
         yield
     except OSError as error:

@@ -30,18 +30,18 @@ D = TypeVar("D")
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is trained.
+    """The problem to train.
 
     Attributes:
       loss_fn: See `train_step`.
       optimizer: The optimiser, made with `schedule`.
-      schedule: From the step, counted from 0, to the learning rate; only the log shows it.
-      state: The initial state; copied, so it stays alive. Only its shapes are used where the run is resumed.
+      schedule: Maps the step, counted from 0, to the learning rate, for the log.
+      state: The initial state; copied, so it stays alive. A resumed run only uses its shapes.
       iterator: Grain iterator of batches (trees of NumPy arrays), at its start; it must not end: use `repeat()`.
-      epoch_steps: Steps that go once through the data, perhaps a fraction; the log then shows epochs beside steps.
+      epoch_steps: Steps per epoch, perhaps a fraction, to show epochs in the log.
       average: See `train_step`; the state is then made with `create_state(..., average=True)`.
-      step: What `compile_step` makes of loss, optimiser, mesh, parts and average, where several runs share it, so that
-        it is compiled once; by default `fit` makes it.
+      step: The result of `compile_step` for this loss, optimiser, mesh, parts and average, to share it between runs; by
+        default `fit` makes it.
     """
 
     loss_fn: LossFn
@@ -56,13 +56,13 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation(Generic[D]):
-    """What an evaluation finds.
+    """The result of an evaluation.
 
     Attributes:
       scores: Numbers by name, for the log and the checkpoint.
-      details: Whatever the caller wants to keep of it, such as a confusion matrix or pictures.
-      ranks: Whether it counts for the best checkpoint: evaluations of different examples cannot be compared. Others
-        are logged and not kept.
+      details: Anything that the caller wants to keep, such as a confusion matrix or pictures.
+      ranks: Whether it counts for the best checkpoint, since evaluations on different examples cannot be compared;
+        others are only logged.
     """
 
     scores: Mapping[str, float]
@@ -72,15 +72,15 @@ class Evaluation(Generic[D]):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator(Generic[D]):
-    """How a run is evaluated.
+    """The evaluation of a run.
 
     Attributes:
-      evaluate: From the state to an `Evaluation`. It must not keep the state, which the next step overwrites.
+      evaluate: Maps the state to an `Evaluation`. It must not keep the state, which the next step overwrites.
       metric: The score that ranks the checkpoints.
-      mode: Which value of it is best.
-      refresh: Called before each evaluation, and not cut short by a signal: from the state to the one that is
-        evaluated, saved and trained on. It estimates what only evaluations need, such as the batch statistics of
-        averaged weights.
+      mode: The best value of the score, "max" or "min".
+      refresh: Called before each evaluation, and not cut short by a signal; maps the state to the one to evaluate, save
+        and continue with. It estimates values that only evaluations need, such as the batch statistics of averaged
+        weights.
       watch: Called after each evaluation with the log, the step and the state, to show pictures and histograms.
     """
 
@@ -93,7 +93,7 @@ class Evaluator(Generic[D]):
 
 @dataclasses.dataclass(frozen=True)
 class FitResult(Generic[D]):
-    """What a run ends with.
+    """The result of a run.
 
     Attributes:
       state: The last training state.
@@ -122,20 +122,20 @@ def fit(
     mirror: Mirror | None = None,
     progress: bool = True,
 ) -> FitResult[D]:
-    """Trains, or continues what `folder` holds, until `config.steps`.
+    """Trains, or continues the run in `folder`, until `config.steps`.
 
-    Step n is the n-th update; the checkpoint and the log lines of step n are of the state after it. Killed at any
-    moment and started again with the same arguments, a run continues from its latest checkpoint and ends, on CPU, with
-    bitwise the same parameters. The first log line after it is the mean over the steps since the checkpoint.
+    Step n is the n-th update; the checkpoint and the log lines of step n describe the state after it. A run that is
+    killed at any moment and started again with the same arguments continues from its latest checkpoint and ends, on
+    CPU, with bitwise equal parameters. Its first log line is the mean over the steps since the checkpoint.
 
     SIGTERM, and SIGINT once, save a checkpoint after the running step and raise `Stopped`, which ends the process with
-    code 143 or 130; an evaluation is cut short, and only the last one is made up for, when the run is started again.
-    Several processes stop together, whichever of them got the signal; they finish an evaluation first. A signal after
-    the last step raises `Stopped` too, when all is saved: whatever would have followed must not start.
+    code 143 or 130; an evaluation is cut short, and only the last one is repeated when the run is started again.
+    Several processes stop together, whichever got the signal, after they finish an evaluation. A signal after the last
+    step also raises `Stopped`, once everything is saved, so that nothing else starts.
 
-    The batches are global: every process's iterator gives its own rows, and they are split over the devices of `mesh`.
-    With `config.patience`, the run also ends after so many evaluations without improvement of the metric, says so, and
-    counts as finished from then on. The log of the folder holds what it has seen before it was resumed.
+    Batches are global: every process's iterator gives its own rows, which are split over the devices of `mesh`. With
+      `config.patience`, the run also ends after that number of evaluations without improvement of the metric, prints
+      the reason, and then counts as finished. A resumed run reads earlier evaluations from the log of the folder.
 
     Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
 
@@ -144,17 +144,17 @@ def fit(
       problem: Loss, optimiser, initial state and data.
       folder: The run: `checkpoints/`, `metrics.jsonl`, `tensorboard/`.
       mesh: From `data_mesh`.
-      evaluator: How the state is evaluated; None never evaluates.
+      evaluator: The evaluation; None never evaluates.
       mirror: See `RunLog`.
-      progress: Whether to show a line for each log interval, and after five seconds a bar with rate and remaining
-        time, which is lines where there is no terminal.
+      progress: Whether to show a line for each log interval and, after five seconds, a bar with rate and remaining time
+        (lines without a terminal).
 
     Returns:
-      The last state, the last evaluation, and where the best checkpoint is.
+      The last state, the last evaluation, and the best checkpoint.
 
     Raises:
-      FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and
-        the last good checkpoint; none is ever saved after.
+      FloatingPointError: The loss, the gradient or the state became NaN or infinite. The message names the step and the
+        last good checkpoint; no later one is saved.
       KeyError: The evaluation lacks the metric.
       OSError: A checkpoint cannot be written; earlier ones are intact.
       Stopped: A signal asked for it.
@@ -212,8 +212,8 @@ def fit(
             StopSignals() as stop,
         ):
             for step in range(start + 1, total + 1):
-                # The device is still busy with the steps before: preparing this batch costs it nothing. No batch is
-                # taken ahead, so the iterator stands at the first unseen one whenever a checkpoint is saved.
+                # The device is still busy with earlier steps, so preparing this batch costs nothing. No batch is taken
+                # ahead, so the iterator is at the first unseen batch whenever a checkpoint is saved.
                 batch = shard_batch(_next(iterator, step, total), mesh)
                 if step == start + 1 and progress and problem.step is None:
                     say("compiling the training step")

@@ -1,6 +1,6 @@
-"""Losses over labelled pixels that are sums over them: cross entropy, of the hardest ones, focal, and one class a time.
+"""Losses that sum over labelled pixels: cross entropy, also of the hardest pixels, focal, and binary cross entropy.
 
-All of them return a sum and a count: see `cross_entropy`.
+All return a sum and a count, see `cross_entropy`.
 """
 
 import math
@@ -38,19 +38,18 @@ def cross_entropy(
 
     With class weights `w`, the sum is of `w[label] * loss` and the count is the sum of `w[label]`.
 
-    With label smoothing `e`, the loss of a pixel is `-(1 - e) log p[label] - e / K sum_c log p[c]`, of which class
-    weights weigh the whole by the label. PyTorch's `CrossEntropyLoss` weighs every term of the sum by its own class,
-    `-(1 - e) w[label] log p[label] - e / K sum_c w[c] log p[c]`, and divides by the same count. With one of the two
-    alone, both libraries agree; with both, a class of large weight gets more of the smoothing from PyTorch, at every
+    With label smoothing `e`, the loss of a pixel is `-(1 - e) log p[label] - e / K sum_c log p[c]`, and the class
+    weight of the label multiplies the whole. PyTorch's `CrossEntropyLoss` weighs every term of the sum by its own
+    class, `-(1 - e) w[label] log p[label] - e / K sum_c w[c] log p[c]`, and divides by the same count. With only one of
+    the two, both libraries agree; with both, PyTorch gives a class of large weight more of the smoothing, at every
     pixel of every class.
 
-    The computation is in float32 whatever the logits (float64 stays), so a bfloat16 model needs no cast of its own.
+    The computation is in float32 for any logits (float64 stays), so a bfloat16 model needs no cast.
 
     Args:
       logits: `[..., classes]`, floating point, unnormalised.
-      labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN, at
-        which `fit` stops.
-      ignore_label: The label of pixels that count for nothing.
+      labels: `[...]`, integer class indices, or `ignore_label`. Any other value makes the loss NaN, which stops `fit`.
+      ignore_label: The label of pixels to ignore.
       class_weights: `[classes]`, non-negative; None weighs every class 1.
       label_smoothing: Share of the target spread evenly over all classes, in [0, 1).
 
@@ -85,11 +84,10 @@ def ohem(
 ) -> tuple[jax.Array, jax.Array]:
     """Cross entropy of the hardest pixels of a batch, and their number: online hard example mining.
 
-    Kept are the valid pixels whose class has a probability below `threshold`, that is a loss above `-log(threshold)`,
-    or, where these are fewer, the share `min_share` with the largest losses. What ties with the last one is kept too.
-
-    The choice is made over all that the function sees: under `jax.jit` over a mesh that is the global batch; with
-    `accumulate`, or under `shard_map`, a part of it.
+    It keeps the valid pixels whose class has a probability below `threshold`, so a loss above `-log(threshold)`, or, if
+    these are fewer, the share `min_share` with the largest losses. Ties with the last one are kept. The choice covers
+    all pixels that the function sees: under `jax.jit` over a mesh the global batch; with `accumulate`, or under
+    `shard_map`, a part of it.
 
     Args:
       logits: As for `cross_entropy`.
@@ -120,12 +118,12 @@ def ohem(
     check_option("ohem", "threshold", threshold)
     check_option("ohem", "min_share", min_share)
     losses, valid, weights = _pixels("ohem", logits, labels, ignore_label, class_weights, label_smoothing)
-    # A label that is no class is NaN and has to stay: it ranks first.
+    # The NaN of an invalid label must stay: it ranks first.
     ranks = jnp.where(valid, jnp.nan_to_num(lax.stop_gradient(losses), nan=jnp.inf, posinf=jnp.inf), -jnp.inf)
     least = jnp.floor(min_share * jnp.sum(valid)).astype(jnp.int32)
     ascending = jnp.sort(ranks.reshape(-1))
     smallest = jnp.where(least > 0, ascending[jnp.clip(ranks.size - least, 0, ranks.size - 1)], jnp.inf)
-    # At a threshold of 1 also pixels that are certain count, whose loss is exactly 0.
+    # At a threshold of 1 even certain pixels count, whose loss is exactly 0.
     limit = -math.log(threshold) if threshold < 1 else -math.inf
     kept = valid & ((ranks > limit) | (ranks >= smallest))
     return _summed(losses, kept, weights)
@@ -142,8 +140,8 @@ def focal(
 ) -> tuple[jax.Array, jax.Array]:
     """Focal loss: cross entropy times `(1 - p)^gamma`, where `p` is the probability of the pixel's class.
 
-    Of `K` classes `p` is their softmax; of two, with logits `(0, x)`, this is the published loss of the logit `x`.
-    `gamma=0` is `cross_entropy`. Class weights are the published alpha, and also weigh the count.
+    `p` is the softmax over all classes; for two classes with logits `(0, x)`, this is the published loss of the logit
+    `x`. `gamma=0` is `cross_entropy`. Class weights are the published alpha, and also weigh the count.
 
     Args:
       logits: As for `cross_entropy`.
@@ -168,7 +166,7 @@ def focal(
     """
     check_option("focal", "gamma", gamma)
     losses, valid, weights = _pixels("focal", logits, labels, ignore_label, class_weights, 0.0)
-    # At a probability of 1 the derivative of the power does not exist for gamma < 1; there the loss is 0 anyhow.
+    # At a probability of 1 the derivative of the power does not exist for gamma < 1, but the loss is 0 there.
     missed = jnp.maximum(-jnp.expm1(-losses), jnp.finfo(losses.dtype).tiny)
     return _summed(losses if gamma == 0 else missed**gamma * losses, valid, weights)
 
@@ -177,13 +175,13 @@ def focal(
 def bce(
     logits: jax.Array, labels: jax.Array, *, ignore_label: int = 255, class_weights: ClassWeights = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Binary cross entropy, every class for itself, summed over the valid pixels of all classes, and their number.
+    """Binary cross entropy of every class, summed over the valid pixels of all classes, and their number.
 
-    For masks that overlap: each class has a logit and a mask of its own, and its probability is the logit's sigmoid.
-    A label map has one class a pixel, which stands for a mask of each.
+    For masks that overlap: each class has its own logit and mask, and its probability is the logit's sigmoid. A label
+      map, with one class per pixel, is converted to a mask per class.
 
-    With class weights `w`, sum and count weigh what belongs to class `c` with `w[c]`. PyTorch's `BCEWithLogitsLoss`
-    divides by the number, whatever the weights; without weights both agree.
+    With class weights `w`, sum and count weight the terms of class `c` by `w[c]`. PyTorch's `BCEWithLogitsLoss` always
+    divides by the number; without weights both agree.
 
     Args:
       logits: `[..., classes]`, floating point, unnormalised.
@@ -212,13 +210,13 @@ def bce(
 
 
 class Masks(NamedTuple):
-    """Labels seen class by class, all `[..., classes]`.
+    """Labels class by class, all `[..., classes]`.
 
     Attributes:
       logits: In float32 or float64.
       targets: 1 where a pixel is of the class, 0 elsewhere, of the dtype of the logits.
-      valid: Whether it counts.
-      known: Whether its label is a class, or 0 or 1.
+      valid: Whether a pixel counts.
+      known: Whether its label is valid: a class, or 0 or 1.
     """
 
     logits: jax.Array
@@ -249,7 +247,7 @@ def _pixels(
     class_weights: ClassWeights,
     label_smoothing: float,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The cross entropy of every pixel, NaN where the label is no class; which pixels count, and their weights."""
+    """The cross entropy of every pixel, NaN where the label is invalid, with the valid pixels and their weights."""
     if not 0 <= label_smoothing < 1:
         raise ValueError(f"{function}: label_smoothing must be in [0, 1), got {label_smoothing}; 0 turns it off")
     logits, safe, valid, is_class = _checked(logits, labels, ignore_label)
@@ -266,7 +264,8 @@ def _pixels(
 def _checked(
     logits: jax.Array, labels: jax.Array, ignore_label: int
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Logits in float32 or more; labels with 0 where they are no class; which count, and which are a class."""
+    """Logits in float32 or more; labels with 0 where they are invalid; masks of pixels that count and of valid
+    labels."""
     chex.assert_type([logits, labels], [float, int])
     chex.assert_shape(labels, logits.shape[:-1])
     logits, labels = _widened(logits, labels)
@@ -275,7 +274,7 @@ def _checked(
 
 
 def _widened(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    # In 8 bits JAX takes 256 classes for none, and a label of -1 for 255.
+    # In 8 bits JAX reads 256 classes as 0, and a label of -1 as 255.
     wide = labels.astype(jnp.int32) if jnp.iinfo(labels.dtype).bits < 32 else labels
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32)), wide
 
@@ -295,7 +294,7 @@ def _weights(function: str, class_weights: ClassWeights, logits: jax.Array) -> j
 
 
 def _summed(losses: jax.Array, counts: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The weighted losses of what counts, and the sum of its weights."""
+    """The sum of weighted losses of pixels that count, and the sum of their weights."""
     weights = counts.astype(losses.dtype) * weights
-    # `where`, not a product: an ignored label is no class, so its loss is NaN here.
+    # `where`, not a product: the loss of an ignored label is NaN here.
     return jnp.sum(jnp.where(counts, losses * weights, 0)), jnp.sum(weights)

@@ -1,4 +1,4 @@
-"""Losses of the overlap of regions, over all valid pixels of a batch at once: Dice and Lovász-Softmax."""
+"""Losses of the overlap of regions over all valid pixels of a batch: Dice and Lovász-Softmax."""
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +15,20 @@ def dice(
 ) -> tuple[jax.Array, jax.Array]:
     """Dice loss times the number of valid pixels, and that number.
 
-    Of class `c`, with probabilities `p` and targets `t` of 0 or 1, over all valid pixels of the batch:
+    For class `c`, with probabilities `p` and targets `t` of 0 or 1, over all valid pixels of the batch:
 
       loss_c = 1 - (2 sum p t + smooth) / (sum p + sum t + smooth)
 
-    and the loss is the mean over the classes that occur in the batch. Every class counts the same, whatever its size.
+    and the loss is the mean over the classes that occur in the batch. Classes of any size count the same.
 
-    The ratio is of all that the function sees: under `jax.jit` over a mesh that is the global batch; with
-    `accumulate`, or under `shard_map`, a part of it, and parts are averaged by their valid pixels.
+    The ratio covers all pixels that the function sees: under `jax.jit` over a mesh the global batch; with `accumulate`,
+      or under `shard_map`, a part of it, and parts are averaged by their valid pixels.
 
     Args:
       logits: `[..., classes]`, floating point, unnormalised.
       labels: Class indices `[...]`, for the softmax over the classes; or masks `[..., classes]` of 0, 1 and
         `ignore_label` that may overlap, for the sigmoid of each. Any other value makes the loss NaN.
-      ignore_label: The label of what counts for nothing.
+      ignore_label: The label of pixels to ignore.
       smooth: Added above and below, non-negative.
 
     Returns:
@@ -67,7 +67,7 @@ def lovasz_softmax(logits: jax.Array, labels: jax.Array, *, ignore_label: int = 
     The convex extension of the Jaccard loss `1 - IoU` of each class to probabilities, over all valid pixels of the
     batch; the mean over the classes that occur in it. At certain predictions it is `1 - IoU`.
 
-    As with `dice`, the batch is all that the function sees. Sorting costs `classes` times the sorting of all pixels.
+    As with `dice`, the batch is everything that the function sees. It sorts all pixels once for every class.
 
     Args:
       logits: As for `cross_entropy`.
@@ -100,15 +100,15 @@ def lovasz_softmax(logits: jax.Array, labels: jax.Array, *, ignore_label: int = 
     probabilities, targets, valid = flat
     errors = jnp.where(valid, jnp.abs(targets - probabilities), 0)
 
-    # The gradient with respect to sorted errors depends on their order alone: only the product below is differentiated.
-    # A class at a time, so that the memory is that of one.
+    # The gradient with respect to sorted errors depends only on their order: only the product below is differentiated.
+    # One class at a time, which needs the memory of one.
     slopes = lax.map(lambda each: _jaccard_slopes(*each), lax.stop_gradient((errors, targets, valid)))
     losses = jnp.sum(errors * lax.stop_gradient(slopes), 1)
     return _times_pixels(_mean_of(losses, jnp.sum(jnp.where(valid, targets, 0), 1) > 0), masks)
 
 
 def _jaccard_slopes(errors: jax.Array, targets: jax.Array, valid: jax.Array) -> jax.Array:
-    """By how much the Jaccard loss grows with each pixel's error: its differences along the errors, largest first."""
+    """The growth of the Jaccard loss with each pixel's error: its differences along the errors, largest first."""
     order = jnp.argsort(jnp.where(valid, -errors, jnp.inf), stable=True)
     wanted = (targets * valid)[order]
     others = valid[order] - wanted
@@ -125,7 +125,7 @@ def _mean_of(losses: jax.Array, occurs: jax.Array) -> jax.Array:
 
 
 def _times_pixels(loss: jax.Array, masks: Masks) -> tuple[jax.Array, jax.Array]:
-    """The loss as a sum over valid pixels, of which a label map has as many for each class; NaN for bad labels."""
+    """The loss as a sum over valid pixels, counted once per class in a label map; NaN for invalid labels."""
     count = jnp.sum(masks.valid.astype(loss.dtype)) / masks.logits.shape[-1]
     bad = jnp.any(masks.valid & ~masks.known)
     return jnp.where(bad, jnp.nan, loss) * count, count

@@ -13,7 +13,7 @@ from ._loss import ClassWeights, bce, cross_entropy, focal, ohem
 from ._loss_overlap import dice, lovasz_softmax
 
 PixelLoss = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""From logits and labels to `(loss_sum, count)`."""
+"""A function from logits and labels to `(loss_sum, count)`."""
 
 _FUNCTIONS: Mapping[LossName, Callable[..., tuple[jax.Array, jax.Array]]] = {
     "cross_entropy": cross_entropy,
@@ -35,9 +35,9 @@ def weighted_loss(
     """A weighted sum of losses as one function.
 
     The loss of a batch is the weighted sum of the losses of its terms, each divided by its own count. The result is
-    again a sum and a count, that of the first term, or 1 where that is 0 and others count. So terms that count alike,
-    such as `cross_entropy` and `focal`, make the same step with and without `accumulate`; a single term of weight 1 is
-    that loss itself.
+      again a sum and a count: the count of the first term, or 1 if that is 0 and others count. So terms with the same
+      count, such as `cross_entropy` and `focal`, make the same step with and without `accumulate`; a single term of
+      weight 1 is that loss itself.
 
     Args:
       loss: The sum as text, see `loss_terms.parse_loss`, or its terms.
@@ -50,7 +50,7 @@ def weighted_loss(
       `loss(logits, labels) -> (loss_sum, count)`.
 
     Raises:
-      ValueError: `loss` is no such sum, or no term takes the class weights or the label smoothing that are given.
+      ValueError: `loss` is not such a sum, or no term takes the given class weights or label smoothing.
 
     Example:
       >>> loss = weighted_loss("cross_entropy + 0.5 dice")
@@ -70,7 +70,7 @@ def weighted_loss(
         sums = [(weight, *function(logits, labels, **options)) for weight, function, options in parts]
         (first, loss_sum, count), *others = sums
         loss_sum = loss_sum if first == 1 else first * loss_sum
-        for _, _, number in others:  # the first one may keep no pixel, as ohem does of easy ones
+        for _, _, number in others:  # the first term may keep no pixel, such as ohem with only easy pixels
             count = jnp.where(count > 0, count, jnp.minimum(number, 1))
         for weight, added, number in others:
             loss_sum = loss_sum + weight * added * (count / jnp.where(number > 0, number, 1))
@@ -82,7 +82,7 @@ def weighted_loss(
 def _shared(
     terms: Sequence[LossTerm], class_weights: ClassWeights, label_smoothing: float
 ) -> list[dict[str, ClassWeights | float]]:
-    """What each term takes of the arguments that all share."""
+    """The shared arguments that each term takes."""
     names, given = {term.name for term in terms}, " + ".join(term.name for term in terms)
     if class_weights is not None and not names & TAKE_CLASS_WEIGHTS:
         raise ValueError(

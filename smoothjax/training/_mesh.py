@@ -1,4 +1,4 @@
-"""Data parallelism: the batch is split over the devices, everything else is on all of them."""
+"""Data parallelism: the batch is split over the devices, everything else is replicated."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of one axis, "data", over the devices of all processes.
+    """A mesh with one axis, "data", over the devices of all processes.
 
     Args:
-      devices: The devices to use; None is all.
+      devices: The devices to use; None for all.
 
     Returns:
       The mesh.
@@ -30,15 +30,15 @@ def data_mesh(devices: Sequence[Any] | None = None) -> Mesh:
       (('data',), 1)
     """
     devices = jax.devices() if devices is None else list(devices)
-    # Explicit axes, the default, put shardings into types, which ordinary loss functions do not satisfy.
+    # Explicit axes, the default, make shardings part of types, which ordinary loss functions do not satisfy.
     return jax.make_mesh((len(devices),), ("data",), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def shard_batch(batch: Tree, mesh: Mesh) -> Tree:
-    """Puts a batch on the devices, its leading axis split over them.
+    """Puts a batch on the devices, with its leading axis split over them.
 
     Args:
-      batch: Tree of NumPy arrays `[rows of this process, ...]`. The global batch is the processes' rows together.
+      batch: Tree of NumPy arrays `[rows of this process, ...]`. The global batch consists of the rows of all processes.
       mesh: From `data_mesh`.
 
     Returns:
@@ -76,16 +76,16 @@ def shard_batch(batch: Tree, mesh: Mesh) -> Tree:
 
 
 def check_rows(what: str, rows: int, *, devices: int = 1, parts: int = 1) -> None:
-    """Refuses a batch that does not divide over the devices, or over the parts that each of them computes in turn.
+    """Refuses a batch that does not divide over the devices, or over the parts that each computes in turn.
 
     Args:
-      what: Begins the message, such as "--batch-size".
+      what: Beginning of the message, such as "--batch-size".
       rows: Examples in the batch.
       devices: Devices that share it.
       parts: Parts of each device's share, see `train_step`.
 
     Raises:
-      ValueError: The rows are no positive multiple of `devices * parts`; the message names the nearest one.
+      ValueError: The rows are not a positive multiple of `devices * parts`; the message has the nearest one.
 
     Example:
       >>> check_rows("--batch-size", 8, devices=4, parts=2)
@@ -103,7 +103,7 @@ def check_rows(what: str, rows: int, *, devices: int = 1, parts: int = 1) -> Non
 def replicate(tree: T, mesh: Mesh) -> T:
     """Copies a tree of arrays to every device of the mesh.
 
-    Always a copy: donating the result to a step leaves the given tree alive.
+    It always copies, so donating the result to a step leaves the given tree alive.
 
     Args:
       tree: Arrays, the same on every process.
@@ -112,7 +112,7 @@ def replicate(tree: T, mesh: Mesh) -> T:
     Returns:
       The tree, replicated.
     """
-    # Without the copy, `device_put` shares the buffer of an array that is there already, `may_alias=False` or not.
+    # Without the copy, `device_put` shares the buffer of an array already in place, even with `may_alias=False`.
     return _copy(jax.device_put(tree, NamedSharding(mesh, PartitionSpec())))
 
 

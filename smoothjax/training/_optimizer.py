@@ -1,4 +1,4 @@
-"""Momentum SGD and AdamW, with a rate for every parameter, exemptions from decay, and clipping."""
+"""Momentum SGD and AdamW, with a rate per parameter, exemptions from decay, and clipping."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from ._state import Tree
 
 
 def label_parameters(params: Tree, rule: Callable[[tuple[str | int, ...]], object]) -> Tree:
-    """A tree like `params` whose leaves are what `rule` says of their paths.
+    """A tree like `params` whose leaves are the values of `rule` at their paths.
 
     Args:
       params: Nested dict of parameters.
-      rule: From the path of a leaf, the tuple of its keys, to a value: a bool for a mask, a float for a multiplier.
+      rule: Maps the path of a leaf, the tuple of its keys, to a value: a bool for a mask, a float for a multiplier.
 
     Returns:
       A nested dict of the same structure.
@@ -37,25 +37,25 @@ def sgd(
     multipliers: Tree | None = None,
     clip_norm: float | None = None,
 ) -> optax.GradientTransformation:
-    """Momentum SGD of the paper: L2 coupled to the gradient, one "poly" rate, a multiplier for every parameter.
+    """Momentum SGD of the paper: L2 coupled to the gradient, one "poly" rate, a multiplier per parameter.
 
     For a parameter `w` with gradient `g`, decay `d` (`weight_decay` where the mask is True, else 0) and multiplier `m`:
 
       v <- momentum * v + g + d * w
       w <- w - schedule(step) * m * v
 
-    The decay passes through the momentum, as in Caffe, TensorFlow's MomentumOptimizer and PyTorch's SGD; it is not
-    AdamW's. Caffe multiplies by the rate before the momentum; the two differ only by the change of the rate over the
-    memory of the momentum, some ten steps.
+    The decay passes through the momentum, as in Caffe, TensorFlow's MomentumOptimizer and PyTorch's SGD, unlike in
+    AdamW. Caffe multiplies by the rate before the momentum; this differs only by the change of the rate over the memory
+    of the momentum, some ten steps.
 
     Args:
-      schedule: From the step, counted from 0, to the rate.
+      schedule: Maps the step, counted from 0, to the rate.
       momentum: In [0, 1).
       weight_decay: Factor of the L2 term in the gradient, non-negative; the paper has 0.0005.
-      decay_mask: Tree of bools like the parameters, True where decay applies; None is everywhere.
-      multipliers: Tree of floats like the parameters, factors of the rate; None is 1 everywhere. The paper has
-        1 for the encoder, 10 for the kernels and 20 for the biases of the head.
-      clip_norm: The global norm of the gradient at most, before decay and momentum; None leaves it.
+      decay_mask: Tree of bools like the parameters, True where decay applies; None for everywhere.
+      multipliers: Tree of floats like the parameters, factors of the rate; None for 1 everywhere. The paper has 1 for
+        the encoder, 10 for the kernels and 20 for the biases of the head.
+      clip_norm: The largest global norm of the gradient, before decay and momentum; None for no clipping.
 
     Returns:
       An Optax transformation, whose `init` raises ValueError if a tree does not match the parameters.
@@ -94,7 +94,7 @@ def adamw(
 
       w <- w - schedule(step) * m * (a + d * w)
 
-    As in PyTorch's AdamW, where a group of parameters has a rate of its own, the multiplier is that of the decay, too.
+    As in PyTorch's AdamW with a separate rate for a group of parameters, the multiplier also applies to the decay.
 
     Args:
       schedule: From the step, counted from 0, to the rate.
@@ -104,7 +104,7 @@ def adamw(
       weight_decay: Factor of the decay, non-negative.
       decay_mask: As for `sgd`.
       multipliers: As for `sgd`.
-      clip_norm: The global norm of the gradient at most, before the moments; None leaves it.
+      clip_norm: The largest global norm of the gradient, before the moments; None for no clipping.
 
     Returns:
       An Optax transformation, whose `init` raises ValueError if a tree does not match the parameters.
@@ -141,7 +141,7 @@ def _assembled(
     multipliers: Tree | None,
     clip_norm: float | None,
 ) -> optax.GradientTransformation:
-    """What all optimisers have around their own steps."""
+    """The parts that all optimisers share around their own steps."""
     if not (math.isfinite(weight_decay) and weight_decay >= 0):
         raise ValueError(
             f"{function}: weight_decay must be finite and not negative, got {weight_decay}; 0 turns it off"

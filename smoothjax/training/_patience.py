@@ -1,4 +1,4 @@
-"""When a run ends early: after evaluations without improvement."""
+"""Early stopping after evaluations without improvement."""
 
 import math
 from pathlib import Path
@@ -9,13 +9,13 @@ from ..files import parse_json
 class Patience:
     """Counts the evaluations since the best one.
 
-    What has been found before is read from the log of the run, so that a resumed run counts on. Equal values are no
-    improvement, nor is NaN: a network that always answers the same ends its run.
+    Earlier evaluations are read from the log of the run, so a resumed run continues the count. Equal values and NaN are
+    no improvement, so a network with constant predictions ends its run.
 
     Args:
-      patience: So many evaluations without improvement end the run; None never ends it.
+      patience: Evaluations without improvement that end the run; None never ends it.
       metric: The score that has to improve.
-      mode: "max" or "min": which value of it is best.
+      mode: "max" or "min", its best value.
     """
 
     def __init__(self, patience: int | None, metric: str, mode: str):
@@ -25,14 +25,14 @@ class Patience:
         """Evaluations since the best one."""
 
     def see(self, value: float) -> None:
-        """Takes the score of an evaluation."""
+        """Counts the score of an evaluation."""
         if self._sign * value > self._best:
             self._best, self.since = self._sign * value, 0
         else:
             self.since += 1
 
     def read(self, folder: Path, step: int) -> None:
-        """Takes the evaluations that the log of a run holds up to a step; a damaged line counts for nothing."""
+        """Counts the evaluations in the log of a run up to a step; damaged lines are ignored."""
         path = folder / "metrics.jsonl"
         for line in path.read_bytes().splitlines() if self._patience is not None and path.exists() else ():
             try:

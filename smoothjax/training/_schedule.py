@@ -1,4 +1,4 @@
-"""The learning rate over the steps."""
+"""Schedules of the learning rate."""
 
 import math
 
@@ -32,14 +32,14 @@ def poly_schedule(initial_rate: float, max_steps: int, power: float = 0.9) -> op
 
 
 def one_cycle_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.3) -> optax.Schedule:
-    """A rate that rises from a 25th of its peak, and falls to a 250,000th of it, both along half a cosine.
+    """A rate that rises from 1/25 of its peak and falls to 1/250,000 of it, both along half a cosine.
 
-    The numbers are those of PyTorch's `OneCycleLR`, which reaches the peak and the end a step earlier.
+    The numbers follow PyTorch's `OneCycleLR`, which reaches the peak and the end one step earlier.
 
     Args:
       peak_rate: The largest rate, positive.
       max_steps: The number of steps of the whole run.
-      warmup: Share of the steps in which the rate rises, in [0, 1); at least one step of them.
+      warmup: Share of the steps in which the rate rises, in [0, 1), at least one step.
 
     Returns:
       A function from the step, counted from 0, to the rate.
@@ -64,7 +64,7 @@ def one_cycle_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.3)
 
 
 def cosine_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.05) -> optax.Schedule:
-    """A rate that rises along a line, and falls to 0 along half a cosine.
+    """A rate that rises linearly and falls to 0 along half a cosine.
 
     With `w` steps of warm-up, the rate of step 0 is `peak_rate / (w + 1)`, and that of step `w` the peak.
 
@@ -96,7 +96,7 @@ def cosine_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.05) -
 
 
 def _share(function: str, warmup: float, max_steps: int) -> int:
-    """So many steps of warm-up."""
+    """Number of warm-up steps."""
     if not 0 <= warmup < 1:
         raise ValueError(f"{function}: warmup must be a share of the run in [0, 1), got {warmup}; try 0.1")
     return round(warmup * max_steps)

@@ -1,4 +1,4 @@
-"""What a step changes."""
+"""The training state."""
 
 import dataclasses
 from typing import Any, TypeAlias
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 Tree: TypeAlias = Any
-"""A pytree, mostly a nested dict of arrays, whose structure only the model, the loss or the data know."""
+"""A pytree, mostly a nested dict of arrays, with a structure known only to the model, the loss or the data."""
 
 
 @jax.tree_util.register_dataclass
@@ -19,11 +19,11 @@ class TrainState:
     Attributes:
       step: Number of updates done, int32 scalar.
       params: Nested dict of the parameters which the optimiser changes.
-      model_state: Nested dict of what the forward pass changes: batch statistics, counters of random streams.
+      model_state: Nested dict of variables that the forward pass changes: batch statistics, counters of random streams.
       opt_state: The optimiser's state.
-      average: Of a run that averages its weights, a dict of `params`, their exponential average; `model_state`, the
-        batch statistics that belong to them; and `measured_at`, the step at which these were estimated, -1 for never.
-        `{}` of any other run. See `average_weights` and `averaged_state`.
+      average: If the run averages its weights, a dict of `params`, their exponential average; `model_state`, the
+        matching batch statistics; and `measured_at`, the step at which these were estimated, -1 for never. Otherwise
+        `{}`. See `average_weights` and `averaged_state`.
     """
 
     step: jax.Array
@@ -62,8 +62,8 @@ def create_state(
 def average_weights(state: TrainState, params: Tree, decay: float) -> Tree:
     """The average after an update, `average + (1 - d) (params - average)`.
 
-    The decay `d` of update t, counted from 0, is `min(decay, (1 + t) / (10 + t))`: at first the average follows the
-    weights closely, and soon forgets the random ones that it began with.
+    The decay `d` of update t, counted from 0, is `min(decay, (1 + t) / (10 + t))`: so at first the average follows the
+    weights closely and soon forgets the random initial ones.
 
     Args:
       state: The state before the update.
@@ -71,7 +71,7 @@ def average_weights(state: TrainState, params: Tree, decay: float) -> Tree:
       decay: In (0, 1).
 
     Returns:
-      What `TrainState.average` holds.
+      The new `params` of `TrainState.average`.
 
     Raises:
       ValueError: The decay is out of range, or the state holds no average.
@@ -93,7 +93,7 @@ def average_weights(state: TrainState, params: Tree, decay: float) -> Tree:
 
 
 def averaged_state(state: TrainState) -> TrainState:
-    """The state with the averaged weights and their batch statistics in place of its own, to be evaluated.
+    """The state with the averaged weights and their batch statistics in place of its own, for evaluation.
 
     Raises:
       ValueError: The state holds no average.
@@ -104,14 +104,14 @@ def averaged_state(state: TrainState) -> TrainState:
 
 
 def to_save(state: TrainState) -> TrainState:
-    """Host copies where one process has everything: Orbax takes half as long for them as for arrays on devices."""
-    # On CPU these are views: JAX does not overwrite a buffer that a view refers to, even where it is donated. Typed
-    # keys of random streams have no NumPy form; they stay on the device.
+    """Host copies if one process has everything: Orbax saves them in half the time of arrays on devices."""
+    # On CPU these are views: JAX does not overwrite a buffer with a view, even if it is donated. Typed keys of random
+    # streams have no NumPy form and stay on the device.
     return state if jax.process_count() > 1 else jax.device_get(state)
 
 
 def to_restore(template: TrainState) -> TrainState:
-    """Shapes, dtypes and places of a state, for Orbax; what has no place goes to the first device."""
+    """Shapes, dtypes and shardings of a state, for Orbax; leaves without a sharding go to the first device."""
     return jax.tree.map(_abstract, template)
 
 

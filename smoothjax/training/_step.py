@@ -16,13 +16,13 @@ from ._state import TrainState, Tree, average_weights
 
 
 class LossOutput(NamedTuple):
-    """What a loss function returns: sums, which devices can add, not means.
+    """The result of a loss function: sums, which devices can add, not means.
 
     Attributes:
       loss_sum: The loss summed over the batch, a scalar, differentiated.
-      valid_count: What it is divided by: the number of valid pixels, or the sum of their weights.
-      model_state: The new model state, of the structure, shapes and dtypes of the old one.
-      metrics: Further sums to log, by name; divided by `valid_count` as well.
+      valid_count: The divisor of the loss: the number of valid pixels, or the sum of their weights.
+      model_state: The new model state, with the structure, shapes and dtypes of the old one.
+      metrics: Other sums to log, by name; also divided by `valid_count`.
     """
 
     loss_sum: jax.Array
@@ -34,12 +34,12 @@ class LossOutput(NamedTuple):
 LossFn = Callable[[Tree, Tree, Tree], LossOutput]
 """`loss_fn(params, model_state, batch)`.
 
-The precision of the computation is its own business: a bfloat16 model casts inside, while the parameters and the sums
-stay float32. What it needs of randomness comes from the batch or from `model_state`.
+It chooses its own precision: a bfloat16 model casts inside, while the parameters and the sums stay float32. Randomness
+must come from the batch or from `model_state`.
 """
 
 Step = Callable[[TrainState, Tree], tuple[TrainState, dict[str, jax.Array]]]
-"""What `compile_step` returns: from a state and a batch to the next state and the metrics."""
+"""The result of `compile_step`: a function from a state and a batch to the next state and the metrics."""
 
 
 def train_step(
@@ -52,29 +52,28 @@ def train_step(
     accumulate: int = 1,
     average: float | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update of the parameters; pure, no value is checked or printed inside.
+    """One update of the parameters; a pure function that checks and prints no values.
 
-    The gradient is of `loss_sum / valid_count`, both over the whole global batch. Under `jax.jit` with a batch sharded
-    over a mesh that is what the code says; under `jax.pmap` or `jax.shard_map`, `axis_name` sums over the devices.
-    There the floating-point model state is averaged over the devices.
+    The gradient is that of `loss_sum / valid_count`, both over the whole global batch. Under `jax.jit` with a batch
+    sharded over a mesh this holds directly; under `jax.pmap` or `jax.shard_map`, `axis_name` sums over the devices, and
+    the floating-point model state is averaged over the devices.
 
     Args:
       state: The state before.
       batch: Tree of arrays `[N, ...]`, passed to `loss_fn` as it is.
-      loss_fn: From `(params, model_state, batch)` to a `LossOutput`.
+      loss_fn: Maps `(params, model_state, batch)` to a `LossOutput`.
       optimizer: The optimiser whose state is in `state`.
       axis_name: The mapped axis of `pmap` or `shard_map`; None under plain `jit`.
       accumulate: Number of parts that the batch is split into, one after the other, to save memory: row i belongs to
         part `i % accumulate`. Sums and gradients of the parts are added and divided by the count of the whole batch, so
-        the step is that of the whole batch up to rounding. Not so what a forward pass does to the model state, which
-        goes from part to part: batch normalisation normalises each part by itself and updates its running statistics
-        once a part; frozen, it makes no difference.
-      average: Decay of the exponential average of the weights that the state keeps, see `average_weights`; None leaves
-        what it keeps as it is.
+      the step equals that of the whole batch up to rounding. The model state goes from part to part: batch
+      normalisation normalises each part separately and updates its running statistics once per part; frozen, it makes
+      no difference. average: Decay of the state's exponential average of the weights, see `average_weights`; None
+        leaves the average unchanged.
 
     Returns:
-      The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch that has
-      nothing to count (`valid_count == 0`) gives loss 0.
+      The state after, and the metrics `loss`, `grad_norm` and those of the loss function, scalars. A batch without
+      valid pixels (`valid_count == 0`) gives loss 0.
 
     Raises:
       AssertionError: The new model state has another structure, shape or dtype than the old one.
@@ -95,8 +94,8 @@ def train_step(
     if accumulate > 1 and axis_name is not None:
         raise ValueError("train_step: accumulate goes with jit over a mesh, not with axis_name; use compile_step")
 
-    # Seen as varying over the devices, the parameters get each device's own gradient; `shard_map` would sum the
-    # gradient of replicated ones by itself, and the sum below would count it twice.
+    # Cast to vary over the devices, the parameters get each device's own gradient; `shard_map` would already sum the
+    # gradient of replicated parameters, and the sum below would count it twice.
     params = state.params if axis_name is None else jax.lax.pcast(state.params, axis_name, to="varying")
 
     def sums_of(model_state: Tree, part: Tree) -> tuple[Tree, tuple[Tree, dict[str, jax.Array], jax.Array]]:
@@ -154,7 +153,7 @@ def compile_step(
       average: See `train_step`.
 
     Returns:
-      `step(state, batch) -> (state, metrics)`. The given state's buffers are reused: it is gone afterwards. It raises
+      `step(state, batch) -> (state, metrics)`. The given state is donated, so do not use it afterwards. Raises
       ValueError if the devices and parts do not divide the batch.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The summary of a checkpoint, beside its state: what was measured there, and which one is the best so far."""
+"""The summary of a checkpoint, stored beside its state: its metrics, and the best checkpoint so far."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ class Best(TypedDict):
 
 
 class Summary(TypedDict):
-    """What was measured at a checkpoint, and which one was the best then."""
+    """The metrics of a checkpoint, and the best checkpoint at that time."""
 
     metrics: dict[str, float]
     best: Best | None
@@ -30,7 +30,7 @@ class Summary(TypedDict):
 class Ranking:
     """The values of the metric that ranks checkpoints, by step.
 
-    It may know of steps that are deleted, or that are being saved: which checkpoints exist, the caller says.
+    It may hold steps that are deleted or being saved; the caller passes the existing ones.
     """
 
     def __init__(self, metric: str, mode: str):
@@ -40,22 +40,22 @@ class Ranking:
         self.values: dict[int, float] = {}
 
     def put(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Gives a step the rank of these metrics: none where the metric is missing or not finite."""
+        """Ranks a step by these metrics; it gets no rank if the metric is missing or not finite."""
         self.values.pop(step, None)
         if math.isfinite(value := float(metrics.get(self.metric, math.nan))):
             self.values[step] = value
 
     def ranked(self, steps: Iterable[int]) -> list[int]:
-        """Those of these steps that have a rank, the best first, the later one of equals."""
+        """The steps that have a rank, the best first, the later one of equals."""
         known = [step for step in steps if step in self.values]
         return sorted(known, key=lambda step: (self._sign * self.values[step], step), reverse=True)
 
     def best(self, steps: Iterable[int]) -> int | None:
-        """Of these steps the best one, the later one of equals; None if none has a rank."""
+        """The best of these steps, the later one of equals; None if none has a rank."""
         return next(iter(self.ranked(steps)), None)
 
     def summary(self, step: int, metrics: Mapping[str, float], steps: Iterable[int]) -> Summary:
-        """The summary of a step, where `steps` are those that exist. It changes no rank."""
+        """The summary of a step, with the existing `steps`; changes no rank."""
         with_it = copy.copy(self)
         with_it.values = dict(self.values)
         with_it.put(step, metrics)
@@ -65,7 +65,7 @@ class Ranking:
 
 
 class KeepBest(checkpoint_managers.PreservationPolicy):
-    """Keeps the best checkpoint of those that exist."""
+    """Keeps the best of the existing checkpoints."""
 
     def __init__(self, ranking: Ranking):
         self._ranking = ranking
@@ -87,16 +87,16 @@ def without_nan(summary: Summary) -> dict[str, Mapping[str, float | None] | Best
 
 
 def read_metrics(checkpoint: Path) -> dict[str, float]:
-    """What was measured at a checkpoint; nothing if its summary is damaged, which costs it only its rank."""
+    """The metrics of a checkpoint; empty if its summary is damaged, which costs it only its rank."""
     try:
         metrics = json.loads(_path(checkpoint).read_text(encoding="utf-8"))["metrics"]
         return {str(name): _number(value) for name, value in metrics.items()}
-    except Exception:  # text of any kind may stand there, and any reader of it may fail
+    except Exception:  # the file may hold any text, so any reader may fail
         return {}
 
 
 def rewrite(checkpoint: Path, summary: Summary) -> None:
-    """Replaces the summary in the folder of a checkpoint, at once or not at all."""
+    """Replaces the summary in the folder of a checkpoint, atomically."""
     path = _path(checkpoint)
     if path.parent.is_symlink():
         raise OSError(f"{path.parent} is a link, which would be followed out of the checkpoint: remove it")
