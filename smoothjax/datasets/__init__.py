@@ -1,4 +1,4 @@
-"""Preparation of data sets: from the archives that their authors distribute to checked records.
+"""Preparation of data sets: from the archives of their authors to checked records.
 
 `prepare` makes a data set, `smoothjax.data.PreparedSource` reads it; `python -m smoothjax.data` is the command line.
 `check_source`, `count_labels` and `describe` take any source.
@@ -10,7 +10,7 @@ from . import builders as builders
 from ._prepare import prepare as prepare
 
 # isort: split
-# What is in a data set.
+# The content of a data set.
 from ._check import check_labels as check_labels
 from ._check import check_source as check_source
 from ._describe import describe as describe

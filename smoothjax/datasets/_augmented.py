@@ -1,4 +1,4 @@
-"""A split as training sees it."""
+"""A split with training augmentation."""
 
 import numpy as np
 
@@ -7,13 +7,13 @@ from ._statistics import count_labels, median_frequency_weights
 
 
 class AugmentedSource:
-    """The examples of a split, each varied once as training varies it, by a seed of its own.
+    """The examples of a split, each augmented once as in training, with its own seed.
 
     Args:
       source: the split.
       crop_size: height and width of the crops in pixels.
       scale_range: smallest and largest random factor.
-      strengths: how strongly images are varied; balanced crops follow the counts of the split.
+      strengths: strengths of augmentation; balanced crops follow the counts of the split.
       seed: seed of all randomness.
 
     Raises:
@@ -36,7 +36,7 @@ class AugmentedSource:
     ):
         channels = source[0]["image"].shape[-1] if len(source) else 3
         weights = median_frequency_weights(count_labels(source, channels=channels)) if strengths.balanced else ()
-        # Shown in the units of the image; what is padded becomes black.
+        # Shown in the units of the image; padding becomes black.
         self._augmentation = Augmentation(
             crop_size,
             scale_range,
@@ -49,7 +49,7 @@ class AugmentedSource:
 
     @property
     def classes(self) -> Classes:
-        """Those of the split."""
+        """The classes of the split."""
         return self._source.classes
 
     def __len__(self) -> int:
@@ -64,6 +64,6 @@ class AugmentedSource:
         return self._source.name(index)
 
     def size(self, index: int, /) -> tuple[int, int]:
-        """That of a crop."""
+        """The size of a crop."""
         del index
         return self._augmentation.crop_size

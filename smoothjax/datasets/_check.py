@@ -1,4 +1,4 @@
-"""Reading a whole split once, to report everything wrong with it together."""
+"""Reading a whole split once, to report all its problems together."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ import numpy as np
 from ..data import Classes, InvalidDataError, LabelCounts, Record, Source, label_problems
 from ..progress import track
 
-#: What was found in sources that have been read: the check, class weights and balanced crops need it one after another.
+#: Results for sources that have been read; the check, class weights and balanced crops all need them.
 _COUNTED: "weakref.WeakKeyDictionary[Source, LabelCounts]" = weakref.WeakKeyDictionary()
 _REPORTED = 20
 _LISTED = 5
@@ -19,16 +19,16 @@ _LISTED = 5
 def check_source(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
     """Reads every example, counts its labels, and reports all problems in one error.
 
-    Files that do not decode, masks of another size than their image, and labels outside the classes are found in
-    minutes this way, instead of one by one in the middle of a training.
+    This finds files that do not decode, masks whose size differs from their image, and labels outside the classes
+    within minutes, instead of one by one during training.
 
     Args:
       source: the split to check.
-      progress: whether to show how far it is, after five seconds.
-      channels: that every image must have.
+      progress: whether to show progress, after five seconds.
+      channels: required number of channels of every image.
 
     Returns:
-      How often each class occurs, see `check_labels`.
+      The class counts, for `check_labels`.
 
     Raises:
       InvalidDataError: there are problems; the message lists the first 20, `problems` holds all.
@@ -60,7 +60,7 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
 
 
 def counted(source: Source) -> LabelCounts | None:
-    """What `check_source` has found in this very source; None if it has not been read."""
+    """The counts of `check_source` for this source object; None if it has not been read."""
     try:
         return _COUNTED.get(source)
     except TypeError:
@@ -68,14 +68,14 @@ def counted(source: Source) -> LabelCounts | None:
 
 
 def check_labels(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool = True) -> None:
-    """Refuses labels that nothing can be learnt from: wrongly coded masks often look so.
+    """Refuses labels without anything to learn, often a sign of wrongly coded masks.
 
     Masks of 0 and 255, for example, hold one class and ignored pixels, on which every network scores 100 %.
 
     Args:
-      counts: how often each class occurs, see `check_source`.
+      counts: class counts, see `check_source`.
       classes: the classes.
-      where: what the message calls the split, such as "split train".
+      where: the name of the split in the message, such as "split train".
       every_class: whether each class must have a pixel, and whether there must be two.
 
     Raises:
@@ -94,7 +94,7 @@ def check_labels(counts: LabelCounts, classes: Classes, where: str, *, every_cla
 
 
 def label_problem(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool) -> str:
-    """The line of `check_labels`, empty if all is well."""
+    """The error of `check_labels` as a line; empty if there is none."""
     absent = [name for name, pixels in zip(classes.names, counts.pixels, strict=True) if not pixels]
     remedy = (
         f"state how the masks name the classes, such as {classes.names[-1]}: {{values: [255]}} in classes.yaml"
@@ -128,7 +128,7 @@ def _shares(counts: LabelCounts, classes: Classes) -> str:
 
 
 def _read(source: Source, index: int, channels: int) -> LabelCounts | tuple[str, ...]:
-    """The label counts of an example, or what is wrong with it."""
+    """The label counts of an example, or its problems."""
     name = f"example {index}"
     try:
         name = source.name(index)
@@ -141,13 +141,13 @@ def _read(source: Source, index: int, channels: int) -> LabelCounts | tuple[str,
         return LabelCounts.of(record["label"], len(source.classes))
     except InvalidDataError as error:
         return error.problems
-    # A user's own source may raise anything; the report must still cover the other examples.
+    # A custom source may raise anything; the report must still cover the other examples.
     except Exception as error:
         return (f"{name}: {type(error).__name__}: {error}",)
 
 
 def record_problems(record: Record, classes: Classes, name: str, channels: int = 3) -> tuple[str, ...]:
-    """One line for what makes an example unfit for everything that takes records, if there is such a thing."""
+    """A line for a fault that makes an example unusable as a record, if there is one."""
     if missing := [key for key in ("image", "label") if key not in record]:
         keys = ", ".join(map(repr, record)) or "nothing"
         return (f"{name}: the record has no {' and no '.join(map(repr, missing))}, it holds {keys}",)

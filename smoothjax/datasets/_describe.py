@@ -1,4 +1,4 @@
-"""A data set in words and numbers, and in a picture."""
+"""Description of a data set in words and numbers, and in a picture."""
 
 import textwrap
 from collections import Counter
@@ -17,12 +17,12 @@ _SHOWN_PIXELS = 480
 
 
 def describe(splits: Mapping[str, Source], *, progress: bool = False, channels: int = 3) -> str:
-    """Numbers of images, their sizes, how often each class occurs, and class weights.
+    """Describes the numbers and sizes of images, the frequency of each class, and class weights.
 
     Args:
       splits: the splits of one data set.
-      progress: whether to show a progress bar, on a terminal, where the labels have to be read.
-      channels: number of channels of the images, where they have to be read.
+      progress: whether to show a progress bar on a terminal if the labels have to be read.
+      channels: number of channels of the images, if they have to be read.
 
     Returns:
       Lines of text.
@@ -82,8 +82,8 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
 
     Args:
       source: the split; the images are spread evenly over it.
-      path: the picture to write; its suffix says the format.
-      images: how many images.
+      path: the picture to write; its suffix determines the format.
+      images: number of images.
       title: a line above.
 
     Raises:
@@ -119,7 +119,7 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
         height, width = label.shape
         painted = colorize(label, source.classes, _IGNORE_COLOR)
         for axis in axes[2 * place : 2 * place + 2]:
-            # The frame shows where ignored pixels, which are white, end.
+            # The frame delimits ignored pixels, which are white.
             axis.set(xticks=(), yticks=())
             axis.spines[:].set(color="0.7", linewidth=0.5)
         axes[2 * place].imshow(_smaller(to_rgb(record["image"]), Image.Resampling.BOX))
@@ -150,7 +150,7 @@ def _span(lengths: list[int]) -> str:
 
 
 def _smaller(picture: np.ndarray, resampling: Image.Resampling) -> np.ndarray:
-    """At most as large as it is shown: street scenes of 2 megapixels would make a slow and heavy picture."""
+    """Reduces a picture to its displayed size: street scenes of 2 megapixels would make the figure slow and heavy."""
     factor = -(-max(picture.shape[:2]) // _SHOWN_PIXELS)
     if factor == 1:
         return picture

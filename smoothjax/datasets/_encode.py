@@ -1,4 +1,4 @@
-"""One example of a data set, checked, and encoded as it is stored."""
+"""Checking one example of a data set, and encoding it for storage."""
 
 import io
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ from ..data import (
 )
 from .builders import Example
 
-# A mask of so many pixels costs little, whatever the size of its image.
+# A mask of at most this many pixels costs little for any size of its image.
 _SMALL = 2**24
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What is stored of an example.
+    """A stored example.
 
     Attributes:
       name: name of the example.
       image: JPEG or PNG, upright RGB.
       label: PNG of mode L.
       size: height and width in pixels.
-      counts: how often each class occurs.
+      counts: class counts.
       attributes: uint8 `[A]`, if the data set has attributes.
     """
 
@@ -44,7 +44,7 @@ class Encoded:
 
 
 def encode(example: Example, classes: Classes) -> Encoded:
-    """Reads image and label map of an example. Raises InvalidDataError with everything wrong with them."""
+    """Reads image and label map of an example. Raises InvalidDataError with all their problems."""
     problems: list[str] = []
     image = label = None
     try:
@@ -52,7 +52,7 @@ def encode(example: Example, classes: Classes) -> Encoded:
             _check_pixels(example)
             label = example.mask.read()
             problems += label_problems(label, classes, example.mask.path)
-    # A builder's own reader may raise anything; the report must still cover the other examples.
+    # A builder's reader may raise anything; the report must still cover the other examples.
     except Exception as error:
         problems += _lines(error, example.mask.path if example.mask else "")
     try:
@@ -92,9 +92,9 @@ def _differing(path: str, mask: tuple[int, ...], image: tuple[int, ...]) -> str:
 
 
 def _encode_image(example: Example, expected: tuple[int, ...] | None) -> tuple[bytes, tuple[int, int]]:
-    """The content of an image as it is stored, and its height and width.
+    """The stored content of an image, with its height and width.
 
-    The file's own if every reader sees the same in it; else what `read_image` sees, as PNG.
+    The content of the file if all readers agree on it; otherwise the result of `read_image` as PNG.
     """
     content, name = example.image.read(), example.image.path
     image = open_image(content, name, expected=None if expected is None else (expected[0], expected[1]))
@@ -105,13 +105,13 @@ def _encode_image(example: Example, expected: tuple[int, ...] | None) -> tuple[b
 
 def _png(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    # What came with the pixels, such as a colour profile, a transparent colour or EXIF data, is not passed on.
+    # Metadata such as a colour profile, a transparent colour or EXIF data is dropped.
     Image.fromarray(np.asarray(image)).save(out, "PNG")
     return out.getvalue()
 
 
 def _lines(error: Exception, name: str) -> tuple[str, ...]:
-    """An error in lines for the report; what is raised on purpose names its file already."""
+    """An error as lines for the report; our own errors name the file already."""
     if isinstance(error, InvalidDataError):
         return error.problems
     if type(error) in (ValueError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all."""
+"""Atomic creation of a folder."""
 
 import contextlib
 import os
@@ -11,15 +11,14 @@ from ..data import INCOMPLETE_SUFFIX, METADATA_FILE
 
 @contextlib.contextmanager
 def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Gives a place to work in; its sub-folder `data` becomes `out` when the block ends without an error.
+    """Yields a working folder; its sub-folder `data` becomes `out` if the block ends without an error.
 
-    The place is a sibling of `out`, so that the last step is a renaming, which happens or does not. An error removes
-    it. What a killed run has left behind is removed by the next one, which holds a lock on the place: two runs never
-    share it.
+    It is a sibling of `out`, so the last step is an atomic renaming. An error removes it. The next run removes the
+    remains of a killed one; it holds a lock on the folder, so two runs never share it.
 
     Args:
       out: the folder to make.
-      overwrite: whether a data set that is there already is replaced, once the new one is complete.
+      overwrite: whether to replace an existing data set once the new one is complete.
 
     Raises:
       FileExistsError: `out` holds other files, or a prepared data set and `overwrite` is not set.
@@ -31,7 +30,7 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     old = place / "old"
     try:
         if old.exists() and not out.exists():
-            # A run was killed between the two renamings below: the old data set is the only whole one.
+            # A run was killed between the two renamings below: only the old data set is complete.
             old.rename(out)
         _check_free(out, overwrite)
         for path in place.iterdir():
@@ -43,10 +42,10 @@ def whole_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
     finally:
         if out.exists() or not old.exists():
             shutil.rmtree(place, ignore_errors=True)
-        # Else the old data set could not be put back: it is the only whole one, and the next run puts it back.
+        # Otherwise the old data set, the only complete one, could not be put back; the next run does so.
         os.close(lock)
         if first:
-            # Made for nothing, unless something is in it.
+            # Remove it, unless something is in it.
             with contextlib.suppress(OSError):
                 place.parent.rmdir()
 
@@ -58,7 +57,7 @@ def _replace(out: Path, new: Path, old: Path) -> None:
     try:
         out.rename(old)
         new.rename(out)
-    # Also when a person interrupts it: between the two there is no data set.
+    # Also on an interrupt: between the two renamings there is no data set.
     except BaseException:
         if old.exists() and not out.exists():
             old.rename(out)
@@ -66,7 +65,7 @@ def _replace(out: Path, new: Path, old: Path) -> None:
 
 
 def _lock(place: Path) -> int:
-    """Opens and locks the file `lock` in the place, which it makes."""
+    """Makes the working folder, and opens and locks the file `lock` in it."""
     import fcntl
 
     while True:
@@ -74,7 +73,7 @@ def _lock(place: Path) -> int:
         try:
             descriptor = os.open(place / "lock", os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
-            continue  # another run has just ended and removed the place
+            continue  # another run has just ended and removed the folder
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

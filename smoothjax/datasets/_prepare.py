@@ -1,4 +1,4 @@
-"""From the archives of a data set to records that are read quickly and known to be right."""
+"""From the archives of a data set to records that are quick to read and checked."""
 
 import dataclasses
 import difflib
@@ -44,31 +44,32 @@ def prepare(
 ) -> "DatasetBuilder":
     """Reads a data set as its authors distribute it, checks every file, and writes it as records of TFDS.
 
-    Images are stored as they are encoded if any reader sees the same in them, JPEG or PNG in upright RGB; all others
-    without loss as the RGB that a person sees. Masks are stored as PNG of class indices. `PreparedSource` reads the
-    result, and so does TFDS, both without TensorFlow.
+    JPEG and PNG images in upright RGB, on which all readers agree, are stored as encoded; all others without loss as
+    the visible RGB. Masks are stored as PNG of class indices. `PreparedSource` and TFDS read the result without
+    TensorFlow.
 
-    The result appears whole or not at all: it is written beside `out` and renamed at the end. A run that was killed is
-    simply started again.
+    The result appears atomically: it is written beside `out` and renamed at the end. A run that was killed can simply
+      be started again.
 
     Warnings, such as a number of images that differs from the published one, are printed.
 
     Args:
       data_set: name of the data set, one of `builders.BUILDERS`, or a builder.
-      source: folder of the archives or of what was in them, or one archive; None downloads what may be downloaded.
-      out: folder of the result; None is `data/NAME`. A link stays, and the folder that it names is made.
-      overwrite: whether to replace a data set that `out` holds already.
+      source: folder of the archives or of their content, or one archive; None downloads the data set if that is
+        allowed.
+      out: folder of the result; None is `data/NAME`. A link stays, and its target folder is made.
+      overwrite: whether to replace an existing data set in `out`.
       progress: whether to show a progress bar, on a terminal.
-      **options: fields of the builder, where `data_set` is a name.
+      **options: fields of the builder, if `data_set` is a name.
 
     Returns:
       The builder of TFDS that reads the result, see its `as_data_source`.
 
     Raises:
       InvalidDataError: files cannot be used; `problems` holds a line for each, the message the first 50.
-      FileNotFoundError: `source` is missing, or not this data set; the message shows what was expected.
-      FileExistsError: `out` is there already.
-      ValueError: the data set or an option is unknown, `out` is no folder that can be made, or an archive is damaged.
+      FileNotFoundError: `source` is missing, or not this data set; the message shows the expected content.
+      FileExistsError: `out` exists already.
+      ValueError: the data set or an option is unknown, `out` cannot be made, or an archive is damaged.
 
     Example:
       >>> import pathlib, tempfile
@@ -123,13 +124,13 @@ def _builder(data_set: str | Builder, options: dict[str, Any]) -> Builder:
 
 @contextmanager
 def _space_on_disk(out: Path) -> Iterator[None]:
-    """Turns what a full disk raises, at whatever level, into one error that names the place."""
+    """Turns the errors of a full disk, at any level, into one error that names the place."""
     try:
         yield
     except Exception as error:
         chain: BaseException | None = error
         while chain is not None:
-            # The writer of records raises errors of its own.
+            # The writer of records raises its own errors.
             if getattr(chain, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(chain):
                 raise OSError(
                     errno.ENOSPC,
@@ -142,12 +143,12 @@ def _space_on_disk(out: Path) -> Iterator[None]:
 
 
 def _resolved(out: str | Path) -> Path:
-    """The folder itself, not a link to it: what is renamed at the end would replace the link."""
+    """The folder itself, not a link to it: the renaming at the end would replace the link."""
     try:
         path = Path(out).expanduser().resolve()
     except RuntimeError as error:  # no home folder, or links in a circle
         raise ValueError(f"{out}: no folder can be made there ({error}); name another one (--out)") from error
-    # The folder is made anew, which takes it away from everything that runs in it, such as the user's shell.
+    # The folder is replaced, which takes it away from programs running in it, such as the user's shell.
     if path in (Path(path.anchor), Path.cwd()):
         what = "the root of the file system" if path == Path(path.anchor) else "the folder that this runs in"
         raise ValueError(
@@ -157,7 +158,7 @@ def _resolved(out: str | Path) -> Path:
 
 
 def _download(builder: Builder, folder: Path, progress: bool) -> Path:
-    """The folder into which the archives have been downloaded; they stay there for the next time."""
+    """The folder with the downloaded archives, which stay there for the next time."""
     if not builder.downloads:
         raise FileNotFoundError(
             f"say where {builder.name} lies (--source DIR, source= in Python); it is\n  {builder.note}\nand expected "
@@ -168,7 +169,7 @@ def _download(builder: Builder, folder: Path, progress: bool) -> Path:
 
 
 def _unusual_counts(plan: Plan) -> list[str]:
-    """A line for each split whose number of examples is not the published one."""
+    """A line for each split whose number of examples differs from the published one."""
     counts = {split: len(examples) for split, examples in plan.splits.items()}
     return [
         f"split {split} has {count:,} examples, the published one {plan.published[split]:,}"
@@ -188,7 +189,7 @@ def _report(builder: Builder, root: Path, problems: list[str], file: Path) -> st
 
 
 def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[str]:
-    """Writes all records and the metadata; returns what is wrong, in which case they are not complete."""
+    """Writes all records and the metadata; returns the problems, in which case they are incomplete."""
     problems = list(plan.problems)
     for split, examples in plan.splits.items():
         if not examples:
@@ -209,13 +210,13 @@ def _write(builder: Builder, plan: Plan, folder: Path, progress: bool) -> list[s
                 if isinstance(result, InvalidDataError):
                     problems += result.problems
                 elif not problems:
-                    # With a problem, the others are only looked for.
+                    # After a problem, only search for more.
                     writer.add(split, result)
                     names.append(printable(result.name))
                     sizes.append(result.size)
                     counts += result.counts
             splits[split] = SplitMetadata(tuple(names), tuple(sizes), counts)
-            # With another problem, not all labels have been counted.
+            # After other problems, not all labels have been counted.
             if not problems and split.startswith(("train", "val")) and any(example.mask for example in examples):
                 every = split == plan.every_class_in
                 if problem := label_problem(counts, plan.classes, f"split {split}", every_class=every):
@@ -235,7 +236,7 @@ def _try_to_encode(example: Example, classes: Classes) -> Encoded | InvalidDataE
 
 
 def _in_order(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """Maps in several threads; as many results wait as keep them busy, `pool.map` would hold all of them."""
+    """Maps in several threads, with just enough waiting results to keep them busy; `pool.map` would hold all."""
     waiting: deque[Future[B]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

@@ -14,9 +14,9 @@ from ..files import printable
 from .builders import BUILDERS, Builder, SourceTree, join
 
 _PREPARE = "python -m smoothjax.data prepare"
-# Folders this deep below the root are looked at, and so many files of each for sizes, and for labels.
+# Depth of folders to search below the root, and numbers of files per folder to read for sizes and labels.
 _DEPTH, _SIZES, _LABELS = 4, 200, 8
-# A photograph has more shades of grey than a mask has labels.
+# A photograph has more shades of grey than this, a mask fewer labels.
 _MOST_LABELS = 64
 _SPLITS = ("train", "val", "test")
 
@@ -27,10 +27,10 @@ class _Part:
 
     Attributes:
       path: relative to the root; "." for the root itself.
-      stems: the names of its images, without suffixes.
-      sizes: how many images have each height and width, of those whose header was read.
-      suffixes: how many have each suffix.
-      labels: what is stored in its files, if these may be masks; None if they are none.
+      stems: names of its images, without suffixes.
+      sizes: number of images of each height and width, among those whose header was read.
+      suffixes: number of images of each suffix.
+      labels: the numbers in its files if these may be masks, else None.
       broken: an image that cannot be read.
     """
 
@@ -46,7 +46,7 @@ class _Part:
         return len(self.stems)
 
     def line(self, width: int) -> str:
-        """Its name, how many images it holds and of which sizes."""
+        """Its name, with the number and sizes of its images."""
         kinds = ", ".join(suffix[1:] for suffix in sorted(self.suffixes))
         heights, widths = ([size[axis] for size in self.sizes] or [0] for axis in (0, 1))
         size = " x ".join(f"{min(each)}" + f" .. {max(each)}" * (min(each) < max(each)) for each in (heights, widths))
@@ -54,7 +54,7 @@ class _Part:
         return f"  {printable(self.path):<{width}}{self.count:>9,} {what} ({kinds}), {size} high and wide"
 
 
-#: A folder of images, that of their masks, and what the names of masks have in addition.
+#: A folder of images, the folder of their masks, and the suffix of the masks' names.
 _Pair = tuple[_Part, _Part, str]
 
 
@@ -63,7 +63,7 @@ def describe_raw(root: Path, problem: str = "") -> str:
 
     Args:
       root: the folder.
-      problem: why it cannot be opened as it is, if that is known.
+      problem: the reason why it cannot be opened directly, if known.
 
     Returns:
       Lines of text.
@@ -92,7 +92,7 @@ def _judged(root: Path, parts: Sequence[_Part]) -> tuple[str, list[str], str, bo
     """What a folder is, what is missing, what comes next, and whether nothing else can be wrong before that."""
     source = shlex.quote(str(root))
     pairs = _pairs(parts)
-    # CamVid also comes as images and labels in splits, which need no preparation.
+    # CamVid also exists as images and labels in splits, which need no preparation.
     known = None if pairs and all(_is_split(pair) for pair in pairs) else _known(root)
     if known is not None:
         builder, missing = known
@@ -162,7 +162,7 @@ def _is_split(pair: _Pair) -> bool:
 
 
 def _known(root: Path) -> tuple[Builder, list[str]] | None:
-    """The published data set that a folder is, or most of one, and what is missing of it."""
+    """The published data set in a folder, perhaps incomplete, and its missing parts."""
     with tempfile.TemporaryDirectory() as scratch:
         tree = SourceTree(root, (), Path(scratch))  # archives are not opened
         for name, kind in BUILDERS.items():
@@ -171,7 +171,7 @@ def _known(root: Path) -> tuple[Builder, list[str]] | None:
                 continue
             required = [entry for entry in builder.expected() if not entry.optional]
             packed = {pattern for pattern in builder.archives if any(path.is_file() for path in root.glob(pattern))}
-            # What downloads itself has archives such as images.tar, and one of that name may be anybody's.
+            # Data sets with downloads have archives with common names, such as images.tar, which prove nothing.
             if builder.downloads and len(packed) < len(builder.archives):
                 packed.clear()
             absent = [
@@ -180,7 +180,7 @@ def _known(root: Path) -> tuple[Builder, list[str]] | None:
                 if packed.isdisjoint(builder.archives if entry.packed_in is None else entry.packed_in)
                 and not any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
             ]
-            # Of two ways in which a data set is distributed, half of the entries are there.
+            # With two layouts of a data set, half of the entries may exist.
             if len(required) - len(absent) >= max(1 if packed else 2, (len(required) + 1) // 2):
                 alternatives = any(entry.line.startswith("or ") for entry in required)
                 return builder, [] if alternatives else absent
@@ -221,7 +221,7 @@ def _part(root: Path, folder: Path, files: Sequence[Path]) -> _Part:
 
 
 def _labels(files: Sequence[Path]) -> frozenset[int] | None:
-    """The numbers in some files of a folder, None unless all of these may be masks."""
+    """The numbers in some files of a folder; None unless all of these may be masks."""
     if not all(path.suffix.lower() in MASK_SUFFIXES for path in files):
         return None
     found = set[int]()
@@ -239,7 +239,7 @@ def _spread(files: Sequence[Path], most: int) -> list[Path]:
 
 
 def _pairs(parts: Sequence[_Part]) -> list[_Pair]:
-    """Folders of images, each with the folder of masks whose names fit best, and what masks' names end in besides."""
+    """Folders of images, each with the folder of masks whose names fit best, and the suffix of the masks' names."""
     found = list[_Pair]()
     for images in (part for part in parts if part.labels is None):
         fitting = list[tuple[int, _Part, str]]()
@@ -258,7 +258,7 @@ def _pairs(parts: Sequence[_Part]) -> list[_Pair]:
 
 
 def _mixed(part: _Part) -> str:
-    """What names of masks have in addition that lie among their images; empty if there are none."""
+    """The suffix of the names of masks in the folder of their images; empty if there are none."""
     endings = Counter(
         other.removeprefix(stem)
         for stem in sorted(part.stems)[:_SIZES]
@@ -270,7 +270,7 @@ def _mixed(part: _Part) -> str:
 
 
 def _ending(images: frozenset[str], masks: frozenset[str]) -> str:
-    """What the names of most masks have after those of their images."""
+    """The most frequent suffix of the masks' names after those of their images."""
     endings = Counter[str]()
     for stem in sorted(images)[:_SIZES]:
         fitting = [name.removeprefix(stem) for name in masks if name.startswith(stem)]

@@ -12,17 +12,17 @@ _PER_SHARD = 1000
 
 
 class RecordWriter:
-    """Writes records in the order in which they come, and what TFDS needs beside them to read them.
+    """Writes records in order, with the metadata that TFDS needs to read them.
 
-    TFDS's own `GeneratorBasedBuilder` does not do here: it collects a split to shuffle it, and from 1 GB on it needs
+    TFDS's own `GeneratorBasedBuilder` is not suitable: it collects a split to shuffle it, and above 1 GB needs
     TensorFlow for that.
 
     Args:
       name: name of the data set.
       description: description of the data set.
-      folder: where to write.
+      folder: the folder to write to.
       splits: names of the splits.
-      num_attributes: how many attributes each example has.
+      num_attributes: number of attributes of each example.
       has_labels: whether label maps are stored.
     """
 
@@ -38,7 +38,7 @@ class RecordWriter:
         if num_attributes:
             features["attributes"] = tfds.features.Tensor(shape=(num_attributes,), dtype=np.uint8)
         self.metadata: dict[str, Any] = {}
-        """What to store beside the records; taken when the writer is closed."""
+        """The metadata to store beside the records, read when the writer is closed."""
         self._stored = tfds.core.MetadataDict()
         info = tfds.core.DatasetInfo(
             builder=DatasetIdentity(name, tfds.core.Version("1.0.0"), str(folder), "smoothjax.data"),
@@ -60,7 +60,7 @@ class RecordWriter:
             self._split = split
         record = {"image": example.image, "label": example.label, "attributes": example.attributes}
         self._waiting.append({key: value for key, value in record.items() if key in self._features})
-        # TFDS writes its description of the data set again after each batch.
+        # TFDS rewrites its description of the data set after each batch.
         if len(self._waiting) == _BATCH:
             self._flush()
 

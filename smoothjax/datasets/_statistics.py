@@ -1,4 +1,4 @@
-"""How often each class occurs, and what follows from it."""
+"""Frequencies of classes, class weights, and statistics of channels."""
 
 from typing import NamedTuple
 
@@ -11,15 +11,15 @@ from ._check import check_source, counted
 
 
 def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
-    """How often each class occurs in a split.
+    """Counts the classes of a split.
 
-    A `PreparedSource` knows it; of any other source every example is read, once: what `check_source` or an earlier call
-    has found in the same object is returned again.
+    A `PreparedSource` has stored counts. Of any other source every example is read, only once: the counts of
+    `check_source` or an earlier call on the same object are reused.
 
     Args:
       source: the split.
       progress: whether to show a progress bar, on a terminal.
-      channels: number of channels of the images, where they are read.
+      channels: number of channels of the images, if they are read.
 
     Returns:
       The counts.
@@ -52,12 +52,12 @@ class ChannelStatistics(NamedTuple):
 
 
 def channel_statistics(source: Examples[Record], *, most: int = 512, progress: bool = False) -> ChannelStatistics:
-    """What `data.normalize` needs for images of other channels than red, green and blue.
+    """Measures mean and standard deviation of each channel, for `data.normalize`.
 
     Args:
       source: the training split.
-      most: how many images are read at most, spread evenly over the split.
-      progress: whether to show how far it is, after five seconds.
+      most: largest number of images to read, spread evenly over the split.
+      progress: whether to show progress, after five seconds.
 
     Returns:
       The statistics over all pixels of these images, rounded to two decimals. A channel that never changes has a
@@ -78,7 +78,7 @@ def channel_statistics(source: Examples[Record], *, most: int = 512, progress: b
     pixels, sums, squares = 0, np.zeros(1), np.zeros(1)
     for index in track(range(count), "measure channels", count, unit="images", shown=progress):
         image = source[index * len(source) // count]["image"]
-        # Exact: a channel's histogram has 256 places, whatever the number of its pixels.
+        # Exact: a channel's histogram has 256 bins for any number of pixels.
         counts = np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(image, -1, 0)])
         if index and len(counts) != len(sums):
             raise ValueError(
@@ -95,7 +95,7 @@ def channel_statistics(source: Examples[Record], *, most: int = 512, progress: b
 
 
 def median_frequency_weights(counts: LabelCounts) -> np.ndarray:
-    """Weights of the classes in a loss that makes rare classes count: median frequency balancing.
+    """Class weights by median frequency balancing, which gives rare classes more weight.
 
     The frequency `f` of a class is the number of its pixels divided by the number of all pixels of the images in which
     it occurs; its weight is `median(f) / f`, with the median over the classes that occur.
@@ -125,10 +125,10 @@ def median_frequency_weights(counts: LabelCounts) -> np.ndarray:
 
 
 def enet_weights(counts: LabelCounts) -> np.ndarray:
-    """Weights of the classes in a loss: `1 / ln(1.02 + p)`, with the share `p` of the labelled pixels.
+    """Class weights `1 / ln(1.02 + p)`, with the share `p` of the labelled pixels.
 
-    They lie between 1.4, of a class that has every pixel, and 50.5, of one that has none, and so are bounded where
-    median frequency balancing is not.
+    They lie between 1.4, for a class with all pixels, and 50.5, for a class with none, so unlike median frequency
+    balancing they are bounded.
 
     Args:
       counts: class counts of the training split.
@@ -150,7 +150,7 @@ def enet_weights(counts: LabelCounts) -> np.ndarray:
 
 
 def class_weights(counts: LabelCounts, rule: ClassWeighting = "auto") -> np.ndarray:
-    """Weights of the classes in a loss by a rule.
+    """Class weights by a rule.
 
     Args:
       counts: class counts of the training split.

@@ -17,7 +17,7 @@ PROGRAM = "python -m smoothjax.diagnose"
 
 @dataclass(frozen=True)
 class Picture:
-    """Looks for checkerboards in pictures or feature maps: how strong, of which period, and where.
+    """Looks for checkerboards in pictures or feature maps: strength, period and position.
 
     example: python -m smoothjax.diagnose picture photo.png --out checkerboard.png
     """
@@ -25,27 +25,27 @@ class Picture:
     files: tyro.conf.Positional[tuple[Path, ...]]
     """PNG, JPEG or TIFF files, `.npy` files of maps [H, W], [H, W, C] or [N, H, W, C], or folders of them."""
     out: Path = Path("checkerboard.png")
-    """The figure to write: picture, spectrum and energy by place."""
+    """The figure to write: picture, spectrum and energy by position."""
     white: int | None = None
-    """The largest number of a 16-bit image, such as 4095 for 12 bits; others do not need it."""
+    """The largest number of 16-bit images, such as 4095 for 12 bits; other images do not need it."""
     json: bool = False
     """Whether to print JSON instead of a report."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Proves which outputs of a network share inputs, and names the layers to smooth; of an exported one it measures.
+    """Proves which outputs of a network share inputs, and names the layers to smooth; measures exported programs.
 
     example: python -m smoothjax.diagnose network my_models:make_unet --input 1,65,65,3
     """
 
     target: tyro.conf.Positional[str]
-    """MODULE:NAME of a network, or of a function without arguments that makes one; or an exported program, a file such
-    as model.stablehlo, of which dependences are measured."""
+    """MODULE:NAME of a network, or of a function without arguments that makes one; or the file of an exported program,
+    such as model.stablehlo, whose dependences are measured."""
     input: str
     """Shape of its input, [N, *S, C], such as 1,65,65,3."""
     layout: Literal["channels_last", "channels_first"] = "channels_last"
-    """What the network takes: [N, *S, C], or one example [C, *S], as Equinox has it."""
+    """Layout of the network's input: [N, *S, C], or one example [C, *S], as in Equinox."""
     block: int | None = None
     """Of an exported program without derivatives, the side of the block of pixels at the centre that are changed, such
     as 24, which is quicker than all of a large image; by default all are."""

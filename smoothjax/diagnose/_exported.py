@@ -1,4 +1,4 @@
-"""Gridding in exported programs, of which only the results can be seen."""
+"""Gridding in exported programs, of which only the results are visible."""
 
 import json
 import math
@@ -21,7 +21,7 @@ _BATCH = 16
 
 
 class Measured(NamedTuple):
-    """What was measured of a program, and how, in words."""
+    """The measurement of a program, and its method in words."""
 
     axes: tuple[analysis.Sharing, ...]
     field: np.ndarray
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 
 def is_exported(target: str) -> bool:
-    """Whether a target is a file in place of MODULE:NAME."""
+    """Whether a target is a file instead of MODULE:NAME."""
     return Path(target).suffix in (".stablehlo", ".bin", ".export", ".jax") or Path(target).is_file()
 
 
@@ -87,7 +87,7 @@ def read_program(path: Path) -> export.Exported:
         program = export.deserialize(bytearray(path.read_bytes()))
     except ImportError:
         raise
-    # Of a damaged file flatbuffers raises whatever it comes upon.
+    # For a damaged file flatbuffers raises various errors.
     except Exception as error:
         raise ValueError(
             f"{path}: expected a program that jax.export has serialised ({type(error).__name__}); write it with "

@@ -70,7 +70,7 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
 
 
 def _measured(network: Callable[..., jax.Array], run: analysis.Run, inputs: jax.Array) -> tuple[int, float | None]:
-    """Rate and phase imbalance of a run of layers; none where layers have no names, or something goes round them."""
+    """Rate and phase imbalance of a run of layers; None if layers have no names, or a path leads around them."""
     rate = max(2, *(max(axis.classes) + 1 for axis in run.axes))
     if not isinstance(network, nnx.Module):
         return rate, None
@@ -83,7 +83,7 @@ def _measured(network: Callable[..., jax.Array], run: analysis.Run, inputs: jax.
 
 
 class LayerImbalance(NamedTuple):
-    """How unevenly an output of the network sees the grid of what a convolution is given."""
+    """How unevenly an output of the network sees the input grid of a convolution."""
 
     name: str
     rate: int
@@ -93,7 +93,7 @@ class LayerImbalance(NamedTuple):
 def _layers(
     network: Callable[..., jax.Array], certificate: analysis.Certificate, inputs: jax.Array
 ) -> list[LayerImbalance]:
-    """Those of a network of layers with names, one for each call of a convolution."""
+    """The imbalances of a network with named layers, one for each call of a convolution."""
     if not isinstance(network, nnx.Module):
         return []
     rates: dict[str, int] = {}
@@ -107,7 +107,7 @@ def _layers(
         fields = analysis.layer_fields(network, inputs)
     except (TypeError, ValueError):  # layers in loops cannot be reached one by one
         return []
-    # A layer of rate 1 is asked for the grid of rate 2, the finest that there may be.
+    # For a layer of rate 1, measure the grid of rate 2, the finest possible.
     return [
         LayerImbalance(one.name, max(2, rates[one.name]), imbalance_of(one.field, max(2, rates[one.name])))
         for one in fields
@@ -117,25 +117,25 @@ def _layers(
 
 @contextmanager
 def failing(target: str, sizes: tuple[int, ...]) -> Iterator[None]:
-    """Whatever the code of a user raises, in one sentence."""
+    """Turns any error of user code into one sentence."""
     try:
         yield
     except ValueError:
         raise
     except Exception as error:
-        # What JAX explains at length begins with a paragraph that says it.
+        # JAX's long explanations begin with a paragraph that contains the reason.
         reason = str(error).strip().split("\n\n")[0]
         what = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}") from error
 
 
 def imbalance_of(field: np.ndarray, rate: int) -> float | None:
-    """The phase imbalance of a field, where there is one."""
+    """The phase imbalance of a field; None if it has none."""
     return analysis.phase_imbalance(field, rate=rate) if field.any() and min(field.shape) >= rate else None
 
 
 def shown(value: float | None) -> str:
-    """A number, or that there is none."""
+    """A number as text, or a note that there is none."""
     return "not measured" if value is None else f"{value:.3f}"
 
 
@@ -153,11 +153,11 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def load_network(target: str) -> Callable[..., jax.Array]:
-    """What `MODULE:NAME` names, or makes where it is a function without arguments."""
+    """The object named by `MODULE:NAME`, or its result if it is a function without arguments."""
     module, _, name = target.partition(":")
     if not module or not name:
         raise ValueError(f"the network must be MODULE:NAME, such as my_models:make_unet, got {target}")
-    # A module beside the caller, as `python -m` finds it.
+    # Modules in the working directory, as for `python -m`.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
@@ -186,7 +186,7 @@ def load_network(target: str) -> Callable[..., jax.Array]:
 
 
 def _makes_a_network(function: Callable[..., object]) -> bool:
-    """Whether it is a class, or needs no argument, and so takes no input."""
+    """Whether it is a class, or needs no argument and so takes no input."""
     if inspect.isclass(function):
         return True
     try:

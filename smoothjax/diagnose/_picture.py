@@ -14,18 +14,18 @@ from ..data import read_image
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _SUFFIXES = (*_IMAGES, ".npy")
-#: Pieces of larger pictures have at most this many pixels a side, and whole tiles of every period.
+#: Pieces of larger pictures have at most this many pixels per side, and whole tiles of every period.
 _SIDE, _TILE = 4096, 128
 
 
 class Piece(NamedTuple):
-    """What is looked at together: a picture, or a part of a large one.
+    """A picture, or a part of a large picture, to examine at once.
 
     Attributes:
       path: its file.
       maps: float32 `[N, H, W, C]`.
-      rows, columns: where it lies in the picture, the first and the one after the last.
-      is_whole: whether it is all of it.
+      rows, columns: its position in the picture, the first and the one after the last.
+      is_whole: whether it is the whole picture.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Piece(NamedTuple):
     is_whole: bool
 
     def __str__(self) -> str:
-        """The name of its file, and where in it."""
+        """The name of its file, and its position there."""
         part = "" if self.is_whole else ", rows {} to {}, columns {} to {}".format(*self.rows, *self.columns)
         return f"{self.path.name}{part}"
 
@@ -70,7 +70,7 @@ def diagnose_pictures(files: Sequence[Path], out: Path, white: int | None = None
 
 
 def _strongest(found: Iterator[Piece], factor: int) -> Piece:
-    """The piece with the most energy of a period; one piece at a time is in memory, beside the best."""
+    """The piece with the most energy of a period; only one piece is in memory at a time, besides the best."""
     best: tuple[float, Piece] | None = None
     for piece in found:
         if min(piece.maps.shape[1:-1]) < max(64, 8 * factor):
@@ -88,7 +88,7 @@ def _number(value: float) -> float | None:
 
 
 def find_pictures(files: Sequence[Path]) -> list[Path]:
-    """The files, and those in the folders, in their sequence."""
+    """The files, and those in the folders, in order."""
     if not files:
         raise ValueError("name at least one picture or folder")
     found: list[Path] = []
@@ -104,7 +104,7 @@ def find_pictures(files: Sequence[Path]) -> list[Path]:
 
 
 def pieces(paths: Sequence[Path], white: int | None) -> Iterator[Piece]:
-    """The pictures one after the other, large ones in pieces, so that memory has a limit whatever their size."""
+    """The pictures one after another, large ones in pieces, so that memory is limited for any size."""
     for path in paths:
         values = read_maps(path, white)
         rows, columns = (_cuts(size) for size in values.shape[1:3])
@@ -118,13 +118,13 @@ def pieces(paths: Sequence[Path], white: int | None) -> Iterator[Piece]:
 
 
 def _cuts(size: int) -> list[int]:
-    """Where an axis is cut: into pieces of about the same size."""
+    """The cuts of an axis into pieces of about the same size."""
     count = math.ceil(size / _SIDE)
     return [*(_TILE * (k * size // (count * _TILE)) for k in range(count)), size]
 
 
 def read_maps(path: Path, white: int | None = None) -> np.ndarray:
-    """A file as maps, numbers `[N, H, W, C]`; those of an array are read when they are used."""
+    """A file as maps, numbers `[N, H, W, C]`; arrays are read on use."""
     if path.suffix.lower() in _IMAGES:
         try:
             return read_image(path, white=white, large=True)[None]

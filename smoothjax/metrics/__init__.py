@@ -1,16 +1,16 @@
-"""Measures of a segmentation: one confusion matrix over a split, and everything that follows from it.
+"""Metrics of segmentation: a confusion matrix over a split, and measures derived from it.
 
-Counting runs on the device, under `jax.jit`; adding up the matrices of a split and reading measures off the sum is
-the host's part, in 64-bit integers:
+Counting runs on the device, under `jax.jit`. The host adds up the matrices of a split in 64-bit integers and computes
+measures from the sum:
 
     total = np.zeros((num_classes, num_classes), np.int64)
     for batch in batches:
         total += np.asarray(confusion_matrix(batch["label"], predict(batch["image"]), num_classes=num_classes))
     print(mean_iou(total), pixel_accuracy(total))
 
-Near contours, where gridding hurts, `boundary_confusion_matrix` and `trimap_confusion_matrix` count in its place.
-`calibration_counts` adds up in the same way what `expected_calibration_error` needs.
-`isolated_pixels` counts what gridding leaves inside of objects.
+`boundary_confusion_matrix` and `trimap_confusion_matrix` count only near contours, where gridding hurts.
+`calibration_counts` adds up in the same way, for `expected_calibration_error`. `isolated_pixels` counts the traces of
+gridding inside objects.
 """
 
 from ._boundary import boundary_confusion_matrix as boundary_confusion_matrix

@@ -1,4 +1,4 @@
-"""Counting pixels near contours on the device: where gridding, and every other loss of resolution, shows first."""
+"""Counting pixels near contours on the device, where gridding and any other loss of resolution show first."""
 
 import math
 import operator
@@ -29,26 +29,27 @@ def boundary_confusion_matrix(
     With $G_c$ and $P_c$ the pixels labelled and predicted as class c, a pixel of a mask is *near its contour* if a
     pixel outside of the mask is within the distance d: $G_c^d = \{p \in G_c : \exists q \notin G_c, |p-q|_\infty \le
     d\}$. As in the authors' code, distance is the larger of the horizontal and the vertical one (d erosions by a square
-    of 3x3), and what lies outside of the image lies outside of every mask. So do the pixels that do not count, see
-    `confusion_matrix`: a mask ends where they begin, the true one as the predicted one. So every mask has a contour,
-    and a class that is missed counts also where ignored pixels surround it.
+    of 3x3), and pixels outside of the image are outside of every mask. So are the pixels that do not count, see
+    `confusion_matrix`: true and predicted masks end where they begin. So every mask has a contour, and a missed class
+    counts even if ignored pixels surround it.
 
-    The row of the matrix is the label of a pixel in $\bigcup_c G_c^d$, its column the prediction of one in
-    $\bigcup_c P_c^d$; the last row and column are of pixels that are in neither band, so that row c, column c and their
-    common entry add up to $|G_c^d|$, $|P_c^d|$ and $|G_c^d \cap P_c^d|$. Matrices of a split add up, in `numpy.int64`.
+    The row of the matrix is the label of a pixel in $\bigcup_c G_c^d$, its column the prediction of a pixel in
+    $\bigcup_c P_c^d$; the last row and column are for pixels outside of the bands, so row c, column c and their common
+    entry add up to $|G_c^d|$, $|P_c^d|$ and $|G_c^d \cap P_c^d|$. Matrices of a split add up, in `numpy.int64`.
 
     Args:
       labels: true classes, integers `[*B, H, W]`.
       predictions: predicted classes, integers of the same shape.
       num_classes: number of classes, K.
-      distance: d, as a fraction of each image's diagonal if a float (at least 1 pixel; 0.02 is published), in pixels
-        if an int.
-      sizes: heights and widths of the images `[*B, 2]` in pixels, where they are padded at the bottom and on the
-        right: the padding does not count, whatever it is labelled. By default the whole array is image.
+      distance: d, as a fraction of each image's diagonal if a float (at least 1 pixel; 0.02 is published), in pixels if
+        an int.
+      sizes: heights and widths of the images `[*B, 2]` in pixels if they are padded at the bottom and on the right;
+        padding does not count, with any label. By default the whole array is image.
       ignore_label: the label of pixels that do not count.
 
     Returns:
-      int32 `[K + 1, K + 1]`, for `boundary_iou_per_class` and `mean_boundary_iou`.
+      int32 `[K + 1, K + 1]`, for `boundary_iou_per_class`
+        and `mean_boundary_iou`.
 
     Raises:
       AssertionError: the shapes differ or have no two axes, or an array is not of integers.
@@ -80,7 +81,7 @@ def _near_contours(
 ) -> jax.Array:
     pair, valid, sizes = _masked(labels, predictions, sizes, num_classes, ignore_label)
     near = [_near(classes, valid, sizes, distance=distance, border=True) for classes in pair]
-    # What counts, but is not near, is one class more; what does not count has a label that no class has.
+    # Pixels that count but are not near form one more class; pixels that do not count get a label of no class.
     outside = num_classes + 1
     rows, columns = (
         jnp.where(valid, jnp.where(close, classes, num_classes), outside)
@@ -185,7 +186,7 @@ def _masked(
     return (labels.astype(jnp.int32), predictions.astype(jnp.int32)), valid, sizes
 
 
-# Compiled here, so that calls outside jit do not compile its passes one by one.
+# Jitted here, so that calls outside jit do not compile its passes one by one.
 @partial(jax.jit, static_argnames=("distance", "border"))
 def _near(classes: jax.Array, valid: jax.Array, sizes: jax.Array | None, *, distance: float, border: bool) -> jax.Array:
     """Whether a valid pixel of another class, or with `border` anything outside of the mask, is within the distance."""
@@ -193,10 +194,10 @@ def _near(classes: jax.Array, valid: jax.Array, sizes: jax.Array | None, *, dist
     radius: Any = most
     if sizes is not None:
         radius = jnp.full(len(sizes), most) if in_pixels else _of_diagonal(distance, sizes, most)
-    # Of a window, the largest class and the smallest: there are two iff they differ. 16 bits, for speed: the matrix of
-    # as many classes would not fit into memory.
+    # The largest and the smallest class of a window: it has two classes iff they differ. 16 bits are enough: the matrix
+    # of more classes would not fit into memory.
     lowest, classes = jnp.iinfo(jnp.int16).min, classes.astype(jnp.int16)
-    # What does not count, padding included, is without influence, or with `border` a class of its own, -1.
+    # Pixels that do not count, padding included, have no influence, or with `border` the separate class -1.
     largest = _window_max(jnp.where(valid, classes, -1 if border else lowest), radius, most)
     smallest = -_window_max(jnp.where(valid, -classes, 1 if border else lowest), radius, most)
     near = largest > smallest
@@ -214,7 +215,7 @@ def _positions(maps: jax.Array, axis: int) -> jax.Array:
 
 
 def _most(distance: Any, shape: tuple[int, ...]) -> tuple[bool, int]:
-    """Whether the distance is one in pixels, and what it is in the largest image that the array can hold."""
+    """Whether the distance is in pixels, and its value in the largest image that fits into the array."""
     try:
         value = 0 if isinstance(distance, bool) else operator.index(distance)
         pixels = True
@@ -236,7 +237,7 @@ def _of_diagonal(distance: float, sizes: jax.Array, most: int) -> jax.Array:
 
 
 def _window_max(values: jax.Array, radius: int | jax.Array, most: int) -> jax.Array:
-    """The maximum of square windows, of maps `[N, H, W]`; of radius `[N]`, or of one that is known."""
+    """The maximum over square windows of maps `[N, H, W]`, with a radius per map `[N]` or one static radius."""
     for axis in range(2):
         along = partial(_line_max, axis=axis, most=most)
         values = jax.vmap(along, (0, None if isinstance(radius, int) else 0))(values, radius)

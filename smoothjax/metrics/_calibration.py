@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: counted on the device, read off on the host."""
+"""Calibration of probabilities: counted on the device, computed on the host."""
 
 from typing import NamedTuple
 
@@ -17,8 +17,8 @@ class Calibration(NamedTuple):
     """Pixels by the probability of their predicted class, in bins of equal width; adds up over the batches of a split.
 
     Attributes:
-      pixels: how many, integer `[bins]`.
-      correct: for how many of them the prediction is right, integer `[bins]`.
+      pixels: number of pixels, integer `[bins]`.
+      correct: number of pixels with a right prediction, integer `[bins]`.
       excess: the sum of their probabilities, each less the middle of its bin, floating point `[bins]`. So small
         numbers lose nothing if they are added up in float32.
     """
@@ -38,15 +38,15 @@ def calibration_counts(
 ) -> Calibration:
     """Counts the pixels of a batch by the probability of their predicted class.
 
-    Bin m of M holds the probabilities in `((m - 1) / M, m / M]`. Over a split, add counts up on the host in 64 bits.
+    Bin m of M holds the probabilities in `((m - 1) / M, m / M]`. Add up the counts of a split on the host in 64 bits.
 
     Args:
       labels: true classes, integers `[...]`.
-      logits: floating point `[..., K]`; logarithms of probabilities will do.
+      logits: floating point `[..., K]`, or logarithms of probabilities.
       bins: number of bins, M.
       ignore_label: the label of pixels that do not count; labels outside `0 .. K - 1` do not count either.
-      independent: whether each class has a probability of its own, the sigmoid of its logit, as after binary cross
-        entropy; by default those of a pixel add up to 1, a softmax.
+      independent: whether the probability of each class is the sigmoid of its logit, as after binary cross entropy; by
+        default it is the softmax.
 
     Returns:
       The counts of the batch: int32, int32, float32.
@@ -82,7 +82,7 @@ def _counted(labels: jax.Array, logits: jax.Array, bins: int, ignore_label: int,
     likely = (jax.nn.sigmoid if independent else jax.nn.softmax)(logits.astype(jnp.float32))
     probabilities = likely.max(-1)
     found = jnp.clip(jnp.ceil(probabilities * bins).astype(jnp.int32) - 1, 0, bins - 1)
-    # One bin more takes what is not counted.
+    # An additional bin takes pixels that are not counted.
     place = jnp.where(counted, found, bins).ravel()
     right = (logits.argmax(-1) == labels).ravel().astype(jnp.int32)
     excess = (probabilities - (found + 0.5) / bins).ravel()
@@ -95,11 +95,11 @@ def expected_calibration_error(counts: Calibration) -> np.float64:
 
     $$\text{ECE} = \sum_m \frac{|B_m|}{n} \left| \text{acc}(B_m) - \text{conf}(B_m) \right|$$
 
-    Where it is 0, a network gets 80 % of the pixels right that it is 80 % sure of, bin by bin. That says nothing about
-    how many are right: a network that always answers with the frequencies of the classes has no error.
+    If it is 0, a network is right on 80 % of the pixels that it is 80 % sure of, bin by bin. It does not measure
+    accuracy: a network that always predicts the frequencies of the classes has no error.
 
     Args:
-      counts: the sum of what `calibration_counts` returns.
+      counts: the sum of the results of `calibration_counts`.
 
     Returns:
       The error, 0 .. 1; NaN if nothing was counted.

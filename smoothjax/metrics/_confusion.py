@@ -11,7 +11,7 @@ from .._meshes import keeps_split_batch
 def confusion_matrix(
     labels: jax.typing.ArrayLike, predictions: jax.typing.ArrayLike, *, num_classes: int, ignore_label: int = 255
 ) -> jax.Array:
-    """Counts how often every class was predicted as every class.
+    """Counts how often each class was predicted as each class.
 
     Three kinds of pixels are not counted: those labelled `ignore_label`, those whose label is otherwise outside
     `0 .. num_classes - 1`, and those whose prediction is. The last two cannot raise under `jax.jit`; the readers of
@@ -55,7 +55,8 @@ def _counted(labels: jax.Array, predictions: jax.Array, num_classes: int, ignore
     counted &= (predictions >= 0) & (predictions < num_classes)
     cells = num_classes**2
     pair = labels.astype(jnp.int32) * num_classes + predictions.astype(jnp.int32)
-    # One cell more takes what is not counted. On a CPU this is five times faster than a product of one-hot matrices.
+    # An additional cell takes pixels that are not counted. On a CPU this is five times faster than a product of one-hot
+    # matrices.
     counts = jnp.bincount(jnp.where(counted, pair, cells).ravel(), length=cells + 1)
     return counts[:cells].reshape(num_classes, num_classes).astype(jnp.int32)
 
@@ -72,8 +73,8 @@ def check_label_maps(labels: jax.Array, predictions: jax.Array) -> None:
 
 
 def widened(integers: jax.Array) -> jax.Array:
-    """At least 32 bits, in which every number of classes and every label to ignore compares as it is.
+    """Integers of at least 32 bits, in which every number of classes and every ignored label compares correctly.
 
-    In 8 bits JAX reads 256 classes as 0. Wider types stay: a cast would wrap a value from outside into the range.
+    In 8 bits JAX reads 256 classes as 0. Wider types stay: a cast would wrap outside values into the range.
     """
     return integers.astype(jnp.int32) if jnp.iinfo(integers.dtype).bits < 32 else integers

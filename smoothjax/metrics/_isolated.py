@@ -1,4 +1,4 @@
-"""Counting predicted pixels that agree with none of their neighbours: the grid that gridding leaves in a prediction."""
+"""Counting predicted pixels that agree with none of their neighbours: the trace of gridding in a prediction."""
 
 from typing import Literal
 
@@ -27,17 +27,17 @@ def isolated_pixels(
 
     $$\text{isolated} = |\{p : N(p) \ne \emptyset,\ P(q) \ne P(p)\ \forall q \in N(p)\}|$$
 
-    A pixel counts unless its label is `ignore_label`; one that does not is nobody's neighbour. Where the phases of a
-    dilated convolution share no input, neighbours are classified each for itself, and their errors stand alone; errors
-    of a network whose neighbours share what they see come in patches.
+    A pixel counts unless its label is `ignore_label`; a pixel that does not count is not a neighbour. If the phases of
+    a dilated convolution share no input, neighbours are classified independently and errors are single pixels; if
+    neighbours share inputs, errors come in patches.
 
-    Its limits: the truth takes no part, so a blurred prediction has none, and a scattered one that is right has many.
-    Read it beside the IoU, and beside the count of the labels themselves, `isolated_pixels(labels, labels)`, which is
-    more than 0 where the classes have structures of one pixel. Pixels that are wrong in pairs are not isolated, and the
-    grid of a coarse output is made of blocks once it is enlarged: measure before that.
+    Limits: the truth plays no role, so a blurred prediction has none, and a correct scattered one has many. Read it
+      beside the IoU, and beside the count of the labels themselves, `isolated_pixels(labels, labels)`, which is above 0
+      if classes have structures of one pixel. Pairs of wrong pixels are not isolated, and up-sampling turns the grid of
+      a coarse output into blocks, so measure before it.
 
     Args:
-      labels: true classes, integers `[*B, H, W]`; they only say which pixels count.
+      labels: true classes, integers `[*B, H, W]`; they only determine which pixels count.
       predictions: predicted classes, integers of the same shape.
       neighbors: 4, those that share an edge, or 8, those that share an edge or a corner. With 4, all pixels of a
         diagonal line of one pixel are isolated; with 8, none.

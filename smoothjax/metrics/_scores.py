@@ -1,4 +1,4 @@
-"""Numbers read off a confusion matrix, on the host, in double precision."""
+"""Scores from a confusion matrix, on the host, in double precision."""
 
 import numpy as np
 import numpy.typing as npt
@@ -139,9 +139,8 @@ def boundary_iou_per_class(counts: npt.ArrayLike) -> np.ndarray:
 
     $$\text{BIoU}_c = \frac{|G_c^d \cap P_c^d|}{|G_c^d \cup P_c^d|}$$
 
-    with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction, 0 if no
-    pixel is near both contours, as of a class that is missed; with a distance beyond the size of the masks it is the
-    IoU.
+    with the bands $G_c^d$ and $P_c^d$ of `boundary_confusion_matrix`. It is 1 for a perfect prediction and 0 if no
+    pixel is near both contours, as for a missed class; with a distance beyond the size of the masks it equals the IoU.
 
     Args:
       counts: `[K + 1, K + 1]`, the sum of what `boundary_confusion_matrix` returns, NumPy or JAX.
