@@ -1,4 +1,4 @@
-"""Effective receptive fields of trained networks: gridding, and that smoothing ends it.
+"""Effective receptive fields of trained networks: gridding, and its end by smoothing.
 
 `python -m experiments.erf` draws Figures 8 and 9 for the baseline, group interaction and SS convolution; see `--help`.
 

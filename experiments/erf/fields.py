@@ -8,7 +8,7 @@ from smoothjax import analysis
 
 from ..common.dense.fields import RATE, Field, Images, dilated_block, measure_block, rate_of
 
-#: What each figure is about, and the rate whose grid it shows: the smallest of its layers.
+#: The subject of each figure, and the rate whose grid it shows: the smallest of its layers.
 FIGURES = {
     "fig8": ("the last 3x3 convolution of rate 4", 4),
     "fig9": ("all dilated layers", RATE),

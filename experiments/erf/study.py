@@ -34,7 +34,7 @@ def study(
     checkpoint: Checkpoint,
     data_root: Path | None = None,
 ) -> str:
-    """Measures runs, or those of the demo, and writes the results; returns what to print."""
+    """Measures the given runs, or those of the demo, and writes the results; returns the text to print."""
     runs = list(runs) or demo_runs()
     methods = [read_run(STUDY, run, checkpoint, data_root) for run in runs]
     cells = [STUDY.encoder_cell(trained.config) for trained in methods]
@@ -64,7 +64,7 @@ def study(
 
 
 def demo_runs() -> list[Path]:
-    """The runs of `python -m experiments.segmentation` that the figures need, trained where missing."""
+    """The runs of `python -m experiments.segmentation` that the figures need; trains missing ones."""
     folders = []
     for method in METHODS:
         folder = DEMO_RUNS / f"{method}-seed0"

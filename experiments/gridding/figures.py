@@ -24,10 +24,10 @@ _TITLE = "Difference to the baseline, by what stands before the dilated layers"
 
 
 def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
-    """Draws a panel for each method and score: conditions down, what precedes the dilated layers across.
+    """Draws a panel for each method and score: conditions in rows, the layers before the dilated ones in columns.
 
-    Orange is better than the baseline, purple worse, in colours that the colour-blind tell apart; what is not
-    distinguishable from chance is in brackets.
+    Orange is better than the baseline, purple worse, colours that are distinct to colour-blind eyes; differences that
+    are not distinguishable from chance are in brackets.
     """
     methods = list(dict.fromkeys(cell.method for cell in cells))
     fronts = list(dict.fromkeys(cell.case.front for cell in cells))

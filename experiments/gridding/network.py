@@ -17,14 +17,14 @@ _HE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 class DilatedStack(nnx.Module):
     """A stem, dilated 3x3 convolutions with batch normalisation and ReLU, and a linear layer at every cell.
 
-    There is no shortcut and no other convolution, so what neighbours share is known: behind a 1x1 stem and even rates
-    the four phases of the picture are classified as if they were four pictures.
+    There is no shortcut and no other convolution, so it is known what neighbours share: behind a 1x1 stem and with even
+      rates the four phases of the picture are classified as if they were four pictures.
     """
 
     def __init__(self, case: Case, smoothing: Smoothing, width: int, rngs: nnx.Rngs):
         norm = partial(models.BatchNorm, width, mode="trained", momentum=0.9, epsilon=1e-5, rngs=rngs)
         self.stride = case.stride
-        # Padded alike on both sides, so that cell i lies on pixel `stride * i`.
+        # Padded equally on both sides, so that cell i lies on pixel `stride * i`.
         pad = case.stem // 2
         self.stem = nn.DilatedConv(
             3, width, (case.stem, case.stem), rate=1, strides=case.stride, padding=pad, use_bias=False, rngs=rngs

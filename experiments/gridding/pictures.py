@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from .config import Objects
 
-#: The classes, and the mean colour of each: told apart by colour alone only over several pixels of noise.
+#: The classes, and the mean colour of each; noise requires several pixels to distinguish them.
 CLASSES = ("background", "massive", "wire")
 THIN = CLASSES.index("wire")
 _COLORS = ((0.0, 0.0, 0.0), (0.9, 0.6, 0.0), (0.0, 0.6, 0.9))
@@ -27,8 +27,8 @@ def draw(key: jax.Array, count: int, size: int, *, noise: float, objects: Object
     """Draws pictures of six objects, placed and turned at random, later ones covering earlier ones.
 
     Disks and squares, one class, are 8 to 18 pixels wide; wires, waves of two to four times that length, 1.2 to 2.4
-    pixels. Classes differ in colour, by less than the noise of a pixel: it takes several pixels to tell them apart.
-    Whether a network recognises shapes is not what is measured, but where it puts them.
+    pixels. Classes differ in colour by less than the noise of a pixel, so it takes several pixels to distinguish them.
+    The task measures where a network puts shapes, not whether it recognises them.
 
     `smoothjax.data.ShapesSource` draws richer pictures, by class in textures, one at a time on the host. Here noise and
     kind of the objects are arguments of one compiled program, and a thousand pictures take a second.
@@ -54,7 +54,7 @@ def _draw(key: jax.Array, noise: float, wires: float, count: int, size: int) -> 
     disk, square = jnp.hypot(u, v) - radius, jnp.maximum(jnp.abs(u), jnp.abs(v)) - 0.85 * radius
     inside = jnp.where(is_wire, wire, jnp.where(is_disk, disk, square)) < 0
     classes = jnp.where(is_wire, THIN, CLASSES.index("massive"))
-    # The last object that covers a pixel is the one seen.
+    # The last object that covers a pixel is visible.
     order = jnp.where(inside, jnp.arange(1, _OBJECTS + 1)[None, :, None, None], 0).argmax(1)
     covered = inside.any(1)
     seen = jnp.take_along_axis(classes[:, :, 0, 0], order.reshape(count, -1), 1).reshape(order.shape)

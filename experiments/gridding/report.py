@@ -16,7 +16,7 @@ from ..common.statistics import Difference, holm, paired_difference, power_text
 from ..common.table import align
 from .config import BASELINE, LABELS, Case
 
-#: What is compared, and the digits of its differences. The first is the primary one.
+#: The compared scores, and the digits of their differences. The first is the primary score.
 SCORES: Mapping[str, tuple[str, int]] = {
     "mean_iou": ("mean IoU", 1),
     "thin_iou": ("IoU of wires", 1),
@@ -32,9 +32,9 @@ class Cell:
 
     Attributes:
       case: the condition.
-      method: by name.
-      scores: of the method, a value a seed.
-      baseline: of the baseline.
+      method: name of the method.
+      scores: scores of the method, one value per seed.
+      baseline: scores of the baseline.
       differences: by score; None if a class does not occur.
       over_images: the bootstrap interval of the difference of mean IoU; None if the counts of each picture are not
         kept.
@@ -63,10 +63,10 @@ def read_results(path: Path) -> Json:
 
 
 def read_cells(path: Path) -> list[Cell]:
-    """The cells of a file, of which every table can be made.
+    """The cells of a file, from which every table can be made.
 
     Raises:
-      ValueError: it is no results.json, is damaged, or holds no case.
+      ValueError: it is not a results.json, is damaged, or holds no case.
     """
     try:
         content = read_results(path)
@@ -111,12 +111,12 @@ def _difference(values: Sequence[float | None], baseline: Sequence[float | None]
 
 
 def _defined(values: Sequence[float | None]) -> dict[int, float]:
-    """By seed, without those in which a class does not occur."""
+    """Values by seed, without seeds in which a class does not occur."""
     return {seed: value for seed, value in enumerate(values) if value is not None and not math.isnan(value)}
 
 
 def tables_of(content: Json) -> list[str]:
-    """A table for each method, and what may be concluded."""
+    """A table for each method, and the conclusions."""
     cells, parts = cells_of(content), list[str]()
     for method in dict.fromkeys(cell.method for cell in cells):
         mine = [cell for cell in cells if cell.method == method]
@@ -126,7 +126,7 @@ def tables_of(content: Json) -> list[str]:
 
 
 def _absence(method: str, mine: Sequence[Cell], cells: Sequence[Cell]) -> list[str]:
-    """The cases that a method has not been run under, in a sentence; none where there are none."""
+    """A sentence about the cases that a method has not been run in; empty if there are none."""
     run = {cell.case for cell in mine}
     missing = [case for case in dict.fromkeys(cell.case for cell in cells) if case not in run]
     if not missing:
@@ -199,7 +199,7 @@ def _before_and_after(cell: Cell, name: str, digits: int) -> str:
 
 
 def conclusions(content: Json) -> list[str]:
-    """How to read the tables, what is distinguishable from chance, and what the study could have found."""
+    """How to read the tables, the differences distinguishable from chance, and the power of the study."""
     cells = cells_of(content)
     differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
     significant = [

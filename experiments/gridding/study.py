@@ -1,4 +1,4 @@
-"""From cases to a file each, and to the results of all of them."""
+"""Runs cases, writes a file for each, and collects the results of all."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from .training import Counts, extra_parameters, mean_iou, pictures_of, programs_
 
 
 def run_case(case: Case, config: Config, found: Json | None = None) -> Json:
-    """Trains every method with every seed; returns scores by method, a value a seed, and bootstrap intervals.
+    """Trains every method with every seed; returns scores by method, one value per seed, and bootstrap intervals.
 
     What was `found` of the case before stays as it is, and only the methods that it lacks are trained: a seed stands
     for the same pictures, initial weights and test whenever it is run. Bootstrap intervals need what was counted on
@@ -83,7 +83,7 @@ def _in_order(by_method: Json, arms: Sequence[Smoothing]) -> Json:
 
 
 def _as_text(confusion: np.ndarray) -> str:
-    """Confusion matrices of pictures as one text: an integer a line of JSON would be thousands of lines."""
+    """Confusion matrices of pictures as one text: JSON with an integer per line would take thousands of lines."""
     classes = confusion.shape[-1]
     return f"{classes}: " + " ".join(map(str, confusion.ravel().tolist()))
 
@@ -96,7 +96,7 @@ def _from_text(text: str) -> np.ndarray:
 def compare(cases: Sequence[Case], config: Config, out: Path) -> Json:
     """Runs what the files of the cases lack, writes each as soon as it is done; returns the results of all.
 
-    A case without a file is run whole; one whose file lacks methods is run with these alone.
+    A case without a file is run with all methods, a case with a file only with missing methods.
     """
     files = {case: out / f"{case.name}.json" for case in cases}
     found = {case: _finished(path, case, config) for case, path in files.items() if path.exists()}

@@ -19,12 +19,12 @@ from .config import BASELINE, Case, Training
 from .network import DilatedStack
 from .pictures import CLASSES, THIN, Pictures, draw
 
-#: Pictures that receptive fields are averaged over, of those that a network is scored on.
+#: Number of test pictures that receptive fields are averaged over.
 _FIELDS = 8
 
 
 class Counts(NamedTuple):
-    """What is counted on the test pictures, as integers; the receptive field `[S, S]` is of the central output."""
+    """Integer counts on the test pictures, and the receptive field `[S, S]` of the central output."""
 
     confusion: jax.Array
     boundary: jax.Array
@@ -33,12 +33,12 @@ class Counts(NamedTuple):
 
 
 class Programs(NamedTuple):
-    """What is compiled once for a method and a shape of the network.
+    """The programs compiled once for a method and a shape of the network.
 
     Attributes:
-      start: from a key to the state before the first step.
-      step: from a state and a batch to the next state; the old one is gone.
-      tally: from a state and the test pictures to what is counted, confusion matrices of every picture.
+      start: maps a key to the state before the first step.
+      step: maps a state and a batch to the next state; the old state is donated.
+      tally: maps a state and the test pictures to counts, with a confusion matrix for every picture.
     """
 
     start: Callable[[jax.Array], training.TrainState]
@@ -77,7 +77,7 @@ def _key(seed: int) -> jax.Array:
 
 
 def programs_of(case: Case, method: Smoothing, how: Training) -> Programs:
-    """The programs of a network; cases that differ in noise and objects alone share them."""
+    """The programs of a network; cases that differ only in noise and objects share them."""
     return _programs(case.stem, case.stride, case.rates, method, how)
 
 
@@ -122,7 +122,7 @@ def _programs(stem: Any, stride: Any, rates: tuple[int, ...], method: Smoothing,
 def _field(model: DilatedStack, images: jax.Array) -> jax.Array:
     """The effective receptive field of the central output.
 
-    As `analysis.effective_receptive_field`, which compiles anew for every network; here all seeds share a program.
+    Like `analysis.effective_receptive_field`, which compiles again for every network; here all seeds share a program.
     """
     centre = (slice(None), *(size // 2 for size in images.shape[1:3]))
     gradient = jax.grad(lambda x: model(x)[centre].sum())(images)
@@ -130,9 +130,9 @@ def _field(model: DilatedStack, images: jax.Array) -> jax.Array:
 
 
 def score(counts: Counts, case: Case) -> Json:
-    """The scores of a network, in percent but for the phase imbalance; null for what does not occur.
+    """The scores of a network, in percent except the phase imbalance; null for classes that do not occur.
 
-    Of a network that has died, and sees nothing, the receptive field has no zeros to count and no phases.
+    The receptive field of a dead network, which sees nothing, has no zeros to count and no phases.
     """
     confusion, boundary = np.asarray(counts.confusion).sum(0), np.asarray(counts.boundary)
     field = np.asarray(counts.field, np.float64)
@@ -148,7 +148,7 @@ def score(counts: Counts, case: Case) -> Json:
 
 
 def mean_iou(confusion: np.ndarray) -> float:
-    """Mean IoU in percent, over the classes that are drawn: a stray pixel of another is no third of it."""
+    """Mean IoU in percent, over the drawn classes: a stray pixel of another class must not count as a third of it."""
     return 100 * float(metrics.iou_per_class(confusion)[_drawn(confusion)].mean())
 
 

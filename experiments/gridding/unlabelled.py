@@ -1,9 +1,9 @@
 """Smoothers fitted without labels to trained baselines, beside a fixed filter of the same form.
 
 `python -m experiments.gridding.unlabelled` trains baselines behind a 1x1 and a 3x3 stem, fits SS filters to pictures
-without labels (`nn.fit_smoothers`), and scores every network before and after on the test pictures of its seed. What is
-free is chosen behind the 1x1 stem, by mean IoU on further pictures of four seeds: how much the fit preserves, and how
-strong the fixed filter is, a triangle of `2 * rate - 1` taps mixed with the identity.
+without labels (`nn.fit_smoothers`), and scores every network before and after on the test pictures of its seed. Two
+parameters are chosen behind the 1x1 stem, by mean IoU on other pictures of four seeds: how much the fit preserves, and
+the strength of the fixed filter, a triangle of `2 * rate - 1` taps mixed with the identity.
 """
 
 import sys
@@ -25,14 +25,14 @@ from .network import DilatedStack
 from .pictures import Pictures, draw
 from .training import pictures_of, programs_of, score, train
 
-#: What is chosen from, for the fit and for the fixed filter.
+#: The candidates, for the fit and for the fixed filter.
 CHOICES: Mapping[str, Sequence[float]] = {"fitted": (300.0, 1000.0, 3000.0), "fixed": (0.05, 0.1, 0.2, 0.3)}
 CASES = (Case(stem=1), Case(stem=3))
 _SCORES = {"mean_iou": "mean IoU", "boundary_iou": "boundary IoU", "isolated": "isolated pixels, %"}
 _HOW = Training()
-#: Seeds whose further pictures choose.
+#: Seeds whose other pictures are used to choose.
 _CHOOSING = 4
-#: Numbers of the pictures of a seed; 0 is trained on, and 1 the test.
+#: Numbers of the sets of pictures of a seed; 0 is for training, 1 for testing.
 _FURTHER, _UNLABELLED = 2, 3
 
 
@@ -43,7 +43,7 @@ class Options:
     seeds: int = 10
     """Number of seeds, 0, 1, ...: each has its own pictures, initial weights and test."""
     pictures: int = 16
-    """Pictures without labels that the smoothers of a network are fitted to."""
+    """Number of pictures without labels for fitting the smoothers of a network."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -143,7 +143,7 @@ def _with_smoothers(
 
 
 def _drawn(case: Case, seed: int, part: int, count: int, how: Training) -> Pictures:
-    """Further pictures of a seed, which it neither trains on nor is tested on."""
+    """Other pictures of a seed, used for neither training nor testing."""
     key = jax.random.fold_in(jax.random.key(seed, impl="rbg"), part)
     return draw(key, count, how.size, noise=case.noise, objects=case.objects)
 

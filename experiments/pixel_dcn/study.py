@@ -44,11 +44,11 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         return data.ResizedSource(source, config.data.size)
 
     def export_size(self, config: Config) -> tuple[int, int]:
-        """That of training: the caller resizes the images."""
+        """The size of training images: the caller resizes images."""
         return config.data.size
 
     def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> UpsamplingModel:
-        """U-Net, or DeepLab as its encoder's weights expect it, with three up-sampling blocks."""
+        """U-Net, or DeepLab with the architecture that its encoder's weights require and three up-sampling blocks."""
         model = config.model
         order = order_of(model.upsampling, model.order)
         if model.network == "deeplab":
@@ -68,7 +68,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         )
 
     def output_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
-        """See `Study`: after a DeepLab, all that follows has as many channels as there are classes."""
+        """See `Study`: all layers after a DeepLab have one channel per class."""
         if config.model.network == "deeplab":
             return [("deeplab", "head"), ("convs",), ("upsampling",)]
         last = config.model.depth - 2
@@ -83,7 +83,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         return config.method, order_of(config.model.upsampling, config.model.order)
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
-        """The whole image, mirrored at most."""
+        """The whole image, perhaps mirrored."""
         size, (mean, std) = config.data.size, normalization(config)
         return data.Augmentation(size, scale_range=(1, 1), mirror=config.data.mirror, mean=mean, std=std)
 
@@ -100,13 +100,13 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
         return model(images)
 
     def measure(self, trained: Trained[Config, data.Classes, UpsamplingModel]) -> Result:
-        """Number of parameters of the up-sampling layers, without the taps that are masked."""
+        """Number of parameters of the up-sampling layers, without masked taps."""
         layers = trained.state.params["upsampling"]
         masked = masked_taps(layers) if trained.config.method == "fast_pixel_dcl" else 0
         return {"upsampling_parameters": count(layers) - masked, "masked_parameters": masked}
 
     def report(self, comparison: Comparison[Config]) -> Page:
-        """Mean over seeds, and spread where there are several; below it Table 1."""
+        """Mean over seeds, and spread if there are several; below it Table 1."""
         scores = {"pixel_accuracy": "pixel accuracy %", "mean_iou": "mean IoU %"}
         seen = seen_of(self, comparison)
         header = ["method", *scores.values(), *seen.columns, "up-sampling parameters", "all parameters", "s / step"]

@@ -1,4 +1,4 @@
-"""What pairs of images become on the way to the network."""
+"""Pairs of images as batches for the network."""
 
 import os
 from collections import defaultdict
@@ -19,16 +19,16 @@ from .config import SMALLEST, Config
 from .haze import Haze, scatter
 from .sources import Restorable, Shapes
 
-# Of the haze of evaluations; nothing else uses it, so that no score depends on a run's seed.
+# Seed of the haze in evaluations; nothing else uses it, so no score depends on a run's seed.
 _HELD_OUT = 2019
 _REPORTED = 20
 
 
 @dataclass(frozen=True)
 class Augment:
-    """Degrades an image where it is not degraded yet, crops and mirrors it.
+    """Degrades an image unless it is degraded already, crops and mirrors it.
 
-    A batch holds all the chance there is, so that a run that is resumed is the run that was never stopped.
+    All randomness is in the batches, so a resumed run equals one that was never stopped.
     """
 
     crop_size: tuple[int, int]
@@ -99,7 +99,7 @@ def held_out_batches(source: Restorable, config: Config, limit: int | None = Non
 
 
 def check_sources(sources: Mapping[str, Restorable], config: Config, *, progress: bool = False) -> None:
-    """Reports everything wrong with the splits in one error, before anything is trained or written.
+    """Reports all problems of the splits in one error, before anything is trained or written.
 
     Names are always compared; with `config.data.check` every file is read.
 
@@ -142,5 +142,5 @@ def _too_small(size: tuple[int, ...], wanted: tuple[int, int]) -> str:
 
 
 def _hazy(clean: np.ndarray, transmission: np.ndarray, airlight: float) -> np.ndarray:
-    """As a file would store it: 8 bits."""
+    """The hazy image in 8 bits, as a file would store it."""
     return np.clip(np.rint(scatter(clean, transmission, airlight)), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A run's network or the published one: applied to images, or its filters shown."""
+"""Applies a run's network or the published one to images, or shows its filters."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class Restorer:
     Args:
       network: the network.
       variables: its parameters.
-      task: what its output means.
+      task: its task, which determines the meaning of its output.
     """
 
     def __init__(self, network: Network[models.GCANet], variables: Variables, task: RestorationTask):
@@ -69,7 +69,7 @@ class Restorer:
 
 
 class InputWindows:
-    """The windows of `gcanet_input` of an image, uint8 `[H, W, 3]`; the edge map of each is that of the whole."""
+    """The windows of `gcanet_input` of an image, uint8 `[H, W, 3]`, with the edge map of the whole image."""
 
     def __init__(self, image: np.ndarray):
         self._image = image
@@ -86,7 +86,7 @@ class InputWindows:
 
 
 def check_images(paths: Sequence[Path]) -> None:
-    """Reports all images that are missing, cannot be read, or are there twice, before anything is computed."""
+    """Reports all images that are missing, cannot be read, or are repeated, before anything is computed."""
     output_names(paths)
     problems = []
     for path in paths:
@@ -101,7 +101,7 @@ def check_images(paths: Sequence[Path]) -> None:
 def predict(
     restorer: Restorer, paths: Sequence[Path], out: Path, tile: tuple[int, int] | None = None, compare: bool = False
 ) -> list[Path]:
-    """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; says where tiles change the result."""
+    """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; reports images whose result tiles change."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     named = list(zip(paths, output_names(paths), strict=True))

@@ -1,4 +1,4 @@
-"""Where pairs of degraded and clean images come from."""
+"""Sources of pairs of degraded and clean images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ class Restorable(Protocol):
     """A split: records of `"clean"`, and of `"image"`, the degraded one, unless haze is to be added; uint8."""
 
     problems: tuple[str, ...]
-    """What is wrong with the names of its files."""
+    """Problems with the names of its files."""
 
     def __len__(self) -> int: ...
 
@@ -33,7 +33,7 @@ class Restorable(Protocol):
 
 
 class Shapes:
-    """Drawn shapes, to be hazed."""
+    """Drawn shapes, to which haze is added."""
 
     problems: tuple[str, ...] = ()
 
@@ -60,8 +60,8 @@ class Files:
     """Image files: only clean ones, or degraded and clean ones of the same names.
 
     Args:
-      files: by the name of the record's entry, the files of all examples.
-      problems: what is wrong with their names.
+      files: the files of all examples, by the name of the record's entry.
+      problems: problems with their names.
     """
 
     def __init__(self, files: dict[str, Sequence[Path]], problems: tuple[str, ...] = ()):
@@ -74,7 +74,7 @@ class Files:
         return f"{len(self)} images of {self._files['clean'][0].parent}"
 
     def __getitem__(self, index: int, /) -> data.Record:
-        """Reads the files of an example. Raises InvalidDataError with everything wrong with them."""
+        """Reads the files of an example. Raises InvalidDataError with all their problems."""
         record, sizes, problems = {}, {}, []
         for read, found in ((data.read_size, sizes), (data.read_image, record)):
             # Sizes are compared before an image is decoded.
@@ -109,7 +109,7 @@ class Files:
 
 
 def open_source(config: DataConfig, split: str) -> Restorable:
-    """A split of the data set; says what is missing where it cannot be opened.
+    """A split of the data set; the error says what is missing if it cannot be opened.
 
     Raises:
       FileNotFoundError: a folder is missing.
@@ -164,7 +164,7 @@ def _clean(root: Path, split: str) -> Files:
         raise FileNotFoundError(f"split {split!r} of {root} is missing: make the folder {root / split}")
     paths, problems = data.list_images(root if place is None else place)
     if place is None:
-        # A name's place in the list decides, so that the same folder always gives the same splits.
+        # A name's position in the list decides, so the same folder always gives the same splits.
         kept = {"val": (0,), "test": (1,), "train": range(2, _PERIOD)}[split]
         paths = [path for position, path in enumerate(paths) if position % _PERIOD in kept]
     if not paths and not problems:
@@ -176,7 +176,7 @@ def _clean(root: Path, split: str) -> Files:
 
 
 def _by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:
-    """Images by name; a line for every name that several files share, and for what is left out."""
+    """Images by name; `problems` gets a line for every shared name and for every file left out."""
     paths, left_out = data.list_images(folder)
     problems += left_out
     return data.by_stem(paths, problems)

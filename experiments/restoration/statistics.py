@@ -1,6 +1,7 @@
-"""Instance normalisation of tiles by statistics that are, nearly, those of the whole image.
+"""Instance normalisation of tiles by approximate statistics of the whole image.
 
-Each tile by its own would be another network: in a tile of nothing but sky, noise is as strong as everything else.
+Normalising each tile by its own statistics would change the network: in a tile of only sky, noise would be as strong as
+everything else.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ def sample(x: Windows, tile: tuple[int, int]) -> np.ndarray:
 
 
 def _parts(size: int, wanted: int) -> list[slice]:
-    """The whole of an axis, or patches of it that are as long together as wanted."""
+    """The whole of an axis, or patches of it with the wanted total length."""
     if size <= wanted:
         return [slice(0, size)]
     patch = min(_PATCH, wanted)
@@ -58,7 +59,7 @@ def measure(model: models.GCANet, x: jax.Array) -> Statistics:
 
 
 def apply_with(model: models.GCANet, statistics: Statistics, x: jax.Array) -> jax.Array:
-    """The output of the model where these statistics take the place of those of `x`; changes the model."""
+    """The output of the model with these statistics in place of those of `x`; changes the model."""
     following: Iterator[tuple[jax.Array, jax.Array]] = iter(statistics)
 
     def held(norm: Any) -> Callable[[jax.Array], jax.Array]:

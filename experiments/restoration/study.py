@@ -30,12 +30,12 @@ from .figures import draw_columns
 from .haze import Haze
 from .sources import Restorable, open_source
 
-# Of equal images PSNR is infinite, and so would be every mean over it.
+# PSNR of equal images is infinite, and so would be every mean over it.
 _LARGEST_PSNR = 100.0
 
 
 class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Config, None, Restorable, models.GCANet]):
-    """GCANet, its dilated convolutions smoothed or not."""
+    """GCANet with or without smoothed dilated convolutions."""
 
     config = Config
     labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
@@ -85,7 +85,7 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
         check_sources({"scored": source}, with_options(config, {"data.check": False}))
 
     def augmentation(self, config: Config, target: None) -> Augment:
-        """Hazed where they are not degraded yet, cropped and mirrored at random."""
+        """Adds haze to images that are not degraded, crops and mirrors at random."""
         return Augment(config.data.crop_size, config.data.mirror, Haze(config.haze))
 
     def batches(self, config: Config, source: Restorable, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
@@ -171,7 +171,7 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
         )
 
     def report(self, comparison: Comparison[Config]) -> Page:
-        """Mean over seeds, and spread where there are several; the degraded images come first."""
+        """Mean over seeds, and spread if there are several; the degraded images come first."""
         header = [
             "method", "PSNR dB", "SSIM", "extra parameters", "largest change of a smoothing parameter", "s / step"
         ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""An image processed tile by tile, where the whole needs too much memory."""
+"""Processing an image tile by tile, if the whole needs too much memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -11,7 +11,7 @@ _SMALLEST = 32
 
 
 class Windows(Protocol):
-    """An array `[1, H, W, C]`, or what makes its windows when they are asked for."""
+    """An array `[1, H, W, C]`, or an object that makes its windows on request."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -32,7 +32,7 @@ def check_tile(tile: tuple[int, int]) -> None:
 
 
 def windows(size: tuple[int, int], tile: tuple[int, int]) -> list[tuple[list[int], int]]:
-    """Along each axis, where the tiles of an image of even size begin, and how long they are.
+    """The starts and lengths of the tiles of an image of even size, along each axis.
 
     Tiles begin at even pixels, on the grid of the network's features, and two neighbours share a third or more.
     """
@@ -44,9 +44,9 @@ def windows(size: tuple[int, int], tile: tuple[int, int]) -> list[tuple[list[int
 def tiled_rows(
     network: Callable[[np.ndarray], np.ndarray], x: Windows, tile: tuple[int, int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """What a network makes of the tiles of `x`, blended where they overlap, row by row of tiles.
+    """The outputs of a network for the tiles of `x`, blended where they overlap, by rows of tiles.
 
-    The network sees one tile at a time, all of one shape, so that its memory is that of a tile. Weights fall linearly
+    The network sees one tile at a time, all of one shape, so it needs the memory of one tile. Weights fall linearly
     from the middle of a tile to its borders, and add up to 1 at every pixel.
 
     Args:
@@ -55,7 +55,7 @@ def tiled_rows(
       tile: height and width of the tiles, even; an axis that is shorter is seen whole.
 
     Yields:
-      Where rows begin, and these rows, float32 `[h, W, K]`; they change when the next ones are asked for.
+      The index of the first row, and the rows, float32 `[h, W, K]`; the array changes with the next iteration.
     """
     size = (x.shape[1], x.shape[2])
     (tops, height), (lefts, width) = windows(size, tile)
@@ -72,7 +72,7 @@ def tiled_rows(
 def _starts(length: int, window: int) -> list[int]:
     """Evenly spread, the last tile ends with the image."""
     count = 1 + -(-(length - window) * 3 // (2 * window)) if length > window else 1
-    # Of even lengths, the last one is even as it is. Rounding down moves two tiles apart by a pixel at most.
+    # For even lengths the last start is even already. Rounding down separates two tiles by at most a pixel.
     return [i * (length - window) // max(1, count - 1) // 2 * 2 for i in range(count)]
 
 

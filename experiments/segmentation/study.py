@@ -36,7 +36,7 @@ _KNOWN = (
 
 @dataclass(frozen=True)
 class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
-    """DeepLabv2, its dilated convolutions smoothed or not."""
+    """DeepLabv2 with or without smoothed dilated convolutions."""
 
     config = Config
     labels: ClassVar[Mapping[str, str]] = {name: method.label for name, method in METHODS.items()}
@@ -46,7 +46,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return f"Degridding on {config.data.name}"
 
     def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> models.DeepLab:
-        """DeepLabv2 as its encoder's weights expect it."""
+        """DeepLabv2 with the architecture that its encoder's weights require."""
         return models.DeepLab(
             **deeplab_options(config.model, config.init, len(target), config.data.channels), rngs=rngs
         )
@@ -64,7 +64,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return [("head",)]
 
     def method_layers(self, config: Config) -> Sequence[tuple[Hashable, ...]]:
-        """See `Study`: what drn and lfe add."""
+        """See `Study`: the layers that drn and lfe add."""
         return [("degridding",)]
 
     def augmentation(self, config: Config, target: data.Classes) -> data.Augmentation:
@@ -89,9 +89,11 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return Loss(*make_loss(optim)(logits, labels))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """SGD of the paper, or another: decay only on kernels, larger rates in the head; degridding is not in it."""
+        """SGD of the paper, or another optimiser: decay only on kernels, larger rates in the head, which excludes
+        degridding."""
         optim = config.optim
-        # Of a DUC, each pixel of a cell has weights of its own, and the mean over all pixels gives them as much less.
+        # In a DUC each pixel of a cell has its own weights, and the mean over all pixels reduces their gradients by as
+        # much.
         pixels = _stride(config) ** 2 if config.model.head == "duc" else 1
         factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
@@ -106,14 +108,14 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return _at_full_size(config, model(models.resample(images, (height, width))), (height, width))
 
     def usage(self, config: Config, path: Path) -> str:
-        """See `Study`; the file does not know at which part of their size the network saw the images."""
+        """See `Study`; the file does not record the scale at which the network saw the images."""
         scales = "" if config.data.scale == 1 else f", scales=({config.data.scale:g},)"
         return f'mask = models.segment(model, image, prepare=weights.describe("{path}").preprocessing{scales})'
 
     def measure(self, trained: Trained[Config, data.Classes, models.DeepLab]) -> Result:
         """Number of parameters beyond the baseline's, and the largest change of a smoothing parameter in training.
 
-        The former is None for a DUC: its run does not say which head it stands for.
+        The former is None for a DUC: its run does not record which head it replaces.
         """
         params = trained.state.params
         return {
@@ -122,7 +124,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         }
 
     def _extra_parameters(self, config: Config, target: data.Classes, params: Tree) -> int | None:
-        """Parameters beyond those of the network without degridding, which is not computed."""
+        """Parameters beyond those of the network without degridding, whose values are not computed."""
         if config.method == "duc":
             return None
         baseline = with_options(config, {"model.smoothing": "none"})
@@ -132,7 +134,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return count(params) - count(nnx.to_pure_dict(nnx.state(abstract, nnx.Param)))
 
     def report(self, comparison: Comparison[Config]) -> Page:
-        """Mean over seeds, and spread where there are several."""
+        """Mean over seeds, and spread if there are several."""
         seen = seen_of(self, comparison)
         header = [
             "method", "mean IoU %", "pixel accuracy %", *seen.columns, "extra parameters",

@@ -1,4 +1,4 @@
-"""The figure of a comparison: what an output sees."""
+"""The figure of a comparison: the steps that an output sees."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ _BOTTOM = 1e-4
 
 
 def draw_fields(fields: Mapping[str, Mapping[str, np.ndarray]], rate: int, path: Path, *, title: str) -> None:
-    """Receptive fields of the last output, a row for each method: of the last block, and of the network.
+    """Draws receptive fields of the last output, a row for each method: of the last block, and of the network.
 
     Args:
       fields: by method, `"block"` and `"network"`, not negative, `[T]`.
@@ -34,7 +34,7 @@ def draw_fields(fields: Mapping[str, Mapping[str, np.ndarray]], rate: int, path:
             share = 100 * by_name[name] / by_name[name].sum()
             lag = np.arange(1 - len(share), 1)
             seen = share > 0
-            # A step that is not seen at all has no bar on any scale: a mark says so.
+            # A step that is not seen at all has no bar on any scale, so it gets a mark.
             axes.bar(lag[seen], share[seen], width=0.8, color="#0072B2")
             axes.plot(lag[~seen], np.full(np.sum(~seen), 2 * _BOTTOM), "x", color="#D55E00", markersize=3)
             axes.set_yscale("log")

@@ -12,19 +12,19 @@ from smoothjax import analysis, models
 from .scores import spread_over
 from .tasks import Example
 
-# Sequences that receptive fields are averaged over, and outputs of a block that are measured: each is compiled.
+# Numbers of sequences to average receptive fields over, and of a block's outputs to measure: each is compiled.
 _SEQUENCES, _OUTPUTS = 64, 8
 
 
 @dataclass(frozen=True)
 class Gridding:
-    """What the last outputs see.
+    """The receptive fields of the last outputs.
 
     Attributes:
-      rate: r of the last block whose convolution reaches back within a sequence.
+      rate: the rate r of the last block whose convolution reaches back within a sequence.
       block: phase imbalance at rate r of what this block's outputs see of its input, a mean over steps of every phase.
       network: phase imbalance at rate r of what the last output sees of the whole network's input.
-      half: number of steps that hold half of that.
+      half: number of steps that hold half of the latter field.
       fields: both receptive fields of the last output, `"block"` and `"network"`, float64 `[T]`; their last step is
         that of the output.
     """
@@ -65,7 +65,7 @@ def measure(model: models.TemporalConvNet, examples: Sequence[Example]) -> Gridd
 
 
 def smoothing_parameters(model: models.TemporalConvNet) -> int:
-    """Number of parameters that smooth; the masked half of a group interaction does not count."""
+    """Number of smoothing parameters; the masked half of a group interaction does not count."""
     total = 0
     for block in model.blocks:
         rate = block.conv.rate

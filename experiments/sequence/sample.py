@@ -1,4 +1,4 @@
-"""Text that a run writes."""
+"""Sampling text from a run."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ from .tasks import encode, open_task
 
 
 def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int, checkpoint: Checkpoint) -> str:
-    """A beginning and what follows it, character by character."""
+    """Continues a prompt, character by character."""
     if not prompt:
         raise ValueError("--prompt must have at least one character, got none: give the beginning of a sentence")
     if length < 1:
         raise ValueError(f"--length must be at least 1 character, got {length}: try 400")
     if not 0 <= temperature < float("inf"):
-        raise ValueError(f"--temperature must be finite and not negative, got {temperature}: 1 is what was learnt")
+        raise ValueError(f"--temperature must be finite and not negative, got {temperature}: 1 samples as learnt")
     if seed < 0:
         raise ValueError(f"--seed must not be negative, got {seed}: try 0")
     config = load_config(folder, Config).data
     if config.name != "text":
         title = open_task(config).title
-        raise ValueError(f"{folder} has learnt {title}, and only a text can be written on: train the preset text")
+        raise ValueError(f"{folder} has learnt {title}, but only a text can be continued: train the preset text")
     alphabet = STUDY.read_target(load_config(folder, Config), folder).alphabet or ""
     symbols = [int(symbol) for symbol in encode(prompt, alphabet, "--prompt")]
     model = read_run(STUDY, folder, checkpoint).local_model()
@@ -44,8 +44,8 @@ def sample(folder: Path, prompt: str, length: int, temperature: float, seed: int
 class Predictor:
     """The logits of the next symbol after any number of symbols, compiled once.
 
-    The network sees `receptive_field` steps. The past beyond them is cut off by multiples of its largest rate, so that
-    the blocks of group interaction stay where they are: nothing changes.
+    The network sees `receptive_field` steps. The earlier past is cut off by multiples of its largest rate, so the
+    blocks of group interaction keep their positions and the result does not change.
     """
 
     def __init__(self, model: models.TemporalConvNet):
@@ -62,7 +62,7 @@ class Predictor:
         """Maps symbols `[n]` to logits float32 `[vocabulary]`."""
         surplus = max(0, len(symbols) - self._steps)
         kept = symbols[-(-surplus // self._period) * self._period :]
-        # Whatever follows the last symbol cannot be seen from it.
+        # The network is causal, so the padding after the last symbol has no effect.
         padded = np.zeros((1, self._steps), np.int32)
         padded[0, : len(kept)] = kept
         return np.asarray(self._predict(padded, len(kept) - 1))

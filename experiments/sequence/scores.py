@@ -1,4 +1,4 @@
-"""Scores of sequences, and the batches that they are made from."""
+"""Scores of sequences, and batches for them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -31,13 +31,13 @@ def sums(outputs: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, jax.Ar
 
 
 def spread_over(examples: Sequence[Example], limit: int | None) -> list[Example]:
-    """So many examples, spread evenly; by default all."""
+    """`limit` examples, spread evenly; by default all."""
     count = len(examples) if limit is None else min(limit, len(examples))
     return [examples[i * len(examples) // count] for i in range(count)]
 
 
 def batches(examples: Sequence[Example], size: int) -> Iterator[Example]:
-    """This process's share of the batches; the last one is filled up with sequences of weight 0."""
+    """This process's share of the batches; sequences of weight 0 fill up the last one."""
     share = size // jax.process_count()
     first = jax.process_index() * share
     for start in range(0, len(examples), size):

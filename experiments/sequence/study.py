@@ -49,7 +49,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
     # Data.
 
     def open_split(self, config: Config, split: str, target: Sizes | None = None) -> Split:
-        """A split of the task; a text is read in the characters that `target` has learnt."""
+        """A split of the task; a text is encoded with the characters that `target` has learnt."""
         file = config.data.file
         if target is None:
             return Split(open_task(config.data), split)
@@ -58,7 +58,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         return Split(open_task(config.data, target.alphabet), split)
 
     def target(self, config: Config, source: Split) -> Task:
-        """The task itself; warns where the network cannot see what the task asks for."""
+        """The task itself; warns if the network cannot see far enough for it."""
         task = source.task
         seen = nnx.eval_shape(lambda: self.make_model(config, task, nn.traced_rngs(0))).receptive_field
         if isinstance(task, CopyTask) and seen <= task.lag:
@@ -69,7 +69,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         return task
 
     def read_target(self, config: Config, folder: Path) -> Sizes:
-        """The task, or of a text its characters: the text need not be here."""
+        """The task, or the characters of a text, which need not be available."""
         if config.data.name != "text":
             return open_task(config.data)
         alphabet = read_data(folder).get("alphabet")
@@ -84,7 +84,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         return Stream()
 
     def augmentation(self, config: Config, target: Sizes) -> Draw:
-        """Every training example is drawn."""
+        """Draws training examples."""
         assert isinstance(target, Task)  # see `target`
         return Draw(target)
 
@@ -99,11 +99,11 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         return with_options(config, {"data.file": place})
 
     def describe_data(self, config: Config) -> Result:
-        """What a text is: `--data.file` only says where."""
+        """Identifies a text by its content; `--data.file` is only its place."""
         return {} if config.data.file is None or config.data.name != "text" else describe_text(config.data.file)
 
     def origin(self, config: Config, folder: Path, split: str, source: Split) -> Origin:
-        """See `Study`: a text is known by its characters."""
+        """See `Study`: characters identify a text."""
         found = self.describe_data(config)
         if not found:
             return Origin({}, None)
@@ -163,7 +163,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
     def summarize(
         self, trained: Trained[Config, Sizes, models.TemporalConvNet], source: Split, found: Scored
     ) -> Summary:
-        """What the score is compared with, the gridding of the network, and the receptive fields behind it."""
+        """The trivial score, the gridding of the network, and its receptive fields."""
         model, task = trained.local_model(), source.task
         gridding = measure(model, source.examples)
         results = {
@@ -203,7 +203,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         )
 
     def report(self, comparison: Comparison[Config]) -> Page:
-        """Mean over seeds, and spread where there are several; the receptive fields of the last output."""
+        """Mean over seeds, and spread if there are several; the receptive fields of the last output."""
         first = next(iter(comparison.results.values()))[0]
         accurate = "accuracy" in first["val"]
         rows = []

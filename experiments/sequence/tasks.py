@@ -1,4 +1,4 @@
-"""The tasks: what goes in, what is to come out at which steps, and how well one does without looking at the past.
+"""The tasks: inputs, targets and scored steps, and the best score without looking at the past.
 
 An example is a dict of `"input"`, `"target"` and `"weight"`, each over T steps; only steps of weight 1 are scored.
 """
@@ -19,16 +19,16 @@ from .config import DataConfig
 
 Example = dict[str, np.ndarray]
 
-# Of the splits that are drawn; nothing else uses them, so that every run is scored on the same examples.
+# Seeds of the drawn splits; nothing else uses them, so every run is scored on the same examples.
 _HELD_OUT = {"train": 1, "val": 2, "test": 3}
 
 
 @dataclass(frozen=True)
 class Trivial:
-    """The best answer that ignores the past.
+    """The best prediction that ignores the past.
 
     Attributes:
-      name: what tables call it.
+      name: its name in tables.
       score: its expected score.
       accuracy: its share of right symbols; None for real outputs.
     """
@@ -39,13 +39,13 @@ class Trivial:
 
 
 class Sizes:
-    """What a network takes and gives at each step.
+    """The sizes of a network's inputs and outputs at each step.
 
     Attributes:
       vocabulary: number of input symbols; None for real inputs.
       in_features: channels of real inputs; None for symbols.
       out_features: size of the output.
-      alphabet: characters by their symbols, of a text.
+      alphabet: characters of a text, by symbol.
     """
 
     vocabulary: int | None = None
@@ -55,7 +55,7 @@ class Sizes:
 
 
 class Characters(Sizes):
-    """The next one of the characters of an alphabet."""
+    """Prediction of the next character of an alphabet."""
 
     def __init__(self, alphabet: str):
         self.alphabet, self.vocabulary, self.out_features = alphabet, len(alphabet), len(alphabet)
@@ -65,8 +65,8 @@ class Task(Sizes, ABC):
     """A task.
 
     Attributes:
-      title: what it is, for headings.
-      unit: of the score, of which less is better: bits of cross-entropy, or the squared error of real outputs.
+      title: its name in headings.
+      unit: unit of the score, lower is better: bits of cross-entropy, or the squared error of real outputs.
       length: steps T of an example.
       trivial: see `Trivial`.
     """
@@ -82,18 +82,18 @@ class Task(Sizes, ABC):
 
     @abstractmethod
     def split(self, name: str) -> list[Example]:
-        """The examples of a split, the same ones for every run."""
+        """The examples of a split, the same for every run."""
 
 
 class Split:
-    """The examples of a split of a task, by their place; made on first use."""
+    """The examples of a split of a task, by index; made on first use."""
 
     def __init__(self, task: Task, name: str):
         self.task, self.name = task, name
 
     @functools.cached_property
     def examples(self) -> list[Example]:
-        """All of them."""
+        """All examples."""
         return self.task.split(self.name)
 
     def __len__(self) -> int:
@@ -104,7 +104,7 @@ class Split:
 
 
 class Stream:
-    """What training examples are drawn at: places in an endless stream. Nothing is stored there."""
+    """The indices at which training examples are drawn: an endless stream without content."""
 
     def __len__(self) -> int:
         return 2**16
@@ -125,7 +125,7 @@ class Draw:
 
 
 def _drawn(task: Task, split: str, count: int) -> list[Example]:
-    """A split of drawn examples; each depends only on its place in the split."""
+    """A split of drawn examples; each depends only on its index in the split."""
     if split not in _HELD_OUT:
         raise ValueError(f"--split must be one of {', '.join(_HELD_OUT)}, got {split!r}: take val")
     return [task.draw(np.random.default_rng((2018, _HELD_OUT[split], index))) for index in range(count)]
@@ -164,7 +164,7 @@ class CopyTask(Task):
 
 
 class AddingTask(Task):
-    """The adding problem: numbers of 0 .. 1, one marked in each half; their sum is asked for at the last step.
+    """The adding problem: numbers in 0 .. 1, one marked in each half; the target at the last step is their sum.
 
     The constant answer 1 has a mean squared error of 1/6, the variance of the sum.
 
@@ -198,14 +198,14 @@ class AddingTask(Task):
 
 
 class TextTask(Task):
-    """The next character of a text, whose beginning is trained on and whose end is held out.
+    """The next character of a text; its beginning is for training, its end is held out.
 
     Args:
       text: the text.
       length: characters of an example.
       val_share: share of the text that is held out.
       alphabet: characters by their symbols; by default those of the text.
-      source: what messages call the text.
+      source: name of the text in messages.
 
     Raises:
       ValueError: the text is too short, or has characters that the alphabet lacks.
@@ -240,14 +240,14 @@ class TextTask(Task):
         return _stretch(train, int(start), self.length, fresh=self.length)
 
     def split(self, name: str) -> list[Example]:
-        """Overlapping stretches: every character but the first is scored once, with half a stretch before it."""
+        """Overlapping stretches: every character except the first is scored once, with half a stretch before it."""
         if name not in self.parts:
             raise ValueError(f"--split must be train or val for a text, got {name!r}: its end is the split val")
         symbols = self.parts[name]
         return [_stretch(symbols, start, self.length, fresh) for start, fresh in _starts(len(symbols), self.length)]
 
     def _frequencies(self) -> Trivial:
-        """Cross-entropy of the held-out part under the frequencies of the training part, each counted once more."""
+        """Cross-entropy of the held-out part under the frequencies of the training part plus one."""
         counts = 1 + np.bincount(self.parts["train"], minlength=self.out_features)
         scored = self.parts["val"][1:]
         bits = -np.log2(counts / counts.sum())[scored].mean()
@@ -259,7 +259,7 @@ def open_task(config: DataConfig, alphabet: str | None = None) -> Task:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no text in UTF-8, or does not suit.
+      ValueError: it is not text in UTF-8, or does not suit.
     """
     if config.name == "copy":
         return CopyTask(config.symbols, config.alphabet, config.delay, config.val_examples)
@@ -271,7 +271,7 @@ def open_task(config: DataConfig, alphabet: str | None = None) -> Task:
 
 
 def describe_text(path: Path) -> dict[str, str]:
-    """What the folder of a run keeps of its text: its name, its SHA-256 (of the characters) and its alphabet.
+    """The record of a text in the folder of a run: its name, the SHA-256 of its characters, and its alphabet.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -283,12 +283,12 @@ def describe_text(path: Path) -> dict[str, str]:
 
 
 def alphabet_of(text: str) -> str:
-    """The characters of a text in their order; each has its place as symbol."""
+    """The sorted characters of a text; the index of each is its symbol."""
     return "".join(sorted(set(text)))
 
 
 def encode(text: str, alphabet: str, source: str) -> np.ndarray:
-    """Characters as symbols 0 .. len(alphabet) - 1, int32; refuses those that the alphabet lacks."""
+    """Characters as symbols 0 .. len(alphabet) - 1, int32; refuses characters missing from the alphabet."""
     number = {character: index for index, character in enumerate(alphabet)}
     unknown = sorted(set(text) - set(number))
     if unknown:
@@ -323,7 +323,7 @@ def _stretch(symbols: np.ndarray, start: int, length: int, fresh: int) -> Exampl
 
 
 def _starts(count: int, length: int) -> Iterator[tuple[int, int]]:
-    """Where stretches begin that cover a text, and how many of their targets no stretch before had."""
+    """The starts of stretches that cover a text, and the number of targets that are new in each."""
     covered = 0
     for start in range(0, count, length - length // 2):
         start = min(start, count - 1 - length)

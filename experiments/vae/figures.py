@@ -1,4 +1,4 @@
-"""Grids of images, and the figures of a comparison, drawn without resampling: it would hide or make checkerboards."""
+"""Grids of images, and figures of a comparison, without resampling, which would hide or make checkerboards."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ def grid(images: np.ndarray, columns: int, scale: int = 2) -> np.ndarray:
     Args:
       images: uint8 `[N, H, W, 3]`.
       columns: images in a row; the last row may be shorter.
-      scale: pixels of the result for one of an image, along each axis.
+      scale: pixels of the result per pixel of an image, along each axis.
 
     Returns:
       uint8 `[rows * (scale * H + gap) - gap, columns * (scale * W + gap) - gap, 3]`.

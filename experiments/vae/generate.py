@@ -1,4 +1,4 @@
-"""Images that a run makes: samples from the prior, and reconstructions."""
+"""Images made by a run: samples from the prior, and reconstructions."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -60,14 +60,14 @@ def reconstruct(
     checkpoint: Checkpoint,
     data_root: Path | None = None,
 ) -> Path:
-    """Writes originals above their reconstructions: of files, or of a split where none are given."""
+    """Writes originals above their reconstructions, of files, or of a split if none are given."""
     if count < 1:
         raise ValueError(f"--count must be at least 1 image, got {count}")
     _check_out(out)
     config = load_config(folder, Config)
     if paths:
         faces = config.data.name == "celeba"
-        # Read at once, so that an unreadable file is reported before the network is compiled.
+        # Read now, so that an unreadable file is reported before the network is compiled.
         source, count = Pictures(_Files(paths), partial(fit, faces=faces)), len(paths)
     else:
         source = STUDY.open_split(config if data_root is None else STUDY.moved(config, data_root), split)

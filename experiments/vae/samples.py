@@ -1,4 +1,4 @@
-"""Samples from the prior, and what their checkerboards measure."""
+"""Samples from the prior, and the measure of their checkerboards."""
 
 from functools import partial
 
@@ -17,14 +17,14 @@ from .sources import Pictures, draw_latents
 
 TrainedVAE = Trained[Config, None, models.ConvVAE]
 
-# Enough images for a sure figure; the same latents for every run.
+# Enough images for a reliable figure; the same latents for every run.
 _SAMPLES, _SAMPLE_SEED = 256, 0
 
 
 def decode(trained: TrainedVAE, latents: np.ndarray) -> np.ndarray:
     """Images in 0 .. 1 of latents, float32 `[N, 64, 64, 3]`."""
 
-    # Every process decodes all of them: they are few.
+    # Every process decodes all, since they are few.
     @partial(jax.jit, out_shardings=NamedSharding(trained.mesh, PartitionSpec()))
     def sample(trees: Trees, batch: jax.Array) -> jax.Array:
         return trained.network.model(trees).sample(batch)
@@ -41,7 +41,7 @@ def checkerboard_of_samples(trained: TrainedVAE) -> tuple[float, np.ndarray]:
 
 
 def checkerboard_of_images(source: Pictures) -> float:
-    """The checkerboard measure of the images themselves, as many as there are samples."""
+    """The checkerboard measure of the same number of images of the data set."""
     count = min(_SAMPLES, len(source))
     images = np.stack([source[i * len(source) // count]["image"] for i in range(count)])
     return float(analysis.checkerboard_energy(images.astype(np.float32) / 255))

@@ -1,4 +1,4 @@
-"""Where 64x64 images come from, and what they become on the way to the network."""
+"""Sources of 64x64 images, and their preparation for the network."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from smoothjax import data
 from .config import Config, DataConfig
 
 SIZE = 64
-# Of the noise and the dequantisation of evaluations; nothing else uses it, so that no score depends on a run's seed.
+# Seed of noise and dequantisation in evaluations; nothing else uses it, so no score depends on a run's seed.
 _HELD_OUT = 2017
 _FACES = ("face",)
 # 178 : 218, to within the rounding of small copies.
@@ -27,14 +27,14 @@ class Drawable(data.Examples[data.Record], data.Named, Protocol):
 
 
 class Pictures:
-    """Images without their labels, as a source for the pipelines: zeros stand for labels.
+    """Images without labels, as a source for the pipelines, with zeros as labels.
 
     Args:
-      source: anything that gives records with an image.
-      fit: makes an image SIZE x SIZE; by default they are so already.
+      source: any source of records with an image.
+      fit: makes an image SIZE x SIZE; by default images have this size already.
 
     Attributes:
-      source: what was given.
+      source: the given source.
     """
 
     def __init__(self, source: Drawable, fit: Callable[[np.ndarray], np.ndarray] | None = None):
@@ -63,7 +63,7 @@ class Pictures:
 
 
 def open_source(config: DataConfig, split: str) -> Pictures:
-    """A split of the data set, prepared or as it is distributed; says what is missing where it cannot be opened."""
+    """A split of the data set, prepared or as distributed; the error says what is missing if it cannot be opened."""
     if config.name == "shapes":
         length = config.train_images if split == "train" else config.val_images
         return Pictures(data.ShapesSource(length=length, size=(SIZE, SIZE), split=split))
@@ -79,17 +79,18 @@ def open_source(config: DataConfig, split: str) -> Pictures:
     source = data.PreparedSource(root, split)
     if source.classes.names != _FACES:
         raise ValueError(f"{root} is a prepared data set, but not celeba: name another one with --data.root")
-    # Nothing would be gained by decoding a published image at half its size: the face would be 53 pixels wide.
+    # Decoding a published image at half its size gains nothing: the face would be 53 pixels wide.
     return Pictures(source, partial(data.crop_face, size=SIZE))
 
 
 def images_root(config: DataConfig) -> Path:
-    """Where the faces are: in the folder or file named, or where they have been prepared."""
+    """The place of the faces: the given folder or file, or the prepared data set."""
     return Path(data.DATA_DIR, "celeba") if config.root is None else config.root
 
 
 def fit(image: np.ndarray, *, faces: bool) -> np.ndarray:
-    """A user's image at SIZE x SIZE: its central square, or the face of an aligned one where faces are learnt."""
+    """A user's image at SIZE x SIZE: its central square, or the face of an aligned image if the run has learnt
+    faces."""
     height, width = image.shape[:2]
     if faces and _ALIGNED[0] <= width / height <= _ALIGNED[1]:
         return data.crop_face(image, SIZE)

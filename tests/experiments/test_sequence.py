@@ -254,7 +254,7 @@ def test_another_text_is_scored_with_the_learnt_characters(learnt, tmp_path, mon
 def test_only_texts_are_written_on(compared, capsys):
     path = compared[0] / "none-seed0"
     _main("sample", path, "--prompt", "a", status=1)
-    assert "only a text can be written on" in capsys.readouterr().err
+    assert "only a text can be continued" in capsys.readouterr().err
     _main("evaluate", path, "--data-file", "text.txt", status=1)
     assert "--data-file is for texts" in capsys.readouterr().err
 
