@@ -1,4 +1,4 @@
-"""Command lines read the same way by all programs: what is not understood is answered by a sentence. Imports no JAX."""
+"""Parses command lines for all programs and answers each mistake with one sentence. Imports no JAX."""
 
 from ._options import Option as Option
 from ._options import Word as Word

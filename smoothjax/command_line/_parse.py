@@ -1,4 +1,4 @@
-"""Command lines read the same way by all programs: names with a suggestion, options as people type them."""
+"""Parses commands and options; suggests the nearest name for a wrong one."""
 
 import difflib
 import sys
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
-    """The choice of this name; ends the program with a suggestion where there is none."""
+    """Returns the choice of this name; exits with a suggestion if there is none."""
     if name in choices:
         return choices[name]
     close = difflib.get_close_matches(name, choices, 1)
@@ -32,15 +32,15 @@ def parse(
     description: str | None = None,
     habits: Habits = NO_HABITS,
 ) -> Any:
-    """The options of a command, a dataclass; ends the program with a sentence where one is not what it takes.
+    """Parses the options of a command into its dataclass; exits with one sentence if an option is wrong.
 
     Args:
       kind: the dataclass, without subcommands.
       arguments: the command line.
       program: how it is called.
       default: an instance whose values are the defaults; by default those of the class.
-      description: what `--help` says of the command; by default the docstring of the class.
-      habits: what other programs call its options.
+      description: the text of `--help`; by default the docstring of the class.
+      habits: names that other programs use for its options.
     """
     given = {} if default is None else {"default": default}
     try:

@@ -1,4 +1,4 @@
-"""The options of a command as people type them: other spellings, and habits from elsewhere."""
+"""Accepts other spellings of options, and option names of other programs."""
 
 import dataclasses
 import difflib
@@ -13,7 +13,7 @@ HELP_ALL = "--help-all"
 
 
 class Habits(NamedTuple):
-    """What other programs call an option: dots and underscores as hyphens, none at the beginning.
+    """The name of an option in other programs, without leading hyphens; dots and underscores are hyphens.
 
     Attributes:
       meant: our options for it: the first one that a command has.

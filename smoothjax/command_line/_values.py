@@ -1,4 +1,4 @@
-"""The values of options as people type them: one that its type does not take is refused with the right spelling."""
+"""Checks the values of options; the error for a wrong value gives the right spelling."""
 
 import difflib
 import itertools
@@ -21,8 +21,8 @@ class _Given(NamedTuple):
 
     Attributes:
       flag: as it is typed.
-      values: what follows it, or its sign of equality; of a switch, the next argument.
-      equals: whether there is such a sign.
+      values: the arguments after it or after its equals sign; for a switch, the next argument.
+      equals: whether there is an equals sign.
     """
 
     flag: str
@@ -36,16 +36,16 @@ def is_option(argument: str) -> bool:
 
 
 def check_values(arguments: Sequence[str], hints: Mapping[str, Any], words: Sequence[Word] | None = None) -> None:
-    """Refuses values that their option does not take, one sentence each, where the command line's parser would explain.
+    """Refuses values that their option does not take, with one sentence instead of the parser's long explanation.
 
     Args:
       arguments: the command line.
-      hints: types by option; of switches, `bool`. Others are not looked at.
-      words: arguments without a flag that the command takes; by default they are not looked at.
+      hints: types by option, `bool` for switches. Other options are not checked.
+      words: arguments without a flag that the command takes; by default they are not checked.
 
     Raises:
-      ValueError: there is one; the message has the right spelling where it can be guessed. Or an argument without a
-        flag is missing, too many, or not of its type.
+      ValueError: a value is wrong; the message has the right spelling if it can be guessed. Or an argument without a
+        flag is missing, superfluous, or not of its type.
 
     Example:
       >>> check_values(["--size", "97x97"], {"--size": tuple[int, int]})
@@ -87,7 +87,7 @@ def _read(arguments: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[_Giv
         elif equals:
             given.append(_Given(flag, (value,), True))
         else:
-            # What follows the values of an option are arguments of the command.
+            # The arguments after the values of an option belong to the command.
             following = itertools.takewhile(lambda other: not is_option(other), arguments[place:])
             values = tuple(itertools.islice(following, _most(hints[flag])))
             given.append(_Given(flag, values, False))
@@ -96,7 +96,7 @@ def _read(arguments: Sequence[str], hints: Mapping[str, Any]) -> tuple[list[_Giv
 
 
 def _is_word(text: str, loose: Sequence[str], words: Sequence[Word]) -> bool:
-    """Whether what follows a switch is an argument of the command: one is missing without it, or it is a file."""
+    """Whether the word after a switch is an argument of the command: one is missing without it, or it is a file."""
     if len(loose) <= sum(word.required for word in words):
         return True
     most = [_most(word.hint) for word in words]
@@ -143,7 +143,7 @@ def _most(hint: Any) -> int | None:
 
 
 def _fits(hint: Any, values: Sequence[str]) -> bool:
-    """Whether an option of this type takes these values; of a type that is not known here it takes any."""
+    """Whether an option of this type takes these values; an unknown type takes any."""
     if options := _options(hint):
         return any(_fits(option, values) for option in options)
     inner = typing.get_args(hint)
@@ -167,7 +167,7 @@ def _fits(hint: Any, values: Sequence[str]) -> bool:
 
 
 def _respelt(hint: Any, values: Sequence[str]) -> Iterator[list[str]]:
-    """What may have been meant, the likeliest first."""
+    """Spellings that the user may have meant, the likeliest first."""
     choices = [str(choice) for choice in _choices(hint)]
     if _most(hint) == 1:  # then a comma divides no values
         yield [_number(value, hint) for value in values]
@@ -198,13 +198,13 @@ def _choice(text: str, choices: Sequence[str]) -> str:
         return "None"
     plain = {re.sub(r"[-_ ]", "", choice.lower()): choice for choice in choices}
     meant = re.sub(r"[-_ ]", "", text.lower())
-    # Nothing that is merely alike: float16 is not float32.
+    # No merely similar values: float16 is not float32.
     close = difflib.get_close_matches(_SYNONYMS.get(meant, meant), plain, 1, 0.75)
     return plain[close[0]] if close else text
 
 
 def _described(hint: Any) -> str:
-    """What an option takes, in words."""
+    """Describes in words what an option takes."""
     options = [option for option in _options(hint) if option is not type(None)]
     if options:
         return ", or ".join(map(_described, options)) + " or None" * (type(None) in _options(hint))

@@ -1,4 +1,4 @@
-"""What a folder is that is not prepared: its kind, its images, what is missing, and the command that comes next."""
+"""Describes a folder that is not prepared: its kind, its images, what is missing, and the next command."""
 
 import shlex
 import tempfile
@@ -59,7 +59,7 @@ _Pair = tuple[_Part, _Part, str]
 
 
 def describe_raw(root: Path, problem: str = "") -> str:
-    """A folder in words: what it is, how many images of which sizes, what is missing, which command comes next.
+    """Describes a folder in words: its kind, the number and sizes of its images, what is missing, and the next command.
 
     Args:
       root: the folder.
@@ -89,7 +89,7 @@ def describe_raw(root: Path, problem: str = "") -> str:
 
 
 def _judged(root: Path, parts: Sequence[_Part]) -> tuple[str, list[str], str, bool]:
-    """What a folder is, what is missing, what comes next, and whether nothing else can be wrong before that."""
+    """The kind of a folder, what is missing, the next command, and whether nothing else can be wrong before it."""
     source = shlex.quote(str(root))
     pairs = _pairs(parts)
     # CamVid also exists as images and labels in splits, which need no preparation.
@@ -171,7 +171,7 @@ def _known(root: Path) -> tuple[Builder, list[str]] | None:
                 continue
             required = [entry for entry in builder.expected() if not entry.optional]
             packed = {pattern for pattern in builder.archives if any(path.is_file() for path in root.glob(pattern))}
-            # Data sets with downloads have archives with common names, such as images.tar, which prove nothing.
+            # The archives of data sets with downloads have common names, such as images.tar, which prove nothing.
             if builder.downloads and len(packed) < len(builder.archives):
                 packed.clear()
             absent = [

@@ -69,7 +69,7 @@ Reader = Callable[[Path], dict[str, np.ndarray]]
 
 
 def _reader(path: Path) -> tuple[Reader, Path]:
-    """How a file is read, and where: of a TensorFlow checkpoint at its prefix."""
+    """The reader of a file and the path to read; for a TensorFlow checkpoint that is its prefix."""
     readers: dict[str, Reader] = {".safetensors": read_safetensors, ".npz": _read_npz}
     readers |= dict.fromkeys((".pth", ".pt", ".th", ".bin"), _read_state_dict)
     if found := readers.get(path.suffix.lower()):

@@ -36,7 +36,7 @@ def resnet_from_slim(
       The encoder, in evaluation mode. Its images are prepared by `SLIM_PREPROCESSING`.
 
     Raises:
-      ValueError: the variables are of another family, depth or shape, incomplete, or hold what is not known.
+      ValueError: the variables are of another family, depth or shape, incomplete, or have unknown names.
 
     Example:
       >>> from smoothjax import weights
@@ -76,7 +76,7 @@ def resnet_from_torchvision(
       The encoder, in evaluation mode. Its images are prepared by `TORCHVISION_PREPROCESSING`.
 
     Raises:
-      ValueError: the tensors are of another family, depth or shape, incomplete, or hold what is not known.
+      ValueError: the tensors are of another family, depth or shape, incomplete, or have unknown names.
 
     Example:
       >>> from smoothjax import weights

@@ -34,7 +34,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         entries = safetensors.deserialize(path.read_bytes())
     except safetensors.SafetensorError as error:
         raise ValueError(f"{error}; the file is damaged, get it again") from error
-    # The library gives them in no fixed order.
+    # The library returns them in no fixed order.
     return {
         name: _array(name, entry["dtype"], entry["shape"], entry["data"])
         for name, entry in sorted(entries, key=lambda pair: pair[0])

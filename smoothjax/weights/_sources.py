@@ -1,4 +1,4 @@
-"""The kinds of published networks: their architecture, preprocessing, and what else lies in their files."""
+"""The kinds of published networks: their architecture, preprocessing, and the other content of their files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,10 +21,10 @@ _TF_SLOTS = r"global_step|beta[12]_power(_\d+)?|.+/(Momentum|Adam|RMSProp)(_\d+)
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights of a network come from.
+    """The origin of the weights of a network.
 
     Attributes:
-      families: how its checkpoints name their variables; empty for EfficientNet-Lite, which has one naming.
+      families: the naming schemes of its checkpoints; empty for EfficientNet-Lite, which has one scheme.
       preprocessing: of the images that it was trained on.
       architecture: options of the encoder with which it computes what the published network does, as keywords of
         `models.DeepLab`.

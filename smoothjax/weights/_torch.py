@@ -20,7 +20,7 @@ def read_torch(path: Path) -> Value:
     """Reads what `torch.save` wrote: containers, numbers and text as they are, tensors as `Tensor`.
 
     Raises:
-      ValueError: The file is damaged, of another kind, or holds what would have to be run to be read.
+      ValueError: The file is damaged, of another kind, or holds objects that only running code could read.
     """
     size = path.stat().st_size
     if not size:

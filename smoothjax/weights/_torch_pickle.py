@@ -58,7 +58,7 @@ _CONTAINERS: dict[tuple[str, str], Callable[..., Value]] = {
     ("torch", "Size"): tuple,
     ("torch", "device"): lambda *arguments: ":".join(map(str, arguments)),
 }
-# What Lightning saves a module's options as: a dict.
+# Lightning saves the options of a module as this type; it is read as a dict.
 _ATTRIBUTE_DICTS = (
     "lightning.fabric.utilities.data",
     "lightning_fabric.utilities.data",
@@ -74,7 +74,7 @@ _REFUSED = {
 
 
 class Tensor(NamedTuple):
-    """A tensor of a file, which may be read in other values than those stored."""
+    """A tensor of a file; its values may differ from the stored ones, as those of a conjugate do."""
 
     stored: np.ndarray
     conjugated: bool = False
@@ -98,12 +98,12 @@ def unpickle(stream: BinaryIO, storage: Storage | None = None) -> Value:
       Containers, numbers and text as they are, tensors as `Tensor`.
 
     Raises:
-      ValueError: The pickle is damaged, or holds what would have to be run to be read.
+      ValueError: The pickle is damaged, or holds objects that only running code could read.
     """
     start = stream.tell()
     try:
-        # A look at every instruction before the first is followed: a number that a short file cannot reach would make
-        # the interpreter allocate as many places.
+        # Look at every instruction before following the first: a number that a short file cannot reach would make the
+        # interpreter allocate that many places.
         for instruction, argument, position in pickletools.genops(stream):
             if "PUT" in instruction.name and isinstance(argument, int) and argument > (position or 0):
                 raise ValueError(f"place {argument} of its memory, at byte {position}, is out of reach")
@@ -117,11 +117,11 @@ def unpickle(stream: BinaryIO, storage: Storage | None = None) -> Value:
 
 
 class _RefusedError(Exception):
-    """What is well formed, and not read."""
+    """The content is well formed, but this reader does not support it."""
 
 
 class _Call:
-    """A function in place of PyTorch's; nothing in a file can change it, as it could an ordinary function."""
+    """Replaces a function of PyTorch. A file cannot change it, as it could change an ordinary function."""
 
     __slots__ = ("__function",)
 
@@ -144,14 +144,14 @@ class _Stored(NamedTuple):
 
 
 class _Reader(pickle.Unpickler):
-    """An unpickler that knows tensors and containers. Every other name is refused, so that nothing is ever run."""
+    """An unpickler that knows tensors and containers. It refuses every other name, so nothing is ever run."""
 
     def __init__(self, stream: io.BytesIO, storage: Storage | None):
         super().__init__(stream, encoding="utf-8")
         self._storage = storage
 
     def find_class(self, module: str, name: str) -> Value:
-        """What stands for a name of Python."""
+        """The replacement for a Python name."""
         module = {"__builtin__": "builtins", "torch.nn.parameter": "torch"}.get(module, module)
         if (module, name) in _CONTAINERS:
             return _Call(_CONTAINERS[module, name])
@@ -214,7 +214,7 @@ def _rebuild_typed(
     dtype: Value,
     *rest: Value,
 ) -> Tensor:
-    """A tensor of a type that has no storage of its own: those after PyTorch 2.1."""
+    """A tensor of a type without a storage class: the types added after PyTorch 2.1."""
     if not isinstance(stored, _Stored) or not isinstance(dtype, _StorageType):
         raise ValueError("a tensor without a storage or a type")
     return _rebuild(_Stored(stored.values.view(dtype.dtype)), offset, shape, strides, gradient, hooks, *rest)
@@ -241,7 +241,7 @@ _REBUILD: dict[str, Callable[..., Value]] = {
 
 
 def _strided(values: np.ndarray, offset: Value, shape: Value, strides: Value) -> np.ndarray:
-    """The part of a storage that a tensor is, checked: NumPy would read beyond the end."""
+    """The part of a storage that a tensor covers. Checks its range, because NumPy would read beyond the end."""
     if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
         raise ValueError(f"a tensor of shape {shape} and strides {strides}")
     sizes, steps = _check_ints("shape", shape), _check_ints("strides", strides)

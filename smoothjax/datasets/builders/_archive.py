@@ -1,8 +1,7 @@
-"""Members of an archive by their place in it, read with limits.
+"""Reads members of an archive by their position, within limits.
 
-An archive that was received may name its members in any way, and hold far more than its size shows. Nothing of it is
-written to disk except the decompressed copy of a compressed tar, whose members could not be read by their place
-otherwise.
+A received archive may name its members in any way, and hold far more than its size shows. Nothing of it is written to
+disk except the decompressed copy of a compressed tar, whose members cannot be read by position.
 """
 
 import bz2
@@ -23,7 +22,7 @@ _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _MAX_MEMBERS = 4_000_000
 _MAX_DEPTH = 64
 _MAX_MEMBER_BYTES = 2**31
-# Photographs and masks shrink to a hundredth at most; below the size a large ratio costs nothing.
+# Photographs and masks shrink to a hundredth at most; below this size a large ratio costs nothing.
 _MAX_RATIO, _FREE_BYTES = 200, 2**28
 _BLOCK = 2**20
 
@@ -33,11 +32,12 @@ class Archive:
 
     Args:
       path: of the archive.
-      members: name in the archive and how its content is read, for each member.
+      members: for each member its name in the archive and a function that reads it.
       close: called at the end.
 
     Raises:
-      ValueError: names are too many, too deep, lead out of the archive, or two of them mean the same.
+      ValueError: there are too many names, a name is too deep or leads out of the archive, or two names mean the same
+        place.
     """
 
     def __init__(self, path: Path, members: Iterable[tuple[str, File]], close: Callable[[], None]):
@@ -97,7 +97,7 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 
 def _placed(path: Path, members: Iterable[tuple[str, File]]) -> Iterator[tuple[str, str, File]]:
-    """Folder and name of each member, `./` and `//` taken out."""
+    """Folder and name of each member, without `./` and `//`."""
     written: dict[str, str] = {}
     for count, (name, file) in enumerate(members):
         if count == _MAX_MEMBERS:
@@ -107,7 +107,7 @@ def _placed(path: Path, members: Iterable[tuple[str, File]]) -> Iterator[tuple[s
             raise ValueError(f"{path}:{name[:200]}: leads out of the archive; remove this member")
         if place.count("/") > _MAX_DEPTH:
             raise ValueError(f"{path}:{name[:200]}...: lies more than {_MAX_DEPTH} folders deep; remove this member")
-        # A member written twice is an update, the last one counts; two spellings of one place are not.
+        # A member written twice is an update and the last one counts; two spellings of one place are an error.
         if written.setdefault(place, name) != name:
             raise ValueError(f"{path}: {written[place]} and {name} are the same place; remove one of them")
         if place:
@@ -153,7 +153,7 @@ def _is_folder(info: zipfile.ZipInfo) -> bool:
 
 
 def _open_tar(path: Path, scratch: Path) -> Archive:
-    """Members are read by their place in the file, which a compressed one does not allow: it is decompressed first."""
+    """Reads members by their position in the file; a compressed file does not allow that and is decompressed first."""
     with path.open("rb") as file:
         decompress = _COMPRESSED.get(file.read(2))
     plain = path
@@ -186,7 +186,7 @@ def _copy(compressed: BinaryIO, out: BinaryIO, path: Path) -> None:
 
 
 def _tar_members(path: Path, archive: tarfile.TarFile, descriptor: int) -> Iterator[tuple[str, File]]:
-    """The files; a link to another member is that member, any other link a file that cannot be read."""
+    """The files; a link to another member is that member, and any other link is a file that cannot be read."""
     places: dict[str, tuple[int, int]] = {}
     links: list[tuple[str, str]] = []
     for info in archive:

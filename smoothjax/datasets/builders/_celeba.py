@@ -24,7 +24,7 @@ _SPLITS = ("train", "val", "test")
 class Celeba(Builder):
     """CelebA: train, val and test of the authors' partition; whole aligned images, 218 x 178 as published.
 
-    There are no label maps: every pixel is 255. The forty attributes are kept where their list is there, 1 for yes.
+    There are no label maps: every pixel is 255. The forty attributes are kept if their list is present, 1 for yes.
 
     Example:
       >>> Celeba().name

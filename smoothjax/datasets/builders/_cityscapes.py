@@ -19,11 +19,11 @@ _IMAGE = "_leftImg8bit.png"
 class Cityscapes(Builder):
     """Cityscapes: train, val, test, and with `coarse` train_coarse and train_extra.
 
-    Label ids become the nineteen train ids, everything else 255. In `test` no pixel is labelled, or only those that the
-    published files label, none of which counts.
+    Label ids become the nineteen train ids, and everything else becomes 255. In `test` no pixel is labelled, or only
+    those that the published files label, none of which counts.
 
     Args:
-      coarse: whether the coarse labels are prepared, too: train_coarse, and train_extra if its images are there.
+      coarse: whether to prepare the coarse labels: train_coarse, and train_extra if its images are there.
 
     Example:
       >>> Cityscapes(coarse=True)
@@ -87,7 +87,7 @@ def _examples(
     readers = {}
     for suffix, new in (
         (f"_{kind}_labelTrainIds.png", {label: label for label in (*range(len(CITYSCAPES)), IGNORE_LABEL)}),
-        # Later, and so preferred: these come from the authors, the others from everybody's own run of a script.
+        # Later, and so preferred: these come from the authors, the others from a script that each user runs.
         (f"_{kind}_labelIds.png", TRAIN_IDS),
     ):
         readers.update(_with_suffix(walked, suffix, new))

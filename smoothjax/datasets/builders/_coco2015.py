@@ -21,8 +21,8 @@ _PUBLISHED = {2014: {"train": 82783, "val": 40504}, 2017: {"train": 118287, "val
 class Coco2015(Builder):
     """MS-COCO: train and val, the instances drawn as one label map.
 
-    Where things overlap, the smaller one lies on top; crowds, which are not outlined one by one, take part as 255. The
-    images of 2014 and of 2015 are the same; 2017 is another division of them, train and val alike.
+    Where things overlap, the smaller one lies on top; crowds, which are not outlined one by one, become 255. 2014 and
+    2015 have the same images; 2017 divides the same images into other train and val splits.
 
     Args:
       year: of the archives, where a folder holds more than one: 2014, 2015 or 2017.
@@ -118,7 +118,7 @@ def _examples(
 
 
 def _coder() -> ModuleType:
-    """The module of pycocotools that draws masks; asked for before anything is written."""
+    """Imports the module of pycocotools that draws masks, before anything is written."""
     try:
         from pycocotools import mask
     except ImportError as error:

@@ -17,7 +17,7 @@ from ...data import COCO, IGNORE_LABEL
 from ._file import File
 
 _LISTED = 5
-# No photograph of the data set is larger; what is drawn takes memory in proportion.
+# No photograph of the data set is larger; drawing takes memory in proportion to the size.
 _MAX_SIDE = 2**15
 
 
@@ -47,7 +47,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Instances:
-    """What an annotation file holds.
+    """The content of an annotation file.
 
     Attributes:
       pictures: the images, in the order of their names.
@@ -130,7 +130,7 @@ def _compact(entry: dict[str, object]) -> dict[str, object]:
     """Outlines as arrays, when they are parsed: a quarter of the memory of lists of numbers, which are gigabytes."""
     outlines = entry.get("segmentation")
     if isinstance(outlines, list):
-        # What is no list of numbers is refused later, with its number.
+        # A value that is no list of numbers is refused later, with its number.
         with contextlib.suppress(TypeError, OverflowError):
             entry["segmentation"] = [array("d", outline) for outline in outlines]
     return entry

@@ -1,4 +1,4 @@
-"""Fetching the archives of a data set that may be fetched without asking."""
+"""Downloads the archives of data sets that need no login."""
 
 import hashlib
 import os
@@ -27,12 +27,12 @@ class Download:
 
 
 def fetch(downloads: Mapping[str, Download], folder: Path, *, progress: bool = False) -> None:
-    """Downloads what is not in the folder yet; a file that has its name there is complete.
+    """Downloads the files that are not in the folder yet; a file that has its final name is complete.
 
     Args:
       downloads: what to fetch, by the name of the file.
-      folder: where to put it; it is made.
-      progress: whether to show how far it is, after five seconds.
+      folder: where to put the files; it is created.
+      progress: whether to show the progress, after five seconds.
 
     Raises:
       OSError: a file cannot be fetched.

@@ -85,7 +85,7 @@ class Folder(Builder):
     bases: ClassVar[tuple[str, ...]] = ("",)
 
     def expected(self) -> tuple[Expected, ...]:
-        """What the folder should hold."""
+        """The expected content of the folder."""
         return (
             Expected("classes.yaml", CLASS_FILES, optional=True),
             Expected(f"{self.images}/NAME.jpg", (self.images,)),
@@ -137,7 +137,7 @@ class Folder(Builder):
         return Plan(classes.by_index(), coded, problems, warnings, every_class_in=required)
 
     def _coded(self, example: Example, classes: Classes) -> Example:
-        """The example with its mask read as these classes say."""
+        """The example with its mask read by the values or colours of these classes."""
         return replace(example, white=self.white, mask=example.mask and example.mask.of_classes(classes))
 
     def _base(self, tree: SourceTree) -> str:
@@ -155,11 +155,11 @@ class Folder(Builder):
         return tree.is_folder(join(folder, self.images)), tree.is_folder(join(folder, self.masks))
 
     def _own(self) -> set[str]:
-        """The folders of images and masks, which are none of splits."""
+        """The folders of images and masks outside of splits."""
         return {self.images.partition("/")[0], self.masks.partition("/")[0]}
 
     def _beside_images(self, tree: SourceTree, base: str) -> list[str]:
-        """A line for each folder of a split that lies beside the images that come in none."""
+        """A line for each split folder that lies beside images without splits."""
         folders = [folder for folder in tree.folders(base) if folder not in self._own()]
         return [
             f"{tree.root / base / folder}: not used, it lies beside {tree.root / base / self.images}; keep either the "
@@ -173,7 +173,7 @@ class Folder(Builder):
         images, masks = (set(tree.folders(join(base, part))) for part in (self.images, self.masks))
         both = sorted(images & masks)
         named = [folder for folder in both if _SPLIT.fullmatch(folder)]
-        # A single one among others may be a class: pictures of trains.
+        # A single such folder among others may be a class: pictures of trains.
         return both if named and (len(named) == len(both) or len(named) > 1) else []
 
     def _beside_inner(self, tree: SourceTree, base: str, splits: Sequence[str]) -> list[str]:
@@ -271,7 +271,7 @@ def _found_in(masks: Sequence[File]) -> Classes:
 def _listed(
     path: Path, examples: Sequence[Example], problems: list[str], warnings: list[str]
 ) -> dict[str, list[Example]]:
-    """The splits as a file or a folder of files says."""
+    """Reads the splits from a file or a folder of files."""
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.glob("*.txt"))}
         entries = [(line, split) for split, file in files.items() for line in read_lines(_file(file))]

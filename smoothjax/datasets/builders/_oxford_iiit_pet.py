@@ -22,8 +22,8 @@ _URL = "https://thor.robots.ox.ac.uk/~vgg/data/pets"
 class OxfordIIITPet(Builder):
     """Oxford-IIIT Pet: train (the authors' trainval), test, and val on request; downloads itself without a source.
 
-    Two classes, background and pet; the outline between them is ignored. TFDS has a builder of its own for this data
-    set, which needs TensorFlow to mend a few damaged files; they are read here as they are.
+    Two classes, background and pet; the outline between them is ignored. TFDS also has a builder for this data set,
+    which needs TensorFlow to repair a few damaged files; this one reads them as they are.
 
     Args:
       val_fraction: share of trainval that becomes the split val; by default there is none, as in TFDS.

@@ -1,4 +1,4 @@
-"""What a builder finds in a source: the examples of each split, and what is wrong before any file is read."""
+"""The findings of a builder in a source: the examples of each split, and the problems known before any file is read."""
 
 import abc
 import unicodedata
@@ -39,7 +39,7 @@ class Example:
     """One example to be.
 
     Attributes:
-      name: says to a person which example this is.
+      name: the name of the example in messages.
       image: the file of the photograph.
       mask: the label map; None if no pixel is labelled.
       attributes: uint8 `[A]`, if the data set has attributes of whole images.
@@ -60,9 +60,9 @@ class Plan:
     Attributes:
       classes: names and colours of the labels.
       splits: the examples of each split, in their order.
-      problems: what is wrong already, a line each, with names of files.
-      warnings: what is unusual and may be meant so.
-      published: the number of examples of each split as its authors give it.
+      problems: one line for each problem, with names of files.
+      warnings: one line for each unusual thing that may be intended.
+      published: the number of examples of each split that its authors state.
       attributes: names of the attributes, if the data set has them.
       has_labels: whether the data set has label maps at all.
       every_class_in: name of a split in which every class must have a pixel; "" for none.
@@ -111,15 +111,15 @@ class Builder(abc.ABC):
 
     @abc.abstractmethod
     def expected(self) -> tuple[Expected, ...]:
-        """What a source should hold, relative to one of `bases`."""
+        """The expected content of a source, relative to one of `bases`."""
 
     @abc.abstractmethod
     def plan(self, tree: SourceTree) -> Plan:
-        """Finds the examples. Raises FileNotFoundError if this is another folder altogether."""
+        """Finds the examples. Raises FileNotFoundError if the folder holds something else."""
 
 
 def wrong_folder(builder: Builder, tree: SourceTree) -> FileNotFoundError:
-    """The error for a source that holds another thing: the tree that was expected, and what of it is there."""
+    """The error for a source with other content: the expected tree, and which parts of it are there."""
     lines = [f"{tree.root}: not what {builder.name} is prepared from; expected"]
     for entry in builder.expected():
         found = any(tree.has(join(base, path)) for base in builder.bases for path in entry.paths)
@@ -134,7 +134,7 @@ def wrong_folder(builder: Builder, tree: SourceTree) -> FileNotFoundError:
 
 
 def layout(builder: Builder) -> str:
-    """What a source should hold, for a person who has not named one."""
+    """The expected content of a source, for a user who has not named one."""
     lines = [f"  {entry.line}{'   (optional)' if entry.optional else ''}" for entry in builder.expected()]
     packed = [f"  unpacked, or packed in {', '.join(builder.archives)}"] if builder.archives else []
     return "\n".join([*lines, *packed])

@@ -1,4 +1,4 @@
-"""Dividing a data set that comes whole."""
+"""Divides a data set that comes without splits."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from typing import Protocol, TypeVar
 
 
 class Named(Protocol):
-    """What has a name."""
+    """Anything with a name."""
 
     @property
     def name(self) -> str:
-        """The name, another one for each."""
+        """The name, different for each example."""
         ...
 
 
@@ -18,16 +18,16 @@ N = TypeVar("N", bound=Named)
 
 
 def divide(examples: Sequence[N], fractions: Mapping[str, float], seed: int) -> dict[str, list[N]]:
-    """Parts of given shares, chosen only by the seed and the names of the examples; what remains is `train`.
+    """Divides examples into parts of given shares, chosen only by the seed and the names; the rest is `train`.
 
-    The choice is the same on every machine and for every order of the examples, and an example that is added changes
-    little: names are ranked by a hash, and each part takes the lowest that are left.
+    The choice is the same on every machine and for every order of the examples, and an added example changes little:
+    names are ranked by a hash, and each part takes the lowest that are left.
 
     Args:
       examples: examples of different names.
       fractions: the share of each part, 0 .. 1; a share above 0 is at least one example, as long as one is left to
         train.
-      seed: another one gives another choice.
+      seed: another seed gives another choice.
 
     Returns:
       `train` and each part that has examples, in the order of the examples.

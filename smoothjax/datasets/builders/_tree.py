@@ -12,12 +12,12 @@ _MAX_DEPTH = 64
 
 
 class SourceTree:
-    """Folders and archives as one tree: what lies in a folder, and what lies in the archives beside it.
+    """Folders and archives as one tree: the files in a folder, and those in the archives beside it.
 
     Args:
       root: a folder, or one archive.
       archives: patterns of the paths of archives in `root` whose members belong to the tree.
-      scratch: a folder for decompressed archives; it is made when it is needed.
+      scratch: a folder for decompressed archives; it is created when needed.
 
     Raises:
       FileNotFoundError: there is no such folder or file.
@@ -88,7 +88,7 @@ class SourceTree:
 
 
 def suffix_of(name: str) -> str:
-    """The suffix of the name of a file in small letters, such as .png."""
+    """The suffix of the name of a file in lower case, such as .png."""
     return os.path.splitext(name)[1].lower()
 
 
@@ -116,7 +116,7 @@ class _Folder:
 
 
 def _file(entry: os.DirEntry[str]) -> File:
-    """A file; whatever else has a name there is one that cannot be read, so that it is not left out unnamed."""
+    """A file; anything else becomes a file that cannot be read, so the report names it instead of leaving it out."""
     if entry.is_file():
         return File(entry.path, Path(entry.path).read_bytes)
     if entry.is_symlink():

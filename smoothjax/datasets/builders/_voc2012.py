@@ -97,7 +97,7 @@ class _Finder:
     problems: list[str]
 
     def examples(self, split: str, names: list[str], labels: Mapping[str, Mask] | None) -> list[Example]:
-        """The named examples; a line in `problems` for each that lacks a file. No labels: none is labelled."""
+        """The named examples; adds a line to `problems` for each that lacks a file. No labels: none is labelled."""
         found = []
         for name in names:
             if name not in self.images:
