@@ -18,6 +18,7 @@ from experiments.common.comparison import Comparison
 from experiments.common.config import with_options
 from experiments.common.dense.config import InitConfig
 from experiments.common.dense.init import architecture, normalization
+from experiments.common.dense.report import parent_scores
 from experiments.common.fork import check_forks, describe, forked, plan_fork
 from experiments.common.network import Network
 from experiments.common.run_folder import check_run, describe_run, load_config, with_parent
@@ -141,9 +142,9 @@ def test_a_report_has_the_score_of_the_parent(tmp_path):
         ["always the most frequent class", "2.0", "30.0", "-", "-"],
     ]
     for other in ({"data.root": Path("other")}, {"init.take": "best"}, {"init": InitConfig()}):
-        assert STUDY.parent_scores(with_options(child, other)) is None
+        assert parent_scores(with_options(child, other)) is None
     (tmp_path / "parent/result.json").unlink()
-    assert STUDY.parent_scores(child) is None
+    assert parent_scores(child) is None
 
 
 def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, capsys):
