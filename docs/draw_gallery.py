@@ -34,7 +34,9 @@ def network() -> nnx.Sequential:
 def draw_all() -> None:
     """Writes every picture."""
     IMAGES.mkdir(exist_ok=True)
-    figure = analysis.draw_checkerboard(upsampled(), factor=2, title="up-sampled by a transposed convolution")
+    figure = analysis.draw_checkerboard(
+        upsampled(), factor=2, title="A transposed convolution of random weights leaves a checkerboard of period 2"
+    )
     figure.savefig(IMAGES / "checkerboard.png", dpi=80)
     target = ["network", "docs.draw_gallery:network", "--input", "1,65,65,3"]
     diagnose([*target, "--out", str(IMAGES / "receptive_field.png")])

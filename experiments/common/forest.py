@@ -20,6 +20,8 @@ from .writing import write_figure
 
 # Okabe & Ito: distinct to colour-blind eyes, and of different brightness in grey. The position of a mark says the same.
 _BETTER, _WORSE, _OPEN = "#0072B2", "#D55E00", "0.35"
+# Behind text, so that no line runs through it.
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,16 @@ def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *,
     for y, heading in headings:
         # Over all panels, beginning where labels may.
         across = blended_transform_factory(figure.transFigure, first.transData)
-        figure.text(0.12 / width, y, heading, transform=across, fontsize=9, fontweight="bold", va="center")
+        text = figure.text(0.12 / width, y, heading, transform=across, fontsize=9, fontweight="bold", va="center")
+        text.set_bbox(_PAPER)
     figure.suptitle(title, fontsize=11, y=1 - 0.22 / height, va="center")
     figure.text(0.5, 1 - 0.52 / height, note, ha="center", va="center", fontsize=8, color="0.3")
+    marks = {_color(row, score) for _, row in places for score in scores if score.title in row.differences}
     handles = [
         *(
             Line2D([], [], marker="o", color=color, label=f"{word}, significant (Holm)")
             for word, color in (("better", _BETTER), ("worse", _WORSE))
+            if color in marks
         ),
         Line2D(
             [],
@@ -140,6 +145,12 @@ def draw_forest(blocks: Sequence[Block], scores: Sequence[Score], path: Path, *,
     write_figure(path, figure, dpi=130)
 
 
+def _color(row: Row, score: Score) -> str:
+    if score.title not in row.distinguishable:
+        return _OPEN
+    return _WORSE if (row.differences[score.title].mean < 0) != score.lower else _BETTER
+
+
 def _panel(axes: Axes, places: Sequence[tuple[float, Row]], score: Score) -> None:
     axes.axvline(0, color="0.5", linewidth=0.8)
     beside = blended_transform_factory(axes.transAxes, axes.transData)
@@ -147,20 +158,19 @@ def _panel(axes: Axes, places: Sequence[tuple[float, Row]], score: Score) -> Non
         found = row.differences.get(score.title)
         if found is None:
             continue
-        significant = score.title in row.distinguishable
-        color = _OPEN if not significant else _WORSE if (found.mean < 0) != score.lower else _BETTER
+        color = _color(row, score)
         axes.errorbar(
             found.mean,
             y,
             xerr=found.half_width,
             fmt="x" if found.half_width is None else "o",
             color=color,
-            markerfacecolor=color if significant else "white",
+            markerfacecolor="white" if color == _OPEN else color,
             markersize=5,
             linewidth=1.4,
         )
         text = axes.text(0.985, y - 0.36, found.text(score.digits), transform=beside, ha="right", va="center")
-        text.set(fontsize=6.5, color="0.3", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        text.set(fontsize=6.5, color="0.3", bbox=_PAPER)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.tick_params(axis="y", length=0)

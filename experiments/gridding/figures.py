@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import Normalize
 
-from ..common.forest import Block, Row, draw_forest
+from ..common.forest import Block, Row, draw_forest, message
 from ..common.table import Score
 from ..common.writing import write_figure
 from .config import LABELS
@@ -87,4 +87,5 @@ def draw_differences(cells: Sequence[Cell], path: Path) -> None:
         for name, (title, digits) in SCORES.items()
     ]
     found = [Block(f"{LABELS[method]}: {condition}", rows) for (method, condition), rows in blocks.items()]
-    draw_forest(found, shown, path, title=_TITLE, note="filled: over all tests of a score in this figure (Holm)")
+    note = "by what stands before the dilated layers; significant: over all tests of a score in this figure (Holm)"
+    draw_forest(found, shown, path, title=message(found, shown[0], "baseline"), note=note)

@@ -59,11 +59,11 @@ CITYSCAPES = Classes(
 SHAPES = Classes(
     names=("background", "disk", "square", "triangle", "ring", "cross", "star", "wire"),
     colors=(
-        *((40, 44, 52), (228, 87, 86), (245, 166, 35), (240, 222, 90)),
-        *((84, 176, 91), (77, 182, 200), (88, 110, 220), (200, 110, 205)),
+        *((40, 44, 52), (213, 94, 0), (230, 159, 0), (240, 228, 66)),
+        *((0, 158, 115), (86, 180, 233), (0, 114, 178), (204, 121, 167)),
     ),
 )
-"""The embedded procedural data set, see `ShapesSource`."""
+"""The embedded procedural data set, see `ShapesSource`, in colours that the colour-blind tell apart (Okabe and Ito)."""
 
 WIRES = Classes(names=("background", "massive", "wire"), colors=((0, 0, 0), (0, 114, 178), (230, 159, 0)))
 """The classes of `WiresSource`, in colours that are distinct to colour-blind eyes and in grey."""

@@ -132,7 +132,8 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
     ]
     if IGNORE_LABEL in occurring:
         handles.append(Patch(facecolor="white", edgecolor="0.5", label="255 ignored"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4 * pairs_a_row), fontsize=8)
+    lines = -(-len(handles) // (4 * pairs_a_row))
+    figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // lines), fontsize=8)
     if title:
         figure.suptitle(title, fontsize=10, parse_math=False)
     path = Path(path)

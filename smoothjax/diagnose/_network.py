@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from .. import analysis
@@ -206,11 +208,19 @@ def channels_last(network: Callable[..., jax.Array]) -> Callable[[jax.Array], ja
 
 
 def draw_field(field: np.ndarray, imbalance: float | None, rate: int) -> Figure:
-    """A receptive field as a figure."""
-    figure = Figure(figsize=(4.6, 4.4), dpi=110, layout="constrained")
+    """A receptive field as a figure; what has no weight is black."""
+    figure = Figure(figsize=(5.4, 4.6), dpi=110, layout="constrained")
     axes = figure.subplots()
-    axes.imshow(np.sqrt(field), cmap="viridis", interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    title = f"effective receptive field (square root)\nphase imbalance at rate {rate}: {shown(imbalance)}"
+    colors = ListedColormap(colormaps["viridis"](np.linspace(0.22, 1, 256)))  # without its dark end: black is zero
+    colors = colors.with_extremes(bad="black", under=colors(0))
+    weights = np.ma.masked_equal(field / (field.max() or 1), 0)
+    image = axes.imshow(weights, cmap=colors, norm=LogNorm(1e-4, 1), interpolation="nearest")
+    axes.set(xlabel="input pixel", ylabel="input pixel")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="min")
+    bar.set_label("share of the largest weight; black: none")
+    seen = np.argwhere(field)
+    area = np.prod(np.ptp(seen, axis=0) + 1) if len(seen) else 0
+    holes = f"{100 * (1 - len(seen) / area):.0f} % of it without weight" if area else "empty"
+    title = f"receptive field of the output in the middle: {holes}\nphase imbalance at rate {rate}: {shown(imbalance)}"
     axes.set_title(title, fontsize=10)
     return figure

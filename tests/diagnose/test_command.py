@@ -12,7 +12,7 @@ from flax import nnx
 from PIL import Image
 
 from smoothjax import nn, ops
-from smoothjax.diagnose import _picture
+from smoothjax.diagnose import _network, _picture
 from smoothjax.diagnose.__main__ import main
 
 
@@ -135,6 +135,16 @@ def test_networks(tmp_path, capsys):
     command += ["--layout", "channels_first"]
     assert main(["network", f"{__name__}:first_channels", *command]) == 0
     assert capsys.readouterr().out.startswith("gridding proven")
+
+
+def test_the_figure_of_a_field_counts_its_holes():
+    """Of 3x3 places two apart, inside 5x5 pixels, the other sixteen are black; a field without any weight is drawn."""
+    field = np.zeros((9, 9))
+    field[2:7:2, 2:7:2] = 1e-3
+    (axes, _) = _network.draw_field(field, 1.0, 2).axes
+    assert ": 64 % of it without weight\n" in axes.get_title()
+    assert np.ma.getmaskarray(axes.images[0].get_array()).sum() == 81 - 9
+    assert ": empty\n" in _network.draw_field(np.zeros((9, 9)), None, 2).axes[0].get_title()
 
 
 @pytest.mark.parametrize(

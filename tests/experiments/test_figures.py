@@ -128,6 +128,8 @@ def test_a_forest_shows_every_interval(tmp_path, drawn):
     assert panel.get_xlabel() == "loss: ← better"
     assert [text.get_text() for text in panel.texts] == ["+2.0 [+1.5, +2.5]", "-0.5 [-1.5, +0.5]", "+1.0 (one pair)"]
     assert not figure.axes[1].containers
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["worse, significant (Holm)", "not significant; bars: 95 % intervals", "one pair: no interval"]
     page = figure.bbox
     assert all(text.get_window_extent().x1 <= page.x1 for text in figure.texts)
 
