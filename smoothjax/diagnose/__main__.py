@@ -1,4 +1,4 @@
-"""`python -m smoothjax.diagnose`: checkerboards in pictures, gridding in networks."""
+"""`python -m smoothjax.diagnose`: checkerboards in pictures, gridding in networks and gradients."""
 
 import re
 import sys
@@ -55,7 +55,24 @@ class Network:
     """Whether to print JSON instead of a report."""
 
 
-_COMMANDS: dict[str, type] = {"picture": Picture, "network": Network}
+@dataclass(frozen=True)
+class Gradients:
+    """Measures which outputs of a network of another framework, such as PyTorch, share inputs.
+
+    example: python -m smoothjax.diagnose gradients gradients.npy
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A `.npy` file: gradients of a block of neighbouring outputs with respect to the inputs, [9, 9, C, H, W]."""
+    channels: Literal["first", "last"] = "first"
+    """Where the channels of the inputs are: first is [9, 9, C, H, W], last [9, 9, H, W, C]."""
+    out: Path = Path("receptive_field.png")
+    """The figure to write: what the output at the centre of the block sees."""
+    json: bool = False
+    """Whether to print JSON instead of a report."""
+
+
+_COMMANDS: dict[str, type] = {"picture": Picture, "network": Network, "gradients": Gradients}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,6 +92,10 @@ def main(arguments: Sequence[str]) -> int:
                     f"--white must be 1 .. 65535, the largest number of a 16-bit image, got {options.white}: try 4095"
                 )
             print(diagnose_pictures(options.files, options.out, options.white, as_json=options.json))
+        elif isinstance(options, Gradients):
+            from ._gradients import diagnose_gradients
+
+            print(diagnose_gradients(options.file, options.channels, options.out, as_json=options.json))
         else:
             from ._exported import diagnose_exported, is_exported
             from ._network import diagnose_network
@@ -98,7 +119,7 @@ def _usage() -> str:
     examples = "\n".join(f"  {example}" for text in texts.values() for example in re.findall("example: (.+)", text))
     return f"""usage: {PROGRAM} COMMAND ... [options]
 
-Gridding in networks, and checkerboards in pictures.
+Gridding in networks and gradients, and checkerboards in pictures.
 
 commands:
 {commands}

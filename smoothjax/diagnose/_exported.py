@@ -1,10 +1,8 @@
 """Gridding in exported programs, of which only the results are visible."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +10,13 @@ import numpy as np
 from jax import export
 
 from .. import analysis
-from ._network import draw_field, failing, imbalance_of, parse_shape, shown
+from ._measured import Measured, report
+from ._network import check_figure, failing, parse_shape
 
 #: Units along each axis, at the centre of the outputs, whose gradients are computed.
 _BLOCK = 9
 #: Changes in one pass through a program that takes any number of examples.
 _BATCH = 16
-
-
-class Measured(NamedTuple):
-    """The measurement of a program, and its method in words."""
-
-    axes: tuple[analysis.Sharing, ...]
-    field: np.ndarray
-    how: str
 
 
 def is_exported(target: str) -> bool:
@@ -38,45 +29,11 @@ def diagnose_exported(
 ) -> str:
     """The report on an exported program, as text or JSON; draws what its central output sees."""
     sizes = parse_shape(shape)
-    if not out.suffix or not out.parent.is_dir():
-        raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
+    check_figure(out)
     program = read_program(Path(target))
     with failing(target, sizes):
         found = _measure(program, sizes, layout, block)
-    counts = {max(axis.classes) + 1 for axis in found.axes if axis.is_gridding}
-    rate = max([2, *(count for count in counts if count <= min(found.field.shape) // 2)])
-    imbalance = imbalance_of(found.field, rate)
-    if found.field.ndim == 2:
-        draw_field(found.field, imbalance, rate).savefig(out)
-    verdict = _verdict(found.axes)
-    if as_json:
-        content = {
-            "verdict": verdict,
-            "measured": found.how,
-            "pairs": [[axis.shared, axis.pairs] for axis in found.axes],
-            "rate": rate,
-            "phase_imbalance": imbalance,
-        }
-        return json.dumps(content, indent=2)
-    lines = [verdict, *(f"  axis {k}: {axis.describe_pairs()}" for k, axis in enumerate(found.axes))]
-    lines += [
-        f"  measured {found.how}",
-        f"phase imbalance of the output at the centre (0: all phases alike, 1: one has all), rate {rate}: "
-        f"{shown(imbalance)}",
-    ]
-    if found.field.ndim == 2:
-        lines.append(f"{out} shows what the output at the centre sees.")
-    return "\n".join(lines)
-
-
-def _verdict(axes: tuple[analysis.Sharing, ...]) -> str:
-    if not any(axis.pairs for axis in axes):
-        return "nothing was measured: no two neighbouring outputs depend on anything that was changed"
-    gridded = [number for number, axis in enumerate(axes) if axis.is_gridding]
-    if not gridded:
-        return "no gridding: neighbouring outputs share inputs"
-    where = " and ".join(f"axis {number}" for number in gridded)
-    return f"gridding measured, not proven: along {where} no two neighbouring outputs were seen to share an input"
+    return report(found, out, as_json=as_json)
 
 
 def read_program(path: Path) -> export.Exported:

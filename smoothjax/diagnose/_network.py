@@ -23,8 +23,7 @@ from .. import analysis
 def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json: bool = False) -> str:
     """The report on a network, as text or JSON; draws its effective receptive field."""
     sizes = parse_shape(shape)
-    if not out.suffix or not out.parent.is_dir():
-        raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
+    check_figure(out)
     network = load_network(target)
     if layout == "channels_first":
         network = channels_last(network)
@@ -139,6 +138,12 @@ def imbalance_of(field: np.ndarray, rate: int) -> float | None:
 def shown(value: float | None) -> str:
     """A number as text, or a note that there is none."""
     return "not measured" if value is None else f"{value:.3f}"
+
+
+def check_figure(out: Path) -> None:
+    """Refuses a figure that could not be written."""
+    if not out.suffix or not out.parent.is_dir():
+        raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
