@@ -167,20 +167,21 @@ def test_malformed_arguments_are_refused_as_lax_does(arguments, message):
         )
 
 
-@pytest.mark.parametrize("name", ["gradient_by_windows", "gradient_by_copies", "gradient_by_strips"])
+@pytest.mark.parametrize("name", ["gradient_by_windows", "gradient_by_copies", "gradient_by_strips", "product"])
 def test_a_split_batch_is_never_gathered(name, monkeypatch):
     """Products over places must not bring the examples of other devices."""
     jax.clear_caches()
     monkeypatch.setattr(_conv, "form_of_gradient", lambda window, size, *_: _form(name, window, size))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     split, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
-    window = Window((1, 1), ((1, 1), (1, 1)), (1, 1))
+    taps, pad = (1, 0) if name == "product" else (3, 1)
+    window = Window((1, 1), ((pad, pad), (pad, pad)), (1, 1))
     step = jax.jit(
         jax.grad(lambda x, kernel: jnp.sum(jnp.sin(_conv.convolution(x, kernel, window))), (0, 1)),
         in_shardings=(split, everywhere),
         out_shardings=(split, everywhere),
     )
-    text = step.lower(jnp.ones((8, 9, 9, 4)), jnp.ones((3, 3, 4, 4))).compile().as_text() or ""
+    text = step.lower(jnp.ones((8, 9, 9, 4)), jnp.ones((taps, taps, 4, 4))).compile().as_text() or ""
     jax.clear_caches()
     assert "all-reduce" in text
     assert "all-gather" not in text
@@ -244,3 +245,24 @@ def test_depthwise_convolution_rounds_bfloat16_once():
     y = ops.depthwise_conv(x, kernel)
     assert y.dtype == jnp.bfloat16
     assert_close(y, exact, 2**-8)
+
+
+def _lowered(function, *shapes):
+    """The program of a function and its gradients, as text."""
+    gradients = jax.grad(lambda *arguments: jnp.sum(function(*arguments) ** 2), (0, 1))
+    return jax.jit(gradients).lower(*map(jnp.ones, shapes)).as_text()
+
+
+def test_rows_of_taps_are_traced_once():
+    """Each of the rows of a depthwise kernel had its gradient written out anew, hundreds of terms on wide maps."""
+    flat, square = (_lowered(ops.depthwise_conv, (1, 24, 41, 16), (taps, 5, 16)) for taps in (3, 9))
+    assert square.count("stablehlo.multiply") < 2 * flat.count("stablehlo.multiply")
+
+
+def test_a_product_is_differentiated_as_one():
+    """Value and two gradients: rules of its own made three choices by platform of it, each traced for all of them."""
+    convolve = partial(ops.conv_general_dilated, window_strides=(1, 1), padding="VALID", dimension_numbers=NUMBERS[2])
+    text = _lowered(convolve, (2, 9, 9, 8), (1, 1, 8, 16))
+    assert text.count("stablehlo.dot_general") == 3
+    assert "stablehlo.reverse" not in text
+    assert "stablehlo.convolution" not in text

@@ -48,6 +48,9 @@ def convolution(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     """Maps `[N, *S, C]` with `[*K, C, D]`, of one floating dtype and static sizes, none of them 0."""
     if _is_plain(window, x.shape, kernel.shape):  # nothing to choose: less to trace
         return forms.plain(window, x, kernel)
+    if math.prod(kernel.shape[:-2]) == 1 and not any(map(any, window.pairs)):
+        # Gradients of a product are products: no rule of its own, and a third of what there would be to trace.
+        return by_platform(x, kernel, cpu=partial(forms.product, window.strides), default=partial(forms.plain, window))
     return _convolution(x, kernel, window)
 
 

@@ -17,7 +17,7 @@ from ..._checks import accumulation_dtype
 from .._transpose import Pair, as_transpose_of, varying_with
 from ._fenced import fenced
 from ._platform import by_platform
-from ._shifted_sum import few_by_few
+from ._shifted_sum import few_by_few, weights_of
 from ._spatial_filter import few_terms, needs_no_padding, products_by_channel, unpadded_sum
 from ._window import Window
 
@@ -108,7 +108,7 @@ def _sum_of_windows(window: Window, x: jax.Array, kernel: jax.Array) -> jax.Arra
     """The sum over the taps of their weighted windows."""
     size, out = kernel.shape[:-1], window.out_size(x.shape[1:-1], kernel.shape[:-1])
     padded = _pad(window, x)
-    weights = kernel.reshape(*size, *(1,) * (x.ndim - 1), x.shape[-1])
+    weights = weights_of(kernel, size, x.ndim)
     return functools.reduce(operator.add, [weights[tap] * padded[window_of(window, tap, out)] for tap in _taps(size)])
 
 

@@ -15,8 +15,9 @@ def fenced(function: Callable[..., jax.Array], *arguments: jax.Array) -> jax.Arr
     `optimization_barrier` too early, but it keeps a branch whose condition it cannot know.
     """
     always = lax.optimization_barrier(jnp.array(True))
+    once = jax.jit(function)  # traced and lowered once for both branches
     # Zeros of the result's own type, also under shard_map.
-    return lax.cond(always, function, lambda *arguments: jnp.zeros_like(function(*arguments)), *arguments)
+    return lax.cond(always, once, lambda *arguments: jnp.zeros_like(once(*arguments)), *arguments)
 
 
 def materialized(value: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax import lax
 
 from ._fenced import fenced
 
@@ -33,10 +34,11 @@ def filter_size(x: jax.Array, kernel: jax.Array) -> tuple[int, ...]:
     return kernel.shape[: x.ndim - 2]
 
 
-def weight_at(kernel: jax.Array, tap: tuple[int, ...], x: jax.Array) -> jax.Array:
-    """The weight of a tap, ready to multiply x: one number, or one for each channel."""
-    weight = kernel[tap]
-    return weight.reshape((1,) * (x.ndim - 1) + weight.shape) if weight.ndim else weight
+def weights_of(kernel: jax.Array, size: tuple[int, ...], ndim: int) -> dict[tuple[int, ...], jax.Array]:
+    """The weight of each tap, ready to multiply maps of `ndim` axes: one number, or one for each channel."""
+    taps = all_taps(size)
+    rows = kernel.reshape(len(taps), *(1,) * (ndim - 2), -1)
+    return dict(zip(taps, lax.split(rows, (1,) * len(taps)), strict=True))
 
 
 def all_taps(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -45,13 +47,13 @@ def all_taps(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _sum_of(taps: list[tuple[int, ...]], x: jax.Array, kernel: jax.Array, rate: int) -> jax.Array:
-    size = out_size(x, kernel, rate)
+    size, weights = out_size(x, kernel, rate), weights_of(kernel, filter_size(x, kernel), x.ndim)
 
     def shifted(tap: tuple[int, ...]) -> jax.Array:
         window = [slice(t * rate, t * rate + length) for t, length in zip(tap, size, strict=True)]
         return x[(slice(None), *window)]
 
-    return in_two_chains([weight_at(kernel, tap, x) * shifted(tap) for tap in taps])
+    return in_two_chains([weights[tap] * shifted(tap) for tap in taps])
 
 
 def in_two_chains(terms: list[jax.Array]) -> jax.Array:
