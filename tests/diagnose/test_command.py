@@ -143,7 +143,9 @@ def test_the_figure_of_a_field_counts_its_holes():
     field[2:7:2, 2:7:2] = 1e-3
     (axes, _) = _network.draw_field(field, 1.0, 2).axes
     assert ": 64 % of it without weight\n" in axes.get_title()
-    assert np.ma.getmaskarray(axes.images[0].get_array()).sum() == 81 - 9
+    shown = axes.images[0].get_array()
+    assert shown is not None
+    assert np.ma.getmaskarray(shown).sum() == 81 - 9
     assert ": empty\n" in _network.draw_field(np.zeros((9, 9)), None, 2).axes[0].get_title()
 
 
