@@ -188,8 +188,17 @@ _PRETRAINED = (
     "the published statistics on. This recipe is ours; its score and time are {}."
 )
 _LITE, _IMAGENET = ModelConfig(encoder="efficientnet_lite0"), InitConfig("efficientnet_lite0")
-# A new head above a trained encoder: one rate for both.
-_FROM_IMAGENET = OptimizerConfig(rates=_same_rate(0.01), head_kernel_multiplier=1.0, head_bias_multiplier=1.0)
+# A new head above a trained encoder: one rate for both. On CamVid a largest rate of 0.002 undid what the encoder knew
+# (the loss rose from 1.4 to 3.8), and so did SGD at 0.01 on thirty photographs.
+_FROM_IMAGENET = OptimizerConfig(
+    rates=_same_rate(0.0005),
+    optimizer="adamw",
+    schedule="one_cycle",
+    power=None,
+    weight_decay=0.02,
+    head_kernel_multiplier=1.0,
+    head_bias_multiplier=1.0,
+)
 
 DEMO = Preset(
     Config(
@@ -268,12 +277,15 @@ CAMVID_PRETRAINED = Preset(
         model=_LITE,
         init=_IMAGENET,
         data=DataConfig(name="camvid", crop_size=(321, 321)),
-        optim=_FROM_IMAGENET,
+        optim=replace(_FROM_IMAGENET, class_weights="auto", loss_at="full"),
         steps=2000,
         batch_size=8,
     ),
     "CamVid street scenes from ImageNet weights (EfficientNet-Lite0), 360x480, --data.root FOLDER",
-    _PRETRAINED.format("not yet measured"),
+    _PRETRAINED.format(
+        "not yet measured. With 600 steps of 2 crops of 241x321 pixels, mean IoU on val was 45.3 % after 38 minutes of "
+        "one core that other programs shared (one seed)"
+    ),
 )
 
 FOLDER = Preset(
