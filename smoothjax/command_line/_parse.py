@@ -20,7 +20,8 @@ def choose(what: str, name: str, choices: Mapping[str, T]) -> T:
         return choices[name]
     close = difflib.get_close_matches(name, choices, 1)
     hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}"
-    print(f"error: unknown {what} {name!r}: {hint}", file=sys.stderr)
+    problem = f"a {what} comes before {name}" if name.startswith("-") else f"unknown {what} {name!r}"
+    print(f"error: {problem}: {hint}", file=sys.stderr)
     raise SystemExit(2)
 
 

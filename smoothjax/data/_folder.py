@@ -2,7 +2,7 @@
 
 import shlex
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ._channels import ARRAY_SUFFIX, check_channels
@@ -208,18 +208,35 @@ def _pairs(folder: Path, mask_suffix: str, suffixes: tuple[str, ...]) -> tuple[t
             f"{folder}: the split is empty; put images ({', '.join(s[1:] for s in suffixes)}) into images/ and "
             "masks (png) of the same names into labels/, without sub-folders"
         )
-    if lonely := sorted(images.keys() - masks.keys()):
+    if ending := _common_ending(masks, images):
+        problems.append(
+            f"{folder}: the names of all masks end in {ending}{mask_suffix}; take --data.mask-suffix "
+            f"{ending}{mask_suffix}, mask_suffix in Python"
+        )
+    elif lonely := sorted(images.keys() - masks.keys()):
         problems.append(
             f"{folder}: {_some(lonely)} in images/ without a mask; a mask is labels/NAME{mask_suffix}.png (only PNG "
             "keeps the indices exact)"
         )
-    if lonely := sorted(masks.keys() - images.keys()):
+    if not ending and (lonely := sorted(masks.keys() - images.keys())):
         problems.append(
             f"{folder}: {_some(lonely)} in labels/ without an image; add or remove files until the names agree"
         )
     if problems:
         raise ValueError("\n".join(problems))
     return tuple((images[stem], masks[stem]) for stem in sorted(images))
+
+
+def _common_ending(masks: Collection[str], images: Collection[str]) -> str:
+    """What the names of all masks have after the name of an image, "" if that is not the same for all."""
+    first = min(masks, default="")
+    endings = [first.removeprefix(image) for image in images if first.startswith(image)]
+    common = [
+        ending
+        for ending in endings
+        if ending and all(name.endswith(ending) and name.removesuffix(ending) in images for name in masks)
+    ]
+    return common[0] if common else ""
 
 
 def _by_stem(folder: Path, suffixes: tuple[str, ...], ending: str, problems: list[str]) -> dict[str, Path]:

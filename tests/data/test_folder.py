@@ -146,6 +146,15 @@ def test_files_without_a_partner_are_named(tmp_path):
     assert "1 file (lonely) in labels/ without an image" in str(caught.value)
 
 
+@pytest.mark.parametrize("names", [["a"], ["a", "a1"], ["b", "b_x"]])
+def test_an_ending_that_all_masks_have_is_proposed(tmp_path, names):
+    for name in names:
+        _save(tmp_path, f"{name}.png")
+        (tmp_path / "train/labels" / f"{name}.png").rename(tmp_path / "train/labels" / f"{name}_x_mask.png")
+    with pytest.raises(ValueError, match=r"the names of all masks end in _x_mask; take --data.mask-suffix _x_mask, "):
+        FolderSource(tmp_path, "train", _CLASSES)
+
+
 def test_jpeg_masks_are_not_taken(tmp_path):
     _save(tmp_path, "a.png")
     (tmp_path / "train" / "labels" / "a.png").rename(tmp_path / "train" / "labels" / "a.jpg")

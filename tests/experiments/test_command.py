@@ -90,6 +90,7 @@ def test_help(capsys, study, arguments, expected):
     ("study", "arguments", "message"),
     [
         ("segmentation", "trian demo", "unknown command 'trian': did you mean train?"),
+        ("segmentation", "train --data.root x", "a preset comes before --data.root: choose one of wires, demo, camvid"),
         ("segmentation", "train camvd", "unknown preset 'camvd': did you mean camvid?"),
         ("segmentation", "train imagenet", "unknown preset 'imagenet': choose one of wires, demo, camvid"),
         ("pixel_dcn", "train voc2012", "unknown preset 'voc2012': did you mean voc2012-unet?"),
