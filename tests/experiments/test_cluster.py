@@ -48,7 +48,7 @@ def test_without_options_there_is_one_process_and_without_a_cluster_an_error(mon
 
     monkeypatch.setattr("jax.distributed.initialize", initialize)
     Cluster().join()
-    with pytest.raises(ValueError, match=r"found no cluster in the environment \(coordinator_address .* by hand with"):
+    with pytest.raises(ValueError, match=r"found no cluster in the environment \(coordinator_address .* describe it"):
         Cluster(distributed=True).join()
 
 
