@@ -242,7 +242,7 @@ def test_refuses_other_ranks(name, rank):
         (0, " must be an int >= [12], got 0"),
         (-2, " must be an int >= [12], got -2"),
         (1.5, " must be an int >= [12], got 1.5 of type float: pass one Python int"),
-        ((2, 2, 2, 2), r" must be an int >= [12](, got \(2, 2, 2, 2\) of type tuple| or 2 of them, .*: pass one)"),
+        ((2, 2, 2, 2), r" must be an int >= [12](, got \(2, 2, 2, 2\) of type tuple| or 2 ints, .*: pass one)"),
         ((2, 0), r" must be an int >= [12], got (\(2, 0\) of type tuple|0: pass one)"),
         (True, " must be an int >= [12], got True of type bool"),
         ("2", " must be an int >= [12], got '2' of type str"),
