@@ -235,7 +235,7 @@ def test_depthwise_convolution_has_the_values_and_derivatives_of_xla(name):
 
 
 def test_depthwise_convolution_refuses_malformed_strides():
-    with pytest.raises(ValueError, match=r"strides must be an int >= 1 or 2 of them.*use 1 to keep the size"):
+    with pytest.raises(ValueError, match=r"strides must be an int >= 1 or 2 ints.*use 1 to keep the size"):
         ops.depthwise_conv(jnp.ones((1, 5, 5, 3)), jnp.ones((3, 3, 3)), strides=(1, 2, 3))
 
 
