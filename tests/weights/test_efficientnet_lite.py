@@ -149,7 +149,7 @@ def test_refuses(tensors):
         ((without, "0"), r"1 variables of this network are not in the checkpoint \(_fc.bias\)"),
         ((tensors | {"_extra": np.ones(1)}, "0"), r"does not have \(_extra\)"),
         ((tensors | {"_conv_stem.weight": wide["_conv_stem.weight"]}, "0"), "has shape .* of another width or kind"),
-        (({"conv1.weight": np.ones(1)}, "0"), "must be those of EfficientNet-Lite, .* got conv1.weight: pick"),
+        (({"conv1.weight": np.ones(1)}, "0"), "must be those of EfficientNet-Lite, .* got conv1.weight: choose"),
     ):
         with pytest.raises(ValueError, match=message):
             load(*arguments)
