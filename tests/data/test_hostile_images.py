@@ -222,7 +222,7 @@ def test_names_of_images_and_masks(tmp_path):
     source = data.FolderSource(root, "train", _CLASSES, mask_suffix="_mask")
     assert source[0]["label"].all()
     assert data.open_split(root, "train", _CLASSES, mask_suffix="_mask").name(0) == source.name(0)
-    with pytest.raises(ValueError, match=r"without a mask; a mask is labels/NAME\.png"):
+    with pytest.raises(ValueError, match=r"the names of all masks end in _mask; take --data\.mask-suffix _mask, "):
         data.FolderSource(root, "train", _CLASSES)
     unpack(root, {"train/labels/other.png": b""})
     with pytest.raises(ValueError, match=r"other\.png: its name does not end in _mask \(--data\.mask-suffix\)"):
