@@ -1,4 +1,4 @@
-"""Draws stored results: paired differences with their intervals, a figure for each file; imports no JAX."""
+"""Draws stored results: paired differences with their intervals, one figure per file; imports no JAX."""
 
 import sys
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ _STORED = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Figures:
-    """Draws the differences to the baseline that stored results hold, with their intervals, beside each file.
+    """Draws the differences to the baseline in stored results, with their intervals, beside each file.
 
-    Files are those that `python -m experiments.tables --json` writes, and results.json of `experiments.gridding`.
-    Scores are those on test, where runs have them, or else on val.
+    Reads files that `python -m experiments.tables --json` writes, and results.json of `experiments.gridding`. Shows
+    scores on test if runs have them, and on val otherwise.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[FILES...]")] = ()
-    """Files of results; by default those in experiments/results that hold a comparison."""
+    """Files of results; by default the comparisons in experiments/results."""
     out: Path | None = None
-    """Folder for NAME.png of each NAME.json; by default that of the file."""
+    """Folder for the figure NAME.png of each NAME.json; by default the folder of the file."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draws, and prints the names of the figures; returns the exit status."""
+    """Draws the figures and prints their paths; returns the exit status."""
     options = parse(Figures, arguments, "python -m experiments.figures")
     return status_of(lambda: _run(options))
 
@@ -44,7 +44,7 @@ def _run(options: Figures) -> None:
 
 
 def _places(files: Sequence[Path], out: Path | None) -> list[Path]:
-    """The figure of each file; refuses two that would be one."""
+    """The figure of each file; refuses two files that would share one."""
     found = dict[Path, Path]()
     for file in files:
         path = (out or file.parent) / f"{file.stem}.png"
@@ -60,7 +60,7 @@ def draw(file: Path, path: Path) -> None:
     """Draws one file.
 
     Raises:
-      ValueError: it holds no comparison, or cannot be read.
+      ValueError: the file holds no comparison, or cannot be read.
     """
     kind = _kind(file)
     if kind is None:
@@ -80,7 +80,7 @@ def draw(file: Path, path: Path) -> None:
 
 
 def _kind(file: Path) -> str | None:
-    """What a file holds: runs, the cases of gridding, or None for neither."""
+    """The content of a file: "runs", "gridding" for its cases, or None for neither."""
     content = read_json(file)
     if not isinstance(content, dict):
         return None

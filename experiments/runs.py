@@ -1,4 +1,4 @@
-"""Lists runs, and what their configurations differ in; imports no JAX."""
+"""Lists runs and the options in which they differ; imports no JAX."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ class Runs:
     """Lists runs by study: method, step, best score, and the options in which they differ."""
 
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")] = Path("runs")
-    """Folder that holds them, at any depth."""
+    """Folder that holds the runs, at any depth."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -61,7 +61,7 @@ def _table(study: str, runs: list[Path], folder: Path) -> str:
     names = dict.fromkeys(name for values in options.values() for name in values)
     parents = {run: _parent(run, config) for run, config in configs.items()}
     if all(config.init.parent == config.init.checkpoint for config in configs.values()):
-        names.pop("init.checkpoint", None)  # their column says it, with the step
+        names.pop("init.checkpoint", None)  # the column of parents shows it, with the step
     differing = [name for name in names if len({json.dumps(values.get(name)) for values in options.values()}) > 1]
     columns = ["parent", *differing] if set(parents.values()) != {"-"} else differing
     rows = []
@@ -87,7 +87,7 @@ def _reason(run: Path) -> str:
 
 
 def _parent(run: Path, config: RunConfig) -> str:
-    """The run that it starts from, and at which step; a dash if it starts from none."""
+    """The run whose weights it starts from, and their step; a dash if there is none."""
     parent = config.init.parent
     if parent is None:
         return "-"
@@ -102,7 +102,7 @@ def _step(run: Path, steps: int) -> str:
     if (run / RESULT_FILE).exists():
         try:
             done = read_object(run / RESULT_FILE).get("steps")
-        except ValueError:  # it is finished, whatever has become of its result
+        except ValueError:  # the run is finished, even if its result is damaged
             done = None
         early = isinstance(done, int) and done < steps
         return f"{done:,} of {steps:,}, ended early" if early else f"{steps:,}, finished"
@@ -110,7 +110,7 @@ def _step(run: Path, steps: int) -> str:
 
 
 def _best(run: Path) -> str:
-    """The best score so far on the whole split, as the newest checkpoint has it."""
+    """The best score so far on the whole split, from the newest checkpoint that can be read."""
     for path in sorted(run.glob("checkpoints/*/summary/metadata"), key=_number, reverse=True):
         try:
             best = read_object(path)["best"]

@@ -43,29 +43,29 @@ _CLASSES = {
 
 
 def _as_studies(name: str) -> object:
-    """What the studies call --data.NAME is taken under that name, too."""
+    """Accepts an option under the name that the studies give it, --data.NAME."""
     return tyro.conf.arg(aliases=(f"--data.{name}",))
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where the data lie, and how a folder that is not prepared is read."""
+    """The location of the data, and how to read a folder that is not prepared."""
 
     data: Path = Path(DATA_DIR)
-    """Folder of the prepared data sets, or of this one."""
+    """Folder that holds the prepared data sets, or the folder of this one."""
     classes: Annotated[str | None, _as_studies("classes")] = None
     """Classes of a folder {split}/{images,labels}: a file, or voc2012, cityscapes, coco2015, camvid."""
     mask_suffix: Annotated[str, _as_studies("mask-suffix")] = ""
-    """What the names of masks have in addition in such a folder, such as _mask for street_mask.png."""
+    """Suffix of the names of masks in such a folder, such as _mask for street_mask.png."""
     white: Annotated[int | None, _as_studies("white")] = None
-    """Largest number of 16-bit images in such a folder, such as 4095 for 12 bits."""
+    """Largest value of 16-bit images in such a folder, such as 4095 for 12 bits."""
     channels: Annotated[int, _as_studies("channels")] = 3
-    """Channels of the images: 3 for RGB, 1 for grey, or the number that the files of such a folder have."""
+    """Channels of the images: 3 for RGB, 1 for grey, or the number in the files of such a folder."""
 
 
 @dataclass(frozen=True)
 class Info(Where):
-    """Counts images, sizes and classes, and gives class weights; of another folder it says what it is."""
+    """Counts images, sizes and classes, and prints class weights; describes any other folder."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,19 @@ class Show(Where):
     split: str | None = None
     """The split; by default train, or else the first one."""
     images: int = 8
-    """How many images, spread evenly over the split."""
+    """Number of images, spread evenly over the split."""
     augmented: bool = False
-    """Whether to draw each image as training varies it, by the options that follow."""
+    """Whether to augment each image as training does, with the options below."""
     crop_size: tuple[int, int] = (241, 321)
     """Augmented: height and width of the crops in pixels."""
     scale_range: tuple[float, float] = (0.5, 1.5)
-    """Augmented: smallest and largest random factor of the images."""
+    """Augmented: smallest and largest random scale of the images."""
     augment: Strengths = dataclasses.field(default_factory=lambda: _SHOWN)
     seed: int = 0
-    """Augmented: of all that is random."""
+    """Augmented: seed of all random choices."""
 
 
-#: Strong enough to be seen.
+#: Strong enough to be visible.
 _SHOWN = Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.0, jpeg=40, rotate=10.0, balanced=0.5)
 
 W = TypeVar("W", bound=Where)
@@ -105,10 +105,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         command(arguments)
     except KeyboardInterrupt:
-        print("\nstopped; nothing is left behind, the same command starts again", file=sys.stderr)
+        print("\nstopped; nothing is left behind: run the same command to start again", file=sys.stderr)
         return 130
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        # What a user can mend is one sentence; the rest keeps its traceback.
+        # An error that the user can fix becomes one sentence; any other keeps its traceback.
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return 1
     return 0
@@ -134,12 +134,12 @@ def _info(arguments: list[str]) -> None:
     try:
         folder, splits = _open(name, options)
     except (FileNotFoundError, ValueError) as error:
-        # Of a prepared data set that is damaged, what is wrong with it is the answer.
+        # For a prepared data set that is damaged, the error is the answer.
         if not root.is_dir() or is_prepared(root):
             raise
         from ._raw import describe_raw
 
-        # A folder that cannot be opened as a data set is described: that is what was asked for.
+        # The question was about this folder, so describe it even though it cannot be opened as a data set.
         print(describe_raw(root, str(error)))
         return
     from ._describe import describe
@@ -155,7 +155,7 @@ def _show(arguments: list[str]) -> None:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
     from ._describe import draw_grid
 
-    # The data set by its name: where it lies is for the command line.
+    # The title names the data set; the command line says where it lies.
     source, title = splits[split], f"{folder.absolute().name}, {split}"
     if options.augmented:
         from ._augmented import AugmentedSource
@@ -176,11 +176,11 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {"prepare": _prepare, "info"
 
 
 def _prepare_options(name: str) -> type:
-    """The options of the command for one data set: its own, and those that all have."""
+    """The options of `prepare` for one data set: its own, and those common to all."""
 
-    folder = tyro.conf.arg(metavar="DIR", help="Folder of the archives or of what was in them, or one archive.")
+    folder = tyro.conf.arg(metavar="DIR", help="Folder of the archives or of their contents, or one archive.")
     result = tyro.conf.arg(metavar="DIR", help=f"Folder of the result; by default {DATA_DIR}/{name}.")
-    overwrite = tyro.conf.arg(help="Whether to replace a data set that is there already.")
+    overwrite = tyro.conf.arg(help="Whether to replace an existing data set.")
     return dataclasses.make_dataclass(
         "Prepare",
         [
@@ -194,7 +194,7 @@ def _prepare_options(name: str) -> type:
 
 
 def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
-    """The splits of a data set, prepared or as `{split}/{images,labels}`, and where it is."""
+    """The folder of a data set, prepared or laid out as `{split}/{images,labels}`, and its splits."""
     data, classes = options.data, options.classes
     folder = data if is_prepared(data) else find_prepared(name, data)
     if is_prepared(folder):
@@ -203,7 +203,7 @@ def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
         }
     root = Path(name).expanduser()
     splits = sorted(path.parent.name for path in root.glob("*/images") if (path.parent / "labels").is_dir())
-    # In the order in which people think of them.
+    # The usual order.
     splits.sort(key=lambda split: {"train": 0, "val": 1, "test": 2}.get(split, 3))
     if splits:
         named = None if classes is None else _CLASSES[classes] if classes in _CLASSES else load_classes(classes)
@@ -253,21 +253,21 @@ def _about(name: str) -> str:
 
 def _data_sets() -> str:
     lines = [f"  {name:<18}{kind().note}" for name, kind in BUILDERS.items()]
-    more = f"{PROGRAM} prepare NAME --help shows the options, and what a source holds."
+    more = f"{PROGRAM} prepare NAME --help shows the options and the files that a source holds."
     return "\n".join(["data sets:", *lines, "", more])
 
 
 def _usage() -> str:
     return f"""usage: {PROGRAM} COMMAND NAME [options]
 
-Makes data sets out of the archives that their authors distribute, and looks at them.
+Prepares data sets from the archives that their authors distribute, and inspects them.
 
 commands:
   prepare NAME --source DIR [--out DIR]   checks every file and writes {DATA_DIR}/NAME, or DIR
   info NAME [--data DIR]                  {Info.__doc__}
   show NAME --out grid.png [--augmented]  {Show.__doc__}
 
-info and show also take a folder {{train,val,test}}/{{images,labels}} as NAME.
+info and show also accept a folder {{train,val,test}}/{{images,labels}} as NAME.
 
 {_data_sets()}
 

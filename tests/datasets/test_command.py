@@ -318,7 +318,7 @@ def test_interrupted(streets, capsys, monkeypatch):
 
     monkeypatch.setattr("smoothjax.datasets.__main__.prepare", interrupt)
     status, _, err = _run(capsys, "prepare", "camvid", "--source", "CamVid")
-    assert (status, err) == (130, "\nstopped; nothing is left behind, the same command starts again\n")
+    assert (status, err) == (130, "\nstopped; nothing is left behind: run the same command to start again\n")
 
 
 def test_show_augmented(streets, capsys):
