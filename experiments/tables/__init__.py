@@ -1,9 +1,9 @@
 """Tables of the papers beside ours, and of our own runs: methods against their baseline.
 
-- `studies`: what the studies declare: configurations, presets, and the rows of published tables that these fill.
-- `runs`: run folders; `validate`: what their files must hold; `stored`: the small JSON files of results.
-- `hyperparameters`: what makes two runs repetitions of each other, or runs of one setting.
+- `studies`: the configurations and presets that the studies declare.
+- `find`, `runs`: finished runs in folders; `validate`: checks of their files; `stored`: small JSON files of results.
+- `hyperparameters`: decides which runs repeat each other, and which belong to one setting.
 - `rows`, `paper`, `timing`: tables of the papers.
-- `groups`, `comparison`: methods against their baseline; `statistics`: pairs of runs of one seed.
+- `groups`, `comparison`, `forest`: methods against their baseline, as tables and as a figure.
 - `formats`: Markdown, CSV and LaTeX.
 """

@@ -22,7 +22,7 @@ _NAMES: tuple[Name, ...] = ("1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2")
 class Options:
     """Prints the papers' tables beside our runs, or tables of our own.
 
-    Runs of a recipe fill its row in the papers' tables. Below the table follow those runs, or the command that fills
+    Runs of a recipe fill its row in the papers' tables. Below each table stand those runs, or the command that fills
     the row. For example:
 
     python -m experiments.tables runs --table 2 4 --format latex --out tables.tex
@@ -39,18 +39,18 @@ class Options:
     table: tuple[Name, ...] = _NAMES
     """Tables: 1 to 6 of Wang & Ji (KDD 2018), pixel-1 and pixel-2 of Gao et al. (2017)."""
     own: bool = False
-    """Whether to compare any runs side by side instead: methods, means over seeds, paired differences to the
+    """Whether to compare any runs instead: means over seeds for each method, and paired differences to the
     baseline."""
     split: Literal["train", "val", "test"] = "val"
-    """With --own, the split to show: val, or another that `evaluate RUN --split SPLIT` has scored."""
+    """With --own, the split to show: val, or another one that `evaluate RUN --split SPLIT` has scored."""
     figure: Path | None = None
-    """With --own, a file for the differences to the baseline with their intervals: .png, .pdf or .svg."""
+    """With --own, a figure of the differences to the baseline with their intervals: .png, .pdf or .svg."""
     timing: Path | None = None
-    """Measurements for pixel-2, written by `python -m experiments.timing networks --json FILE`."""
+    """Measurements for table pixel-2, written by `python -m experiments.timing networks --json FILE`."""
     format: Format = field(default="markdown")
     """Format of the tables."""
     out: Path | None = None
-    """File for the tables, instead of printing them; CSV gets one numbered file per table."""
+    """File for the tables, which are printed by default; CSV takes one numbered file per table."""
     json: Path | None = None
     """File for the results of all runs with seeds, commands, commits and machines; small enough to be committed."""
 
@@ -73,7 +73,7 @@ def _run(options: Options) -> None:
 
 
 def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, list[Table]]]:
-    """The tables of each file: a CSV file has rows of one width."""
+    """The tables of each file: one per CSV file, because all rows of a CSV file have the same width."""
     if form != "csv" or len(tables) == 1:
         return [(out, tables)]
     return [(out.with_stem(f"{out.stem}-{number}"), [table]) for number, table in enumerate(tables, 1)]

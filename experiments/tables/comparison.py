@@ -21,7 +21,7 @@ _INTERVALS = (
 
 
 def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], list[str]]:
-    """Tables of every setting, scored on a split, and remarks."""
+    """Tables of every setting with scores on a split, and remarks about runs without."""
     remarks: list[str] = []
     for run in runs:
         if run.score(split, run.config.scores[0]) is None:
@@ -34,13 +34,13 @@ def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], lis
 
 
 def _of_group(group: Group, split: str) -> list[Table]:
-    """Tables of each protocol, of the rates that have scores on the split, and one of the runs."""
+    """The tables of each protocol, with the rates that have scores on the split, and a table of the runs."""
     tables = [table for protocol in scored_protocols(group, split) for table in _of_protocol(group, protocol, split)]
     return [*tables, _runs(group)]
 
 
 def scored_protocols(group: Group, split: str) -> list[Protocol]:
-    """What is compared on a split: of each protocol the arms that have scores, where they add to those before."""
+    """The protocols to show for a split: each with its scored arms, unless earlier protocols show all of these."""
     seen, found = set[Arm](), list[Protocol]()
     for protocol in protocols(group):
         scored = tuple(arm for arm in protocol.arms if group.values(arm, split, group.main_score))
@@ -51,12 +51,12 @@ def scored_protocols(group: Group, split: str) -> list[Protocol]:
 
 
 def scores_of(group: Group, arms: Sequence[Arm], split: str) -> list[Score]:
-    """The scores that some arm has on a split."""
+    """The scores on a split that at least one arm has."""
     return [score for score in group.config.scores if any(group.values(arm, split, score) for arm in arms)]
 
 
 def _of_protocol(group: Group, protocol: Protocol, split: str) -> list[Table]:
-    """Scores, differences to the baseline, and scores of each class."""
+    """Scores, differences to the baseline, and IoU of each class."""
     title, arms = f"{group.title}; {protocol.title}; {split}", protocol.arms
     shown = scores_of(group, arms, split)
     tables = [_scores(group, protocol, split, shown, title)]
@@ -90,7 +90,7 @@ def _scores(group: Group, protocol: Protocol, split: str, shown: Sequence[Score]
 def compared(
     group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score]
 ) -> dict[Arm, list[Difference | None]]:
-    """The paired differences of each arm to its baseline, one a score; empty if there is nothing to compare."""
+    """The paired differences of each arm to its baseline, one per score; empty if there is nothing to compare."""
     found = dict[Arm, list[Difference | None]]()
     for arm in arms:
         reference = group.reference(arms, arm)
@@ -117,7 +117,7 @@ def _differences(
 
 
 def _significance_notes(differences: Mapping[str, Difference], score: Score) -> tuple[str, ...]:
-    """What is significant in the first score, the family of tests of a table, and what could have been."""
+    """The significant differences of the first score, corrected over the table, and the power of the tests."""
     adjusted = holm([difference.p_value for difference in differences.values()])
     significant = [name for name, p in zip(differences, adjusted, strict=True) if p < 0.05]
     tests = f"the {len(differences)} tests" if len(differences) > 1 else "the one test"

@@ -13,11 +13,11 @@ from .stored import load
 
 @dataclass(frozen=True)
 class Found:
-    """What lies in some folders and files.
+    """The runs in some folders and files.
 
     Attributes:
-      runs: the finished ones, each configuration with each seed once.
-      remarks: what was left out, and why.
+      runs: finished runs, each configuration with each seed once.
+      remarks: sentences that name each run or file left out, and the reason.
     """
 
     runs: tuple[Run, ...]
@@ -25,7 +25,7 @@ class Found:
 
 
 def find(places: Sequence[Path]) -> Found:
-    """Reads every run below the folders, at any depth, and of the JSON files.
+    """Reads all runs below the folders, at any depth, and all runs in the JSON files.
 
     Raises:
       FileNotFoundError: there is no such folder or file.
@@ -45,7 +45,7 @@ def find(places: Sequence[Path]) -> Found:
 
 
 def _unique(runs: Iterable[Run], remarks: list[str]) -> tuple[Run, ...]:
-    """Each configuration with each seed once: the same result twice would make a spread too small."""
+    """Keeps each configuration with each seed once: a result counted twice would make the spread too small."""
     kept: dict[str, Run] = {}
     for run in runs:
         key = json.dumps([hyperparameters(run.config, run.data), run.config.seed], sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""Paired differences of any runs as a figure: what the tables of `comparison` say, at one look."""
+"""Paired differences of any runs as a figure: the tables of `comparison` at a glance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:
     """Draws the differences to the baseline of every setting and protocol that has scores on a split.
 
     Raises:
-      ValueError: nothing is compared there, or the runs are of several studies, which share no score.
+      ValueError: there is nothing to compare on the split, or the runs belong to several studies, which share no score.
     """
     found = [group for group in groups(runs) if any(method == group.baseline for method, _ in group.arms)]
     kinds = {group.config: group for group in found}
@@ -33,7 +33,7 @@ def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:
             shown = scores_of(group, protocol.arms, split)
             differences = compared(group, protocol.arms, split, shown)
             if not differences or (protocol.title == EVERY and any(group is other for other in drawn)):
-                continue  # what has been chosen from it is drawn already
+                continue  # the arms chosen from it are already drawn
             drawn.append(group)
             scores |= {score.title: score for score in shown}
             rates = {rate for _, rate in differences}

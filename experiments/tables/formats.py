@@ -25,9 +25,9 @@ class Table:
     """A table of text.
 
     Attributes:
-      title: its heading.
-      header, rows: its cells.
-      notes: sentences below it; what stands between backticks is code.
+      title: the heading.
+      header, rows: the cells.
+      notes: sentences below the table, with code between backticks.
     """
 
     title: str
@@ -58,7 +58,7 @@ def _csv(table: Table) -> str:
 
 
 def _latex(table: Table) -> str:
-    """A table with the rules of booktabs; text in the first column, numbers in the others."""
+    """A table with the rules of booktabs: text in the first column, numbers in the others."""
     line = lambda cells: " & ".join(map(_escaped, cells)) + r" \\"
     body = [
         r"\begin{tabular}{l" + "r" * (len(table.header) - 1) + "}",
@@ -78,6 +78,6 @@ def _escaped(text: str) -> str:
 
 
 def _marked(note: str) -> str:
-    """Code between backticks as code."""
+    """The note in LaTeX, with the text between backticks as code."""
     parts = map(_escaped, note.split("`"))
     return "".join(rf"\texttt{{{part}}}" if index % 2 else part for index, part in enumerate(parts))

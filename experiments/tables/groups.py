@@ -1,7 +1,7 @@
-"""Runs of one setting, and which of them are compared.
+"""Groups runs by setting, and chooses which runs to compare.
 
-A setting is all that is not method, initial rate or seed (see `hyperparameters`). Within one, two protocols are
-distinguished: one rate for all methods, the best of the baseline on val; and for each method its own best rate on val.
+A setting is everything except method, initial rate and seed (see `hyperparameters`). Within a setting there are two
+protocols: one rate for all methods, the baseline's best on val; or the best rate on val for each method.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,14 +17,14 @@ from .runs import Run
 
 #: A method and its initial rate.
 Arm = tuple[str, float]
-#: By method and initial rate, runs by seed.
+#: Runs by seed, for each method and initial rate.
 Arms = dict[Arm, dict[int, Run]]
 
 EVERY = "every initial rate, differences at the same one"
 
 _TITLE = ("study", "data.name", "init.source", "model.network", "model.encoder", "model.head", "steps", "batch_size")
 _OF_DEEPLAB = ("model.encoder", "model.head")
-# Part of a title only where they differ: what makes a run another experiment than its data set and network say.
+# Defaults: these options are part of a title only where they differ from them.
 _USUAL = {"data.scale": 1.0, "data.size": [256, 256], "model.precision": "float32", "model.width": 64}
 
 
@@ -33,10 +33,10 @@ class Group:
     """Runs of one setting.
 
     Attributes:
-      config: the configuration of one of them; the study is theirs all.
+      config: the class of their configurations, which is that of their study.
       study: the study and the data set.
-      words: what they share besides, such as the network and the number of steps.
-      arms: the runs, those of the baseline first.
+      words: other shared properties, such as the network and the number of steps.
+      arms: the runs, with the baseline first.
     """
 
     config: type[RunConfig]
@@ -46,37 +46,37 @@ class Group:
 
     @property
     def title(self) -> str:
-        """What they share, in a line."""
+        """The shared properties in one line."""
         return f"{self.study}: {', '.join(self.words)}"
 
     @property
     def baseline(self) -> str:
-        """The method that others are compared with."""
+        """The method that the others are compared with."""
         return self.config.baseline
 
     @property
     def main_score(self) -> Score:
-        """The score that is compared and chooses rates."""
+        """The score used to compare methods and to choose rates."""
         return self.config.scores[0]
 
     def values(self, arm: Arm, split: str, score: Score) -> dict[int, float]:
-        """A score of an arm by seed, where it is known."""
+        """A score of an arm by seed, for the seeds that have it."""
         found = {seed: run.score(split, score) for seed, run in self.arms[arm].items()}
         return {seed: value for seed, value in found.items() if value is not None}
 
     def rates(self, method: str) -> list[float]:
-        """The initial rates that a method was trained with, in order."""
+        """The initial rates that a method was trained with, in ascending order."""
         return sorted(rate for other, rate in self.arms if other == method)
 
     def reference(self, arms: Sequence[Arm], arm: Arm) -> Arm | None:
-        """The baseline of an arm: at the same rate, where several are shown, or else the only one."""
+        """The baseline of an arm: the only one shown, or else the one at the same rate."""
         baselines = [other for other in arms if other[0] == self.baseline]
         mine = baselines[0] if len(baselines) == 1 else (self.baseline, arm[1])
         return mine if mine in self.arms else None
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:
-    """Runs by setting; a run whose method sets more options joins every group that shares the rest."""
+    """Runs by setting; a run whose method sets further options joins every group that shares the others."""
     shared: list[tuple[Hyperparameters, list[Run]]] = []
     for run in sorted(runs, key=lambda run: bool(run.config.set_by_method)):
         mine = setting(run.config, run.data)
@@ -90,12 +90,12 @@ def groups(runs: Sequence[Run]) -> list[Group]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which arms are compared.
+    """A choice of arms to compare.
 
     Attributes:
-      title: how they were chosen.
-      arms: method and initial rate of each.
-      note: on which seeds rates were chosen, and which could not take part; empty if there was no choice.
+      title: the rule of the choice.
+      arms: the method and initial rate of each.
+      note: the seeds on which rates were chosen, and the rates left out; empty if there was no choice.
     """
 
     title: str
@@ -104,7 +104,7 @@ class Protocol:
 
 
 def protocols(group: Group) -> list[Protocol]:
-    """The arms that are compared: with one rate, and with a rate for each method; all, where none can be chosen."""
+    """The comparisons to show: with one rate, and with a rate for each method; of all arms if no rate can be chosen."""
     methods = list(dict.fromkeys(method for method, _ in group.arms))
     if group.baseline not in methods:
         return [Protocol("no baseline", tuple(group.arms))]
@@ -131,13 +131,13 @@ def protocols(group: Group) -> list[Protocol]:
 
 
 def chosen_rate(group: Group, method: str) -> float:
-    """The initial rate that is best on val, as a mean over all seeds; rates with fewer seeds than others take no part.
+    """The initial rate that is best on val, by the mean over all seeds; rates with fewer seeds than others are ignored.
 
-    A rate that has only the first seeds of a search was given up there, or left to chance: the mean of one seed and
-    that of three can't be compared.
+    A rate with only the first seeds of a search was abandoned there. The mean over one seed cannot be compared with
+    the mean over three.
 
     Raises:
-      ValueError: several rates have no seed in common, so that none can be chosen fairly.
+      ValueError: several rates have no seed in common, so no fair choice exists.
     """
     rates = _candidates(group, method)
     if len(rates) == 1:
@@ -145,7 +145,7 @@ def chosen_rate(group: Group, method: str) -> float:
     seeds = _common(group, method, rates)
     if not seeds:
         raise ValueError(
-            f"The initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in common, so that "
+            f"The initial rates {', '.join(f'{rate:g}' for rate in rates)} of {method} have no seed in common, so "
             "none can be chosen: train one seed with each, or name the folders of one rate"
         )
     return max(rates, key=lambda rate: _on_val(group, (method, rate), seeds))
@@ -162,14 +162,14 @@ def _common(group: Group, method: str, rates: Sequence[float]) -> set[int]:
 
 
 def _on_val(group: Group, arm: Arm, seeds: Collection[int]) -> float:
-    """The mean of the main score over seeds, higher where it is better."""
+    """The mean of the main score over seeds, with its sign turned so that higher is better."""
     sign = -1 if group.main_score.lower else 1
     values = group.values(arm, "val", group.main_score)
     return float(np.mean([sign * values.get(seed, -sign * np.inf) for seed in seeds]))
 
 
 def _on_choice(group: Group, methods: Sequence[str]) -> str:
-    """On which seeds rates were chosen, what took no part, and whether it was ahead on the seeds it has."""
+    """Names the seeds on which rates were chosen, the rates left out, and those of them ahead on their own seeds."""
     seeds, left_out, ahead = dict[str, None](), list[str](), list[str]()
     for method in methods:
         rates = _candidates(group, method)

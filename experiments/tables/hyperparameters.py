@@ -1,10 +1,10 @@
-"""What makes two runs the same but for their seed, and what runs that are compared have in common.
+"""Decides which runs differ only in their seed, and which runs share a setting.
 
-Hyperparameters are the options of a configuration by dotted name, without those that do not change what is learned:
-where a named data set lies, how often something is logged or evaluated, recomputed activations, and options that the
-data set does not have. The user's own data and published weights are known by the last part of their path, since they
-may have moved, and by the digests that the run has recorded. The initial rates of all methods give way to the one that
-the run has.
+Hyperparameters are the options of a configuration by dotted name, without those that do not affect what is learned:
+the location of a named data set, intervals of logs and evaluations, recomputed activations, and options that do not
+apply to the data set. The user's own data and published weights are identified by the last part of their path, since
+they may have moved, and by the digests that the run has recorded. One initial rate, that of the run, replaces the rates
+of all methods.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from ..common.dense.config import DRAWN
 from ..common.run_folder import FREE, free_options, to_dict
 
 Hyperparameters = dict[str, object]
-#: What a run has recorded of its data, see `identity.summarized`.
+#: The record that a run keeps of its data, see `identity.summarized`.
 Data = Mapping[str, str | None]
 
 RATE, SPLIT = "initial rate", "data.train_split"
@@ -27,13 +27,13 @@ PATHS = ("data.root", "data.file", "data.classes", "init.checkpoint")
 
 _IRRELEVANT = (FREE | {"seed", "model.remat", "optim.learning_rate"}) - set(PATHS)
 _OF_DRAWN = {"data.train_images", "data.val_images", "data.image_size"}
-#: Kinds of weights whose file need not be named.
+#: Kinds of weights that are found without the name of a file.
 _INSTALLED = get_args(EfficientNetLite)
 _OF_WEIGHTS = {"init.checkpoint", "init.sha256"}
 
 
 def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparameters:
-    """What a run is, but for its seed; `data` is what it has recorded of its data."""
+    """The hyperparameters of a run, without its seed; `data` is the record that it keeps of its data."""
     options: Hyperparameters = {"study": config.study, **flat(to_dict(config)), RATE: config.initial_rate}
     data = data or {}
     if SPLIT in options and options[SPLIT] is None:
@@ -48,7 +48,7 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
     name = options.get("data.name")
     if name not in DRAWN:
         omitted |= _OF_DRAWN
-    # Options that came later: stored results of other data and networks lack them.
+    # Newer options: stored results of other data and networks lack them.
     if name != "wires":
         omitted.add("data.noise")
     if options.get("model.encoder") != "dilated_stack":
@@ -61,18 +61,18 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
 
 
 def setting(config: RunConfig, data: Data | None = None) -> Hyperparameters:
-    """What methods that are compared have in common: the hyperparameters of the baseline, without its initial rate.
+    """The setting that compared methods share: the hyperparameters of the baseline, without its initial rate.
 
-    Options that the run's method sets itself are left out, such as the head of a DUC and its loss.
+    Options that the run's method sets are left out, such as the head of a DUC and its loss.
     """
     shared = hyperparameters(config.with_method(config.baseline), data)
     return {name: value for name, value in shared.items() if name != RATE and name not in config.set_by_method}
 
 
 def mismatches(run: Hyperparameters, wanted: Hyperparameters) -> list[str]:
-    """Where a run is not what a row asks for; empty if it belongs there.
+    """The differences between a run and the demands of a row; empty if the run belongs to the row.
 
-    A tuple stands for several accepted values. A row asks for a kind of weights, whatever the name of their file.
+    A tuple lists several accepted values. A row demands a kind of weights, whatever the name of their file.
     """
     lines = []
     for name in dict.fromkeys(name for name in (*wanted, *run) if name not in _OF_WEIGHTS):
@@ -84,5 +84,5 @@ def mismatches(run: Hyperparameters, wanted: Hyperparameters) -> list[str]:
 
 
 def last_part(path: str) -> str:
-    """What a path names, wherever it lies."""
+    """The last part of a path, which stays when a file or folder is moved."""
     return PurePath(path).name or path

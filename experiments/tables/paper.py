@@ -1,4 +1,4 @@
-"""Tables of the papers beside ours: of every row the published scores, ours, and the command behind them."""
+"""Tables of the papers beside ours: for every row the published scores, ours, and the command that made them."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ from .runs import Run
 from .summary import SUMMARY, made_by, summary
 
 _SCORED = "val"
-# At most so many mismatches are listed of a run that belongs to no row.
+# Largest number of mismatches listed for a run that fills no row.
 _LISTED = 4
 
 _NAMED = ("init.source", "init.checkpoint")
@@ -23,7 +23,7 @@ Filled = Sequence[tuple[Row, list[Run]]]
 
 
 def paper_tables(names: Iterable[str], runs: Sequence[Run]) -> tuple[list[Table], list[str]]:
-    """The scores of each table and, below them, its runs or the commands that would make them; and remarks."""
+    """Each table of scores, a table of its runs or of the commands that would make them, and remarks."""
     tables = []
     for name in names:
         filled = [(row, belonging(row, runs)) for row in rows() if row.recipe.table == name]
@@ -39,27 +39,27 @@ def belonging(row: Row, runs: Sequence[Run]) -> list[Run]:
 
 
 def run_scores(run: Run) -> dict[str, float]:
-    """Scores of a run in percent by the columns of the papers, as far as they are known."""
+    """The known scores of a run in percent, by the columns of the papers."""
     columns = {score.title: run.score(_SCORED, score) for score in run.config.scores}
     return run.class_scores(_SCORED) | {title: found for title, found in columns.items() if found is not None}
 
 
 def by_weights(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by training split and the published weights that they start from: neither is a spread of seeds."""
+    """Runs by training split and by the published weights that they start from: both differ by more than a seed."""
     found: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
         mine = hyperparameters(run.config, run.data)
         found.setdefault(tuple(mine.get(name) for name in _START), []).append(run)
     if len(found) == 1:
         return {"ours": list(runs)}
-    # Kind and name are always shown, the others where they distinguish two groups.
+    # Always show kind and name, the others only where they distinguish two groups.
     shown = [name in _NAMED or len({key[i] for key in found}) > 1 for i, name in enumerate(_START)]
     words = {key: [str(v) for v, show in zip(key, shown, strict=True) if show and v is not None] for key in found}
     return {", ".join(["ours", *filter(None, [" ".join(words[key])])]): same for key, same in found.items()}
 
 
 def _scores(name: str, filled: Filled) -> Table:
-    """Four lines a row: published, ours as a mean over seeds, its standard deviation, and the difference."""
+    """Four lines per row: published, our mean over seeds, its standard deviation, and the difference."""
     columns = list(filled[0][0].scores)
     lines = []
     for row, runs in filled:
@@ -103,7 +103,7 @@ def _difference(values: Sequence[float], reference: float, digits: int) -> str:
 
 
 def _strays(runs: Sequence[Run]) -> list[str]:
-    """Of the runs with a row's data set and method that fill no row, in what they differ from the nearest one."""
+    """Remarks about runs that fill no row but share data set and method with one: how they differ from the nearest."""
     wanted, remarks = [(row, row.expected) for row in rows()], []
     for run in runs:
         mine = hyperparameters(run.config, run.data)

@@ -1,4 +1,4 @@
-"""Results without the paths of the machine that made them."""
+"""Removes the paths of the machine from results."""
 
 import re
 import shlex
@@ -9,7 +9,7 @@ from .hyperparameters import PATHS, last_part
 from .validate import JsonObject, json_object
 
 _FILES = {"data.file", "data.classes", "init.checkpoint"}
-# On the command line: --data.root of training, and --data-root of evaluating.
+# Both spellings of the command line: --data.root in training, --data-root in evaluation.
 _PLACEHOLDERS = {
     f"--{option}": "FILE" if name in _FILES else "FOLDER" for name in PATHS for option in (name, name.replace(".", "-"))
 }
@@ -21,7 +21,7 @@ def without_paths(content: Mapping[str, object]) -> JsonObject:
 
 
 def config_without_paths(config: Mapping[str, object]) -> JsonObject:
-    """A configuration in its plain form; of the paths of data and weights the last part stays."""
+    """A configuration in its plain form; paths of data and weights keep only their last part."""
     kept = dict(config)
     for name in PATHS:
         section, key = name.split(".")
@@ -33,7 +33,7 @@ def config_without_paths(config: Mapping[str, object]) -> JsonObject:
 
 
 def start_without_paths(start: Mapping[str, object]) -> JsonObject:
-    """A start whose command has FOLDER and FILE for data and weights."""
+    """A start whose command has FOLDER and FILE in place of data and weights."""
     command = start.get("command")
     words = _words(command) if isinstance(command, str) else []
     for index, word in enumerate(words):
@@ -46,7 +46,7 @@ def start_without_paths(start: Mapping[str, object]) -> JsonObject:
 
 
 def short(path: str) -> str:
-    """An absolute path from its folder `runs` on, or its last part."""
+    """An absolute path from its folder `runs` on, or only its last part; other text unchanged."""
     if not path.startswith(("/", "~")):
         return path
     inside = re.search(r"/(runs/.+)$", path)

@@ -1,7 +1,7 @@
 """The rows of the papers' tables, as the presets declare them.
 
-A row is a preset with options and a method. From these follow the command that fills it, and the runs that belong to
-it: those whose hyperparameters are the same.
+A row is a preset with options and a method. These determine the command that fills the row, and the runs that belong to
+it: the runs with the same hyperparameters.
 """
 
 import functools
@@ -20,10 +20,10 @@ class Row:
 
     Attributes:
       preset: name of the preset that declares it.
-      recipe: the rows that it is one of.
-      model: the row as it is printed.
-      config: the run that fills it, but for seed and weights.
-      scores: the published ones in percent by column.
+      recipe: the declaration of this row and its neighbours.
+      model: the printed name of the row.
+      config: the configuration of a run that fills it, except seed and weights.
+      scores: published scores in percent, by column.
     """
 
     preset: str
@@ -34,19 +34,19 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As in "Table 2, SS Conv"."""
+        """Its table and model, as in "Table 2, SS Conv"."""
         return f"{self.recipe.source.split(' of ')[0]}, {self.model}"
 
     @property
     def command(self) -> str:
-        """The command that fills it."""
+        """The command that fills the row."""
         return self.recipe.command(self.config.study, self.preset, [self.config.method])
 
     @property
     def expected(self) -> Hyperparameters:
-        """The hyperparameters of its runs; where several kinds of weights are accepted, a tuple of them.
+        """The hyperparameters of its runs, with a tuple for several accepted kinds of weights.
 
-        Published scores on VOC are of its augmented training split.
+        Published scores on VOC are for its augmented training split.
         """
         wanted = hyperparameters(self.config, {"train_split": "train_aug"})
         return wanted | ({"init.source": self.recipe.weights} if self.recipe.weights else {})
@@ -54,7 +54,7 @@ class Row:
 
 @functools.cache
 def rows() -> tuple[Row, ...]:
-    """All rows of all tables with scores, in their order."""
+    """All rows of all tables with scores, ordered by table."""
     found = [
         _row(name, preset.config, recipe, model, scores)
         for presets in PRESETS

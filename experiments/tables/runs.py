@@ -22,7 +22,7 @@ from .validate import (
     validate_start,
 )
 
-#: Whatever reading a configuration raises that was changed by hand, or is of another version.
+#: Errors of reading a configuration that was edited by hand or comes from another version.
 UNREADABLE = (AttributeError, ValueError, TypeError, KeyError, OSError)
 
 
@@ -31,12 +31,12 @@ class Run:
     """A finished run.
 
     Attributes:
-      name: its folder, as it was found.
+      name: the path of its folder, as it was found.
       config: its configuration.
-      result: `result.json`.
-      evaluations: by split, `evaluation-SPLIT.json`, of the last step and of whole images seen once.
+      result: the content of `result.json`.
+      evaluations: the content of `evaluation-SPLIT.json` by split, for the last step and whole images seen once.
       start: command, commit, versions and machine of its last start.
-      data: what it has recorded of its data, see `identity.summarized`.
+      data: the record that it keeps of its data, see `identity.summarized`.
     """
 
     name: str
@@ -48,23 +48,23 @@ class Run:
 
     @property
     def seconds_per_step(self) -> float:
-        """Median, data included."""
+        """Median seconds per step, including the wait for data."""
         seconds = self.result.get("seconds_per_step")
         return float(seconds) if is_number(seconds) else float("nan")
 
     def evaluate(self, split: str) -> str:
-        """The command that scores it on a split."""
+        """The command that scores the run on a split."""
         return f"{command_of(self.config.study)} evaluate {shlex.quote(self.name)} --split {shlex.quote(split)}"
 
     def score(self, split: str, score: Score) -> float | None:
-        """A score on a split, None if it is not known."""
+        """A score on a split, or None if it is unknown."""
         found: object = self._evaluation(split)
         for key in score.path:
             found = found.get(key) if isinstance(found, dict) else None
         return score.factor * found if is_number(found) else None
 
     def class_scores(self, split: str) -> dict[str, float]:
-        """IoU of each class in percent, without classes that do not occur; empty if it is not known."""
+        """IoU of each class in percent, without classes that do not occur; empty if unknown."""
         scores = json_object(self._evaluation(split), "iou")
         return {name: 100 * iou for name, iou in scores.items() if is_number(iou)}
 
@@ -73,13 +73,13 @@ class Run:
         return str(self.start.get(name) or "unknown")
 
     def _evaluation(self, split: str) -> JsonObject:
-        """What is known on a split; on val at least the scores at the end of training."""
+        """The known scores on a split; on val at least those at the end of training."""
         ended = {**json_object(self.result, "val"), "checkerboard": self.result.get("checkerboard")}
         return self.evaluations.get(split, ended if split == "val" else {})
 
 
 def read_run(folder: Path, remarks: list[str]) -> Run | None:
-    """The run of a folder; None and a remark where it is not finished or damaged."""
+    """The run in a folder; None, with a remark, if it is unfinished or damaged."""
     if not (folder / RESULT_FILE).exists():
         remarks.append(f"{folder} is not finished")
         return None
@@ -94,12 +94,12 @@ def read_run(folder: Path, remarks: list[str]) -> Run | None:
         remarks.append(f"{folder} is left out: {error}")
         return None
     if result.get("changes"):
-        remarks.append(f"{folder}: its rate was changed on the way, see changes in {RESULT_FILE}")
+        remarks.append(f"{folder}: its learning rate was changed during training, see changes in {RESULT_FILE}")
     evaluations = {}
     for path in sorted(folder.glob("evaluation-*.json")):
         content = _load_or_none(path)
         split = content.get("split") if isinstance(content, dict) else None
-        # Averaged scores, those of the best checkpoint and those of other data have files of other names.
+        # Files of other names hold averaged scores, or scores of the best checkpoint or of other data.
         if isinstance(split, str) and path.name != f"evaluation-{split}.json":
             continue
         found = validate_evaluation(content, steps_of(result, config), str(path), remarks)
@@ -136,7 +136,7 @@ def steps_of(result: JsonObject, config: RunConfig) -> int:
 
 
 def _load_or_none(path: Path) -> object:
-    """None for a damaged file."""
+    """The content of a JSON file, or None if it is damaged."""
     try:
         return load_json(path)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Results of many runs in one small JSON file."""
+"""Stores the results of many runs in one small JSON file."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,16 +13,16 @@ from .validate import JsonObject, validate_data, validate_evaluation, validate_r
 
 
 def save(runs: Iterable[Run], path: Path) -> None:
-    """Writes results for `load` to read again: small enough to be committed, and without paths of this machine."""
+    """Writes results that `load` reads back: small enough to be committed, and without paths of this machine."""
     content = {"runs": [_plain(run) for run in runs]}
     write_json(path, content, indent=1)
 
 
 def load(path: Path, remarks: list[str]) -> list[Run]:
-    """The runs of a file that `save` has written; adds a remark for each one that is left out.
+    """The runs in a file written by `save`; adds a remark for each run that is left out.
 
     Raises:
-      ValueError: it is no such file.
+      ValueError: it is not such a file.
     """
     try:
         content = read_json(path)
@@ -30,7 +30,7 @@ def load(path: Path, remarks: list[str]) -> list[Run]:
             raise ValueError("an object with the list runs is missing")
         entries = content["runs"]
     except ValueError as error:
-        raise ValueError(f"{path} holds no results: name a file that --json has written ({error!r})") from error
+        raise ValueError(f"{path} holds no results: name a file written by --json ({error!r})") from error
     runs = []
     for index, entry in enumerate(entries):
         where = f"run {index} of {path}"

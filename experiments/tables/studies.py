@@ -1,4 +1,4 @@
-"""The studies: their configurations and presets, which declare all that tables need to know of them."""
+"""The configurations and presets of the studies, which declare everything that tables need to know about them."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ CONFIGS: tuple[type[RunConfig], ...] = (
     restoration.Config,
     sequence.Config,
 )
-#: Those with rows in the papers' tables.
+#: The presets with rows in the papers' tables.
 PRESETS: tuple[Mapping[str, Preset[segmentation.Config]] | Mapping[str, Preset[pixel_dcn.Config]], ...] = (
     segmentation.PRESETS,
     pixel_dcn.PRESETS,

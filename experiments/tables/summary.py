@@ -1,4 +1,4 @@
-"""Where numbers come from: seeds, machine, commit and commands of the runs behind a row."""
+"""The origin of numbers: seeds, machine, commit and commands of the runs behind a row."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ import numpy as np
 from ..common.statistics import listed
 from .runs import Run
 
-#: What `summary` states.
+#: The header of the cells that `summary` returns.
 SUMMARY = ("seeds", "steps", "initial rate", "s / step", "device", "commit")
 
 
 def summary(runs: Sequence[Run]) -> tuple[str, ...]:
-    """The cells below `SUMMARY`, of runs that differ only in their seeds."""
+    """The cells below `SUMMARY`, for runs that differ only in their seeds."""
     config = runs[0].config
     return (
         listed([run.config.seed for run in runs]),
@@ -26,7 +26,7 @@ def summary(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def made_by(name: str, runs: Sequence[Run]) -> str:
-    """The commands behind runs; those that differ only in the seed are one loop."""
+    """The commands behind runs; commands that differ only in the seed become one loop."""
     alike: dict[str, dict[int, str]] = {}
     for run in runs:
         command, seed = str(run.start.get("command", "unknown command")), run.config.seed
@@ -43,6 +43,6 @@ def _loop(pattern: str, commands: Mapping[int, str]) -> str:
 
 
 def _commit(run: Run) -> str:
-    """Seven digits, and whether there were uncommitted changes."""
+    """Seven digits of the commit, and the mark of uncommitted changes."""
     commit, *changed = run.text("commit").split(" ", 1)
     return " ".join([commit[:7], *changed])

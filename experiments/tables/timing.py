@@ -1,4 +1,4 @@
-"""Table 2 of Gao et al.: what up-sampling costs in a U-Net, beside our benchmark."""
+"""Table 2 of Gao et al.: the cost of up-sampling layers in a U-Net, beside our benchmark."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ _SIZE = "2x256x256x3"
 
 
 def timing_table(path: Path | None) -> Table:
-    """Published seconds and our milliseconds, which only ratios to DCL make comparable.
+    """Published seconds and our milliseconds; only their ratios to DCL are comparable.
 
     Raises:
-      ValueError: the file is none that `experiments.timing --json` writes.
+      ValueError: the file was not written by `experiments.timing --json`.
     """
     content = {"rows": []} if path is None else _read(path)
     measured = {(row["title"], row["part"]): row for row in content["rows"]}
@@ -43,7 +43,7 @@ def timing_table(path: Path | None) -> Table:
 
 
 def title(layer: str) -> str:
-    """What the benchmark calls a layer beside DCL."""
+    """The title in the benchmark of a layer beside DCL."""
     return f"U-Net with {layer} / with DCL"
 
 
@@ -56,7 +56,7 @@ def _source(content: dict, sizes: set[str]) -> list[str]:
         f"{where.get('device', 'unknown device')}, {where.get('processor', 'unknown processor')}; commit "
         f"{where.get('commit') or 'unknown'}; made by `{where.get('command', 'unknown command')}`"
     ]
-    return lines + [f"Another size than {_SIZE}: the ratios are not the paper's."] * (sizes != {_SIZE})
+    return lines + [f"The size differs from {_SIZE}, so these are not the paper's ratios."] * (sizes != {_SIZE})
 
 
 def _read(path: Path) -> dict:

@@ -1,4 +1,4 @@
-"""What files of runs must hold. What is damaged or cannot be compared is left out, with a remark that names it."""
+"""Checks the files of runs. Damaged or incomparable content is left out, with a remark that names it."""
 
 import math
 from collections.abc import Mapping
@@ -16,44 +16,44 @@ _START = ("command", "commit", "device", "processor")
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value of a JSON file is a number, not a truth value."""
+    """Whether a value of a JSON file is a number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def load_json(path: Path) -> object:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
-      ValueError: it is damaged; the message names it.
+      ValueError: the file is damaged; the message names it.
     """
     try:
         return read_json(path)
-    except (ValueError, OSError) as error:  # those of JSON and UTF-8
+    except (ValueError, OSError) as error:  # ValueError includes errors of JSON and UTF-8
         raise ValueError(f"{path} is damaged ({error})") from error
 
 
 def json_object(content: object, name: str) -> JsonObject:
-    """An entry of a JSON object that is an object itself; an empty one where it is missing."""
+    """The object under a name in a JSON object; an empty one if it is missing."""
     part = content.get(name) if isinstance(content, dict) else None
     return part if isinstance(part, dict) else {}
 
 
 def validate_result(content: object, where: str, remarks: list[str]) -> JsonObject:
-    """A result, with None for scores that are NaN.
+    """A result, with None in place of NaN scores.
 
     Raises:
-      ValueError: it has no scores; the message says where.
+      ValueError: it has no scores; the message names the file.
     """
     if not isinstance(content, dict) or not isinstance(content.get("val"), dict):
         raise ValueError(f"{where} is damaged: it must hold an object with the scores val")
-    # NaN stands for a speed that was not measured.
+    # NaN means that the speed was not measured.
     speed = content.get("seconds_per_step")
     kept = _without_nan(content | {"seconds_per_step": None}, where, remarks)
     return kept | {"seconds_per_step": float(speed) if is_number(speed) else math.nan}
 
 
 def validate_start(content: object, where: str, remarks: list[str]) -> JsonObject:
-    """Command, commit and machine of a start; without them a run still has scores."""
+    """Command, commit and machine of a start; empty, with a remark, if they are damaged, as scores remain usable."""
     if isinstance(content, dict) and all(isinstance(content.get(name) or "", str) for name in _START):
         return content
     remarks.append(f"{where} is damaged: command, commit and machine of the run are unknown")
@@ -61,10 +61,10 @@ def validate_start(content: object, where: str, remarks: list[str]) -> JsonObjec
 
 
 def validate_data(content: object) -> dict[str, str | None]:
-    """What a stored result has recorded of its data.
+    """The record that a stored result keeps of its data.
 
     Raises:
-      TypeError: it is no object.
+      TypeError: it is not an object.
     """
     if not isinstance(content, dict):
         raise TypeError(f"data must be an object, got {content!r}")
@@ -72,9 +72,9 @@ def validate_data(content: object) -> dict[str, str | None]:
 
 
 def validate_evaluation(content: object, steps: int, where: str, remarks: list[str]) -> JsonObject | None:
-    """An evaluation that can be compared with those of other runs; None for another one."""
+    """An evaluation that can be compared with those of other runs; None, with a remark, otherwise."""
     if not isinstance(content, dict) or not isinstance(content.get("split"), str):
-        reason = "it is damaged, an object with the split and its scores is missing; evaluate again"
+        reason = "it is damaged and lacks an object with the split and its scores; evaluate again"
     else:
         reason = _incomparable(content, steps)
     if reason or not isinstance(content, dict):
@@ -83,7 +83,7 @@ def validate_evaluation(content: object, steps: int, where: str, remarks: list[s
     distance = json_object(content, "boundary").get("distance")
     if content.get("boundary") is not None and distance != PUBLISHED_DISTANCE:
         remarks.append(
-            f"{where}: its boundary scores are left out: they are of the distance {distance}, not "
+            f"{where}: its boundary scores are left out: they use the distance {distance}, not "
             f"{PUBLISHED_DISTANCE}; evaluate again without --boundary-distance"
         )
         content = {name: value for name, value in content.items() if name != "boundary"}
@@ -91,21 +91,21 @@ def validate_evaluation(content: object, steps: int, where: str, remarks: list[s
 
 
 def _incomparable(evaluation: JsonObject, steps: int) -> str | None:
-    """Why scores cannot be compared with those of other runs, and what to do."""
+    """Why scores cannot be compared with those of other runs, and the remedy; None if they can."""
     averaging, checkpoint = json_object(evaluation, "averaging"), evaluation.get("checkpoint", "latest")
     if averaging.get("flip") or averaging.get("scales", [1.0]) not in ([1.0], [1]):
         return "it averages over scales or mirror images; evaluate again without it"
     if averaging.get("tile") is not None:
         return "it sees images in tiles; evaluate again without --tile"
     if checkpoint != "latest":
-        return f"it is of the checkpoint --checkpoint {checkpoint}, chosen on val; evaluate again without it"
+        return f"it scores the checkpoint --checkpoint {checkpoint}, chosen on val; evaluate again without it"
     if evaluation.get("step") != steps:
-        return f"it is of step {evaluation.get('step', 'unknown')}, the run has {steps}; evaluate again"
+        return f"it scores step {evaluation.get('step', 'unknown')}, the run has {steps}; evaluate again"
     return None
 
 
 def _without_nan(content: Mapping[str, object], where: str, remarks: list[str]) -> JsonObject:
-    """None in place of NaN, which would spoil every mean over seeds."""
+    """Replaces NaN, which would spoil every mean over seeds, by None."""
     found: list[str] = []
 
     def replaced(value: object, name: str) -> object:

@@ -27,4 +27,4 @@ def test_tables_take_its_last_step(tmp_path):
     assert found is not None
     assert list(found.evaluations) == ["test"]
     assert len(remarks) == 1
-    assert "it is of step 20000, the run has 7000; evaluate again" in remarks[0]
+    assert "it scores step 20000, the run has 7000; evaluate again" in remarks[0]

@@ -99,7 +99,7 @@ def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
             for seed in seeds:
                 write(tmp_path / f"{method}-{seed}", _camvid(method, seed, rate), score + (seed % 2) / 100)
     (group,) = groups(find([tmp_path]).runs)
-    reason = "The initial rates 0.05, 0.1 of none have no seed in common, so that none can be chosen: train one seed"
+    reason = "The initial rates 0.05, 0.1 of none have no seed in common, so none can be chosen: train one seed"
     with pytest.raises(ValueError, match=reason):
         chosen_rate(group, "none")
     write(tmp_path / "short", _camvid("none", 0, options={"steps": 10}), 0.5)
@@ -195,7 +195,7 @@ def test_what_cannot_be_compared_is_left_out_with_a_remark(tmp_path, capsys):
     assert "60.0" not in out
     assert "| 90.0     | 90.0" not in out
     assert "a/evaluation-test.json is left out: it averages over scales or mirror images" in err
-    assert "a/evaluation-val.json is left out: it is of the checkpoint --checkpoint best" in err
+    assert "a/evaluation-val.json is left out: it scores the checkpoint --checkpoint best" in err
     assert f"{tmp_path}/b is left out: {tmp_path}/a is the same run" in err
     assert f"{tmp_path}/c is not finished" in err
     assert main([str(tmp_path), "--own", "--split", "test"]) == 0
@@ -205,10 +205,10 @@ def test_what_cannot_be_compared_is_left_out_with_a_remark(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ({"step": 100}, "it is of step 100, the run has 20000; evaluate again"),
+        ({"step": 100}, "it scores step 100, the run has 20000; evaluate again"),
         ({"averaging": {"tile": [65, 65], "scales": [1.0], "flip": False}}, "it sees images in tiles"),
         ({"averaging": {"tile": None, "scales": [0.5, 1.0], "flip": False}}, "it averages over scales"),
-        ({"step": None}, "it is of step None"),
+        ({"step": None}, "it scores step None"),
     ],
 )
 def test_another_evaluation_does_not_replace_the_result(tmp_path, capsys, more, reason):
@@ -228,7 +228,7 @@ def test_boundary_scores_of_another_distance_are_left_out(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "| 80.0 " in out
     assert "33.0" not in out
-    assert "evaluation-val.json: its boundary scores are left out: they are of the distance 0.05, not 0.02" in err
+    assert "evaluation-val.json: its boundary scores are left out: they use the distance 0.05, not 0.02" in err
 
 
 def test_nan_is_left_out_with_a_remark(tmp_path, capsys):

@@ -281,7 +281,7 @@ def test_errors_say_what_to_do(tmp_path, capsys):
         ([tmp_path / "none"], "none does not exist: name folders of runs"),
         ([tmp_path, "--own"], "no finished run: name the folders that hold them"),
         ([tmp_path, "--table", "pixel-2", "--timing", FILE], "holds no measurements"),
-        ([FILE], "holds no results: name a file that --json has written"),
+        ([FILE], "holds no results: name a file written by --json"),
     ):
         assert main(list(map(str, arguments))) == 1
         assert message in capsys.readouterr().err
@@ -310,7 +310,7 @@ def test_timing_compares_ratios(tmp_path):
         with pytest.raises(ValueError, match=r"timing\.json holds no measurements.*make it with"):
             timing_table(path)
     path.write_text(json.dumps({"rows": [row | {"size": "2x32x32x3"} for row in rows]}))
-    assert "Another size than 2x256x256x3" in timing_table(path).notes[-1]
+    assert "The size differs from 2x256x256x3" in timing_table(path).notes[-1]
 
 
 def test_the_benchmark_calls_its_cases_so():
