@@ -1,5 +1,5 @@
-"""Benchmark: what smoothing and pixel deconvolution cost beside the layers that they replace.
+"""Benchmark: the cost of smoothing and pixel deconvolution beside the layers that they replace.
 
-`python -m experiments.timing --help`; every figure is a ratio of medians of interleaved runs in one process, after
-warm-up, on random data.
+See `python -m experiments.timing --help`. Each ratio is the median over pairs of runs that alternate in one process,
+after warm-up, on random data.
 """

@@ -17,10 +17,10 @@ from ..common.writing import check_figure
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
 
-#: By default glibc maps every buffer above 32 MB anew at each call and unmaps it after: 10 to 35 ms a buffer for the
-#: pages alone. A higher MALLOC_MMAP_THRESHOLD_ is ignored; no maps at all, no trimming, and one arena avoid it.
+#: By default glibc maps every buffer above 32 MB at each call and unmaps it afterwards: 10 to 35 ms per buffer only for
+#: the pages. It ignores a higher MALLOC_MMAP_THRESHOLD_; no maps at all, no trimming, and one arena avoid the cost.
 KEEP_BUFFERS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_ARENA_MAX": "1"}
-#: By default XLA uses vectors of 256 bits; 49 taps of `ss_conv` take 0.6 of the time with 512, where a CPU has them.
+#: By default XLA uses vectors of 256 bits; with 512, on a CPU that has them, 49 taps of `ss_conv` take 0.6 of the time.
 WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 
 
@@ -28,7 +28,7 @@ WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 class Options:
     """Measures the cost of smoothing and pixel deconvolution relative to the layers that they replace.
 
-    Ratios are medians of interleaved runs in one process, after warm-up, on random float32 data. Examples:
+    Ratios are medians over runs that alternate in one process, after warm-up, on random float32 data. Examples:
 
       python -m experiments.timing ops layers
       python -m experiments.timing networks --repeats 5
@@ -41,21 +41,21 @@ class Options:
     parts: Annotated[
         tyro.conf.Positional[tuple[Part, ...]], tyro.conf.arg(metavar="{ops,layers,networks,data,training}")
     ] = ("ops", "layers", "networks", "data")
-    """Parts to measure; by default all but training, which takes some ten minutes on two cores."""
+    """Parts to measure; by default all except training, which takes about ten minutes on two cores."""
     repeats: int = 15
-    """Interleaved runs of each pair, or of the demo."""
+    """Number of runs of each pair, or of the demo."""
     peers: bool = False
-    """Measures networks and layers beside those of PyTorch, if it is installed, on two threads."""
+    """Measures networks and layers beside those of PyTorch, which must be installed, on two threads."""
     quick: bool = False
-    """Tiny sizes and three runs: to test the command, not to quote."""
+    """Tiny sizes and three runs, to test the command; the numbers are not worth quoting."""
     keep_buffers: bool = False
-    """Restarts the process with settings of glibc's allocator that keep large buffers, see `KEEP_BUFFERS`; for CPU."""
+    """Restarts the process with glibc set to keep large buffers, see `KEEP_BUFFERS`; for CPU."""
     wide_vectors: bool = False
     """Restarts the process with XLA set to vectors of 512 bits, see `WIDE_VECTORS`; for a CPU with AVX-512."""
     data_root: Path | None = None
     """Data set for the part data, prepared or {split}/{images,labels}; by default files are generated."""
     json: Path | None = None
-    """File for the numbers and the environment, written after each case."""
+    """File for the numbers and the environment, updated after each case."""
     out: Path = Path("timing.png")
     """File for the bar chart."""
 
@@ -63,14 +63,14 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables, and draws a bar chart; returns the exit status."""
     options = parse(Options, arguments, "python -m experiments.timing")
-    return status_of(lambda: _run(options, arguments), stopped="stopped; the tables above are measured")
+    return status_of(lambda: _run(options, arguments), stopped="stopped; the tables above are complete")
 
 
 def _run(options: Options, arguments: Sequence[str]) -> None:
     _check(options)
     wanted = _wanted_environment(options)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # They are read when a process starts.
+        # A process reads them only when it starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | wanted)
     from ..common.run_folder import environment
     from ..common.writing import write_json
@@ -82,7 +82,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
     print(f"{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
     print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
-    print(f"large buffers are {'kept' if options.keep_buffers else 'mapped anew at each call where glibc does so'}")
+    print(f"large buffers: {'kept' if options.keep_buffers else 'mapped at each call where glibc does so'}")
     for part in dict.fromkeys(options.parts):
         if part == "data":
             _measure_data(options, images, content)
@@ -120,7 +120,7 @@ def _check(options: Options) -> None:
 
 
 def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where: dict[str, Any]) -> None:
-    """Measures one of the parts that compare; prints its table, and draws all that is measured so far."""
+    """Measures a part that compares pairs, prints its table, and draws everything measured so far."""
     from ..common.writing import write_json
     from .measure import Row, measure_all
     from .networks import network_cases
@@ -143,7 +143,7 @@ def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where
     beside = "PyTorch" if options.peers else "the layers that are replaced"
     title = f"Cost beside {beside}\n{where['device']}, {where['processor']}"
     draw_bars([Row(**row) for row in content["rows"]], options.out, title=title)
-    print(f"\n{make_table(rows)}\n\n{options.out} shows it.\n", flush=True)
+    print(f"\n{make_table(rows)}\n\nBar chart: {options.out}\n", flush=True)
 
 
 def _measure_data(options: Options, images: Any, content: dict[str, Any]) -> None:

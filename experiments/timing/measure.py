@@ -1,4 +1,4 @@
-"""Interleaved measurements."""
+"""Measures pairs of functions in turn."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,17 +10,18 @@ import numpy as np
 
 Run = Callable[[], Any]
 
-# Seconds. Runs shorter than the first are measured after others of the same, for as long as the second: before that,
-# threads of the other library spin on the cores (PyTorch's), those of ours sleep, and the caches hold the other's data.
+# Seconds. A run shorter than the first is repeated for as long as the second before it is measured: until then threads
+# of the other library spin on the cores (PyTorch's), ours sleep, and the caches hold the other's data.
 _SHORT, _WARM = 0.1, 0.03
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One of the things compared.
+    """One side of a comparison.
 
     Attributes:
-      runs: by part ("forward", "forward + backward", "train step", ...), what to measure; each returns when it is done.
+      runs: the function to measure for each part ("forward", "forward + backward", "training step", ...); it returns
+        when its result is ready.
     """
 
     runs: Mapping[str, Run]
@@ -31,11 +32,11 @@ class Case:
     """A comparison.
 
     Attributes:
-      title: what is compared with what.
-      size: of the data.
-      ours: makes what is measured; called when the case begins, so that one case at a time holds memory.
-      reference: makes what it is divided by.
-      published: the ratio in the paper by part, where it has one.
+      title: names of both sides.
+      size: size of the data.
+      ours: makes the measured side; called when the case begins, so that only one case at a time holds memory.
+      reference: makes the side to divide by.
+      published: the paper's ratios by part, or None.
     """
 
     title: str
@@ -50,11 +51,11 @@ class Row:
     """A measured part of a case.
 
     Attributes:
-      title, size: of the case.
-      part: what was run.
+      title, size: those of the case.
+      part: the name of the part.
       ours, reference: medians in milliseconds.
-      ratio: median of the ratios of runs side by side.
-      published: the ratio in the paper, or None.
+      ratio: median of the ratios of consecutive runs.
+      published: the paper's ratio, or None.
     """
 
     title: str
@@ -67,14 +68,14 @@ class Row:
 
 
 def random_array(seed: int, *shape: int, scale: float = 1.0) -> jax.Array:
-    """Normal values."""
+    """An array of normal values."""
     return jax.numpy.asarray(scale * np.random.default_rng(seed).standard_normal(shape), jax.numpy.float32)
 
 
 def jax_peer(function: Callable[..., jax.Array], *arguments: jax.Array) -> Peer:
-    """A function of JAX arrays: its value; and the gradients of all arguments for a random cotangent, nothing else.
+    """A function of JAX arrays: its value, and the gradients of all arguments for a random cotangent.
 
-    What the gradients do not need is not computed: of a linear layer, the value.
+    The second program omits everything that the gradients do not need, such as the value of a linear layer.
     """
     forward = jax.jit(function)
     cotangent = random_array(99, *jax.eval_shape(function, *arguments).shape)
@@ -88,7 +89,7 @@ def jax_peer(function: Callable[..., jax.Array], *arguments: jax.Array) -> Peer:
 
 
 def measure(case: Case, repeats: int) -> list[Row]:
-    """Runs both peers in turn: a change of the machine's speed meets both."""
+    """Runs both peers in turn, so that a change of the machine's speed affects both."""
     ours, reference = case.ours(), case.reference()
     rows = []
     for part in ours.runs:
@@ -104,14 +105,14 @@ def measure(case: Case, repeats: int) -> list[Row]:
 
 
 def measure_all(cases: Sequence[Case], repeats: int, *, say: Callable[[str], None]) -> Iterator[list[Row]]:
-    """Measures case by case, and says so; gives the rows of each case once it is done."""
+    """Measures case by case and announces each with `say`; yields the rows of a case when it is done."""
     for index, case in enumerate(cases):
         say(f"[{index + 1}/{len(cases)}] {case.title}, {case.size}")
         yield measure(case, repeats)
 
 
 def _seconds(run: Run, *, warm: bool = False) -> float:
-    """Of one run, or of the last of some."""
+    """Seconds of one run; with `warm`, of one that follows others."""
     begin = time.perf_counter()
     while warm and time.perf_counter() - begin < _WARM:
         run()

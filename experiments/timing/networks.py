@@ -23,7 +23,7 @@ _PARTS = {"train": "training step", "predict": "prediction"}
 
 
 def network_cases(*, quick: bool) -> list[Case]:
-    """Table 2 of the pixel paper, and DeepLab with smoothing against the baseline."""
+    """Table 2 of the pixel paper, DeepLab with smoothing beside its baseline, and a plain network made fast."""
     side, options = (32, {"depth": 2, "width": 8}) if quick else (256, {})
     published = upsampling_times()
     unet = partial(_unet_peer, side, options)
@@ -37,7 +37,7 @@ def network_cases(*, quick: bool) -> list[Case]:
         )
         for method, label in (("fast_pixel_dcl", "PixelDCL"), ("ipixel_dcl", "iPixelDCL"))
     ]
-    # The second is as narrow as those of the stored CamVid runs: smoothing shows more beside cheap convolutions.
+    # The second has the width of the stored CamVid runs: beside cheap convolutions smoothing costs relatively more.
     for side, width, encoder in [(33, 8, "resnet10")] if quick else [(161, 64, "resnet50"), (129, 32, "resnet18")]:
         deeplab = partial(_deeplab_peer, side, encoder, width)
         for method, label in (("ss_conv", "SS convolution"), ("group_interaction", "group interaction")):
@@ -50,7 +50,7 @@ def network_cases(*, quick: bool) -> list[Case]:
 
 
 def deeplab_demand(crop: tuple[int, int], width: int) -> float:
-    """Images per second that training a DeepLab with ResNet-18 takes from the pipeline, median of five steps of two."""
+    """Images per second that training a DeepLab with ResNet-18 consumes: the median of five steps of two images."""
     make = lambda rngs: models.DeepLab(encoder="resnet18", width=width, num_classes=21, rngs=rngs)
     step = network_peer(make, crop, 8).runs["training step"]
     step()
@@ -79,7 +79,7 @@ class _Bottleneck(nnx.Module):
     def __init__(self, features: int, width: int, stride: int, rate: int, *, rngs: nnx.Rngs):
         self.reduce = nnx.Conv(features, width, (1, 1), strides=stride, rngs=rngs)
         self.convolve = nnx.Conv(width, width, (3, 3), kernel_dilation=rate, rngs=rngs)
-        # Starts as no change, so that values stay small through sixteen blocks.
+        # Starts at zero, so that values stay small through sixteen blocks.
         self.expand = nnx.Conv(width, 4 * width, (1, 1), kernel_init=nnx.initializers.zeros, rngs=rngs)
         self.shortcut = nnx.Conv(features, 4 * width, (1, 1), strides=stride, rngs=rngs)
 
@@ -89,7 +89,7 @@ class _Bottleneck(nnx.Module):
 
 
 def _plain_network(width: int, counts: Sequence[int], rngs: nnx.Rngs) -> nnx.Sequential:
-    """The convolutions of a dilated residual network with so many blocks a stage, as a user of Flax writes them."""
+    """The convolutions of a dilated residual network as a user of Flax writes them, with `counts` blocks per stage."""
     blocks, features = [], width
     stages = ((1, 1, 1), (2, 2, 1), (4, 1, 2), (8, 1, 4))
     for count, (factor, stride, rate) in zip(counts, stages, strict=True):
@@ -112,7 +112,7 @@ def _plain_peer(side: int, width: int, blocks: Sequence[int], *, fast: bool) -> 
 
 
 def network_peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], stride: int) -> Peer:
-    """A network with the step of the studies: cross entropy, SGD with momentum, donated state."""
+    """A network with the training step of the studies: cross entropy, SGD with momentum, donated state."""
     network, optimizer = build_network(make, seed=0), optax.sgd(1e-6, momentum=0.9)
     images = random_array(0, _BATCH, *size, 3)
     cells = [-(-length // stride) for length in size]
@@ -120,7 +120,7 @@ def network_peer(make: Callable[[nnx.Rngs], nnx.Module], size: tuple[int, int], 
     mesh = training.data_mesh(jax.devices()[:1])
     step = training.compile_step(partial(_loss, network), optimizer, mesh)
     state = training.create_state(network.params, network.model_state, optimizer)
-    # Donated from step to step, as in training; a copy stays for predictions.
+    # Each step donates the state, as in training; predictions use the original.
     held = [training.replicate(jax.tree.map(jnp.copy, state), mesh)]
     batch = training.replicate({"image": images, "label": labels}, mesh)
 

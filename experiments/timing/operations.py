@@ -1,4 +1,4 @@
-"""Cases of single operations: ours, and what they are made of or stand in for."""
+"""Cases of single operations, beside those that they contain or replace."""
 
 import importlib.util
 import math
@@ -18,7 +18,7 @@ from .measure import Case, Peer, jax_peer, random_array
 
 
 def operation_cases(*, quick: bool) -> list[Case]:
-    """`ss_conv` against depthwise convolutions: one filter for all channels, as the others must be told."""
+    """`ss_conv` beside depthwise convolutions, whose kernel repeats the one filter for all channels."""
     shape = (1, 17, 17, 32) if quick else (2, 40, 40, 256)
     cases = [_depthwise(taps, shape) for taps in (3, 7)]
     if importlib.util.find_spec("torch"):
@@ -27,7 +27,7 @@ def operation_cases(*, quick: bool) -> list[Case]:
 
 
 def layer_cases(*, quick: bool) -> list[Case]:
-    """Smoothed against plain dilated convolutions, and up-sampling layers against the transposed convolution."""
+    """Smoothed beside plain dilated convolutions, and up-sampling layers beside the transposed convolution."""
     sizes, channels = ((17,), 32) if quick else ((40, 41), 256)
     smoothing = [_smoothed("SS convolution", _ss, rate, sizes[0], channels) for rate in (2, 4)]
     smoothing += [_smoothed("group interaction", _gi, rate, size, channels) for size in sizes for rate in (2, 4)]
@@ -38,7 +38,7 @@ def layer_cases(*, quick: bool) -> list[Case]:
     return smoothing + upsampling + [_rival(method, *size) for method in _RIVALS for size in maps]
 
 
-#: Up-sampling layers that are more than one operation, by the options of `nn.UpConv`.
+#: Up-sampling layers made of several operations: method of `nn.UpConv` and title.
 _RIVALS: dict[Upsampling, str] = {
     "resize_conv": "resize convolution 3x3",
     "sub_pixel_blur": "blurred sub-pixel convolution 3x3",
@@ -147,7 +147,7 @@ def _upsampling(name: str, batch: int, size: int, channels: int) -> Case:
 
 
 def _rival(method: Upsampling, batch: int, size: int, channels: int) -> Case:
-    """A whole layer from C to C channels, with all that it predicts, beside the transposed convolution."""
+    """A whole layer from C to C channels, including everything that it predicts, beside the transposed convolution."""
     x = random_array(0, batch, size, size, channels)
     kernel = random_array(1, 6, 6, channels, channels, scale=1 / (6 * channels**0.5))
     return Case(
@@ -159,7 +159,7 @@ def _rival(method: Upsampling, batch: int, size: int, channels: int) -> Case:
 
 
 def _attention(size: int, channels: int) -> Case:
-    """Large-kernel attention as its paper has it, beside a dilated convolution of its rate."""
+    """Large-kernel attention as published, beside a dilated convolution of the same rate."""
     x = random_array(0, 2, size, size, channels)
     kernel = random_array(1, 3, 3, channels, channels, scale=1 / (9 * channels) ** 0.5)
     return Case(
@@ -171,7 +171,7 @@ def _attention(size: int, channels: int) -> Case:
 
 
 def _layer_peer(make: Callable[[], Callable[[jax.Array], jax.Array]], x: jax.Array) -> Callable[[], Peer]:
-    """A layer as a function of its input and of all its parameters, which are drawn at random."""
+    """A layer as a function of its input and of all its parameters, with random values."""
     graph, state = nnx.split(nnx.eval_shape(make))
     shapes, tree = jax.tree.flatten(state)
     leaves = [
@@ -185,7 +185,7 @@ def _layer_peer(make: Callable[[], Callable[[jax.Array], jax.Array]], x: jax.Arr
 
 
 def _flax_transposed(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """What `nnx.ConvTranspose(..., strides=2, use_bias=False)` computes, as a function of its kernel."""
+    """`nnx.ConvTranspose(..., strides=2, use_bias=False)` as a function of its kernel."""
     layer = nnx.eval_shape(
         lambda: nnx.ConvTranspose(
             x.shape[-1], kernel.shape[-1], kernel.shape[:2], strides=2, use_bias=False, rngs=nnx.Rngs(0)

@@ -17,7 +17,7 @@ from ..common.config import require
 from .measure import Case, Peer, jax_peer, random_array
 from .networks import network_peer
 
-#: Side of the map, channels of both sides, taps, rate: layers of the networks below.
+#: Layers of the networks below: side of the map, input and output channels, taps, rate.
 _LAYERS = (
     *((41, 64, 256, 1, 1), (21, 1024, 256, 1, 1), (21, 2048, 512, 1, 1)),
     *((21, 256, 256, 3, 2), (21, 512, 512, 3, 4), (21, 2048, 21, 3, 12)),
@@ -28,7 +28,7 @@ _TRANSPOSED = ((128, 128, 64), (64, 256, 128), (32, 512, 256))
 
 
 def network_peer_cases(*, quick: bool) -> list[Case]:
-    """Our networks over the same ones in PyTorch, two images each."""
+    """Our networks beside the same ones in PyTorch, with two images each."""
     theirs = _torch_networks()
     side = 33 if quick else 161
     depth, width = (18, 8) if quick else (50, 64)
@@ -83,7 +83,7 @@ def network_peer_cases(*, quick: bool) -> list[Case]:
 
 
 def layer_peer_cases(*, quick: bool) -> list[Case]:
-    """Single convolutions over those of PyTorch, two examples each: the value, and each gradient by itself."""
+    """Single convolutions beside those of PyTorch, with two examples each: the value, and each gradient separately."""
     torch = _torch()
     layers = [(9, 8, 8, 3, 1)] if quick else _LAYERS
     transposed = [(4, 8, 8)] if quick else _TRANSPOSED
@@ -132,7 +132,7 @@ def _deeplab(
 
 
 def _vae(width: int) -> Peer:
-    """The step on the negative bound, and the reconstruction."""
+    """A VAE: the training step on the negative bound, and the reconstruction."""
     model = nnx.jit(lambda: models.ConvVAE(upsampling="dcl", width=width, rngs=nnx.Rngs(0)))()
     images, noise = random_array(0, 2, 64, 64, 3), random_array(1, 2, model.latent_features)
     model.eval()
@@ -141,7 +141,7 @@ def _vae(width: int) -> Peer:
     train_graph, optimizer = nnx.graphdef(model), optax.sgd(1e-6, momentum=0.9)
 
     def loss(params: nnx.State, rest: nnx.State) -> tuple[jax.Array, nnx.State]:
-        # Copied: the variables of `rest` belong to the trace outside the gradient, where these cannot be updated.
+        # The copy is needed because the variables of `rest` belong to the outer trace: the gradient cannot update them.
         model = nnx.merge(train_graph, params, rest, copy=True)
         return -model.elbo(images, noise).elbo.sum(), nnx.state(model, nnx.Not(nnx.Param))
 
@@ -162,7 +162,7 @@ def _vae(width: int) -> Peer:
 
 
 def _parts(function: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array, kernel: jax.Array) -> Peer:
-    """The value, and the gradient of the maps and of the kernel by themselves."""
+    """The value, and separately the gradient of the maps and that of the kernel."""
     of_maps = jax_peer(lambda x: function(x, kernel), x).runs["forward + backward"]
     of_kernel = jax_peer(lambda kernel: function(x, kernel), kernel).runs["forward + backward"]
     value = jax_peer(function, x, kernel).runs["forward"]

@@ -1,4 +1,4 @@
-"""The input pipeline against the demand of a training step."""
+"""The speed of the input pipeline beside the demand of a training step."""
 
 import statistics
 import tempfile
@@ -13,7 +13,7 @@ from smoothjax import data
 from ..common.report import align
 from .networks import deeplab_demand
 
-#: All that `Augmentation` can do, as strong as it is used.
+#: Every augmentation at the strength of ordinary use.
 EVERYTHING = data.Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.5, jpeg=40, rotate=10.0, balanced=0.5)
 
 
@@ -37,9 +37,9 @@ def pipeline_table(
     """Images per second of the training pipeline, and of a training step, in Markdown and as numbers.
 
     Args:
-      quick: small images and few batches.
-      images: what `open_images` has opened, in place of files made for it.
-      title: what the table calls them.
+      quick: whether to use small images and few batches.
+      images: images from `open_images`, instead of generated files.
+      title: the name of these images in the table.
     """
     size, batches = ((64, 64), 5) if quick else ((360, 480), 40)
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def pipeline_table(
         if files is None:
             _write_files(Path(folder), size, count=8 if quick else 64)
             files, title = data.FolderSource(folder, "train", data.SHAPES), "JPEG and PNG files"
-        # Each crop takes a network that is compiled for it.
+        # Each size of crop needs a network compiled for it.
         crops = ((17, 17),) * 4 if quick else ((97, 97), (161, 161), (321, 321), (241, 321))
         drawn, small, large, street = crops
         plain = data.Strengths()
@@ -87,14 +87,14 @@ def pipeline_table(
 
 
 def open_images(root: Path | None) -> data.Source | None:
-    """Opens the split train of a folder of images and masks, prepared or {split}/{images,labels}; reads the first.
+    """Opens the split train of a folder, prepared or {split}/{images,labels}, and reads its first example.
 
     Raises:
-      ValueError: it holds no such images, or the first cannot be read.
+      ValueError: the folder holds no such images, or the first example cannot be read.
     """
     if root is None:
         return None
-    # Speed does not depend on what the classes are.
+    # Speed does not depend on the classes.
     every = data.Classes(tuple(f"class {label}" for label in range(255)), data.default_colors(255))
     prepared = data.is_prepared(root)
     source = data.PreparedSource(root, "train") if prepared else data.FolderSource(root, "train", every)
@@ -103,13 +103,16 @@ def open_images(root: Path | None) -> data.Source | None:
 
 
 def _speed(source: data.Source, scale: float, crop: tuple[int, int], batches: int, strengths: data.Strengths) -> float:
-    """Median over bunches of batches of 8, two threads, after warm-up; factors of 0.5 to 1.5 times the scale."""
+    """Images per second after warm-up, with two threads, batches of 8, and random scales of 0.5 to 1.5 times `scale`.
+
+    The result follows from the median time of groups of eight batches.
+    """
     augmentation = data.Augmentation(crop, scale_range=(0.5 * scale, 1.5 * scale), strengths=strengths)
     iterator = data.train_iterator(source, augmentation=augmentation, batch_size=8, seed=0)
     for _ in range(4):
         next(iterator)
     seconds = []
-    # In bunches, since single batches wait in the buffer.
+    # In groups, because single batches wait in the buffer.
     for _ in range(max(3, batches // 8)):
         start = time.perf_counter()
         for _ in range(8):

@@ -16,7 +16,7 @@ from .measure import Row
 
 
 def make_table(rows: Sequence[Row]) -> str:
-    """Markdown: milliseconds of both peers, their ratio, and the paper's where it has one."""
+    """A Markdown table: milliseconds of both peers, their ratio, and the paper's ratio if there is one."""
     published = any(row.published for row in rows)
     header = ["compared", "size", "part", "ours, ms", "reference, ms", "ratio", *(["published"] if published else [])]
     cells = []
@@ -27,7 +27,7 @@ def make_table(rows: Sequence[Row]) -> str:
 
 
 def draw_bars(rows: Sequence[Row], path: Path, *, title: str) -> None:
-    """Ratios as bars on a logarithmic axis; 1 is the reference."""
+    """Draws ratios as bars on a logarithmic axis; 1 is the reference."""
     parts = list(dict.fromkeys(row.part for row in rows))
     cases = list(dict.fromkeys((row.title, row.size) for row in rows))
     colors = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")  # Okabe & Ito: distinct to colour-blind eyes
@@ -40,7 +40,7 @@ def draw_bars(rows: Sequence[Row], path: Path, *, title: str) -> None:
             beside = [other.part for other in rows if (other.title, other.size) == (row.title, row.size)]
             places.append(cases.index((row.title, row.size)) + 0.4 * (beside.index(part) - (len(beside) - 1) / 2))
         bars = axes.barh(places, [row.ratio for row in mine], 0.4, color=color, label=part)
-        # On white, because a line crosses some of them.
+        # On white, because a line crosses some numbers.
         white = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
         axes.bar_label(bars, [f"{row.ratio:.3g}" for row in mine], fontsize=7, padding=2, bbox=white)
         marks += [(row.published, place) for row, place in zip(mine, places, strict=True) if row.published]

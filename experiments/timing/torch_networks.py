@@ -1,6 +1,6 @@
-"""The networks of the benchmark in PyTorch: the same layers with random weights, channels last, an SGD step.
+"""The networks of the benchmark in PyTorch: the same layers with random weights, channels last, and an SGD step.
 
-PyTorch is optional: where it is missing, nothing here can be called.
+PyTorch is optional: without it this module can be imported, but nothing in it can be called.
 """
 
 import importlib
@@ -15,11 +15,11 @@ torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch
 nn: Any = torch and torch.nn
 functional: Any = torch and torch.nn.functional
 _Base: Any = nn.Module if torch else object
-#: Types of a library that need not be there.
+#: Types of the optional library.
 Tensor: TypeAlias = Any
 Module: TypeAlias = Any
 
-#: As in the stored tables: two cores.
+#: The number of cores behind the stored tables.
 _THREADS = 2
 _HEAD_RATES = (6, 12, 18, 24)
 _UNITS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
@@ -28,7 +28,7 @@ _UNITS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 def peer(network: Module, shape: tuple[int, int, int, int], labels: tuple[int, ...] | None) -> Peer:
     """The training step and the prediction of a network on images `[N, C, H, W]`.
 
-    The loss is the cross entropy with labels of a shape, or, without, the first output of the network itself.
+    The loss is the cross entropy with random labels of the given shape; without a shape it is the network's output.
     """
     torch.set_num_threads(_THREADS)
     network = network.to(memory_format=torch.channels_last)
@@ -73,7 +73,7 @@ def _conv(inputs: int, outputs: int, size: int, *, stride: int = 1, rate: int = 
 
 
 class _Block(_Base):
-    """A residual block: its convolutions, each normalised, and a projection where channels or sizes change."""
+    """A residual block: normalised convolutions, and a projection where channels or sizes change."""
 
     def __init__(self, convs: list[Module], stride: int, norm: Callable[[int], Module]):
         super().__init__()
@@ -94,7 +94,7 @@ class _Block(_Base):
 
 
 class DeepLab(_Base):
-    """A ResNet of output stride 8 and the sum of dilated convolutions to 21 classes."""
+    """A ResNet of output stride 8, and the sum of dilated convolutions to the classes."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class DeepLab(_Base):
 
 
 class UNet(_Base):
-    """Five levels of two 3x3 convolutions, and transposed convolutions of 6x6 between them."""
+    """Levels of two 3x3 convolutions, and 6x6 transposed convolutions between them."""
 
     def __init__(self, depth: int = 5, width: int = 64, classes: int = 21):
         super().__init__()
@@ -167,7 +167,7 @@ class UNet(_Base):
 
 
 class VAE(_Base):
-    """The variational auto-encoder of 64x64 images; its output is the negative bound, or the reconstruction."""
+    """The variational auto-encoder for 64x64 images: the negative bound in training, else the reconstruction."""
 
     def __init__(self, width: int = 32, latents: int = 64):
         super().__init__()
@@ -186,7 +186,7 @@ class VAE(_Base):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps images `[N, 3, 64, 64]` to the negative bound in training, else to the mean of their distribution."""
+        """Maps images `[N, 3, 64, 64]` to the negative bound in training, else to the mean of the likelihood."""
         mean, log_variance = self.to_latents(self.down(images).flatten(1)).chunk(2, 1)
         mean = self.latent_norm(mean)
         latents = mean + torch.exp(log_variance / 2) * torch.randn_like(mean) if self.training else mean

@@ -1,4 +1,4 @@
-"""What checkpoints, logs and evaluations cost beside training steps, and how long a run takes to go on."""
+"""The cost of checkpoints, logs and evaluations beside training steps, and the time to resume a run."""
 
 import statistics
 import tempfile
@@ -21,12 +21,12 @@ from ..common.train import Job, prepare, train
 from ..segmentation.config import DEMO, Config
 from ..segmentation.study import STUDY, SmoothedDilation
 
-# Compilation and the first steps, which find cold caches, are not counted.
+# Steps that are not counted: they compile, or find cold caches.
 _WARM = 10
-# As many as the loop of the studies has in flight before it reads the metrics of a step.
+# Steps in flight before the metrics of one are read, as in the loop of the studies.
 _IN_FLIGHT = 2
 SegmentationJob = Job[Config, data.Classes, data.Source, models.DeepLab]
-# Of a quick look: a network and images that are compiled and seen in seconds.
+# Options for a quick run: a network and images that compile and train within seconds.
 _QUICK = {
     **{"steps": 30, "evaluate_every": 15, "checkpoint_every": 15, "model.width": 4, "model.head_rates": (1, 2)},
     "model.encoder": "resnet10",
@@ -35,10 +35,11 @@ _QUICK = {
 
 
 def training_table(*, quick: bool, repeats: int) -> tuple[str, dict[str, Any]]:
-    """Steps per second of the segmentation demo with and without all else, and its resume time: Markdown, numbers.
+    """Steps per second of the segmentation demo, bare and complete, and its resume time: in Markdown and as numbers.
 
-    Without: nothing but batches and updates. With: the whole run from its eleventh step until `result.json` is written,
-    evaluation over the whole split included; only compilation is left out, of the evaluation, too. The two alternate.
+    The bare run has only batches and updates. The complete run is timed from its eleventh step until `result.json` is
+    written, with evaluations over the whole split; compilation, also that of the evaluation, is excluded. The two
+    alternate.
     """
     config = with_options(DEMO.config, _QUICK) if quick else DEMO.config
     without, measured = _Bare(config), []
@@ -57,17 +58,17 @@ def training_table(*, quick: bool, repeats: int) -> tuple[str, dict[str, Any]]:
         "seconds_to_resume": resume,
     }
     rows = [
-        ["steps a second, batches and updates alone", f"{bare:.2f}"],
-        ["steps a second with checkpoints, logs and evaluations", f"{full:.2f}"],
-        ["what these add to the time", f"{100 * statistics.median(costs):.1f} %"],
-        ["seconds to restore the checkpoint alone", f"{restore:.2f}"],
+        ["steps per second, only batches and updates", f"{bare:.2f}"],
+        ["steps per second with checkpoints, logs and evaluations", f"{full:.2f}"],
+        ["additional time for these", f"{100 * statistics.median(costs):.1f} %"],
+        ["seconds to restore only the checkpoint", f"{restore:.2f}"],
         ["seconds to resume: data, network, checkpoint, compilation, first update", f"{resume:.2f}"],
     ]
     return align([f"{config.steps} steps of {config.batch_size} images, medians of {len(measured)}", ""], rows), numbers
 
 
 class _Clock(grain.DatasetIterator):
-    """An iterator that notes when it is asked."""
+    """An iterator that records when each batch is requested."""
 
     def __init__(self, inner: grain.DatasetIterator):
         super().__init__()
@@ -86,7 +87,7 @@ class _Clock(grain.DatasetIterator):
 
 
 class _Clocked:
-    """Makes a run ready with a clock in its data, and its evaluation compiled before it begins."""
+    """Prepares a run with a clock around its data, and compiles its evaluation before training begins."""
 
     def __init__(self) -> None:
         self.clock: _Clock | None = None
@@ -95,7 +96,7 @@ class _Clocked:
     def __call__(
         self, study: SmoothedDilation, config: Config, mesh: Mesh, *, progress: bool, folder: Path
     ) -> SegmentationJob:
-        """As `prepare` does, and compiles the evaluation."""
+        """Prepares the run like `prepare`, and compiles the evaluation."""
         job = prepare(study, config, mesh, progress=progress, folder=folder)
         self.clock = _Clock(job.problem.iterator)
         start = time.perf_counter()
@@ -105,7 +106,7 @@ class _Clocked:
 
 
 class _Bare:
-    """Only batches and updates, compiled once."""
+    """A run of only batches and updates, compiled once."""
 
     def __init__(self, config: Config):
         self._config, self._mesh = config, training.data_mesh()
@@ -130,7 +131,7 @@ class _Bare:
 
 
 def _speed(config: Config, folder: Path) -> float:
-    """Steps per second of one run with everything."""
+    """Steps per second of one complete run."""
     clocked = _Clocked()
     train(STUDY, config, folder, make_job=clocked, progress=False)
     assert clocked.clock is not None
