@@ -18,7 +18,7 @@ from .statistics import LEVEL, Difference, holm
 from .table import Score
 from .writing import write_figure
 
-# Okabe & Ito: distinct to colour-blind eyes, and of different brightness in grey. The position of a mark says the same.
+# Okabe & Ito: distinct to colour-blind eyes, and of different brightness in grey. The position of a mark repeats it.
 _BETTER, _WORSE, _OPEN = "#0072B2", "#D55E00", "0.35"
 # Behind text, so that no line runs through it.
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}

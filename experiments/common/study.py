@@ -203,7 +203,7 @@ class Study(Learner[C, T, S, M]):
         """Words for the file name of scores that are not made in the plain way."""
         return []
 
-    # What is shown.
+    # Presentation.
 
     def pictures(self, source: S, found: Scored) -> Arrays:
         """Pictures of an evaluation for TensorBoard, uint8 `[H, W, 3]` by name."""

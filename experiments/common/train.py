@@ -203,7 +203,7 @@ def _train(
         limit = None if whole else config.evaluate_images
         score = partial(job.evaluate, limit=limit, examples=study.examples, progress=progress)
         found = score_better(score, state, study.metric, study.mode)
-        # The log says how many: scores of a few examples and of all are no curve.
+        # The log records the number: scores of a few examples and scores of all do not form one curve.
         return training.Evaluation({**found.scores, EXAMPLES_KEY: found.count}, found, ranks=whole)
 
     def watch(log: training.RunLog, step: int, state: training.TrainState, found: training.Evaluation[Scored]) -> None:
@@ -221,7 +221,7 @@ def _train(
             mirror=mirror,
             progress=progress,
         )
-    # What the loop has just found, unless it had nothing left to do.
+    # The loop's last evaluation, unless it had no step left.
     found = evaluate(fitted.state).details if fitted.evaluation is None else fitted.evaluation.details
     state, steps = fitted.state, int(fitted.state.step)
     shown = training.averaged_state(state) if found.weights == "averaged" else state

@@ -26,7 +26,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
-    """Writes JSON. What is not finite is null, since JSON has no number for it."""
+    """Writes JSON, with null in place of numbers that are not finite, which JSON lacks."""
     write_whole(path, json.dumps(_finite(content), indent=indent, allow_nan=False) + "\n")
 
 

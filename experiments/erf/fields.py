@@ -36,7 +36,7 @@ def blocks(model: nnx.Module, size: tuple[int, int], channels: int = 3) -> dict[
             "dilated by 4, as at output stride 8 with the methods none, group_interaction and ss_conv"
         )
     whole = dilated_block(model, size, channels)
-    assert whole is not None  # a single one is there
+    assert whole is not None  # `single` holds at least one dilated layer
     return {"fig8": analysis.between(model, given, single[-1]), "fig9": whole}
 
 

@@ -1,4 +1,4 @@
-"""From runs to the table, the figures and the files."""
+"""Measures runs, and writes the tables, the figures and the files."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,7 +72,7 @@ def demo_runs() -> list[Path]:
         try:
             train(STUDY, replace(WIRES.config.with_method(method), seed=0), folder)
         except ValueError as error:
-            raise ValueError(f"{error}\n(or name runs that are there with --runs)") from error
+            raise ValueError(f"{error}\n(or name existing runs with --runs)") from error
         folders.append(folder)
     return folders
 

@@ -28,13 +28,13 @@ commands:
 presets:
 {presets}
 
-The same command continues where it was stopped: every case has a file. With further --methods it adds these to the
-cases that were run without them, and trains nothing twice."""
+The same command continues where it stopped, since every case has a file. With more --methods it adds these to cases
+that lack them, and trains nothing twice."""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Runs the cases of a preset that have not been run, and prints the tables of all."""
+    """Runs the missing cases of a preset, and prints the tables of all."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     first: int | None = None
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     preset = choose("preset", name, PRESETS)
     description = f"{Compare.__doc__} Preset: {preset.note}."
     chosen = parse(Compare, rest, f"python -m experiments.gridding compare {name}", Compare(preset.config), description)
-    stopped = "stopped; the same command continues after the last case that was finished"
+    stopped = "stopped; run the same command to continue after the last finished case"
     return status_of(lambda: _compare(name, chosen), stopped=stopped)
 
 

@@ -120,7 +120,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Preset:
-    """A list of cases, the most telling first, with a configuration and a line about them."""
+    """A list of cases, the most informative first, with a configuration and a line about them."""
 
     cases: tuple[Case, ...]
     config: Config

@@ -18,7 +18,7 @@ class DilatedStack(nnx.Module):
     """A stem, dilated 3x3 convolutions with batch normalisation and ReLU, and a linear layer at every cell.
 
     There is no shortcut and no other convolution, so it is known what neighbours share: behind a 1x1 stem and with even
-      rates the four phases of the picture are classified as if they were four pictures.
+    rates the four phases of the picture are classified as if they were four pictures.
     """
 
     def __init__(self, case: Case, smoothing: Smoothing, width: int, rngs: nnx.Rngs):

@@ -55,7 +55,7 @@ class Cell:
 
 
 def read_results(path: Path) -> Json:
-    """A file of this study."""
+    """The content of a file of this study."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object of this study: name a file that compare has written")

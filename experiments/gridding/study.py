@@ -27,9 +27,9 @@ from .training import Counts, extra_parameters, mean_iou, pictures_of, programs_
 def run_case(case: Case, config: Config, found: Json | None = None) -> Json:
     """Trains every method with every seed; returns scores by method, one value per seed, and bootstrap intervals.
 
-    What was `found` of the case before stays as it is, and only the methods that it lacks are trained: a seed stands
-    for the same pictures, initial weights and test whenever it is run. Bootstrap intervals need what was counted on
-    each picture, which files of an earlier form did not keep of the baseline; there the interval is None.
+    Earlier results, `found`, stay unchanged, and only missing methods are trained: a seed has the same pictures,
+    initial weights and test whenever it runs. Bootstrap intervals need the counts of each picture; they are None where
+    an older file lacks those of the baseline.
     """
     here = environment("gridding")
     before = found or {"scores": {}, "extra_parameters": {}, "over_images": {}, "counts": {}, "commits": {}}
@@ -94,7 +94,7 @@ def _from_text(text: str) -> np.ndarray:
 
 
 def compare(cases: Sequence[Case], config: Config, out: Path) -> Json:
-    """Runs what the files of the cases lack, writes each as soon as it is done; returns the results of all.
+    """Runs the cases and methods that files lack, and writes each case when it is done; returns the results of all.
 
     A case without a file is run with all methods, a case with a file only with missing methods.
     """
@@ -116,7 +116,7 @@ def compare(cases: Sequence[Case], config: Config, out: Path) -> Json:
 
 
 def _finished(path: Path, case: Case, config: Config) -> Json:
-    """A case that has been run, perhaps with fewer methods, or others."""
+    """The results of a case that has been run, perhaps with fewer or other methods."""
     content = read_results(path)
     wanted = json.loads(json.dumps([dataclasses.asdict(case), {**dataclasses.asdict(config), "methods": None}]))
     shared = content.get("config")
@@ -127,7 +127,7 @@ def _finished(path: Path, case: Case, config: Config) -> Json:
         )
     if lost := sorted({"environment", "scores", "extra_parameters", "over_images"} - content.keys()):
         raise ValueError(f"{path} is damaged, it lacks {', '.join(lost)}: remove it, and the case is run again")
-    # Files of an earlier form are of one commit, and did not keep what was counted.
+    # Older files come from one commit, and keep no counts.
     commit = content["environment"]["commit"]
     content = {"commits": dict.fromkeys(content["scores"], commit), "counts": {}} | content
     there, here = content["environment"]["packages"]["jax"], environment("gridding")["packages"]["jax"]
@@ -141,7 +141,7 @@ def _finished(path: Path, case: Case, config: Config) -> Json:
 
 
 def collect(results: Sequence[Json]) -> Json:
-    """The results of cases as one file: what they share is said once."""
+    """The results of all cases for one file, with shared properties stated once."""
     environments = [result["environment"] for result in results]
     commits = sorted({str(commit) for result in results for commit in result["commits"].values()})
     methods = [method for method in METHODS if any(method in result["scores"] for result in results)]
@@ -149,12 +149,12 @@ def collect(results: Sequence[Json]) -> Json:
     return {
         "environment": {**environments[-1], "commit": " and ".join(commits), "command": _plain(environments[-1])},
         "config": {**results[0]["config"], "methods": methods},
-        "rows": _rounded(rows),  # to more digits than are printed
+        "rows": _rounded(rows),  # keeps more digits than are printed
     }
 
 
 def _plain(where: Json) -> str:
-    """The command without the folder that it wrote to, which says nothing about the results."""
+    """The command without its output folder, which does not affect the results."""
     words = shlex.split(where["command"])
     if "--out" in words:
         del words[words.index("--out") : words.index("--out") + 2]

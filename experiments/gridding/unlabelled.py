@@ -87,7 +87,7 @@ def run(options: Options, how: Training = _HOW) -> str:
 def _trained(case: Case, seed: int, how: Training) -> training.TrainState:
     programs = programs_of(case, "none", how)
     state = train(programs, seed, pictures_of(case, seed, how)[0], how.steps)
-    # With SS filters, which are still the identity.
+    # The new SS filters are still the identity.
     return _with_smoothers(case, state, lambda model: None, how, smooth=True)
 
 

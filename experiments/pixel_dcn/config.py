@@ -174,7 +174,7 @@ CAMVID = Preset(
 # Sec. 3.1 does not name the split, but the times of Table 2 imply it. With DCL, 10 epochs take 21,926 s and 2,109
 # predictions 162 s: 2,193 s an epoch, 76.8 ms a prediction. With the 1,464 images of train, training would take 1.5 s
 # an image, or 19.5 predictions; with the 10,582 of train_aug it takes 207 ms, or 2.7, as a forward and a backward pass
-# do. The lists of the authors' code name SegmentationClassAug, too. The paper gives no schedule, but calls 100 epochs
+# do. The lists of the authors' code also name SegmentationClassAug. The paper gives no schedule, but calls 100 epochs
 # large enough: 100 x 10,582 images in the authors' batches of two.
 VOC2012_UNET = Preset(
     Config(data=DataConfig(name="voc2012", train_split="train_aug"), steps=529_100, evaluate_every=52_910),

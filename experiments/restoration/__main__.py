@@ -59,7 +59,7 @@ def _predict(program: cli.Program, options: Predict) -> None:
     if options.weights is not None and run is not None:
         if (run / CONFIG_FILE).is_file():
             raise ValueError(f"name either a run or --weights: {run} is a run, {options.weights} a file of weights")
-        # What comes first is an image then.
+        # Then the first argument is an image.
         run, images = None, (run, *images)
     if not images:
         raise ValueError(

@@ -153,7 +153,7 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
             "largest_move": largest_move(params, trained.network.params),
         }
 
-    # What is shown.
+    # Presentation.
 
     def score_table(self, result: Result) -> str:
         """See `Study`."""

@@ -179,7 +179,7 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         }
         return Summary(results, gridding.fields)
 
-    # What is shown.
+    # Presentation.
 
     def score_table(self, result: Result) -> str:
         """See `Study`."""

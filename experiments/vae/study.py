@@ -169,7 +169,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE], StoredStudy[Config, None
         """See `Study`."""
         return {"latent_samples_per_image": 1}
 
-    # What is shown.
+    # Presentation.
 
     def setting(self, result: Result) -> str:
         """See `Study`."""

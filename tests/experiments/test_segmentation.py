@@ -93,7 +93,7 @@ def test_evaluate(compared):
     assert f"written to {path}/evaluation-val.json" in out
     before = "step 6, checkpoint latest, with scores within 2 % of contours"
     assert f"it replaces the scores of {before}" in out
-    assert "tiles of 24 x 24, scales 0.75 1, mirrored, too, with scores within 2 %" in averaged
+    assert "tiles of 24 x 24, scales 0.75 1, mirror images, with scores within 2 %" in averaged
     evaluated = json.loads((path / "evaluation-val.json").read_text())
     assert evaluated["mean_iou"] == json.loads((path / "result.json").read_text())["val"]["mean_iou"]
     assert json.loads((path / looked).read_text()) == written

@@ -29,7 +29,7 @@ def views_of(result: Result) -> list[str]:
     if list(averaging.get("scales", [1.0])) != [1.0]:
         words.append(f"scales {' '.join(f'{scale:g}' for scale in averaging['scales'])}")
     if averaging.get("flip"):
-        words.append("mirrored, too")
+        words.append("mirror images")
     if result.get("boundary"):
         words.append(f"with scores within {100 * result['boundary']['distance']:g} % of contours")
     if result.get("calibration"):

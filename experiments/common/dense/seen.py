@@ -1,4 +1,4 @@
-"""What the networks of a comparison see, side by side, and how it affects their predictions."""
+"""The receptive fields of the networks of a comparison, side by side, and their effect on predictions."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ _IMAGES = 4
 
 @dataclass(frozen=True)
 class Seen:
-    """What the networks of the first seed see through all their dilated layers.
+    """The receptive fields of the networks of the first seed, through all their dilated layers.
 
     Attributes:
       fields: their receptive fields by method; empty if networks have no dilated layers.
@@ -88,7 +88,7 @@ class Seen:
 def seen_of(study: "DenseStudy[C, Any]", comparison: Comparison[C]) -> Seen:
     """Measures the networks of the first seed of a comparison, once: the fields are kept in their folders.
 
-    With several processes nothing is measured, since only one of them reports.
+    Nothing is measured with several processes, since only one reports.
     """
     if comparison.single or jax.process_count() > 1:
         return Seen({}, {})

@@ -274,7 +274,7 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             words.append("-".join(["scales", *(f"{scale:.6g}" for scale in sorted(averaging.scales))]))
         return [*words, *(["flip"] if averaging.flip else [])]
 
-    # What is shown.
+    # Presentation.
 
     def pictures(self, source: data.Source, found: Scored) -> Arrays:
         """Images, labels and masks side by side."""
