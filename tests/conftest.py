@@ -1,4 +1,4 @@
-"""What every test shares: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
+"""Shared by all tests: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
 
 import gc
 import os
@@ -53,7 +53,7 @@ def few_compiled_programs_left() -> Iterator[None]:
 
 
 def _resident_bytes() -> int:
-    """Memory of this process; more than enough where the system does not say."""
+    """Memory of this process; a number above the limit if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -63,7 +63,7 @@ def _resident_bytes() -> int:
 
 @pytest.fixture
 def shared_data() -> Callable[[str], Path]:
-    """Finds a file of the reference data, which is not part of the project; skips the test where it is missing."""
+    """Finds a file of the reference data, which is not part of the project; skips the test if it is missing."""
 
     def find(name: str) -> Path:
         path = _SHARED_DATA / name
@@ -82,9 +82,9 @@ def repository() -> Path:
 
 @pytest.fixture
 def no_compilation_cache() -> Iterator[None]:
-    """For programs of several reductions on several CPU devices.
+    """For programs with several reductions on several CPU devices.
 
-    Read from a cache, they may run their reductions in another order on each device, and wait for each other forever
+    Read from the cache, they may run their reductions in a different order on each device, and wait forever
     (jax 0.10.2 and 0.11.2).
     """
     jax.config.update("jax_enable_compilation_cache", False)

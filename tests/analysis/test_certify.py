@@ -39,13 +39,13 @@ def _convolution(x, features=1, taps=3, rate=1, stride=1, factor=1, groups=1, ax
 
 
 def _beside(x):
-    """Two branches in different channels, filtered by themselves, then together."""
+    """Two branches in different channels, filtered separately, then together."""
     both = jnp.concatenate([_convolution(x, rate=2), jnp.roll(x, 1, 1)], -1)
     return _convolution(_convolution(both, groups=2), taps=1)
 
 
 def _windows(x):
-    """Every position of a window of two from both: a product with weights, in another layout."""
+    """Computes both positions of each window of two from both: a product with weights, in another layout."""
     groups = x.reshape(x.shape[0], x.shape[1] // 2, 2, -1)
     return jnp.einsum("ij,nwjc->nwic", jnp.ones((2, 2)), groups).reshape(x.shape)
 
@@ -104,7 +104,7 @@ def _network(ways):
 
 
 def _brute_force(network, shape):
-    """Which inputs `[*S']` each output depends on: all weights are positive, so that nothing cancels."""
+    """The inputs `[*S']` that each output depends on: all weights are positive, so nothing cancels."""
     count = int(np.prod(shape))
     basis = jnp.eye(count).reshape(count, *shape, 1)
     out = np.asarray(network(basis)).max(-1)
@@ -112,7 +112,7 @@ def _brute_force(network, shape):
 
 
 def _neighbours(sets, axis):
-    """How many pairs of neighbours both see something, and share something."""
+    """The number of pairs of neighbours that both see something, and of those that share something."""
     ahead = np.moveaxis(sets, axis, 0)
     one, other = ahead[:-1], ahead[1:]
     return int((one.any(-1) & other.any(-1)).sum()), int((one & other).any(-1).sum())
@@ -120,7 +120,7 @@ def _neighbours(sets, axis):
 
 @pytest.mark.parametrize(("shape", "examples"), [((8,), 120), ((5, 4), 40)])
 def test_random_networks_as_by_brute_force(shape, examples):
-    """Every operation alone and in sequence; where the certificate has no doubt, it counts the same pairs."""
+    """Single operations and sequences: where the certificate has no doubt, it counts the same pairs."""
 
     @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     @given(st.lists(st.sampled_from(sorted(_WAYS)), min_size=1, max_size=5))
@@ -166,7 +166,7 @@ def _maps(*shape):
 
 @pytest.mark.parametrize("rates", [(2, 2, 2), (4, 2), (3, 3), (1, 2, 3), (1, 2, 4, 8)])
 def test_dependence_of_stacks_is_zero_where_gridding_is_proven(rates):
-    """The measure by gradients and the proof by the program, with the classes of the common factor."""
+    """The measure by gradients agrees with the proof by the program, and with the classes of the common factor."""
     certificate = analysis.certify(_stack(*rates), _maps(33, 1))
     gridded = analysis.dependence(_stack(*rates), jnp.ones((1, 33, 1)), rate=max(rates)) == 0
     assert str(certificate).startswith("gridding proven" if gridded else "no gridding")
@@ -175,7 +175,7 @@ def test_dependence_of_stacks_is_zero_where_gridding_is_proven(rates):
 
 
 def test_the_fewest_convolutions_leave_nothing():
-    """Of five in sequence every second one; by name, the certificate of what was smoothed says the same."""
+    """Of five layers in sequence every second one; the certificate of the smoothed network agrees, by name."""
     network, maps = _stack(2, 2, 2, 2, 2, ndim=2), _maps(33, 33, 1)
     certificate = analysis.certify(network, maps)
     assert certificate.smallest == ("convolution#2", "convolution#4")
@@ -188,7 +188,7 @@ def test_the_fewest_convolutions_leave_nothing():
 
 
 def test_what_mixes_before_does_not_hide_a_run():
-    """1, 2, 4, 8 share inputs; what the layer of rate 2 is given, the outputs of that of rate 8 do not share."""
+    """Rates 1, 2, 4, 8: neighbours share inputs of the network, but at rate 8 no input of the layer of rate 2."""
     certificate = analysis.certify(_stack(1, 2, 4, 8), _maps(65, 1))
     assert certificate.verdict == "no gridding"
     (run,) = certificate.runs
@@ -198,7 +198,7 @@ def test_what_mixes_before_does_not_hide_a_run():
 
 
 def test_what_is_unknown_is_named():
-    """Sorting counts as mixing all; a proof beside it holds, and so does sharing that does not need it."""
+    """Sorting counts as mixing everything; a proof beside it stays valid, and so does sharing that does not need it."""
     gridded = _stack(2, 2)
     certificate = analysis.certify(lambda x: jnp.sort(gridded(x), 1), _maps(16, 1))
     assert str(certificate).startswith("unknown")
@@ -208,13 +208,13 @@ def test_what_is_unknown_is_named():
 
 
 def test_what_all_outputs_share_is_said():
-    """A mean over the map connects all, but weakly."""
+    """A mean over the map connects all outputs, but weakly."""
     certificate = analysis.certify(lambda x: _stack(2, 2)(x - x.mean(1, keepdims=True)), _maps(16, 1))
     assert str(certificate).startswith("no gridding, but only by what all outputs share (reduce_sum)")
 
 
 def test_a_scalar_weight_counts_as_not_0():
-    """The gate of a residual branch starts from 0, and opens; JAX writes one of NumPy into the program."""
+    """The gate of a residual branch starts at 0 and opens; JAX writes a NumPy scalar into the program as a constant."""
     kernel, mask = jnp.ones((3, 1, 1)), jnp.ones((1, 16, 1), bool)
     for gate in (jnp.zeros(()), np.zeros((), np.float32), np.float32(0)):
         assert analysis.certify(lambda x, gate=gate: x + gate * _stack(1)(x), _maps(16, 1)).verdict == "no gridding"
@@ -225,14 +225,14 @@ def test_a_scalar_weight_counts_as_not_0():
 
 
 def test_what_grows_too_large_is_left_out_of_no_reduction(monkeypatch):
-    """Else outputs would count as depending on nothing."""
+    """Otherwise outputs would count as depending on nothing."""
     monkeypatch.setattr(_relations, "LARGEST", 100)
     certificate = analysis.certify(lambda x: _stack(1)(x).max(-1)[..., None], _maps(16, 1))
     assert (certificate.verdict, certificate.doubts) == ("unknown", ("reduce_max",))
 
 
 def test_channels_that_see_a_diagonal_are_a_doubt():
-    """Two channels, the second one unit down and right: a unit sees two corners of a square, and neighbours differ."""
+    """Two channels, the second moved one unit down and right: a unit sees two corners of a square, others differ."""
     places, channels = jnp.arange(15), jnp.arange(2)[None, None]
     rows, columns = places[:, None, None] + channels, places[None, :, None] + channels
     certificate = analysis.certify(lambda x: x[:, rows, columns, 0], _maps(16, 16, 1))
@@ -240,7 +240,7 @@ def test_channels_that_see_a_diagonal_are_a_doubt():
 
 
 def test_empty_slices_are_followed():
-    """A scan in a tree of sums cuts off nothing, now and then."""
+    """A scan computed as a tree of sums sometimes slices off nothing."""
     certificate = analysis.certify(lambda x: jax.lax.associative_scan(jnp.add, x, axis=1), _maps(16, 1))
     assert (certificate.doubts, certificate.axes[0].seen) == ((), tuple(range(1, 17)))
 
@@ -272,7 +272,7 @@ def test_a_common_factor_along_one_axis():
 
 
 def _in_place(x):
-    """Reads what it has written."""
+    """Reads what it wrote."""
     array = jax.new_ref(jnp.zeros_like(x))
     array[...] = _stack(1)(x)
     return x + array[...]

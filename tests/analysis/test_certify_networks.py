@@ -1,4 +1,4 @@
-"""Certificates of named networks and layers, for which the answer is known."""
+"""Certificates of named networks and layers whose answer is known."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def _maps(*shape):
     "smoothing", ["none", "group_interaction", "circulant_group_interaction", "ss_conv", "average_filter", "multigrid"]
 )
 def test_deeplab_by_its_layers(smoothing):
-    """Only traced: the encoder's dilated layers have it, and each method removes it; layers have their names."""
+    """Only traced: the encoder's dilated layers have gridding, each method removes it, and layers keep their names."""
     model = nnx.eval_shape(
         lambda: models.DeepLab(
             encoder="resnet18", head="large_fov", head_rates=(3,), width=2, num_classes=3, smoothing=smoothing,
@@ -37,7 +37,7 @@ def test_deeplab_by_its_layers(smoothing):
 
 
 def test_temporal_stacks():
-    """WaveNet: rates that double from 1, again and again, leave nothing of the whole, but layers above 1 have it."""
+    """WaveNet: rates that repeatedly double from 1 have no gridding as a whole, but sequences above rate 1 do."""
 
     def wavenet(x):
         for rate in (1, 2, 4, 8, 1, 2, 4, 8):
@@ -81,7 +81,7 @@ def test_patches_and_points_share_nothing():
 
 
 def _attend(x, rate):
-    """Dilated neighbourhood attention over three neighbours an axis."""
+    """Dilated neighbourhood attention over three neighbours along each axis."""
     height, width = x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (rate, rate), (rate, rate), (0, 0)))
     places = itertools.product((0, rate, 2 * rate), repeat=2)

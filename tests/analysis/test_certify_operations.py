@@ -21,7 +21,7 @@ def _columns(mask, x):
 
 
 def _batch_groups(x):
-    """Two examples, the second one moved on by a position, become two channels."""
+    """Two examples, the second moved by one position, become two channels."""
     both = jnp.concatenate([x, jnp.roll(x, 1, 1)], 0)
     return jax.lax.conv_general_dilated(
         both, jnp.ones((3, 1, 2)), (1,), "SAME", rhs_dilation=(2,), batch_group_count=2,
@@ -39,13 +39,13 @@ def _space_to_depth(x):
 
 
 def _attention(x):
-    """Along the axis, of keys that end in zeros, with weights that are data."""
+    """Attention along the axis over keys that end in zeros, with weights that depend on the data."""
     keys = jnp.pad(x, ((0, 0), (0, 4), (0, 0)))
     return jnp.einsum("nwc,nwc->nw", x, keys[:, 4:])[..., None]
 
 
 def _windows_by_product(x):
-    """Each position sees the other one of its pair where a mask is open."""
+    """Each position sees the other position of its pair where a mask is open."""
     pairs = x.reshape(len(x), -1, 2, x.shape[-1])
     opened = pairs * np.array([True, False])[None, None, :, None]
     return jnp.einsum("npic,npjc->npij", pairs, opened).reshape(x.shape[0], x.shape[1], 2)
@@ -56,7 +56,7 @@ def _open(x):
 
 
 def _where_open(x, test, mask):
-    """The maps where a mask is open, whatever the test says there, and nothing elsewhere."""
+    """The maps where a mask is open, whatever the test there, and nothing elsewhere."""
     return jnp.where(_open(x), jnp.where((test | mask) != 0, x, 0), 0)
 
 
@@ -111,7 +111,7 @@ _AT_MOST = {
 
 
 def _sets(function, shape):
-    """The inputs that each output depends on, bool `[*S', *S]`: its gradients at positive inputs, several examples."""
+    """The inputs that each output depends on, bool `[*S', *S]`, from gradients at several positive examples."""
     inputs = jnp.asarray(np.random.default_rng(0).uniform(1, 2, (16, *shape)), jnp.float32)
     sizes = jax.eval_shape(function, inputs).shape[1:-1]
     sets = analysis.receptive_sets(function, inputs, list(itertools.product(*map(range, sizes))))
@@ -136,7 +136,7 @@ def test_exactly_what_gradients_say(name):
 
 @pytest.mark.parametrize("name", _AT_MOST)
 def test_what_may_be_0_is_a_doubt(name):
-    """Never fewer than gradients say, and no sharing is said to be sure that gradients do not show."""
+    """A certificate never claims fewer dependencies than gradients show, nor certain sharing that they do not show."""
     function, shape = _AT_MOST[name]
     certificate = _certificate(function, shape)
     _, expected = _sets(function, shape)
@@ -149,7 +149,7 @@ def test_what_may_be_0_is_a_doubt(name):
 
 
 def test_a_gridding_under_a_mask_is_not_denied():
-    """The product is 0 where its mask is closed: what is left has no neighbours that share."""
+    """The product is 0 where its mask is closed: the remaining neighbours share nothing."""
     mask = jnp.arange(12) % 2 == 0
     certificate = _certificate(lambda x: _dilated(x, 1) * (x * _columns(mask, x)), (12, 1))
     assert certificate.verdict == "unknown"
@@ -158,7 +158,7 @@ def test_a_gridding_under_a_mask_is_not_denied():
 @pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int32])
 @pytest.mark.parametrize("quantised", [True, False])
 def test_zeros_of_integer_kernels_are_weights(dtype, quantised):
-    """A kernel of a quantised network holds zeros by chance: they prove nothing, whatever its type."""
+    """Zeros in the kernel of a quantised network are chance: they prove nothing, whatever its type."""
     kernel = np.array([1, 0, 1]).reshape(3, 1, 1)
 
     def network(x):

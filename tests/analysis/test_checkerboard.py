@@ -1,4 +1,4 @@
-"""The checkerboard measure: what it sees, what it does not, and what changes nothing."""
+"""The checkerboard measure: patterns that it finds, patterns that it ignores, and its invariances."""
 
 from functools import partial
 
@@ -32,7 +32,7 @@ def _resize(x, kernel, factor):
 
 
 def _natural(*shape, seed=0, slope=1.5):
-    """Random images whose amplitude falls as frequency to the minus slope, like that of photographs."""
+    """Random images whose amplitude falls with frequency to the power of minus `slope`, like that of photographs."""
     frequencies = np.meshgrid(*(np.fft.fftfreq(size) for size in shape[1:-1]), indexing="ij")
     radius = np.sqrt(sum(f**2 for f in frequencies))
     radius.flat[0] = 1 / max(shape[1:-1])

@@ -1,4 +1,4 @@
-"""Receptive sets and what neighbours share: their definition, the disease and the cures."""
+"""Receptive sets and the inputs that neighbours share: definition, disease and cures."""
 
 from functools import reduce
 
@@ -53,7 +53,7 @@ def test_gridding_is_zero_and_every_cure_is_above(ndim):
 
 
 def test_gridding_of_the_common_factor_alone():
-    """2, 4, 8 as much as 2, 2, 2 (Sec. 3.1); rates without one are no gridding, but for the first layer."""
+    """Rates 2, 4, 8 as well as 2, 2, 2 (Sec. 3.1); rates without a common factor do not, except in the first layer."""
     x = _ones(1, 65)
     assert analysis.dependence(_dilated(1, 2, 4, 8), x, rate=2) == 0.0
     assert analysis.dependence(_dilated(1, 4, 4), x, rate=4) == 0.0
@@ -75,7 +75,7 @@ def test_plain_convolutions_by_hand(layers, ndim):
 
 
 def test_group_interaction_by_hand():
-    """Of two pairs in a line one lies in a block, whose units see the same; rate 2, three taps: {-2, ..., 3}."""
+    """Every second pair in a line lies in one block, whose units see the same; rate 2, three taps: {-2, ..., 3}."""
     found = analysis.dependence(_interacting(1, 2), _ones(1), rate=2)
     # Blocks see 6 inputs each, of which neighbouring blocks share 4.
     assert found == pytest.approx((1 + 4 / 8) / 2)
@@ -104,14 +104,14 @@ def test_sets_are_what_a_change_of_the_input_reaches(shape):
 
 
 def test_channels_do_not_cancel():
-    """Two output channels of opposite sign, and a sum of them, see their inputs."""
+    """Two output channels of opposite sign, and their sum, see their inputs."""
     kernel = jnp.ones((3, 1, 2)) * jnp.array([1.0, -1.0])[None, None]
     sets = analysis.receptive_sets(lambda x: ops.dilated_conv(x, kernel), jnp.ones((1, 5, 1)), [(2,)])
     np.testing.assert_array_equal(sets, [[False, True, True, True, False]])
 
 
 def test_small_products_are_seen():
-    """Ten layers of weights of 1e-5: what comes through from the ends is below the smallest float32."""
+    """Ten layers with weights of 1e-5: the contribution of the ends is below the smallest float32."""
     kernel = jnp.asarray([1e-5, 1.0, 1e-5]).reshape(3, 1, 1)
     block = _stack([lambda x: ops.dilated_conv(x, kernel)] * 10)
     (seen,) = analysis.receptive_sets(block, _ones(1, 23), [(11,)])

@@ -1,4 +1,4 @@
-"""The figures of the paper, drawn of what the operations return."""
+"""The figures of the paper, drawn from the results of the operations."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ def _stack(*rates):
 
 
 def _colours(axes):
-    """The colours of every map in a panel, `[H, W, 3]` each."""
+    """The colours of each map in a panel, `[H, W, 3]`."""
     meshes = [child for child in axes.get_children() if isinstance(child, QuadMesh)]
     return [np.asarray(mesh.get_array(), np.float64) for mesh in meshes]
 

@@ -1,4 +1,4 @@
-"""Gradients of other frameworks: the same field as from our own."""
+"""Gradients from other frameworks give the same field as our own."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What an output sees of the maps of each layer: against the blocks of `between`, and where layers are called twice."""
+"""The field of an output in the maps of each layer: against the blocks of `between`, and with repeated calls."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def _conv(rate):
 
 
 class Shared(nnx.Module):
-    """A layer that is called twice, with something that goes round."""
+    """A layer that is called twice, with a path around it."""
 
     def __init__(self):
         self.conv, self.last = _conv(2), _conv(1)
@@ -24,7 +24,7 @@ class Shared(nnx.Module):
 
 
 def test_they_are_the_fields_of_the_blocks_behind():
-    """From what a layer is given to the end, each as if it were the block of its own."""
+    """The field of a layer's input equals the field of the block from that layer to the end."""
     model = nnx.Sequential(_conv(1), jnp.tanh, _conv(2), _conv(4))
     inputs = jax.random.normal(jax.random.key(0), (2, 32, 1))
     found = analysis.layer_fields(model, inputs)
@@ -37,7 +37,7 @@ def test_they_are_the_fields_of_the_blocks_behind():
 
 
 def test_a_layer_that_is_called_twice_has_two():
-    """And what goes round it is not counted: of the first call only what passes both."""
+    """Paths around the layer do not count: the field of the first call includes only what passes both calls."""
     found = analysis.layer_fields(Shared(), jnp.ones((1, 33, 1)))
     assert [one.name for one in found] == ["conv", "conv", "last"]
     assert np.flatnonzero(found[1].field).tolist() == [13, 14, 15, 16, 17, 18, 19]

@@ -38,7 +38,7 @@ def test_layers_are_listed_in_the_order_of_calls(model, images):
 
 
 def test_a_block_is_the_rest_of_the_network(model, images):
-    """What comes before a block, then the block, is the network up to there."""
+    """The layers before a block followed by the block equal the network up to the block's end."""
     block = analysis.between(model, images, "encoder.stages.2", "encoder.stages.3")
     assert (block.start, block.stop) == ("encoder.stages.2.0", "encoder.stages.3.1")
     assert_close(block(block.features(images)), model.encoder(images))

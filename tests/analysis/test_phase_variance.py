@@ -1,4 +1,4 @@
-"""Up-sampled constants: which layers keep them, and by how much the others do not."""
+"""Up-sampled constants: which layers preserve them, and by how much others fail."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +19,7 @@ def _layer(method, ndim=2, factor=2, **options):
 
 @pytest.mark.parametrize(("ndim", "factor"), [(1, 2), (2, 2), (2, 3), (3, 2)])
 def test_the_disease_and_the_cures(ndim, factor):
-    """A transposed convolution has it, resize convolution never, sub-pixel convolution not at its start (ICNR)."""
+    """A transposed convolution has it; a resize convolution never; a sub-pixel convolution not at its start (ICNR)."""
     x = _constants(ndim)
     assert analysis.phase_variance(_layer("dcl", ndim, factor), x, factor=factor) > 0.1
     for method in ("resize_conv", "sub_pixel"):
@@ -55,7 +55,7 @@ def test_several_layers_count_as_one_of_their_product():
 
 
 def test_by_hand():
-    """Of a line, phases 1 and 3: mean 2, variance 1, power 5. Without a mean it is 1."""
+    """A line with phases 1 and 3: mean 2, variance 1, power 5. With a mean of 0 the measure is 1."""
 
     def layer(x, phases):
         return ops.reinterlace(jnp.stack([x * value for value in phases]), rate=2)

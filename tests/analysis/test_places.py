@@ -1,4 +1,4 @@
-"""Checkerboards by place and by period: found where they were put, and not elsewhere."""
+"""Checkerboards by place and by period: found where they were added, and not elsewhere."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +12,7 @@ def _noise(*shape):
 
 
 def test_the_map_shows_where_a_pattern_was_put():
-    """One tile of six has it; the tiles lie in the middle of what is left over."""
+    """One of six tiles has it; the tiles are centred in the map."""
     maps = _noise(1, 140, 200, 2)
     rows, columns = np.mgrid[:64, :64]
     maps[:, 70:134, 68:132] += 4 * ((-1.0) ** (rows + columns))[None, ..., None]
@@ -29,7 +29,7 @@ def test_one_tile_is_the_measure_of_the_whole():
 
 @pytest.mark.parametrize(("period", "first"), [(0, None), (2, 2), (4, 4), (8, 8)])
 def test_the_period_that_was_put_is_found(period, first):
-    """A pattern of period 4 has peaks at 1/4 and 3/4 only, if it alternates in sign: none of period 2."""
+    """A pattern of period 4 that alternates in sign has peaks only at 1/4 and 3/4, none of period 2."""
     maps = _noise(1, 256, 256, 1)
     if period:
         maps += 2 * np.cos(2 * np.pi * np.arange(256) / period)[None, :, None, None]
@@ -62,7 +62,7 @@ def test_the_spectrum_has_its_peak_where_the_pattern_is():
 
 
 def test_the_axes_of_the_spectrum_point_right_and_up():
-    """A wave whose crests go down to the right by two pixels for each pixel: right and up have opposite signs."""
+    """A wave whose crests fall by two pixels for each pixel to the right: right and up have opposite signs."""
     rows, columns = np.mgrid[:64, :64]
     wave = np.cos(2 * np.pi * (columns / 4 + rows / 8))
     figure = analysis.draw_checkerboard(wave[None, ..., None], factor=2)

@@ -14,7 +14,7 @@ _field = analysis.effective_receptive_field
 
 @pytest.mark.parametrize("shape", [(3, 9, 2), (3, 7, 8, 2), (2, 5, 4, 5, 2)])
 def test_it_is_the_papers_definition(shape):
-    """Against a row of the Jacobian, image by image, of a block that depends on its input."""
+    """Against a row of the Jacobian, image by image, for a block that depends on its input."""
     kernel = random(0, *(3,) * (len(shape) - 2), 2, 3)
 
     def block(x):
@@ -31,7 +31,7 @@ def test_it_is_the_papers_definition(shape):
 
 
 def test_batches_may_come_one_by_one(monkeypatch):
-    """Of features that do not fit into memory; how far it is can be shown."""
+    """For features that do not fit into memory, with optional progress."""
     told = []
 
     def bar(batches, what, total, *, unit, shown):
@@ -56,7 +56,7 @@ def test_batches_may_come_one_by_one(monkeypatch):
 
 
 def test_small_products_are_not_zero():
-    """Ten layers of weights of 1e-5: the ends of the field are below the smallest float32."""
+    """Ten layers with weights of 1e-5: the ends of the field are below the smallest float32."""
     kernel = jnp.asarray([1e-5, 1.0, 1e-5]).reshape(3, 1, 1)
 
     def block(x):
@@ -119,7 +119,7 @@ def test_gridding_is_one_phase_and_both_cures_end_it():
 
 
 def test_hybrid_rates_share_phases():
-    """Fig. 2's remedy by others: 1, 2, 3 sees neighbours that 2, 2, 2 does not."""
+    """The remedy of other authors in Fig. 2: rates 1, 2, 3 see neighbours that 2, 2, 2 do not."""
     kernel = jnp.ones((3, 3, 1, 1))
 
     def cascade(rates):
@@ -158,7 +158,7 @@ def test_contribution_area():
 
 @pytest.mark.parametrize(("shape", "expected"), [((9,), [1, 3, 9]), ((9, 7), [1, 9, 63]), ((5, 5, 5), [1, 27, 125])])
 def test_contribution_area_of_a_square(shape, expected):
-    """All of it at the centre, in a ring around it, and in a corner; a square ends where the field does."""
+    """All weight at the centre, in a ring around it, or in a corner; a square ends at the border of the field."""
     for reach, units in zip((0, 1, None), expected, strict=True):
         field = np.zeros(shape)
         field[tuple(size // 2 + reach if reach is not None else 0 for size in shape)] = 2.0

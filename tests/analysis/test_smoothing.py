@@ -1,4 +1,4 @@
-"""What is found of the smoothing of a network, how far it is from the identity, and how it is drawn."""
+"""The smoothing parameters found in a network, their distance from the identity, and their drawing."""
 
 import functools
 from typing import Any
@@ -31,7 +31,7 @@ def _built(smoothing):
 
 
 def _disturbed(model, scale=0.1):
-    """Every smoother a little off the identity."""
+    """The model with every smoother slightly off the identity."""
     for number, parameter in enumerate(smoothing_parameters(model)):
         layer = model
         for key in parameter.path:
@@ -110,7 +110,7 @@ def test_every_layer_of_the_library_in_one_to_three_dimensions():
 
 
 def test_shapes_of_two_kinds_are_told_apart_by_the_layer():
-    """9x9 is the filter of rate 5 and the matrix of rate 3; one that has gone far may be nearer to the other."""
+    """9x9 is both the filter of rate 5 and the matrix of rate 3; a trained one may be nearer to the wrong identity."""
     layer = nn.DilatedConv(1, 1, (3, 3), rate=5, smoothing="ss_conv", rngs=nnx.Rngs(0))
     layer.smoother = nnx.Param(jnp.eye(9))
     model = nnx.List([layer])
@@ -121,7 +121,7 @@ def test_shapes_of_two_kinds_are_told_apart_by_the_layer():
 @pytest.mark.parametrize(("smoothing", "size"), [("ss_conv", 3), ("group_interaction", 4)])
 @pytest.mark.parametrize("count", [2, 3])
 def test_layers_of_a_stack_are_shown_one_by_one(smoothing, size, count):
-    """Three stacked 3x3 filters look like one of 3x3x3."""
+    """Three stacked 3x3 filters look like one 3x3x3 filter."""
     make: Any = nnx.vmap(lambda key: nn.DilatedConv(1, 1, (3, 3), rate=2, smoothing=smoothing, rngs=nnx.Rngs(key)))
     model = nnx.List([make(jax.random.split(jax.random.key(0), count))])
     layer: Any = model[0]
@@ -187,7 +187,7 @@ def test_a_result_is_plain_numpy():
 
 
 def test_filters_of_ziegler_et_al():
-    """The SS filter of aggregated ones is shown, also where a matrix has its size; fixed ones have no parameters."""
+    """Shows the SS filter of aggregated filters, even if a matrix has its size; fixed filters have no parameters."""
     make = functools.partial(nn.DilatedConv, 3, 4, (3, 3), rate=5, rngs=nnx.Rngs(0))
     found = smoothing_parameters(nnx.List([make(smoothing="average_filter"), make(smoothing="aggregated_filters")]))
     assert [(entry.path, entry.kind, entry.value.shape) for entry in found] == [((1,), "ss_conv", (9, 9))]

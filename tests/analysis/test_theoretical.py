@@ -16,7 +16,7 @@ def _sides(field):
 
 @pytest.mark.parametrize(("ndim", "rate"), [(1, 4), (2, 3), (3, 2)])
 def test_of_one_layer_it_is_arithmetic(ndim, rate):
-    """Taps alone; whole blocks after group interaction; `2 * rate - 2` more around an SS convolution."""
+    """Only taps; whole blocks after group interaction; `2 * rate - 2` more around an SS convolution."""
     shape = jax.ShapeDtypeStruct((1, *(12 * rate // ndim,) * ndim, 2), jnp.float32)
 
     def field(smoothing):
@@ -81,7 +81,7 @@ def test_weights_do_not_count_and_structure_does():
 
 @pytest.mark.parametrize("method", nn.UPSAMPLINGS)
 def test_of_an_upsampling_it_holds_the_gradient(method):
-    """Of all layers that this package has; smaller than everything that there is."""
+    """For every up-sampling layer of the package; smaller than the whole input."""
     layer = build(lambda rngs: nn.UpConv(2, 2, method=method, rngs=rngs))
     maps = random(0, 4, 9, 9, 2)
     if method == "dysample":  # it may read anywhere

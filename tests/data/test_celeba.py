@@ -1,4 +1,4 @@
-"""CelebA in miniature, in both layouts, and what is said where something is missing or damaged."""
+"""CelebA in miniature, in both layouts, and the messages for missing or damaged files."""
 
 import copy
 import io
@@ -110,7 +110,7 @@ def test_threads_read_what_one_reads(archive):
 
 
 def test_a_copy_opens_the_archive_for_itself(archive):
-    """As in a worker process of Grain."""
+    """As worker processes of Grain do."""
     source = CelebASource(archive, "val")
     np.testing.assert_array_equal(copy.deepcopy(source)[0]["image"], source[0]["image"])
 
@@ -184,7 +184,7 @@ def test_a_member_that_decompresses_to_very_much(tmp_path, monkeypatch):
 
 
 def test_two_members_of_one_name(tmp_path):
-    """One of them would be left out without a word."""
+    """One of the two would be dropped silently."""
     with zipfile.ZipFile(_archive(tmp_path) / "img_align_celeba.zip", "a") as file:
         file.writestr("more/000001.jpg", _jpeg(2))
         file.writestr("__MACOSX/._000001.jpg", b"")

@@ -1,4 +1,4 @@
-"""Images of other channels than RGB: read exactly, and through resampling, augmentation, batches and pictures."""
+"""Images with other channels than RGB: read exactly, and through resampling, augmentation, batches and pictures."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def _values(channels, size=(6, 9), seed=0):
 
 
 def _write(path, values, kind):
-    """An image in a file of a kind that holds every number of it."""
+    """Writes an image to a file of a type that keeps every number."""
     if kind == "array":
         np.save(path, values)
     elif kind == "bands":
@@ -40,7 +40,7 @@ def _write(path, values, kind):
     ],
 )
 def test_every_number_is_read(tmp_path, name, kind, channels, sixteen):
-    """With 16 bits, the upper eight."""
+    """Of 16 bits, the upper eight."""
     values = _values(channels)
     _write(tmp_path / name, values.astype(np.uint16) * 257 if sixteen else values, kind)
     np.testing.assert_array_equal(data.read_image(tmp_path / name, channels=channels), values)
@@ -55,7 +55,7 @@ def test_twelve_bits_need_their_white(tmp_path):
 
 
 def test_grey_of_colours_is_their_luminance(tmp_path):
-    """And that of a grey image itself; an image on its side is turned."""
+    """A grey image stays as it is; an image on its side is turned."""
     Image.fromarray(_values(3)).save(tmp_path / "a.png")
     found, weights = data.read_image(tmp_path / "a.png", channels=1), [0.299, 0.587, 0.114]
     np.testing.assert_allclose(found[..., 0], _values(3) @ weights, atol=0.51)
@@ -87,7 +87,7 @@ def test_other_files_are_refused(tmp_path, name, kind, values, channels, message
 
 
 def test_what_pillow_does_not_know_may_be_stored_as_an_array(tmp_path):
-    """Such as a TIFF whose pixels are five numbers: the message has the way out."""
+    """Such as a TIFF with five numbers per pixel: the message names the alternative."""
     (tmp_path / "a.tif").write_bytes(b"another kind")
     with pytest.raises(ValueError, match=r"nor are TIFFs of several .* colours; store it as an array \[H, W, 5\]"):
         data.read_image(tmp_path / "a.tif", channels=5)
@@ -110,7 +110,7 @@ def test_pages_of_other_sizes_and_colours_are_refused(tmp_path):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_further_pages_are_not_dropped_silently(tmp_path, channels):
-    """The first page of a stack was taken for the image. Thumbnails of it are no pages of their own."""
+    """The first page of a stack was taken for the image. Thumbnails do not count as pages."""
     pages = [Image.new("L", (9, 6), value) for value in (1, 2, 3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     with pytest.raises(ValueError, match="a TIFF of several pages, of which only the first would be read"):
@@ -153,7 +153,7 @@ def test_a_mask_of_another_size_is_named(folder, tmp_path):
 
 
 def test_statistics_are_those_of_all_pixels(folder):
-    """By NumPy over the whole split; a constant channel is not divided by 0."""
+    """Against NumPy over the whole split; a constant channel is not divided by 0."""
     statistics = datasets.channel_statistics(data.FolderSource(folder, "train", channels=5))
     images = np.stack([_values(5, seed=i) for i in range(3)]).astype(float)
     np.testing.assert_allclose(statistics.mean, images.mean((0, 1, 2)), atol=0.006)
@@ -168,7 +168,7 @@ def test_statistics_are_those_of_all_pixels(folder):
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
 def test_channels_are_resampled_like_colours(channels):
-    """One by one they come out as they do among red, green and blue."""
+    """A channel resampled by itself equals the same channel resampled as red, green or blue."""
     values, label = _values(channels, (12, 10)), np.zeros((12, 10), np.uint8)
     found = data.resize({"image": values, "label": label}, (7, 5))["image"]
     assert found.shape == (7, 5, channels)
@@ -179,7 +179,7 @@ def test_channels_are_resampled_like_colours(channels):
 
 
 def test_batches_have_the_channels_of_the_images(folder):
-    """Training and evaluation; what is padded is the mean, in every channel."""
+    """In training and evaluation; padding is the mean of each channel."""
     source, mean, std = data.FolderSource(folder, "train", channels=5), (1.0, 2, 3, 4, 5), (1.0, 2, 1, 2, 1)
     vary = data.Augmentation((8, 12), scale_range=(1, 1), mirror=False, mean=mean, std=std)
     batch = next(data.train_iterator(source, augmentation=vary, batch_size=3, seed=0, threads=0))

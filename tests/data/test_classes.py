@@ -1,4 +1,4 @@
-"""Class names and colours: presets, files, and everything a file can get wrong."""
+"""Class names and colours: presets, files, and the mistakes that a file can contain."""
 
 import json
 from typing import Any
@@ -103,7 +103,7 @@ def test_names_and_colours_pair_up():
 
 
 def test_colorize_inverts():
-    """Colours identify the labels: every preset's map can be read back."""
+    """Colours identify labels: a coloured map of any preset can be read back."""
     label = np.random.default_rng(0).integers(0, 11, (20, 30)).astype(np.uint8)
     picture = data.colorize(label, data.CAMVID)
     assert picture.dtype == np.uint8

@@ -1,4 +1,4 @@
-"""One pass over a split: every pixel once, full batches, images of their own size or of few shapes."""
+"""One pass over a split: every pixel once, full batches, images at their own size or in few shapes."""
 
 from collections import Counter
 from itertools import combinations
@@ -89,7 +89,7 @@ def test_every_pixel_once_for_any_number_of_processes(sizes, shares, threads):
 
 
 def test_few_sizes_are_kept_exactly():
-    """Eight sizes, in full batches and in ones with empty examples: no image is padded."""
+    """Eight sizes, in full batches and in batches with empty examples: no image is padded."""
     sizes = [(3, 4), (4, 3), (5, 5), (6, 2), (6, 3), (1, 9), (200, 3), (7, 7)]
     for batch_size in (1, 2, 3):
         batches = _job(_Sized(sizes * 2), 1, batch_size=batch_size, most_shapes=8)[0]
@@ -104,7 +104,7 @@ def test_few_sizes_are_kept_exactly():
     st.lists(st.integers(1, 20), min_size=9, max_size=9),
 )
 def test_one_size_too_many_costs_the_fewest_pixels(sizes, numbers):
-    """Nine sizes: of all ways to join two, that with the least padding; the others stay exact."""
+    """Nine sizes: joins the two that need the least padding; the others stay exact."""
     counts = Counter(dict(zip(sizes, numbers, strict=True)))
 
     def joined(pair):
@@ -120,7 +120,7 @@ def test_one_size_too_many_costs_the_fewest_pixels(sizes, numbers):
 
 
 def test_frequent_sizes_stay_exact_among_many():
-    """As in VOC: most photographs have one of three sizes, the others any of hundreds."""
+    """As in VOC, where most photographs have one of three sizes, and the others any of hundreds."""
     counts = Counter({(375, 500): 700, (500, 375): 220, (333, 500): 150})
     counts |= Counter({(short, 500): 1 + short % 3 for short in range(250, 500) if short not in (333, 375)})
     counts |= Counter({(500, short): 1 for short in range(300, 500) if short != 375})
@@ -147,7 +147,7 @@ def test_a_handful_of_shapes_for_any_sizes(sizes):
 
 
 def test_photographs_of_many_sizes_are_padded_little():
-    """Long side 500 or 640, all ratios from 1 to 2, either way up: fewer pixels than one shape for all would have."""
+    """Long side 500 or 640, all ratios from 1 to 2, either way up: fewer pixels than with one shape for all."""
     for side in (500, 640):
         sizes = [size for short in range(side // 2, side) for size in ((short, side), (side, short))]
         counts = Counter(sizes)
@@ -157,7 +157,7 @@ def test_photographs_of_many_sizes_are_padded_little():
 
 
 def test_a_split_of_many_sizes_is_whole():
-    """Merged shapes hold every pixel, too."""
+    """Merged shapes also hold every pixel."""
     sizes = [(1 + 129 * i, 1 + 129 * j) for i in range(4) for j in range(3)]
     job = _job(_Sized(sizes), 1, batch_size=2, most_shapes=8)
     _assert_covers_once(_Sized(sizes), job)
@@ -168,7 +168,7 @@ def test_a_split_of_many_sizes_is_whole():
 
 
 def test_real_photographs_are_seen_as_if_alone(shared_data):
-    """A network that averages over the image gives the classes of one image at a time; padded, it would not."""
+    """A network that averages over the image gives the same classes as with one image at a time; padding would not."""
     photographs = sorted(shared_data("voc2012_sample").rglob("*.jpg"))
     # Cut to ten sizes, more than any limit of shapes that would be hidden.
     images = [np.asarray(Image.open(path))[: -8 * index or None : 2, ::2] for index, path in enumerate(photographs)]

@@ -46,7 +46,7 @@ def test_odd_sizes_are_rounded_up(tmp_path):
 
 
 def test_a_photograph_on_its_side(tmp_path):
-    """The size that suffices is that of the upright image."""
+    """The sufficient size refers to the upright image."""
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "a.jpg"
@@ -74,7 +74,7 @@ def test_refuses(tmp_path, at_least):
 
 
 def _grey_png(label, bits):
-    """Grey of any depth, of which Pillow writes only 1, 8 and 16."""
+    """A grey PNG of any bit depth; Pillow writes only 1, 8 and 16."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

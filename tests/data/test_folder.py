@@ -1,4 +1,4 @@
-"""A user's folder: what is read, and what every mistake in it says."""
+"""A user's folder: the files that are read, and the message for each mistake."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ _CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 
 
 def _save(root: Path, name: str, image: Image.Image | None = None, mask: Image.Image | np.ndarray | None = None):
-    """One example of split `train`, 6 x 8 pixels unless given."""
+    """Saves one example of split `train`, 6 x 8 pixels by default."""
     for kind in ("images", "labels"):
         (root / "train" / kind).mkdir(parents=True, exist_ok=True)
     mask = np.zeros((6, 8), np.uint8) if mask is None else mask
@@ -82,7 +82,7 @@ def test_palette_image_with_transparency_reads_without_a_warning(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
 def test_a_photograph_on_its_side_is_turned_upright(tmp_path, suffix):
-    """EXIF orientation 6: the file's rows are the picture's columns; the mask is of the upright picture."""
+    """EXIF orientation 6: the file's rows are the picture's columns; the mask fits the upright picture."""
     pixels = np.zeros((32, 48, 3), np.uint8)
     pixels[:16] = 255
     exif = Image.Exif()
@@ -233,7 +233,7 @@ def test_check_is_capped(tmp_path):
 
 
 class _Broken:
-    """A user's own source with one mistake after another."""
+    """A user's own source, with one mistake at a time."""
 
     classes = _CLASSES
 
@@ -254,7 +254,7 @@ class _Broken:
 
 
 class _Raising(_Broken):
-    """Whatever else may fail in a user's own source."""
+    """A user's own source that raises any other error."""
 
     def __getitem__(self, index):
         record = {"image": np.zeros((2, 3, 3), np.uint8), "label": np.zeros((2, 3), np.uint8)}
@@ -292,7 +292,7 @@ class _Raising(_Broken):
     ],
 )
 def test_check_covers_any_source(source, problems):
-    """Whatever fails, the example is named."""
+    """Every failure names the example."""
     with pytest.raises(InvalidDataError) as caught:
         check_source(source)
     assert caught.value.problems == problems

@@ -1,4 +1,4 @@
-"""Rotation moves image and label together; balanced crops show what they promise."""
+"""Rotation moves image and label together; balanced crops contain the drawn class."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ STRONG = Strengths(0.4, 0.4, 0.4, 0.1, 0.4, blur=1.0, jpeg=60, rotate=20.0, bala
 
 
 def _ramps(height, width):
-    """Image and label spell out the column: after a rotation they must still agree."""
+    """An image and a label that encode the column: after a rotation they must still agree."""
     columns = np.broadcast_to(np.arange(width, dtype=np.uint8), (height, width))
     return {"image": np.stack([columns] * 3, -1), "label": columns}
 
@@ -71,7 +71,7 @@ def test_a_balanced_crop_shows_the_class_that_was_drawn():
 
 
 def test_classes_are_drawn_by_their_weights_and_ignored_pixels_never():
-    """A hundred times as many pixels weigh nothing; 255 and classes of weight 0 are not drawn."""
+    """The number of pixels of a class has no influence; 255 and classes of weight 0 are never drawn."""
     label = np.full((40, 40), 255, np.uint8)
     label[:20], label[30:32, :5], label[35, 35] = 0, 1, 2
     record = {"image": np.zeros((40, 40, 3), np.uint8), "label": label}
@@ -83,7 +83,7 @@ def test_classes_are_drawn_by_their_weights_and_ignored_pixels_never():
 
 
 def test_weights_may_be_the_array_that_a_rule_returns():
-    """Whether an array is empty is no truth value: it raised."""
+    """An array has no truth value: a test for emptiness raised."""
     label = np.zeros((9, 9), np.uint8)
     label[4, 4] = 1
     record = {"image": np.zeros((9, 9, 3), np.uint8), "label": label}
@@ -104,7 +104,7 @@ def test_without_a_class_to_draw_it_is_a_random_crop():
 
 
 def test_everything_is_a_function_of_the_seed_alone():
-    """Not of threads or processes; and a stream resumes exactly, with all strengths on."""
+    """Independent of threads and processes; a stream with all augmentations resumes exactly."""
     source = data.ShapesSource(length=5, size=(48, 56))
     options = {"augmentation": Augmentation((33, 41), strengths=STRONG), "seed": 3}
     whole = train_iterator(source, batch_size=4, **options)
@@ -149,7 +149,7 @@ def test_refuses_negative_weights_and_colours_of_other_channels():
 
 
 def test_images_of_five_channels():
-    """All that is not of colours: what comes from outside has the mean of each channel, but for rounding."""
+    """All geometric changes: pixels from outside have the mean of each channel, up to rounding."""
     mean = (10.4, 20.0, 30.0, 40.0, 50.0)
     strengths = Strengths(brightness=0.2, contrast=0.2, gamma=0.2, blur=1.0, rotate=45.0)
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 5)).astype(np.uint8)

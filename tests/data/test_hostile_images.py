@@ -44,7 +44,7 @@ def test_a_mask_that_is_a_bomb(tmp_path, shared_data, monkeypatch):
 
 
 def test_limit_of_pixels(tmp_path, monkeypatch):
-    """An image of a data set has a limit of its own, one that a user names has none."""
+    """An image of a data set has a limit; an image that a user names has none."""
     (tmp_path / "a.png").write_bytes(png(np.zeros((3, 4, 3), np.uint8)))
     monkeypatch.setattr(_open, "MAX_PIXELS", 11)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
@@ -82,7 +82,7 @@ def _ztxt(length):
 
 
 def test_exif_data_behind_the_pixels(tmp_path):
-    """Some programs put them there; the header must state the size that the decoded image has."""
+    """Some programs put them there; the stated size must be that of the decoded image."""
     exif = Image.Exif()
     exif[0x0112] = 6
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
@@ -98,7 +98,7 @@ def _grey16(values):
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_grey_of_fewer_than_sixteen_bits(tmp_path, bits):
-    """Divided by 256 these come out nearly black."""
+    """Divided by 256 they would be nearly black."""
     largest = 2**bits - 1
     (tmp_path / "a.png").write_bytes(_grey16([0, largest // 2, largest]))
     with pytest.raises(
@@ -125,7 +125,7 @@ def _chunk(kind, content):
 
 
 def _colors16(largest):
-    """PNG of 16-bit colours, which Pillow does not write."""
+    """A PNG of 16-bit colours, which Pillow cannot write."""
     row = b"\0" + np.array([0, largest // 2, largest], ">u2").tobytes()
     header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
     pieces = [_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(row)), _chunk(b"IEND", b"")]
@@ -143,14 +143,14 @@ def test_colours_of_fewer_than_sixteen_bits(tmp_path, largest):
 
 
 def test_colours_of_sixteen_bits_are_no_plain_image(tmp_path):
-    """Other readers would see other pixels in the file."""
+    """Readers disagree about the pixels of such a file."""
     (tmp_path / "a.png").write_bytes(_colors16(65535))
     assert data.read_image(tmp_path / "a.png").tolist() == [[[0, 127, 255]]]
     assert not data.open_image((tmp_path / "a.png").read_bytes(), "a").is_plain
 
 
 def _planar_tiff(path):
-    """Three planes of 16 bits, not compressed."""
+    """An uncompressed TIFF of three 16-bit planes."""
     planes = np.arange(2 * 2 * 3, dtype="<u2").reshape(3, 2, 2) * 5000
     entries = [
         (256, 4, 1, 2), (257, 4, 1, 2), (258, 3, 3, 8 + 2 + 12 * 10 + 4), (259, 3, 1, 1), (262, 3, 1, 2),
@@ -169,7 +169,7 @@ def _planar_tiff(path):
 
 
 def test_sixteen_bits_in_planes_are_refused(tmp_path):
-    """Pillow reads them without an error, and scrambled."""
+    """Pillow reads them scrambled, without an error."""
     _planar_tiff(tmp_path / "a.tif")
     with Image.open(tmp_path / "a.tif") as image:
         assert image.mode == "RGB"
@@ -216,7 +216,7 @@ def test_a_link_to_nowhere_is_named(tmp_path):
 
 
 def test_names_of_images_and_masks(tmp_path):
-    """A letter with an accent is one character or two; a mask may have an ending of its own."""
+    """A letter with an accent is one or two characters; a mask may have another extension than its image."""
     images = {"Stra\u00dfe caf\u00e9.png": png(np.zeros((6, 8, 3), np.uint8))}
     root = _folder(tmp_path, images, {"Stra\u00dfe cafe\u0301_mask.png": png(np.ones((6, 8), np.uint8))})
     source = data.FolderSource(root, "train", _CLASSES, mask_suffix="_mask")

@@ -1,4 +1,4 @@
-"""Masks that do not hold class indices: other values, colours, and what is refused."""
+"""Masks that do not hold class indices: other values, colours, and refused masks."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ _DISK = "background: [0, 0, 0]\ndisk: {values: [255], color: [255, 0, 0]}\n"
 
 
 def _folder(root, classes, mask, split="train"):
-    """One image and its mask, read directly."""
+    """A folder with one image and its mask, read directly."""
     image = np.zeros((*np.asarray(mask).shape[:2], 3), np.uint8)
     files = {f"{split}/images/a.png": png(image), f"{split}/labels/a.png": png(mask), "classes.yaml": classes.encode()}
     return data.FolderSource(unpack(root, files), split)
@@ -30,7 +30,7 @@ def _folder(root, classes, mask, split="train"):
     ],
 )
 def test_values_of_the_classes(tmp_path, classes, mask, expected):
-    """Masks of 0 and 255 would hold one class and ignored pixels."""
+    """Otherwise masks of 0 and 255 would hold one class and ignored pixels."""
     source = _folder(tmp_path, classes, np.array(mask, np.uint8))
     assert source[0]["label"].tolist() == expected
     assert source[0]["label"].dtype == np.uint8

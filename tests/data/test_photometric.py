@@ -1,4 +1,4 @@
-"""Changes of colour: nothing at strength 0, exact where they are exact, and each with its law."""
+"""Changes of colour: none at strength 0, the exact cases, and a law for each."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_strength_zero_changes_nothing_and_draws_nothing(channels):
-    """So that a preset without augmentation has the examples that it had before there was any."""
+    """A preset without augmentation keeps the examples that it had before augmentation existed."""
     image, rng = np.repeat(IMAGE[..., :1], channels, -1), np.random.default_rng(0)
     np.testing.assert_array_equal(random_colors(image, rng, Strengths()), image)
     assert rng.bit_generator.state == np.random.default_rng(0).bit_generator.state
@@ -31,7 +31,7 @@ def test_a_full_turn_of_hue_is_the_identity(turns):
 
 
 def test_turns_of_hue_add_up():
-    """Two turns one after the other are their sum, but for rounding twice; and half a turn is not the identity."""
+    """Two turns in sequence equal their sum, up to rounding twice; half a turn is not the identity."""
     both = adjust_colors(adjust_colors(MUTED, turn=0.2), turn=0.15).astype(int)
     assert np.abs(both - adjust_colors(MUTED, turn=0.35)).max() <= 2
     assert np.abs(adjust_colors(MUTED, turn=0.5).astype(int) - MUTED).mean() > 10
@@ -55,7 +55,7 @@ def test_brightness_is_a_factor():
 
 
 def test_contrast_keeps_the_mean_grey():
-    """Its place is the mean of the luma: a factor of 0 leaves nothing else."""
+    """The fixed point is the mean luma: a factor of 0 leaves nothing else."""
     flat = adjust_tone(MUTED, contrast=0)
     assert len(np.unique(flat)) == 1
     np.testing.assert_allclose(flat.ravel()[0], (MUTED @ LUMA).mean(), atol=0.5)
@@ -87,7 +87,7 @@ def test_worse_jpegs_differ_more():
 
 
 def test_channels():
-    """Grey images have no colours to vary; of other channels only RGB has, which is said before training."""
+    """Only RGB images have colours to vary; other numbers of channels are refused before training."""
     grey = IMAGE[..., :1]
     np.testing.assert_array_equal(adjust_colors(grey, saturation=0, turn=0.4), grey)
     with pytest.raises(ValueError, match="image must have 3 channels to have colours, or 1, got 4: leave colours out"):
@@ -105,7 +105,7 @@ def test_channels():
 
 
 def test_draws_stay_within_their_strength():
-    """Factors up to and not beyond: of white and mid-grey, over many draws, from one end to the other."""
+    """Over many draws, factors for white and mid-grey reach both ends of their range and stay inside."""
     grey = np.full((1, 1, 3), 100, np.uint8)
     found = [int(random_colors(grey, np.random.default_rng(i), Strengths(brightness=0.4)).max()) for i in range(200)]
     assert 60 <= min(found) < 65

@@ -1,4 +1,4 @@
-"""The training stream: same examples for any number of processes, a new order each epoch, exact resumption."""
+"""The training stream: the same examples for any number of processes, a new order each epoch, exact resumption."""
 
 import json
 from itertools import islice
@@ -98,14 +98,14 @@ def test_an_epoch_that_does_not_divide_continues_into_the_next():
 
 
 def test_augmentation_differs_between_epochs_and_within_a_batch():
-    """One example only: all differences are augmentation."""
+    """With a single example all differences come from augmentation."""
     batches = _batches(ShapesSource(length=1, size=(40, 48)), 3)
     images = np.concatenate([batch["image"] for batch in batches])
     assert len({image.tobytes() for image in images}) == len(images)
 
 
 def test_any_function_augments():
-    """Of an example and a generator, to arrays of any names; chance is as reproducible as that of `Augmentation`."""
+    """Any function of an example and a generator to named arrays, as reproducible as `Augmentation`."""
 
     def noisy(record, rng):
         return {"value": record["image"][0, 0, :1], "noise": rng.standard_normal(3, np.float32)}

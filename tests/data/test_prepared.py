@@ -1,4 +1,4 @@
-"""Reading what was prepared: in pipelines, from threads and processes, and what every mistake says."""
+"""Reading prepared data: in pipelines, from threads and processes, and the message for each mistake."""
 
 import pickle
 import shutil
@@ -63,7 +63,7 @@ def test_many_threads_and_another_process(source):
 
 
 def test_training_batches(source):
-    """The same as of the same images in memory."""
+    """Equal to the batches of the same images in memory."""
 
     class InMemory:
         classes, name, size = source.classes, source.name, source.size

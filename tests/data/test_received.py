@@ -1,4 +1,4 @@
-"""Prepared data sets that were received or damaged: nothing runs, everything is named."""
+"""Prepared data sets from others, or damaged: no code of theirs runs, and messages name the fault."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def _old_spelling(content):
 @pytest.mark.parametrize("change", [_name_class, _name_class_of_all, _add_feature, _other_spelling, _old_spelling])
 @pytest.mark.parametrize("use", ["info", "show", "train", "builder"])
 def test_no_class_of_a_received_folder_is_imported(received, tmp_path, monkeypatch, capsys, change, use):
-    """TFDS imports whatever module features.json names: a canary would sing."""
+    """TFDS imports any module that features.json names: a canary module would reveal it."""
     (tmp_path / "canary.py").write_text(f"open({str(tmp_path / 'sang')!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)
     _edit(received / "features.json", change)
@@ -142,7 +142,7 @@ def _flip(content):
 
 @pytest.mark.parametrize("change", [_cut, _flip, lambda content: b"", lambda content: bytes(len(content))])
 def test_every_file_of_records_is_opened_at_start(received, change):
-    """Instead of in the middle of a training."""
+    """A damaged file must not surface in the middle of training."""
     path = next(received.glob("*train.array_record*"))
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(ValueError, match=rf"{path.name}: its 2 records cannot be read .*prepare it again"):

@@ -66,7 +66,7 @@ def test_three_to_six_objects_and_occlusion():
 
 
 def test_regions_never_touch():
-    """Between two different classes, there is always an ignored pixel."""
+    """There is always an ignored pixel between two different classes."""
     source = ShapesSource(length=30)
     for i in range(len(source)):
         label = source[i]["label"].astype(int)
@@ -75,7 +75,7 @@ def test_regions_never_touch():
 
 
 def test_ignored_lines_are_thin():
-    """No 5 x 5 block is ignored as a whole, except where lines of several objects meet."""
+    """No 5 x 5 block is entirely ignored, except where lines of several objects meet."""
     source = ShapesSource(length=30)
     ignored = np.stack([source[i]["label"] == 255 for i in range(len(source))])
     blocks = np.lib.stride_tricks.sliding_window_view(ignored, (5, 5), axis=(1, 2)).all(axis=(-1, -2))

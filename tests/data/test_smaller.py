@@ -1,4 +1,4 @@
-"""Images that shrink anyway are decoded smaller: the same choices, windows and labels, almost the same pixels."""
+"""Images that will shrink are decoded smaller: the same choices, windows and labels, almost the same pixels."""
 
 from functools import partial
 from itertools import islice
@@ -29,7 +29,7 @@ class _Whole:
 
 
 def _photograph(seed):
-    """Shapes under a soft light: edges as in a photograph, and no noise that a smaller decoding would average away."""
+    """Shapes under soft light: edges as in a photograph, without noise that a smaller decoding would average out."""
     drawn = data.ShapesSource(length=9, size=_SIZE)[seed]["image"]
     return Image.fromarray(drawn).resize((65, 45), Image.Resampling.BOX).resize((130, 90), Image.Resampling.BICUBIC)
 
@@ -108,7 +108,7 @@ def test_nothing_changes_for_png(tmp_path):
 
 @pytest.mark.parametrize("size", [(45, 65), (20, 30), (44, 10)])
 def test_one_size_for_all(source, size):
-    """The same in training and evaluation, which both go through it."""
+    """The same in training and evaluation, which both use it."""
     smaller, whole = (data.ResizedSource(s, size) for s in (source, _Whole(source)))
     for index in range(len(source)):
         a, b = smaller[index], whole[index]
@@ -119,7 +119,7 @@ def test_one_size_for_all(source, size):
 
 
 def _ramp(size):
-    """Rises to the right and downwards: what is shifted is brighter or darker."""
+    """An image that rises to the right and downwards: a shift makes it brighter or darker."""
     y, x = np.mgrid[: size[0], : size[1]]
     return np.stack([255 * y / size[0], 255 * x / size[1], np.full(size, 90)], -1).astype(np.uint8)
 
@@ -127,7 +127,7 @@ def _ramp(size):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_the_picture_stays_in_its_place_at_any_size(tmp_path, factor, orientation):
-    """One pixel more than the decoder's squares: it decodes all of the last square, which is not of the picture."""
+    """One pixel more than the decoder's blocks: it decodes a whole last block, most of it outside the picture."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     (tmp_path / "a.jpg").write_bytes(jpeg(_ramp((8 * factor + 1, 6 * factor + 1)), exif=exif, quality=100))
@@ -194,7 +194,7 @@ def test_a_mask_as_large_as_the_smaller_image_is_still_wrong(tmp_path):
 
 @pytest.mark.parametrize("factor", [0.5, 0.4, 0.25, 0.2])
 def test_photographs_keep_their_statistics(shared_data, factor):
-    """Streets, beside decoding them whole: the bounds that `Augmentation` states."""
+    """Streets, compared with decoding them whole: within the bounds that `Augmentation` states."""
     source = data.FolderSource(shared_data("camvid"), "val", data.CAMVID)
     size = (round(360 * factor), round(480 * factor))
     smaller, whole = (data.ResizedSource(s, size) for s in (source, _Whole(source)))

@@ -13,7 +13,7 @@ _sizes = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
 
 def _coded(height, width):
-    """A label that the image spells out: red is the row, green the column, blue their sum, which is the label."""
+    """An image that encodes its label: red is the row, green the column, blue their sum, which is the label."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     return {"image": np.stack([rows, columns, rows + columns], -1), "label": rows + columns}
 
@@ -88,7 +88,7 @@ def test_crop_reaches_every_position():
 
 
 def test_padding_is_exactly_the_mean():
-    """A mean that no uint8 holds: padding before `normalize` would leave a trace."""
+    """With a mean that is not an integer, padding before `normalize` would leave a trace."""
     record = data.normalize(_coded(2, 3), mean=data.IMAGENET_MEAN, std=data.IMAGENET_STD)
     padded = data.pad_to(record, (4, 4))
     assert (padded["image"][2:] == 0).all()
@@ -107,7 +107,7 @@ def test_normalize():
 @settings(deadline=None, max_examples=40)
 @given(_sizes, _sizes, st.integers(0, 2**32 - 1))
 def test_augmentation_equals_the_paper_order(size, crop, seed):
-    """Scale, mirror, subtract the mean, pad, crop: what an `Augmentation` computes with less work."""
+    """Scale, mirror, subtract the mean, pad, crop: `Augmentation` computes the same with less work."""
     record = {"image": np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)}
     record["label"] = _coded(*size)["label"]
     options = Augmentation(crop_size=crop, mean=_MEAN, std=_STD)

@@ -1,4 +1,4 @@
-"""Drawn wires: reproducible, of known classes, and as noisy as asked."""
+"""Drawn wires: reproducible, with known classes, and as noisy as requested."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def test_a_picture_is_a_function_of_seed_split_and_index():
 
 
 def test_noise_changes_no_label_and_hides_single_pixels():
-    """Without noise a colour is a class; with it the classes overlap, and their means do not move."""
+    """Without noise a colour determines the class; with noise classes overlap, and their means do not move."""
     clean, noisy = (WiresSource(length=40, noise=noise) for noise in (0.0, 0.6))
     images, labels, hidden = [], [], []
     for index in range(40):

@@ -1,4 +1,4 @@
-"""Miniature data sets: files with real encoders, packed as their authors pack them."""
+"""Miniature data sets: files from real encoders, packed like those of the authors."""
 
 import io
 import tarfile
@@ -23,7 +23,7 @@ def pixels(seed: int, size: tuple[int, int] = (12, 16)) -> np.ndarray:
 
 
 def labels(seed: int, values: Any, size: tuple[int, int] = (12, 16)) -> np.ndarray:
-    """A label map with all of the values in it, uint8 `[H, W]`."""
+    """A label map that contains all of the values, uint8 `[H, W]`."""
     rng = np.random.default_rng(seed)
     label = rng.choice(values, size).astype(np.uint8)
     label.ravel()[rng.permutation(label.size)[: len(values)]] = values
@@ -36,7 +36,7 @@ def jpeg(image: np.ndarray | Image.Image, **options: Any) -> bytes:
 
 
 def png(image: np.ndarray | Image.Image, palette: bool = False, **options: Any) -> bytes:
-    """An image as PNG; a label map with the palette of PASCAL VOC, if asked for."""
+    """An image as PNG; optionally a label map with the palette of PASCAL VOC."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     if palette:
         picture = picture.copy()
@@ -87,12 +87,12 @@ def tarred(path: Path, files: Files, compression: str = "") -> Path:
 
 
 def below(files: Files, folder: str) -> dict[str, bytes]:
-    """The files whose path begins with a folder."""
+    """The files below a folder."""
     return {path: content for path, content in files.items() if path.startswith(folder)}
 
 
 def assert_holds(folder: Path, split: str, images: Files, expected: Labels) -> None:
-    """A prepared split holds these images, as they were encoded, and these label maps, in this order."""
+    """Asserts that a prepared split holds these encoded images and these label maps, in this order."""
     source = data.PreparedSource(folder, split)
     assert [source.name(index) for index in range(len(source))] == list(expected)
     for index, (name, label) in enumerate(expected.items()):
@@ -107,7 +107,7 @@ def assert_holds(folder: Path, split: str, images: Files, expected: Labels) -> N
 
 
 def assert_refused(data_set: str, source: Path, out: Path, *parts: str, **options: Any) -> tuple[str, ...]:
-    """Preparation stops with a report that has each of these parts; returns its problems."""
+    """Asserts that preparation stops with a report containing each of these parts; returns its problems."""
     with pytest.raises(data.InvalidDataError) as caught:
         datasets.prepare(data_set, source, out, **options)
     assert not [part for part in parts if part not in str(caught.value)], str(caught.value)

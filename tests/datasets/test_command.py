@@ -14,7 +14,7 @@ from tests.datasets.archives import labels, pixels, png, unpack
 
 
 def _streets(root):
-    """CamVid in the layout of SegNet, three streets in train and one in val."""
+    """CamVid in the layout of SegNet, with three streets in train and one in val."""
     files = {}
     for split, count in (("train", 3), ("val", 1)):
         for i in range(count):
@@ -24,14 +24,14 @@ def _streets(root):
 
 @pytest.fixture
 def streets(tmp_path, monkeypatch):
-    """In a folder of its own, in which commands are run."""
+    """The streets in a folder of their own, where commands run."""
     _streets(tmp_path / "CamVid")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def _run(capsys, *arguments):
-    """The exit status of a command, and what it printed on each stream."""
+    """The exit status of a command, and its output on each stream."""
     try:
         status = main(arguments)
     except SystemExit as error:
@@ -41,7 +41,7 @@ def _run(capsys, *arguments):
 
 
 def test_help_waits_for_nothing():
-    """Neither JAX nor what reads records is imported."""
+    """Neither JAX nor the reader of records is imported."""
     heavy = {"jax", "tensorflow_datasets", "grain", "matplotlib", "scipy", "pycocotools"}
     code = f"""
 import sys
@@ -188,7 +188,7 @@ def _layout(root, **folders):
     ],
 )
 def test_a_raw_folder_is_described(streets, capsys, folders, expected):
-    """Where only an error about a missing preparation was printed."""
+    """It only printed an error about missing preparation."""
     (streets / "in").mkdir()
     _layout(streets / "in", **folders)
     status, out, err = _run(capsys, "info", "in")
@@ -236,7 +236,7 @@ def test_masks_among_images_are_to_be_moved(streets, capsys):
 
 
 def test_images_of_other_channels(streets, capsys):
-    """And train is drawn, whichever split comes first."""
+    """train is drawn, whichever split comes first."""
     for split in ("a", "train"):
         for part in ("images", "labels"):
             (streets / "in" / split / part).mkdir(parents=True)

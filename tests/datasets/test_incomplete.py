@@ -59,7 +59,7 @@ prepare(Slow(), *sys.argv[1:], overwrite=True)
 
 @pytest.fixture
 def killed(tmp_path):
-    """Starts a preparation, and kills it when all but the last example are written."""
+    """Starts a preparation, and kills it when all examples but the last are written."""
 
     def kill(*arguments, check=lambda: None):
         process = subprocess.Popen(
@@ -110,7 +110,7 @@ def test_killed_between_the_two_renamings(tmp_path):
 
 @pytest.mark.parametrize("often", [1, 2])
 def test_interrupted_between_the_two_renamings(tmp_path, monkeypatch, often):
-    """The old data set is put back: at once, or by the next run if that is interrupted as well."""
+    """The old data set is restored: at once, or by the next run if this is interrupted as well."""
     root, out = _streets(tmp_path / "in"), tmp_path / "out"
     datasets.prepare("camvid", root, out)
     rename, calls = Path.rename, []
@@ -134,7 +134,7 @@ def test_interrupted_between_the_two_renamings(tmp_path, monkeypatch, often):
 
 
 def test_a_link_stays(tmp_path):
-    """Whether the folder that it names is there or not."""
+    """Whether or not its target exists."""
     root, link, target = _streets(tmp_path / "in"), tmp_path / "link", tmp_path / "far/away"
     link.symlink_to(target)
     for overwrite in (False, True):

@@ -1,4 +1,4 @@
-"""Labels that nothing can be learnt from stop preparation and training; masks of other values become usable."""
+"""Useless labels stop preparation and training; masks of other values become usable."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_labels_are_read_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("values", "classes", "message"), _BINARY)
 def test_training_stops(tmp_path, values, classes, message):
-    """All of these were trained to a mean IoU of 100 %."""
+    """All of these once trained to a mean IoU of 100 %."""
     root = unpack(tmp_path, _split_files(values, classes))
     config = ImagesConfig(root=root)
     sources = [open_source(config, split) for split in ("train", "val")]
@@ -93,7 +93,7 @@ def test_coloured_masks_are_prepared(tmp_path):
 
 
 def test_empty_classes_can_be_accepted(tmp_path):
-    """A list of classes may be longer than what a small data set shows."""
+    """A list of classes may be longer than the classes in a small data set."""
     root = unpack(tmp_path / "in", _files([0], _TWO))
     datasets.prepare("folder", root, tmp_path / "out", allow_empty_classes=True)
     train, val = (data.PreparedSource(tmp_path / "out", split) for split in ("train", "val"))

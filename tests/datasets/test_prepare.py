@@ -1,4 +1,4 @@
-"""Preparing any data set: what is stored, and one report of everything wrong."""
+"""Preparing any data set: its stored form, and one report of all problems."""
 
 import io
 import sys
@@ -19,7 +19,7 @@ _CLASSES = data.Classes(("a", "b"), ((0, 0, 0), (255, 0, 0)))
 
 @dataclass(frozen=True)
 class _Given(builders.Builder):
-    """Images of any kind, and label maps that are theirs."""
+    """Images of any kind, with their label maps."""
 
     images: tuple[tuple[str, bytes], ...]
     splits: tuple[str, ...] = ("train",)
@@ -99,7 +99,7 @@ def _other(kind, image, **options):
     ids=["L", "RGBA", "P", "BMP", "TIFF", "WebP", "turned", "upside down", "mirrored", "16 bit", "grey JPEG", "CMYK"],
 )
 def test_other_images_become_the_rgb_that_a_person_sees(tmp_path, content, expected):
-    """Without loss: PNG, upright."""
+    """Stored without loss, as upright PNG."""
     _prepare(tmp_path, content)
     kept = stored(tmp_path / "out", "train", 0)["image"]
     with Image.open(io.BytesIO(kept)) as image:
@@ -134,7 +134,7 @@ def test_tfds_writes_and_reads_it_without_tensorflow(tmp_path, monkeypatch):
 
 
 def test_order_and_shards(tmp_path, monkeypatch):
-    """More examples than are encoded, written or kept in a file together."""
+    """More examples than are encoded, written or stored in a file together."""
     monkeypatch.setattr("smoothjax.datasets._records._PER_SHARD", 40)
     monkeypatch.setattr("smoothjax.datasets._records._BATCH", 7)
     images = [png(np.full((2, 2, 3), i, np.uint8)) for i in range(90)]
@@ -146,7 +146,7 @@ def test_order_and_shards(tmp_path, monkeypatch):
 
 
 def test_all_problems_in_one_report(tmp_path):
-    """The message lists some, a file beside the data set all."""
+    """The message lists some problems, and a file beside the data set all."""
     with pytest.raises(data.InvalidDataError) as caught:
         _prepare(tmp_path, *[b"text"] * 60, png(_PIXELS), splits=("train", "all"), label=labels(0, [0, 2], (8, 6)))
     problems = caught.value.problems

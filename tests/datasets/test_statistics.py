@@ -1,4 +1,4 @@
-"""How often classes occur, and the weights that follow."""
+"""The frequency of classes, and the weights that follow."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_counts(source):
 
 
 def test_weights(source):
-    """By hand: the number of pixels over that of all pixels of the images with the class."""
+    """By hand: the pixels of a class over all pixels of the images that contain it."""
     counts = datasets.count_labels(source)
     frequencies = counts.pixels[:3] / [12 * 16 + 20 * 10, 12 * 16, 20 * 10]
     weights = datasets.median_frequency_weights(counts)

@@ -1,4 +1,4 @@
-"""`python -m smoothjax.diagnose` as its users call it, in this process."""
+"""`python -m smoothjax.diagnose` as users call it, in this process."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from smoothjax.diagnose.__main__ import main
 
 
 def gridded(x):
-    """Named by the tests as a network."""
+    """A network that the tests name."""
     for _ in range(2):
         x = ops.dilated_conv(x, jnp.ones((3, 3, 1, 1)), rate=2)
     return x
@@ -28,7 +28,7 @@ def make_layer():
 
 
 class Pair(nnx.Module):
-    """Two dilated convolutions behind an ordinary one; a class without arguments makes a network, too."""
+    """Two dilated convolutions behind an ordinary one; a class without arguments is also a network."""
 
     def __init__(self):
         rngs = nnx.Rngs(0)
@@ -59,7 +59,7 @@ NOTHING = 3
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A grey picture with a checkerboard, and maps without."""
+    """A folder with a grey picture of a checkerboard, and maps without one."""
     path = tmp_path_factory.mktemp("pictures")
     noise = np.random.default_rng(0).normal(size=(128, 128))
     board = 20 * (-1.0) ** np.add.outer(np.arange(128), np.arange(128))
@@ -84,7 +84,7 @@ def test_pictures(folder, tmp_path, capsys):
 
 
 def test_large_pictures_are_cut_into_pieces(folder, tmp_path, capsys, monkeypatch):
-    """No size is refused: tiles are those of the pieces, and the figure shows the piece of the pattern."""
+    """No size is refused: tiles belong to pieces, and the figure shows the piece with the pattern."""
     monkeypatch.setattr(_picture, "_SIDE", 160)
     monkeypatch.setattr("smoothjax.data._open.MAX_PIXELS", 1000)
     noise = np.random.default_rng(0).normal(size=(128, 300))
@@ -138,7 +138,7 @@ def test_networks(tmp_path, capsys):
 
 
 def test_the_figure_of_a_field_counts_its_holes():
-    """Of 3x3 places two apart, inside 5x5 pixels, the other sixteen are black; a field without any weight is drawn."""
+    """Around 3x3 places two apart, the other sixteen of 5x5 pixels are black; a field without weight is drawn."""
     field = np.zeros((9, 9))
     field[2:7:2, 2:7:2] = 1e-3
     (axes, _) = _network.draw_field(field, 1.0, 2).axes
@@ -187,6 +187,6 @@ def test_bad_input_is_one_sentence(folder, tmp_path, capsys, words, message):
 
 
 def test_help_needs_no_jax():
-    """It answers at once: imports of JAX wait for the work."""
+    """Help answers at once, because JAX is imported only for work."""
     code = "import sys; import smoothjax.diagnose.__main__; assert 'jax' not in sys.modules, 'jax'"
     subprocess.run([sys.executable, "-c", code], check=True)

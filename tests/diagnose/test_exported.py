@@ -22,7 +22,7 @@ def _stack(*rates):
 
 
 def _masks(*rates):
-    """Like the programs of studies: from images of bytes to classes."""
+    """A program like those of the studies: from images of bytes to classes."""
 
     def network(images):
         return (_stack(*rates)(images.astype(jnp.float32)) % 7).astype(jnp.uint8)[..., 0]
@@ -43,7 +43,7 @@ def _write(function, path, shape, dtype=jnp.float32, vjp_order=0):
 
 @pytest.mark.parametrize("vjp_order", [0, 1])
 def test_programs_of_numbers(tmp_path, capsys, vjp_order):
-    """Gradients where the file carries them, else changes: the same answer, that of the certificate."""
+    """Gradients if the file carries them, otherwise changes: both agree with the certificate."""
     for rates, verdict in (((2, 2), "gridding measured, not proven: along axis 0 and axis 1"), ((1, 2), "no gridding")):
         path = _write(_stack(*rates), tmp_path / "a.stablehlo", (1, 13, 13, 1), vjp_order=vjp_order)
         out = tmp_path / "field.png"
@@ -58,7 +58,7 @@ def test_programs_of_numbers(tmp_path, capsys, vjp_order):
 
 
 def test_programs_of_classes(tmp_path, capsys):
-    """What the studies export: any number of images of any size, bytes to classes."""
+    """The exports of studies: any number of images of any size, from bytes to classes."""
     path = _write(_masks(2, 2), tmp_path / "a.stablehlo", "b, h, w, 1", jnp.uint8)
     assert main(["network", path, "--input", "1,12,12,1", "--out", str(tmp_path / "f.png"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -72,7 +72,7 @@ def test_programs_of_classes(tmp_path, capsys):
 
 
 def test_a_block_at_the_centre(tmp_path, capsys):
-    """Large images take a pass for every few pixels: a block has the same verdict and, within it, the same field."""
+    """Large images need a pass for every few pixels: a block has the same verdict and, inside, the same field."""
     images = np.random.default_rng(0).normal(size=(2, 13, 12, 1)).astype(np.float32)
     whole, part = (analysis.sharing_by_changes(_stack(2, 2), images, block=block) for block in (None, 5))
     np.testing.assert_allclose(part.field[4:9, 3:8], whole.field[4:9, 3:8], rtol=1e-6)
@@ -116,7 +116,7 @@ def test_programs_that_do_not_go(tmp_path, capsys):
 
 
 def test_changes_see_what_brute_force_sees():
-    """Sharing of all neighbours, reach of each output, and the field of the centre, of a strided network."""
+    """For a strided network: sharing between all neighbours, reach of each output, and the central field."""
 
     def network(x):
         x = ops.dilated_conv(x, jnp.ones((3, 1, 2)), rate=3)

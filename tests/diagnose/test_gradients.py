@@ -1,4 +1,4 @@
-"""`python -m smoothjax.diagnose gradients FILE`: gradients that other frameworks have computed, such as PyTorch."""
+"""`python -m smoothjax.diagnose gradients FILE`: gradients from other frameworks, such as PyTorch."""
 
 import json
 
@@ -14,7 +14,7 @@ _SIZE, _BLOCK = 15, 5
 
 
 def _gradients(*rates):
-    """Of the 5x5 outputs at the centre of a stack of dilated convolutions, `[5, 5, H, W, C]`."""
+    """Gradients of the 5x5 central outputs of a stack of dilated convolutions, `[5, 5, H, W, C]`."""
 
     def outputs(x):
         for rate in rates:

@@ -1,4 +1,4 @@
-"""CamVid: the layout of SegNet and the one of splits, and the real one."""
+"""CamVid: the layout of SegNet, the layout by splits, and the real data set."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_another_folder(tmp_path):
 
 
 def test_the_real_streets(shared_data, tmp_path):
-    """One split, for the sake of time."""
+    """Only one split, to save time."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/val").symlink_to(shared_data("camvid/val"))
     datasets.prepare("camvid", tmp_path / "in", tmp_path / "out")

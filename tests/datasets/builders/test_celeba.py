@@ -90,7 +90,7 @@ def test_another_folder(tmp_path):
 
 
 def test_the_real_faces(shared_data, tmp_path):
-    """Some of them: a partition names what is prepared."""
+    """Only some faces: a partition names those to prepare."""
     archive = shared_data("celeba_10k/img_align_celeba.zip")
     root = unpack(tmp_path / "in", {"list_eval_partition.txt": b"".join(_PARTITION.splitlines(True)[:4])})
     (root / "img_align_celeba.zip").symlink_to(archive)

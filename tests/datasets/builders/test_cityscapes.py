@@ -88,7 +88,7 @@ def test_coarse_from_archives(tmp_path):
 
 
 def test_train_ids(tmp_path):
-    """Written by the authors' script; the published ids are preferred where both are there."""
+    """Written by the authors' script; the published ids take precedence if both exist."""
     files = {**below(_FILES, "leftImg8bit"), **_masks("gtFine", "val", _FINE)}
     files |= _masks("gtFine", "train", _FINE, "labelTrainIds", _train_ids)
     files |= _masks("gtFine", "val", _COARSE, "labelTrainIds", _train_ids)
@@ -98,7 +98,7 @@ def test_train_ids(tmp_path):
 
 
 def test_published_masks_of_test(tmp_path):
-    """They exist, and label only what does not count."""
+    """They exist, and label only pixels that do not count."""
     blind = {name: np.full((12, 16), 3, np.uint8) for name in _SPLITS["test"]}
     files = {**_FILES, **_masks("gtFine", "test", blind)}
     datasets.prepare("cityscapes", unpack(tmp_path / "in", files), tmp_path / "out")

@@ -1,4 +1,4 @@
-"""MS-COCO: polygons and run lengths, who lies on top, crowds, both layouts."""
+"""MS-COCO: polygons and run lengths, the order of overlapping objects, crowds, both layouts."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def _box(top, left, bottom, right):
 
 
 def _run_lengths(mask):
-    """Uncompressed: lengths of runs down the columns, of zeros first."""
+    """Uncompressed run lengths down the columns, zeros first."""
     flat = np.concatenate([[0], mask.ravel(order="F").astype(int), [2]])
     changes = np.flatnonzero(np.diff(flat))
     counts = np.diff(np.concatenate([[0], changes])).tolist()
@@ -45,7 +45,7 @@ def _compressed(mask):
 
 
 class _Instances:
-    """A file of annotations that grows."""
+    """A file of annotations under construction."""
 
     def __init__(self):
         self.images, self.annotations = [], []
@@ -73,7 +73,7 @@ def _files(year, instances, images):
 
 
 def _prepared(tmp_path, *objects, **options):
-    """The label map of one image with these objects."""
+    """Prepares one image with these objects; returns its label map."""
     files = _files(2017, _Instances().image("1.jpg", *objects, **options), {"1": jpeg(pixels(0))})
     datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out", overwrite=True)
     return data.PreparedSource(tmp_path / "out", "train")[0]["label"]
@@ -103,7 +103,7 @@ def test_the_smaller_thing_lies_on_top(tmp_path):
 
 
 def test_crowds_are_ignored(tmp_path):
-    """On the table, and under the one person that is outlined."""
+    """A crowd lies on the table, and below the outlined person."""
     table, crowd, person = _box(0, 0, 12, 16), _box(2, 2, 10, 10), _box(4, 4, 6, 6)
     label = _prepared(tmp_path, (1, _run_lengths(crowd[1]), 1), (67, table[0], 0), (1, person[0], 0))
     expected = np.full(_SIZE, data.COCO.names.index("dining table"))
@@ -119,7 +119,7 @@ def test_several_parts_and_parts_without_area(tmp_path):
 
 
 def test_layout_of_2014(tmp_path):
-    """train and val in archives; images without things are background; names in the order of the files."""
+    """train and val in archives; images without objects are background; names in the order of the files."""
     images = {"COCO_train2014_000000000009": jpeg(pixels(1)), "COCO_train2014_000000000003": jpeg(pixels(2))}
     train = _Instances().image("COCO_train2014_000000000009.jpg", (1, _box(0, 0, 2, 2)[0], 0))
     train.image("COCO_train2014_000000000003.jpg")
@@ -245,7 +245,7 @@ def test_an_image_that_is_listed_twice(tmp_path):
 
 
 def test_annotations_without_an_area_are_counted(tmp_path, capsys):
-    """Empty outlines and boxes would become background without a word."""
+    """Empty outlines and boxes would silently become background."""
     things = [
         (1, _box(0, 0, 2, 2)[0], 0),
         (1, [], 0),
@@ -306,7 +306,7 @@ def test_years(tmp_path):
 
 
 def test_without_pycocotools_the_extra_is_named(tmp_path, monkeypatch, capsys):
-    """It is refused before anything is written, in one sentence."""
+    """Refused in one sentence, before anything is written."""
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     unpack(tmp_path / "in", _files(2017, _Instances().image("1.jpg"), {"1": jpeg(pixels(0))}))
     assert main(["prepare", "coco2015", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1

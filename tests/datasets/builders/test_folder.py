@@ -1,4 +1,4 @@
-"""A user's own folder: pairs, classes given and found, splits by a file and by chance."""
+"""A user's own folder: pairs, given and inferred classes, splits from a file and at random."""
 
 import numpy as np
 import pytest
@@ -178,7 +178,7 @@ def test_paths_as_text(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("archive", [True, False])
 def test_everything_in_one_folder(tmp_path, archive):
-    """As a folder is packed by most programs: it is the data set, and no split."""
+    """Most programs pack a folder this way: it is the data set, not a split."""
     files = {f"download/photos/{path}": content for path, content in _files().items()}
     files["download/photos/classes.yaml"] = _CLASSES
     root = zipped(tmp_path / "in.zip", files) if archive else unpack(tmp_path / "in", files)

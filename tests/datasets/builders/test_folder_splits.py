@@ -33,7 +33,7 @@ def test_folders_of_splits_in_one_folder(tmp_path):
 
 
 def _inner(masks="labels", **splits):
-    """The layout of YOLO: the folders of the splits inside those of images and masks."""
+    """The layout of YOLO: folders of splits inside those of images and masks."""
     files = {"classes.yaml": _CLASSES}
     for split, names in splits.items():
         files |= _files(f"images/{split}", f"{masks}/{split}", names=names)
@@ -43,7 +43,7 @@ def _inner(masks="labels", **splits):
 @pytest.mark.parametrize("masks", ["labels", "masks"])
 @pytest.mark.parametrize("archive", [True, False])
 def test_folders_of_splits_inside(tmp_path, masks, archive, capsys):
-    """They are the splits, not a part of the names, and chance divides nothing."""
+    """They are the splits, not a part of the names, and nothing is split at random."""
     splits = {"train": _NAMES[:3], "val": _NAMES[3:5], "extra": _NAMES[5:6]}
     files = {f"dataset/{path}": content for path, content in _inner(masks, **splits).items()}
     root = zipped(tmp_path / "in.zip", files) if archive else unpack(tmp_path / "in", files)
@@ -56,7 +56,7 @@ def test_folders_of_splits_inside(tmp_path, masks, archive, capsys):
 
 
 def test_folders_inside_that_are_no_splits(tmp_path):
-    """Cities, or classes of which one is called train."""
+    """Cities, or classes, one of which is called train."""
     files = _inner(car=_NAMES[:2], train=_NAMES[2:4])
     datasets.prepare("folder", unpack(tmp_path / "in", files), tmp_path / "out", val_fraction=0)
     assert _names(tmp_path / "out", "train") == [

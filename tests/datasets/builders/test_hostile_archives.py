@@ -1,4 +1,4 @@
-"""Archives with names, links and sizes that are meant badly, or only unusual."""
+"""Archives with names, links and sizes that are hostile, or only unusual."""
 
 import io
 import os
@@ -17,7 +17,7 @@ def _tree(path, scratch):
 
 
 def _tar(path, *members):
-    """Members as TarInfo and content."""
+    """A tar archive of members given as TarInfo and content."""
     with tarfile.open(path, "w:") as archive:
         for info, content in members:
             info.size = len(content) if info.isreg() else info.size
@@ -41,7 +41,7 @@ def test_spellings_of_one_place(tmp_path, name):
 
 
 def test_the_archive_with_double_slashes(shared_data, tmp_path):
-    """RecursionError once."""
+    """This once ended in a RecursionError."""
     datasets.prepare("folder", shared_data("cases/zip_double_slash/s.zip"), tmp_path / "out")
     source = data.PreparedSource(tmp_path / "out", "train")
     assert "x" in [source.name(index) for index in range(len(source))]
@@ -55,7 +55,7 @@ def test_hard_links_are_the_files_that_they_link_to(shared_data, tmp_path):
 
 @pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
 def test_links(tmp_path, kind):
-    """Those of other members, also of links that come first; the others are named when they are read."""
+    """Links to other members work, also if they come first; others are named when they are read."""
     target = "a/1.png" if kind == tarfile.LNKTYPE else "1.png"
     first = "a/2.png" if kind == tarfile.LNKTYPE else "2.png"
     path = _tar(
@@ -114,7 +114,7 @@ def test_a_tar_that_decompresses_to_very_much(tmp_path, monkeypatch, compression
 
 
 def test_a_zip_member_that_decompresses_to_very_much(tmp_path, monkeypatch):
-    """Only reading it is refused: what is not used does no harm."""
+    """Only reading it is refused: an unused member does no harm."""
     monkeypatch.setattr(_archive, "_FREE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(300_000))
@@ -153,7 +153,7 @@ def test_a_tar_cut_short(tmp_path):
 
 
 def test_links_of_a_folder_to_an_unmounted_disk_are_named(tmp_path):
-    """Two of five pairs were left out without a word."""
+    """Two of five pairs were silently left out."""
     files = {f"images/{i}.png": png(pixels(i)) for i in range(3)}
     files |= {f"labels/{i}.png": png(labels(i, [0, 1])) for i in range(3)}
     root = unpack(tmp_path / "in", files)

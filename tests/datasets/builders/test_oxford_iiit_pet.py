@@ -77,7 +77,7 @@ def test_what_is_wrong(tmp_path):
 
 
 def test_too_few_images_for_a_split(tmp_path):
-    """What was asked for is made, or refused by name."""
+    """The requested split is made, or refused by name."""
     root = unpack(tmp_path / "in", _FILES)
     (root / "annotations/trainval.txt").write_text("beagle_1 1 1 1\n")
     with pytest.raises(data.InvalidDataError, match=r"split val is empty: .*trainval\.txt names 1 example, too few"):
@@ -104,7 +104,7 @@ def test_damaged_archives(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    """The web, as far as this data set needs it: requests that were made, and a builder that makes them."""
+    """A stand-in for the web: the list of requests, and a builder that makes them."""
     requests = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):

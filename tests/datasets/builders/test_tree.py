@@ -12,7 +12,7 @@ from tests.datasets.archives import tarred, unpack, zipped
 
 @pytest.fixture
 def make(tmp_path):
-    """Opens trees, and closes them at the end."""
+    """Opens trees, and closes them after the test."""
     opened = []
 
     def open_tree(root, archives=("*.zip", "*.tar*")):

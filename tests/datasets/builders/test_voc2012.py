@@ -77,7 +77,7 @@ def test_folders(tmp_path, devkit, more, source, capsys):
 
 @pytest.mark.parametrize("augmented", ["SegmentationClassAug.zip", "benchmark.tgz"])
 def test_archives(tmp_path, devkit, augmented):
-    """As they are downloaded; the mat files in a compressed archive."""
+    """The archives as downloaded, and the mat files in a compressed one."""
     tarred(tmp_path / "VOCtrainval_11-May-2012.tar", devkit)
     tarred(tmp_path / "VOC2012test.tar", _TEST_FILES)
     if augmented.endswith(".zip"):
@@ -95,7 +95,7 @@ def test_one_archive(tmp_path, devkit):
 
 
 def test_a_list_says_the_order(tmp_path, devkit):
-    """Lists of train_aug come with val in them at times, and with paths."""
+    """Some lists of train_aug contain images of val, and paths."""
     names = ["2008_f", "2007_c", "2007_b"]
     lines = "".join(f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png\n" for name in names)
     unpack(tmp_path, {**devkit, **_AUG, f"{_ROOT}/ImageSets/Segmentation/train_aug.txt": lines.encode()})
@@ -105,7 +105,7 @@ def test_a_list_says_the_order(tmp_path, devkit):
 
 
 def test_without_the_list_of_val(tmp_path, devkit, capsys):
-    """Nothing would keep val out of train_aug."""
+    """Without it nothing would keep val out of train_aug."""
     del devkit[f"{_ROOT}/ImageSets/Segmentation/val.txt"]
     root = unpack(tmp_path / "in", {**devkit, **_SBD})
     datasets.prepare("voc2012", root, tmp_path / "out")
