@@ -1,4 +1,4 @@
-"""Processes to stop and kill, without the seconds that each takes to import what it needs."""
+"""Processes to stop and kill, without the seconds that each needs for imports."""
 
 import json
 import os
@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 
 class Forked:
-    """A process, with what `subprocess.Popen` has of it.
+    """A process with the interface of `subprocess.Popen`.
 
     Attributes:
       pid: its number.
@@ -54,12 +54,12 @@ class Forked:
         return self._wait(0)
 
     def kill(self) -> None:
-        """Leaves it no chance to clean up, if it has not ended."""
+        """Kills the process, unless it has ended, without a chance to clean up."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
 
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
-        """Waits for the end; returns what was written to standard output and error."""
+        """Waits for the end; returns standard output and standard error."""
         if self._wait(timeout) is None:
             self.kill()
             raise TimeoutError(f"the process still runs after {timeout:g} s")

@@ -1,4 +1,4 @@
-"""What every command line does with arguments that it does not understand."""
+"""The answers of every command line to arguments that it does not understand."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from smoothjax.diagnose.__main__ import main as diagnose
 
 @dataclass(frozen=True)
 class _Predict:
-    """With a folder that must be named, and files that need not."""
+    """Options with a required folder and optional files."""
 
     run: tyro.conf.Positional[Path]
     """Folder of the run."""
@@ -29,7 +29,7 @@ class _Predict:
 
 @dataclass(frozen=True)
 class _Time:
-    """With choices alone."""
+    """Options with only choices."""
 
     parts: tyro.conf.Positional[tuple[Literal["ops", "layers"], ...]] = ()
     """Parts."""
@@ -43,7 +43,7 @@ def _parsed(kind, text):
 
 @pytest.mark.parametrize("word", ["on", "0", "no"])
 def test_what_a_command_lacks_is_no_value_of_a_switch(word):
-    """`predict --flip on`: the run, which may have any name, was taken for a value and refused."""
+    """`predict --flip on`: a missing run, which may have any name, was taken for a wrong value."""
     assert _parsed(_Predict, f"--flip {word}") == _Predict(Path(word), flip=True)
     assert _parsed(_Predict, f"--tile 2 3 --flip {word}") == _Predict(Path(word), flip=True, tile=(2, 3))
 
@@ -112,7 +112,7 @@ def test_is_answered_by_a_sentence(kind, text, message, capsys):
     ],
 )
 def test_of_the_library_too(main, text, message, capsys):
-    """`data` and `diagnose` drew boxes about their types, where the studies have answers."""
+    """`data` and `diagnose` printed boxes about their types, where studies give an answer."""
     with pytest.raises(SystemExit) as stop:
         main(text.split())
     assert stop.value.code == 2

@@ -1,4 +1,4 @@
-"""The README and the guides promise nothing that does not run; the API reference leaves out nothing public."""
+"""Everything in the README and the guides runs; the API reference omits nothing public."""
 
 import ast
 import importlib
@@ -26,7 +26,7 @@ def _blocks(page, language):
 
 @each_page
 def test_examples_run(page, capsys):
-    """A page is read from top to bottom: its examples share their names."""
+    """A page is read from top to bottom, so its examples share their names."""
     names = {}
     if page.stem == "equinox":
         pytest.importorskip("equinox", reason="the examples of this guide need it: pip install -e '.[test]'")
@@ -66,7 +66,7 @@ def only_read(monkeypatch):
 @each_page
 @pytest.mark.usefixtures("only_read")
 def test_commands_are_understood(page, capsys):
-    """Every module, command, preset and option, read by the program itself; RUN, FOLDER and the like are only names."""
+    """The programs parse every module, command, preset and option; RUN, FOLDER and the like are only names."""
     for module, words in _commands(page):
         program = importlib.import_module(module)
         if hasattr(program, "__path__"):
@@ -82,7 +82,7 @@ def test_commands_are_understood(page, capsys):
 
 
 def test_commands_of_many_devices_share_the_batch():
-    """The batch of a preset may be odd: that of Cityscapes is 3, as in the paper."""
+    """The batch of a preset may be odd: as in the paper, that of Cityscapes is 3."""
     page = (ROOT / "docs/pages/guides/devices.md").read_text()
     commands = re.findall(r"python -m experiments.*?(?:--distributed|--coordinator).*", page)
     assert commands
@@ -91,7 +91,7 @@ def test_commands_of_many_devices_share_the_batch():
 
 
 def test_every_figure_is_in_the_gallery():
-    """A figure that is added to a study and left out there would be seen by nobody who has not run it."""
+    """A figure added to a study and left out there would be seen only by those who run it."""
     gallery = (ROOT / "docs/pages/gallery.md").read_text()
     sources = [*(ROOT / "experiments").rglob("*.py"), *(ROOT / "smoothjax/diagnose").rglob("*.py")]
     drawn = {name for path in sources for name in re.findall(r'"(\w+\.png)"', path.read_text())}
@@ -133,7 +133,7 @@ def assembled(tmp_path_factory):
 
 
 def test_every_package_has_its_page(assembled):
-    """A package that is public and has no page would be found by nobody."""
+    """Nobody would find a public package without a page."""
     import smoothjax
 
     assert {*reference.PACKAGES, "names"} == {*smoothjax._PACKAGES}  # their packages re-export the names
@@ -168,12 +168,12 @@ def test_every_public_name_is_in_the_reference_and_documented(package, assembled
 
 
 def _parsed(signature):
-    """A signature as Python reads it."""
+    """A signature as Python parses it."""
     return ast.parse(f"def {signature}: ...")
 
 
 def test_a_docstring_becomes_markdown():
-    """Arguments that go on over lines, examples and formulas, as Markdown has them."""
+    """Arguments over several lines, examples and formulas become Markdown."""
     (entry,) = [
         entry for group in reference.groups("ops") for entry in group.entries if entry.name == "ss_dilated_conv"
     ]

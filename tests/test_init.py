@@ -1,4 +1,4 @@
-"""The package itself: its version, and sub-packages that are imported when they are first used."""
+"""The package itself: its version, and sub-packages imported at first use."""
 
 import subprocess
 import sys
@@ -24,12 +24,12 @@ assert not {"flax", "optax", "grain"} & set(sys.modules), "ops brings more than 
 
 
 def test_a_plain_import_is_cheap():
-    """A command line that is only asked for help pays for what `import smoothjax` brings."""
+    """Even a command line asked only for help pays for the imports of `import smoothjax`."""
     subprocess.run([sys.executable, "-c", _SCRIPT], check=True)
 
 
 def test_a_plain_import_reaches_every_package():
-    """A new package that is not listed would need an import of its own."""
+    """An unlisted new package would need its own import."""
     found = {path.parent.name for path in _PACKAGE.glob("*/__init__.py")} | {"names"}
     assert found <= set(dir(smoothjax))
     for name in found:

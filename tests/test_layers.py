@@ -93,7 +93,7 @@ EXPERIMENTS = {
 
 
 def _imported_experiments(path: Path) -> set[str]:
-    """Packages of `experiments` that a file of one imports, beside its own; a name as a string counts as well."""
+    """Other packages of `experiments` that a file imports; a name in a string counts as well."""
     root = PACKAGE.parent / "experiments"
     parts, found = path.relative_to(root).parts, set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -122,7 +122,7 @@ def test_every_package_of_experiments_is_listed():
 
 
 def test_no_package_imports_the_private_files_of_another():
-    """What packages share is public, or lies in a file beside them; a private name may change unseen."""
+    """Shared code is public, or lies in a file beside the packages; private names may change unnoticed."""
     for root in (PACKAGE, PACKAGE.parent / "experiments"):
         for path in sorted(root.rglob("*.py")):
             for name in _imported_names(path, root):

@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "colab").glob("*.ipynb
 
 
 def _install(notebook, monkeypatch, folder, *, installed=False, gpu=False, clones=True):
-    """Runs the cell where nothing is cloned or installed in earnest; returns the commands that it gave."""
+    """Runs the cell without really cloning or installing; returns its commands."""
     commands = []
 
     def run(command, check=False):
@@ -33,7 +33,7 @@ def _install(notebook, monkeypatch, folder, *, installed=False, gpu=False, clone
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_first_cell_installs_what_the_machine_needs(notebook, monkeypatch, tmp_path):
-    """On a GPU the plugin of the JAX that is installed; nothing where the project is there."""
+    """On a GPU the CUDA plugin of the installed JAX; nothing if the project is installed."""
     assert _install(notebook, monkeypatch, tmp_path, installed=True) == []
     for gpu, source in ((False, "./smoothjax-source"), (True, "./smoothjax-source[cuda]")):
         clone, install = _install(notebook, monkeypatch, tmp_path, gpu=gpu)

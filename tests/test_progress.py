@@ -1,4 +1,4 @@
-"""What is shown of a long task: nothing of a quick one, lines where there is no terminal, a bar where there is one."""
+"""The progress of a long task: a bar on a terminal, lines elsewhere, nothing for a quick task."""
 
 import io
 import itertools
@@ -11,7 +11,7 @@ from smoothjax.progress import Progress, track
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A second passes at every look at the clock."""
+    """A clock that advances by a second at every reading."""
     monkeypatch.setattr(progress.time, "monotonic", itertools.count().__next__)
 
 
@@ -21,7 +21,7 @@ def test_a_quick_task_shows_nothing(capsys):
 
 
 def test_a_long_task_says_how_far_it_is_and_how_long_it_takes(clock, capsys):
-    """A line after five seconds, then ever fewer: rate and remaining time follow from units and seconds."""
+    """A line after five seconds, then ever fewer, with rate and remaining time from units and seconds."""
     with Progress(1000, "evaluate val", unit="images", initial=10) as shown:
         for _ in range(100):
             shown.note(loss="1.2")
@@ -39,7 +39,7 @@ def test_the_rate_is_of_this_time_and_the_end_has_no_remaining_time(clock, capsy
 
 
 def test_the_first_update_compiles_and_is_no_part_of_the_rate(monkeypatch, capsys):
-    """Or the first line of a run of minutes would announce hours."""
+    """Otherwise the first line of a run of minutes would announce hours."""
     times = iter([0.0, 22.0, 33.0])
     monkeypatch.setattr(progress.time, "monotonic", times.__next__)
     with Progress(200, "train") as shown:

@@ -1,4 +1,4 @@
-"""What pyproject.toml says once, and other files repeat."""
+"""Facts in pyproject.toml that other files repeat."""
 
 import importlib
 import json
@@ -19,7 +19,7 @@ CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
 
 
 def test_the_address_is_repeated_as_it_is():
-    """A project that has moved would leave notebooks, badges and its citation behind: `python -m docs.address`."""
+    """A moved project would leave notebooks, badges and its citation behind: run `python -m docs.address`."""
     for path, text in address.files().items():
         assert path.read_text() == text, path.name
     for path in sorted((ROOT / "colab").glob("*.ipynb")):
@@ -28,7 +28,7 @@ def test_the_address_is_repeated_as_it_is():
 
 
 def test_badges_wait_for_the_address():
-    """A badge of nothing is a broken picture."""
+    """A badge without an address is a broken picture."""
     assert address.published() in (None, PROJECT["urls"]["Repository"])
     text = "# title\n<!-- badges -->\nold\n<!-- /badges -->\ntext\n"
     assert address.readme(text, None) == "# title\n<!-- badges -->\n<!-- /badges -->\ntext\n"
@@ -49,7 +49,7 @@ def test_badges_wait_for_the_address():
 
 @pytest.fixture
 def wheel_readme(monkeypatch):
-    """The function that writes the README of the wheel; hatchling itself is there only while a wheel is built."""
+    """The function that writes the README of the wheel; hatchling exists only while a wheel is built."""
     interface = ModuleType("hatchling.metadata.plugin.interface")
     vars(interface)["MetadataHookInterface"] = object
     monkeypatch.setitem(sys.modules, interface.__name__, interface)
@@ -59,7 +59,7 @@ def wheel_readme(monkeypatch):
 
 @pytest.mark.parametrize("base", [None, "https://github.com/a/b"])
 def test_the_readme_of_the_wheel_stands_by_itself(wheel_readme, base):
-    """Files of the repository are no files of a package index."""
+    """A package index does not have the files of the repository."""
     readme = (ROOT / "README.md").read_text()
     text = wheel_readme(readme, base)
     assert "stay folders of its\n> repository" in text

@@ -1,4 +1,4 @@
-"""No number of RESULTS.md, the README or the page of costs is typed by hand: all are printed from stored runs."""
+"""No number in RESULTS.md, the README or the page of costs is typed by hand: all come from stored runs."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_receptive_fields_are_those_measured():
 
 
 def test_where_degridding_helps_is_as_measured():
-    """Tables, what is distinguishable from chance, and the power, of the stored cases."""
+    """Tables, significant differences, and power match the stored cases."""
     page, content = _plain(RESULTS.read_text()), json.loads((ROOT / "experiments/results/gridding.json").read_text())
     for part in report.tables_of(content):
         assert _plain(part) in page
@@ -79,7 +79,7 @@ def test_the_tables_of_the_readme_are_excerpts():
 
 
 def test_costs_are_those_measured():
-    """Every ratio of the page, and those that the README quotes."""
+    """Every ratio on the page, and those that the README quotes."""
     page = (ROOT / "docs/pages/costs.md").read_text()
     tables = [_cells(part) for part in re.findall(r"^\|.*?\n\n", f"{page}\n\n", re.M | re.S)]
     peers = [("training step", "prediction"), ("forward", "gradient of the maps", "gradient of the kernel")]
@@ -115,7 +115,7 @@ def test_costs_of_rivals_are_those_measured():
 
 
 def _ratios(name: str, *parts: str) -> list[list[str]]:
-    """Title, size and the ratio of every part, of the cases that have just these parts."""
+    """Title, size and ratios of all cases with exactly these parts."""
     cases: dict[tuple[str, str], dict[str, float]] = {}
     for row in json.loads((ROOT / "experiments/results" / name).read_text())["rows"]:
         cases.setdefault((row["title"], row["size"]), {})[row["part"]] = row["ratio"]

@@ -1,4 +1,4 @@
-"""JSON, YAML and arrays from anywhere: limits, and one sentence that names the file."""
+"""JSON, YAML and arrays from anywhere: limits, and errors of one sentence that name the file."""
 
 import time
 import zipfile
@@ -45,7 +45,7 @@ def _aliases(levels):
     ],
 )
 def test_hostile_yaml_is_refused_at_once(text, message):
-    """Aliases that grow hang, nesting overflows the stack, tags would run code."""
+    """Growing aliases hang, nesting overflows the stack, tags would run code."""
     start = time.perf_counter()
     with pytest.raises(ValueError, match=message) as caught:
         files.parse_yaml(text, "given.yaml")
@@ -107,7 +107,7 @@ def test_arrays(tmp_path):
     ],
 )
 def test_arrays_that_claim_too_much(tmp_path, header, message):
-    """Memory for 10^11 numbers would be taken before one is read."""
+    """Otherwise memory for 10^11 numbers would be allocated before one is read."""
     with pytest.raises(ValueError, match=message) as caught:
         files.read_npz(_npz(tmp_path / "a.npz", header))
     assert str(caught.value).startswith(str(tmp_path / "a.npz"))

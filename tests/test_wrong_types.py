@@ -1,4 +1,4 @@
-"""Switches and choices of every public function and layer, given what they are not."""
+"""Values of a wrong type for the switches and choices of every public function and layer."""
 
 import inspect
 from functools import partial
@@ -16,7 +16,7 @@ _IMAGES = jnp.ones((1, 16, 16, 3))
 
 
 def _with_rngs(layer, *arguments):
-    """Weights are drawn anew, since a refused call may have drawn some."""
+    """Fresh keys for each call, since a refused call may have used some."""
     return lambda **options: layer(*arguments, rngs=nnx.Rngs(0), **options)
 
 
@@ -59,7 +59,7 @@ _SWITCH, _CHOICE = ("yes", 1, None), ("nothing", ["none"], np.ones(2))
 
 
 def _arguments():
-    """Package, name, argument and wrong values of all that is annotated as bool or as a Literal alone."""
+    """Package, name, argument and wrong values for every argument annotated as bool or as a single Literal."""
     for package, module in (("nn", nn), ("models", models), ("ops", ops)):
         for name, value in sorted(vars(module).items()):
             function = value.__init__ if inspect.isclass(value) else value
@@ -78,7 +78,7 @@ def test_every_switch_and_choice_is_tried():
     ("name", "argument", "values"), [pytest.param(*each, id=".".join(each[:2])) for each in _arguments()]
 )
 def test_is_refused_by_name(name, argument, values):
-    """Text taken for True, or a TypeError from the depth of a library."""
+    """Otherwise text would count as True, or a library would raise an obscure TypeError."""
     for value in values:
         with pytest.raises(ValueError, match=rf"^{argument} must be (True or False|one of )"):
             _CALLS[name](**{argument: value})

@@ -1,4 +1,4 @@
-"""Runs the studies as a user does: in a process of their own, on one device; or, to save time, in this one."""
+"""Runs the studies as users do, in a process on one device; or, to save time, in the process of the tests."""
 
 import contextlib
 import importlib
@@ -76,7 +76,7 @@ def variables(*, cache: bool = True) -> dict[str, str]:
 
 
 def run(*arguments: object, folder: Path, status: int = 0, study: str = "segmentation") -> tuple[str, str]:
-    """Runs a study to its end, checks its exit status, and returns what it printed."""
+    """Runs a study to its end, checks its exit status, and returns its output."""
     with start(*arguments, folder=folder, study=study) as process:
         out, err = process.communicate(timeout=900)
     assert process.returncode == status, f"status {process.returncode}\n{out}\n{err}"
@@ -86,7 +86,7 @@ def run(*arguments: object, folder: Path, status: int = 0, study: str = "segment
 def call(
     *arguments: object, folder: Path, status: int = 0, study: str = "segmentation", devices: int | None = None
 ) -> tuple[str, str]:
-    """The same in this process, on its eight devices, or on the first so many."""
+    """The same in this process, on its eight devices or only the first of them."""
     out, err = io.StringIO(), io.StringIO()
     main = importlib.import_module(f"experiments.{study}.__main__").main
     with (
@@ -101,7 +101,7 @@ def call(
 
 
 def first_devices(devices: int | None) -> contextlib.AbstractContextManager[object]:
-    """Shows no more than so many devices to what asks for all."""
+    """Hides all but the first devices from code that asks for all."""
     found = jax.devices()[:devices]
     return mock.patch.multiple(jax, devices=lambda *_: found, device_count=lambda *_: len(found))
 
@@ -111,7 +111,7 @@ call_on_one = partial(call, devices=1)
 
 
 def check_pictures(folder: Path, *names: str) -> None:
-    """That figures are there, of some size, and not empty."""
+    """Asserts that figures exist, have a plausible size, and are not empty."""
     for name in names:
         with Image.open(folder / name) as image:
             assert min(image.size) > 300
@@ -119,7 +119,7 @@ def check_pictures(folder: Path, *names: str) -> None:
 
 
 def parameters(folder: Path, study: str = "segmentation") -> dict[str, np.ndarray]:
-    """The latest state of a run, by path."""
+    """The parameters of the latest state of a run, by path."""
     from experiments.common.trained import read_run
 
     state = read_run(importlib.import_module(f"experiments.{study}.study").STUDY, folder, "latest").state
@@ -140,7 +140,7 @@ def check_resumed(whole: Path, resumed: Path, study: str, steps: tuple[int, int]
 
 
 def check_rows(report: Path, out: str, labels: Iterable[str]) -> None:
-    """Each label has a row, on the console and in the report."""
+    """Asserts that each label has a row, on the console and in the report."""
     text = (report / "report.md").read_text()
     for label in labels:
         assert f"\n| {label} " in out

@@ -1,4 +1,4 @@
-"""Folders of runs, made by hand."""
+"""Makes folders of runs without training."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ START = {
 
 
 def write(folder: Any, config: Any, val: float, test: float | None = None, **result: Any) -> None:
-    """A finished run as training leaves it; with `test`, scored on test as well, class by class."""
+    """Writes a finished run as training leaves it; with `test`, also its scores on test, class by class."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump({"study": config.study, **to_dict(config)}))
     (folder / "environment.json").write_text(json.dumps([START]))
@@ -44,12 +44,12 @@ def evaluate(folder: Any, split: str, mean: float, iou: dict[str, float | None],
 
 
 def mark_learnt(folder: Path) -> None:
-    """As if the run in a folder had saved its first checkpoint: no other run may take its place."""
+    """Marks a run as if it had saved its first checkpoint, so that no other run may replace it."""
     (folder / "checkpoints/1").mkdir(parents=True, exist_ok=True)
 
 
 def assert_survives_its_file(config: Any, folder: Path) -> None:
-    """Written and read again, with a path in it."""
+    """Asserts that a configuration with a path in it survives writing and reading."""
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
     describe_run(folder, config)
     assert load_config(folder, type(config)) == config
@@ -62,7 +62,7 @@ def save_untrained(
     target: Any = data.SHAPES,
     change: Callable[[Any], Any] = lambda params: params,
 ) -> None:
-    """A run of no step, by default of eight classes, whose masks have several of them; `change` makes other weights."""
+    """Saves a run of no steps, by default with masks of several of eight classes; `change` makes other weights."""
     network = study.build_network(config, target)
     optimizer, _ = study.make_optimizer(config, network.params)
     describe_run(folder, config, target if isinstance(target, data.Classes) else None)
@@ -72,12 +72,12 @@ def save_untrained(
 
 
 def classes(count: int) -> data.Classes:
-    """So many of them."""
+    """The given number of classes."""
     return data.Classes(tuple(f"class {index}" for index in range(count)), data.default_colors(count))
 
 
 def measured(study: Any, config: Any, target: Any, params: Any, initial: Any) -> dict[str, Any]:
-    """What a run says about its parameters."""
+    """The numbers of parameters that a run reports."""
     network = Network(initial, {}, cast(Any, None), cast(Any, None))
     state = training.TrainState(jnp.zeros((), jnp.int32), params, {}, ())
     return study.measure(Trained(config, target, network, state, 0, training.data_mesh()))

@@ -1,4 +1,4 @@
-"""Any configuration that validates trains two steps on drawn images, and says nothing strange."""
+"""Any configuration that validates trains two steps on drawn images, without a strange message."""
 
 import importlib
 import json
@@ -100,7 +100,7 @@ _DRAWN, _TRAINED = 1000, 12
 
 @cache
 def _drawn(study: str) -> list[tuple[RunConfig, frozenset[tuple[str, Any]], int]]:
-    """Valid configurations, the choices that each makes, and its cost; others are refused with a remedy."""
+    """Random valid configurations, the choices of each, and its cost; others must be refused with a remedy."""
     rng, found = random.Random(0), []
     for _ in range(_DRAWN):
         options = {name: v(rng) if callable(v) else rng.choice(v) for name, v in _OPTIONS[study].items()}
@@ -129,7 +129,7 @@ def _refusal(config: RunConfig) -> str | None:
 
 @cache
 def _covering(study: str) -> list[RunConfig]:
-    """A few of these in which every choice occurs, soon compiled."""
+    """A few of these in which every choice occurs, and which compile quickly."""
     missing, chosen = set(_LISTED[study]), []
     while missing:
         config, choices, _ = max(_drawn(study), key=lambda drawn: len(drawn[1] & missing) / drawn[2])

@@ -1,4 +1,4 @@
-"""Every preset starts training from an archive in the layout of its authors, as its two commands do."""
+"""Every preset starts training from an archive in its authors' layout, by its two commands."""
 
 import contextlib
 import io
@@ -23,7 +23,7 @@ def _image(seed):
 
 
 def _camvid(root):
-    """As SegNet distributes it."""
+    """CamVid as SegNet distributes it."""
     for split, count in _COUNTS.items():
         for i in range(count):
             unpack(root, {f"{split}/{i}.png": png(pixels(i, _SIZE)), f"{split}annot/{i}.png": png(_label(i, 12))})

@@ -22,7 +22,7 @@ from tests.support import assert_close, random
 
 
 def test_align_is_of_labels_and_logits():
-    """33 pixels are 5 cells, and the authors' last one is 6 pixels before ours: in the loss and in the masks."""
+    """33 pixels are 5 cells, and the authors' last cell lies 6 pixels before ours, in the loss and in the masks."""
     config = PRESETS["demo"].config
     authors = with_options(config, {"model.align": "authors"})
     logits, images = random(0, 1, 5, 5, 4), jnp.zeros((1, 33, 33, 3))
@@ -50,7 +50,7 @@ def test_order_is_that_of_eq_2_or_of_the_figure(order, sets):
 
 @pytest.mark.parametrize("presets", [PIXEL, FACES], ids=["pixel_dcn", "vae"])
 def test_order_is_refused_for_a_layer_without_phases_in_sequence(presets):
-    """A run refuses what it would ignore; in a comparison, the option is of the methods that have it."""
+    """A run refuses an option that it would ignore; in a comparison it applies to the methods that have it."""
     config = with_options(presets["demo"].config, {"model.order": "equations"})
     config.validate()
     with pytest.raises(

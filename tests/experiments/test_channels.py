@@ -1,4 +1,4 @@
-"""Images of other channels than RGB, from files to masks, figures and exported networks."""
+"""Images with other channels than RGB, from files to masks, figures and exported networks."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def _folder(root, channels):
 
 
 def test_five_channels_from_files_to_masks(tmp_path):
-    """As typed: statistics measured and kept with the run, trained, scored, drawn, and predicted from an array."""
+    """By the command line: statistics are measured and kept, then train, score, draw, and predict from an array."""
     root = _folder(tmp_path / "data", 5)
     options = ["--model.width", "2", "--model.depth", "2", "--data.size", "16", "16", "--data.channels", "5"]
     lengths = ["--steps", "1", "--batch-size", "8", "--eval-batch-size", "8", "--run", "run"]
@@ -82,7 +82,7 @@ def test_five_channels_from_files_to_masks(tmp_path):
 
 
 def test_classes_are_counted_in_images_of_five_channels(tmp_path):
-    """For weights in the loss and for balanced crops: every file was refused as no RGB."""
+    """For weights in the loss and for balanced crops: every file was refused because it is not RGB."""
     options = {"optim.class_weights": "auto", "data.augment.balanced": 0.5}
     config = with_options(_config(5, root=_folder(tmp_path, 5)), options)
     source = STUDY.open_split(config, "train")
@@ -94,14 +94,14 @@ def test_classes_are_counted_in_images_of_five_channels(tmp_path):
 
 @pytest.fixture(scope="module")
 def grey_run(tmp_path_factory):
-    """A run of grey images of no step."""
+    """A run on grey images, of no steps."""
     folder = tmp_path_factory.mktemp("grey") / "run"
     save_untrained(STUDY, folder, _config(1), classes(2))
     return folder
 
 
 def test_grey_images_are_exported_and_predicted_alike(grey_run, tmp_path):
-    """The program takes grey images; a colour image is seen by its luminance, in tiles and whole."""
+    """The program takes grey images; a colour image enters as its luminance, in tiles and whole."""
     export_program(STUDY, grey_run, tmp_path / "model.stablehlo", "latest", size=_SIZE)
     program = export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     assert program.in_avals[0].shape[1:] == (*_SIZE, 1)
@@ -115,7 +115,7 @@ def test_grey_images_are_exported_and_predicted_alike(grey_run, tmp_path):
 
 
 def test_a_fork_takes_the_statistics_of_its_parent(grey_run):
-    """Unless others are given; RGB images do not fit, and the message has the option."""
+    """Unless others are given; RGB images do not fit, and the message names the option."""
     init = InitConfig("run", grey_run)
     child = with_options(_config(1, init), {"data.mean": None, "data.std": None})
     assert normalization(with_parent(child)) == ((100.0,), (50.0,))
@@ -144,7 +144,7 @@ def test_statistics_are_measured_where_they_are_needed(tmp_path):
 
 
 def _quick(config):
-    """The network, its first weights without a program that would have to be compiled."""
+    """The network, with initial weights that need no compilation."""
     model = nnx.eval_shape(lambda: STUDY.make_model(config, classes(2), nnx.Rngs(0)))
     graph, state = nnx.split(model)
     leaves = [(path, leaf.replace(np.zeros(leaf.shape, np.float32))) for path, leaf in nnx.to_flat_state(state)]
@@ -172,7 +172,7 @@ def test_published_weights_see_grey_as_they_saw_it_in_colour(torchvision, capsys
 
 
 def test_published_weights_for_more_channels_repeat_the_colours(torchvision, capsys):
-    """In the order red, green, blue, red, ..., also where the weights take BGR; outputs stay about as large."""
+    """In the order red, green, blue, red, ..., also for weights that take BGR; outputs keep about their size."""
     path, kernel = torchvision
     config = _config(5, InitConfig("torchvision", path))
     network = initialized(_quick(config), config.init)
@@ -185,7 +185,7 @@ def test_published_weights_for_more_channels_repeat_the_colours(torchvision, cap
 
 
 def test_bgr_weights_for_more_channels(tmp_path):
-    """Caffe's expect values of 0 .. 255 minus a mean: the inputs keep that spread."""
+    """Caffe's weights expect values of 0 .. 255 minus a mean: the inputs keep that spread."""
     variables = tf_variables("caffe", 50, width=2, classes=2, smoothing="none")
     np.savez(tmp_path / "caffe.npz", **variables)  # pyright: ignore[reportArgumentType]
     config = _config(4, InitConfig("deeplab", tmp_path / "caffe.npz"))

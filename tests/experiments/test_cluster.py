@@ -18,7 +18,7 @@ _OPTIONS = ["train", "demo", *TINY_U_NET, "--steps", "24", "--checkpoint-every",
 
 @pytest.fixture
 def servers():
-    """One for each of two processes, with all that the command imports."""
+    """A server for each of two processes, with everything that the command imports."""
     names = ("experiments.pixel_dcn.__main__", "experiments.pixel_dcn.study", "experiments.common.train")
     with (
         Server(*names, variables=variables(cache=False)) as first,
@@ -54,7 +54,7 @@ def test_without_options_there_is_one_process_and_without_a_cluster_an_error(mon
 
 @pytest.mark.slow
 def test_two_processes_one_killed_both_resumed(servers, tmp_path):
-    """A run that is killed, stopped and interrupted, one after the other, ends as one that is left alone."""
+    """A run that is killed, stopped and interrupted in turn ends like an undisturbed one."""
     for name in ("broken", "whole"):
         (tmp_path / name).mkdir()
     processes = _start_both(servers, tmp_path / "broken")

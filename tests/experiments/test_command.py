@@ -1,4 +1,4 @@
-"""The command line of the studies: help, suggestions, and what is refused before anything is written."""
+"""The command line of the studies: help, suggestions, and refusals before anything is written."""
 
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ def _main(study, arguments):
 
 
 def test_a_run_belongs_to_its_study(tmp_path, capsys):
-    """And says so: a folder that names no study is refused by all."""
+    """The folder names its study; a folder that names none is refused by all."""
     describe_run(tmp_path / "run", Config())
     mark_learnt(tmp_path / "run")
     path = tmp_path / "run/config.yaml"
@@ -39,7 +39,7 @@ def test_a_run_belongs_to_its_study(tmp_path, capsys):
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_help_imports_no_jax(repository, study):
-    """What makes ``--help`` answer at once."""
+    """Otherwise ``--help`` would not answer at once."""
     code = (
         f"import sys; from experiments.{study}.__main__ import main\n"
         "try: main(['train', 'demo', '--help'])\n"
@@ -116,7 +116,7 @@ def test_suggests_what_was_meant(capsys, study, arguments, message):
 @pytest.mark.parametrize("study", STUDIES)
 @pytest.mark.parametrize("command", ["train", "compare"])
 def test_help_fits_a_screen_and_names_every_option(capsys, study, command):
-    """Everything that `--help-all` explains, in fewer than 60 lines for each preset."""
+    """Help names everything that `--help-all` explains, in fewer than 60 lines for each preset."""
     program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
     for preset in program.presets:
         texts = []
@@ -244,7 +244,7 @@ def test_refuses_before_anything_is_written(capsys, tmp_path, study, arguments, 
 
 
 def test_options_of_the_head_stay_in_a_comparison():
-    """What no method sets is not said by --methods: these are not refused."""
+    """No method sets these options, so a comparison must not refuse them."""
     preset = PRESETS["demo"].config
     model = replace(preset.model, head="duc", head_rates=None)
     config = replace(preset, model=model, optim=replace(preset.optim, loss_at="full"))
@@ -254,7 +254,7 @@ def test_options_of_the_head_stay_in_a_comparison():
 
 
 def test_a_damaged_file_of_weights_is_one_line(capsys, tmp_path, monkeypatch):
-    """Read without PyTorch, whatever it holds; nothing is written."""
+    """It is read without PyTorch, whatever it holds, and nothing is written."""
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "weights.pth").write_bytes(b"something")
     weights = ["--init.source", "torchvision", "--init.checkpoint", str(tmp_path / "weights.pth")]

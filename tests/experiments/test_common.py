@@ -1,4 +1,4 @@
-"""What all studies share, on a study of one number."""
+"""The engine that all studies share, on a study of one number."""
 
 import json
 import signal
@@ -43,7 +43,7 @@ class Number(nnx.Module):
 
 
 class Mean(Study[MeanConfig, None, Any, Number]):
-    """Finds a number that is as near to 0 .. 7 as possible; the validation split has ten examples."""
+    """Finds the number closest to 0 .. 7; the validation split has ten examples."""
 
     config = MeanConfig
     labels: ClassVar[Any] = {"slow": "slow descent", "fast": "fast descent"}
@@ -107,7 +107,7 @@ SHORT = MeanConfig(steps=4, batch_size=8, eval_batch_size=8, evaluate_every=2)
 
 @pytest.mark.parametrize(("limit", "passes"), [(None, [None, None]), (3, [3, None])])
 def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
-    """The last evaluation of the loop is the result's and sees the whole split, whatever those before it see."""
+    """The loop's last evaluation becomes the result, and sees the whole split whatever earlier ones see."""
     study = Mean()
     config = replace(SHORT, evaluate_images=limit)
     result = train(study, config, tmp_path / "run", progress=False)
@@ -123,7 +123,7 @@ def test_the_result_is_of_the_whole_split(tmp_path, limit, passes):
 
 
 def test_only_evaluations_of_the_whole_split_rank(tmp_path):
-    """Of three examples the error looks smaller: ranked beside those of all ten, the part would win."""
+    """On three examples the error looks smaller: ranked beside evaluations of all ten, the part would win."""
 
     class Flattered(Mean):
         def scores(self, totals):
@@ -140,7 +140,7 @@ def test_only_evaluations_of_the_whole_split_rank(tmp_path):
 
 
 def test_a_score_that_is_nan_is_a_gap(tmp_path):
-    """An evaluation without a score ended a comparison with a TypeError, and its report was lost."""
+    """An evaluation without a score ended a comparison with a TypeError, and lost its report."""
 
     class Blind(Mean):
         def scores(self, totals):
@@ -162,7 +162,7 @@ def test_a_score_that_is_nan_is_a_gap(tmp_path):
 
 
 def test_a_stop_in_the_last_evaluation_costs_no_score(tmp_path, monkeypatch):
-    """Of the same command again come the result, its line in the log, and the rank of its checkpoint."""
+    """Repeating the command adds the result, its line in the log, and the rank of its checkpoint."""
     study, whole = Mean(), Mean()
     batches = study.batches
 

@@ -70,7 +70,7 @@ def test_the_papers_cityscapes_recipe():
 
 
 def test_recipes_that_fine_tune_freeze_batch_norm():
-    """Trained with batches of 3 or 10, batch statistics may outweigh the differences that are compared."""
+    """With batches of 3 or 10, batch statistics could outweigh the compared differences."""
     presets = [*PRESETS.items(), *PIXEL.items()]
     frozen = {name for name, preset in presets if preset.config.model.batch_norm == "frozen"}
     assert frozen == {"voc2012", "voc2012-coco", "cityscapes", "voc2012-deeplab"}
@@ -144,7 +144,7 @@ def test_methods_and_labels_agree(study):
     ],
 )
 def test_options_are_refused_before_data_are_opened(study, option, value, message):
-    """Those of restoration and vae once came to light only after the images had been read."""
+    """Wrong options of restoration and vae once surfaced only after all images had been read."""
     config = with_options(_module(study, "config").PRESETS["demo"].config, {option: value})
     with pytest.raises(ValueError, match=re.escape(message)):
         config.validate()

@@ -1,4 +1,4 @@
-"""What tables know of the data behind a run, and which of its scores they take."""
+"""The data behind a run, and which of its scores enter the tables."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def _text(seed=0):
 
 
 def test_the_plain_scores_are_taken(tmp_path, capsys):
-    """Averaged scores and those of other data have files of other names; they need no remark."""
+    """Averaged scores and scores of other data have other file names, and need no remark."""
     write(tmp_path / "a", PRESETS["camvid"].config, 0.5, test=0.25)
     content = json.loads((tmp_path / "a/evaluation-test.json").read_text())
     other = content | {"mean_iou": 0.99}
@@ -43,7 +43,7 @@ def test_the_plain_scores_are_taken(tmp_path, capsys):
 
 
 def test_two_texts_of_one_name_are_two_settings(tmp_path, capsys):
-    """Here, and once they are stored."""
+    """Before and after they are stored."""
     for name in ("one", "two", "same"):
         write(tmp_path / name, _text(), 0.5)
         (tmp_path / name / "result.json").write_text(json.dumps({"val": {"score": 1.5}}))
@@ -63,7 +63,7 @@ def test_two_texts_of_one_name_are_two_settings(tmp_path, capsys):
 
 @pytest.mark.parametrize(("split", "fills"), [("train_aug", True), ("train", False), (None, False)])
 def test_a_row_on_voc_asks_for_the_augmented_split(tmp_path, capsys, split, fills):
-    """As the paper trains all models; a run that has not recorded its split fills no row."""
+    """The paper trains all models on it; a run without a record of its split fills no row."""
     weights = {"init.source": "slim", "init.checkpoint": Path("/a/w.npz")}
     write(tmp_path / "a", with_options(PRESETS["voc2012"].config, weights), 0.7)
     if split is None:
@@ -78,7 +78,7 @@ def test_a_row_on_voc_asks_for_the_augmented_split(tmp_path, capsys, split, fill
 
 
 def test_splits_and_weights_make_settings(tmp_path):
-    """Of one name each."""
+    """Even if they have the same names."""
     config = with_options(PRESETS["voc2012"].config, {"init.source": "slim", "init.checkpoint": Path("w.npz")})
     recorded = [{"train_split": "train", "weights_sha256": "1"}, {"train_split": "train_aug", "weights_sha256": "1"},
             {"train_split": "train_aug", "weights_sha256": "2"}, {}]  # fmt: skip
@@ -101,7 +101,7 @@ def test_seeds_from_weights_of_one_name_are_not_pooled(tmp_path, capsys):
 
 
 def test_the_u_net_of_the_paper_trains_on_10582_images():
-    """100 epochs, two in a batch: with 1,464 images a training step of Table 2 would cost 20 predictions."""
+    """100 epochs in batches of two: with 1,464 images a training step of Table 2 would cost 20 predictions."""
     config = PIXEL["voc2012-unet"].config
     assert config.data.train_split == "train_aug"
     assert config.steps * config.batch_size == 100 * 10582

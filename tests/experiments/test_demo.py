@@ -1,4 +1,4 @@
-"""What the studies do without arguments, the README's first command at full length, the others on fewer images."""
+"""The studies without arguments: the README's first command at full length, the others on fewer images."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ def _results(study, folder, *arguments, preset="demo"):
 
 
 def _check_masks(results, report, least=3.0):
-    """Each is far above a constant answer."""
+    """Asserts that each score is far above that of a constant answer."""
     assert (report / "predictions.png").stat().st_size > 500
     for method, (result, *_) in results.items():
         assert result["val"]["mean_iou"] >= least * result["majority"]["mean_iou"], method
@@ -35,7 +35,7 @@ def main_job(tmp_path_factory):
 
 
 def test_the_main_job(main_job):
-    """It shows what it says it shows: the baseline's holes, and fewer isolated pixels without them."""
+    """It shows what it promises: the baseline's holes, and fewer isolated pixels without them."""
     _, results, out, report = main_job
     _check_masks(results, report, 1.5)
     assert list(results) == ["none", "group_interaction", "ss_conv"]
@@ -61,7 +61,7 @@ def test_the_main_job(main_job):
 
 
 def test_receptive_fields(main_job):
-    """Trains what is missing, and finds what the paper says; then finds the runs there."""
+    """Trains missing runs and confirms the paper; the second time it finds the runs."""
     folder = main_job[0]
     shutil.rmtree(folder / "runs/segmentation/wires/ss_conv-seed0")
     out, _ = run("--images", 1, folder=folder, study="erf")

@@ -18,7 +18,7 @@ def test_the_list_of_runs_says_so(tmp_path, capsys):
 
 
 def test_tables_take_its_last_step(tmp_path):
-    """Scores of another step are left out, and the last one once was that of the configuration."""
+    """Scores of another step are left out; the configured last step was once taken for the last one."""
     write(tmp_path / "run", CAMVID, 0.5, steps=7000)
     evaluate(tmp_path / "run", "test", 0.4, {"sky": 0.4}, step=7000)
     evaluate(tmp_path / "run", "train", 0.6, {"sky": 0.6})

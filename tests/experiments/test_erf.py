@@ -1,4 +1,4 @@
-"""Figures 8 and 9: what the paper says of them, by number, and that the figures show it."""
+"""Figures 8 and 9: the paper's statements about them in numbers, and in the figures."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ BASELINE, INTERACTION, SHARED = range(3)
 
 
 def _network(config):
-    """An untrained network whose smoothing has left the identity, as it does in training."""
+    """An untrained network whose smoothing has left the identity, as in training."""
     network = STUDY.build_network(config, classes(3))
     flags = training.label_parameters(network.params, nn.is_smoother)
     moved = jax.tree.map(lambda leaf, flag: leaf + 0.05 * random(0, *leaf.shape) * flag, network.params, flags)
@@ -40,7 +40,7 @@ def _network(config):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The command with networks of two channels over a single image."""
+    """The command with networks of two channels and a single image."""
     folder = tmp_path_factory.mktemp("erf")
     runs = {}
     for method in study.METHODS:
@@ -55,7 +55,7 @@ def measured(tmp_path_factory):
 
 
 def check(out):
-    """What the paper says in Sec. 4.4, of both figures."""
+    """Asserts the statements of Sec. 4.4 about both figures."""
     content = json.loads((out / "erf.json").read_text())
     for figure, rate in (("fig8", 4), ("fig9", 2)):
         rows = content[figure]
@@ -94,7 +94,7 @@ def test_what_the_paper_says(measured):
 
 
 def test_group_interaction_repeats_one_pattern_in_all_blocks(measured):
-    """After one layer the field is a product of a pattern within blocks and a number for each block."""
+    """After one layer the field is the product of a pattern within blocks and a factor for each block."""
     with np.load(measured / "fig8.npz") as arrays:
         interaction, shared = (arrays[f"erf_{index}"] for index in (INTERACTION, SHARED))
 
@@ -139,7 +139,7 @@ def test_images_are_cropped_or_mirrored_about_their_centre(length, expected):
 
 
 def test_images_of_many_sizes_are_resized_without_compiling(monkeypatch):
-    """As a network sees them in evaluation: linearly, and smoothed where they shrink."""
+    """As in evaluation: linearly, and smoothed where they shrink."""
     sizes = [(40, 56), (57, 41), (64, 64)]
     source: Any = [data.ShapesSource(length=1, size=size)[0] for size in sizes]
     config = Config(data=DataConfig(name="shapes", scale=0.5))
@@ -160,7 +160,7 @@ def test_images_of_many_sizes_are_resized_without_compiling(monkeypatch):
 
 
 def test_the_data_set_may_have_moved(tmp_path, monkeypatch):
-    """`--data-root` goes where `evaluate` has it go; what then fails is that nothing has been trained."""
+    """`--data-root` works as for `evaluate`; the remaining error is that nothing has been trained."""
     describe_run(tmp_path / "run", Config())
     asked = []
 
@@ -201,7 +201,7 @@ def test_a_network_without_rate_4_is_refused():
 
 
 def test_all_dilated_layers_are_those_of_the_coarse_grid():
-    """Of EfficientNet-Lite, too, whose stages have other numbers: a field is in cells of 8 pixels."""
+    """Also for EfficientNet-Lite, whose stages have other numbers: a field is in cells of 8 pixels."""
     abstract = nnx.eval_shape(
         lambda: models.DeepLab(encoder="efficientnet_lite0", width=8, num_classes=2, rngs=nnx.Rngs(0))
     )

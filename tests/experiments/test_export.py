@@ -1,4 +1,4 @@
-"""An exported run gives the same masks: as a program without Flax and this library, and as weights that it loads."""
+"""An exported run gives the same masks: as a program without Flax and this library, and as loaded weights."""
 
 import importlib
 import subprocess
@@ -47,7 +47,7 @@ def _random(*shape):
 
 
 def _predicted(study, folder, image):
-    """The mask of the command `predict`."""
+    """The mask that the command `predict` writes."""
     Image.fromarray(image).save(folder / "image.png")
     predict(study, folder / "run", [folder / "image.png"], folder / "out", "latest")
     with Image.open(folder / "out/image_mask.png") as mask:
@@ -70,7 +70,7 @@ def test_any_number_of_images_of_any_size(tmp_path, smoothing):
 
 @pytest.mark.slow
 def test_the_command(tmp_path):
-    """Of a network that sees one size."""
+    """For a network that sees only one size."""
     model = pixel_dcn.ModelConfig(width=4, depth=2, upsampling="fast_pixel_dcl")
     config = pixel_dcn.Config(model=model, data=pixel_dcn.DataConfig(name="shapes", size=(16, 24)))
     save_untrained(PIXEL_DCN, tmp_path / "run", config)
@@ -83,7 +83,7 @@ def test_the_command(tmp_path):
 
 
 def test_weights_load_as_the_network_of_the_run(tmp_path):
-    """With the command and one line; a network that sees RGB minus ImageNet's mean says so."""
+    """By the command and one line; the command states that the network sees RGB minus ImageNet's mean."""
     model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2), smoothing="ss_conv")
     save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes")))
     out, _ = call("export", tmp_path / "run", "--format", "safetensors", folder=tmp_path)
@@ -99,7 +99,7 @@ def test_weights_load_as_the_network_of_the_run(tmp_path):
 
 
 def test_what_is_printed_segments_as_predict_does(tmp_path):
-    """Of a run at half size, which the file does not say."""
+    """For a run at half size, which the file does not record."""
     model = ModelConfig(encoder="resnet18", width=4, head_rates=(1, 2))
     save_untrained(SEGMENTATION, tmp_path / "run", Config(model=model, data=DataConfig(name="shapes", scale=0.5)))
     out, _ = call("export", tmp_path / "run", "--format", "safetensors", "--out", tmp_path / "w.safetensors",

@@ -1,4 +1,4 @@
-"""Figures: nothing is cut off, and nothing is drawn that was not measured."""
+"""Figures: nothing is cut off, and everything drawn was measured."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def test_the_legend_fits_the_figure(tmp_path, monkeypatch, methods):
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """The figures that a function writes, which are closed at the end."""
+    """The figures that a function writes; they are closed after the test."""
     figures, close = [], plt.close
     monkeypatch.setattr(plt, "close", figures.append)
     yield figures
@@ -68,12 +68,12 @@ _PANEL = Curve("val", "score", "Validation", "score (%)")
 
 
 def _segments(axes):
-    """Of every line that joins points: the points."""
+    """The points of every line that joins points."""
     return [line.get_xydata().tolist() for line in axes.lines if line.get_linestyle() not in ("None", "")]
 
 
 def test_scores_of_unlike_numbers_of_examples_are_not_joined(tmp_path, drawn):
-    """The last evaluation takes all images: a jump there was none of the network."""
+    """The last evaluation takes all images, so a jump there would not come from the network."""
     logs = {"a": [_log((1.0, 8), (2.0, 8), (3.0, 8), (9.0, 101))]}
     draw_curves(logs, [_PANEL], tmp_path / "curves.png", title="T")
     axes = drawn[0].axes[0]
@@ -88,7 +88,7 @@ def test_two_evaluations_are_no_curve(tmp_path, drawn):
 
 
 def test_a_single_evaluation_is_drawn_method_by_method(tmp_path, drawn):
-    """It was a pile of dots at the right border."""
+    """It was once a pile of dots at the right border."""
     logs = {"a": [_log((1.0, 8)), _log((2.0, 8))], "b": [_log((3.0, 8)), _log((None, 8))]}
     draw_curves(logs, [_PANEL], tmp_path / "curves.png", title="T")
     axes = drawn[0].axes[0]
@@ -135,7 +135,7 @@ def test_a_forest_shows_every_interval(tmp_path, drawn):
 
 
 def test_a_comparison_over_seeds_draws_its_differences(tmp_path, drawn):
-    """Of the scores that all runs have, over the seeds that both have; nothing without a pair of seeds."""
+    """Shows the scores that all runs have, over shared seeds; nothing without a pair of seeds."""
     runs = {
         "none": [{"val": {"mean_iou": value, "pixel_accuracy": 0.5}} for value in (0.2, 0.3, math.nan)],
         "ss_conv": [{"val": {"mean_iou": value, "pixel_accuracy": None}} for value in (0.3, 0.4, 0.5)],
@@ -171,7 +171,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):
 
 
 def test_two_files_of_one_name_are_refused(tmp_path, capsys, repository):
-    """The second figure took the place of the first one."""
+    """The second figure overwrote the first."""
     stored = Path(repository, "experiments/results/gridding.json")
     copy = tmp_path / "gridding.json"
     copy.write_text(stored.read_text())

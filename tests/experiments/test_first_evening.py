@@ -1,4 +1,4 @@
-"""The guide to a first evening at a tiny size: a run goes on to two classes of a folder, and is used outside."""
+"""The guide to a first evening, tiny: a run is fine-tuned to two classes of a folder, and used elsewhere."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def _own_folder(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run of two classes that starts from one of eight."""
+    """A run of two classes that starts from a run of eight."""
     folder = tmp_path_factory.mktemp("evening")
     model = ModelConfig(encoder="resnet18", width=2, head_rates=(1,))
     save_untrained(STUDY, folder / "runs/baseline", Config(model=model, data=DataConfig(name="shapes")))

@@ -1,4 +1,4 @@
-"""A run that starts from another one: its weights, whatever of them fits, and nothing else."""
+"""A run that starts from another one takes the weights that fit, and nothing else."""
 
 import dataclasses
 import importlib
@@ -35,7 +35,7 @@ _CONFIG = Config(model=_MODEL, data=DataConfig(name="shapes"))
 
 
 class _Quick(SmoothedDilation):
-    """Draws its first weights without a program that would have to be compiled."""
+    """A study whose initial weights need no compilation."""
 
     def build_network(self, config: Config, target: data.Classes) -> Network[models.DeepLab]:
         model = nnx.eval_shape(lambda: self.make_model(config, target, nnx.Rngs(0)))
@@ -55,13 +55,13 @@ STUDY = _Quick()
 
 
 def _other(params):
-    """Weights of which each array differs from its initial value, smoothing included."""
+    """Weights that differ from their initial values in every array, including smoothing."""
     leaves, structure = jax.tree.flatten(params)
     return structure.unflatten([leaf + 0.1 * random(i, *leaf.shape) for i, leaf in enumerate(leaves)])
 
 
 def _child(parent, **options):
-    """The configuration of a run that starts from another one, of another seed."""
+    """The configuration of a run with another seed that starts from a given run."""
     named = {name.replace("__", "."): value for name, value in options.items()}
     return with_parent(with_options(_CONFIG, {"init": InitConfig("run", parent), "seed": 1, **named}))
 
@@ -92,7 +92,7 @@ def smoothed(tmp_path_factory):
 
 
 def test_added_smoothing_changes_no_output_before_the_first_step(parent, capsys):
-    """The papers' way: train, smooth, fine-tune. Weights of another seed, or a lost array, would show."""
+    """Train, smooth, fine-tune, as in the papers. Weights of another seed, or a lost array, would show."""
     images = random(0, 1, 33, 40, 3)
     expected = _logits(_network(_child(parent)), images)
     assert "new, " not in capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_added_smoothing_changes_no_output_before_the_first_step(parent, capsys)
 
 
 def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
-    """By default the latest, as of evaluate and predict; the folder of the child knows which it was."""
+    """By default the latest, as for evaluate and predict; the folder of the child records the choice."""
     folder, study = tmp_path / "scored", STUDY
     save_untrained(study, folder, _CONFIG)
     network = study.build_network(_CONFIG, data.SHAPES)
@@ -132,7 +132,7 @@ def test_the_best_checkpoint_is_taken_where_it_is_asked_for(tmp_path, parent):
 
 
 def test_a_report_has_the_score_of_the_parent(tmp_path):
-    """Without it a fork that got worse looks like one that learnt; of other images the numbers say nothing."""
+    """Without it a fork that got worse looks like one that learnt; scores on other images would mean nothing."""
     write(tmp_path / "parent", _CONFIG, 0.261, steps=200)
     child = _child(tmp_path / "parent")
     majority = {"majority": {"mean_iou": 0.02, "pixel_accuracy": 0.3}}
@@ -159,7 +159,7 @@ def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, caps
 
 
 def test_other_classes_get_a_new_output_layer(parent, capsys):
-    """Also as many classes of other names: a channel of the logits would mean something else."""
+    """Also for as many classes with other names, since a channel of the logits would mean something else."""
     before, config = _network(_child(parent)), _child(parent)
     capsys.readouterr()
     for target in (classes(3), classes(8)):
@@ -189,7 +189,7 @@ def test_another_network_is_refused_with_the_shapes(options, lines, parent):
 
 
 def test_a_comparison_is_checked_before_its_first_run(parent):
-    """The last of its methods would be refused hours later."""
+    """Otherwise its last method would be refused hours later."""
     config = _child(parent, model__width=4)
     with pytest.raises(ValueError, match="is a run of another network"):
         check_forks(STUDY, config, ["none", "ss_conv"])
@@ -211,7 +211,7 @@ def test_a_difference_that_no_shape_shows_is_said(parent):
 
 
 def test_preprocessing_and_padding_come_with_it(tmp_path):
-    """However many runs ago the published weights were; and a run is read back when its parents are gone."""
+    """Even if published weights lie many runs back; a run can be read when its parents are gone."""
     first, second = tmp_path / "first", tmp_path / "second"
     describe_run(first, with_options(_CONFIG, {"init": InitConfig("slim", Path("w.npz"))}), data.SHAPES)
     describe_run(second, _child(first), data.SHAPES)
@@ -224,7 +224,7 @@ def test_preprocessing_and_padding_come_with_it(tmp_path):
 
 
 def _plan(study, tmp_path, before, now, targets=(None, None)):
-    """What one preset of a study takes from another run of it; only what the folder says is needed."""
+    """The weights that one preset of a study takes from another run; needs only the folder's record."""
     config, module = (importlib.import_module(f"experiments.{study}.{part}") for part in ("config", "study"))
     start = config.PRESETS["demo"].config
     describe_run(tmp_path / "run", with_options(start, before), targets[0] if study == "pixel_dcn" else None)
@@ -266,7 +266,7 @@ def test_restoration(tmp_path):
 
 
 def test_other_characters_get_new_layers_at_both_ends(tmp_path):
-    """Of a sequence, the embedding depends on the symbols as the output does."""
+    """In a sequence network both the embedding and the output depend on the symbols."""
     study = importlib.import_module("experiments.sequence.study").STUDY
     text = {"data.name": "text", "data.file": tmp_path / "book.txt", "model.depth": 2}
     config = with_options(importlib.import_module("experiments.sequence.config").PRESETS["demo"].config, text)
@@ -285,7 +285,7 @@ _TINY = shlex.split(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A finished run, and what is forked from it: all methods."""
+    """A finished run, and its forks into all methods."""
     folder = tmp_path_factory.mktemp("forks")
     call("train", "demo", *_TINY, "--steps", 3, "--run", "parent", folder=folder, study="sequence")
     init = ["--init.source", "run", "--init.checkpoint", "parent"]
@@ -295,7 +295,7 @@ def trained(tmp_path_factory):
 
 
 def test_one_run_is_forked_into_all_methods(trained):
-    """With another rate and length, which the parent's folder would refuse."""
+    """With a different rate and length, which the parent's folder would refuse."""
     folder, out = trained
     assert out.count("weights of the run parent: ") == 2
     assert out.count("new, starting as the identity: blocks.*.conv.smoother (2)") == 1
@@ -326,7 +326,7 @@ def test_a_finished_run_names_the_way_to_a_longer_one(trained):
 
 
 def test_another_parent_is_other_data(trained):
-    """As other published weights are: a resumed run must be what it was."""
+    """As with other published weights, a resumed run must keep its start."""
     folder = trained[0]
     (folder / "forks/none-seed0/result.json").rename(folder / "set aside")
     text = (folder / "forks/none-seed0/data.json").read_text()

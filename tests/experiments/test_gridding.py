@@ -1,4 +1,4 @@
-"""The study of when degridding helps: what is drawn, what networks share, and that cases resume and are reported."""
+"""The study of when degridding helps: pictures, networks, resumption of cases, and reports."""
 
 import json
 import shlex
@@ -58,7 +58,7 @@ def test_noise_changes_no_label_and_wires_are_thin():
 
 
 def test_methods_share_pictures_and_initial_weights():
-    """Runs of one seed are a pair; those of another seed have nothing in common with it."""
+    """Runs of one seed form a pair; other seeds share nothing with it."""
     how = TINY
     (first, test), (other, _) = (pictures_of(Case(), seed, how) for seed in (0, 1))
     assert not np.array_equal(first.labels, other.labels)
@@ -70,7 +70,7 @@ def test_methods_share_pictures_and_initial_weights():
 
 
 def test_behind_a_1x1_stem_the_phases_never_meet():
-    """The premise of the study: by construction, without smoothing, four pictures are classified side by side."""
+    """The premise of the study: without smoothing, four pictures are classified side by side, by construction."""
     model = build(lambda rngs: DilatedStack(Case(rates=(2, 4)), "none", 4, rngs))
     images = jax.random.normal(jax.random.key(0), (1, 16, 16, 3))
     phase = images.at[:, 1::2].add(1.0).at[:, ::2, 1::2].add(1.0)  # all phases but (0, 0)
@@ -87,14 +87,14 @@ def test_a_coarse_network_is_scored_at_full_size():
 
 
 def test_cases_that_differ_in_data_alone_share_their_programs():
-    """Else every noise and every kind of objects compiles all methods anew."""
+    """Otherwise every noise and every kind of object would compile all methods again."""
     case = Case(rates=(2,))
     assert programs_of(case, "none", TINY) is programs_of(replace(case, noise=1.0, objects="thin"), "none", TINY)
     assert programs_of(case, "none", TINY) is not programs_of(replace(case, stem=3), "none", TINY)
 
 
 def test_scores_are_those_of_the_library():
-    """The field that all seeds share a program for is `analysis.effective_receptive_field`."""
+    """The field, for which all seeds share a program, equals `analysis.effective_receptive_field`."""
     case = Case(rates=(2,))
     programs = programs_of(case, "none", TINY)
     _, test = pictures_of(case, 0, TINY)
@@ -149,7 +149,7 @@ CIRCULANT = "circulant_group_interaction"
 
 
 def test_a_case_file_gets_only_the_methods_that_it_lacks(compared, tmp_path, monkeypatch):
-    """What is trained later is what would have been trained at once, and nothing is trained twice or lost."""
+    """Methods added later equal those trained at once, and nothing is trained twice or lost."""
     copy, whole = shutil.copytree(compared, tmp_path / "copy"), tmp_path / "whole"
     (path,) = copy.glob("stem*.json")
     before, trained = json.loads(path.read_text()), []
@@ -188,7 +188,7 @@ def test_a_case_file_gets_only_the_methods_that_it_lacks(compared, tmp_path, mon
 
 
 def test_a_method_is_not_added_by_another_jax(compared, tmp_path, capsys):
-    """It may draw other pictures from a seed, and pairs would be none."""
+    """It may draw other pictures from a seed, so runs would not be pairs."""
     copy = shutil.copytree(compared, tmp_path / "copy")
     (path,) = copy.glob("stem*.json")
     content = json.loads(path.read_text())
@@ -220,7 +220,7 @@ def test_tables_and_heat_map_name_the_cases_without_a_method(tmp_path):
 
 
 def test_a_folder_of_another_configuration_is_refused(compared, capsys):
-    """Cases of two lengths of training would stand side by side in one table."""
+    """Otherwise cases trained for different numbers of steps would share a table."""
     assert main([*ARGUMENTS, str(compared), "--training.steps", "3"]) == 1
     assert "holds a case of another configuration, that of the command" in capsys.readouterr().err
 
@@ -265,7 +265,7 @@ def test_refuses_before_it_trains(tmp_path, monkeypatch, capsys, arguments, stat
     ],
 )
 def test_suggests_what_was_meant(capsys, arguments, message):
-    """As all studies do."""
+    """As in all studies."""
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
@@ -287,7 +287,7 @@ def _content(extra):
 
 
 def test_a_class_that_is_not_drawn_is_no_part_of_the_mean():
-    """One stray pixel of it would cost a third of the score."""
+    """One stray pixel of that class would cost a third of the score."""
     assert mean_iou(np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])) == pytest.approx(77.5)
     assert mean_iou(np.array([[3, 1, 0], [0, 3, 1], [0, 0, 0]])) == pytest.approx(100 * (3 / 4 + 3 / 5) / 2)
 

@@ -1,4 +1,4 @@
-"""What a run has learnt from is known by its content: elsewhere it is the same, and other data are refused."""
+"""The data of a run are identified by their content: moved data are accepted, other data refused."""
 
 import importlib
 import json
@@ -30,7 +30,7 @@ from tests.experiments.test_common import SHORT, Mean
 
 
 class Learning(Mean):
-    """A study whose data are said from outside."""
+    """A study whose data are set from outside."""
 
     def __init__(self, content="a", weights="w"):
         super().__init__()
@@ -42,7 +42,7 @@ class Learning(Mean):
 
 
 def _folder(root, kinds=("images", "labels"), splits=("train", "val"), classes=True):
-    """Three images of noise a split; kinds and splits as a study wants them."""
+    """Three images of noise per split, with the kinds and splits that a study needs."""
     rng = np.random.default_rng(0)
     for split in splits:
         for kind in kinds:
@@ -83,7 +83,7 @@ def test_a_run_on_other_data_or_weights_is_refused(tmp_path, finished):
 
 
 def test_keys_missing_on_either_side_are_ignored(tmp_path):
-    """Without a record, or without some entries of it, a run goes on, and then gets them."""
+    """A run without a record, or without some entries, continues and then gets them."""
     train(Mean(), SHORT, tmp_path / "run", progress=False)
     assert not (tmp_path / "run/data.json").exists()
     assert train(Learning(), SHORT, tmp_path / "run", progress=False)
@@ -95,7 +95,7 @@ def test_keys_missing_on_either_side_are_ignored(tmp_path):
 
 
 def test_a_comparison_finds_every_conflict_first(tmp_path):
-    """Also that of the last run: of another configuration, or on other data."""
+    """Including that of the last run: another configuration, or other data."""
     train(Learning(), replace(SHORT, descent="fast", steps=2), tmp_path / "fast-seed0", progress=False)
     study = Learning()
     with pytest.raises(ValueError, match="steps: 2 there, 4 now"):
@@ -107,7 +107,7 @@ def test_a_comparison_finds_every_conflict_first(tmp_path):
 
 
 def test_a_dry_run_is_not_refused(tmp_path, capsys):
-    """It writes nothing; what training would refuse is told."""
+    """It writes nothing, but reports what training would refuse."""
     describe_run(tmp_path / "slow-seed0", replace(SHORT, steps=2))
     mark_learnt(tmp_path / "slow-seed0")
     before = {path: path.read_bytes() for path in (tmp_path / "slow-seed0").glob("*.*")}
@@ -164,7 +164,7 @@ def test_drawn_images_are_known_by_their_options():
 
 
 def test_faces_are_known_in_a_zip_file(tmp_path, monkeypatch):
-    """By the directory of the file: no image is read."""
+    """From the directory of the file, without reading an image."""
     lines = "\n".join(f"{i:06d}.jpg {i // 2}" for i in range(6))
     found = []
     for name, seed in (("one", 0), ("two", 0), ("other", 9)):
@@ -179,7 +179,7 @@ def test_faces_are_known_in_a_zip_file(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_has_been_prepared_since_is_the_same(tmp_path):
-    """Prepared, its files have other sizes; names and classes are the same."""
+    """Prepared files have other sizes; names and classes stay the same."""
     root = _folder(tmp_path / "raw")
     datasets.prepare("folder", root, tmp_path / "prepared")
     at = lambda place: _study("segmentation").describe_data(Config(data=DataConfig(name="folder", root=place)))
@@ -196,7 +196,7 @@ def test_a_folder_that_has_been_prepared_since_is_the_same(tmp_path):
 
 
 def test_the_training_split_of_voc_is_kept(tmp_path):
-    """Whichever is there by default: a run on one is not continued on the other."""
+    """Whichever is the default: a run on one split does not continue on another."""
     names = {"train": "1\n", "val": "2\n"}
     masks = np.zeros((16, 16), np.uint8)
     for place, folders in (("a", ("SegmentationClass",)), ("b", ("SegmentationClass", "SegmentationClassAug"))):
@@ -263,7 +263,7 @@ def test_scores_of_other_data_do_not_replace_the_runs_own(tmp_path):
 
 
 def test_every_look_has_its_file(tmp_path):
-    """Whatever is scored later, the scores of whole images, of the last step and of the run's data stay."""
+    """No other evaluation overwrites the scores of whole images, of the last step and of the run's own data."""
     result = {"split": "test", "mean_iou": 0.5, "data": {"images": 3}}
     plain = save_scores(tmp_path, result, "latest")
     assert (plain.path.name, plain.before, plain.note) == ("evaluation-test.json", None, None)

@@ -1,4 +1,4 @@
-"""The images that a command is given: folders and patterns beside files, and names that stay apart."""
+"""The images given to a command: files, folders and patterns, and distinct output names."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_results_of_images_of_one_name_stay_apart(paths, names):
 
 
 def test_many_images_are_named_at_once():
-    """A folder may hold tens of thousands: comparing each name with all others would take minutes."""
+    """A folder may hold tens of thousands; comparing each name with all others would take minutes."""
     assert len(output_names([Path(f"a/{index}.png") for index in range(30_000)])) == 30_000
     assert len(output_names([Path(f"{index}/a.png") for index in range(10_000)])) == 10_000
 

@@ -1,4 +1,4 @@
-"""Published weights at the start of a run: what is loaded, and the preprocessing that belongs to them."""
+"""Published weights at the start of a run: the loaded parameters, and the preprocessing that belongs to them."""
 
 import jax
 import numpy as np
@@ -37,7 +37,7 @@ def test_a_run_starts_from_published_weights(checkpoint, tmp_path):
 
 
 def test_a_dry_run_of_a_recipe_shows_frozen_statistics_and_the_split(checkpoint, tmp_path, monkeypatch):
-    """Neither is in the command that `experiments.tables` prints."""
+    """The command that `experiments.tables` prints shows neither."""
     base = tmp_path / "source/VOCdevkit/VOC2012"
     unpack(base, {f"ImageSets/Segmentation/{split}.txt": f"{split}\n".encode() for split in ("train", "val")})
     unpack(base, {f"JPEGImages/{split}.jpg": jpeg(pixels(0, (40, 40))) for split in ("train", "val")})

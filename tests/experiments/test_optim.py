@@ -1,4 +1,4 @@
-"""What `--optim` says of loss, optimiser and learning rate, for all studies with label maps."""
+"""Loss, optimiser and learning rate by `--optim`, for all studies with label maps."""
 
 import re
 from dataclasses import replace
@@ -45,7 +45,7 @@ def test_refuses_before_data_are_opened(options, message):
 
 @pytest.mark.parametrize("presets", [PRESETS, UPSAMPLING])
 def test_a_power_without_a_poly_rate_is_refused(presets):
-    """Where it is given: that of a preset with a poly rate may stay when another rate is chosen."""
+    """Only if it is given: the power in a preset with a poly rate may stay when another schedule is chosen."""
     preset = presets["demo"].config
     config = with_options(preset, {"optim.power": 0.7, "optim.schedule": "cosine"})
     with pytest.raises(ValueError, match=r"--optim.power is an option of poly, got 0.7 .* add --optim.schedule poly"):
@@ -59,7 +59,7 @@ def test_a_power_without_a_poly_rate_is_refused(presets):
 
 @pytest.mark.parametrize("weights", ["enet", (1.0, 2.0), None])
 def test_class_weights_survive_their_file(weights):
-    """A rule or numbers: the file holds a text or a list."""
+    """As a rule or as numbers: the file holds text or a list."""
     config = with_options(Config(), {"optim.class_weights": weights})
     assert from_dict(Config, to_dict(config)) == config
     broken = to_dict(config)
@@ -73,7 +73,7 @@ def test_class_weights_survive_their_file(weights):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("schedule", ["poly", "one_cycle", "cosine", "constant"])
 def test_multipliers_and_exemptions_hold_for_all(optimizer, schedule):
-    """Without a gradient an update is -rate * multiplier * decay * w; smoothing parameters and biases keep still."""
+    """Without a gradient an update is -rate * multiplier * decay * w; smoothing parameters and biases do not move."""
     options = {"optimizer": optimizer, "schedule": schedule, "weight_decay": 0.5, "clip_norm": 1.0, "momentum": 0.0}
     config = with_options(
         SHAPES, {"optim.learning_rate": 0.2, "steps": 100} | {f"optim.{k}": options[k] for k in options}
@@ -90,7 +90,7 @@ def test_multipliers_and_exemptions_hold_for_all(optimizer, schedule):
 
 
 def test_class_weights_by_a_rule_are_counted_once(monkeypatch, capsys):
-    """And printed with their names; what the run folder has kept is not counted again, unless of another rule."""
+    """They are printed with names; the run folder keeps them, and only another rule counts again."""
     config = with_options(SHAPES, {"optim.class_weights": "enet"})
     source = STUDY.open_split(config, "train")
     learnt, kept = STUDY.measured(config, source, {}, progress=False)
@@ -128,7 +128,7 @@ def test_the_loss_takes_what_was_measured():
 
 
 def test_a_calibration_error_needs_one_reading_of_logits():
-    """Of classes that bce and a softmax read, it would be that of probabilities which the network never meant."""
+    """If both bce and a softmax read the logits, the probabilities would have no single meaning."""
     source = STUDY.open_split(SHAPES, "val")
     study, config = replace(STUDY, calibration=True), with_options(SHAPES, {"optim.loss": "dice + bce"})
     study.check_scored_data(SHAPES, source.classes, source)
@@ -140,7 +140,7 @@ def test_a_calibration_error_needs_one_reading_of_logits():
 
 
 def test_a_loss_with_bce_reads_each_class_by_itself(monkeypatch):
-    """Summed with other losses, too: views were averaged by a softmax, which does not see what bce alone has taught."""
+    """Also in a sum with other losses: views were averaged by a softmax, which ignores what only bce has taught."""
     losses = ("bce", "dice + bce", "0.1 bce + cross_entropy", "cross_entropy + dice")
     found = [has_independent_classes(with_options(SHAPES, {"optim.loss": loss})) for loss in losses]
     assert found == [True, True, True, False]
@@ -156,7 +156,7 @@ def test_a_loss_with_bce_reads_each_class_by_itself(monkeypatch):
 
 
 def test_another_optimizer_needs_a_rate_of_its_own():
-    """The rate of SGD, fifty times too large for AdamW, was taken silently."""
+    """The rate of SGD, fifty times too large for AdamW, was silently kept."""
     preset = PRESETS["demo"].config
     adamw = with_options(preset, {"optim.optimizer": "adamw"})
     with pytest.raises(

@@ -19,7 +19,7 @@ from smoothjax.command_line import options_of, respell
 
 
 def test_other_spellings_of_an_option():
-    """Dots, hyphens and underscores are the same, on and off alike; values stay."""
+    """Dots, hyphens and underscores are equal, in both forms of a switch; values stay."""
     options = list(options_of(Train[Config], Train(PRESETS["demo"].config)))
     given = [
         "--data-root",
@@ -63,14 +63,14 @@ def test_other_spellings_of_an_option():
     ],
 )
 def test_habits_of_values_get_the_right_spelling(given, message):
-    """In a sentence, where the parser of command lines would draw a box about its types."""
+    """In one sentence, instead of the parser's box about its types."""
     options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         respell(given.split(), options, habits=HABITS)
 
 
 def test_right_values_stay():
-    """Negative numbers are no options, and what follows the values of an option is the command's."""
+    """Negative numbers are not options, and words after the values of an option belong to the command."""
     options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
     given = "--seeds 0 1 --methods none ss_conv --optim.momentum -0.5 --data.mirror --data.classes a,b.yaml --out a-b"
     assert respell(given.split(), options) == given.split()
@@ -79,7 +79,7 @@ def test_right_values_stay():
 
 
 def test_what_is_suggested_is_accepted():
-    """Whatever follows whichever option: no suggestion is refused in turn, and nothing fails otherwise."""
+    """For any option and any following word, no suggestion is refused in turn, and nothing else fails."""
     options = list(options_of(Train[Config], Train(PRESETS["demo"].config)))
     values = ["1", "2.5", "1e3", "a", "None", "none", "False", "1,2", "97x97", "[1,2]", "auto", "-1", "0,5", "20k"]
     values += ["", "ResNet-50", "=", "inf", "nan", "1_000", "'x'", "bfloat16"]
@@ -98,7 +98,7 @@ def test_what_is_suggested_is_accepted():
 
 class TestOptionsFromAFile:
     def test_what_a_run_wrote_is_no_option_that_was_given(self, tmp_path, capsys, monkeypatch):
-        """The width of a residual network, which a run of EfficientNet-Lite keeps, was refused."""
+        """A run of EfficientNet-Lite keeps the width of residual networks, which was once refused."""
         lite = with_options(PRESETS["demo"].config, {"model.encoder": "efficientnet_lite0", "steps": 7})
         describe_run(tmp_path, lite)
         monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))

@@ -1,4 +1,4 @@
-"""Tables of any runs: methods side by side, and against their baseline seed by seed."""
+"""Tables of any runs: methods side by side, and paired with their baseline seed by seed."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def _camvid(method: str, seed: int, rate: float = 0.05, options: Any = MappingPr
 
 @pytest.fixture
 def compared(tmp_path):
-    """Two rates and three seeds of two methods; SS convolution is better at 0.1 on val, and worse there on test."""
+    """Two methods with two rates and three seeds; at 0.1, SS convolution is better on val and worse on test."""
     for seed in range(3):
         for method, rate, val, test in (
             ("none", 0.05, 0.60, 0.50),
@@ -67,7 +67,7 @@ def test_rates_are_chosen_on_val_and_shown_on_test(compared, capsys):
 
 
 def test_rates_that_were_not_chosen_need_no_scores_on_test(compared, capsys):
-    """They stand only in the table of val."""
+    """They appear only in the table of val."""
     write(compared / "low", _camvid("none", 0, 0.01), 0.4)
     row = re.compile(r"^\| none +\| 0\.01 ", re.MULTILINE)
     main([str(compared), "--own", "--split", "test"])
@@ -93,7 +93,7 @@ def test_commands_that_differ_in_their_seed_are_one_loop(tmp_path, capsys):
 
 
 def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
-    """Neither the tables nor the figure need a choice: both show every rate beside the baseline at the same one."""
+    """Tables and figure need no choice: both show every rate beside the baseline at the same rate."""
     for rate, seeds in ((0.05, (0, 1)), (0.1, (2, 3))):
         for method, score in (("none", 0.5), ("ss_conv", 0.6)):
             for seed in seeds:
@@ -115,7 +115,7 @@ def test_rates_without_a_common_seed_are_not_chosen_from(tmp_path, capsys):
 
 
 def test_rates_are_chosen_on_all_seeds(tmp_path, capsys):
-    """On seed 0 alone 0.1 is best; with all three it is not, and a rate that has seed 0 alone takes no part."""
+    """0.1 is best on seed 0, but not on all three; a rate with only seed 0 takes no part."""
     scores = {0.05: (0.50, 0.60, 0.60), 0.1: (0.55, 0.40, 0.40), 0.2: (0.58,)}
     for rate, values in scores.items():
         for seed, value in enumerate(values):
@@ -165,7 +165,7 @@ def test_titles_name_small_images(tmp_path):
 
 
 def test_duc_stands_beside_the_baseline(tmp_path):
-    """Its head and its loss are its own: they do not make another setting of it."""
+    """Its own head and loss do not make it another setting."""
     for method in ("duc", "none", "ss_conv"):
         write(tmp_path / method, _camvid(method, 0), 0.5)
     (group,) = groups(find([tmp_path]).runs)
@@ -232,7 +232,7 @@ def test_boundary_scores_of_another_distance_are_left_out(tmp_path, capsys):
 
 
 def test_nan_is_left_out_with_a_remark(tmp_path, capsys):
-    """One diverged run does not take the mean of the others away."""
+    """One diverged run does not spoil the mean of the others."""
     for seed, mean in ((0, 0.5), (1, 0.7), (2, float("nan"))):
         write(tmp_path / str(seed), _camvid("none", seed), mean, seconds_per_step=float("nan"))
     assert main([str(tmp_path), "--own"]) == 0
@@ -303,7 +303,7 @@ def test_damaged_results_cost_no_other_run(compared, tmp_path, capsys):
 
 
 def test_no_path_of_the_machine_is_kept(tmp_path, capsys):
-    """Neither of the configuration, nor of the command, however its options are written; and the run stays the same."""
+    """Neither in the configuration nor in the command, however its options are spelled; the run stays the same."""
     paths = {"data.name": "folder", "data.root": Path("/home/me/mine"), "data.classes": Path("/home/me/c.yaml")}
     paths |= {"init.source": "slim", "init.checkpoint": Path("../me/w.npz")}
     write(tmp_path / "a", _camvid("none", 0, options=paths), 0.5)

@@ -53,7 +53,7 @@ def test_every_other_method_trains(tmp_path):
 
 
 def _check_comparison(folder, out, methods):
-    """That every method has learnt, has its row and its number of parameters."""
+    """Asserts that every method has learnt, and has its row and its number of parameters."""
     report = folder / "runs/pixel_dcn/demo"
     check_rows(report, out, [*(STUDY.labels[method] for method in methods), "always the most frequent class"])
     for method in methods:
@@ -144,7 +144,7 @@ def test_deeplab_predicts_every_pixel():
 
 
 def test_masked_taps_get_no_gradient():
-    """What is not counted as a parameter does not move."""
+    """Taps that are not counted as parameters do not move."""
     config = Config(model=ModelConfig(width=2, depth=2, upsampling="fast_pixel_dcl"), data=DataConfig(size=(8, 8)))
     network = STUDY.build_network(config, classes(3))
     loss_fn = STUDY.make_loss(config, network)

@@ -1,4 +1,4 @@
-"""A mask does not depend on what else is predicted, and the command tells where it may; nor scores on the devices."""
+"""A mask does not depend on the other images, or the command warns; scores do not depend on the devices."""
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from tests.experiments.made_runs import save_untrained
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run of no step, and images of three sizes."""
+    """A run of no steps, and images of three sizes."""
     folder = tmp_path_factory.mktemp("predict")
     model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2))
     config = Config(model=model, data=DataConfig(name="shapes"), eval_batch_size=1)
@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 
 def _predicted(folder, indices, name):
-    """The mask of the first image when these are predicted together."""
+    """The mask of the first image when all are predicted together."""
     images = [str(folder / f"{index}.png") for index in indices]
     assert main(["predict", str(folder / "run"), *images, "--out", str(folder / name)]) == 0
     with Image.open(folder / name / "0_mask.png") as mask:
@@ -38,7 +38,7 @@ def _predicted(folder, indices, name):
 
 
 def test_alone_and_among_others(folder, capsys):
-    """An image has the same mask whatever other sizes are predicted with it."""
+    """An image has the same mask whatever other sizes accompany it."""
     alone = _predicted(folder, [0], "alone")
     capsys.readouterr()
     np.testing.assert_array_equal(alone, _predicted(folder, [2, 0, 1], "three"))
@@ -50,7 +50,7 @@ def test_alone_and_among_others(folder, capsys):
 
 
 def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypatch):
-    """The program that takes a whole image is not called; that tiles give the same is tested with `models.segment`."""
+    """The program for whole images is not called; the tests of `models.segment` show that tiles give the same."""
     monkeypatch.setattr(type(STUDY), "segment", lambda *_: pytest.fail("the whole image was looked at"))
     arguments = [str(folder / "2.png"), "--tile", "32", "32", "--out", str(folder / "tiled")]
     assert main(["predict", str(folder / "run"), *arguments]) == 0
@@ -59,7 +59,7 @@ def test_tiles_hold_no_image_in_floating_point_numbers(folder, capsys, monkeypat
 
 
 def test_an_image_is_decoded_once(tmp_path, monkeypatch):
-    """It is checked, segmented and drawn: three times the time of a large photograph."""
+    """It was decoded to be checked, segmented and drawn: three times the time of a large photograph."""
     for index in range(3):
         Image.new("RGB", (9, 6), (index, 0, 0)).save(tmp_path / f"{index}.png")
     decoded, decode = [], data.decode_view
@@ -79,7 +79,7 @@ def test_an_image_is_decoded_once(tmp_path, monkeypatch):
 
 
 def test_images_made_smaller_stay_in_their_place(tmp_path):
-    """As a network of one size sees them: a JPEG of one pixel more than the decoder's squares is not stretched."""
+    """For a network of one size: a JPEG with one pixel more than the decoder's blocks is not stretched."""
     ramp = np.broadcast_to(np.linspace(0, 255, 65)[None, :, None], (65, 65, 3)).astype(np.uint8)
     Image.fromarray(ramp).save(tmp_path / "a.jpg", quality=100)
     source = Images([tmp_path / "a.jpg"], data.SHAPES)
@@ -90,7 +90,7 @@ def test_images_made_smaller_stay_in_their_place(tmp_path):
 
 
 def test_any_number_of_devices_scores_a_run(folder, monkeypatch):
-    """A run that evaluates one image at a time, on the eight devices of this process and on one of them."""
+    """A run that evaluates one image at a time scores the same on eight devices and on one."""
     one = training.data_mesh(jax.devices()[:1])
 
     def confusion():

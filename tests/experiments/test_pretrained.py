@@ -1,4 +1,4 @@
-"""Studies from ImageNet weights that pip has installed: found, checked, prepared for, and trained on."""
+"""Studies from ImageNet weights installed by pip: found, checked, with their preprocessing, and fine-tuned."""
 
 import importlib.util
 import json
@@ -28,7 +28,7 @@ LITE = InitConfig("efficientnet_lite0")
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> Path:
-    """Made-up weights of the published network's own size."""
+    """Random weights of the published network's size."""
     path = tmp_path_factory.mktemp("weights") / "lite0.npz"
     np.savez(path, **lite_tensors(width=32))  # pyright: ignore[reportArgumentType]
     return path
@@ -61,7 +61,7 @@ def test_images_are_prepared_and_padded_for_the_weights():
 
 
 def test_weights_are_found_and_recorded(installed):
-    """A run on other weights is then told from this one, as with a file that is named."""
+    """A run on other weights is then distinguished from this one, as with a named file."""
     assert weights_file(LITE) == installed
     assert weights_file(InitConfig("efficientnet_lite0", Path("mine.pth"))) == Path("mine.pth")
     config = with_options(PRESETS["camvid-pretrained"].config, {"data.name": "shapes"})

@@ -82,7 +82,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
 
 
 def test_a_run_is_forked_and_smoothed(compared):
-    """Trained, smoothed, fine-tuned: at the first step the fork restores as well as its parent did at its last."""
+    """Train, smooth, fine-tune: at its first step the fork restores as well as its parent at the last."""
     folder, _ = compared
     parent = folder / "runs/restoration/demo/none-seed0"
     init = ["--init.source", "run", "--init.checkpoint", parent, "--model.smoothing", "ss_conv"]
@@ -98,7 +98,7 @@ def test_a_run_is_forked_and_smoothed(compared):
 
 @pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
-    """From its checkpoint in the middle, bitwise: crops, mirroring and haze are those of the batch."""
+    """Bitwise, from a checkpoint in the middle: crops, mirroring and haze depend only on the batch."""
     whole = compared[0] / "runs/restoration/demo/none-seed0"
     check_resumed(whole, tmp_path / "resumed", "restoration", (24, 48), *TINY, *OPTIONS)
 
@@ -116,7 +116,7 @@ def test_evaluate_finds_what_training_found(compared, capsys):
 
 
 def test_predict_by_a_run_and_by_tiles(compared, tmp_path, capsys):
-    """Odd sizes come back as they are; the line about tiles appears where there are several."""
+    """Odd sizes are kept; the line about tiles appears only if there are several."""
     path = compared[0] / "runs/restoration/demo/none-seed0"
     _save(tmp_path / "odd.png", _pixels(45, 39))
     Image.new("L", (34, 30), 90).save(tmp_path / "grey.png")
@@ -173,7 +173,7 @@ def test_the_published_images_and_filters(shared_data, tmp_path, capsys):
 
 @pytest.fixture
 def pairs(tmp_path):
-    """A folder of pairs, with two sizes and a file of another ending."""
+    """A folder of pairs, with two sizes and a file with another extension."""
     for split, count in (("train", 4), ("val", 3)):
         for i in range(count):
             size = (26 + 2 * (i % 2), 31)

@@ -1,4 +1,4 @@
-"""The command line of the restoration study: what it refuses, its help, and its configurations."""
+"""The command line of the restoration study: refusals, help, and configurations."""
 
 import contextlib
 import subprocess
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_told_before_anything_is_written(tmp_path, monkeypatch,
 
 
 def test_a_damaged_file_of_weights_is_one_line(tmp_path, monkeypatch, capsys):
-    """Read without PyTorch, whatever it holds."""
+    """It is read without PyTorch, whatever it holds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "torch", None)
     Path("g.pth").write_bytes(b"something")

@@ -73,7 +73,7 @@ def test_haze_stays_in_its_ranges_and_is_smooth():
 
 
 def test_a_batch_holds_all_the_chance():
-    """Haze belongs to the image, crop and mirror image are one for both, and the generator alone decides."""
+    """Haze belongs to the image, both images share crop and mirroring, and only the generator decides."""
     record = {"clean": _pixels(40, 30)}
     prepare = Augment((24, 20), mirror=True, haze=Haze(HazeConfig(depth=(0, 0))))
     for seed in range(6):
@@ -95,7 +95,7 @@ def test_a_batch_holds_all_the_chance():
 
 
 def test_held_out_haze_belongs_to_the_image():
-    """Whatever the batch size and the part of the split that is seen."""
+    """Whatever the batch size, and whichever part of the split is seen."""
     config = dataclasses.replace(PRESETS["demo"].config, eval_batch_size=4)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, val_images=6, image_size=(32, 33)))
     source = open_source(config.data, "val")
@@ -120,7 +120,7 @@ def _by_index(batches):
 
 
 def test_the_statistics_of_a_sample_take_the_place_of_a_tiles_own():
-    """Those of the input itself change nothing; a sample is of patches from all over the image."""
+    """Statistics of the input itself change nothing; a sample takes patches from all over the image."""
     x = np.random.default_rng(0).standard_normal((1, 200, 90, 4)).astype(np.float32)
     patches = sample(x, (132, 96))
     np.testing.assert_array_equal(patches, np.concatenate([x[:, :64], x[:, 136:]], 1))
@@ -141,7 +141,7 @@ def test_the_statistics_of_a_sample_take_the_place_of_a_tiles_own():
 
 @pytest.mark.parametrize("size", [(11, 8), (6, 9)])
 def test_windows_of_the_input(size):
-    """The edge map of a window is that of the whole image, at its borders too."""
+    """The edge map of a window equals that of the whole image, also at its borders."""
     image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
     whole, parts = np.asarray(models.gcanet_input(jnp.asarray(image, jnp.float32)[None])), InputWindows(image)
     assert parts.shape == whole.shape
@@ -152,7 +152,7 @@ def test_windows_of_the_input(size):
 
 @pytest.mark.parametrize(("size", "tile"), [((64, 64), (32, 32)), ((50, 130), (34, 48)), ((40, 33 * 2), (512, 40))])
 def test_tiles_cover_the_image_and_add_up(size, tile):
-    """What acts on each pixel alone is the same by tiles."""
+    """A function of single pixels gives the same by tiles."""
     x = np.random.default_rng(0).standard_normal((1, *size, 4)).astype(np.float32)
     seen = []
 

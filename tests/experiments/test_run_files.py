@@ -1,4 +1,4 @@
-"""Run folders that come from elsewhere, are damaged, or were left before anything was learnt."""
+"""Run folders from elsewhere, damaged ones, and ones abandoned before anything was learnt."""
 
 import dataclasses
 import json
@@ -54,7 +54,7 @@ def _described(folder: Path, config: Config | None = None) -> Path:
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints", "a/b"])
 def test_a_link_out_of_a_run_is_refused_before_anything_is_written(tmp_path, name):
-    """A received folder could overwrite any file of the user."""
+    """Otherwise a received folder could overwrite any file of the user."""
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "canary").write_text("alive")
@@ -105,7 +105,7 @@ def test_no_writer_follows_a_link(tmp_path):
     ],
 )
 def test_a_damaged_configuration_is_named(tmp_path, change, message):
-    """Cut off, it would be filled up with defaults."""
+    """A truncated one would be completed with defaults."""
     run = _described(tmp_path / "run")
     path = run / "config.yaml"
     path.write_text(change(path.read_text()))
@@ -130,7 +130,7 @@ def test_a_damaged_result_is_named(tmp_path, content):
     "study", [segmentation, pixel_dcn, vae, restoration, sequence], ids=lambda study: study.__package__
 )
 def test_a_result_without_the_entries_of_its_study_is_named(tmp_path, study):
-    """One edited by hand, or of another study, would be a KeyError."""
+    """A result edited by hand, or of another study, would end in a KeyError."""
     write_json(tmp_path / "result.json", RESULT)
     result = read_result(tmp_path)
     with (
@@ -231,7 +231,7 @@ def test_the_rate_of_an_unfinished_run_may_change(tmp_path):
 
 
 def test_what_patience_counts_may_not_change(tmp_path):
-    """Twice as many evaluations end a run after half the steps; without patience they end nothing."""
+    """Twice as many evaluations would end a run after half the steps; without patience they end nothing."""
     patient = dataclasses.replace(Config(), patience=3)
     for config, refused in ((Config(), False), (patient, True)):
         run = _described(tmp_path / str(refused), config)
@@ -245,7 +245,7 @@ def test_what_patience_counts_may_not_change(tmp_path):
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_a_run_without_a_checkpoint_is_replaced(tmp_path, damaged):
-    """A first try that was stopped at once would block its folder."""
+    """Otherwise a first attempt, stopped at once, would block its folder."""
     run, other = tmp_path / "run", dataclasses.replace(Config(), steps=5)
     describe_run(run, Config(), described={"splits": {"val": {"images": 3}}})
     if damaged:
@@ -295,7 +295,7 @@ def test_the_report_of_a_run_is_made_again_where_a_part_is_missing(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(LIMITS))
 def test_options_end_where_no_run_can_go(name):
-    """An option of each limit, in a section or not; the limit itself is taken."""
+    """For an option of each limit, in a section or not; the limit itself is accepted."""
     kind = dataclasses.make_dataclass("Section", [(name, float)])
     outer = dataclasses.make_dataclass("Outer", [("part", kind)])
     check_limits(outer(kind(LIMITS[name])))

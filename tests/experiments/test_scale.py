@@ -1,4 +1,4 @@
-"""The step of DeepLab on several devices, in parts, in bfloat16 and with less memory is the step in plain float32.
+"""A step of DeepLab on several devices, in parts, in bfloat16 or with less memory equals the plain float32 step.
 
 Tolerances: 1e-5 of the largest entry for parts (batch normalisation frozen), recomputed activations, and devices (one
 step); 1e-8 for devices after 20 steps in float64; 5 % of the norm of the gradient in bfloat16.
@@ -26,7 +26,7 @@ def _config(**model: Any) -> Config:
 
 
 def _batch(dtype: Any) -> dict[str, np.ndarray]:
-    """Of which the first images have few valid pixels, the second none."""
+    """A batch in which the first image has few valid pixels, and the second none."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(_ROWS, _SIZE, _SIZE, 3)).astype(dtype)
     labels = rng.integers(0, 8, (_ROWS, _SIZE, _SIZE)).astype(np.int32)
@@ -76,7 +76,7 @@ def test_the_step_with_recomputed_activations(frozen: Any) -> None:
 
 
 def test_recomputed_activations_are_not_kept() -> None:
-    """What the backward pass holds of the forward pass shrinks to less than half."""
+    """The memory that the backward pass keeps from the forward pass shrinks to less than half."""
     kept = {}
     for remat in (False, True):
         config = _config(remat=remat, encoder="resnet18")
@@ -93,7 +93,7 @@ def test_recomputed_activations_are_not_kept() -> None:
     jax.__version_info__ < (0, 11), reason="XLA of jax 0.10 merges equal computations on CPU, the recomputed ones too"
 )
 def test_recomputed_activations_save_memory() -> None:
-    """As the compiler counts it: 47 to 28 MiB of temporaries in a step of the demo on CPU, 141 to 51 with ResNet-50."""
+    """By the compiler's count: 47 to 28 MiB of temporaries in a step of the demo on CPU, 141 to 51 with ResNet-50."""
     memory = {}
     for remat in (False, True):
         config = _config(remat=remat, width=16, encoder="resnet18")
@@ -140,7 +140,7 @@ def _norm(tree: Any) -> float:
 @pytest.mark.usefixtures("no_compilation_cache")
 @pytest.mark.parametrize("smoothing", ["ss_conv", "group_interaction"])
 def test_devices_share_the_batch(smoothing: str) -> None:
-    """Batch normalisation is global, and so is the number of valid pixels."""
+    """Batch normalisation and the number of valid pixels are global."""
     config = _config(smoothing=smoothing)
     _assert_close(_train(config, devices=8), _train(config), 1e-5)
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""What one sees of a run: lists, costs, reports, pictures, and logs elsewhere. On a study of one number."""
+"""Views of a run, on a study of one number: lists, costs, reports, pictures, and logs elsewhere."""
 
 import importlib.util
 import json
@@ -63,7 +63,7 @@ def test_a_dry_run_shows_the_cost_and_leaves_nothing(tmp_path):
 
 
 def test_the_costs_say_whether_batch_norm_is_frozen(tmp_path):
-    """Which the command lines of recipes do not show."""
+    """The command lines of recipes do not show it."""
     model = UNetConfig(width=2, depth=2)
     config = UNet(model=model, data=UNetData(name="shapes", size=(16, 16), image_size=(32, 32)))
     # One down, the bottom, one up: two of each block, and one behind the up-sampling layer.
@@ -126,7 +126,7 @@ def test_runs_are_listed_with_what_they_differ_in(tmp_path, capsys):
 
 
 def test_a_torn_or_damaged_log_costs_no_other_run_its_line(tmp_path, capsys):
-    """A kill tears the last line; what is wrong elsewhere is named, and the list goes on."""
+    """A kill tears the last line; any other damage is named, and the list continues."""
     good, torn = '{"step": 40, "split": "train"}\n', '{"step": 60, "spl'
     for name, text in (("a", good), ("b", good + torn), ("c", torn + "\n" + good)):
         describe_run(tmp_path / name, Config())

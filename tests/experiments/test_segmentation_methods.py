@@ -1,4 +1,4 @@
-"""The methods of the study: each has a step, counts what it adds, and trains."""
+"""The methods of the study: each has a step, counts its parameters, and trains."""
 
 from typing import Any, get_args
 
@@ -30,7 +30,7 @@ def _zeros(tree):
 
 @pytest.mark.parametrize("method", [method for method in get_args(Method) if method not in METHODS])
 def test_every_method_has_a_step_and_logits_of_every_pixel(method):
-    """Shapes alone, which costs no compilation: the gradient of the loss, logits in evaluation, and the counts."""
+    """By shapes, without compilation: the gradient of the loss, logits in evaluation, and the counts."""
     model = ModelConfig(encoder="resnet10", width=4, head_rates=(1, 2))
     config = Config(model=model, data=DataConfig(name="shapes")).with_method(method)
     graphs: list[Network] = []
@@ -69,7 +69,7 @@ def test_every_method_has_a_step_and_logits_of_every_pixel(method):
 
 @pytest.mark.parametrize("head", ["aspp", "large_fov"])
 def test_a_duc_is_counted_against_the_head_that_it_stands_for(head, monkeypatch, tmp_path):
-    """Which one that is, a comparison alone knows; smoothing is counted against the same head without it."""
+    """Only a comparison knows that head; smoothing is counted against the same head without it."""
     model = ModelConfig(encoder="resnet10", width=4, head=head)
     config = Config(model=model, data=DataConfig(name="shapes"))
 

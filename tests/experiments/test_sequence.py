@@ -186,7 +186,7 @@ def test_a_text_is_learnt_and_written_on(learnt, monkeypatch, capsys):
 
 
 def test_writing_on_needs_no_text(learnt, tmp_path, monkeypatch, capsys):
-    """Neither the text nor a result, only the record of the characters."""
+    """It needs neither the text nor a result, only the record of the characters."""
     monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
     shutil.copytree(learnt[1], run)

@@ -142,7 +142,7 @@ def test_smoothing_parameters_are_those_that_count():
 
 
 def test_gridding_is_that_of_a_block_at_what_enters_it():
-    """Which rectifiers are open depends on the features: those before the block, not behind it."""
+    """The open rectifiers depend on the features before the block, not behind it."""
     config = Config(model=ModelConfig(smoothing="ss_conv", width=4, depth=3))
     task = CopyTask(4, 5, 5, 6)
     network = STUDY.build_network(config, task)

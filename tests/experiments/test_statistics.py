@@ -1,4 +1,4 @@
-"""Differences between runs of one seed: their intervals, tests, power, and what makes a pair."""
+"""Differences between runs of one seed: intervals, tests, power, and the definition of a pair."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from smoothjax import data
 
 
 def test_paired_differences_find_what_spreads_hide():
-    """Seeds that are good or bad for all methods: means ± deviations overlap, pairs separate the methods."""
+    """If seeds are good or bad for all methods, means ± deviations overlap, but pairs separate the methods."""
     rng = np.random.default_rng(0)
     luck = 3 * rng.standard_normal(5)
     baseline = dict(enumerate(60 + luck))
@@ -75,7 +75,7 @@ def test_p_values_are_those_of_scipy():
 
 
 def test_forks_of_one_network_are_one_pair():
-    """Six forks of two networks are two pairs: counted as six, their interval would be far too narrow."""
+    """Six forks of two networks are two pairs: counted as six, they would give far too narrow an interval."""
     values = {0: 1.0, 1: 1.1, 2: 1.2, 3: 3.0, 4: 3.1, 5: 3.2}
     baseline = dict.fromkeys(values, 0.0)
     found = paired_difference(values, baseline, clusters={seed: seed // 3 for seed in values})
@@ -146,7 +146,7 @@ def test_the_line_under_a_table_says_what_it_could_have_found():
 
 
 def test_the_bootstrap_draws_images_not_seeds():
-    """Its width is that of the mean over images; a method that adds the same to every image has none."""
+    """Its width is that of the mean over images; it is 0 for a method that adds the same to every image."""
     rng = np.random.default_rng(4)
     baseline = [rng.standard_normal((50, 1)) for _ in range(3)]
     extra = [rng.standard_normal((50, 1)) for _ in range(3)]

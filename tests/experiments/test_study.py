@@ -1,4 +1,4 @@
-"""What the study trains: which parameter gets which rate and decay, and where the loss is taken."""
+"""The training of the study: rate and decay of each parameter, and the size at which the loss is taken."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ def test_the_loss_is_taken_where_asked(network, loss_at):
 
 
 def test_the_step_runs_under_pmap_and_jit_alike():
-    """On eight devices; batch normalisation is frozen, since that of pmap is not global."""
+    """On eight devices, with frozen batch normalisation, since under pmap it would not be global."""
     config = dataclasses.replace(TINY, model=dataclasses.replace(TINY.model, batch_norm="frozen"))
     network = STUDY.build_network(config, data.SHAPES)
     optimizer, _ = STUDY.make_optimizer(config, network.params)

@@ -1,4 +1,4 @@
-"""The tables of the papers beside ours: which runs fill which rows, and what is printed of them."""
+"""The tables of the papers beside ours: which runs fill which rows, and the printed text."""
 
 import csv
 import importlib
@@ -39,7 +39,7 @@ RECIPES = [
 
 
 def _config(row: Row, options: Mapping[str, object] = MappingProxyType({}), seed: int = 0) -> RunConfig:
-    """The configuration of a run of a row, as its command makes it."""
+    """The configuration that the command of a row makes."""
     weights = {"init.source": row.recipe.weights[0]} if row.recipe.weights else {}
     return with_options(row.config, {**weights, "seed": seed, **options})
 
@@ -58,7 +58,7 @@ def test_published_numbers_are_the_papers(shared_data, paper):
 
 
 def test_published_means_are_those_of_the_classes():
-    """Printed to a digit each: a mistyped number shows."""
+    """Each is printed to one digit, so a mistyped number shows."""
     for table in published()["smoothed_dilated_convolutions"]["tables"]:
         for row in table["rows"].values():
             assert np.mean(row["iou"]) == pytest.approx(row["miou"], abs=0.1)
@@ -92,7 +92,7 @@ def test_the_initial_rates_are_the_papers():
 
 
 def _parsed(study: str, preset: str, recipe: Recipe) -> Any:
-    """The options of `compare` that the command of a recipe stands for."""
+    """The parsed options of a recipe's command `compare`."""
     words = recipe.command(study, preset).split()
     assert words[:5] == ["python", "-m", f"experiments.{study}", "compare", preset]
     program = importlib.import_module(f"experiments.{study}.__main__").PROGRAM
@@ -113,7 +113,7 @@ def test_a_command_makes_the_runs_of_its_rows_and_of_no_other(study, preset, rec
 
 @pytest.mark.parametrize(("study", "preset", "recipe"), RECIPES)
 def test_a_command_trains_or_freezes_batch_norm_as_its_lab_note_says(study, preset, recipe):
-    """The paper fine-tunes with frozen statistics: a recipe that trains them would measure another effect, too."""
+    """The paper fine-tunes with frozen statistics: a recipe that trains them would also measure another effect."""
     options = _parsed(study, preset, recipe)
     options.config.check_given(options.config)
     assert options.config.model.batch_norm == ("frozen" if recipe.weights else "trained")
@@ -151,7 +151,7 @@ def test_the_help_of_a_recipe_states_rows_command_time_and_scores(study, preset,
 
 
 def test_the_help_of_a_recipe_says_what_the_paper_gives():
-    """The U-Nets after 50 and 100 epochs of Sec. 3.1, and the faces of Sec. 3.2; the rest is marked as ours."""
+    """The U-Nets after 50 and 100 epochs of Sec. 3.1, and the faces of Sec. 3.2; other recipes are marked as ours."""
     unet, faces = PIXEL["voc2012-unet"], FACES["celeba"]
     assert "ahead of iPixelDCL after 50 epochs (--steps 264550)" in unet.lab_note
     assert 264550 * unet.config.batch_size == 50 * 10582
@@ -175,7 +175,7 @@ def test_a_row_shows_mean_spread_and_difference(tmp_path, capsys):
 
 
 def _lines(folder: Any, capsys: Any, row: str) -> list[list[str]]:
-    """Those of a row of Table 2, from the published one on."""
+    """The lines of a row of Table 2, starting with the published one."""
     assert main([str(folder), "--table", "2", "--format", "csv"]) == 0
     lines = [line for line in csv.reader(io.StringIO(capsys.readouterr().out)) if len(line) == 24]
     first = next(index for index, line in enumerate(lines) if line[0] == row)
@@ -183,7 +183,7 @@ def _lines(folder: Any, capsys: Any, row: str) -> list[list[str]]:
 
 
 def test_other_recipes_fill_no_row(tmp_path, capsys):
-    """From scratch, or of another length, a run is not the paper's; the remark names the difference."""
+    """A run from scratch, or of another length, is not the paper's; the remark names the difference."""
     row = _row("2", "SS Conv")
     write(tmp_path / "short", _config(row, {"steps": 100}), 0.5)
     write(tmp_path / "scratch", _config(row, {"init.source": None}), 0.5)
@@ -254,7 +254,7 @@ _PATHS += ", segmentation voc2012 init.checkpoint"
 
 @pytest.mark.parametrize(("study", "preset", "option"), [case.split() for case in _PATHS.split(", ")])
 def test_other_data_and_weights_make_another_run(study, preset, option):
-    """They are known by their names: the same may lie elsewhere."""
+    """They are known by their names, so the same data or weights may be moved."""
     config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
     first, moved, other = (
         hyperparameters(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
@@ -269,7 +269,7 @@ def test_named_data_are_the_same_anywhere():
 
 
 def test_pixel_rows_are_kept_apart():
-    """The presets share a data set; the network decides."""
+    """The presets share a data set, so the network decides."""
     for name in ("voc2012-unet", "voc2012-deeplab"):
         assert PIXEL[name].config.data.name == "voc2012"
     mine = hyperparameters(PIXEL["voc2012-unet"].config)

@@ -1,4 +1,4 @@
-"""The benchmark: that it runs and says what it measured. Nothing here depends on how long anything takes."""
+"""The benchmark runs, and names what it measured. Nothing here depends on how long anything takes."""
 
 import json
 import sys
@@ -75,7 +75,7 @@ def test_peers_without_pytorch_are_refused(monkeypatch):
 
 
 def test_networks_of_pytorch_have_the_parameters_of_ours():
-    """Layers of other sizes would be compared otherwise; needs PyTorch, which is optional."""
+    """Otherwise layers of different sizes would be compared; needs PyTorch, which is optional."""
     pytest.importorskip("torch")
     from experiments.timing import torch_networks
 
@@ -124,7 +124,7 @@ def test_from_the_command_line(tmp_path, capsys):
 
 
 def test_settings_that_are_read_when_a_process_starts(tmp_path, monkeypatch):
-    """It starts anew with them, beside the flags that are set, and then measures."""
+    """The process restarts with them, keeps other flags, and then measures."""
     started = []
 
     def start(program, words, variables):
@@ -148,7 +148,7 @@ def test_settings_that_are_read_when_a_process_starts(tmp_path, monkeypatch):
 
 
 def test_what_is_measured_outlives_a_part_that_fails(tmp_path, capsys, monkeypatch):
-    """A part that comes later and cannot be had costs nothing of those before it; its error is a line."""
+    """A part that fails costs no earlier part its numbers; its error is one line."""
 
     def fail(**_):
         raise ValueError("no such thing")

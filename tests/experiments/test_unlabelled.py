@@ -1,4 +1,4 @@
-"""Smoothers fitted without labels, from end to end and tiny: what is chosen is a choice, and each method has a row."""
+"""Smoothers fitted without labels, tiny and from end to end: choices are valid, and each method has a row."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from experiments.gridding.unlabelled import CHOICES, Options, main, run
 
 @pytest.mark.slow
 def test_from_end_to_end():
-    """Trains, fits and scores; the numbers of so small networks say nothing."""
+    """Trains, fits and scores; numbers of such small networks mean nothing."""
     tiny = Training(steps=2, batch_size=1, width=2, size=16, test_pictures=2)
     lines = run(Options(seeds=2, pictures=2), tiny).splitlines()
     assert lines[0].endswith("chosen behind 1x1")

@@ -52,7 +52,7 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
 
 
 def test_a_run_starts_from_another_one(compared):
-    """With all its weights: the first loss is near the parent's last one, not near its first."""
+    """It takes all weights: its first loss is near the parent's last one, not near the parent's first."""
     folder, _ = compared
     parent = folder / "runs/vae/demo/dcl-seed0"
     init = ["--init.source", "run", "--init.checkpoint", parent]
@@ -76,7 +76,7 @@ def test_every_other_method_trains(tmp_path):
 
 
 def _check_comparison(folder, out, methods):
-    """That every method has learnt, has its row and its number of parameters; returns the results."""
+    """Asserts that every method has learnt, and has its row and its number of parameters; returns the results."""
     report = folder / "runs/vae/demo"
     check_rows(report, out, [*(STUDY.labels[method] for method in methods), "the images themselves"])
     for column in ("ELBO, nats / image", "bits / dim", "PSNR dB", "SSIM", "checkerboard of samples", "s / step"):
@@ -107,7 +107,7 @@ def _check_comparison(folder, out, methods):
 
 
 def _main(*arguments):
-    """Runs a command in this process, on its eight devices; training was on one."""
+    """Runs a command in this process, on its eight devices; training used one."""
     assert main([str(argument) for argument in arguments]) == 0
 
 
@@ -179,7 +179,7 @@ def test_celeba_from_its_archive(tmp_path):
 
 @pytest.mark.slow
 def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
-    """From its checkpoint in the middle, bitwise: mirroring, dequantisation and noise are those of the batch."""
+    """Bitwise, from a checkpoint in the middle: mirroring, dequantisation and noise depend only on the batch."""
     whole = compared[0] / "runs/vae/demo/dcl-seed0"
     check_resumed(whole, tmp_path / "resumed", "vae", (8, 16), *TINY, *OPTIONS)
 

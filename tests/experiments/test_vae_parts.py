@@ -25,7 +25,7 @@ METHODS = get_args(Method)
 
 
 def test_a_prepared_celeba_gives_the_same_faces(tmp_path, monkeypatch):
-    """As the archive that it was made of, and it is found where it is prepared."""
+    """The same as its archive; it is found where `prepare` puts it."""
     monkeypatch.chdir(tmp_path)
     files = {f"img_align_celeba/{i:06d}.jpg": jpeg(pixels(i, (218, 178))) for i in range(6)}
     zipped(tmp_path / "in/img_align_celeba.zip", files)
@@ -90,7 +90,7 @@ def test_a_batch_holds_all_the_chance():
 
 
 def test_held_out_noise_belongs_to_the_image():
-    """Whatever the batch size and the part of the split that is seen."""
+    """Whatever the batch size, and whichever part of the split is seen."""
     config = dataclasses.replace(PRESETS["demo"].config, eval_batch_size=4)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, val_images=6))
     source = open_source(config.data, "val")

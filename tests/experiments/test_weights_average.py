@@ -36,14 +36,14 @@ class _Normed(nnx.Module):
 
 
 class _Pass:
-    """What the estimator asks of a study: a forward pass."""
+    """All that the estimator needs of a study: a forward pass."""
 
     def loss(self, config: None, model: _Normed, batch: Any) -> None:
         model.frozen(model.trained(batch["x"]))
 
 
 def test_batch_statistics_are_means_over_batches():
-    """From wherever they start; those of a frozen normalisation stay."""
+    """Wherever they start; a frozen normalisation keeps its own."""
     rng = np.random.default_rng(0)
     batches = [{"x": rng.normal(i, 1 + i, (8, 2, 3)).astype(np.float32)} for i in range(BATCHES + 3)]
     network, mesh = Network.of(_Normed(nnx.Rngs(0))), training.data_mesh()
@@ -77,7 +77,7 @@ def test_both_networks_are_scored_and_named(run):
 
 
 def test_either_network_is_read_back(run, capsys):
-    """By default the better one, which is said; both score what training has found."""
+    """By default the better one, which is reported; both have the scores found in training."""
     folder, result = run
     for name, scores in result["val_by_network"].items():
         found = evaluate(STUDY, folder, "val", "latest", weights=name)
@@ -91,7 +91,7 @@ def test_either_network_is_read_back(run, capsys):
 
 
 def test_a_run_that_goes_on_counts_nothing_again(run, capsys):
-    """From the checkpoint of step 3, which was not evaluated, and whose averaged network is refused."""
+    """From the checkpoint of step 3, which was not evaluated, so its averaged network is refused."""
     folder, result = run
     weights = json.loads((folder / "class_weights.json").read_text())
     assert weights["rule"] == "auto"

@@ -1,4 +1,4 @@
-"""The first command, made tiny: seeds share programs, and what networks see is drawn and listed."""
+"""The first command, made tiny: seeds share programs, and receptive fields are drawn and listed."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ _COMPARE = ("compare", "wires", *_TINY, "--methods", "none", "ss_conv", "--seeds
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """The folder, what was printed, and how often a step was made."""
+    """The folder, the output, and the number of steps that were compiled."""
     folder, made = tmp_path_factory.mktemp("wires"), []
     original = training.compile_step
 
@@ -38,7 +38,7 @@ def compared(tmp_path_factory):
 
 
 def test_seeds_share_programs_and_nothing_else(compared, tmp_path):
-    """A run of a comparison is, bitwise, the run by itself."""
+    """A run in a comparison equals the same run by itself, bitwise."""
     folder, _, made = compared
     assert made == 2  # one a method
     call(
@@ -74,7 +74,7 @@ def test_what_networks_see_is_drawn_and_listed(compared):
 
 
 def test_what_was_measured_is_not_measured_again_nor_missed(compared, monkeypatch):
-    """A finished run of an earlier version has no isolated pixels: its row shows a dash."""
+    """A finished run without the count of isolated pixels shows a dash in its row."""
     folder = compared[0]
     path = folder / "runs/segmentation/wires/none-seed0/result.json"
     stored = path.read_text()

@@ -1,4 +1,4 @@
-"""Boundary quality: against a loop over pixels and masks, by hand, and what moves it."""
+"""Boundary quality: against a loop over pixels and masks, by hand, and its invariances."""
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +119,7 @@ def test_what_is_ignored_changes_nothing(count):
 
 
 def test_a_class_that_is_missed_counts_whatever_surrounds_it():
-    """Neither masks nor contours vanish behind ignored pixels, though the other class is too far for the distance."""
+    """Neither masks nor contours vanish behind ignored pixels, even if the other class lies beyond the distance."""
     labels = np.zeros((15, 15), int)
     labels[3:12, 3:12], labels[6:9, 6:9] = 255, 1
     found = labels % 255
@@ -132,7 +132,7 @@ def test_a_class_that_is_missed_counts_whatever_surrounds_it():
 
 
 def test_contours_are_between_classes_across_ignored_lines():
-    """In a trimap, a line of ignored pixels, as VOC draws it, is no boundary: what lies behind it is."""
+    """In a trimap a line of ignored pixels, as in VOC, is not a boundary; the classes on both sides make one."""
     labels = np.zeros((9, 13), int)
     labels[:, 5:8], labels[:, 8:] = 255, 1
     for distance, columns in ((3, 0), (4, 2), (5, 4)):

@@ -40,7 +40,7 @@ def test_of_independent_classes_it_is_that_of_their_sigmoids():
 
 
 def test_batches_add_up():
-    """The sum over batches is the count of the whole: the error of a split is no mean of errors."""
+    """Counts of batches sum to those of the whole: the error of a split is not a mean of errors."""
     labels, logits = _batch(1)
     whole = calibration_counts(labels, logits)
     parts = _added([calibration_counts(labels[i : i + 1], logits[i : i + 1]) for i in range(2)])
@@ -49,7 +49,7 @@ def test_batches_add_up():
 
 
 def test_probabilities_that_mean_what_they_say_have_no_error():
-    """Labels drawn from the probabilities; a network twice as sure of itself is found out."""
+    """Labels drawn from the probabilities have none; a network twice as confident is found out."""
     rng = np.random.default_rng(2)
     logits = rng.standard_normal((40_000, 3)).astype(np.float32)
     probabilities = np.asarray(jax.nn.softmax(logits))

@@ -1,4 +1,4 @@
-"""Isolated pixels: against a loop over pixels, by hand, and what must not move them."""
+"""Isolated pixels: against a loop over pixels, by hand, and invariances."""
 
 import jax
 import numpy as np
@@ -60,7 +60,7 @@ def test_turns_and_flips_change_nothing():
 
 
 def test_an_ignored_pixel_is_nobodys_neighbour():
-    """Else an ignored outline would connect, or tear apart, what it divides."""
+    """Otherwise an ignored outline would connect, or tear apart, the regions on its sides."""
     predictions = np.array([[1, 1, 0, 0]])
     assert _count(np.zeros((1, 4), int), predictions) == [0, 4]
     assert _count(np.array([[0, 255, 0, 0]]), predictions) == [0, 3]  # alone: with no neighbour it disagrees with none

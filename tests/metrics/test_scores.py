@@ -1,4 +1,4 @@
-"""The measures of a confusion matrix: against their definitions on pixels, and at the edges."""
+"""The measures of a confusion matrix: against their definitions on pixels, and in edge cases."""
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_counts_beyond_32_bits_are_exact():
 
 
 def test_dice_follows_from_iou():
-    """The law that makes both rank predictions of one class alike: 2 IoU / (1 + IoU)."""
+    """Dice is 2 IoU / (1 + IoU), so both rank predictions of one class alike."""
     confusion = np.random.default_rng(0).integers(0, 9, (5, 5))
     iou = metrics.iou_per_class(confusion)
     np.testing.assert_allclose(metrics.dice_per_class(confusion), 2 * iou / (1 + iou), rtol=1e-12)
