@@ -29,7 +29,7 @@ def assert_close(actual: Any, reference: Any, tolerance: float | None = None) ->
 
 
 def random(seed: int, *shape: int, dtype: Any = jnp.float32) -> jnp.ndarray:
-    """Standard normal values, the same on every platform."""
+    """Standard normal values that are the same on every platform."""
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
@@ -39,7 +39,7 @@ def build(make: Callable[[nnx.Rngs], Model]) -> Model:
 
 
 def board_values(run: Path) -> Iterator[tuple[int, Any]]:
-    """Step and value of what a run's TensorBoard shows: records of an 8-byte length, a checksum, an event, another."""
+    """Steps and values in a run's TensorBoard file: records of an 8-byte length, a checksum, an event, a checksum."""
     for path in sorted((run / "tensorboard").iterdir()):
         content = path.read_bytes()
         while content:

@@ -65,7 +65,7 @@ def _split(mesh, array, axis=0):
 
 
 def _pull(operation, x, parameters):
-    """Value and gradients, for the cosine as cotangent."""
+    """Value and gradients, with the cosine as cotangent."""
     out, pull = jax.vjp(lambda x, parameters: operation(x, **parameters), x, parameters)
     return out, pull(jnp.cos(out))
 
@@ -92,7 +92,7 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", sorted(LAYERS))
 def test_layers(mesh, name):
-    """Under one and two batch axes; of the causal layer, one spatial axis is one more batch axis."""
+    """With one and two batch axes; for the causal layer one spatial axis is another batch axis."""
     layer = build(LAYERS[name])
     for shape in (_X, (8, 2, *_X[1:])):
         _compare(mesh, layer, random(0, *shape))

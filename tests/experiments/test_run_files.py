@@ -213,7 +213,7 @@ def test_an_address_is_not_a_folder():
 
 
 def test_the_rate_of_an_unfinished_run_may_change(tmp_path):
-    """ "Lower the learning rate: the same command then continues" is what a run that diverges is told."""
+    """A run that diverges advises to lower the learning rate and to repeat the command."""
     run = _described(tmp_path / "run")
     lower = dataclasses.replace(Config(), optim=OptimizerConfig(learning_rate=1e-5))
     check_run(run, lower)

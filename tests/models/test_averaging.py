@@ -17,7 +17,7 @@ KERNEL = random(3, 3, 3, 3, 4)
 
 
 def _local(images):
-    """A network that sees one pixel around each: far from borders, a window changes nothing."""
+    """A network that sees one pixel around each: a window changes nothing far from its borders."""
     return ops.dilated_conv(images, KERNEL)
 
 
@@ -33,7 +33,7 @@ def test_by_default_it_is_the_network_itself():
 
 @pytest.mark.parametrize("size", [(50, 41), (16, 90), (48, 17)])
 def test_tiles_give_what_the_whole_gives(size):
-    """Of a network that sees single pixels, exactly: the windows cover every pixel, and their weights add to 1."""
+    """Exactly, for a network of single pixels: the windows cover every pixel, and their weights add to 1."""
     images = random(0, 2, *size, 3)
     tiled = jax.jit(lambda images: average_logits(_pixelwise, images, size, Averaging(tile=(24, 16))))(images)
     assert_close(tiled, _pixelwise(images))
@@ -60,7 +60,7 @@ def test_tiles_cover_the_image_and_overlap_by_a_third(length, window):
 
 
 def test_mirror_images():
-    """The result of a mirrored image is the mirrored result."""
+    """A mirrored image gives the mirrored result."""
     images = random(0, 1, 12, 13, 3)
     look = lambda images: average_logits(_local, images, (12, 13), Averaging(flip=True))
     assert_close(look(images[:, :, ::-1])[:, :, ::-1], look(images))
@@ -69,7 +69,7 @@ def test_mirror_images():
 
 
 def test_mirror_images_of_any_size_are_exported():
-    """The size was multiplied by a scale of 1.0, after which it was none."""
+    """A symbolic size was multiplied by the scale 1.0, and was then no longer a size."""
     size = export.symbolic_shape("h, w")
     images = jax.ShapeDtypeStruct((1, *size, 3), jnp.float32)
     look = jax.jit(lambda x: average_logits(lambda seen: 2 * seen, x, x.shape[1:3], Averaging(flip=True)))
@@ -84,7 +84,7 @@ def test_scales_average_probabilities():
 
 
 def test_independent_classes_average_their_own_probabilities():
-    """After binary cross entropy a softmax has no meaning: the class of a pixel would be another one."""
+    """A softmax has no meaning after binary cross entropy: it would give some pixels another class."""
     images = 3 * random(0, 1, 6, 8, 3)
     look = Averaging(flip=True, independent=True)
     found = average_logits(_local, images, (6, 8), look)
@@ -96,7 +96,7 @@ def test_independent_classes_average_their_own_probabilities():
 
 
 def test_memory_is_that_of_one_window():
-    """Of what lies between image and logits, here 64 channels; the logits themselves are there as a whole."""
+    """For the maps between image and logits, here of 64 channels; the logits themselves are kept whole."""
 
     def wide(images):
         x = ops.dilated_conv(images, jnp.ones((3, 3, 3, 64)))

@@ -20,7 +20,7 @@ STARTS = ("none", "multigrid", "group_interaction", "ss_conv", "aggregated_filte
 
 @cache
 def _count(make, **options):
-    """Number of trainable parameters, without computing any."""
+    """The number of trainable parameters, without computing any."""
     model = nnx.eval_shape(lambda: make(rngs=nn.traced_rngs(0), **options))
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
@@ -32,7 +32,7 @@ def _built(smoothing, **options):
 
 
 def _small(smoothing: Any = "none", **options) -> Any:
-    """A network of one's own, initialised once for all tests."""
+    """A copy of a network that is initialised once for all tests."""
     return nnx.clone(_built(smoothing, **options))
 
 

@@ -49,7 +49,7 @@ def test_rates_fall_to_one_from_at_most_the_encoders(name, at_8, at_16):
 
 
 def test_no_shortcut_leads_past_the_layers():
-    """What the convolutions do not pass on does not arrive."""
+    """With convolutions that pass nothing on, nothing arrives."""
     layers = models.DegriddingLayers(3, 4, rates=(2, 1), rngs=nnx.Rngs(0))
     layers.convs[1].kernel[...] = jnp.zeros_like(layers.convs[1].kernel[...])
     assert not bool(jnp.any(layers(random(0, 1, 9, 9, 3))))

@@ -1,4 +1,4 @@
-"""The encoder of dilated layers: who shares what with whom."""
+"""The encoder of dilated layers: which neighbours share inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from tests.support import build, random
 
 
 def _seen(encoder):
-    """Which pixels of a line of 9 about the centre move the output there, and which move its neighbour's."""
+    """The pixels of a central line of 9 that move the output there, and those that move its neighbour's."""
     x = random(0, 1, 9, 9, 3)
 
     def at(column):
@@ -37,7 +37,7 @@ def test_a_3x3_stem_and_an_ss_convolution_let_them_meet():
 
 
 def _moved(encoder):
-    """Away from the identity, as in training."""
+    """The encoder with smoothers away from the identity, as in training."""
     for stage in encoder.stages:
         stage.conv.smoother[...] += 0.1
     return encoder

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as a dense encoder: the published plan, and what removed strides and smoothings leave as it is."""
+"""EfficientNet-Lite as a dense encoder: the published plan, and the effects of removed strides and of smoothings."""
 
 import re
 from functools import cache
@@ -63,7 +63,7 @@ def test_removed_strides_become_rates_of_what_follows():
 
 @pytest.mark.parametrize(("variant", "parameters"), [("0", 4652008), ("4", 13006568)])
 def test_published_parameters_and_sizes(variant: Any, parameters):
-    """4.7 and 13.0 million, as the table of the published networks has them."""
+    """4.7 and 13.0 million, as in the table of the published networks."""
     encoder = nnx.eval_shape(lambda: models.EfficientNetLiteEncoder(variant, rngs=nnx.Rngs(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(encoder, nnx.Param))) == parameters
     images = jax.ShapeDtypeStruct((2, 64, 97, 3), jnp.float32)
@@ -120,14 +120,14 @@ def test_every_smoothing_acts_on_the_dilated_depthwise_convolutions(smoothing):
 
 
 def test_no_grouped_convolution_of_xla_is_left():
-    """On CPU it takes tens of times as long as the forms of `ops.depthwise_conv`."""
+    """On CPU it takes tens of times as long as `ops.depthwise_conv`."""
     encoder = _encoder(output_stride=8, smoothing="ss_conv")
     text = jax.jit(lambda x: encoder(x)).lower(jax.ShapeDtypeStruct((1, 33, 33, 3), jnp.float32)).as_text()
     assert not [count for count in re.findall(r"feature_group_count = (\d+)", text) if count != "1"]
 
 
 def test_exports_for_images_of_any_size():
-    """Padding depends on no size, so that a program may leave sizes open."""
+    """Padding does not depend on sizes, so a program may leave them open."""
     encoder = _encoder(output_stride=8, smoothing="group_interaction", padding="symmetric")
     height, width = jax.export.symbolic_shape("h, w", constraints=["h >= 16", "w >= 16"])
     images = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
@@ -163,7 +163,7 @@ def test_deeplab_refuses_options_of_residual_encoders():
     ("smoothing", "head"), [("ss_conv", "aspp"), ("multigrid", "large_fov"), ("drn", "duc"), ("lfe", "aspp")]
 )
 def test_deeplab_with_smoothings_and_heads(smoothing, head):
-    """The classifier is left out, and nothing else; cells are those of residual encoders at every size."""
+    """Only the classifier is left out; cells are those of residual encoders at every size."""
     model = nnx.eval_shape(
         lambda: models.DeepLab(
             encoder="efficientnet_lite0", num_classes=5, head=head, smoothing=smoothing, rngs=nnx.Rngs(0)

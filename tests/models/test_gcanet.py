@@ -1,4 +1,4 @@
-"""GCANet: its smoothings, and the images that go in and come out."""
+"""GCANet: its smoothings, and its input and output images."""
 
 import math
 from functools import cache, partial

@@ -1,4 +1,4 @@
-"""The grid of the logits: what goes down comes up at the same pixel."""
+"""The grid of the logits: down- and up-sampling return to the same pixel."""
 
 from typing import Any
 

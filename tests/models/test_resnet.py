@@ -19,7 +19,7 @@ def _built(depth, **options):
 
 
 def _encoder(depth=18, **options):
-    """A network of one's own, initialised once for all tests."""
+    """A copy of a network that is initialised once for all tests."""
     return nnx.clone(_built(depth, **options))
 
 

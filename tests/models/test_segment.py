@@ -1,4 +1,4 @@
-"""`segment` gives the classes that `average_logits` gives, and holds no more than a few rows of windows."""
+"""`segment` gives the classes of `average_logits`, and holds no more than a few rows of windows."""
 
 import tracemalloc
 
@@ -38,7 +38,7 @@ def _image(*size):
     ],
 )
 def test_the_same_classes_as_of_the_whole_image(size, options):
-    """Though with tiles neither the image nor its logits are there in floating-point numbers; but for ties."""
+    """Except for ties, although with tiles neither the image nor its logits exist in floating point."""
     image = _image(*size)
     logits = models.average_logits(_network, jnp.asarray(image, jnp.float32)[None], size, models.Averaging(**options))
     found = models.segment(_network, image, **options)
@@ -51,7 +51,7 @@ def test_the_same_classes_as_of_the_whole_image(size, options):
 
 @pytest.mark.parametrize("logits", [(40.0, 50.0, -50.0), (-60.0, -50.0, -90.0)])
 def test_of_independent_classes_that_are_all_certain_the_most_certain_is_taken(logits):
-    """One less a small number is 1 for both, and two near 0 are alike; as of the whole image, their odds decide."""
+    """Probabilities near 1, or near 0, round to the same number; their odds decide, as for the whole image."""
     found = models.segment(
         lambda images: jnp.broadcast_to(jnp.array(logits), (*images.shape[:3], 3)),
         _image(20, 24), tile=(16, 16), flip=True, independent=True,
@@ -60,7 +60,7 @@ def test_of_independent_classes_that_are_all_certain_the_most_certain_is_taken(l
 
 
 def test_no_more_is_held_than_a_few_rows_of_windows():
-    """Memory does not grow with the height of an image: a form that holds a view, or its logits, is found."""
+    """Memory does not grow with the height of an image; holding a view, or its logits, would show."""
 
     def many(images):
         return jnp.zeros((*images.shape[:3], 48))
@@ -78,7 +78,7 @@ def test_no_more_is_held_than_a_few_rows_of_windows():
 
 
 def test_a_prepared_window_is_a_window_of_the_prepared_image():
-    """Statistics of each pixel by itself may be taken before the windows or after them."""
+    """Preprocessing of single pixels may come before or after the windows."""
     image = _image(40, 50)
     prepared = (image - np.float32(100)) / np.float32(50)
     options = {"tile": (24, 24), "scales": (1.0, 0.8)}
@@ -113,7 +113,7 @@ def test_a_network_is_used_in_evaluation_mode_and_at_its_stride():
 
 @pytest.mark.parametrize(("length", "new"), [(100, 130), (130, 100), (77, 77), (5, 300), (300, 7)])
 def test_parts_are_resampled_like_the_whole(length, new):
-    """The numbers of `jax.image.resize`, in any portions."""
+    """The numbers equal `jax.image.resize`, in any portions."""
     x = random(0, length, length, 2)
     expected = jax.image.resize(x, (new, new, 2), "linear")
     across = resampled_columns(np.asarray(x), new)

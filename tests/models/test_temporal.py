@@ -29,7 +29,7 @@ def _model(smoothing: Any = "none", learnt=True, **options) -> Any:
 
 @pytest.fixture(scope="module", params=[(s, k) for s in nn.CAUSAL_SMOOTHINGS for k in (2, 3)], ids=str)
 def jacobian(request):
-    """A network, and how output step t moves with input step s, `[t, s]`."""
+    """A network, and the derivative of output step t by input step s, `[t, s]`."""
     smoothing, taps = request.param
     model = _model(smoothing, kernel_size=taps)
     derivative = jax.jit(jax.jacrev(lambda x: model(x)[0].sum(-1)))(random(9, 1, STEPS, 2))

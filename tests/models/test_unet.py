@@ -60,7 +60,7 @@ def test_the_authors_network():
     ("upsampling", "sets"), [("dcl", 4 * 9), ("ipixel_dcl", 9 * 9), ("pixel_dcl", 6 * 9), ("fast_pixel_dcl", 3 * 9)]
 )
 def test_weights_of_the_up_sampling(upsampling, sets):
-    """C to C channels: as many weights as the layer's taps times C^2, without a bias that the norm would cancel."""
+    """From C to C channels: the layer's taps times C^2 weights, without a bias that the norm would cancel."""
     shapes = _shapes(upsampling)
     counted = sum(math.prod(shape) for path, shape in shapes.items() if path[0] == "upsampling")
     assert counted == sets * (64**2 + 128**2 + 256**2 + 512**2)
@@ -175,7 +175,7 @@ def test_deeplab_upsampled_has_the_size_of_its_input(upsampling, size):
 
 @pytest.mark.parametrize(("output_stride", "blocks"), [(16, 4), (32, 5)])
 def test_deeplab_upsampled_undoes_the_output_stride(output_stride, blocks):
-    """With three blocks at every stride, the logits would be smaller than the image."""
+    """With three blocks at every stride the logits would be smaller than the image."""
     model = nnx.eval_shape(lambda: _upsampled(nnx.Rngs(0), "dcl", width=4, num_classes=3, output_stride=output_stride))
     assert len(model.upsampling) == len(model.convs) == blocks
     assert nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((1, 50, 70, 3))).shape == (1, 50, 70, 3)

@@ -1,4 +1,4 @@
-"""The auto-encoder with each up-sampling: shapes, the bound, equal starts, and what it refuses."""
+"""The auto-encoder with each up-sampling: shapes, the bound, equal starts, and refusals."""
 
 import math
 from functools import cache, partial
@@ -22,7 +22,7 @@ def _built(upsampling: Any, **options: Any) -> Any:
 
 
 def _small(upsampling: Any = "resize_conv", **options: Any):
-    """A network of one's own, initialised once for all tests."""
+    """A copy of a network that is initialised once for all tests."""
     return nnx.clone(_built(upsampling, **options))
 
 

@@ -1,4 +1,4 @@
-"""The causal dilated convolutional layer: nothing is seen before its time, the smoothing is the paper's otherwise."""
+"""The causal dilated convolutional layer: it never sees the future, and otherwise smooths as in the paper."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _layer(smoothing: Any = "none", rate=4, taps=2, learnt=True, **options) -> A
 
 
 def _seen(layer: Any) -> np.ndarray:
-    """Whether output step t moves with input step s, `[t, s]`."""
+    """Whether output step t depends on input step s, `[t, s]`."""
     jacobian = jax.jit(jax.jacrev(lambda x: layer(x)[0].sum(-1)))(random(2, 1, STEPS, layer.in_features))
     return np.asarray(jnp.abs(jacobian).sum((1, 3)) > 0)
 

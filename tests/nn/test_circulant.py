@@ -1,4 +1,4 @@
-"""Circulant group interaction: its laws, the matrix that it is the mean of, and what a shift does to each of them."""
+"""Circulant group interaction: its laws, its relation to group interaction, and the effect of shifts."""
 
 import itertools
 import math
@@ -47,7 +47,7 @@ def test_it_is_the_mean_of_group_interaction_over_all_places_of_its_grid(rates):
 
 @pytest.mark.parametrize("rates", [(3,), (4,), (2, 3), (2, 2, 2)])
 def test_on_maps_of_the_period_of_the_rate_it_is_the_matrix(rates):
-    """There no place of the grid differs from another."""
+    """On such maps all places of the grid are equal."""
     period = random(0, 1, *rates, 2)
     x, smoother = jnp.tile(period, (1, *(3,) * len(rates), 1)), random(1, *rates)
     sides = tuple((rate - 1, rate - 1) for rate in rates)
@@ -58,7 +58,7 @@ def test_on_maps_of_the_period_of_the_rate_it_is_the_matrix(rates):
 
 @pytest.mark.parametrize("rates", [(3,), (2, 2), (4, 3), (2, 2, 2)])
 def test_it_commutes_with_cyclic_shifts_by_one_pixel(rates):
-    """Every axis by itself and all together, on sides that are multiples of the rate."""
+    """Along each axis and along all together, on sides that are multiples of the rate."""
     layer, x = _layer(rates=rates), random(0, 1, *(2 * rate for rate in rates), 2)
     y, axes = layer(x), tuple(range(1, len(rates) + 1))
     for shifted in ((1,), axes):
@@ -66,7 +66,7 @@ def test_it_commutes_with_cyclic_shifts_by_one_pixel(rates):
 
 
 def test_the_papers_does_not_nor_does_a_circulant_matrix_on_one_grid():
-    """Both commute with shifts by whole blocks alone: after one pixel, other pixels share a block."""
+    """Both commute only with shifts by whole blocks: after one pixel, other pixels share a block."""
     layer, x = _layer("group_interaction"), random(0, 1, 6, 8, 2)
     for matrix in (layer.smoother[...], _matrix(random(1, 2, 2))):
         layer.smoother[...] = matrix

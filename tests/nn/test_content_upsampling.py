@@ -1,4 +1,4 @@
-"""CARAFE, DySample and the blur as layers: where they start, what they compute, their sizes, and their options."""
+"""CARAFE, DySample and the blur as layers: initial values, results, sizes, and options."""
 
 import math
 from functools import partial
@@ -19,7 +19,7 @@ def _layer(method, c_in=4, c_out=4, **options):
 
 
 def _stirred(layer, scale=0.5):
-    """The layer with weights as training might leave them: nothing is near its start."""
+    """The layer with weights far from their start, as training might leave them."""
     flat = nnx.to_flat_state(nnx.state(layer, nnx.Param))
     moved = [
         (path, leaf.replace(leaf[...] + scale * random(seed, *leaf.shape))) for seed, (path, leaf) in enumerate(flat)
@@ -62,7 +62,7 @@ def test_a_dynamic_scope_starts_as_the_static_one():
 
 
 def _pixel_shuffled(y, factor):
-    """As PyTorch has it: channels before phases, `[C * r * r, H, W]`."""
+    """PyTorch's pixel shuffle: channels before phases, `[C * r * r, H, W]`."""
     channels, height, width = y.shape[0] // factor**2, *y.shape[1:]
     apart = y.reshape(channels, factor, factor, height, width).transpose(0, 3, 1, 4, 2)
     return apart.reshape(channels, factor * height, factor * width)
@@ -120,7 +120,7 @@ def test_dysample_is_the_published_layer(dynamic_scope):
 
 
 def test_carafe_commutes_with_its_projection():
-    """Every channel is reassembled alike, so the 1x1 convolution may come after, at the price of the factor."""
+    """Every channel is reassembled alike, so the 1x1 convolution may come afterwards, at a higher price."""
     layer, x = _stirred(_layer("carafe", c_out=6)), random(0, 2, 5, 4, 4)
     after = _layer("carafe")
     for mine, theirs in zip((*after.kernels, *after.biases), (*layer.kernels, *layer.biases), strict=True):
@@ -139,7 +139,7 @@ def test_the_blur_is_average_pooling_behind_the_sub_pixel_convolution(factor):
 
 @pytest.mark.parametrize("method", ["sub_pixel", "sub_pixel_blur", "carafe", "dysample"])
 def test_whose_constants_stay_constant_whatever_is_learnt(method):
-    """The law of the blur and of weights that sum to 1; a sub-pixel convolution has it at its start alone."""
+    """The law of the blur and of weights that sum to 1; a sub-pixel convolution has it only at its start."""
     layer = _stirred(_layer(method))
     found = analysis.phase_variance(layer, jnp.broadcast_to(random(1, 3, 1, 1, 4), (3, 12, 12, 4)), factor=2)
     assert (found < 1e-10) == (method != "sub_pixel")
@@ -147,7 +147,7 @@ def test_whose_constants_stay_constant_whatever_is_learnt(method):
 
 @pytest.mark.parametrize("channels", [8, 256])
 def test_counts(channels):
-    """What the papers count: a 1x1 to 64 channels and a 3x3 to 4 kernels of 25 taps; 32 offsets of one channel each."""
+    """As the papers count: a 1x1 to 64 channels and a 3x3 to 4 kernels of 25 taps; 32 offsets of one channel each."""
     counts = {}
     cases: tuple[tuple[nn.Upsampling, bool], ...] = (("carafe", False), ("dysample", False), ("dysample", True))
     for method, dynamic in cases:

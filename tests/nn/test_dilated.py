@@ -137,7 +137,7 @@ def test_refuses(options, message):
 
 @pytest.mark.parametrize("smoothing", nn.SMOOTHINGS)
 def test_takes_the_options_of_flax(smoothing):
-    """A layer made by hand computes what `nnx.Conv` of the same options does, at the identity of its smoothing."""
+    """A layer built directly equals `nnx.Conv` with the same options while its smoothing is the identity."""
     strides = 1 if smoothing == "group_interaction" else 2
     options = {"strides": strides, "feature_group_count": 2, "padding": 2, "precision": "highest"}
     x = random(0, 2, 13, 4)

@@ -1,4 +1,4 @@
-"""Fixed filters before a dilated convolution, and their aggregation: laws, parameters, and gridding that is cured."""
+"""Fixed filters before a dilated convolution, and their aggregation: laws, parameters, and the end of gridding."""
 
 import math
 from typing import Any

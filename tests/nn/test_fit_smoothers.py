@@ -1,4 +1,4 @@
-"""Smoothers fitted to images alone: phases that disagree come together, and what is smooth stays."""
+"""Smoothers fitted only to images: phases that disagree converge, and smooth content stays."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def _layer(rate: Any = 2, taps=(3, 3), smoothing: nn.Smoothing = "ss_conv", **op
 
 
 def _images(rate=2, grid=1.0, noise=0.3):
-    """A wave, and noise that each phase has for itself: no two phases agree about the wave."""
+    """A wave, plus noise and a constant for each phase: no two phases agree about the wave."""
     rows, columns = np.mgrid[:48, :48]
     phases = np.random.default_rng(0).normal(size=(4, rate, rate))
     board = phases[:, rows % rate, columns % rate] - phases.mean((1, 2))[:, None, None]
@@ -32,7 +32,7 @@ def _images(rate=2, grid=1.0, noise=0.3):
 
 @pytest.mark.parametrize("rate", [2, 3])
 def test_what_alternates_with_the_phases_goes_and_the_rest_stays(rate):
-    """Of the grid less than a tenth of its energy is left, of a slow wave nearly all."""
+    """Less than a tenth of the grid's energy remains, and nearly all of a slow wave's."""
     layer = _layer(rate)
     model = nnx.Sequential(layer)
     left = nn.fit_smoothers(model, _images(rate), preserve=10.0)
@@ -49,7 +49,7 @@ def test_what_alternates_with_the_phases_goes_and_the_rest_stays(rate):
 
 
 def test_maps_without_a_grid_keep_the_identity():
-    """And the more is preserved, the closer a filter is to it."""
+    """The stronger the preservation, the closer a filter stays to the identity."""
     found = []
     for preserve, grid in ((1000.0, 0.0), (1000.0, 1.0), (10.0, 1.0)):
         layer = _layer()
@@ -60,7 +60,7 @@ def test_maps_without_a_grid_keep_the_identity():
 
 
 def test_a_layer_is_fitted_behind_those_before_it():
-    """What the first one has removed, the second one need not remove; other layers and weights stay."""
+    """The second layer need not remove what the first has removed; other layers and weights stay."""
     layers = [_layer(), _layer(), _layer(smoothing="group_interaction"), _layer(strides=2)]
     kernels = [np.asarray(layer.kernel[...]) for layer in layers]
     left = nn.fit_smoothers(nnx.Sequential(*layers), _images(), preserve=10.0)

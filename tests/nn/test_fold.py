@@ -1,4 +1,4 @@
-"""Folding for inference: where a layer is folded, outputs stay, borders included; else it stays, with a reason."""
+"""Folding for inference: folded layers keep all outputs, borders included; others stay, with a reason."""
 
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ SMOOTHED = [smoothing for smoothing in nn.SMOOTHINGS if smoothing != "none"]
 
 
 def _learnt(layer: Any) -> Any:
-    """With a smoothing that has left the identity."""
+    """The layer with a smoothing away from the identity."""
     for index, name in enumerate(("smoother", "aggregation")):
         parameter = getattr(layer, name, None)
         if parameter is not None:
@@ -31,7 +31,7 @@ def _layer(channels=(2, 2), kernel=(1, 1), groups=2, **options) -> Any:
 
 @pytest.mark.parametrize("smoothing", SMOOTHED)
 def test_rate_1_is_a_factor_of_the_kernel(smoothing):
-    """Also where the convolution pads, since a filter of one tap does not."""
+    """Even if the convolution pads, since a filter of one tap does not."""
     layer, x = _layer((3, 4), (3, 3), 1, rate=1, smoothing=smoothing), random(0, 1, 6, 7, 3)
     expected = layer(x)
     _, paths = nn.fold(layer)
@@ -42,7 +42,7 @@ def test_rate_1_is_a_factor_of_the_kernel(smoothing):
 @pytest.mark.parametrize("smoothing", [one for one in SMOOTHED if one != "group_interaction"])
 @pytest.mark.parametrize("rate", [2, (2, 3)])
 def test_one_tap_of_each_channel_becomes_the_filter(smoothing, rate):
-    """Exact up to the border, where the filter reads the zeros outside."""
+    """Exact at the border as well, where the filter reads the zeros outside."""
     layer, x = _layer(rate=rate, smoothing=smoothing), random(0, 2, 7, 8, 2)
     expected = layer(x)
     _, paths = nn.fold(layer)
@@ -119,7 +119,7 @@ def test_what_would_be_slower_or_another_map_stays(options, reason):
 
 
 def test_why_a_padded_layer_is_refused():
-    """The dense kernel reads the filtered map beyond the border, where the layer has zeros: they agree inside alone."""
+    """The dense kernel reads the filtered map beyond the border, where the layer has zeros: they agree only inside."""
     layer, x = _layer((2, 1), (2,), 1, rate=2, smoothing="ss_conv", use_bias=False), random(0, 1, 12, 2)
     dense = jnp.zeros((5, 2, 1))
     for tap in range(2):

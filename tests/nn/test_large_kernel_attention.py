@@ -1,4 +1,4 @@
-"""Large-kernel attention: its three convolutions, its smoothing as the identity, and its size."""
+"""Large-kernel attention: its three convolutions, its smoothing at the identity, and its size."""
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ def test_a_smoothing_starts_as_the_identity_and_is_found(smoothing):
 
 @pytest.mark.parametrize(("smoothing", "more"), [("none", 0), ("ss_conv", 25), ("group_interaction", 81)])
 def test_counts(smoothing, more):
-    """Two depthwise kernels, a 1x1, three biases; with the smoothing's own, whatever the channels."""
+    """Two depthwise kernels, a 1x1, three biases; smoothing adds a number that does not depend on the channels."""
     for features in (8, 64):
         layer = nnx.eval_shape(
             lambda features=features: nn.LargeKernelAttention(features, smoothing=smoothing, rngs=nnx.Rngs(0))
@@ -51,7 +51,7 @@ def test_counts(smoothing, more):
 
 
 def test_the_local_convolution_keeps_gridding_away():
-    """It has the size of an SS filter at its rate; one of a single tap leaves nine classes of pixels apart."""
+    """It has the size of an SS filter at its rate; a single tap would leave nine separate classes of pixels."""
     shape = jax.ShapeDtypeStruct((1, 24, 24, 2), jnp.float32)
     pairs = {size: nnx.eval_shape(lambda size=size: nn.LargeKernelAttention(2, local_kernel_size=size,
                                                                            rngs=nnx.Rngs(0)))
@@ -76,7 +76,7 @@ def test_other_dimensions_and_rates(ndim, rate):
 
 @pytest.mark.parametrize("given", [jnp.float32, jnp.bfloat16])
 def test_the_result_has_the_dtype_of_the_computation(given):
-    """Of wider maps as well: their product with the attention would be as wide as they are."""
+    """Also for wider maps, whose product with the attention would be as wide."""
     layer = nnx.eval_shape(
         lambda: nn.LargeKernelAttention(2, rate=2, kernel_size=(3,), dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     )

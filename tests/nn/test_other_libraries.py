@@ -1,4 +1,4 @@
-"""The recipes of the guides for Linen and Equinox compute what the NNX layers do, trained filters included."""
+"""The guides' recipes for Linen and Equinox compute the same as the NNX layers, also with trained filters."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ _GUIDES = Path(__file__).resolve().parents[2] / "docs" / "pages" / "guides"
 
 
 def _names_of(page: str) -> dict[str, Any]:
-    """What the examples of a guide define."""
+    """The names that the examples of a guide define."""
     names: dict[str, Any] = {}
     for code in re.findall(r"```python\n(.*?)```", (_GUIDES / f"{page}.md").read_text(), re.DOTALL):
         exec(compile(code, page, "exec"), names)
@@ -32,7 +32,7 @@ def _smoothed_layer(kernel: jax.Array, bias: jax.Array, smoother: jax.Array, rat
 
 
 def test_linen():
-    """The interceptor finds dilated layers alone, and its filters learn; so does the layer of the second recipe."""
+    """The interceptor finds only dilated layers, and its filters learn; so does the layer of the second recipe."""
     page = _names_of("linen")
     model, smooth, x = page["model"], page["smooth"], random(0, 1, 12, 12, 3)
     with linen.intercept_methods(smooth):
@@ -60,7 +60,7 @@ def test_linen():
 
 
 def test_equinox():
-    """Channels first, no batch: the same numbers at trained filters, and gradients that reach them."""
+    """Channels first, no batch: the same numbers with trained filters, and gradients that reach them."""
     eqx = pytest.importorskip("equinox", reason="the recipe for Equinox needs it: pip install -e '.[test]'")
     page = _names_of("equinox")
     conv = eqx.nn.Conv2d(3, 4, 3, padding=2, dilation=2, key=jax.random.key(0))

@@ -1,4 +1,4 @@
-"""Plug and play: transposed convolutions of an existing model replaced."""
+"""Plug and play: the transposed convolutions of an existing model are replaced."""
 
 from functools import partial
 from typing import Any
@@ -79,7 +79,7 @@ def test_the_model_itself():
     ],
 )
 def test_other_paddings_keep_their_shapes_and_places(taps, stride, padding):
-    """With the old kernel, "dcl" computes what the layer did, so that every pixel stands where it stood."""
+    """With the old kernel, "dcl" computes the same as the layer, so every pixel keeps its place."""
     conv, x = ConvTranspose(2, 3, (taps, taps), strides=stride, padding=padding), random(0, 2, 5, 6, 2)
     expected = conv(x)
     for method in ("dcl", "ipixel_dcl", "pixel_dcl", "resize_conv", "sub_pixel", "dysample"):
@@ -144,7 +144,7 @@ def test_the_new_layer_is_called_like_the_old_one():
 
 
 def _stack(count: int):
-    """Layers stacked as Flax stacks them, and how they run one after the other."""
+    """Layers stacked by Flax, and a function that runs them in sequence."""
     make: Any = nnx.vmap(lambda key: nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(key)))
     run: Any = nnx.vmap(lambda layer, x: layer(x), in_axes=(0, None))
     return make(jax.random.split(jax.random.key(0), count)), run
@@ -152,7 +152,7 @@ def _stack(count: int):
 
 @pytest.mark.parametrize("method", ["dcl", "fast_pixel_dcl", "sub_pixel", "carafe"])
 def test_a_stack_becomes_a_stack_of_different_layers(method):
-    """Layer i of it computes what an UpConv of its weights does."""
+    """Layer i of the stack equals an UpConv with the weights of that layer."""
     stacked, run = _stack(3)
     x = random(0, 1, 3, 4, 2)
     shape = run(stacked, x).shape
@@ -169,7 +169,7 @@ def test_a_stack_becomes_a_stack_of_different_layers(method):
 
 
 class _WithLevel(nnx.ConvTranspose):
-    """Overrides nothing but the constructor."""
+    """A subclass that overrides only the constructor."""
 
     def __init__(self, level: int):
         super().__init__(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0))
@@ -183,7 +183,7 @@ def test_a_subclass_with_a_constructor_keeps_what_that_sets():
 
 
 def test_selected_layers_alone_are_replaced():
-    """Through the mechanism of `nn.smooth`, whose tests have all kinds of selections."""
+    """By the mechanism of `nn.smooth`, whose tests cover all kinds of selections."""
     model, paths = nn.replace_upsampling(Decoder(), "pixel_dcl", skip="blocks.1", rngs=nnx.Rngs(0))
     assert (paths, paths.skipped) == ([("first",)], {("blocks", 1, "up"): "skip names it"})
     assert type(model.blocks[1]["up"]) is nnx.ConvTranspose
@@ -198,7 +198,7 @@ def test_selected_layers_alone_are_replaced():
 
 @pytest.mark.parametrize("method", nn.UPSAMPLINGS)
 def test_the_precision_is_that_of_every_product(method):
-    """In the layer and in its gradient; without it, some ask for none."""
+    """In the layer and in its gradient; without the option, products request none."""
     conv, x = ConvTranspose(2, 2, (4, 4), strides=2, precision="highest"), jnp.ones((1, 3, 3, 2))
     (layer,), _ = nn.replace_upsampling([conv], method, rngs=nnx.Rngs(0))
 
@@ -213,7 +213,7 @@ def test_the_precision_is_that_of_every_product(method):
 
 
 def test_the_element_type_is_that_of_the_result():
-    """A wider one is that of the computation, too: rounded inputs, then float32."""
+    """A wider type is also that of the computation: rounded inputs, then float32."""
     options = {"dtype": jnp.bfloat16, "preferred_element_type": jnp.float32}
     conv = ConvTranspose(2, 2, (4, 4), strides=2, use_bias=False, **options)
     x = random(0, 1, 3, 4, 2)

@@ -11,7 +11,7 @@ from smoothjax import nn
 
 @pytest.mark.parametrize("generator", ["threefry2x32", "rbg", "unsafe_rbg"])
 def test_keys_drawn_together_are_those_of_flax(generator):
-    """Across two of the blocks that they are drawn in: other keys would be other initial weights."""
+    """Across two blocks of keys: other keys would change initial weights."""
     key = jax.random.key(3, impl=generator)
 
     def draw(rngs):

@@ -1,4 +1,4 @@
-"""Plug and play: smoothing the dilated convolutions of models that know nothing of it."""
+"""Plug and play: smoothing the dilated convolutions of models that know nothing about it."""
 
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ def _conv(rate: int | tuple[int, ...] = 1, **options):
 
 
 class Network(nnx.Module):
-    """Convolutions in every place where a model may keep them."""
+    """A network with convolutions in every place where a model may keep them."""
 
     def __init__(self):
         self.stem = _conv(1)
@@ -74,7 +74,7 @@ def test_a_lone_convolution_and_plain_containers():
 
 
 class Container(nnx.Pytree):
-    """A pytree of Flax that is no module."""
+    """A pytree of Flax that is not a module."""
 
     def __init__(self, conv):
         self.conv = conv
@@ -170,7 +170,7 @@ def test_under_jit_and_split():
 
 
 class Subclass(nnx.Conv):
-    """A convolution that computes something else."""
+    """A subclass of a convolution that computes something else."""
 
     def __call__(self, inputs, out_sharding=None):
         return 2 * super().__call__(inputs, out_sharding)
@@ -268,7 +268,7 @@ def test_half_precision_parameters_are_smoothed():
 
 
 def test_spectral_norm_is_refused_before_anything_changes():
-    """It keeps a statistic for each parameter that it knows, and would fail at the first call."""
+    """It keeps a statistic for each known parameter, and would fail at the first call."""
     model = nnx.Sequential(_dilated(), nnx.SpectralNorm(_dilated(4), rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match=r"cannot smooth the convolution at layers\.1\.layer_instance: it lies in an"):
         nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))

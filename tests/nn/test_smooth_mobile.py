@@ -1,4 +1,4 @@
-"""A small MobileNet-like DeepLab of plain Flax, as people have it: smoothed, trained a step, saved and restored."""
+"""A small MobileNet-like DeepLab in ordinary Flax: smoothed, trained for a step, saved and restored."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support import assert_close, build, random
 
 
 class InvertedResidual(nnx.Module):
-    """Wider, filtered channel by channel, narrower again."""
+    """Expands, filters each channel, and projects back."""
 
     def __init__(self, c_in: int, c_out: int, *, stride: int = 1, rate: int = 1, rngs: nnx.Rngs):
         wide = 2 * c_in
@@ -91,7 +91,7 @@ PATHS = [
 
 
 def _step(model: nnx.Module, x: jax.Array) -> None:
-    """One of training, of all parameters."""
+    """A training step of all parameters."""
     optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
 
     @nnx.jit
@@ -103,7 +103,7 @@ def _step(model: nnx.Module, x: jax.Array) -> None:
 
 @pytest.mark.parametrize("smoothing", ["ss_conv", "group_interaction"])
 def test_a_mobile_network_is_smoothed_trained_saved_and_restored(smoothing: nn.Smoothing, tmp_path: Path):
-    """Outputs would move if a smoothed depthwise layer were another map, or its parameters were lost on the way."""
+    """Outputs would change if a smoothed depthwise layer were another map, or lost its parameters on the way."""
     model, x = build(lambda rngs: MobileDeepLab(rngs=rngs)), random(0, 2, 24, 20, 3)
     run = nnx.jit(lambda model, x: model(x))
     model.eval()

@@ -1,4 +1,4 @@
-"""Smoothing convolutions of any options: outputs stay at the identity, gradients reach the smoother."""
+"""Smoothing convolutions with any options: the identity keeps outputs, and gradients reach the smoother."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_outputs_stay_and_gradients_reach_the_smoother(smoothing, name):
 
 @pytest.mark.parametrize("smoothing", ["ss_conv", "group_interaction"])
 def test_circular_layers_stay_circular_whatever_is_learnt(smoothing):
-    """The smoother pads as the convolution does: a map that is moved around its border comes out moved."""
+    """The smoother pads like the convolution: rolling a map rolls its output."""
     layer, _ = nn.smooth(_conv(padding="CIRCULAR"), smoothing, rngs=nnx.Rngs(0))
     layer.smoother[...] = random(1, *layer.smoother.shape)
     x = random(0, 1, 8, 10, 4)
@@ -74,7 +74,7 @@ def test_circular_layers_stay_circular_whatever_is_learnt(smoothing):
 
 
 def test_reflected_maps_are_filtered_as_they_are_reflected():
-    """What a filter reads beyond the border is the reflected map, not zeros."""
+    """Beyond the border a filter reads the reflected map, not zeros."""
     layer, _ = nn.smooth(_conv(padding="REFLECT"), "ss_conv", rngs=nnx.Rngs(0))
     layer.smoother[...] = jnp.full((3, 3), 1 / 9)
     ones = jnp.ones((1, 6, 6, 4))
@@ -94,7 +94,7 @@ def test_causal_depthwise_layers_stay_causal(smoothing):
 
 
 class Plain(nnx.Conv):
-    """A habit of real code: a convolution with its own defaults."""
+    """As in real code: a convolution with its own defaults."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         super().__init__(features, features, (3, 3), kernel_dilation=2, use_bias=False, rngs=rngs)
@@ -102,14 +102,14 @@ class Plain(nnx.Conv):
 
 
 class Helpful(Plain):
-    """It has a method that a replacement would lack."""
+    """A subclass with a method that a replacement would lack."""
 
     def norm(self) -> jax.Array:
         return jnp.sum(self.kernel[...] ** 2)
 
 
 class Taken(Plain):
-    """Its constructor sets what a smoothed layer needs for itself."""
+    """A subclass whose constructor sets an attribute that a smoothed layer needs."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         super().__init__(features, rngs=rngs)
@@ -131,7 +131,7 @@ def test_subclasses_that_define_a_constructor_alone():
 )
 @pytest.mark.parametrize("kind", [nnx.Conv, nn.DilatedConv])
 def test_stacked_layers_get_a_smoother_each(smoothing, kind):
-    """Made by `nnx.vmap` and run by `nnx.scan`, as the blocks of a deep network."""
+    """Made by `nnx.vmap` and run by `nnx.scan`, like the blocks of a deep network."""
     rate: Any = {"kernel_dilation": 2} if kind is nnx.Conv else {"rate": 2}
 
     @nnx.split_rngs(splits=3)

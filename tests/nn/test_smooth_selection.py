@@ -1,4 +1,4 @@
-"""Which layers `nn.smooth` touches: `only`, `skip`, `strict`, and what the result says."""
+"""The layers that `nn.smooth` replaces: `only`, `skip`, `strict`, and the reported result."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ def _conv(rate: int = 2, **options: Any) -> nnx.Conv:
 
 
 class Head(nnx.Module):
-    """A part of the network, by type."""
+    """A part of the network to select by type."""
 
     def __init__(self):
         self.wide, self.shared = _conv(4), _conv()
 
 
 class Network(nnx.Module):
-    """Four dilated layers; one of them masked, one in two places."""
+    """Four dilated layers, one masked and one in two places."""
 
     def __init__(self):
         self.encoder = nnx.Sequential(_conv(1), _conv(), _conv(mask=jnp.ones((3, 3, 2, 2))))
@@ -69,7 +69,7 @@ def test_the_result_says_why():
 
 
 def test_the_error_names_all_that_is_refused_and_what_to_skip():
-    """Copied into the next call, its list works."""
+    """Its list works when copied into the next call."""
     model = nnx.List([_conv(mask=jnp.ones((3, 3, 2, 2))), _conv(), _conv(input_dilation=2)])
     message = r"at 0: its kernel is masked \(and those at 2\): .* skip=\['0', '2'\], or pass strict=False"
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Blocks as the published networks in Flax NNX have them, written anew: smoothed and up-sampled otherwise, whole."""
+"""Blocks of published networks in Flax NNX, rewritten: smoothed, and with other up-sampling, as a whole."""
 
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from tests.support import assert_close, build, random
 
 
 class WideDepthwise(nnx.Module):
-    """As in ConvNeXt: 7x7 filters of each channel under explicit padding, layer normalisation, a scaled residual."""
+    """As in ConvNeXt: a 7x7 filter per channel with explicit padding, layer normalisation, a scaled residual."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         self.filter = nnx.Conv(
@@ -31,7 +31,7 @@ class WideDepthwise(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """As in DenseNet: layers that see all before them; functions among the attributes."""
+    """As in DenseNet: layers that see all earlier ones; functions among the attributes."""
 
     def __init__(self, features: int, growth: int, layers: int, *, rngs: nnx.Rngs):
         self.convs = nnx.List(
@@ -60,7 +60,7 @@ class Residual(nnx.Module):
 
 
 class Up(nnx.Module):
-    """As in U-Net: a transposed convolution that overlaps nowhere, and what was kept."""
+    """As in U-Net: a transposed convolution without overlap, and a skip connection."""
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
         self.up = nnx.ConvTranspose(c_in, c_out, (2, 2), strides=(2, 2), padding="VALID", rngs=rngs)
@@ -71,7 +71,7 @@ class Up(nnx.Module):
 
 
 class Network(nnx.Module):
-    """One of each."""
+    """A network with one block of each kind."""
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.stem = nnx.Sequential(nnx.Conv(3, 4, (2, 2), strides=(2, 2), rngs=rngs), WideDepthwise(4, rngs=rngs))
@@ -88,7 +88,7 @@ class Network(nnx.Module):
 
 
 def test_blocks_of_published_networks():
-    """Outputs stay, every smoother learns, and the up-sampling is exchanged, whatever lies around the layers."""
+    """Outputs stay, every smoother learns, and the up-sampling is exchanged, whatever surrounds the layers."""
     model, x = build(lambda rngs: Network(rngs=rngs)), random(0, 1, 16, 16, 3)
     run = nnx.jit(lambda model, x: model(x))
     before = run(model, x)
@@ -130,7 +130,7 @@ class Bottleneck(nnx.Module):
 
 
 class Inverted(nnx.Module):
-    """As in EfficientNet: a strided filter of each channel between 1x1 ones, and channels weighted by their means."""
+    """As in EfficientNet: a strided filter per channel between 1x1 convolutions, channels weighted by their means."""
 
     def __init__(self, features: int, stride: int, padding: Any, *, rngs: nnx.Rngs):
         self.depthwise = nnx.Conv(
@@ -147,7 +147,7 @@ class Inverted(nnx.Module):
 
 
 class Middle(nnx.Module):
-    """As in the autoencoder of latent diffusion: attention over all places, then nearest neighbours and a filter."""
+    """As in the autoencoder of latent diffusion: attention over all positions, nearest neighbours, then a filter."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         self.norm = nnx.GroupNorm(features, 2, rngs=rngs)
@@ -162,7 +162,7 @@ class Middle(nnx.Module):
 
 
 class Classifier(nnx.Module):
-    """One of each, after patches as in ConvNeXt; normalisation and convolution in one list."""
+    """One block of each kind, after patches as in ConvNeXt; normalisation and convolution in one list."""
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.patches = nnx.List([nnx.Conv(3, 4, (2, 2), (2, 2), rngs=rngs), nnx.LayerNorm(4, rngs=rngs)])

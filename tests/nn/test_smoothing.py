@@ -1,4 +1,4 @@
-"""The SS operations alone: each starts as the identity, and is its operation afterwards."""
+"""The SS operations as layers: each starts as the identity, and computes its operation afterwards."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_block_fc_and_group_interaction_are_two_views(size):
 
 @pytest.mark.parametrize("rates", [(1, 2), (3, 2)])
 def test_rates_by_axis(rates):
-    """Each layer starts as the identity, and is its operation afterwards."""
+    """Each layer starts as the identity, and computes its operation afterwards."""
     x, number = random(0, 1, 7, 8, 2), rates[0] * rates[1]
     filtered = nn.SSConv((3, 5), rate=rates, rngs=RNGS)
     on_blocks, on_groups = nn.SSBlockFC(rates, 2, rngs=RNGS), nn.GroupInteraction(rates, 2, rngs=RNGS)
@@ -122,7 +122,7 @@ def test_any_number_of_batch_axes(make):
 
 
 def test_layers_describe_their_smoothing_parameters():
-    """What optimisers, costs and figures ask: no smoother is missed or taken for another kind."""
+    """Optimisers, costs and figures rely on it: no smoother is missed or taken for another kind."""
 
     def make(rngs):
         return nnx.List(

@@ -1,4 +1,4 @@
-"""Up-sampling layers: one interface, fair starts, and the honest alternatives."""
+"""Up-sampling layers: one interface, fair initial values, and the alternatives without checkerboards."""
 
 import jax
 import jax.numpy as jnp
@@ -51,20 +51,20 @@ def test_dtype(method, dtype):
     ],
 )
 def test_white_noise_keeps_its_variance(method, kernel_size):
-    """A network starts alike with every method; away from the border, where zeros enter."""
+    """A network starts with the same scale for every method, away from the border, where zeros enter."""
     # Pixels of a sample are few and their neighbours alike; a gain that is missing is a factor of 2 or more.
     assert _variances(method, kernel_size) == pytest.approx([1.0] * 4, rel=0.3)
 
 
 def test_uneven_overlap_starts_uneven():
-    """Of a 3x3 kernel the phases see 4, 2, 2 and 1 taps; their mean is kept."""
+    """The phases see 4, 2, 2 and 1 taps of a 3x3 kernel; their mean is kept."""
     variances = _variances("dcl", (3, 3))
     assert variances == pytest.approx([16 / 9, 8 / 9, 8 / 9, 4 / 9], rel=0.2)
     assert np.mean(variances) == pytest.approx(1.0, rel=0.2)
 
 
 def _variances(method, kernel_size) -> list[float]:
-    """Of every phase, for white noise of variance 1."""
+    """The variance of each phase, for white noise of variance 1."""
     layer = build(lambda rngs: nn.UpConv(64, 256, method=method, kernel_size=kernel_size, rngs=rngs))
     y = np.asarray(layer(random(0, 1, 16, 16, 64)))[:, 4:-4, 4:-4]
     return [float(phase.var()) for phase in ops.periodic_subsample(y, rate=2)]
@@ -84,7 +84,7 @@ def test_empty_batches():
     ],
 )
 def test_counts(method, weights):
-    """Weights a channel pair; of the 27 of the fast form 22 are live."""
+    """Weights per channel pair; the fast form has 27, of which 22 are live."""
     layer = nnx.eval_shape(lambda: nn.UpConv(7, 7, method=method, use_bias=False, rngs=nnx.Rngs(0)))
     assert sum(leaf.size for leaf in jax.tree.leaves(nnx.state(layer, nnx.Param))) == 49 * weights
 

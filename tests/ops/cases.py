@@ -1,4 +1,4 @@
-"""What the law tests draw from, and slow references written straight from the definitions."""
+"""Strategies for the law tests, and slow references written straight from the definitions."""
 
 import itertools
 import math
@@ -60,7 +60,7 @@ def each_convolution(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def pairs_of(padding: Any, size: tuple[int, ...], rate: int) -> tuple[tuple[int, int], ...]:
-    """The explicit pairs that a padding stands for."""
+    """The explicit pairs of a padding."""
     if padding == "VALID":
         return ((0, 0),) * len(size)
     if padding == "SAME":
@@ -83,7 +83,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, rate: int, padding: Any) -> np.n
 
 
 def all_derivatives(form: Callable[[jax.Array, jax.Array], jax.Array], primals: Any, tangents: Any) -> list[jax.Array]:
-    """Of an operation on data and a parameter: in forward, reverse and mixed mode, first and second order, mapped."""
+    """Derivatives of an operation on data and a parameter: forward, reverse, mixed, first and second order, mapped."""
     grad = jax.grad(lambda x, parameter: jnp.sum(jnp.sin(form(x, parameter)) ** 2), (0, 1))
     forward = jax.jvp(form, primals, tangents)
     hessian_product = jax.jvp(grad, primals, tangents)  # forward over reverse

@@ -66,7 +66,7 @@ def _case(name: str, ndim: int, batch: int = 8):
 
 
 def _everywhere(operation):
-    """With the same kernel, or offsets, for every pixel of the output, whatever the size of x."""
+    """Gives every output pixel the same kernel, or offsets, whatever the size of x."""
 
     def call(x, **arguments):
         (name,) = arguments.keys() & set(PARAMETERS)
@@ -78,7 +78,7 @@ def _everywhere(operation):
 
 
 def _kernels(ndim: int, c_in: int) -> list[jax.Array]:
-    """Kernels 3x3 for the default order of factor 2, from 2 to 2 channels; `c_in` of them in every phase."""
+    """3x3 kernels for the default order of factor 2, to 2 channels; every phase sees `c_in` channels of the input."""
     kernels, earlier = [], 0
     for stage in ops.pixel_order(2, ndim):
         sources = c_in + 2 * earlier or 2
@@ -113,7 +113,7 @@ def test_jit_and_dtypes(name, ndim):
 @pytest.mark.as_users
 @each_operation
 def test_half_precision(name):
-    """float16 is summed in float32, and rounded once by every operation."""
+    """Every operation sums float16 in float32, and rounds once."""
     op, shape, _ = _case(name, 2)
     x = random(0, *shape).astype(jnp.float16)
     out, gradient = op(x), jax.grad(lambda x: jnp.sum(op(x).astype(jnp.float32)))(x)
@@ -123,7 +123,7 @@ def test_half_precision(name):
 
 @pytest.mark.as_users
 def test_half_precision_is_summed_in_single():
-    """In float16 a sum of ones ends at 2048, where 1 is less than half a step."""
+    """In float16 a sum of ones stops at 2048, where 1 is half a step."""
     ones = jnp.ones((1, 1, 1, 4096), jnp.float16)
     assert float(ops.dilated_conv(ones, jnp.ones((1, 1, 4096, 1)))[0, 0, 0, 0]) == 4096
 
@@ -131,7 +131,7 @@ def test_half_precision_is_summed_in_single():
 @each_operation
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_an_empty_map_stays_empty(name, size):
-    """In every operation, in value and gradient; both views of one agree."""
+    """In every operation, in value and gradient; both views of an operation agree."""
     op, shape, _ = _case(name, 2)
     at = shape.index(8) + 1
     full, empty = (*shape[:at], 5, 5, *shape[at + 2 :]), (*shape[:at], *size, *shape[at + 2 :])
@@ -314,7 +314,7 @@ def test_refuses_a_kernel_of_other_rank(name):
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
 def test_taste(name):
-    """One grammar: data first, then parameters, then keyword-only options; documented, typed, with an example."""
+    """One signature style: data, parameters, then keyword-only options; documented, typed, with an example."""
     function = PUBLIC[name]
     signature = inspect.signature(function)
     options = {"rate", "factor", "order", "padding", "method", "spatial_shape"}

@@ -1,4 +1,4 @@
-"""Content-aware reassembly: its definition in loops, the interpolations that it holds, and all derivatives."""
+"""Content-aware reassembly: its definition in loops, the interpolations among its cases, and all derivatives."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from tests.support import TOLERANCE, assert_close, random
 
 
 def _looped(x, kernels, factors):
-    """One output pixel after the other, one tap after the other; x and kernels in float64."""
+    """Computes one output pixel and one tap at a time; x and kernels in float64."""
     sizes, taps = x.shape[1:-1], kernels.shape[x.ndim - 1 :]
     out = np.zeros((x.shape[0], *(step * size for step, size in zip(factors, sizes, strict=True)), x.shape[-1]))
     for place in itertools.product(*map(range, out.shape[:-1])):
@@ -42,7 +42,7 @@ def _arguments(sizes, factors, taps, dtype=jnp.float64):
     ],
 )
 def test_it_is_its_definition(sizes, factors, taps, dtype):
-    """On maps smaller than the neighbourhood, too."""
+    """Also on maps smaller than the neighbourhood."""
     with jax.enable_x64(dtype == "float64"):
         x, kernels = _arguments(sizes, factors, taps, dtype)
         expected = _looped(np.asarray(x, np.float64), np.asarray(kernels, np.float64), factors)
@@ -66,14 +66,14 @@ def test_even_weights_are_box_filtered_and_nearest():
 
 
 def test_weights_that_sum_to_one_keep_a_constant():
-    """Away from the border, whatever they are: a checkerboard needs something in the input."""
+    """Away from the border, whatever the weights: a checkerboard can only come from the input."""
     kernels = jax.nn.softmax(random(1, 1, 12, 14, 9)).reshape(1, 12, 14, 3, 3)
     y = ops.carafe(jnp.full((1, 6, 7, 2), 3.0), kernels)
     assert_close(y[:, 2:-2, 2:-2], jnp.full((1, 8, 10, 2), 3.0))
 
 
 def test_it_commutes_with_shifts():
-    """By one pixel of the input with its kernels, which are two of the output."""
+    """Moving the input by one pixel, with its kernels, moves the output by two."""
     x, kernels = random(0, 1, 8, 3, 2), random(1, 1, 16, 6, 3, 3)
     shifted = ops.carafe(jnp.roll(x, 1, 1), jnp.roll(kernels, 2, 1))
     assert_close(shifted[:, 4:-2], jnp.roll(ops.carafe(x, kernels), 2, 1)[:, 4:-2])

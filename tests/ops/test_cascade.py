@@ -51,7 +51,7 @@ def test_only_the_first_and_the_last_layer_differ(ndim, method):
 
 @pytest.mark.parametrize(("rate", "size"), [(2, 7), (3, 9), (3, 8)])
 def test_the_order_in_a_cascade_of_ss_convolutions(rate, size):
-    """At every rate and size: the layers `smooth, convolve` in a row are `convolve, smooth` but for the two ends."""
+    """At every rate and size, layers `smooth, convolve` in a row equal `convolve, smooth` except at the two ends."""
     x, kernels = random(0, 1, size, size, 2), [random(1 + i, 3, 3, 2, 2) for i in range(DEPTH)]
     smoothers = [random(10 + i, 2 * rate - 1, 2 * rate - 1) for i in range(DEPTH)]
     before = x
@@ -65,7 +65,7 @@ def test_the_order_in_a_cascade_of_ss_convolutions(rate, size):
 
 @pytest.mark.parametrize(("size", "same"), [(8, True), (9, False)])
 def test_group_interaction_completes_its_last_blocks_in_every_layer(size, same):
-    """So that where the rate does not divide the size, a cascade of it is not one of `ss_block_fc` without padding."""
+    """If the rate does not divide the size, a cascade of it differs from `ss_block_fc` without padding."""
     x, kernels = random(0, 1, size, size, 2), [random(1 + i, 3, 3, 2, 2) for i in range(DEPTH)]
     weights = [random(20 + i, 4, 4) for i in range(DEPTH)]
     fused, unpadded = x, x

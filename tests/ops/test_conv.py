@@ -1,4 +1,4 @@
-"""Convolutions by matrix products: each form against XLA's convolution, and what is handed to `jax.lax`."""
+"""Convolutions by matrix products: each form against XLA's convolution, and the cases left to `jax.lax`."""
 
 import inspect
 from functools import partial
@@ -88,7 +88,7 @@ def test_it_takes_what_lax_takes(ndim, padding):
 
 
 def test_its_signature_is_that_of_lax():
-    """A name that differs would fail in a layer that passes it."""
+    """A different name would fail in a layer that passes it."""
     ours, other = (inspect.signature(f).parameters for f in (ops.conv_general_dilated, lax.conv_general_dilated))
     assert {name: p.default for name, p in ours.items()} == {name: p.default for name, p in other.items()}
 
@@ -109,7 +109,7 @@ def test_it_rounds_once(form, dtype):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("form", VALUES[:3])
 def test_nan_and_infinity_stay_where_taps_reach(form, bad):
-    """A product with a zero of the padding, or of the kernel's matrix, would spread them."""
+    """Products with zeros of the padding, or of the kernel's matrix, would spread them."""
     x = random(0, 1, 9, 9, 3).at[0, 2, 3].set(bad)
     kernel, window = random(1, 3, 3, 3, 2), Window((1, 1), ((2, 2), (2, 2)), (2, 2))
     finite = np.isfinite(_form(form, window)(x, kernel))
@@ -169,7 +169,7 @@ def test_malformed_arguments_are_refused_as_lax_does(arguments, message):
 
 @pytest.mark.parametrize("name", ["gradient_by_windows", "gradient_by_copies", "gradient_by_strips", "product"])
 def test_a_split_batch_is_never_gathered(name, monkeypatch):
-    """Products over places must not bring the examples of other devices."""
+    """Products over positions must not fetch examples from other devices."""
     jax.clear_caches()
     monkeypatch.setattr(_conv, "form_of_gradient", lambda window, size, *_: _form(name, window, size))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
@@ -254,13 +254,13 @@ def _lowered(function, *shapes):
 
 
 def test_rows_of_taps_are_traced_once():
-    """Each of the rows of a depthwise kernel had its gradient written out anew, hundreds of terms on wide maps."""
+    """The gradient of each row of a depthwise kernel was traced again, with hundreds of terms on wide maps."""
     flat, square = (_lowered(ops.depthwise_conv, (1, 24, 41, 16), (taps, 5, 16)) for taps in (3, 9))
     assert square.count("stablehlo.multiply") < 2 * flat.count("stablehlo.multiply")
 
 
 def test_a_product_is_differentiated_as_one():
-    """Value and two gradients: rules of its own made three choices by platform of it, each traced for all of them."""
+    """Value and two gradients: separate rules made three choices by platform, each traced for all platforms."""
     convolve = partial(ops.conv_general_dilated, window_strides=(1, 1), padding="VALID", dimension_numbers=NUMBERS[2])
     text = _lowered(convolve, (2, 9, 9, 8), (1, 1, 8, 16))
     assert text.count("stablehlo.dot_general") == 3

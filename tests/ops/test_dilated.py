@@ -75,7 +75,7 @@ def test_shift_equivariance(ndim):
 
 
 def test_groups_never_meet():
-    """Gridding: through any number of layers of rate 2 an output depends on inputs of its own phase alone."""
+    """Gridding: through any number of layers of rate 2 an output depends only on inputs of its own phase."""
     x, kernel = random(0, 1, 16, 16, 1), random(1, 3, 3, 1, 1)
     stack = lambda x: ops.dilated_conv(ops.dilated_conv(x, kernel, rate=2), kernel, rate=2)
     dependence = np.asarray(jax.grad(lambda x: stack(x)[0, 7, 8, 0])(x))[0, :, :, 0] != 0

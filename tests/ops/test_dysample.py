@@ -13,7 +13,7 @@ from tests.support import TOLERANCE, assert_close, random
 
 
 def _summed(x, offsets, factors):
-    """One output pixel after the other: the sum over all input pixels, weighted by a tent around the point."""
+    """Computes each output pixel as the sum over all input pixels, weighted by a tent around its point."""
     sizes, groups = x.shape[1:-1], offsets.shape[-2]
     out = np.zeros((*offsets.shape[:-2], x.shape[-1]))
     for place in itertools.product(*map(range, out.shape)):
@@ -94,7 +94,7 @@ def test_a_point_that_is_no_number_spoils_its_pixel_alone():
 @pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 def test_derivatives():
-    """Of maps and offsets, in both modes; the points lie in the middle of two pixels, where nothing kinks."""
+    """For maps and offsets, in both modes; points lie between two pixels, away from the kinks."""
     x = random(0, 1, 4, 3, 2, dtype=jnp.float64)
     offsets = 0.05 * random(1, 1, 8, 6, 1, 2, dtype=jnp.float64)
     check_grads(jax.jit(ops.dysample), (x, offsets), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)

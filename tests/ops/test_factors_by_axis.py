@@ -1,4 +1,4 @@
-"""Up-sampling factors that differ by axis: the views of a transposed convolution agree, and phases stand in place."""
+"""Up-sampling factors that differ by axis: the views of a transposed convolution agree, phases are in place."""
 
 import math
 
@@ -24,7 +24,7 @@ def test_the_views_of_a_transposed_convolution(factor, size):
 @each_factor
 @pytest.mark.parametrize("order", ["figure", "equations"])
 def test_pixel_deconvolution_makes_every_phase_once(factor, order):
-    """With kernels of one tap that copy the first phase, or the input, all pixels of a block are the same."""
+    """With kernels of one tap that copy the first phase, or the input, all pixels of a block are equal."""
     stages = ops.pixel_order(factor, 2, order=order)
     phases = [phase for stage in stages for phase in stage]
     assert sorted(phases) == [(i, j) for i in range(factor[0]) for j in range(factor[1])]

@@ -25,7 +25,7 @@ def _arguments(shape=(2, 5, 4, 3), channels=4, cross=(3, 3), dtype=jnp.float32):
 
 
 def _drawn(x, first, second, cross):
-    """Fig. 6 step by step, from the plain form of the last ones that stands in the same file."""
+    """Fig. 6 step by step, with the last phases from the plain form in the same file."""
     one = ops.dilated_conv(x, first)
     return _fast_pixel_deconv._literal(one, ops.dilated_conv(one, second), cross)
 
@@ -54,7 +54,7 @@ def _gradients(function, arguments, weights):
 @pytest.mark.parametrize("product_bytes", [10**6, 0])
 @pytest.mark.parametrize("size", [(3, 3), (1, 5), (1, 1)])
 def test_the_cross_is_four_convolutions(size, product_bytes, monkeypatch):
-    """In every derivative, with the value by products and by convolutions."""
+    """In every derivative, with the value from products and from convolutions."""
     monkeypatch.setattr(_cross, "_PRODUCT_BYTES", product_bytes)
     x, kernel, dx, dkernel = (
         random(seed, *shape, dtype=jnp.float64) for seed, shape in enumerate([(2, 5, 4, 3), (*size, 3, 3)] * 2)
@@ -80,7 +80,7 @@ def test_masked_taps_get_no_gradient():
 
 
 def test_it_is_the_general_form_of_the_same_function():
-    """PixelDCL whose last two kernels hold the four taps where they reach the same pixels."""
+    """PixelDCL whose last two kernels place the four taps so that they reach the same pixels."""
     x, first, second, cross = _arguments()
     up, left, right, down = cross[0, 1], cross[1, 0], cross[1, 2], cross[2, 1]
     empty = jnp.zeros((3, 3, 4, 4))
@@ -103,7 +103,7 @@ def test_it_is_the_authors(shared_data, size):
 
 
 def test_the_count_of_the_paper():
-    """2 sets of 3x3 and one of 2x2 weights a channel pair: 22 that matter, where 6x6 has 36."""
+    """Two sets of 3x3 and one of 2x2 weights per channel pair: 22 live ones, where 6x6 has 36."""
     arguments = _arguments(channels=1, shape=(1, 6, 6, 1))
     gradients = jax.grad(lambda *k: jnp.sum(jnp.sin(ops.fast_pixel_deconv(arguments[0], *k))), argnums=(0, 1, 2))
     assert [int((np.abs(g) > 0).sum()) for g in gradients(*arguments[1:])] == [9, 9, 4]

@@ -74,7 +74,7 @@ def _steps_by_hand(x, kernel, weight, rate, pairs):
 
 
 def _padded_map(x, kernel, weight, rate, pairs):
-    """The view of the map: pad the input at its end, convolve, interact block by block, crop."""
+    """The view on the map: pad the input at its end, convolve, interact block by block, crop."""
     out_shape = [
         size + low + high - (taps - 1) * rate
         for size, (low, high), taps in zip(x.shape[1:-1], pairs, kernel.shape, strict=False)
@@ -173,7 +173,7 @@ def test_mixing_commutes_with_the_convolution(case):
 @pytest.mark.as_users
 @pytest.mark.parametrize(("channels", "convolutions_of_the_gradients"), [((2, 3), 2), ((3, 3), 2), ((3, 2), 3)])
 def test_it_is_mixed_where_there_are_fewer_channels(channels, convolutions_of_the_gradients):
-    """Before the convolution, the gradient of the weight does not need what the convolution makes."""
+    """Before the convolution, the gradient of the weight does not need the convolution's output."""
     arguments = random(0, 1, 8, 8, channels[0]), random(1, 3, 3, *channels), _weight(2, 2)
     operation = partial(ops.group_interaction_dilated_conv, rate=2)
     pull = jax.jit(lambda cotangent, *arguments: jax.vjp(operation, *arguments)[1](cotangent))
@@ -187,7 +187,7 @@ def test_it_is_mixed_where_there_are_fewer_channels(channels, convolutions_of_th
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 4), (3, 0))])
 def test_symbolic_sizes_of_the_smoothed_convolution(padding):
-    """Blocks need not be complete; what is exported has no minimum or maximum, nests of which grow without end."""
+    """Blocks may be incomplete; exported sizes have no minimum or maximum, whose nests would grow without end."""
     kernel, weight = random(0, 3, 3, 2, 3), _weight(3, 2)
     operation = jax.jit(partial(ops.group_interaction_dilated_conv, rate=3, padding=padding))
     shape = jax.export.symbolic_shape("b, h, w, 2", constraints=["h >= 8", "w >= 8"])
@@ -201,7 +201,7 @@ def test_symbolic_sizes_of_the_smoothed_convolution(padding):
 @pytest.mark.as_users
 @pytest.mark.parametrize(("shape", "rate"), [((1, 1024, 2), 512), ((1, 32, 32, 2), 16)])
 def test_many_phases_are_not_added_one_by_one(shape, rate):
-    """A sum that is unrolled over 512 phases takes half a minute to compile."""
+    """A sum unrolled over 512 phases takes half a minute to compile."""
     ndim = len(shape) - 2
     layer = partial(ops.ss_block_fc, rate=rate)
     gradient = jax.grad(lambda x, weight: jnp.sum(layer(x, weight) ** 2), (0, 1))

@@ -1,4 +1,4 @@
-"""The hot forms loop over places: what must not follow from that, on devices, in exports and outside jit."""
+"""The hot forms loop over positions, which must not show on devices, in exports and outside jit."""
 
 import logging
 from functools import partial
@@ -45,7 +45,7 @@ each = pytest.mark.parametrize("name", sorted(OPERATIONS))
 
 @pytest.fixture(autouse=True)
 def limits_of_small_maps(monkeypatch):
-    """So that they have several strips, and the forms of large maps."""
+    """Lowers the limits, so that small maps have several strips, and the forms of large maps."""
     monkeypatch.setattr(_phase_conv, "_STRIP_BYTES", 10_000)
     monkeypatch.setattr(_phase_conv, "_SHARED_BYTES", 12_000)
     monkeypatch.setattr(_spatial_filter, "_MIN_UNPADDED_CHANNELS", 1)
@@ -74,7 +74,7 @@ def test_gradients_under_shard_map(name):
 
 @each
 def test_a_split_batch_is_never_gathered(name):
-    """A loop over examples would bring the whole batch to every device."""
+    """A loop over examples would fetch the whole batch to every device."""
     operation, size = OPERATIONS[name]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     split, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))

@@ -1,4 +1,4 @@
-"""The convolution of pixel deconvolution: its own gradient of the kernel against XLA's, in every mode."""
+"""The convolution of pixel deconvolution: its kernel gradient against XLA's, in every mode."""
 
 from functools import partial
 
@@ -53,7 +53,7 @@ def test_its_derivatives_are_those_of_xla(size, shared_bytes, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_rounds_once(dtype):
-    """The sum over a thousand places and several strips is as exact as the dtype that it is returned in."""
+    """The sum over a thousand positions and several strips is as exact as its dtype."""
     x, cotangent = random(0, 2, 24, 24, 8, dtype=dtype), random(1, 2, 24, 24, 5, dtype=dtype)
     strips = _phase_conv.strip_products((3, 3), ((1, 1), (1, 1)), 100_000, x, cotangent)
     assert strips.dtype == dtype

@@ -1,4 +1,4 @@
-"""Pixel deconvolution in its general form: who sees whom, counts, and the authors' own outputs."""
+"""Pixel deconvolution in its general form: dependencies, counts, and the authors' own outputs."""
 
 import itertools
 
@@ -40,7 +40,7 @@ def layers(draw):
 @given(layers())
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_it_is_what_eqs_2_and_3_say(case):
-    """Phase by phase, in NumPy; the result is read off the output by slicing."""
+    """Phase by phase, in NumPy; slices of the output give the phases."""
     name, x, factor, order, kernels = case
     with jax.enable_x64(True):
         out = np.asarray(LAYERS[name](x, kernels, factor=factor, order=order))
@@ -76,7 +76,7 @@ def test_the_order_of_the_figure(factor, ndim, stages):
 
 
 def test_orders_by_name():
-    """Eqs. 2 and 3 to the letter are another layer than the staging of Fig. 6."""
+    """Eqs. 2 and 3 taken literally are a different layer than the stages of Fig. 6."""
     x = random(0, 1, 4, 5, 2)
     for layer, counts in ((ops.ipixel_deconv, (1, 2, 3, 4)), (ops.pixel_deconv, (1, 1, 2, 3))):
         kernels = [random(index, 3, 3, 2 * count, 2) for index, count in enumerate(counts)]
@@ -117,7 +117,7 @@ def test_only_the_first_stage_of_pixel_deconv_sees_the_input():
 
 
 def test_the_first_stage_may_make_several_phases():
-    """All of them from the input; a single stage is the transposed convolution's independence."""
+    """All phases come from the input; a single stage is as independent as a transposed convolution."""
     x, kernels = random(0, 2, 4, 4, 3), [random(i, 3, 3, 3, 2) for i in range(4)]
     order = (tuple(itertools.product(range(2), repeat=2)),)
     one, other = (layer(x, kernels, order=order) for layer in LAYERS.values())

@@ -35,7 +35,7 @@ def _smoothed(rate):
 @pytest.mark.parametrize("rate", [2, 4])
 @pytest.mark.parametrize("gradient", [False, True])
 def test_an_export_carries_the_form_of_its_platform(rate, gradient):
-    """Chosen by the process that exports, the form of the CPU would run on every device."""
+    """If the exporting process chose, the form of the CPU would run on every device."""
     operation, arguments = _smoothed(rate)
     loss = lambda *arguments: operation(*arguments).sum()
     function = jax.grad(loss, (0, 1, 2)) if gradient else operation
@@ -47,7 +47,7 @@ def test_an_export_carries_the_form_of_its_platform(rate, gradient):
 
 
 def test_a_network_is_exported_with_the_forms_of_its_platform():
-    """A smoothed DeepLab holds what an unsmoothed one does, and depthwise convolutions."""
+    """A smoothed DeepLab contains the operations of an unsmoothed one, and depthwise convolutions."""
 
     def operations(smoothing, platform):
         model = nnx.eval_shape(
@@ -103,7 +103,7 @@ def test_the_chosen_form_has_all_derivatives():
 
 @pytest.mark.as_users
 def test_only_arguments_are_kept_for_the_gradient():
-    """Residuals of a form that was not chosen would be zeros in memory; the cosine, one of the chosen form."""
+    """Residuals of a form not chosen would be zeros in memory; the cosine belongs to the chosen form."""
     x, weight = random(0, 1000), random(1, 1000)
     _, pull = jax.vjp(_chosen, x, weight)
     kept = [leaf for leaf in jax.tree.leaves(pull) if np.size(leaf) == 1000]

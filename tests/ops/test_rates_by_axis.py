@@ -1,4 +1,4 @@
-"""Rates that differ by axis, in every operation that takes one: the definitions, and equality of the two views."""
+"""Rates that differ by axis, in every operation that takes a rate: definitions, and equality of both views."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ each_padding = pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 4), (3,
 
 
 def _by_taps(x: jax.Array, kernel: jax.Array, rate: tuple[int, ...], padding: Any) -> np.ndarray:
-    """Eq. 1, one tap after the other."""
+    """Eq. 1, one tap at a time."""
     total = [(taps - 1) * r for taps, r in zip(kernel.shape, rate, strict=False)]
     pairs: Any = {"SAME": [(t // 2, t - t // 2) for t in total], "VALID": [(0, 0)] * 2}.get(str(padding), padding)
     padded = np.pad(np.asarray(x), [(0, 0), *pairs, (0, 0)])
@@ -61,7 +61,7 @@ def test_groups_are_the_phases_of_each_axis(rate):
 @each_rate
 @pytest.mark.parametrize("channels", [2, 5])
 def test_group_interaction_in_its_views_and_both_orders(rate, channels):
-    """On blocks as on groups; the convolution may come first or last."""
+    """On blocks and on groups; the convolution may come first or last."""
     x, weight = random(0, 2, 8, 9, 3), random(1, math.prod(rate), math.prod(rate))
     mixed = ops.group_interaction(ops.periodic_subsample(x, rate=rate), weight)
     assert_close(ops.ss_block_fc(x, weight, rate=rate), ops.reinterlace(mixed, rate=rate, spatial_shape=x.shape[1:-1]))

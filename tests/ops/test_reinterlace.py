@@ -1,4 +1,4 @@
-"""Periodic subsampling and reinterlacing: the definition, the inverse, and what a crop keeps."""
+"""Periodic subsampling and reinterlacing: the definition, the inverse, and the effect of a crop."""
 
 import itertools
 

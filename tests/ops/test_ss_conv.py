@@ -21,7 +21,7 @@ def _one_filter(x, kernel, rate, padding):
 
 
 def _of_xla(x, kernel, rate):
-    """The same by XLA, which compiles quickly at every size of the filter; without padding."""
+    """The same by XLA, without padding; it compiles quickly for filters of every size."""
     return ops.dilated_conv(x, jnp.tensordot(kernel, jnp.eye(x.shape[-1]), 0), rate=rate, padding="VALID")
 
 
@@ -54,7 +54,7 @@ def test_both_forms_agree_in_value_and_gradients(case):
     ((3, 3), (1, 1), 1, (0, 0)),
 ])  # fmt: skip
 def test_without_a_padded_copy(size, kernel_size, rate, lows):
-    """In value and gradients, of odd and even sizes, evenly and unevenly padded, causal on either side."""
+    """In value and gradients, for odd and even sizes, even and uneven padding, causal on either side."""
     pairs = tuple((low, (taps - 1) * rate - low) for low, taps in zip(lows, kernel_size, strict=True))
     x, kernel = random(0, 2, *size, 3, dtype=jnp.float64), random(1, *kernel_size, dtype=jnp.float64)
 
@@ -66,7 +66,7 @@ def test_without_a_padded_copy(size, kernel_size, rate, lows):
 
 @pytest.mark.as_users
 def test_what_lies_beyond_a_border_is_never_read():
-    """Not even to be multiplied by zero: what is not finite reaches its neighbours alone."""
+    """Not even to be multiplied by zero: values that are not finite reach only their neighbours."""
     x = jnp.zeros((1, 6, 5, 16)).at[0, 2, 4].set(jnp.inf)
     reached = ~np.isfinite(ops.ss_conv(x, jnp.ones((3, 3))))[0].all(-1)
     assert np.argwhere(reached).tolist() == [[row, column] for row in (1, 2, 3) for column in (3, 4)]
@@ -78,7 +78,7 @@ def test_what_lies_beyond_a_border_is_never_read():
     ((50,), (5,), 1), ((9, 41), (3, 3), 1), ((4, 21), (2, 3), 3), ((6, 20), (1, 7), 1), ((3, 4, 5), (3, 1, 2), 2),
 ])  # fmt: skip
 def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
-    """Of more columns than are summed at once, and of fewer."""
+    """With more columns than are summed at once, and with fewer."""
     x = random(0, 2, *(length + (n - 1) * rate for length, n in zip(size, taps, strict=True)), 3, dtype=jnp.float64)
     cotangent = random(1, 2, *size, 3, dtype=jnp.float64)
     pull = jax.vjp(lambda kernel: _shifted_sum.shifted_sum(x, kernel, rate), jnp.zeros(taps))[1]
@@ -89,7 +89,7 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
 def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
-    """Wider maps, and larger filters, than it is compiled for."""
+    """For wider maps, and larger filters, than the fast form is compiled for."""
     x, kernel = random(0, 1, *size, 2, dtype=jnp.float64), random(1, *taps, dtype=jnp.float64)
     pads = [((n - 1) // 2, n // 2) for n in taps]
 
@@ -104,7 +104,7 @@ def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
 @pytest.mark.as_users
 @pytest.mark.parametrize("taps", [7, 8, 15, 16])
 def test_large_filters(taps):
-    """Of one sum and of many, and beyond the limit of the shifted form."""
+    """With one sum and with many, and beyond the limit of the shifted form."""
     x, kernel = random(0, 2, 9, 11, 3), random(1, taps, taps)
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
@@ -144,7 +144,7 @@ def test_its_own_derivatives_are_those_of_a_convolution(shape, size, rate, monke
 @pytest.mark.parametrize("size", [(3, 3), (5, 3), (6, 9)])
 @pytest.mark.parametrize("pads", [((0, 0), (0, 0)), ((0, 4), (9, 1))])
 def test_gradients_at_any_padding(size, pads):
-    """Of less than half the filter's reach, and of more than all of it."""
+    """Less than half the filter's reach, and more than all of it."""
     x, kernel = random(0, 2, 9, 11, 3, dtype=jnp.float64), random(1, *size, dtype=jnp.float64)
 
     def plain(x, kernel):
@@ -162,7 +162,7 @@ def test_channels_that_would_alias(channels):
 
 @pytest.mark.as_users
 def test_memory_grows_with_the_length_alone():
-    """Not with its square, as a single matrix for the whole row would."""
+    """Not with its square, as with a single matrix for the whole row."""
     kernel = random(0, 227)  # beyond the limit of the shifted form
     gradient = jax.grad(lambda x, kernel: jnp.sum(jnp.sin(ops.ss_conv(x, kernel))), (0, 1))
     x = [jax.ShapeDtypeStruct((1, length, 4), jnp.float32) for length in (2000, 16000)]
@@ -174,7 +174,7 @@ def test_memory_grows_with_the_length_alone():
 
 @pytest.mark.as_users
 def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
-    """Spread over all places, it took 46 times the map of 7x7x7 taps; the map, its padding and its blocks take 4."""
+    """Copies at all positions took 46 times the map for 7x7x7 taps; map, padding and blocks take 4 times."""
     x = jax.ShapeDtypeStruct((1, 32, 32, 32, 8), jnp.float32)
     analysis: Any = jax.jit(ops.ss_conv).lower(x, random(0, 7, 7, 7)).compile().memory_analysis()
     assert analysis.temp_size_in_bytes <= 10 * 4 * x.size
@@ -183,7 +183,7 @@ def test_large_filters_of_volumes_take_no_copies_of_their_matrix():
 @pytest.mark.as_users
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_reach_no_further_than_a_large_filter(bad):
-    """They spread through zeros of the banded matrix: to 22 x 22 outputs instead of 16 x 15."""
+    """They once spread through zeros of the banded matrix, to 22 x 22 outputs instead of 16 x 15."""
     kernel, x = jnp.ones((16, 15)), jnp.zeros((1, 40, 40, 1)).at[0, 20, 20].set(bad)
     assert np.sum(~np.isfinite(ops.ss_conv(x, kernel))) == 16 * 15
 

@@ -53,7 +53,7 @@ def test_it_is_flax_conv_transpose(size, factor):
 
 @pytest.mark.parametrize(("factor", "size"), [(2, 6), (2, 3), (3, 4), (3, 2)])
 def test_it_is_the_adjoint_of_the_strided_convolution(factor, size, x64):
-    """With the kernel flipped and C_in, C_out exchanged: one Jacobian is the transpose of the other."""
+    """With the kernel flipped, and C_in and C_out exchanged, one Jacobian is the transpose of the other."""
     x = random(0, 1, 4, 3, 2, dtype=jnp.float64)
     kernel = random(1, size, size, 2, 3, dtype=jnp.float64)
     adjoint = jnp.flip(kernel, (0, 1)).swapaxes(-1, -2)
@@ -83,7 +83,7 @@ def test_nothing_connects_the_phases():
 
 
 def test_the_count_of_the_paper():
-    """6x6 is 36 weights a channel pair, 9 for each of the four phases."""
+    """6x6 is 36 weights per channel pair, 9 for each of the four phases."""
     x = jnp.zeros((1, 9, 9, 1)).at[0, 4, 4, 0].set(1.0)
     out = ops.transposed_conv(x, jnp.ones((6, 6, 1, 1)))
     assert [int(phase.sum()) for phase in ops.periodic_subsample(out, rate=2)] == [9, 9, 9, 9]

@@ -1,4 +1,4 @@
-"""The exponential average of the weights: in the step, in the checkpoint, and with what is estimated for it."""
+"""The exponential average of the weights: in the step, in the checkpoint, and with its estimated statistics."""
 
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +14,7 @@ from smoothjax.training import Checkpoints, TrainState, average_weights, average
 
 
 def test_is_the_average_written_by_hand(toy: ModuleType, tmp_path: Path) -> None:
-    """With the decay of its first steps, and the given one once that is smaller."""
+    """With the decay of the first steps, and the given decay once it is smaller."""
     seen: list[Any] = [jax.device_get(toy.make_state().params)]
 
     def evaluate(state: TrainState) -> dict[str, float]:
@@ -36,7 +36,7 @@ def test_is_the_average_written_by_hand(toy: ModuleType, tmp_path: Path) -> None
 
 
 def test_a_resumed_run_goes_on_with_its_average(toy: ModuleType, tmp_path: Path) -> None:
-    """Bitwise, and with what was estimated for it at the last evaluation."""
+    """Bitwise, with the statistics estimated at the last evaluation."""
 
     def refresh(state: TrainState) -> TrainState:
         return TrainState(**{**vars(state), "average": {**state.average, "measured_at": jnp.copy(state.step)}})

@@ -221,7 +221,7 @@ def test_bad_arguments(tmp_path: Path, toy: ModuleType) -> None:
 
 
 def test_a_state_of_another_step_is_not_saved(tmp_path: Path, toy: ModuleType) -> None:
-    """Its folder would be named after a step that the state has not seen."""
+    """Otherwise its folder would be named after a step that the state has not reached."""
     with Checkpoints(tmp_path) as checkpoints:
         with pytest.raises(ValueError, match="step must be that of the state, 2, got 3"):
             checkpoints.save(3, toy.at(toy.make_state(), 2), toy.make_iterator())
@@ -229,7 +229,7 @@ def test_a_state_of_another_step_is_not_saved(tmp_path: Path, toy: ModuleType) -
 
 
 def test_what_was_saved_is_opened_again(tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orbax reports success where the arrays are lost: without a look at them, only the next start finds out."""
+    """Orbax reports success even if arrays are lost; without this check only the next start would find out."""
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, toy.at(toy.make_state(), 1), toy.make_iterator())
         checkpoints.wait()
@@ -249,7 +249,7 @@ def test_what_was_saved_is_opened_again(tmp_path: Path, toy: ModuleType, monkeyp
 
 @pytest.mark.parametrize("name", ["lr=[0.1]", "a*", "what?", "a\\b", "b]"])
 def test_folders_that_cannot_be_read_back_are_refused(name: str, tmp_path: Path) -> None:
-    """Orbax writes below such names and never finds it again."""
+    """Orbax writes below such names and never finds the checkpoint again."""
     (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to(tmp_path / name)
     for folder in (tmp_path / name / "checkpoints", tmp_path / "link" / "checkpoints"):
@@ -271,7 +271,7 @@ def test_folders_elsewhere_are_refused(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_does_not_end_a_save(
     tmp_path: Path, toy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Orbax takes the time on the wall: a machine that finds the time server while it saves would time out."""
+    """Orbax uses wall time, so a clock synchronised during a save would cause a timeout."""
     years, now = iter([0] + 10_000 * [56]), time.time
     with Checkpoints(tmp_path) as checkpoints:
         monkeypatch.setattr(time, "time", lambda: now() + next(years) * 365 * 24 * 3600)
@@ -284,7 +284,7 @@ def test_a_clock_that_jumps_does_not_end_a_save(
 
 @pytest.mark.parametrize("place", ["2", "1/summary", "1/state/d", "plan.json.tmp"])
 def test_a_planted_link_is_refused(place: str, tmp_path: Path, toy: ModuleType) -> None:
-    """Checkpoints would be written, and old ones deleted, in a folder of somebody else."""
+    """Checkpoints would be written, and old ones deleted, in someone else's folder."""
     toy.save(tmp_path / "run", {1: None})
     (tmp_path / "precious").mkdir()
     link = tmp_path / "run" / place

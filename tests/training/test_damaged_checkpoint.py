@@ -1,4 +1,4 @@
-"""A damaged or unfinished checkpoint costs no other: the one before is restored, nothing is overwritten."""
+"""A damaged or unfinished checkpoint harms no other: the previous one is restored, and nothing overwritten."""
 
 import re
 import shutil
@@ -68,7 +68,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before(damage: str, tmp_path: Pa
 
 @pytest.mark.parametrize("damage", ["deleted", "emptied"])
 def test_no_file_is_missed_unseen(damage: str, tmp_path: Path, toy: ModuleType) -> None:
-    """Whichever file of the newest is damaged, what is restored is right: the newest where the file is no loss."""
+    """Whichever file of the newest is damaged, the restored state is right: the newest one if the file is no loss."""
     toy.save(tmp_path / "whole", {1: None, 2: None})
     files = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole" / "2").rglob("*") if path.is_file()]
     batches, following = toy.make_iterator(), {}
@@ -160,7 +160,7 @@ def test_what_a_killed_save_left_is_no_checkpoint(tmp_path: Path, toy: ModuleTyp
     ["", "[]", '"x"', "null", '{"commit_timestamp_nsecs": "x"}', '{"commit_timestamp_nsecs": 1e40}', '{"metrics": 1}'],
 )
 def test_what_a_checkpoint_says_of_itself_locks_no_other_out(text: str, tmp_path: Path, toy: ModuleType) -> None:
-    """One file of a wrong type kept the whole folder from opening."""
+    """One file with a wrong type once kept the whole folder from opening."""
     toy.save(tmp_path, {1: {"mean_iou": 0.1}, 2: {"mean_iou": 0.2}})
     (tmp_path / "2" / "_CHECKPOINT_METADATA").write_text(text)
     with Checkpoints(tmp_path, report=lambda _: None) as checkpoints:
@@ -178,7 +178,7 @@ def _flip(path: Path, position: int) -> None:
 
 
 def test_a_flipped_bit_is_found(tmp_path: Path, toy: ModuleType) -> None:
-    """Arrays have no checksum on disk: another parameter would be restored without a word, and trained on."""
+    """Arrays have no checksum on disk: a changed parameter would be silently restored, and trained further."""
     # Small arrays lie in the tree of the storage, which has checksums; constant ones are compressed to nothing.
     kernel = jnp.asarray(np.random.default_rng(0).standard_normal(5000), jnp.float32)
     states = [TrainState(jnp.int32(step), {"kernel": kernel + step}, {}, ()) for step in (1, 2)]
@@ -199,7 +199,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path, toy: ModuleType) -> None:
 
 
 def test_a_position_that_changed_is_found(tmp_path: Path, toy: ModuleType) -> None:
-    """Another number in the iterator's file is still a position, of other batches."""
+    """Another number in the iterator's file is still a valid position, but of other batches."""
     toy.save(tmp_path, {1: None, 2: None})
     path = next((tmp_path / "2" / "iterator").glob("*.json"))
     path.write_text(path.read_text().replace("2", "3"))

@@ -1,4 +1,4 @@
-"""The lock of a run folder: one process at a time, and none is left behind."""
+"""The lock of a run folder: one process at a time, and no lock remains."""
 
 import errno
 import fcntl
@@ -37,7 +37,7 @@ sys.stdin.read()
 
 
 def test_the_system_releases_the_lock_of_a_dead_process(tmp_path: Path) -> None:
-    """A lock that is only a file would have to be deleted by hand after every kill."""
+    """A mere lock file would have to be deleted by hand after every kill."""
     command = [sys.executable, "-I", "-S", "-c", _HOLD, str(tmp_path / "run.lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

@@ -90,7 +90,7 @@ def _fill(log: RunLog, *, events: bool) -> None:
 
 @pytest.mark.parametrize("events", [True, False])
 def test_a_full_disk_is_one_sentence(events: bool, tmp_path: Path) -> None:
-    """TensorBoard's thread ends at the first error: without a guard the run waits for it forever."""
+    """TensorBoard's thread ends at the first error; without a guard the run would wait for it forever."""
     message = rf"^the log of {tmp_path} could not be written \(No space left on device\): free space there"
 
     def train() -> None:

@@ -64,7 +64,7 @@ def test_trains_logs_and_evaluates(toy: ModuleType, tmp_path: Path, capsys: pyte
 
 
 def test_evaluations_that_do_not_rank_are_logged(toy: ModuleType, tmp_path: Path) -> None:
-    """A part of the examples happens to look better than all of them."""
+    """A part of the examples may look better than all examples."""
     scores = {2: 0.9, 4: 0.5, 6: 0.4}
     result = toy.fit(
         tmp_path,
@@ -180,7 +180,7 @@ def test_a_batch_without_a_valid_pixel_does_no_harm(toy: ModuleType, tmp_path: P
 
 
 def test_a_state_in_mid_run_is_refused_before_training(toy: ModuleType, tmp_path: Path) -> None:
-    """Its first checkpoint would be named after another step than the state has."""
+    """Its first checkpoint would be named after a different step than the state's."""
     with pytest.raises(ValueError, match=r"problem.state must be of step 0, got step 3: `create_state` begins"):
         toy.fit(tmp_path, state=toy.at(toy.make_state(), 3))
 
@@ -211,7 +211,7 @@ def test_bad_intervals(toy: ModuleType, tmp_path: Path) -> None:
 
 
 def test_the_details_of_the_last_evaluation_are_returned(toy: ModuleType, tmp_path: Path) -> None:
-    """And none where they were found before the run was resumed: they would have to be made again."""
+    """Not if they were found before the run was resumed, since they would have to be computed again."""
 
     def evaluate(state: TrainState) -> Evaluation[str]:
         return Evaluation({"error": 1 / int(state.step)}, f"after {int(state.step)}")

@@ -20,7 +20,7 @@ def _draw(seed: int, *shape: int, classes: int = 5, ignored: float = 0.3) -> tup
 
 
 def _reference(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray, smoothing: float) -> tuple[float, float]:
-    """Pixel by pixel, in float64."""
+    """The loss pixel by pixel, in float64."""
     classes, total, count = logits.shape[-1], 0.0, 0.0
     for row, label in zip(logits.reshape(-1, classes).astype(np.float64), labels.reshape(-1), strict=True):
         if label != 255:
@@ -86,7 +86,7 @@ def test_another_ignore_label() -> None:
 
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int8])
 def test_narrow_labels_are_compared_in_32_bits(dtype: Any) -> None:
-    """Eight bits do not hold 300, the number of classes, and int8 not the 255 that is ignored."""
+    """Eight bits cannot hold the 300 classes, nor int8 the ignored label 255."""
     logits = jnp.asarray(np.random.default_rng(5).normal(size=(3, 300)).astype(np.float32))
     labels = jnp.array([0, 5, 120])
     result = cross_entropy(logits, labels.astype(dtype))

@@ -1,4 +1,4 @@
-"""Losses of label maps beside their definitions, written out in NumPy, and beside PyTorch."""
+"""Losses of label maps against their definitions in NumPy, and against PyTorch."""
 
 import math
 from functools import partial
@@ -66,7 +66,7 @@ def test_class_weights_and_smoothing_together_are_not_those_of_pytorch() -> None
 
 @pytest.mark.parametrize(("threshold", "share"), [(0.7, 1 / 16), (0.05, 0.4), (0.2, 0.0), (1.0, 0.5)])
 def test_ohem_keeps_the_hardest(threshold: float, share: float) -> None:
-    """Those below the threshold, or the share: each rule decides in one of the cases."""
+    """Pixels below the threshold, or the given share: each rule decides in one of the cases."""
     logits, labels = _draw(0, 5, 8)
     probabilities, true = _valid(logits, labels)
     losses = np.sort(-np.log(probabilities[np.arange(len(true)), true]))[::-1]
@@ -76,7 +76,7 @@ def test_ohem_keeps_the_hardest(threshold: float, share: float) -> None:
 
 
 def test_ohem_with_a_threshold_of_1_is_cross_entropy() -> None:
-    """Also where a pixel is certain: its loss of 0 was left out of the count."""
+    """Also for certain pixels, whose loss of 0 was once left out of the count."""
     logits, labels = jnp.array([[200.0, 0.0], [0.0, 0.0], [1.0, 0.0]]), jnp.array([0, 1, 255])
     np.testing.assert_allclose(ohem(logits, labels, threshold=1.0), cross_entropy(logits, labels), rtol=1e-6)
 
@@ -105,7 +105,7 @@ def test_focal_without_its_power_is_cross_entropy() -> None:
 
 
 def test_focal_has_a_gradient_at_certain_pixels() -> None:
-    """For gamma < 1 the power has none at a probability of 1: it was NaN."""
+    """For gamma < 1 the power has no derivative at a probability of 1: the gradient was NaN."""
     gradient = jax.grad(lambda x: focal(x, jnp.array([0, 1]), gamma=0.5)[0])(jnp.array([[200.0, 0.0], [0.0, 0.0]]))
     assert np.isfinite(gradient).all()
     assert np.abs(gradient[1]).min() > 0.1
@@ -182,7 +182,7 @@ NAMES = {"ohem": ohem, "focal": focal, "bce": bce, "dice": dice, "lovasz_softmax
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ignored_pixels(name: str) -> None:
-    """They change nothing and get no gradient; where all are ignored, loss and gradient are 0."""
+    """They change nothing and get no gradient; if all are ignored, loss and gradient are 0."""
     function, (logits, labels) = NAMES[name], _draw(9, 4, 4)
     pull = jax.jit(jax.value_and_grad(lambda x, y: function(x, y)[0]))
     _, gradient = pull(logits, labels)
@@ -220,7 +220,7 @@ def _by_devices(count: int, kind: AxisType) -> Any:
 
 
 def test_is_of_the_global_batch_on_any_number_of_devices(no_compilation_cache: None) -> None:
-    """Of Dice, Lovász-Softmax and the hardest pixels, means over devices are something else."""
+    """For Dice, Lovász-Softmax and the hardest pixels, means over devices are something else."""
     one = _by_devices(1, AxisType.Auto)
     for count, kind in ((2, AxisType.Auto), (8, AxisType.Auto), (8, AxisType.Explicit)):
         several = _by_devices(count, kind)
@@ -240,7 +240,7 @@ def test_a_sum_is_the_sum_of_the_means() -> None:
 
 
 def test_a_sum_whose_first_term_counts_nothing() -> None:
-    """As `ohem` where every pixel is easy: the other terms were multiplied by its count of 0."""
+    """As `ohem` if every pixel is easy: the other terms were multiplied by its count of 0."""
     logits, labels = jnp.array([[3.0, 0.0], [4.0, 0.0]]), jnp.array([0, 0])
     expected = 0.5 * _mean(dice, logits, labels)
     assert _mean(weighted_loss("ohem(min_share=0) + 0.5 dice"), logits, labels) == pytest.approx(expected)

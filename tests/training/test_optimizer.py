@@ -53,7 +53,7 @@ def test_is_the_loop_written_by_hand(x64: None) -> None:
 
 
 def test_adamw_is_the_loop_written_by_hand(x64: None) -> None:
-    """With its decay beside the moments, multipliers of rate and decay, and the gradient clipped as a whole."""
+    """With decoupled decay, multipliers of rate and decay, and clipping of the whole gradient."""
     params, rate, decay, norm = _params(), 0.01, 0.1, 2.0
     optimizer = adamw(
         optax.constant_schedule(rate),
@@ -83,7 +83,7 @@ def test_adamw_is_the_loop_written_by_hand(x64: None) -> None:
 
 
 def test_adamw_without_decay_is_adam() -> None:
-    """To the last bit: presets of before are unchanged."""
+    """To the last bit, so earlier presets are unchanged."""
     params: Any = jax.tree.map(jnp.asarray, _params())
     moved = []
     for optimizer in (adamw(poly_schedule(0.1, 10)), optax.adam(poly_schedule(0.1, 10))):

@@ -34,7 +34,7 @@ def test_ends_early_and_counts_as_finished(toy: ModuleType, tmp_path: Path, caps
 
 
 def test_a_resumed_run_counts_on(toy: ModuleType, tmp_path: Path) -> None:
-    """What came before it was interrupted stands in its log: counted anew, it would go on to the end."""
+    """Its log holds the evaluations before the interruption; counting anew would let it run to the end."""
     options = {"max_steps": 12, "evaluate_every": 2, "patience": 2}
     with pytest.raises(RuntimeError, match="the machine is gone"):
         toy.fit(tmp_path, evaluate=_evaluate(stop_at=10), **options)

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends with bitwise the parameters of one that is not."""
+"""A killed and restarted run ends with bitwise the same parameters as an undisturbed one."""
 
 import gc
 import json
@@ -24,7 +24,7 @@ _TOY = Path(__file__).with_name("toy.py")
 
 
 def _variables() -> dict[str, str]:
-    """Of the environment of a process that trains."""
+    """Environment variables of a process that trains."""
     cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
     variables = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2"}
     variables |= {"JAX_COMPILATION_CACHE_DIR": str(cache)} if cache else {}
@@ -143,7 +143,7 @@ def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> N
 def test_a_signal_during_the_collection_of_garbage_is_not_lost(
     toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JAX has a callback there, and Python prints what is raised in one, and goes on: the evaluation ran to its end."""
+    """JAX has a callback there, and Python only prints exceptions raised in one: the evaluation ran to its end."""
     before, dropped = signal.getsignal(signal.SIGTERM), list[object]()
     monkeypatch.setattr(sys, "unraisablehook", dropped.append)
 
@@ -169,7 +169,7 @@ def test_a_signal_during_the_collection_of_garbage_is_not_lost(
 def test_a_signal_after_the_last_step_stops_what_comes_next(
     number: signal.Signals, code: int, toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It came too late for this run; a comparison would start the next one and never hear of it."""
+    """It is too late for this run; a comparison would start the next one and never notice it."""
     save = Checkpoints.save
 
     def signalled(self: Checkpoints, step: int, *arguments: Any, **options: Any) -> None:
@@ -186,7 +186,7 @@ def test_a_signal_after_the_last_step_stops_what_comes_next(
 
 
 def test_the_last_evaluation_is_made_up_for(toy: ModuleType, tmp_path: Path) -> None:
-    """Cut short, it leaves the last checkpoint without rank: the same command evaluates, logs and ranks it."""
+    """Interrupted, it leaves the last checkpoint without rank: the same command evaluates, logs and ranks it."""
     seen: list[int] = []
 
     def cut(state: TrainState) -> dict[str, float]:

@@ -58,7 +58,7 @@ def test_cosine_with_warm_up() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("make", [one_cycle_schedule, cosine_schedule])
 def test_the_shortest_runs_have_rates(make: Callable[..., optax.Schedule], steps: int) -> None:
-    """A warm-up of no step once divided by its length."""
+    """A warm-up of zero steps once divided by its length."""
     for warmup in (0.0, 0.3, 0.9):
         rates = [float(jnp.asarray(make(0.1, steps, warmup=warmup)(step))) for step in range(steps)]
         assert all(0 < rate <= 0.1001 for rate in rates)

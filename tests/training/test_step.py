@@ -91,7 +91,7 @@ def test_several_devices_equal_one_in_float32(way: str, toy: ModuleType) -> None
 def test_accumulated_gradients_are_those_of_the_whole_batch(
     parts: int, devices: int, toy: ModuleType, x64: None
 ) -> None:
-    """With uneven numbers of valid pixels in the parts; the running mean of the toy sees each part by itself."""
+    """With uneven numbers of valid pixels in the parts; the toy's running mean sees each part separately."""
     batch, state = toy.fixed_batch(8, np.float64), toy.make_state(jnp.float64)
     batch["label"][:3] = 255
     mesh = data_mesh(jax.devices()[:devices])

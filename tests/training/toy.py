@@ -1,6 +1,6 @@
 """A segmentation problem of one convolution, small enough to train in a second; as a script, a run that can be killed.
 
-`python toy.py FOLDER` trains into FOLDER and prints what the loop says. With `--kill-at N` it kills itself, without any
+`python toy.py FOLDER` trains into FOLDER and prints the loop's output. With `--kill-at N` it kills itself, without any
 chance to clean up, when it asks for batch N; with `--full-at N` the disk is full from then on. With `--process I --port
 P` it is one of two processes that train as one.
 """
@@ -52,7 +52,7 @@ def loss_fn(params: Any, model_state: Any, batch: Any) -> training.LossOutput:
 
 
 def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """An image whose label is its strongest channel; mirrored and noised at random, with ignored rows."""
+    """An image whose label is its strongest channel, with random mirroring and noise, and ignored rows."""
     image = np.random.default_rng(index).normal(size=(SIZE, SIZE, 3)).astype(np.float32)
     label = image.argmax(-1)
     label[: index % SIZE] = 255
@@ -62,7 +62,7 @@ def example(index: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 
 
 def make_iterator(batch_size: int = 8, examples: int = 48, part: slice = slice(None)) -> grain.DatasetIterator:
-    """Shuffled, augmented at random, six batches an epoch, read ahead by two threads."""
+    """Six batches per epoch, shuffled and randomly augmented, read ahead by two threads."""
     dataset = grain.MapDataset.source(list(range(examples))).seed(3).shuffle().repeat().random_map(example)[part]
     read = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
     return iter(dataset.batch(batch_size).to_iter_dataset(read))
@@ -75,7 +75,7 @@ def fixed_batch(rows: int, dtype: Any = np.float32) -> dict[str, np.ndarray]:
 
 
 class Wrapped(grain.DatasetIterator):
-    """An iterator whose batches pass through a function of their number."""
+    """An iterator that passes its batches through a function of their number."""
 
     def __init__(self, inner: grain.DatasetIterator, change: Any):
         super().__init__()
@@ -139,12 +139,12 @@ def fit(
 
 
 def at(state: training.TrainState, step: int) -> training.TrainState:
-    """A state that shows its step in every leaf."""
+    """A state with its step in every leaf."""
     return jax.tree.map(lambda x: jnp.full_like(x, step), state)
 
 
 def save(folder: Path, values: dict[int, dict[str, float] | None], **options: Any) -> None:
-    """Checkpoints of steps, each with its metrics."""
+    """Saves checkpoints of some steps, each with its metrics."""
     iterator = make_iterator()
     with training.Checkpoints(folder, **options) as checkpoints:
         for step, metrics in values.items():

@@ -1,5 +1,5 @@
 # pyright: strict, reportUnknownMemberType=false
-"""The public API as code of other projects uses it, for the type checker alone: nothing in here runs.
+"""The public API as code of other projects uses it, only for the type checker: nothing in here runs.
 
 `pyright` reads this file in strict mode, so an argument, an attribute or a result of the API without a type shows here.
 The one rule left out is about functions of JAX, Flax and NumPy some of whose parameters have no type.
@@ -17,7 +17,7 @@ from smoothjax import analysis, data, datasets, metrics, models, nn, ops, traini
 
 
 def of_ops(x: jax.Array, kernel: jax.Array, kernels: list[jax.Array]) -> list[jax.Array]:
-    """Operations, in NumPy arrays as well."""
+    """Operations, also on NumPy arrays."""
     groups = ops.periodic_subsample(x, rate=2)
     together = ops.group_interaction(groups, ops.identity_group_interaction(2, 2))
     rates: tuple[int, ...] = ops.multigrid_rates(2, 3)
@@ -33,7 +33,7 @@ def of_ops(x: jax.Array, kernel: jax.Array, kernels: list[jax.Array]) -> list[ja
 
 
 class Net(nnx.Module):
-    """A model of one's own with the layers of smoothjax."""
+    """A user's model with the layers of smoothjax."""
 
     def __init__(self, smoothing: nn.Smoothing, *, rngs: nnx.Rngs) -> None:
         self.conv = nn.DilatedConv(3, 8, (3, 3), rate=2, smoothing=smoothing, after=jax.nn.relu, rngs=rngs)
@@ -44,7 +44,7 @@ class Net(nnx.Module):
 
 
 def of_nn(x: jax.Array) -> tuple[int, ...]:
-    """Layers, their parameters, and the replacement of those of a model."""
+    """Layers, their parameters, and the replacement of a model's layers."""
     nets = [Net(smoothing, rngs=nnx.Rngs(0)) for smoothing in nn.SMOOTHINGS]
     net, changed = nn.smooth(nets[0], "ss_conv", rngs=nnx.Rngs(0))
     smoother: jax.Array = net.conv.smoother[...]
@@ -86,7 +86,7 @@ def of_models(images: jax.Array) -> jax.Array:
 
 
 def of_weights(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> models.DeepLab:
-    """Published weights, and what they expect."""
+    """Published weights, and the preprocessing that they expect."""
     source = weights.SOURCES["torchvision"]
     model = models.DeepLab(num_classes=21, **source.architecture, rngs=nnx.Rngs(0))
     result = weights.initialize_encoder(model, weights.read(path), source="torchvision")
@@ -102,7 +102,7 @@ def of_weights(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> models
 
 
 def of_data(root: Path) -> data.Classes:
-    """Sources, and batches of them."""
+    """Sources, and their batches."""
     sources: list[data.Source] = [data.ShapesSource(length=3), data.FolderSource(root, "train", data.VOC2012)]
     sources.append(data.open_split(root, "val"))
     record: data.Record = sources[0][0]
@@ -170,7 +170,7 @@ def of_segmentation(model: models.DeepLab, image: np.ndarray) -> np.ndarray:
 
 
 def of_analysis(model: models.DeepLab, images: jax.Array) -> list[float]:
-    """Measures of the artifacts, of any function."""
+    """Measures of the artifacts of any function."""
     block: analysis.Block = analysis.between(model, images, analysis.layers(model, images)[0].name)
     field = analysis.effective_receptive_field(block, [block.features(images)], progress=True)
     table: str = analysis.describe_smoothing(analysis.smoothing_parameters(model))

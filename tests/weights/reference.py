@@ -1,6 +1,6 @@
-"""Published networks written down once more, from their papers and code, on the names of their checkpoints.
+"""Published networks, reimplemented from their papers and code, with the names of their checkpoints.
 
-Nothing here knows the library: plain functions of `lax` and NumPy, and the names as the checkpoints have them.
+Independent of the library: plain functions of `lax` and NumPy.
 """
 
 import itertools
@@ -23,7 +23,7 @@ UNITS = {10: (1,) * 4, 18: (2,) * 4, 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3
 
 
 def published_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The value that follows from a variable's name: what the reference outputs of the authors' network use."""
+    """A value derived from a variable's name, as for the reference outputs of the authors' network."""
     z = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
     match name.split("/")[-1]:
         case "weights":
@@ -40,7 +40,7 @@ def published_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def random_tensors(shapes: Shapes, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random values of a state dict: kernels that keep the scale, positive variances, the rest near its usual."""
+    """Random values for a state dict: kernels that keep the scale, positive variances, usual values for the rest."""
     rng, tensors = np.random.default_rng(seed), {}
     for name, shape in shapes.items():
         z = rng.standard_normal(shape)
@@ -110,7 +110,7 @@ def tf_stem(family: str, depth: int) -> tuple[str, str]:
 
 
 def tf_variables(family: str, depth: int, *, width: int, classes: int | None, smoothing: str) -> dict[str, np.ndarray]:
-    """A checkpoint of random values; without classes, that of an encoder alone."""
+    """A checkpoint of random values; without classes, that of only an encoder."""
     shapes: Shapes = {}
 
     def layer(scope: str, norm: str, size: int, c_in: int, c_out: int) -> None:
@@ -236,7 +236,7 @@ def torchvision_tensors(depth: int, *, width: int) -> dict[str, np.ndarray]:
 def torchvision_features(
     t: Any, x: jax.Array, *, depth: int, strides: tuple[int, ...] = (1, 2, 2, 2), rates: tuple[int, ...] = (1, 1, 1, 1)
 ) -> jax.Array:
-    """v1.5: the first 3x3 of a stage holds the stride; rates are those of all 3x3 of a stage. Epsilon 1e-5."""
+    """v1.5: the first 3x3 of a stage has the stride; a rate holds for all 3x3 of a stage. Epsilon 1e-5."""
 
     def layer(x: jax.Array, conv_name: str, norm: str, stride: int = 1, rate: int = 1) -> jax.Array:
         kernel = t[f"{conv_name}.weight"].transpose(2, 3, 1, 0)

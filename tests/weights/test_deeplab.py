@@ -1,4 +1,4 @@
-"""DeepLab from TensorFlow's variables: the authors' network, to the last digits."""
+"""DeepLab from TensorFlow's variables equals the authors' network, to the last digits."""
 
 import json
 from functools import partial

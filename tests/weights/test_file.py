@@ -1,4 +1,4 @@
-"""Our own files: every network comes back whole, and whatever else a file holds is refused by name."""
+"""Our own files: every network is restored whole, and any other content is refused by name."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ _NETWORKS = {
 
 
 def _random(make):
-    """The network with values that differ in every array, so that a mixed-up name shows."""
+    """The network with different values in every array, so that a swapped name shows."""
     model = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
     graph, state = nnx.split(model)
     leaves = [
@@ -65,7 +65,7 @@ def _random(make):
 
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_every_network_comes_back(name, tmp_path):
-    """The graph tells an argument that was lost; of the same graph and the same arrays, the outputs are the same."""
+    """The graph reveals a lost argument; with the same graph and arrays the outputs are the same."""
     model = _random(_NETWORKS[name])
     weights.save(model, tmp_path / "model.safetensors")
     found = weights.load(tmp_path / "model.safetensors")
@@ -76,7 +76,7 @@ def test_every_network_comes_back(name, tmp_path):
 
 
 def test_outputs_are_the_same_in_one_line(tmp_path):
-    """Also of a network that was trained, whose mode a file doesn't keep, and of other dtypes than it was made with."""
+    """Also for a trained network, whose mode a file does not keep, and for other dtypes than it was made with."""
     model = build(_deeplab(smoothing="ss_conv"))
     images = random(0, 1, 17, 19, 3)
     expected = jax.jit(lambda x: model(x))(images)
@@ -93,7 +93,7 @@ def test_outputs_are_the_same_in_one_line(tmp_path):
 
 
 def test_a_published_network_keeps_its_options_and_its_preprocessing(tmp_path):
-    """TensorFlow's padding and epsilon, and BGR: without them the outputs would be other ones."""
+    """TensorFlow's padding and epsilon, and BGR: without them the outputs would differ."""
     model = weights.deeplab_from_tf(tf_variables("caffe", 50, width=4, classes=3, smoothing="none"))
     path = tmp_path / "model.safetensors"
     weights.save(model, path, classes=("road", "sky", "car"), preprocessing=weights.CAFFE_PREPROCESSING)
@@ -137,7 +137,7 @@ def test_what_cannot_be_saved(tmp_path):
 
 
 def _stated(**changes):
-    """The description of a small network, changed."""
+    """A modified description of a small network."""
     arguments = {"out_features": 3, "vocabulary": 3, "width": 2, "depth": 1}
     return {"version": "0.1.0", "network": "TemporalConvNet", "arguments": arguments, **changes}
 

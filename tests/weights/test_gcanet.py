@@ -1,4 +1,4 @@
-"""GCANet from PyTorch's tensors: the published network, to the last digits of its images."""
+"""GCANet from PyTorch's tensors equals the published network, to the last digits of its images."""
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ def _tensors(width=6):
 
 @jax.jit
 def _reference(t, x):
-    """The published code, line by line; PyTorch's transposed convolution as scattered kernels."""
+    """The published code, line by line, with PyTorch's transposed convolution as scattered kernels."""
 
     def layer(y, name, **options):
         kernel = t[f"{name}.weight"].transpose(2, 3, 1, 0)
@@ -86,7 +86,7 @@ def test_every_layer(task):
 
 @pytest.fixture(scope="module")
 def run():
-    """The published network, compiled once; made by the first test that has its weights."""
+    """The published network, compiled once, by the first test that has its weights."""
     compiled = {}
 
     def make(path):

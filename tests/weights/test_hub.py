@@ -1,4 +1,4 @@
-"""Files of the Hugging Face Hub, out of a folder in the layout of its cache: nothing is downloaded."""
+"""Files of the Hugging Face Hub, from a folder in the layout of its cache: nothing is downloaded."""
 
 import sys
 
@@ -12,7 +12,7 @@ _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture
 def cache(tmp_path):
-    """What the library of the Hub leaves behind when it has downloaded a file of the main branch."""
+    """The cache as the Hub's library leaves it after downloading a file of the main branch."""
     pytest.importorskip("huggingface_hub")
     folder = tmp_path / "hub/models--someone--tiny"
     snapshot = folder / "snapshots" / _COMMIT
@@ -58,7 +58,7 @@ def test_a_wrong_name(cache):
     ],
 )
 def test_what_the_hub_refuses(kind, message, monkeypatch):
-    """Its answers are errors of many types, with pages of text."""
+    """The Hub answers with errors of many types, and pages of text."""
     hub = pytest.importorskip("huggingface_hub")
     errors = pytest.importorskip("huggingface_hub.errors")
 

@@ -1,4 +1,4 @@
-"""Preparation of images as the published networks had it."""
+"""Preprocessing of images as for the published networks."""
 
 import numpy as np
 import pytest

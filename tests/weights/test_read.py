@@ -1,4 +1,4 @@
-"""Files of weights: what comes back, and what is refused."""
+"""Files of weights: the arrays that come back, and the files that are refused."""
 
 import json
 import sys
@@ -32,7 +32,7 @@ def _safetensors(arrays):
 
 
 def _import(name):
-    """A module of the extra `convert`, whose own warnings are not ours; the test is skipped without it."""
+    """Imports a module of the extra `convert`, ignoring its own warnings; skips the test without it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pytest.importorskip(name)
@@ -122,7 +122,7 @@ def test_the_small_floats_of_safetensors(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["safetensors", "npz"])
 def test_nan_is_named(tmp_path, suffix):
-    """A training that went wrong would be loaded without a word, and every output be NaN."""
+    """Weights of a diverged training would be loaded silently, and every output would be NaN."""
     arrays = {"good": np.ones(2, np.float32), "bad": np.asarray([1, np.nan], np.float32), "count": np.asarray(3)}
     path = tmp_path / f"model.{suffix}"
     path.write_bytes(_safetensors(arrays)) if suffix == "safetensors" else np.savez(path, **arrays)

@@ -1,4 +1,4 @@
-"""Encoders of classification networks: the published features, and the dilated networks of the same weights."""
+"""Encoders of classification networks: the published features, and dilated networks with the same weights."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_slim_classification_features(slim, size):
 
 
 def test_the_dilated_slim_network_agrees_on_the_coarse_grid(slim):
-    """The last unit of a block holds its stride, so dilation loses nothing: every fourth cell is the published one."""
+    """The last unit of a block has its stride, so dilation loses nothing: every fourth cell is the published one."""
     x = 30 * random(0, 1, 66, 97, 3)
     coarse, fine = (_run(weights.resnet_from_slim(slim, 50, output_stride=s), x) for s in (32, 8))
     assert fine.shape[1:3] == (9, 13)
@@ -68,7 +68,7 @@ def test_other_depths_of_torchvision(depth):
 
 @pytest.mark.parametrize(("padding", "size", "shift"), [("same", 968, 3), ("same", 966, 1), ("same_pool", 968, 2)])
 def test_same_padding_moves_the_cells(padding, size, shift):
-    """Far from the borders, SAME at an even size sees the image moved by the pixels that the docstring tells."""
+    """Far from the borders, SAME at an even size sees the image moved by the number of pixels in the docstring."""
     make = lambda padding: build(lambda rngs: models.ResNetEncoder(18, width=2, padding=padding, rngs=rngs))
     image = jnp.zeros((1, size, 9, 3)).at[:, 480:490].set(random(0, 1, 10, 9, 3))
     moved = _run(make(padding), image)
@@ -107,7 +107,7 @@ def _deeplab(**options):
 
 
 def _shapes(make):
-    """A network without values, which is enough where none of its own are looked at."""
+    """A network without values, which is enough if none of its own are needed."""
     return nnx.eval_shape(lambda: make(nnx.Rngs(0)))
 
 

@@ -1,4 +1,4 @@
-"""Files of PyTorch, read without it: what comes back, and that nothing in them is run."""
+"""Files of PyTorch, read without it: the values that come back, and no code of theirs runs."""
 
 import collections
 import pickle
@@ -196,7 +196,7 @@ def test_hostile_pickles(body, message, tmp_path, monkeypatch):
     ],
 )
 def test_tensors_that_lie_about_their_values(changes, message, zipped, tmp_path, monkeypatch):
-    """NumPy would read what lies behind the storage in memory."""
+    """NumPy would read memory beyond the storage."""
     array = np.ones(2, np.float32)
     content = {"a": tensor(array, **changes)}
     save(content, path := tmp_path / "model.pth", zipped=zipped, monkeypatch=monkeypatch)
@@ -260,7 +260,7 @@ def test_archives_that_torch_does_not_write(tmp_path):
 
 @FORMATS
 def test_any_damage_is_one_error(zipped, tmp_path, arrays, monkeypatch):
-    """Cut off or changed anywhere, a file is read, or refused by a ValueError with its path."""
+    """A file truncated or changed anywhere is read, or refused by a ValueError with its path."""
     save(_tensors(arrays), path := tmp_path / "model.pth", zipped=zipped, monkeypatch=monkeypatch)
     content, rng = path.read_bytes(), np.random.default_rng(0)
     damaged = [content[:length] for length in range(0, len(content), len(content) // 40)]
@@ -283,7 +283,7 @@ def test_any_damage_is_one_error(zipped, tmp_path, arrays, monkeypatch):
 
 @FORMATS
 def test_as_torch_itself(zipped, tmp_path, arrays):
-    """The one test that needs PyTorch: its own files, of every type and form."""
+    """Files written by PyTorch itself, of every type and form; the only test here that needs it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch = pytest.importorskip("torch")

@@ -1,4 +1,4 @@
-"""Writes what `torch.save` writes, in both formats, without PyTorch."""
+"""Writes files like `torch.save`, in both formats, without PyTorch."""
 
 import io
 import pickle
@@ -30,7 +30,7 @@ _STORAGES = {
 
 
 class Named:
-    """Pickled as a name of a module that need not exist, called with arguments if there are any."""
+    """Pickled as a name in a module that need not exist, called with arguments if there are any."""
 
     def __init__(self, module: str, name: str, *arguments: object):
         self.module, self.name, self.arguments = module, name, arguments
@@ -44,25 +44,25 @@ class Global(Named):
         self.__module__ = module  # where pickle looks for it
 
     def __call__(self) -> None:
-        """So that pickle takes it for a function."""
+        """Makes pickle accept it as a function."""
 
 
 class Storage:
-    """The values that tensors share."""
+    """Values that tensors share."""
 
     def __init__(self, values: np.ndarray, count: int | None = None):
         self.values, self.count = values, values.size if count is None else count
 
 
 def tensor(array: np.ndarray, **changes: object) -> Named:
-    """A tensor; `changes` replace what its pickle says of storage, offset, shape or strides."""
+    """A tensor; `changes` replace storage, offset, shape or strides in its pickle."""
     strides = tuple(stride // array.itemsize for stride in np.array(array, order="C").strides)
     said = {"storage": Storage(array.reshape(-1)), "offset": 0, "shape": array.shape, "strides": strides} | changes
     return Named("torch._utils", "_rebuild_tensor_v2", *said.values(), False, OrderedDict())
 
 
 def save(content: object, path: Path, *, zipped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writes a file; the modules that it names stand in `sys.modules` meanwhile."""
+    """Writes a file, with the modules that it names in `sys.modules` meanwhile."""
     storages: dict[str, Storage] = {}
     with monkeypatch.context() as patch:
 
