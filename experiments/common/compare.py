@@ -22,7 +22,7 @@ from .identity import check_data
 from .report import write_report
 from .run_files import CURVES_FILE, DIFFERENCES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
 from .study import AnyStudy
-from .train import prepare, train
+from .train import Shared, prepare, train
 
 _FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 
@@ -47,7 +47,7 @@ def compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], seeds: S
         if picture is not None:
             training.say(f"{picture} shows what the networks learn")
     # All seeds train the same programs.
-    make_job = prepare if len(seeds) == 1 else partial(prepare, shared={})
+    make_job = partial(prepare, shared=Shared(config, programs=None if len(seeds) == 1 else {}))
     with Progress(len(runs), "compare", unit="networks", shown=jax.process_index() == 0) as bar:
         for method, seed in runs:
             folder = comparison.folder(method, seed)

@@ -15,7 +15,7 @@ from .cost import compare_steps, describe_step
 from .network import Network
 from .run_folder import check_run
 from .study import AnyStudy
-from .train import prepare
+from .train import Shared, prepare
 
 
 def dry_run(study: AnyStudy, config: RunConfig, folder: Path) -> str:
@@ -29,9 +29,11 @@ def dry_run(study: AnyStudy, config: RunConfig, folder: Path) -> str:
 def dry_compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], folder: Path) -> str:
     """Compiles the step of each method, and sets their costs side by side; trains nothing, writes nothing."""
 
+    shared = Shared(config)
+
     def make(variant: RunConfig, label: str, mesh: Mesh) -> tuple[Network[nnx.Module], training.Problem]:
         training.say(f"compiling the training step of {label}")
-        job = prepare(study, variant, mesh, progress=False)
+        job = prepare(study, variant, mesh, progress=False, shared=shared)
         return job.network, job.problem
 
     made, mesh = {}, training.data_mesh()

@@ -73,7 +73,7 @@ class Learner(ABC, Generic[C, T, S, M]):
         """The examples of training batches."""
         return source
 
-    def measured(self, config: C, source: S, kept: Json, *, progress: bool) -> tuple[C, Json]:
+    def measured(self, config: C, source: S, kept: Json, *, progress: bool) -> tuple[C, Json, str]:
         """The configuration with values measured on the training split in place of rules.
 
         Args:
@@ -83,10 +83,11 @@ class Learner(ABC, Generic[C, T, S, M]):
           progress: whether to show a bar.
 
         Returns:
-          The configuration for the loss, and the values to store in the run folder; `{}` for none.
+          The configuration for the loss, the values to store in the run folder, `{}` for none, and lines about them
+          to print, once for all runs of a comparison with the same values.
         """
         del source, kept, progress  # most studies measure nothing
-        return config, {}
+        return config, {}, ""
 
     def check_training_data(self, config: C, source: S, validation: S, *, progress: bool) -> None:
         """Refuses faulty data, before anything is compiled or written."""

@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import grain
 import jax
@@ -19,7 +19,6 @@ from smoothjax import data, training
 from .average import score_better, statistics_estimator
 from .checks import check
 from .comparison import C, Result
-from .config import RunConfig
 from .evaluate import Scorer, spread_evenly
 from .fork import describe, forked
 from .identity import check_data
@@ -63,8 +62,21 @@ class Programs(Generic[C, T, S, M]):
     refresh: Callable[[training.TrainState], training.TrainState] | None
 
 
-ProgramsOf = dict[RunConfig, Programs[Any, Any, Any, Any]]
-"""The programs of a comparison, by configuration."""
+@dataclass
+class Shared(Generic[C, T, S, M]):
+    """What the runs of one comparison share.
+
+    Attributes:
+      config: the configuration of the comparison, whose data all methods and seeds have.
+      programs: the programs by configuration; None if every run compiles its own.
+      splits: those for training and validation, once a run has opened and checked them.
+      printed: the values measured on the training split that have been printed.
+    """
+
+    config: C
+    programs: dict[C, Programs[C, T, S, M]] | None = None
+    splits: tuple[S, S] | None = None
+    printed: list[Json] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -94,19 +106,22 @@ def prepare(
     *,
     progress: bool,
     folder: Path | None = None,
-    shared: ProgramsOf | None = None,
+    shared: Shared[C, T, S, M] | None = None,
 ) -> Job[C, T, S, M]:
     """Opens the data and builds the network; faults are found here, before anything is written.
 
-    Values that an earlier start has measured on the training split are read from the folder. Programs are taken from
-    the shared ones, or added to them.
+    Values that an earlier start has measured on the training split are read from the folder. Splits and programs are
+    taken from the shared ones, or added to them.
     """
-    source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
+    shared = Shared(config) if shared is None else shared
     shown = progress and jax.process_index() == 0
-    study.check_training_data(config, source, validation, progress=shown)
+    source, validation = _splits(study, shared, progress=shown)
     target = study.target(config, source)
     kept = {} if folder is None or starts_anew(folder) else read_measured(folder)
-    learnt, measured = study.measured(config, source, kept, progress=shown)
+    learnt, measured, lines = study.measured(config, source, kept, progress=shown)
+    if measured and measured not in shared.printed:
+        shared.printed.append(measured)
+        training.say(lines)
     examples = study.training_examples(config, source)
     augmentation = study.training_augmentation(config, target, source)
 
@@ -122,22 +137,22 @@ def prepare(
 
     network = forked(study, config, target, study.with_weights(config, study.build_network(config, target)))
     decay = study.average_decay(config)
-    if decay is not None:
-        shared = None  # averaged weights are estimated from batches of the seed
+    # Averaged weights are estimated from batches of the seed.
+    programs_of = shared.programs if decay is None else None
 
     def compiled() -> Programs[C, T, S, M]:
         graphs = network.graphs
         optimizer, schedule = study.make_optimizer(config, network.params)
         loss = study.make_loss(learnt, graphs)
         step = None
-        if shared is not None:
+        if programs_of is not None:
             step = training.compile_step(loss, optimizer, mesh, accumulate=config.accumulate)
             training.say("compiling the training step, once for all seeds")
         refresh = None if decay is None else statistics_estimator(study, learnt, graphs, mesh, batches)
         return Programs(loss, optimizer, schedule, step, Scorer(study, config, graphs, mesh), refresh)
 
     key = replace(learnt, seed=0)
-    known = {} if shared is None else shared
+    known = {} if programs_of is None else programs_of
     if key not in known:
         known[key] = compiled()
     programs = known[key]
@@ -147,6 +162,16 @@ def prepare(
         programs.loss, optimizer, programs.schedule, state, batches(), epoch, decay, programs.step
     )
     return Job(config, target, network, mesh, problem, validation, programs.scorer, measured, programs.refresh)
+
+
+def _splits(study: Study[C, T, S, M], shared: Shared[C, T, S, M], *, progress: bool) -> tuple[S, S]:
+    """The splits for training and validation. Labels are counted once, since their counts stay with the source."""
+    if shared.splits is None:
+        config = shared.config
+        source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
+        study.check_training_data(config, source, validation, progress=progress)
+        shared.splits = source, validation
+    return shared.splits
 
 
 def train(

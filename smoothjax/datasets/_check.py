@@ -7,13 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from ..data import Classes, InvalidDataError, LabelCounts, Record, Source, label_problems
+from ..data import Classes, FileSource, InvalidDataError, LabelCounts, Record, Source, label_problems
 from ..progress import track
 
-#: Results for sources that have been read; the check, class weights and balanced crops all need them.
-_COUNTED: "weakref.WeakKeyDictionary[Source, LabelCounts]" = weakref.WeakKeyDictionary()
+#: Results for sources that have been read, and what they hold for; the check, class weights and balanced crops all need
+#: them.
+_COUNTED: "weakref.WeakKeyDictionary[Source, tuple[_State, LabelCounts]]" = weakref.WeakKeyDictionary()
 _REPORTED = 20
 _LISTED = 5
+
+_State = tuple[int, list[tuple[int, ...]]]
+"""The channels that were asked for, and the sizes of the files of each example."""
 
 
 def check_source(source: Source, *, progress: bool = False, channels: int = 3) -> LabelCounts:
@@ -39,7 +43,7 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
       >>> int(counts.pixels.sum()) + counts.ignored
       3072
     """
-    counts, found = LabelCounts.none(len(source.classes)), []
+    counts, found, state = LabelCounts.none(len(source.classes)), [], _state(source, channels)
     # Decoding is done outside Python's lock.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(lambda index: _read(source, index, channels), range(len(source)))
@@ -51,7 +55,7 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
     problems = tuple(problem for example in found for problem in example)
     if not problems:
         with contextlib.suppress(TypeError):  # of sources that cannot be referred to weakly
-            _COUNTED[source] = counts
+            _COUNTED[source] = state, counts
         return counts
     lines = [f"{len(found)} of {len(source)} examples cannot be used:", *problems[:_REPORTED]]
     if len(problems) > _REPORTED:
@@ -59,12 +63,18 @@ def check_source(source: Source, *, progress: bool = False, channels: int = 3) -
     raise InvalidDataError(problems, "\n".join(lines))
 
 
-def counted(source: Source) -> LabelCounts | None:
-    """The counts of `check_source` for this source object; None if it has not been read."""
+def counted(source: Source, channels: int) -> LabelCounts | None:
+    """The counts of `check_source` for this source object; None if it has not been read, or not as it is now."""
     try:
-        return _COUNTED.get(source)
+        known = _COUNTED.get(source)
     except TypeError:
         return None
+    return known[1] if known is not None and known[0] == _state(source, channels) else None
+
+
+def _state(source: Source, channels: int) -> _State:
+    files = source if isinstance(source, FileSource) else None
+    return channels, [] if files is None else [files.file_sizes(index) for index in range(len(files))]
 
 
 def check_labels(counts: LabelCounts, classes: Classes, where: str, *, every_class: bool = True) -> None:

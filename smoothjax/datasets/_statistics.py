@@ -14,7 +14,7 @@ def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -
     """Counts the classes of a split.
 
     A `PreparedSource` has stored counts. Of any other source every example is read, only once: the counts of
-    `check_source` or an earlier call on the same object are reused.
+    `check_source` or an earlier call on the same object are reused, unless the size of a file has changed since.
 
     Args:
       source: the split.
@@ -35,7 +35,7 @@ def count_labels(source: Source, *, progress: bool = False, channels: int = 3) -
     """
     if isinstance(source, PreparedSource):
         return source.counts
-    known = counted(source)
+    known = counted(source, channels)
     return check_source(source, progress=progress, channels=channels) if known is None else known
 
 

@@ -51,6 +51,10 @@ def test_labels_are_read_once(tmp_path, monkeypatch):
     assert len(read) == 8
     assert counts.pixels.tolist() == datasets.count_labels(open_source(config, "train")).pixels.tolist()
     assert len(read) == 12  # another source: its files may have changed
+    with pytest.raises(data.InvalidDataError, match=r"expected an image uint8 \[H, W, 1\]"):
+        datasets.count_labels(train, channels=1)  # was checked for three
+    (tmp_path / "train/labels/0.png").write_bytes(png(np.zeros((4, 12), np.uint8)))
+    assert datasets.count_labels(train).pixels[1] < counts.pixels[1]
 
 
 @pytest.mark.parametrize(("values", "classes", "message"), _BINARY)

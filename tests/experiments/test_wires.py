@@ -12,6 +12,7 @@ from experiments.common.dense import seen
 from experiments.common.dense.seen import COLUMNS, verdict
 from experiments.segmentation.config import WIRES
 from smoothjax import training
+from smoothjax.datasets import _statistics
 from tests.experiments.command_line import call, check_pictures, parameters
 
 _TINY = shlex.split(
@@ -23,23 +24,22 @@ _COMPARE = ("compare", "wires", *_TINY, "--methods", "none", "ss_conv", "--seeds
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """The folder, the output, and the number of steps that were compiled."""
-    folder, made = tmp_path_factory.mktemp("wires"), []
-    original = training.compile_step
+    """The folder, the output, and how many steps were compiled and how often all labels were read."""
+    folder, made, read = tmp_path_factory.mktemp("wires"), [], []
 
-    def counted(*arguments, **options):
-        made.append(1)
-        return original(*arguments, **options)
+    def noted(original, calls):
+        return lambda *arguments, **options: (calls.append(1), original(*arguments, **options))[1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train.training, "compile_step", counted)
+        patch.setattr(train.training, "compile_step", noted(training.compile_step, made))
+        patch.setattr(_statistics, "check_source", noted(_statistics.check_source, read))
         out, _ = call(*_COMPARE, folder=folder)
-    return folder, out, len(made)
+    return folder, out, len(made), len(read)
 
 
 def test_seeds_share_programs_and_nothing_else(compared, tmp_path):
     """A run in a comparison equals the same run by itself, bitwise."""
-    folder, _, made = compared
+    folder, _, made, _ = compared
     assert made == 2  # one a method
     call(
         "train",
@@ -60,8 +60,17 @@ def test_seeds_share_programs_and_nothing_else(compared, tmp_path):
         np.testing.assert_array_equal(leaf, together[path], err_msg=path)
 
 
+def test_labels_are_counted_and_class_weights_printed_once(compared):
+    """Each run opened the data anew, counted, and printed the same lines; each keeps the weights for a later start."""
+    folder, out, _, read = compared
+    assert (read, out.count("class weights by the rule median_frequency, counted on train:")) == (1, 1)
+    runs = sorted((folder / "runs/segmentation/wires").glob("*/class_weights.json"))
+    assert len(runs) == 4
+    assert len({path.read_text() for path in runs}) == 1
+
+
 def test_what_networks_see_is_drawn_and_listed(compared):
-    folder, out, _ = compared
+    folder, out, *_ = compared
     report = folder / "runs/segmentation/wires"
     check_pictures(report, "data.png", "receptive_fields.png", "predictions.png", "curves.png")
     assert out.index("data.png shows") < out.index("compiling")

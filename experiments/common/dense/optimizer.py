@@ -1,6 +1,7 @@
 """Loss, optimiser and class weights as `OptimConfig` names them."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import optax
 
@@ -54,10 +55,18 @@ def _schedule(optim: OptimConfig, rate: float, steps: int) -> optax.Schedule:
     return make(rate, steps) if optim.warmup is None else make(rate, steps, warmup=optim.warmup)
 
 
+class ClassWeights(NamedTuple):
+    """Class weights by a rule, their entry in the run folder, and lines about them."""
+
+    weights: tuple[float, ...]
+    entry: Json
+    lines: str
+
+
 def class_weights(
     optim: OptimConfig, source: data.Source, split: str, kept: Json, *, progress: bool, channels: int = 3
-) -> tuple[tuple[float, ...], Json] | None:
-    """Class weights of a split by a rule, with the entry for the run folder; None without a rule.
+) -> ClassWeights | None:
+    """Class weights of a split by a rule; None without a rule.
 
     `kept` is the folder's entry from an earlier start, which spares counting again. `channels` is the number of
     channels of the images.
@@ -80,8 +89,8 @@ def class_weights(
     pixels, weights = found["pixels"], found["weights"]
     total = max(sum(pixels.values()), 1)
     lines = [f"  {name}: {weights[name]:.3g} ({100 * pixels[name] / total:.3g} % of the pixels)" for name in names]
-    training.say("\n".join([f"class weights by the rule {rule}, {counted}:", *lines]))
-    return tuple(weights.values()), found
+    header = f"class weights by the rule {rule}, {counted}:"
+    return ClassWeights(tuple(weights.values()), found, "\n".join([header, *lines]))
 
 
 def _is_of(kept: Json, rule: str, names: Sequence[str]) -> bool:

@@ -138,14 +138,14 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             )
         return classes
 
-    def measured(self, config: C, source: data.Source, kept: Json, *, progress: bool) -> tuple[C, Json]:
+    def measured(self, config: C, source: data.Source, kept: Json, *, progress: bool) -> tuple[C, Json, str]:
         """See `Learner`: class weights by a rule."""
         split = train_split(config.data)
         channels = config.data.channels
         found = class_weights(config.optim, _stored(source), split, kept, progress=progress, channels=channels)
         if found is None:
-            return config, {}
-        return with_options(config, {"optim.class_weights": found[0]}), found[1]
+            return config, {}, ""
+        return with_options(config, {"optim.class_weights": found.weights}), found.entry, found.lines
 
     def class_names(self, target: data.Classes) -> Sequence[str]:
         """See `Study`."""
