@@ -1,1 +1,1 @@
-"""The documentation: pages written by hand, and what writes the others. `python -m docs` assembles all of them."""
+"""The documentation: pages written by hand, and programs that write the others. `python -m docs` assembles all."""

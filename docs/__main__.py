@@ -15,7 +15,7 @@ from . import address, api, maths
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 _SOURCE, _OUT = REPOSITORY / "docs" / "pages", REPOSITORY / "docs" / "_pages"
-#: Documents that are pages, too.
+#: Documents elsewhere that are also pages.
 _ELSEWHERE = {
     "experiments/RESULTS.md": "results.md",
     "CHANGELOG.md": "changelog.md",

@@ -20,25 +20,25 @@ def address() -> str:
 
 
 def published() -> str | None:
-    """The address once `[tool.smoothjax] published` says that the repository is there; None before."""
+    """The address if `[tool.smoothjax] published` is true; None before publication."""
     return address() if _pyproject()["tool"]["smoothjax"]["published"] else None
 
 
 def source_address(file: str, line: int | None = None) -> str | None:
-    """Where a file of the repository is on the web, if it is."""
+    """The web address of a file of the repository; None before publication."""
     base = published()
     return base and f"{base}/blob/main/{file}" + (f"#L{line}" if line else "")
 
 
 def badges(base: str | None) -> str:
-    """The badge of continuous integration as Markdown, in the README's marks; nothing without an address."""
+    """The badge of continuous integration in Markdown, between the README's marks; empty without an address."""
     workflow = f"{base}/actions/workflows/ci.yml"
     badge = f"[![Tests]({workflow}/badge.svg)]({workflow})\n" if base else ""
     return f"<!-- badges -->\n{badge}<!-- /badges -->\n"
 
 
 def colab_badge(notebook: str, base: str | None) -> str:
-    """What opens a notebook in Colab, above its title; nothing without an address on GitHub."""
+    """The badge above a notebook's title that opens it in Colab; empty without an address on GitHub."""
     if base is None or not base.startswith("https://github.com/"):
         return ""
     place = f"https://colab.research.google.com/github/{base.removeprefix('https://github.com/')}/blob/main/{notebook}"

@@ -38,7 +38,7 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
 
     `place` is the page's own path. `ops.ss_conv` is linked everywhere, and a bare name where only one package has it
     and it can't be a word of English; on the page of `package` its own names come first. A reference such as
-    [`words`][smoothjax.ops.ss_conv] becomes a link, too.
+    [`words`][smoothjax.ops.ss_conv] also becomes a link.
 
     Raises:
       ValueError: a reference names nothing public.

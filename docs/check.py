@@ -1,7 +1,7 @@
 """Checks a built site: `python -m docs.check docs/site`. Prints what is wrong, and exits with 1.
 
-Every link leads to a page and a place on it, every picture exists and says what it shows, nothing is loaded from
-elsewhere, and each page tells a phone its width.
+Every link leads to a page and a place on it, every picture exists and has a description, nothing is loaded from
+elsewhere, and each page declares its width for phones.
 """
 
 import re
@@ -17,7 +17,7 @@ _STYLE_LOAD = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*['"]?((?:https?:)?
 
 
 class _Page(HTMLParser):
-    """What one page refers to."""
+    """The references of one page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

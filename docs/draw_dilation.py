@@ -64,7 +64,7 @@ def draw_fields() -> Figure:
 
 
 def draw_gain() -> Figure:
-    """What is left of a wave behind the filter (1, 2, 1) / 4, by the wave's frequency, at several rates."""
+    """The gain of the filter (1, 2, 1) / 4 by frequency, at several rates."""
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
     for rate, style in ((1, "-"), (2, "--"), (4, ":")):
@@ -95,7 +95,7 @@ def dilated_attention(x: jax.Array, rate: int) -> jax.Array:
 
 
 def draw_attention() -> Figure:
-    """What four neighbouring outputs see through two layers: Fig. 2 of Wang & Ji, beside attention."""
+    """The inputs that four neighbouring outputs see through two layers: Fig. 2 of Wang & Ji, beside attention."""
     kernel = jnp.ones((3, 3, 2, 2))
     convolution = partial(ops.dilated_conv, kernel=kernel, rate=2)
     attention = partial(dilated_attention, rate=2)

@@ -63,7 +63,7 @@ def groups(package: str) -> list[Group]:
 
 
 def package_docstring(package: str) -> str:
-    """What a package says of itself."""
+    """The docstring of a package."""
     return ast.get_docstring(ast.parse((_folder(package) / "__init__.py").read_text())) or ""
 
 
@@ -185,7 +185,7 @@ def _fields(definition: ast.ClassDef) -> Iterator[str]:
 
 
 def _members(definition: ast.ClassDef) -> list[Member]:
-    """Public methods and properties that say what they do; `__call__` is one of them."""
+    """Public methods and properties with docstrings, including `__call__`."""
     found: list[Member] = []
     for statement in definition.body:
         if not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):

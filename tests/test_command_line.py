@@ -96,7 +96,7 @@ def test_is_answered_by_a_sentence(kind, text, message, capsys):
         (data, "show x --crop-size 12x12", "--crop-size takes 2 whole numbers, got 12x12: write --crop-size 12 12"),
         (data, "show x --images 1e1", "--images takes a whole number, got 1e1: write --images 10"),
         (data, "info x --classes", "--classes takes one value or None, got nothing"),
-        (data, "info x y", "the command has no place for y: it takes options alone, which begin with --"),
+        (data, "info x y", "the command has no place for y: it takes only options, which begin with --"),
         (data, "info x --chanels 1", "unknown option --chanels: did you mean --channels?"),
         (data, "info x --data-channels one", "--channels takes a whole number, got one"),
         (data, "prepare coco2015 --year 2016", "--year takes one of 2014, 2015, 2017 or None, got 2016"),

@@ -1,4 +1,4 @@
-"""Which inputs outputs depend on, by forward passes alone: for programs that have no derivative."""
+"""The inputs that outputs depend on, by forward passes only: for programs without a derivative."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -12,17 +12,17 @@ from .._checks import check_int
 from ..progress import Progress
 from ._sharing import Sharing, Tally
 
-#: What is added to floating-point units, by turns of the examples: a small change passes functions that saturate, and a
+#: Added to floating-point units, alternating over the examples: a small change passes functions that saturate, and a
 #: large one is not lost in the rounding of the far ends of deep networks.
 _STEPS = (1.0, 2.0**16)
 _SMALL_STEPS = (1.0, 2.0**6)
 
 
 class ByChanges(NamedTuple):
-    """What changes of the inputs have shown.
+    """The result of changing the inputs.
 
     Attributes:
-      axes: what neighbouring outputs share along each spatial axis, at least.
+      axes: the sharing of neighbouring outputs along each spatial axis; a lower bound.
       field: float64 `[*S]`, how much each input unit moves the output unit at the centre: the mean over examples of the
         absolute change, summed over channels, or of whether integers change. Of floating-point inputs only the examples
         that small changes are made in count.
@@ -144,7 +144,7 @@ def _moved(after: np.ndarray, before: np.ndarray) -> float:
 
 
 def sharing_of_sets(sets: ArrayLike, shape: Sequence[int]) -> tuple[Sharing, ...]:
-    """What neighbours in a block of outputs share, from the set of each.
+    """The sharing of neighbours in a block of outputs, from the set of each.
 
     Args:
       sets: bool `[prod(shape), *S]`, of the units of the block in row-major order, as `receptive_sets` gives them.

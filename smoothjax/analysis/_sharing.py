@@ -72,7 +72,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def sharing(outputs: Data, axes: Sequence[int], keep: Callable[[Term], bool]) -> tuple[Sharing, ...]:
-    """What neighbours share along each of the spatial axes of an array, by the terms to be kept."""
+    """The sharing of neighbours along each spatial axis of an array, by the terms to keep."""
     others = [axis for axis in range(len(outputs.shape)) if axis not in axes]
     # A unit may be less certain than each of its channels.
     terms = [_supported(term) for term in (projected(term, others) for term in outputs.terms) if keep(term)]
@@ -213,7 +213,7 @@ class Tally:
             self._reach[axis][:, unit[axis]] |= along
 
     def axes(self) -> tuple[Sharing, ...]:
-        """What neighbours share along each axis."""
+        """The sharing of neighbours along each axis."""
         found = []
         for axis in range(len(self._shape)):
             both = _cut(self._seeing, axis, 0) & _cut(self._seeing, axis, 1)

@@ -21,12 +21,12 @@ class Option(NamedTuple):
     """An option of a command.
 
     Attributes:
-      flag: as it is typed, such as `--data.root`.
-      section: the part before the dot; empty where there is none.
-      text: what its docstring says.
-      default: its value where it is left out.
+      flag: the flag as typed, such as `--data.root`.
+      section: the part before the dot; empty if there is none.
+      text: its docstring.
+      default: its value if it is left out.
       hint: its type.
-      aliases: other flags that it has.
+      aliases: its other flags.
     """
 
     flag: str
@@ -41,9 +41,9 @@ class Word(NamedTuple):
     """An argument of a command that has no flag, such as RUN, or several in a row.
 
     Attributes:
-      name: as the help has it.
-      text: what its docstring says.
-      required: whether it must be there.
+      name: its name in the help.
+      text: its docstring.
+      required: whether it must be given.
       hint: its type.
     """
 

@@ -44,7 +44,7 @@ def respell(
 
     Raises:
       ValueError: there is no such option, it takes other values, or an argument is missing or too many; the message
-        says what was probably meant.
+        suggests what was probably meant.
     """
     flags = {_plain(alias): option.flag for option in options for alias in option.aliases}
     flags |= {_plain(option.flag): option.flag for option in options}

@@ -114,7 +114,7 @@ def _check_words(loose: Sequence[str], words: Sequence[Word]) -> None:
         elif word.required:
             raise ValueError(f"{word.name} must be given: {word.text}")
     if left:
-        takes = f"it takes {' '.join(word.name for word in words)} and options" if words else "it takes options alone"
+        takes = f"it takes {' '.join(word.name for word in words)} and options" if words else "it takes only options"
         raise ValueError(f"the command has no place for {' '.join(left)}: {takes}, which begin with --")
 
 

@@ -151,7 +151,7 @@ class _Folder:
         return file_size(self.path / name)
 
     def names(self) -> Iterable[str]:
-        """What is there."""
+        """The names of the files."""
         return {path.name for path in self.path.iterdir()}
 
     def check(self, wanted: Iterable[str], partition: Path) -> None:

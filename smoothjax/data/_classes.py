@@ -187,7 +187,7 @@ def load_classes(path: str | Path) -> Classes:
 
 
 def parse_classes(content: bytes, name: str) -> Classes:
-    """`load_classes` of the content of a file; `name` is its name in errors, its suffix says the format."""
+    """`load_classes` of the content of a file; `name` is its name in errors, and its suffix gives the format."""
     try:
         parsed = parse_json(content, name) if name.lower().endswith(".json") else parse_yaml(content, name)
     except ValueError as error:

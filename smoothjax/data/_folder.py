@@ -228,7 +228,7 @@ def _pairs(folder: Path, mask_suffix: str, suffixes: tuple[str, ...]) -> tuple[t
 
 
 def _common_ending(masks: Collection[str], images: Collection[str]) -> str:
-    """What the names of all masks have after the name of an image, "" if that is not the same for all."""
+    """The suffix that all masks add to the names of images; "" if it is not the same for all."""
     first = min(masks, default="")
     endings = [first.removeprefix(image) for image in images if first.startswith(image)]
     common = [

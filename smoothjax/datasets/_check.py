@@ -124,7 +124,7 @@ def label_problem(counts: LabelCounts, classes: Classes, where: str, *, every_cl
         )
     if len(classes) == 1:
         return (
-            f"{where}: there is one class only ({_shares(counts, classes)}), and nothing to tell apart; name the "
+            f"{where}: there is only one class ({_shares(counts, classes)}), and nothing to distinguish; name the "
             f"others, such as background, and {remedy}"
         )
     return ""

@@ -78,7 +78,7 @@ def _measure(program: export.Exported, sizes: tuple[int, ...], layout: str, bloc
     how = f"by changing each of {pixels} of 2 random images, in passes through the program, "
     how += "which carries no derivative" if floats else f"which maps {given.dtype} to {made.dtype}"
     if not jnp.issubdtype(made.dtype, jnp.floating):
-        how += "; results are integers, such as classes: what changes none of them is not seen"
+        how += "; results are integers, such as classes: a change that alters none of them is not seen"
     return Measured(found.axes, found.field, how)
 
 

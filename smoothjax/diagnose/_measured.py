@@ -19,7 +19,7 @@ class Measured(NamedTuple):
 
 
 def report(found: Measured, out: Path, *, as_json: bool) -> str:
-    """What was measured, as text or JSON; draws what the central output sees."""
+    """The measurement as text or JSON; draws the field of the central output."""
     counts = {max(axis.classes) + 1 for axis in found.axes if axis.is_gridding}
     rate = max([2, *(count for count in counts if count <= min(found.field.shape) // 2)])
     imbalance = imbalance_of(found.field, rate)

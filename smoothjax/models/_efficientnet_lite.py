@@ -30,7 +30,7 @@ _STEM, _HEAD, _CLASSES = 32, 1280, 1000  # the same in all variants
 _DIVISOR = 8  # of all channels
 # A depthwise convolution has one filter per channel: its taps decide the variance, not the number of channels.
 _HE_DEPTHWISE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
-# A plain convolution at rate 1, else a dilated one: no type tells which.
+# A plain convolution at rate 1, else a dilated one: types do not distinguish the two.
 _Depthwise: TypeAlias = Any
 
 

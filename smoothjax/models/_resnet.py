@@ -22,7 +22,7 @@ RESNET_BLOCKS = MappingProxyType(_BASIC | _BOTTLENECK)
 """The number of blocks in each stage of a residual network, by its depth: up to 34 basic ones, then bottlenecks."""
 
 DEPTHS = tuple(RESNET_BLOCKS)
-# A plain convolution at rate 1, else a dilated one: no type tells which.
+# A plain convolution at rate 1, else a dilated one: types do not distinguish the two.
 _Conv3x3: TypeAlias = Any
 
 

@@ -30,7 +30,7 @@ class ConvLike:
     preferred_element_type: DTypeLike | None
 
     kernel_size: tuple[int, ...]
-    # Each layer says of which types these are: one int, or one per axis.
+    # Each layer declares the types of these: one int, or one per axis.
     rate: Any
     strides: Any
     padding: Any

@@ -23,7 +23,7 @@ def check_subclass(layer: nnx.Module, base: type[nnx.Module], replacement: type[
             f"it is a {kind}, a subclass of nnx.{base.__name__} of unknown meaning, which defines {', '.join(names)}"
         )
     if taken := sorted(name for name in own_attributes(layer, base) if name in replacement.__annotations__):
-        raise RefusedError(f"it is a {kind} with attributes that {article} {new} has, too, {', '.join(taken)}")
+        raise RefusedError(f"it is a {kind} with attributes that {article} {new} also has, {', '.join(taken)}")
 
 
 def own_attributes(layer: nnx.Module, base: type[nnx.Module]) -> list[str]:

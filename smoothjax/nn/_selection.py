@@ -60,7 +60,7 @@ def choose(
     Raises:
       ValueError: a selection names no part of the model, or strict holds and a chosen layer is refused.
     """
-    check_bool("strict", strict, remedy="False leaves as they are the layers that cannot be replaced")
+    check_bool("strict", strict, remedy="False leaves layers that cannot be replaced unchanged")
     chosen, left = selects(model, only, "only"), selects(model, skip, "skip")
     ready: dict[int, tuple[Any, A]] = {}
     replaced: list[Path] = []

@@ -114,7 +114,7 @@ def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: b
     """
     if normalised:
         raise RefusedError(
-            "it lies in an nnx.SpectralNorm, which would divide the smoothing parameters, too; smooth the layer first "
+            "it lies in an nnx.SpectralNorm, which would also divide the smoothing parameters; smooth the layer first "
             "and normalise its kernel yourself"
         )
     how = _convolution(conv)

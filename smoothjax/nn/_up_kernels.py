@@ -11,7 +11,7 @@ from .. import ops
 from ..names import Upsampling
 from ._convolution import as_option
 
-#: Taps along each axis where the user says nothing; three for the others, and three times the factor for `"dcl"`.
+#: Default taps along each axis; three for the other methods, and three times the factor for `"dcl"`.
 _TAPS = {"carafe": 5, "dysample": 1}
 
 

@@ -239,7 +239,7 @@ class Checkpoints:
 
         Raises:
           FileNotFoundError: No checkpoint has the metric.
-          ValueError: None that has it can be read.
+          ValueError: No checkpoint with the metric can be read.
         """
         ranked = self._ranking.ranked(self.steps)
         if not ranked:

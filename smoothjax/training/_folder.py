@@ -19,7 +19,7 @@ def check_folder(folder: str | os.PathLike[str], *, name: str = "folder") -> Pat
 
     Args:
       folder: The folder of a run; it need not exist.
-      name: What the message calls it.
+      name: The name of the folder in messages.
 
     Returns:
       The folder as an absolute path.

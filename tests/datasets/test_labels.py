@@ -31,7 +31,7 @@ _BINARY = [
     ([1, 255], _TWO, r"no pixel is of class 'background' \(found: disk 50 %, background 0 %, 255 ignored 50 %\)"),
     ([255], _TWO, r"no pixel is labelled \(found: background 0 %, disk 0 %, 255 ignored 100 %\)"),
     ([0, 1, 255], _TWO + b"void: [9, 9, 9]\n", "no pixel is of class 'void'"),
-    ([0, 255], b"background: [0, 0, 0]\n", "there is one class only"),
+    ([0, 255], b"background: [0, 0, 0]\n", "there is only one class"),
 ]
 
 
@@ -67,7 +67,7 @@ def test_training_stops(tmp_path, values, classes, message):
         check_images(config, sources[0], sources[1], progress=False)
 
 
-@pytest.mark.parametrize(("values", "classes", "message"), [*_BINARY, ([0, 255], None, "there is one class only"),
+@pytest.mark.parametrize(("values", "classes", "message"), [*_BINARY, ([0, 255], None, "there is only one class"),
     ([1, 255], None, "no pixel is of class 'class 0'"), ([0, 128, 255], None, "of the 127 classes 'class 1', "),
     ([255], None, "no pixel is labelled")])  # fmt: skip
 def test_preparation_stops(tmp_path, values, classes, message):

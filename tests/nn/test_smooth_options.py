@@ -121,7 +121,7 @@ def test_subclasses_that_define_a_constructor_alone():
     layer, _ = nn.smooth(conv, "ss_conv", rngs=nnx.Rngs(0))
     assert layer.stage == 4
     assert_close(layer(x), conv(x))
-    for kind, reason in ((Helpful, "which defines norm"), (Taken, "attributes that a DilatedConv has, too, before")):
+    for kind, reason in ((Helpful, "which defines norm"), (Taken, "attributes that a DilatedConv also has, before")):
         with pytest.raises(ValueError, match=reason):
             nn.smooth([kind(4, rngs=nnx.Rngs(0))], "ss_conv", rngs=nnx.Rngs(0))
 
