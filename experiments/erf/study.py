@@ -10,6 +10,7 @@ from smoothjax.training import say
 from ..common.dense.field_figures import draw
 from ..common.dense.fields import SHARES, SIZES, Field, Images, numbers
 from ..common.dense.sources import open_source
+from ..common.labels import data_label
 from ..common.run_files import Json
 from ..common.run_folder import environment
 from ..common.table import align
@@ -58,7 +59,7 @@ def study(
             raise ValueError(f"{run}: {error}") from error
         for figure, field in found.items():
             fields[figure].append(field)
-        data = trained.config.data.name
+        data = data_label(trained.config.data.name, trained.config.data.root)
         described.append({"run": str(run), "step": trained.step, "data": data, "images": len(images.indices)})
     return report(fields, described, size, out, cells[0])
 
@@ -85,7 +86,7 @@ def report(
     rows = {figure: [numbers(field) for field in panels] for figure, panels in fields.items()}
     counts = sorted({entry["images"] for entry in described})
     data = ", ".join(dict.fromkeys(entry["data"] for entry in described))
-    over = f"{' or '.join(map(str, counts))} validation images of the data set {data}"
+    over = f"{' or '.join(map(str, counts))} validation images of {data}"
     for figure, (what, _) in FIGURES.items():
         arrays: dict[str, Any] = {}
         for index, field in enumerate(fields[figure]):

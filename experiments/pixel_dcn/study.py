@@ -15,6 +15,7 @@ from ..common.dense.init import deeplab_options, normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.seen import seen_of
 from ..common.dense.study import DenseStudy
+from ..common.labels import data_label
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import Tree, compute_dtype
@@ -37,7 +38,7 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
         network = {"unet": "U-Net", "deeplab": "DeepLab"}[config.model.network]
-        return f"Up-sampling in a {network} on {config.data.name}"
+        return f"Up-sampling in a {network} on {data_label(config.data.name, config.data.root)}"
 
     def view(self, config: Config, source: data.Source) -> data.Source:
         """Images and labels of one size."""

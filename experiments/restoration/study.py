@@ -16,6 +16,7 @@ from smoothjax import data, models
 
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.config import with_options
+from ..common.labels import data_label
 from ..common.learner import Loss
 from ..common.methods import SMOOTHING_LABELS
 from ..common.network import Tree, compute_dtype
@@ -190,7 +191,8 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
                 ]
             )
         config, validation = comparison.config, self.open_split(comparison.config, "val")
-        setting = f"""Validation split of {config.data.name}: {len(validation)} whole images, scored at 8 bits against
+        name = data_label(config.data.name, config.data.root)
+        setting = f"""Validation split of {name}: {len(validation)} whole images, scored at 8 bits against
 the clean ones (PSNR of equal images counts as 100 dB), after {config.steps:,} steps of {config.batch_size} images."""
         if config.data.name != "folder":
             ranges = ", ".join(f"{name} {low:g} .. {high:g}" for name, (low, high) in asdict(config.haze).items())

@@ -18,6 +18,7 @@ from ..common.dense.optimizer import make_loss, make_optimizer
 from ..common.dense.seen import seen_of
 from ..common.dense.sources import scaled
 from ..common.dense.study import DenseStudy
+from ..common.labels import data_label
 from ..common.learner import Loss
 from ..common.network import Tree
 from ..common.parameters import count, largest_move
@@ -43,7 +44,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
-        return f"Degridding on {config.data.name}"
+        return f"Degridding on {data_label(config.data.name, config.data.root)}"
 
     def make_model(self, config: Config, target: data.Classes, rngs: nnx.Rngs) -> models.DeepLab:
         """DeepLabv2 with the architecture that its encoder's weights require."""

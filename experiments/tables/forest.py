@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.forest import Block, draw_forest, message, rows_of
-from ..common.methods import SMOOTHING_LABELS, UPSAMPLING_LABELS
+from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS, UPSAMPLING_LABELS
 from ..common.table import Score
 from .comparison import compared, scored_protocols, scores_of
 from .groups import EVERY, Group, groups
 from .runs import Run
 
-_LABELS = {**SMOOTHING_LABELS, **UPSAMPLING_LABELS}
+_LABELS = {**SMOOTHING_LABELS, **RELATIVE_LABELS, **UPSAMPLING_LABELS}
 
 
 def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:
@@ -25,7 +25,7 @@ def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:
         names = ", ".join(config.study for config in kinds)
         raise ValueError(f"--figure draws the runs of one study, these are of {names}: name the folder of one")
     blocks, scores, drawn = list[Block](), dict[str, Score](), list[Group]()
-    parts = [(group.study, *group.words) for group in found]
+    parts = [group.labels for group in found]
     shared = [word for word in parts[0] if all(word in other for other in parts)] if parts else []
     for group, words in zip(found, parts, strict=True):
         own = ", ".join(word for word in words if word not in shared)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..common.config import RunConfig
+from ..common.labels import data_label, option_label, study_label, value_label
 from ..common.statistics import listed
 from ..common.table import Score
 from .hyperparameters import Hyperparameters, setting
@@ -35,13 +36,15 @@ class Group:
     Attributes:
       config: the class of their configurations, which is that of their study.
       study: the study and the data set.
-      words: other shared properties, such as the network and the number of steps.
+      words: other shared properties, such as the network and the number of steps, with options as they are typed.
+      labels: study, data set and the same properties, in the words of figures.
       arms: the runs, with the baseline first.
     """
 
     config: type[RunConfig]
     study: str
     words: tuple[str, ...]
+    labels: tuple[str, ...]
     arms: Arms
 
     @property
@@ -199,14 +202,24 @@ def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperpar
         arms.setdefault((run.config.method, run.config.initial_rate), {})[run.config.seed] = run
     beside = [other for other in others if all(other.get(key) == mine.get(key) for key in ("study", "data.name"))]
     differing = [
-        f"{name} {mine[name]}"
+        name
         for name in mine
         if (name not in _TITLE and len({str(other.get(name)) for other in beside}) > 1)
         or (name in _USUAL and mine[name] != _USUAL[name])
     ]
     omitted = _OF_DEEPLAB if mine.get("model.network") == "unet" else ()
-    words = [str(mine[name]) for name in _TITLE[2:-2] if mine.get(name) is not None and name not in omitted]
-    words += [f"{mine['steps']:,} steps of {mine['batch_size']}", *differing]
+    named = [name for name in _TITLE[2:-2] if mine.get(name) is not None and name not in omitted]
+    length = f"{mine['steps']:,} steps of {mine['batch_size']}"
+    words = (*(str(mine[name]) for name in named), length, *(f"{name} {mine[name]}" for name in differing))
     order = sorted(arms, key=lambda arm: (arm[0] != config.baseline, arm))
     study = f"{mine['study']} on {mine['data.name']}"
-    return Group(config, study, tuple(words), {arm: arms[arm] for arm in order})
+    return Group(config, study, words, _labels(mine, named, length, differing), {arm: arms[arm] for arm in order})
+
+
+def _labels(mine: Hyperparameters, named: Sequence[str], length: str, differing: Sequence[str]) -> tuple[str, ...]:
+    """Study and data set, network, length of training and other options, in the words of figures."""
+    root = mine.get("data.root")
+    data = data_label(str(mine["data.name"]), root if isinstance(root, str) else None)
+    network = [f"weights of {value_label(mine[n])}" if n == "init.source" else value_label(mine[n]) for n in named]
+    others = [option_label(name, mine[name]) for name in differing if name != "data.root"]
+    return (f"{study_label(str(mine['study']))} on {data}", *network, length, *others)

@@ -14,6 +14,7 @@ from flax import nnx
 from smoothjax import data, models, training
 
 from ..common.comparison import Comparison, Curve, Page, Result
+from ..common.labels import data_label
 from ..common.learner import Loss
 from ..common.methods import UPSAMPLING_LABELS, order_of
 from ..common.network import Tree, compute_dtype
@@ -54,7 +55,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE], StoredStudy[Config, None
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
-        return f"Up-sampling in an auto-encoder of {config.data.name}"
+        return f"Up-sampling in an auto-encoder of {data_label(config.data.name)}"
 
     # Data.
 
@@ -212,7 +213,8 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE], StoredStudy[Config, None
 
         config, validation = comparison.config, self.open_split(comparison.config, "val")
         likelihood = config.model.likelihood.replace("_", " ")
-        setting = f"""Validation split of {config.data.name}: {len(validation)} images of 64x64, after {config.steps:,}
+        name = data_label(config.data.name)
+        setting = f"""Validation split of {name}: {len(validation)} images of 64x64, after {config.steps:,}
 steps of {config.batch_size} images. ELBO of the 8-bit values, {likelihood} likelihood, one sample of the latents per
 image (the same noise for all). PSNR and SSIM of reconstructions from the posterior mean. Checkerboard: excess energy
 at the up-sampling frequency relative to its neighbourhood (`smoothjax.analysis.checkerboard_energy`), 0 is none. The

@@ -18,6 +18,8 @@ _PREPARE = "python -m smoothjax.data prepare"
 _DEPTH, _SIZES, _LABELS = 4, 200, 8
 # A photograph has more shades of grey than this, a mask fewer labels.
 _MOST_LABELS = 64
+# The classes of masks with so few are written out as an example.
+_FEW_LABELS = 8
 _SPLITS = ("train", "val", "test")
 
 
@@ -83,8 +85,9 @@ def describe_raw(root: Path, problem: str = "") -> str:
     width = max((len(printable(part.path)) for part in parts), default=0) + 1
     lines = [f"{printable(str(root))}: {what}", *(part.line(width) for part in parts)]
     problems = [f"{part.path}: {part.broken}" for part in parts if part.broken]
-    missing = [*missing, *problems, *([problem] if problem and not missing and not whole else [])]
-    lines += [f"missing: {line}" if index == 0 else f"         {line}" for index, line in enumerate(missing)]
+    other = problem.splitlines() if not missing and not problems and not whole else []
+    for word, found in (("missing: ", [*missing, *problems]), ("problem: ", other)):
+        lines += [f"{word if index == 0 else ' ' * len(word)}{line}" for index, line in enumerate(found)]
     return "\n".join([*lines, f"next:    {following}"])
 
 
@@ -132,6 +135,7 @@ def _of_pairs(root: Path, pairs: Sequence[_Pair]) -> tuple[str, list[str], str]:
         missing.append(f"{CLASS_FILES[0]}, the names of the classes; the masks hold {_numbers(labels)}")
         if IGNORE_LABEL in labels and len(labels) == 2:
             missing.append(f"of these, {IGNORE_LABEL} is ignored unless a class there has {{values: [{IGNORE_LABEL}]}}")
+        missing += _example_of_classes(labels)
     endings = {ending for _, _, ending in pairs if ending}
     suffix = f" --mask-suffix {shlex.quote(endings.pop())}" if len(endings) == 1 else ""
     firsts = [Path(images.path) for images, _, _ in pairs]
@@ -139,8 +143,9 @@ def _of_pairs(root: Path, pairs: Sequence[_Pair]) -> tuple[str, list[str], str]:
     if all(map(_is_split, pairs)):
         splits = [first.parts[0] for first in firsts]
         what = f"images and masks in the splits {', '.join(sorted(splits, key=_order))}, which are read as they are"
-        prepared = f"{_PREPARE} folder --source {source}{suffix}"
-        return what, missing, prepared if missing else f"python -m smoothjax.data show {source}{suffix}, or {prepared}"
+        # Nothing is to be prepared.
+        again = f"python -m smoothjax.data info {source}{suffix}"
+        return what, missing, f"{again}, once this is there" if missing else again
     names = {(first.parts[0], second.parts[0]) for first, second in zip(firsts, seconds, strict=True) if first.parts}
     named = ""
     if len(names) == 1 and all(part.parts for part in seconds):
@@ -149,6 +154,16 @@ def _of_pairs(root: Path, pairs: Sequence[_Pair]) -> tuple[str, list[str], str]:
     where = "in the same folder" if not named else f"in {firsts[0]} and {seconds[0]}"
     what = f"images and masks {where}{', and others' * (len(pairs) > 1)}, to be prepared"
     return what, missing, f"{_PREPARE} folder --source {source}{named}{suffix}"
+
+
+def _example_of_classes(labels: frozenset[int]) -> list[str]:
+    """The lines of a file of classes for masks of these numbers; none if there are many."""
+    # Of two numbers, 255 is the object in masks of black and white.
+    meant = sorted(labels if len(labels) == 2 else labels - {IGNORE_LABEL})
+    if not 2 <= len(meant) <= _FEW_LABELS:
+        return []
+    names = ["background", "object"] if len(meant) == 2 else [f"class {number}" for number in meant]
+    return ["for example", *(f"  {name}: {{values: [{value}]}}" for name, value in zip(names, meant, strict=True))]
 
 
 def _order(split: str) -> int:
@@ -280,4 +295,8 @@ def _ending(images: frozenset[str], masks: frozenset[str]) -> str:
 
 def _numbers(labels: frozenset[int]) -> str:
     listed = sorted(labels)
-    return ", ".join(map(str, listed)) if len(listed) <= 8 else f"{listed[0]} .. {listed[-1]} ({len(listed)} of them)"
+    return (
+        ", ".join(map(str, listed))
+        if len(listed) <= _FEW_LABELS
+        else f"{listed[0]} .. {listed[-1]} ({len(listed)} of them)"
+    )

@@ -1,5 +1,6 @@
 """python -m smoothjax.data: prepare, info, show."""
 
+import re
 import subprocess
 import sys
 
@@ -138,11 +139,31 @@ def test_a_folder_that_is_not_prepared(streets, capsys):
     assert status == 0
     assert "in: images and masks in the splits train, test, which are read as they are\n" in out
     assert "missing: classes.yaml, the names of the classes; the masks hold 0, 1\n" in out
+    assert out.endswith("next:    python -m smoothjax.data info in, once this is there\n")
     status, out, _ = _run(capsys, "info", "in", "--classes", "camvid")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()[3:5]] == ["train", "test"]
     (streets / "names.json").write_text('["x", "y"]')
     assert _run(capsys, "show", "in", "--classes", "names.json")[:2] == (0, "grid.png\n")
+
+
+def test_masks_of_black_and_white_are_read_without_preparation(streets, capsys):
+    """What is missing is written out, and then read: preparing the folder was proposed, which needs none."""
+    files = {}
+    for split in ("train", "val"):
+        files |= {f"{split}/images/a.png": png(pixels(0)), f"{split}/labels/a_mask.png": png(labels(0, [0, 255]))}
+    unpack(streets / "in", files)
+    _, out, _ = _run(capsys, "info", "in")
+    assert "in the splits train, val, which are read as they are\n" in out
+    example = re.findall(r"^ +(\S+: \{values: \[\d+\]\})$", out, re.MULTILINE)
+    assert example == ["background: {values: [0]}", "object: {values: [255]}"]
+    again = "next:    python -m smoothjax.data info in --mask-suffix _mask"
+    assert f"{again}, once this is there\n" in out
+    (streets / "in/classes.yaml").write_text("\n".join(example))
+    _, out, _ = _run(capsys, "info", "in")
+    assert "problem: in/train: the names of all masks end in _mask; take --data.mask-suffix _mask" in out
+    assert out.endswith(f"{again}\n")
+    assert " 1 object " in _run(capsys, "info", "in", "--mask-suffix", "_mask")[1]
 
 
 def _layout(root, **folders):

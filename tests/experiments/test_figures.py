@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from experiments.common.comparison import Comparison, Curve
 from experiments.common.config import RunConfig
@@ -153,8 +155,8 @@ def test_a_comparison_over_seeds_draws_its_differences(tmp_path, drawn):
     assert not (tmp_path / "none.png").exists()
 
 
-def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):
-    """The figures of RESULTS.md, with the numbers of its tables."""
+def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, repository):
+    """The figures of RESULTS.md, with the numbers of its tables; headings speak of networks, not of options."""
     stored = Path(repository, "experiments/results")
     assert main(["--out", str(tmp_path)]) == 0
     names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
@@ -163,6 +165,9 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, repository):
     for name in names:
         assert f"](results/{name})" in page
         assert (stored / name).is_file()
+    texts = [text.get_text() for figure in drawn for text in figure.findobj(Text)]
+    assert "segmentation on CamVid, ResNet-18, 500 steps of 6, scale 0.5, width 32; test" in texts
+    assert not [text for text in texts if re.search(r"_|\b(data|init|model|optim)\.", text)]
     assert main([str(stored / "timing.json")]) == 1
     assert "holds no comparison" in capsys.readouterr().err
     (tmp_path / "a.json").write_text(json.dumps({"runs": []}))

@@ -6,6 +6,7 @@ from typing import TypeVar
 from smoothjax import data
 
 from ..comparison import Comparison, Page, Result
+from ..labels import data_label
 from ..report import spread
 from ..run_files import read_examples, read_result
 from ..run_folder import load_config
@@ -131,8 +132,8 @@ def page(
     lengths = {run["steps"] for runs in comparison.results.values() for run in runs}
     steps = f"{min(lengths):,} to {max(lengths):,}" if len(lengths) > 1 else f"{lengths.pop():,}"
     setting = (
-        f"Validation split of {config.data.name}: {len(validation)} images, scored {scored} after "
-        f"{steps} steps of\n{config.batch_size} images."
+        f"Validation split of {data_label(config.data.name, config.data.root)}: {len(validation)} images, scored "
+        f"{scored} after {steps} steps of\n{config.batch_size} images."
     )
     if note := note_on_split(config.data):
         setting = f"{setting} {note}"

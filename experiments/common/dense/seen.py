@@ -13,6 +13,7 @@ from smoothjax import training
 
 from ..comparison import Comparison, Result
 from ..differences import paired_differences
+from ..labels import data_label
 from ..report import spread
 from ..run_files import Json
 from ..statistics import LEVEL, Difference, holm
@@ -70,8 +71,9 @@ class Seen:
 
     def draw(self, comparison: Comparison[C], cell: int) -> None:
         """Draws the fields side by side."""
-        data = comparison.config.data.name
-        note = f"networks of seed {comparison.seeds[0]}, mean over {_IMAGES} validation images of {data}; black: zero"
+        images = comparison.config.data
+        over = f"mean over {_IMAGES} validation images of {data_label(images.name, images.root)}"
+        note = f"networks of seed {comparison.seeds[0]}, {over}; black: zero"
         rows = [self.numbers[method] for method in self.fields]
         title = "What an output sees through all dilated layers: effective receptive fields"
         draw(

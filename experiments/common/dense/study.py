@@ -17,6 +17,7 @@ from smoothjax.loss_terms import parse_loss
 from ..comparison import Comparison, Curve, Page, Result
 from ..config import with_options
 from ..identity import describe_weights
+from ..labels import data_label
 from ..network import M, Network, Tree
 from ..run_files import CLASSES_FILE, Json
 from ..stored import StoredStudy
@@ -305,7 +306,8 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         """See `Study`: images, and their labels."""
         with tempfile.TemporaryDirectory() as folder:
             drawn = Path(folder, DATA_PICTURE)
-            title = f"What the networks learn: images of {config.data.name} (val), and their labels"
+            name = data_label(config.data.name, config.data.root)
+            title = f"What the networks learn: images of {name} (val), and their labels"
             datasets.draw_grid(_stored(self.open_split(config, "val")), drawn, images=4, title=title)
             write_bytes(out / DATA_PICTURE, drawn.read_bytes())
         return out / DATA_PICTURE
