@@ -11,8 +11,9 @@ import tyro
 
 from .common.config import RunConfig, flat
 from .common.parsing import parse
+from .common.plain import to_dict
 from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_data, read_log, read_object
-from .common.run_folder import load_config, to_dict
+from .common.run_folder import load_config
 from .common.table import align
 from .tables.studies import config_of
 

@@ -14,7 +14,8 @@ from .comparison import C, Result
 from .config import RunConfig, flat
 from .learner import S, T
 from .network import M, Network, Tree, Trees
-from .run_folder import load_config, to_dict, with_parent
+from .plain import to_dict
+from .run_folder import load_config, with_parent
 from .study import Study
 from .trained import read_run
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from smoothjax.command_line import Habits, Option
 
+from .plain import from_dict, to_dict
 from .run_files import read_options
-from .run_folder import from_dict, to_dict
 
 if TYPE_CHECKING:
     from .config import RunConfig

@@ -6,8 +6,8 @@ import numpy as np
 
 from .comparison import Comparison, Page, Result
 from .config import RunConfig
+from .environment import environment
 from .run_files import CURVES_FILE, REPORT_FILE, REPORT_JSON_FILE
-from .run_folder import environment
 from .table import align as align
 from .table import spread as spread
 from .writing import write, write_json

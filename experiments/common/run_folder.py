@@ -1,25 +1,20 @@
 """The folder of a run: it records what it holds, and refuses other content."""
 
-import dataclasses
-import importlib.metadata
 import math
 import os
-import platform
 import re
-import shlex
-import subprocess
-import sys
-import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import yaml
 
 from smoothjax.files import check_links, check_local, read_text
 
 from .config import RunConfig, command_of, flat
+from .environment import environment
+from .plain import from_dict, to_dict
 from .run_files import (
     BOARD,
     CHECKPOINTS,
@@ -40,11 +35,7 @@ from .run_files import (
 from .writing import write, write_json
 
 if typing.TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from smoothjax.data import Classes
-
-_PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 # Options that may change when a run is resumed, since they change no parameter.
 FREE = {
@@ -77,7 +68,6 @@ _EARLY = {CONFIG_FILE, CLASSES_FILE, DATA_FILE, ENVIRONMENT_FILE, MEASURED_FILE,
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 
 Config = TypeVar("Config", bound=RunConfig)
-Dataclass = TypeVar("Dataclass", bound="DataclassInstance")
 
 
 def check_run(folder: Path, config: RunConfig) -> None:
@@ -241,77 +231,6 @@ def with_parent(config: Config) -> Config:
     return config.after(before)
 
 
-def to_dict(config: "DataclassInstance") -> Json:
-    """A configuration as plain types, for YAML; its sections come first."""
-
-    def plain(value: object) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
-
-    values = plain(dataclasses.asdict(config))
-    return dict(sorted(values.items(), key=lambda item: not isinstance(item[1], dict)))
-
-
-def from_dict(kind: type[Dataclass], values: Mapping[str, object]) -> Dataclass:
-    """The inverse of `to_dict`.
-
-    Raises:
-      ValueError: an option is unknown, or its value of another type; the message names it.
-    """
-    return _section(kind, values, "")
-
-
-def _section(kind: type[Dataclass], values: object, prefix: str) -> Dataclass:
-    if not isinstance(values, Mapping):
-        raise ValueError(f"{prefix.removesuffix('.')} must hold options, got {values!r}")
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(map(str, set(values) - {field.name for field in dataclasses.fields(kind)}))
-    if unknown:
-        raise ValueError(f"unknown fields {', '.join(prefix + name for name in unknown)}")
-    return kind(**{name: _typed(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
-
-
-def _typed(hint: Any, value: Any, name: str) -> object:
-    """A value read from a file, which must be of the type of an option."""
-    origin, options = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in options:
-            return None
-        return _one_of([option for option in options if option is not type(None)], value, name)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _section(hint, value, f"{name}.")
-    if origin is tuple and isinstance(value, list | tuple):
-        hints = [options[0]] * len(value) if options[1:] == (...,) else options
-        if len(hints) == len(value):
-            return tuple(_typed(*pair, name) for pair in zip(hints, value, strict=True))
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    # In Python a bool is an int.
-    plain = (int, float) if hint is float else hint if hint in (bool, int, str) else ()
-    if (
-        value in options
-        if origin is typing.Literal
-        else isinstance(value, plain) and (hint is bool or not isinstance(value, bool))
-    ):
-        return value
-    wanted = f"one of {', '.join(map(str, options))}" if origin is typing.Literal else getattr(hint, "__name__", hint)
-    raise ValueError(f"{name} must be {wanted}, got {value!r}")
-
-
-def _one_of(hints: Sequence[Any], value: Any, name: str) -> object:
-    """The value as the first of these types that accepts it."""
-    reasons = []
-    for hint in hints:
-        try:
-            return _typed(hint, value, name)
-        except ValueError as error:
-            reasons.append(str(error))
-    raise ValueError(", or ".join(reasons))
-
-
 def _free(folder: Path, config: RunConfig) -> set[str]:
     """The options of this run that may change.
 
@@ -330,30 +249,3 @@ def _differences(old: Json, new: Json, free: set[str], prefix: str = "") -> list
         elif then != now and prefix + name not in free and not _RATES.fullmatch(prefix + name):
             lines.append(f"{prefix}{name}: {then} there, {now} now")
     return lines
-
-
-def environment(study: str) -> Json:
-    """The dependencies of a result besides its configuration: command, versions, commit and machine."""
-    import jax
-
-    return {
-        "command": shlex.join([*command_of(study).split(), *sys.argv[1:]]),
-        "commit": _commit(),
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, marked if it has uncommitted changes."""
-    here = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
-
-    try:
-        return git("rev-parse", "HEAD").strip() + (" with changes" if git("status", "--porcelain").strip() else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -13,7 +13,7 @@ from smoothjax import training
 from smoothjax.files import read_text
 
 from .config import RunConfig
-from .run_folder import to_dict
+from .plain import to_dict
 from .writing import write
 
 _ID_FILE = "wandb-id.txt"

@@ -10,9 +10,9 @@ from smoothjax.training import say
 from ..common.dense.field_figures import draw
 from ..common.dense.fields import SHARES, SIZES, Field, Images, numbers
 from ..common.dense.sources import open_source
+from ..common.environment import environment
 from ..common.labels import data_label
 from ..common.run_files import Json
-from ..common.run_folder import environment
 from ..common.table import align
 from ..common.train import train
 from ..common.trained import Checkpoint, read_run

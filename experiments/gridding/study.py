@@ -15,8 +15,8 @@ import numpy as np
 from smoothjax.names import Smoothing
 from smoothjax.training import say
 
+from ..common.environment import environment
 from ..common.run_files import Json
-from ..common.run_folder import environment
 from ..common.statistics import bootstrap_interval
 from ..common.writing import write_json
 from .config import BASELINE, METHODS, Case, Config

@@ -15,7 +15,8 @@ from smoothjax.names import EfficientNetLite
 
 from ..common.config import RunConfig, flat
 from ..common.dense.config import DRAWN
-from ..common.run_folder import FREE, free_options, to_dict
+from ..common.plain import to_dict
+from ..common.run_folder import FREE, free_options
 
 Hyperparameters = dict[str, object]
 #: The record that a run keeps of its data, see `identity.summarized`.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..common.config import RunConfig, command_of
 from ..common.identity import summarized
+from ..common.plain import from_dict
 from ..common.run_files import DATA_FILE, ENVIRONMENT_FILE, RESULT_FILE, read_config, with_nan
-from ..common.run_folder import from_dict, load_config
+from ..common.run_folder import load_config
 from ..common.table import Score
 from .paths import start_without_paths
 from .studies import config_of

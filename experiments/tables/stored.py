@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smoothjax.files import read_json
 
-from ..common.run_folder import to_dict
+from ..common.plain import to_dict
 from ..common.writing import write_json
 from .paths import config_without_paths, short, start_without_paths, without_paths
 from .runs import UNREADABLE, Run, config_from, steps_of

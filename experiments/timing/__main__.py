@@ -72,7 +72,7 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         # A process reads them only when it starts.
         os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | wanted)
-    from ..common.run_folder import environment
+    from ..common.environment import environment
     from ..common.writing import write_json
     from .pipeline import open_images
 

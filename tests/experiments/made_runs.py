@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import yaml
 
 from experiments.common.network import Network
-from experiments.common.run_folder import describe_run, load_config, to_dict
+from experiments.common.plain import to_dict
+from experiments.common.run_folder import describe_run, load_config
 from experiments.common.study import Trained
 from smoothjax import data, training
 

@@ -11,7 +11,8 @@ import pytest
 
 from experiments.common.config import with_options
 from experiments.common.dense.config import InitConfig
-from experiments.common.run_folder import check_run, describe_run, from_dict, load_config, to_dict
+from experiments.common.plain import from_dict, to_dict
+from experiments.common.run_folder import check_run, describe_run, load_config
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.segmentation.config import (
     PRESETS,

@@ -12,7 +12,7 @@ import pytest
 from experiments.common.config import with_options
 from experiments.common.dense.optimizer import make_loss
 from experiments.common.dense.study import has_independent_classes
-from experiments.common.run_folder import from_dict, to_dict
+from experiments.common.plain import from_dict, to_dict
 from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
 from experiments.segmentation.config import PRESETS, Config, DataConfig
 from experiments.segmentation.study import STUDY

@@ -17,6 +17,7 @@ from experiments.common.compare import report_run
 from experiments.common.config import with_options
 from experiments.common.identity import check_data
 from experiments.common.limits import LIMITS, check_limits
+from experiments.common.plain import to_dict
 from experiments.common.run_files import (
     damage_named,
     read_data,
@@ -26,7 +27,7 @@ from experiments.common.run_files import (
     read_result,
     read_starts,
 )
-from experiments.common.run_folder import check_run, describe_run, load_config, note_on_start, to_dict
+from experiments.common.run_folder import check_run, describe_run, load_config, note_on_start
 from experiments.common.train import train
 from experiments.common.writing import write, write_arrays, write_figure, write_json
 from experiments.pixel_dcn import study as pixel_dcn

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from experiments.common.network import Trees
-from experiments.common.run_folder import from_dict, to_dict
+from experiments.common.plain import from_dict, to_dict
 from experiments.common.train import prepare
 from experiments.sequence.config import PRESETS, Config, DataConfig, Method, ModelConfig
 from experiments.sequence.gridding import measure, smoothing_parameters

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.common.run_folder import from_dict, to_dict
+from experiments.common.plain import from_dict, to_dict
 from experiments.vae.__main__ import PROGRAM
 from experiments.vae.config import PRESETS, Config, DataConfig, Method, OptimizerConfig
 from experiments.vae.figures import draw_strips, grid, pairs
