@@ -97,7 +97,7 @@ def sharing_by_changes(
             f"function must return maps or labels of {len(sizes)} spatial axes as its inputs, an example for each, got "
             f"shape {getattr(out, 'shape', type(out).__name__)}: pass a block of it before axes are pooled away"
         )
-    compiled = jax.jit(function)
+    compiled = jax.jit(lambda batch: function(batch))  # a module that holds arrays has no hash
 
     def call(batch: np.ndarray) -> np.ndarray:
         found = np.asarray(compiled(jnp.asarray(batch)))

@@ -71,7 +71,7 @@ def phase_variance(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike
         )
     if min(sizes) < 3:
         raise ValueError(f"inputs must have at least 3 units along every spatial axis, got {sizes}: give larger ones")
-    out = jax.jit(function)(maps)
+    out = jax.jit(lambda maps: function(maps))(maps)
     tolerance = float(jnp.finfo(out.dtype).eps) ** 0.5
     values = np.asarray(out, np.float64)
     # In the centre of the map, and before it.

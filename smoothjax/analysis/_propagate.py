@@ -63,6 +63,7 @@ class Walk:
     convolutions: list[Convolution] = field(default_factory=list)
     given: list[Feature] = field(default_factory=list)
     made: list[tuple[Data, tuple[int, ...]]] = field(default_factory=list)
+    _filters: list[bool] = field(default_factory=list)
     _count: int = 0
     _entered: dict[str, Data] = field(default_factory=dict)
 
@@ -148,10 +149,17 @@ class Walk:
         kernel, numbers = shape_of(equation.invars[1]), options["dimension_numbers"]
         taps = tuple(kernel[axis] for axis in numbers.rhs_spec[2:])
         rates, strides, factors = (tuple(options[key]) for key in ("rhs_dilation", "window_strides", "lhs_dilation"))
+        groups = options["feature_group_count"]
         layer = _layer(scope)
         found = Convolution(layer or "convolution", taps, rates, strides, factors)
-        # A layer has several convolutions if one of them, which is not dilated, smooths.
-        alike = [one for one in self.convolutions if one.is_dilated == found.is_dilated or not layer]
+        # A layer has several convolutions if one of them smooths: it is not dilated and filters each channel. Others of
+        # one name are several layers, as in Equinox, whose layers are named by their classes.
+        filters = not found.is_dilated and shape_of(equation.invars[0])[numbers.lhs_spec[1]] == groups
+        alike = [
+            one
+            for one, other in zip(self.convolutions, self._filters, strict=True)
+            if one.is_dilated == found.is_dilated or not (layer and (filters or other))
+        ]
         earlier = sum(one.name.split("#")[0] == found.name for one in alike)
         if earlier or not layer:
             found = found._replace(name=f"{found.name}#{earlier + 1}")
@@ -169,6 +177,7 @@ class Walk:
             given = given if len(given.shape) == len(maps.shape) and given.number >= 0 else maps
             passed = maps.passed | {len(self.convolutions)}
             self.convolutions.append(found)
+            self._filters.append(filters)
             self.given.append((given.number, tuple(numbers.lhs_spec[2:])))
             self.made.append((Data(shape, union(terms), passed=passed), tuple(numbers.out_spec[2:])))
         return terms

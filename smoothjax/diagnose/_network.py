@@ -4,15 +4,17 @@ import importlib
 import inspect
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+from flax import linen, nnx
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
@@ -24,13 +26,12 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
     """The report on a network, as text or JSON; draws its effective receptive field."""
     sizes = parse_shape(shape)
     check_figure(out)
-    network = load_network(target)
-    if layout == "channels_first":
-        network = channels_last(network)
-    if isinstance(network, nnx.Module):
-        network.eval()
+    loaded = load_network(target)
+    one_example = of_equinox(loaded) and layout == "channels_last"
+    hint = "an Equinox layer takes one example, channels first: add --layout channels_first" if one_example else ""
     inputs = jax.random.normal(jax.random.key(0), sizes)
-    with failing(target, sizes):
+    with failing(target, sizes, hint):
+        network = in_evaluation(loaded, inputs, layout)
         certificate = analysis.certify(network, jax.ShapeDtypeStruct(sizes, jnp.float32))
         field = analysis.effective_receptive_field(network, inputs)
         layers = _layers(network, certificate, inputs)
@@ -116,18 +117,44 @@ def _layers(
     ]
 
 
+def in_evaluation(network: Callable[..., jax.Array], inputs: jax.Array, layout: str) -> Callable[..., jax.Array]:
+    """A network as a function of `[N, *S, C]`, without dropout and with kept statistics if its kind has such a mode.
+
+    A Linen module that has no parameters yet is initialised at random, which is enough for proofs.
+    """
+    if isinstance(network, nnx.Module):
+        network.eval()
+    if isinstance(network, linen.Module) and network.scope is None:
+        given = inputs if layout == "channels_last" else jnp.moveaxis(inputs, -1, 1)[0]
+        variables = jax.jit(network.init)(jax.random.key(0), given)
+        network = cast("Callable[..., jax.Array]", partial(network.apply, variables))
+    if of_equinox(network):
+        network = sys.modules["equinox"].nn.inference_mode(network)
+    return channels_last(network) if layout == "channels_first" else network
+
+
+def of_equinox(network: object) -> bool:
+    """Whether a network is a module of Equinox, which is no dependency: whoever has made one has imported it."""
+    equinox: Any = sys.modules.get("equinox")
+    return equinox is not None and isinstance(network, equinox.Module)
+
+
 @contextmanager
-def failing(target: str, sizes: tuple[int, ...]) -> Iterator[None]:
-    """Turns any error of user code into one sentence."""
+def failing(target: str, sizes: tuple[int, ...], hint: str = "") -> Iterator[None]:
+    """Turns any error of user code into one sentence, which ends with the hint; ours are sentences already."""
     try:
         yield
-    except ValueError:
-        raise
     except Exception as error:
-        # JAX's long explanations begin with a paragraph that contains the reason.
-        reason = str(error).strip().split("\n\n")[0]
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if isinstance(error, ValueError) and frame.f_globals.get("__name__", "").startswith("smoothjax."):
+            raise
+        # Equinox splits a sentence into several arguments. JAX's long explanations begin with the paragraph that has
+        # the reason.
+        split = len(error.args) > 1 and all(isinstance(part, str) for part in error.args)
+        reason = ("".join(error.args) if split else str(error)).strip().split("\n\n")[0]
         what = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}") from error
+        after = f"; {hint}" if hint else ""
+        raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}{after}") from error
 
 
 def imbalance_of(field: np.ndarray, rate: int) -> float | None:

@@ -187,6 +187,21 @@ def test_the_fewest_convolutions_leave_nothing():
     assert analysis.certify(network, maps, smooth="all").verdict == "no gridding"
 
 
+def test_layers_of_one_name_are_told_apart():
+    """As in Equinox. Otherwise the stem would count as the smoothing of the layer of rate 2, which hid the run."""
+
+    def network(x):
+        for rate in (1, 2, 2):
+            with jax.named_scope("conv"):
+                x = _convolution(x, features=2, rate=rate)
+        return x
+
+    certificate = analysis.certify(network, jnp.ones((1, 16, 2)))
+    assert [one.name for one in certificate.convolutions] == ["conv", "conv#2", "conv#3"]
+    assert [(run.start, run.stop) for run in certificate.runs] == [("conv#2", "conv#3")]
+    assert certificate.smallest == ("conv#2",)
+
+
 def test_what_mixes_before_does_not_hide_a_run():
     """Rates 1, 2, 4, 8: neighbours share inputs of the network, but at rate 8 no input of the layer of rate 2."""
     certificate = analysis.certify(_stack(1, 2, 4, 8), _maps(65, 1))
