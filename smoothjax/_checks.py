@@ -179,9 +179,9 @@ def _check_pairs(padding: object, ndim: int) -> Pairs:
     return tuple((int(low), int(high)) for low, high in pairs)
 
 
-def check_kernel_size(kernel_size: object) -> tuple[int, ...]:
+def check_kernel_size(kernel_size: object, *, name: str = "kernel_size") -> tuple[int, ...]:
     """Returns the kernel size as a tuple; its length is the number of spatial axes of the layer."""
-    rule = "kernel_size must be a tuple with one size >= 1 for each of the one to three spatial axes"
+    rule = f"{name} must be a tuple with one size >= 1 for each of the one to three spatial axes"
     if isinstance(kernel_size, str) or not isinstance(kernel_size, Sequence):
         raise ValueError(f"{rule}, got {kernel_size!r}: write e.g. (3, 3) for a 3x3 kernel on images")
     sizes = tuple(kernel_size)

@@ -1,8 +1,10 @@
 """Values of a wrong type for the switches and choices of every public function and layer."""
 
 import inspect
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,12 +22,23 @@ def _with_rngs(layer, *arguments):
     return lambda **options: layer(*arguments, rngs=nnx.Rngs(0), **options)
 
 
+#: The method of `nn.UpConv` that takes an option.
+_METHODS = {"order": "pixel_dcl", "compressed_features": "carafe", "groups": "dysample"}
 #: Every public name with a switch or a choice: a call that lacks nothing but one of them.
 _CALLS: dict[str, Any] = {
     "nn.CausalDilatedConv": lambda **options: nn.CausalDilatedConv(2, 2, 3, rate=2, rngs=nnx.Rngs(0), **options),
-    "nn.DilatedConv": lambda **options: nn.DilatedConv(2, 2, (3,), rate=2, rngs=nnx.Rngs(0), **options),
+    "nn.DilatedConv": lambda **options: _with_rngs(nn.DilatedConv, 2, 2)(**{"kernel_size": (3,), "rate": 2, **options}),
     "nn.LargeKernelAttention": _with_rngs(nn.LargeKernelAttention, 4),
-    "nn.UpConv": lambda **options: _with_rngs(nn.UpConv, 4, 4)(**{"method": "dcl", **options}),
+    "nn.GroupInteraction": lambda **options: _with_rngs(nn.GroupInteraction)(**{"rate": 2, "ndim": 2, **options}),
+    "nn.SSBlockFC": lambda **options: _with_rngs(nn.SSBlockFC)(**{"rate": 2, "ndim": 2, **options}),
+    "nn.SSConv": _with_rngs(nn.SSConv, (3, 3)),
+    "nn.UpConv": lambda **options: _with_rngs(nn.UpConv, 4, 4)(
+        **{"method": _METHODS.get(next(iter(options)), "dcl"), **options}
+    ),
+    "nn.aggregated_filter": partial(nn.aggregated_filter, jnp.ones((3, 3)), jnp.ones((3, 3))),
+    "nn.average_filter": partial(nn.average_filter, ndim=2),
+    "nn.gaussian_filter": partial(nn.gaussian_filter, ndim=2),
+    "nn.identity_smoothing": partial(nn.identity_smoothing, "ss_conv", ndim=2),
     "nn.replace_upsampling": lambda **options: _with_rngs(nn.replace_upsampling, nnx.Dict())(
         **{"method": "dcl", **options}
     ),
@@ -44,30 +57,75 @@ _CALLS: dict[str, Any] = {
     ),
     "models.GCANet": lambda **options: _with_rngs(models.GCANet)(**{"task": "dehaze", **options}),
     "models.ResNetEncoder": lambda **options: _with_rngs(models.ResNetEncoder)(**{"depth": 18, **options}),
-    "models.TemporalConvNet": partial(_with_rngs(models.TemporalConvNet), in_features=2, out_features=2),
+    "models.TemporalConvNet": lambda **options: _with_rngs(models.TemporalConvNet)(
+        **({} if "vocabulary" in options else {"in_features": 2}) | {"out_features": 2, **options}
+    ),
     "models.UNet": partial(_with_rngs(models.UNet), num_classes=3),
     "models.downsample_labels": partial(models.downsample_labels, jnp.zeros((1, 16, 16), jnp.int32)),
     "models.gcanet_image": partial(models.gcanet_image, _IMAGES, _IMAGES),
     "models.segment": partial(models.segment, lambda x: x, np.zeros((20, 20, 3), np.uint8)),
     "models.upsample_logits": partial(models.upsample_logits, _X, (16, 16)),
+    "ops.carafe": partial(ops.carafe, _X, jnp.ones((1, 16, 16, 3, 3))),
+    "ops.depthwise_conv": partial(ops.depthwise_conv, _X, jnp.ones((3, 3, 4))),
     "ops.dilated_conv": partial(ops.dilated_conv, _X, _KERNEL),
+    "ops.dysample": partial(ops.dysample, _X, jnp.ones((1, 16, 16, 4, 2))),
+    "ops.group_interaction_dilated_conv": lambda **options: ops.group_interaction_dilated_conv(
+        _X, _KERNEL, jnp.eye(4), **{"rate": 2, **options}
+    ),
+    "ops.identity_group_interaction": partial(ops.identity_group_interaction, ndim=2),
+    "ops.identity_smoother": partial(ops.identity_smoother, ndim=2),
+    "ops.ipixel_deconv": partial(ops.ipixel_deconv, _X, [_KERNEL]),
+    "ops.periodic_subsample": partial(ops.periodic_subsample, _X),
+    "ops.pixel_deconv": partial(ops.pixel_deconv, _X, [_KERNEL]),
+    "ops.pixel_order": lambda **options: ops.pixel_order(**{"factor": 2, "ndim": 2, **options}),
+    "ops.reinterlace": lambda **options: ops.reinterlace(_X[None].repeat(4, 0), **{"rate": 2, **options}),
+    "ops.ss_block_fc": partial(ops.ss_block_fc, _X, jnp.eye(4)),
+    "ops.ss_conv": partial(ops.ss_conv, _X, jnp.ones((3, 3))),
+    "ops.ss_dilated_conv": lambda **options: ops.ss_dilated_conv(
+        _X, _KERNEL, jnp.ones((3, 3)), **{"rate": 2, **options}
+    ),
     "ops.transposed_conv": partial(ops.transposed_conv, _X, _KERNEL),
 }
-#: What functions return is made by nobody else.
-_RETURNED = {"nn.Smoother"}
-_SWITCH, _CHOICE = ("yes", 1, None), ("nothing", ["none"], np.ones(2))
+#: What functions return is made by nobody else, and what is handed to JAX as it comes JAX refuses.
+_LEFT_OUT = {"nn.Smoother", "ops.conv_general_dilated"}
+_SWITCH, _CHOICE, _SIZES = ("yes", 1), ("nothing", ["none"], np.ones(2)), ("two", 2.5, ["two"])
+_NUMBER = ("two", 2.5, True, np.ones(2))
 
 
-def _arguments():
-    """Package, name, argument and wrong values for every argument annotated as bool or as a single Literal."""
+def _members(annotation: Any) -> list[Any]:
+    """The types in a union, which may be nested; any other annotation as it is."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [annotation]
+
+
+def _wrong_values(annotation: Any) -> tuple[Any, ...]:
+    """Wrong values for a switch, for a choice, alone or in a union, and for a number or sizes in a union.
+
+    A choice may be annotated as text or a sequence, such as `"SAME"` or pairs. Unions with arrays or types, which JAX
+    checks, have none.
+    """
+    members = _members(annotation)
+    origins = {get_origin(member) or member for member in members} - {NoneType}
+    none = () if NoneType in members else (None,)
+    if origins == {bool}:
+        return _SWITCH + none
+    if Literal in origins or origins == {str, Sequence}:
+        return _CHOICE + none
+    if len(members) == 1 or origins - {int, tuple, Sequence}:
+        return ()
+    return _NUMBER if int in origins else _SIZES
+
+
+def _arguments() -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+    """Package, name, argument and wrong values for every argument that has any."""
     for package, module in (("nn", nn), ("models", models), ("ops", ops)):
         for name, value in sorted(vars(module).items()):
             function = value.__init__ if inspect.isclass(value) else value
-            if name[0] != "_" and f"{package}.{name}" not in _RETURNED and inspect.isfunction(function):
+            if name[0] != "_" and f"{package}.{name}" not in _LEFT_OUT and inspect.isfunction(function):
                 for argument, parameter in inspect.signature(function).parameters.items():
-                    is_choice = get_origin(parameter.annotation) is Literal
-                    if parameter.annotation is bool or is_choice:
-                        yield f"{package}.{name}", argument, _CHOICE if is_choice else _SWITCH
+                    if values := _wrong_values(parameter.annotation):
+                        yield f"{package}.{name}", argument, values
 
 
 def test_every_switch_and_choice_is_tried():
@@ -80,5 +138,5 @@ def test_every_switch_and_choice_is_tried():
 def test_is_refused_by_name(name, argument, values):
     """Otherwise text would count as True, or a library would raise an obscure TypeError."""
     for value in values:
-        with pytest.raises(ValueError, match=rf"^{argument} must be (True or False|one of )"):
+        with pytest.raises(ValueError, match=rf"^{argument} must be "):
             _CALLS[name](**{argument: value})

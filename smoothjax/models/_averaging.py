@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._checks import check_bool
+from .._checks import check_bool, is_int
 
 Logits = Callable[[jax.Array], jax.Array]
 """From images `[N, h, w, C]`, ready for a network, to logits `[N, h', w', K]` of any size over the image."""
@@ -44,17 +44,20 @@ class Averaging:
     def __post_init__(self) -> None:
         check_bool("flip", self.flip)
         check_bool("independent", self.independent)
-        if self.tile is not None and (len(self.tile) != 2 or min(self.tile) < _SMALLEST_TILE):
-            raise ValueError(
-                f"tile must be at least {_SMALLEST_TILE} {_SMALLEST_TILE} pixels, got "
-                f"{' '.join(map(str, self.tile))}: try 513 513"
-            )
+        if self.tile is not None and not _is_tile(self.tile):
+            got = " ".join(map(str, self.tile)) if isinstance(self.tile, (tuple, list)) else repr(self.tile)
+            raise ValueError(f"tile must be at least {_SMALLEST_TILE} {_SMALLEST_TILE} pixels, got {got}: try 513 513")
         if not self.scales or not all(np.isfinite(scale) and scale > 0 for scale in self.scales):
             raise ValueError(f"scales must be positive numbers, at least one, got {self.scales}: try 0.75 1 1.25")
 
     def views(self) -> list[tuple[float, bool]]:
         """The scale of every view, and whether it is mirrored."""
         return [(scale, mirrored) for scale in self.scales for mirrored in (False, True)[: 1 + self.flip]]
+
+
+def _is_tile(tile: object) -> bool:
+    pair = isinstance(tile, (tuple, list)) and len(tile) == 2
+    return pair and all(is_int(size) and size >= _SMALLEST_TILE for size in tile)
 
 
 def average_logits(

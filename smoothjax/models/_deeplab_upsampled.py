@@ -1,5 +1,7 @@
 """DeepLab with learnt up-sampling to full resolution."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -63,6 +65,7 @@ class DeepLabUpsampled(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
+        check_choice("order", order, (None, *get_args(PhaseOrder)))
         if isinstance(deeplab.head, DenseUpsamplingHead):
             raise ValueError(
                 "deeplab's head must be one of aspp, large_fov, got 'duc', which up-samples by itself: build it with "

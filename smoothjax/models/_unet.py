@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +95,7 @@ class UNet(nnx.Module):
         width = check_int("width", width, remedy="64 is the original U-Net")
         in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
         check_choice("upsampling", upsampling, UPSAMPLINGS)
+        check_choice("order", order, (None, *get_args(PhaseOrder)))
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         # The authors' batch normalisation has no scale: the next convolution absorbs it. After the last convolution
         # nothing does, so there the logits of a class have variance 1 over a batch.

@@ -3,7 +3,7 @@
 import itertools
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -133,6 +133,7 @@ class ConvVAE(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
+        check_choice("order", order, (None, *get_args(PhaseOrder)))
         check_choice("likelihood", likelihood, LIKELIHOODS)
         latent_features = check_int("latent_features", latent_features, remedy="32 to 256 suit 64x64 images")
         width = check_int("width", width, remedy="16 to 64 suit 64x64 images")

@@ -84,7 +84,7 @@ class LargeKernelAttention(nnx.Module):
         size = check_kernel_size(kernel_size)
         rates = check_by_axis("rate", rate, len(size))
         local = tuple(2 * one - 1 for one in rates) if local_kernel_size is None else local_kernel_size
-        local = check_kernel_size(local)
+        local = check_kernel_size(local, name="local_kernel_size")
         if len(local) != len(size):
             raise ValueError(
                 f"local_kernel_size must have as many axes as kernel_size, got {local} with {size}: leave it out for "
