@@ -86,7 +86,7 @@ def cells_of(content: Json) -> list[Cell]:
     """All methods under all conditions. A family is all tests of one score."""
     found: list[Cell] = []
     for row in content["rows"]:
-        case = Case(**{**row["case"], "rates": tuple(row["case"]["rates"])})
+        case = case_of(row)
         baseline = row["scores"][BASELINE]
         for method, scores in row["scores"].items():
             if method != BASELINE:
@@ -103,6 +103,11 @@ def cells_of(content: Json) -> list[Cell]:
         dataclasses.replace(cell, adjusted={name: family[i] for name, family in adjusted.items() if i in family})
         for i, cell in enumerate(found)
     ]
+
+
+def case_of(row: Json) -> Case:
+    """The condition of a row."""
+    return Case(**{**row["case"], "rates": tuple(row["case"]["rates"])})
 
 
 def _difference(values: Sequence[float | None], baseline: Sequence[float | None]) -> Difference | None:

@@ -147,23 +147,24 @@ def collect(results: Sequence[Json]) -> Json:
     methods = [method for method in METHODS if any(method in result["scores"] for result in results)]
     rows = [{key: row[key] for key in ("case", "extra_parameters", "scores", "over_images")} for row in results]
     return {
-        "environment": {**environments[-1], "commit": " and ".join(commits), "command": _plain(environments[-1])},
+        "environment": {**environments[-1], "commit": " and ".join(commits), "command": command_in(environments[-1])},
         "config": {**results[0]["config"], "methods": methods},
-        "rows": _rounded(rows),  # keeps more digits than are printed
+        "rows": rounded(rows),  # keeps more digits than are printed
     }
 
 
-def _plain(where: Json) -> str:
-    """The command without its output folder, which does not affect the results."""
+def command_in(where: Json) -> str:
+    """The command of an environment without its output folder, which does not affect the results."""
     words = shlex.split(where["command"])
     if "--out" in words:
         del words[words.index("--out") : words.index("--out") + 2]
     return shlex.join(words)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Plain values with four digits after the point."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return round(value, 4) if isinstance(value, float) else value
