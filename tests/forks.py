@@ -78,12 +78,12 @@ class Server:
 
     Args:
       module: has the command, `main(arguments)`.
-      others: are imported, too.
+      others: further modules to import.
       variables: of the environment, beside those of this process; read by what is imported.
     """
 
     def __init__(self, module: str, *others: str, variables: Mapping[str, str] = {}):
-        # Sources are compiled once, whatever the environment says.
+        # Sources are compiled once, whatever the environment.
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""} | dict(variables)
         command = [sys.executable, "-c", _SERVER, module, *others]
         self._process = subprocess.Popen(

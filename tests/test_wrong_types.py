@@ -86,7 +86,7 @@ _CALLS: dict[str, Any] = {
     ),
     "ops.transposed_conv": partial(ops.transposed_conv, _X, _KERNEL),
 }
-#: What functions return is made by nobody else, and what is handed to JAX as it comes JAX refuses.
+#: Users do not construct the results of functions; JAX itself checks arguments that are passed on to it.
 _LEFT_OUT = {"nn.Smoother", "ops.conv_general_dilated"}
 _SWITCH, _CHOICE, _SIZES = ("yes", 1), ("nothing", ["none"], np.ones(2)), ("two", 2.5, ["two"])
 _NUMBER = ("two", 2.5, True, np.ones(2))

@@ -203,7 +203,7 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
         raise ValueError(f"{folder} holds a run of the study {study}: use {command_of(study)}, or name another folder")
     try:
         config = from_dict(kind, values)
-        # Options about the start of a run came later than most; a file without them starts anew.
+        # Options about the start of a run are newer than most; a file without them starts from random weights.
         expected = {name for name in flat(to_dict(config)) if not name.startswith("init.")}
         missing = sorted(expected - set(flat(values)))
         # Defaults would silently complete a file that was cut off.

@@ -217,7 +217,7 @@ def filter_before(layer: DilatedConv, smoother: Any) -> Any:
 
 
 def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
-    """Gives a layer a smoothing, whose parameters start anew; all others stay."""
+    """Gives a layer a smoothing with new parameters; all other parameters stay."""
     ndim = len(layer.kernel_size)
     layer.smoothing = smoothing
     stack = layer.kernel.shape[: -ndim - 2]

@@ -56,7 +56,7 @@ class RunLog:
 
     Args:
       folder: The run's folder, created if missing.
-      resume_step: Lines of later steps are dropped; 0 starts anew.
+      resume_step: Lines of later steps are dropped; 0 starts an empty log.
       console: Whether to print the scalars.
       mirror: A second receiver of scalars and pictures.
 

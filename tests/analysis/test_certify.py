@@ -145,7 +145,7 @@ def test_random_networks_as_by_brute_force(shape, examples):
 
     decided: list[object] = []
     check()
-    # What is followed exactly is the rule.
+    # Most cases must be followed exactly.
     assert len(decided) > 0.8 * examples
 
 

@@ -206,7 +206,7 @@ def test_a_causal_filter_starts_from_its_last_tap():
         assert (found.kind, found.distance) == ("causal_ss_conv", 0.0)
     axes = draw_smoothing([found]).axes[0]
     assert axes.get_xlim() == (-6.5, 0.5)
-    # Moved further than to the centred identity, the layer still says what it is.
+    # Even at the centred identity, far from its own, the layer identifies its kind.
     layer.smoother[...] = jnp.zeros(7).at[3].set(1.0)
     (found,) = smoothing_parameters(nnx.List([layer]))
     assert (found.kind, round(found.distance, 3)) == ("causal_ss_conv", 1.414)

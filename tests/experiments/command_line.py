@@ -35,7 +35,7 @@ TINY = shlex.split(
 #: The methods of the study segmentation that are compared from end to end.
 TRAINED = ("none", "ss_conv")
 
-#: What the study sequence learns to write.
+#: The text that the study sequence learns.
 TEXT = "the cat sat on the mat. a dog sat by the cat. they sat and sat, the dog and the cat. " * 3
 
 
@@ -70,7 +70,7 @@ def variables(*, cache: bool = True) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(programs),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "JAX_ENABLE_COMPILATION_CACHE": str(cache).lower(),
-        # Python compiles the sources once, too, whatever the environment says.
+        # Python also compiles the sources only once, whatever the environment.
         "PYTHONDONTWRITEBYTECODE": "",
     }
 

@@ -87,7 +87,7 @@ def _choices(options: Mapping[str, Values]) -> set[tuple[str, Any]]:
     return {(name, value) for name, values in options.items() if not callable(values) for value in values}
 
 
-#: What must occur: all that is listed. The options of DeepLab need not occur again in the second study.
+#: Every listed choice must occur. The options of DeepLab need not occur again in the second study.
 _LISTED = {
     "segmentation": _choices(_OPTIONS["segmentation"]),
     "pixel_dcn": _choices(_OPTIONS["pixel_dcn"]) - _choices(_DEEPLAB),
@@ -109,7 +109,7 @@ def _drawn(study: str) -> list[tuple[RunConfig, frozenset[tuple[str, Any]], int]
             del options[name]
         config = with_options(_PLAIN[study], _FIXED | options)
         if (refusal := _refusal(config)) is not None:
-            # It says which option, and what to do.
+            # The message names the option and the remedy.
             assert refusal.startswith("--")
             assert ": " in refusal
             continue

@@ -56,7 +56,7 @@ def test_the_papers_voc_recipe(preset, ss_conv):
     config = PRESETS[preset].config
     assert (config.steps, config.batch_size, config.data.crop_size) == (20000, 10, (321, 321))
     assert (config.model.encoder, config.model.head, config.model.head_rates) == ("resnet101", "aspp", None)
-    # What the paper does not have learns at the baseline's rate.
+    # Methods that the paper lacks learn at the baseline's rate.
     assert _rates(preset) == dict.fromkeys(METHODS, 0.00025) | {"group_interaction": 0.001, "ss_conv": ss_conv}
     optim = config.optim
     assert (optim.momentum, optim.weight_decay, optim.power) == (0.9, 0.0005, 0.9)

@@ -88,7 +88,7 @@ def test_what_the_paper_says(measured):
     assert [row["support"] for row in content["fig8"]] == [9, 12**2, 15**2]
     # "It corresponds to a 3x3 filter with zeros inserted between non-zero weights."
     assert content["fig8"][BASELINE]["zero_share"] == pytest.approx(1 - 9 / 81)
-    # Four layers of rate 2 and four of rate 4: 4 * (2 * 2 + 2 * 4) + 1 cells, even offsets alone.
+    # Four layers of rate 2 and four of rate 4: 4 * (2 * 2 + 2 * 4) + 1 cells, only even offsets.
     assert [row["theoretical"] for row in content["fig9"]] == [[49, 49], [52, 52], [81, 81]]
     assert content["fig9"][BASELINE]["support"] == 25**2
 
@@ -118,7 +118,7 @@ def test_a_cell_is_ten_by_ten_pixels_and_zeros_are_black(measured):
     left = int(np.nonzero(black[top + 15])[0][0])
     while not black[top + 2 : top + 8, left : left + side].all():
         left += 1
-    # Inner pixels alone: the outline lies on the borders of cells.
+    # Only inner pixels: the outline lies on the borders of cells.
     panel = pixels[top : top + side, left : left + side].reshape(17, ENLARGEMENT, 17, ENLARGEMENT, 3)
     inner = panel[:, 2:8, :, 2:8].transpose(0, 2, 1, 3, 4).reshape(17, 17, -1, 3)
     assert (inner == inner[:, :, :1]).all()

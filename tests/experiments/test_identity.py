@@ -125,7 +125,7 @@ def test_classes_are_written_once(tmp_path):
     assert data.load_classes(tmp_path / "classes.yaml") == classes[0]
 
 
-# What studies tell.
+# The identities that studies report.
 
 
 @pytest.mark.parametrize(

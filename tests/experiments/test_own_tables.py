@@ -242,7 +242,7 @@ def test_nan_is_left_out_with_a_remark(tmp_path, capsys):
     assert "seconds_per_step" not in err
 
 
-#: By file, damaged contents and what is printed of them.
+#: By file: damaged contents and the printed remarks.
 DAMAGED = {
     "environment.json": {
         "[]": "b/environment.json is damaged: command, commit and machine of the run are unknown",

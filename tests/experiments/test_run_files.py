@@ -50,7 +50,7 @@ def _described(folder: Path, config: Config | None = None) -> Path:
     return folder
 
 
-# What is written.
+# Writing.
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "tensorboard", "curves.png", "checkpoints", "a/b"])
@@ -87,7 +87,7 @@ def test_no_writer_follows_a_link(tmp_path):
     assert plt.get_fignums() == []
 
 
-# What is read.
+# Reading.
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_an_address_is_not_a_folder():
             call(Path("s3://bucket/run"), Config())
 
 
-# What may change.
+# Changes.
 
 
 def test_the_rate_of_an_unfinished_run_may_change(tmp_path):
@@ -264,7 +264,7 @@ def test_a_run_without_a_checkpoint_is_replaced(tmp_path, damaged):
     mark_learnt(run)
     with pytest.raises(ValueError, match="steps: 5 there, 20000 now"):
         check_run(run, Config())
-    # What is not of a run is never replaced.
+    # Files that do not belong to a run are never replaced.
     mine = tmp_path / "mine"
     describe_run(mine, Config())
     (mine / "thesis.tex").touch()

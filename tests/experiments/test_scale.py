@@ -115,7 +115,7 @@ def test_batch_statistics_are_updated_once_though_computed_twice() -> None:
 
 
 def test_the_step_in_bfloat16() -> None:
-    # Of a smaller encoder the smoothers' gradients are so small that rounding is a tenth of them.
+    # In a smaller encoder the smoothers' gradients are so small that rounding errors are a tenth of their size.
     config = _config(batch_norm="frozen", encoder="resnet18")
     rounded = replace(config, model=replace(config.model, precision="bf16"))
     state, (metrics,) = _train(rounded)

@@ -27,7 +27,7 @@ def _main(*arguments: object, status: int = 0) -> None:
     assert main([str(argument) for argument in arguments]) == status
 
 
-# What is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_writing_on_needs_no_text(learnt, tmp_path, monkeypatch, capsys):
     assert first.startswith("the cat")
     _main("evaluate", run, status=1)
     assert "text.txt, the text, is not there: name it with evaluate RUN --data-file" in capsys.readouterr().err
-    # What is not needed is not read.
+    # Files that are not needed are not read.
     for content in ("[1]", "{"):
         (run / "result.json").write_text(content)
         _main("sample", run, *options)
@@ -216,7 +216,7 @@ def test_a_run_goes_on_with_its_own_text(learnt, tmp_path, monkeypatch, capsys):
     _main("train", "text", "--data.file", moved, *options)
     assert "is finished" in capsys.readouterr().out
     (run / "result.json").unlink()
-    # Other characters, and the same ones in another sequence, which no shape would tell.
+    # Other characters, and the same ones in another order, which no shape would reveal.
     for text in (TEXT.replace("cat", "fox"), TEXT[::-1]):
         other.write_text(text)
         _main("train", "text", "--data.file", other, *options, status=1)

@@ -69,7 +69,7 @@ def _first_loss(path):
 
 @pytest.mark.slow
 def test_every_other_method_trains(tmp_path):
-    # Those that the study of the U-Net trains alone cost as long again.
+    # The methods that only the study of the U-Net trains would take as long again.
     others = (*TRAINED, "sub_pixel_blur", "carafe", "dysample")
     methods = [method for method in get_args(Method) if method not in others]
     _check_comparison(tmp_path, _compare(tmp_path, methods), methods)

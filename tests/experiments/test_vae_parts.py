@@ -67,7 +67,7 @@ def test_configurations_survive_their_file(preset, tmp_path):
 
 
 def test_a_batch_holds_all_the_chance():
-    """Mirrored or not, dequantised within its bin, with noise: functions of the generator alone."""
+    """Mirroring, dequantisation within the bin, and noise depend only on the generator."""
     source = open_source(dataclasses.replace(PRESETS["demo"].config.data, train_images=4), "train")
     pixels = source[0]["image"]
     for likelihood in models.LIKELIHOODS:

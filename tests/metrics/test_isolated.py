@@ -63,7 +63,7 @@ def test_an_ignored_pixel_is_nobodys_neighbour():
     """Otherwise an ignored outline would connect, or tear apart, the regions on its sides."""
     predictions = np.array([[1, 1, 0, 0]])
     assert _count(np.zeros((1, 4), int), predictions) == [0, 4]
-    assert _count(np.array([[0, 255, 0, 0]]), predictions) == [0, 3]  # alone: with no neighbour it disagrees with none
+    assert _count(np.array([[0, 255, 0, 0]]), predictions) == [0, 3]  # a pixel without neighbours disagrees with none
     assert _count(np.array([[0, 7, 0, 7]]), np.array([[1, 2, 0, 0]]), ignore_label=7) == [0, 2]
 
 

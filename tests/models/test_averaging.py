@@ -90,7 +90,7 @@ def test_independent_classes_average_their_own_probabilities():
     found = average_logits(_local, images, (6, 8), look)
     mean = (jax.nn.sigmoid(_local(images)) + jax.nn.sigmoid(_local(images[:, :, ::-1]))[:, :, ::-1]) / 2
     assert_close(jax.nn.sigmoid(found), mean)
-    # One that is certain stays finite, and keeps its place before another that is certain, too.
+    # A certain class stays finite, and keeps its place before another certain one.
     certain = jnp.array([50.0, 40.0, -50.0]).reshape(1, 1, 1, 3)
     assert_close(average_logits(lambda _: certain, jnp.zeros((1, 1, 1, 3)), (1, 1), look), certain)
 

@@ -48,7 +48,7 @@ def test_sees_what_it_says_and_nothing_later(smoothing, taps, rate):
 
 @each_smoothing
 def test_the_papers_layer_looks_ahead(smoothing):
-    # The test above can fail: a layer that is padded on the left alone is not causal yet.
+    # The test above can fail: padding on the left is not enough for a causal layer.
     layer = nn.DilatedConv(3, 4, (2,), rate=4, smoothing=smoothing, padding=((4, 0),), rngs=nnx.Rngs(0))
     layer.smoother[...] = random(1, *layer.smoother.shape)
     jacobian: Any = jax.jacrev(lambda x: layer(x)[0].sum(-1))(random(2, 1, STEPS, 3))

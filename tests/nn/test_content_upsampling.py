@@ -182,7 +182,7 @@ def test_bfloat16_and_every_gradient(method):
     rounded = layer(x)
     layer.dtype = None
     assert rounded.dtype == jnp.bfloat16
-    assert_close(rounded, layer(x), 5e-2)  # points and kernels are predicted in bfloat16, too
+    assert_close(rounded, layer(x), 5e-2)  # points and kernels are also predicted in bfloat16
 
 
 @pytest.mark.parametrize("method", ["sub_pixel_blur", "carafe", "dysample"])

@@ -50,7 +50,7 @@ def test_one_training_step_changes_the_smoothing_and_the_output(smoothing):
     before = layer(x)
     gradient = nnx.grad(lambda layer: jnp.mean((layer(x) - 1.0) ** 2))(layer)
     assert float(jnp.max(jnp.abs(gradient.smoother[...]))) > 1e-3
-    # The smoothing alone makes a step: kernel and bias stay.
+    # Only the smoothing makes a step: kernel and bias stay.
     layer.smoother[...] -= 0.1 * gradient.smoother[...]
     assert float(jnp.max(jnp.abs(layer(x) - before))) > 1e-3
 

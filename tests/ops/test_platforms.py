@@ -17,7 +17,7 @@ from tests.ops.cases import all_derivatives
 from tests.support import assert_close, random
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-#: What the forms of the CPU are made of: barriers, loops, and one product for every tap.
+#: The operations of the forms for the CPU: barriers, loops, and one product for every tap.
 _SPECIAL = ("optimization_barrier", "while", "multiply")
 
 
@@ -75,7 +75,7 @@ def test_one_export_for_all_platforms_runs_here():
     assert_close(jax.jit(exported.call)(*arguments), operation(*arguments))
 
 
-# --- the mechanism, on forms that are told apart by their value ---
+# --- the mechanism, on forms that differ in their value ---
 
 
 def _fast(scale: int, x: jax.Array, weight: jax.Array) -> jax.Array:

@@ -52,7 +52,7 @@ def test_is_that_of_pytorch() -> None:
 
 
 def test_class_weights_and_smoothing_together_are_not_those_of_pytorch() -> None:
-    """As the docstring says: PyTorch weighs each term of the smoothing by its own class, and gives 2.6986718."""
+    """As documented: PyTorch weighs each term of the smoothing by its own class, and gives 2.6986718."""
     losses = -np.log(np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True))
     kept, labels = [0, 1, 3], LABELS[[0, 1, 3]]
     true, spread = losses[kept, labels], losses[kept]

@@ -7,7 +7,7 @@ from smoothjax import data, datasets
 from smoothjax.datasets.builders import Cityscapes
 from tests.datasets.archives import assert_holds, assert_refused, below, labels, pixels, png, unpack, zipped
 
-# What the authors' table says: every id that counts, with its name. The plates, -1, are 255 in a file of bytes.
+# The authors' table: every id that counts, with its name. The plates, -1, are 255 in a file of bytes.
 _NAMES = {
     **{7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light"},
     **{20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car"},

@@ -15,7 +15,7 @@ from tests.datasets.archives import assert_holds, assert_refused, below, jpeg, l
 
 _TRAINVAL = ("Abyssinian_100", "beagle_1", "pug_7", "Siamese_2")
 _TEST = ("Bengal_3", "boxer_4")
-# Some images of this data set are no JPEG, whatever their name says.
+# Some images of this data set are not JPEG, despite their names.
 _IMAGES = {name: (png if name == "pug_7" else jpeg)(pixels(i)) for i, name in enumerate((*_TRAINVAL, *_TEST))}
 _TRIMAPS = {name: labels(i, [1, 2, 3]) for i, name in enumerate(_IMAGES)}
 _FILES = {
