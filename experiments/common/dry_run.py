@@ -45,7 +45,7 @@ def dry_compare(study: AnyStudy, config: RunConfig, methods: Sequence[str], fold
 
 
 def _check_dry(config: RunConfig, folder: Path) -> Mesh:
-    """As `check`, but only prints what the folder would refuse, since nothing will be written there."""
+    """Like `check`, but only prints what the folder would refuse, since nothing will be written there."""
     try:
         check_run(folder, config)
     except (ValueError, OSError) as error:

@@ -25,15 +25,15 @@ def read_run(
     data_root: Path | None = None,
     weights: AskedWeights = "better",
 ) -> Trained[C, T, M]:
-    """Reads a run's best or latest checkpoint; `data_root` is where its data lie now, if they have moved.
+    """Reads a run's best or latest checkpoint; `data_root` is the folder of its data, if they have moved.
 
-    Of a run that averages its weights, by default those are taken that are better on val at this checkpoint, and it is
-    said which; the raw ones where that has not been measured.
+    If a run averages its weights, the default is the better of raw and averaged weights on val at this checkpoint, with
+    a message that names them; raw weights if that was not measured.
 
     Raises:
       FileNotFoundError: there is no run, or no checkpoint yet.
-      ValueError: averaged weights are asked for that the checkpoint does not have, or whose batch statistics are of
-        another step.
+      ValueError: averaged weights are requested that the checkpoint lacks, or whose batch statistics belong to another
+        step.
     """
     config = load_config(folder, study.config)
     if data_root is not None:

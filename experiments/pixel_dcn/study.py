@@ -1,4 +1,4 @@
-"""From a configuration to network, loss and optimiser, and from runs to the table."""
+"""Makes network, loss and optimiser from a configuration, and the table from runs."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ class Predict:
     whole; try 512 512. GCANet normalises by statistics of the whole image but a tile only sees its own, so tiles change
     the result; larger tiles change it less."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Of a run: best on the whole validation split, or latest."""
+    """Checkpoint of a run: best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Filters:
     out: Path = field(default=Path("filters.png"))
     """File to write."""
     checkpoint: Literal["best", "latest"] = "latest"
-    """Of a run: best on the whole validation split, or latest."""
+    """Checkpoint of a run: best on the whole validation split, or latest."""
 
 
 def _predict(program: cli.Program, options: Predict) -> None:

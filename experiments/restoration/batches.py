@@ -36,7 +36,7 @@ class Augment:
     haze: Haze
 
     def __call__(self, record: data.Record, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
-        """From 8-bit images to `"image"`, degraded, and `"clean"`, float32 `[*crop_size, 3]` in 0 .. 255."""
+        """Turns 8-bit images into `"image"`, degraded, and `"clean"`, float32 `[*crop_size, 3]` in 0 .. 255."""
         size = record["clean"].shape[:2]
         # Haze belongs to the whole image: its depth does not depend on the crop.
         drawn = None if "image" in record else self.haze.draw(rng, size)

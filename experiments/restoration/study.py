@@ -1,4 +1,4 @@
-"""From a configuration to network, loss and optimiser, and from runs to table and figures."""
+"""Makes network, loss and optimiser from a configuration, and the table and figures from runs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict

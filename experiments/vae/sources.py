@@ -112,7 +112,7 @@ class Augment:
     mirror: bool
 
     def __call__(self, record: data.Record, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
-        """From an image uint8 `[64, 64, 3]` to `"image"` in 0 .. 1 and `"noise"` `[latent_features]`, float32."""
+        """Turns an image, uint8 `[64, 64, 3]`, into `"image"` in 0 .. 1 and `"noise"` `[latent_features]`, float32."""
         pixels = record["image"]
         if self.mirror and rng.random() < 0.5:
             pixels = pixels[:, ::-1]

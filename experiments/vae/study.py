@@ -1,4 +1,4 @@
-"""From a configuration to network, loss and optimiser, and from runs to table and figures."""
+"""Makes network, loss and optimiser from a configuration, and the table and figures from runs."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -230,7 +230,7 @@ masked taps of the fast form are not counted as parameters."""
             return {}
         title = f"{comparison.title}, seed {comparison.seeds[0]}"
         firsts = {comparison.labels[method]: runs[0] for method, runs in comparison.results.items()}
-        # A row each, beside its number: what is to be compared fits on a screen.
+        # One row each, beside its number, so that the comparison fits on a screen.
         samples = {
             f"{label}\ncheckerboard {firsts[label]['checkerboard']:.2f}": grid(arrays["samples"][:_STRIP], _STRIP)
             for label, arrays in examples.items()

@@ -23,9 +23,9 @@ class ByChanges(NamedTuple):
 
     Attributes:
       axes: the sharing of neighbouring outputs along each spatial axis; a lower bound.
-      field: float64 `[*S]`, how much each input unit moves the output unit at the centre: the mean over examples of the
-        absolute change, summed over channels, or of whether integers change. Of floating-point inputs only the examples
-        that small changes are made in count.
+      field: float64 `[*S]`, the effect of each input unit on the central output unit: the mean over examples of the
+        absolute change, summed over channels, or of whether integers change. For floating-point inputs only examples
+        with small changes count.
     """
 
     axes: tuple[Sharing, ...]
@@ -40,31 +40,31 @@ def sharing_by_changes(
     block: int | None = None,
     progress: bool = False,
 ) -> ByChanges:
-    """Measures what neighbouring outputs share by changing one input unit after the other: no derivative is needed.
+    """Measures the sharing of neighbouring outputs by changing input units one at a time; needs no derivative.
 
-    An output depends on every unit whose change changes it. The other way round that is not so: a rectifier may be
-    closed for all examples, an argmax may return the same class. So what is found to be shared is shared, and what is
-    not may be; several examples make it less likely. `certify` proves it where a program is given, and `receptive_sets`
-    asks gradients.
+    An output depends on every unit whose change alters it. The converse does not hold: a rectifier may be closed for
+    all examples, an argmax may return the same class. So sharing that is found is real, and sharing that is not found
+    may still exist; several examples make this less likely. `certify` proves gridding from a program, and
+    `receptive_sets` uses gradients.
 
-    Floating-point units are changed by 1 in the first example, by 65536 (float16: 64) in the second, and so on by
-    turns; integers between 0 and 255 by 128, modulo 256. A pass through the function has `batch_size` examples, and
-    there are as many passes as `N * prod(S) / batch_size`, or with a block of B units `N * B**d / batch_size`. Then
-    outputs are known by what they share of the block alone.
+    Floating-point units change alternately by 1 (first example) and 65536 (second example; float16: 64), integers
+    between 0 and 255 by 128, modulo 256. A pass through the function takes `batch_size` examples, and there are
+    `N * prod(S) / batch_size` passes, or `N * B**d / batch_size` with a block of B units. With a block the result
+    covers only the sharing of units in it.
 
     Args:
       function: maps `[N, *S, C]` to maps `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes, of any dtype, or to
         integer labels `[N, *S']`; examples do not depend on each other.
       inputs: examples `[N, *S, C]`, floating point, or integers between 0 and 255.
-      batch_size: changes that are made in one call of the function, which always has this number of examples.
-      block: units along each axis, at the centre of the inputs, that are changed; by default all are.
-      progress: whether to show how far it is, in input units, after five seconds.
+      batch_size: number of changes in one call of the function, which always gets this number of examples.
+      block: number of units to change along each axis, at the centre of the inputs; by default all.
+      progress: whether to show progress, in input units, after five seconds.
 
     Returns:
-      What was found.
+      The sharing of neighbours, and the field of the central output.
 
     Raises:
-      ValueError: inputs or results are no such maps, batch_size or block is no int >= 1, or results are not finite.
+      ValueError: inputs or results are not such maps, batch_size or block is no int >= 1, or results are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -126,7 +126,7 @@ def sharing_by_changes(
                 for place, unit in enumerate(chosen):
                     changed = batch[(place, *unit)]
                     batch[(place, *unit)] = changed + step if floats else (changed.astype(int) + 128) % 256
-                # Each example beside itself in the same place of a batch: others may be rounded otherwise.
+                # Compare each example with itself at the same place of a batch, since rounding may depend on the place.
                 after = call(batch)
                 differs = (after != before).any(-1)
                 for place, unit in enumerate(chosen):
@@ -147,14 +147,14 @@ def sharing_of_sets(sets: ArrayLike, shape: Sequence[int]) -> tuple[Sharing, ...
     """The sharing of neighbours in a block of outputs, from the set of each.
 
     Args:
-      sets: bool `[prod(shape), *S]`, of the units of the block in row-major order, as `receptive_sets` gives them.
-      shape: units of the block along each axis.
+      sets: bool `[prod(shape), *S]`, for the units of the block in row-major order, as from `receptive_sets`.
+      shape: number of units of the block along each axis.
 
     Returns:
-      What they share along each axis.
+      The sharing along each axis.
 
     Raises:
-      ValueError: sets are not those of as many units.
+      ValueError: the number of sets does not match the shape.
 
     Example:
       >>> import numpy as np

@@ -13,13 +13,13 @@ from ._programs import shape_of
 
 @dataclass(frozen=True)
 class Weights:
-    """Numbers that may be anything; they count as not 0, but for the places where a structure makes them so.
+    """Arbitrary numbers: they count as nonzero, except where a structure makes them 0.
 
     Attributes:
-      shape: of the array.
+      shape: the shape of the array.
       pattern: where it is not 0, or None for everywhere.
-      numbers: of integers that the program was given, what they are: their zeros may be those of a quantised kernel and
-        are no structure, but as places, or compared, they say what is read.
+      numbers: the values of integers that the program was given. Their zeros may be those of a quantised kernel, so
+        they are not structure; but as indices, or in comparisons, the values decide what is read.
     """
 
     shape: tuple[int, ...]
@@ -29,7 +29,7 @@ class Weights:
 
 Constant: TypeAlias = np.ndarray | Weights
 
-#: Operations that keep what is 0, and only move it.
+#: Operations that keep zeros and only move them.
 _KEEPING = {
     "broadcast_in_dim", "concatenate", "copy", "copy_p", "expand_dims", "mul", "neg", "pad", "reshape", "rev",
     "select_n", "slice", "squeeze", "stack", "transpose",
@@ -40,7 +40,7 @@ _LARGEST = 2**24
 
 
 def as_constant(value: Any) -> Constant:
-    """A captured array: weights if it holds numbers, a single one as well; masks are structure."""
+    """A captured array: weights if it holds numbers, even a single one; masks are structure."""
     shape, dtype = np.shape(value), jnp.result_type(value)
     if not jnp.issubdtype(dtype, jnp.integer) and not jnp.issubdtype(dtype, jnp.bool_):
         return Weights(shape)
@@ -52,7 +52,7 @@ def as_constant(value: Any) -> Constant:
 
 
 def known(value: object) -> np.ndarray | None:
-    """The numbers of a structure, or of integers that may be one; None if they are not known."""
+    """The numbers of a structure, or of integers that may be one; None if they are unknown."""
     if isinstance(value, np.ndarray):
         return value
     return value.numbers if isinstance(value, Weights) else None
@@ -88,7 +88,7 @@ def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant
     found = _bound(equation, [jnp.asarray(one) for one in numbers])
     if not any(isinstance(argument, Weights) for argument in arguments):
         return [*found]
-    # Of integers that the program was given: compared, they are a mask, and as floating-point numbers they are weights.
+    # Given integers become a mask when compared, and weights when converted to floating point.
     weighed = _weighed(equation, arguments, large=large)
     return [
         one if one.dtype == bool else replace(weights, numbers=one if one.dtype.kind in "iu" else None)
@@ -97,14 +97,14 @@ def evaluate(equation: JaxprEqn, arguments: Sequence[Constant]) -> list[Constant
 
 
 def _opened(factor: Constant) -> Constant:
-    """A factor that is a single 0 of a floating-point type may be a gate that opens, written into the program."""
+    """A factor, opened if it is a single floating-point 0: it may be a gate that training opens."""
     if isinstance(factor, Weights) or factor.ndim or factor.dtype.kind in "iub" or factor:
         return factor
     return np.ones((), factor.dtype)
 
 
 def _weighed(equation: JaxprEqn, arguments: Sequence[Constant], *, large: bool) -> list[Weights]:
-    """The results as weights, with the zeros that the program itself puts there."""
+    """The results as weights, with the zeros that the program itself creates."""
     name, shapes = equation.primitive.name, [shape_of(variable) for variable in equation.outvars]
     if name in ("convert_element_type", "reduce_precision") and isinstance(arguments[0], Weights):
         return [replace(arguments[0], numbers=None)]

@@ -25,7 +25,7 @@ def _or(call: Call) -> list[Terms]:
 
 
 def _absorbed(call: Call, is_open: Callable[[Constant], np.ndarray]) -> list[Terms]:
-    """Of an operation of two factors, of which one decides alone where a constant is not open: as a 0 of a product."""
+    """An operation of two factors: where a constant is not open it decides by itself, like a 0 in a product."""
     (terms,) = _elementwise(call)
     data = [argument for argument in call.arguments if isinstance(argument, Data)]
     if len(data) == 2:
@@ -36,7 +36,7 @@ def _absorbed(call: Call, is_open: Callable[[Constant], np.ndarray]) -> list[Ter
             *beside(terms_of(other, rank), seen(one, rank), call.label),
         )
     for argument in call.arguments:
-        # JAX writes a weight of NumPy that is one number into the program: a 0 may be a gate that opens.
+        # JAX writes a NumPy scalar into the program as a literal, so a single 0 may be a gate that training opens.
         if not isinstance(argument, Data) and argument.shape and not (mask := is_open(argument)).all():
             terms = tuple(masked(term, np.broadcast_to(mask, call.shapes[0])) for term in terms)
     return [terms]
@@ -211,7 +211,7 @@ def _dot(call: Call) -> list[Terms]:
         if not isinstance(value, Data):
             continue
         begin = len(batch) + (len(free[0]) if number else 0)
-        # Of a product with data, what all that is summed over and is free there surely sees is sure.
+        # In a product with data, a term is certain only where the other factor is certainly not 0.
         sure = _sure(other, sides[1 - number][1:], (contracted, batch), len(value.shape))
         for term in beside(value.terms, sure, call.label):
             pattern = None if isinstance(other, Data) or is_dense(other) else not_zero(other)
@@ -281,7 +281,7 @@ def _reduce_window(call: Call) -> list[Terms]:
     return [union(terms)]
 
 
-#: Operations on each element by itself that have no gradient, or another name, as well.
+#: Further elementwise operations, without a gradient or under another name.
 _OTHERS = {
     "bessel_i0e", "bessel_i1e", "clz", "conj", "convert_element_type", "copy_p", "digamma", "eq", "ge", "gt",
     "igamma", "imag", "is_finite", "le", "lgamma", "lt", "ne", "nextafter", "not", "population_count", "pvary",

@@ -71,7 +71,7 @@ _PATTERNS = (_stripes, _checks, _circles, _clouds)
 
 
 def _contrast(rng: np.random.Generator, wave: np.ndarray) -> np.ndarray:
-    """From -1 .. 1 to 0 .. 1, with soft or hard edges."""
+    """Maps -1 .. 1 to 0 .. 1, with soft or hard edges."""
     return np.clip(wave * _F(rng.uniform(0.5, 2.0)) + _F(0.5), 0, 1)
 
 

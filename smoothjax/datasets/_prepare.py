@@ -1,4 +1,4 @@
-"""From the archives of a data set to records that are quick to read and checked."""
+"""Turns the archives of a data set into checked records that are quick to read."""
 
 import dataclasses
 import difflib

@@ -12,7 +12,7 @@ from jax import lax
 from .._checks import check_bool, is_int
 
 Logits = Callable[[jax.Array], jax.Array]
-"""From images `[N, h, w, C]`, ready for a network, to logits `[N, h', w', K]` of any size over the image."""
+"""A function of images `[N, h, w, C]`, ready for a network, to logits `[N, h', w', K]` of any size over the image."""
 
 _SMALLEST_TILE = 16
 

@@ -1,4 +1,4 @@
-"""From the variables of a checkpoint to the parameters of a network, with every variable accounted for."""
+"""Assigns the variables of a checkpoint to the parameters of a network, with every variable accounted for."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping

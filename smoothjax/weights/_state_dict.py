@@ -1,4 +1,4 @@
-"""From what a file holds to one dict of arrays."""
+"""Turns the content of a file into one dict of arrays."""
 
 from collections.abc import Callable, Mapping
 

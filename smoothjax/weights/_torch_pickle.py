@@ -14,7 +14,7 @@ Value: TypeAlias = object
 """Whatever containers, numbers, text and tensors a file may hold."""
 
 Storage: TypeAlias = Callable[[str, np.dtype, int], np.ndarray]
-"""From the name of a storage, its type and number of values to the values."""
+"""Gives the values of a storage, from its name, type and number of values."""
 
 DAMAGED = "the file is damaged, get it again"
 

@@ -11,7 +11,7 @@ from smoothjax import metrics
 from ..run_files import Json
 
 Matrix = jax.Array | np.ndarray
-"""On the devices for a batch, on the host for a split."""
+"""Scores: counted on the devices for a batch, summarised on the host for a split."""
 
 
 class Counts(NamedTuple):

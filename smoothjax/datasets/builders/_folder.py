@@ -248,7 +248,7 @@ class Folder(Builder):
 
 
 def _found_in(masks: Sequence[File]) -> Classes:
-    """As many classes as the masks have labels, in the colours of the first mask with a palette."""
+    """One class for each label in the masks, in the colours of the first mask with a palette."""
 
     def look(file: File) -> tuple[int, list[int] | None]:
         try:

@@ -66,7 +66,7 @@ def product_over_places(source: jax.Array, copies: jax.Array) -> jax.Array:
 
 
 def _copies(terms: Terms, cotangents: Sequence[jax.Array], dtype: DTypeLike) -> jax.Array:
-    """For every position, the cotangent of each term, `[N, *S, terms * C']`."""
+    """The cotangent of each term at every position, `[N, *S, terms * C']`."""
     size, channels = cotangents[0].shape[1:-1], cotangents[0].shape[-1]
     reads = [[move[axis] for _, move in terms] for axis in range(len(size))]
     low = [max(0, *moves) for moves in reads]
