@@ -20,9 +20,9 @@ from flax import nnx
 from smoothjax import nn, training
 
 from ..common.config import require
+from ..common.environment import environment
 from ..common.parsing import parse
 from ..common.run_files import Json
-from ..common.run_folder import environment
 from ..common.statistics import paired_difference
 from ..common.status import status_of
 from ..common.table import align
