@@ -45,8 +45,8 @@ def assemble(out: Path = _OUT) -> None:
 def _links(path: Path, place: str, pages: dict[Path, str], out: Path) -> str:
     """The text of a page whose relative links hold at its new place.
 
-    Pictures from outside docs/pages are copied; a file that is no page is linked to the repository on the web if that
-    is published, and named otherwise.
+    Pictures from outside docs/pages are copied; other files are linked to the repository on the web if that is
+    published, and named otherwise.
     """
     folder = str(PurePosixPath(place).parent)
 

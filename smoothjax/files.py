@@ -54,7 +54,7 @@ def read_text(path: str | Path, *, max_bytes: int = MAX_BYTES) -> str:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the path is no file, or the file is larger, or not UTF-8; the message names it.
+      ValueError: the path is not a file, or the file is larger, or not UTF-8; the message names it.
 
     Example:
       >>> import pathlib, tempfile

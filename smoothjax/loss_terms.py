@@ -88,7 +88,7 @@ def check_option(loss: str, option: str, value: float) -> None:
 def _term(part: str, text: str) -> LossTerm:
     found = _TERM.fullmatch(part)
     if found is None:
-        what = f"{part!r} is none" if part else "one is missing"
+        what = f"{part!r} is not a term" if part else "a term is missing"
         raise ValueError(f"the loss {text!r} must be a sum of names with weights, {what}: {_EXAMPLE}")
     name = _BY_NAME.get(found["name"])
     if name is None:

@@ -28,11 +28,11 @@ def test_every_loss_can_be_named() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must be a sum of names with weights, one is missing: try cross_entropy"),
-        ("dice +", "one is missing"),
-        ("dice - bce", "'dice - bce' is none"),
-        ("-1 dice", "'-1 dice' is none"),
-        ("__import__('os')", "is none: try"),
+        ("", "must be a sum of names with weights, a term is missing: try cross_entropy"),
+        ("dice +", "a term is missing"),
+        ("dice - bce", "'dice - bce' is not a term"),
+        ("-1 dice", "'-1 dice' is not a term"),
+        ("__import__('os')", "is not a term: try"),
         ("dise", "names 'dise', which is not a loss: did you mean dice"),
         ("huber", "names 'huber', which is not a loss: choose from cross_entropy, ohem"),
         ("0 dice", "must have positive and finite weights, got 0: leave dice out"),

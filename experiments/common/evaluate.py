@@ -125,7 +125,7 @@ def evaluate(
         **study.summarize(trained, source, found).results,
         **study.details(trained, source, found),
     }
-    # A run without averaged weights has one network, so its choice is no qualifier.
+    # A run without averaged weights has only one network, so there is no choice to name.
     asked = [] if weights == "better" or trained.weights is None else [f"{weights}-network"]
     return save_scores(folder, result, checkpoint, [*study.qualifiers(), *asked], origin.other)
 

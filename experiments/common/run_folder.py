@@ -87,7 +87,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise PermissionError(
-            f"{folder} cannot be written, since {existing} is no folder that you may write to: name another with "
+            f"{folder} cannot be written, since {existing} is not a folder that you may write to: name another with "
             "--run (or --out)"
         )
     if starts_anew(folder):

@@ -75,8 +75,8 @@ def read_cells(path: Path) -> list[Cell]:
             tables_of(content)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no results.json of a comparison, or damaged ({error!r}): name one, or repeat the comparison, "
-            "which keeps its cases"
+            f"{path} is not the results.json of a comparison, or damaged ({error!r}): name one, or repeat the "
+            "comparison, which keeps its cases"
         ) from error
     require(bool(cells), f"{path} holds no case: name the results.json of a comparison")
     return cells

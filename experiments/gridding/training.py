@@ -67,7 +67,7 @@ def pictures_of(case: Case, seed: int, how: Training) -> tuple[Pictures, Picture
         draw(jax.random.fold_in(key, part), count, how.size, noise=case.noise, objects=case.objects)
         for part, count in enumerate(counts)
     )
-    # A slice of an array on the host is no program of its own.
+    # Slices of an array on the host need no compiled program.
     return jax.device_get(first), jax.device_get(second)
 
 

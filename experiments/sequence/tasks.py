@@ -275,7 +275,7 @@ def describe_text(path: Path) -> dict[str, str]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no text in UTF-8.
+      ValueError: it is not a text in UTF-8.
     """
     text = _read(path)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -300,7 +300,7 @@ def encode(text: str, alphabet: str, source: str) -> np.ndarray:
 
 def _read(path: Path) -> str:
     if not path.is_file():
-        raise FileNotFoundError(f"--data.file {path} is no file: name a text in UTF-8")
+        raise FileNotFoundError(f"--data.file {path} is not a file: name a text in UTF-8")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -39,7 +39,7 @@ def phase_variance(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: factor is no int >= 2, inputs are not constant, the function's result has another size, differs
+      ValueError: factor is not an int >= 2, inputs are not constant, the function's result has another size, differs
         between its two central blocks (the borders are seen), or is zero there.
 
     Example:

@@ -96,7 +96,7 @@ def checkerboard_periods(
 
     Raises:
       AssertionError: a picture has another rank or dtype.
-      ValueError: a factor is no int >= 2, or no picture is large enough for any of them.
+      ValueError: a factor is not an int >= 2, or no picture is large enough for any factor.
 
     Example:
       >>> import numpy as np

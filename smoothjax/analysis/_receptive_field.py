@@ -175,7 +175,7 @@ def phase_imbalance(field: ArrayLike, *, rate: int) -> float:
       The imbalance, without unit.
 
     Raises:
-      ValueError: rate is no int >= 2, or field is negative somewhere, all 0, or smaller than the rate.
+      ValueError: rate is not an int >= 2, or field is negative somewhere, all 0, or smaller than the rate.
 
     Example:
       >>> import numpy as np

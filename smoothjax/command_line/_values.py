@@ -31,7 +31,7 @@ class _Given(NamedTuple):
 
 
 def is_option(argument: str) -> bool:
-    """Whether an argument names an option: it begins with a hyphen and is no negative number."""
+    """Whether an argument names an option: it begins with a hyphen and is not a negative number."""
     return argument.startswith("-") and len(argument) > 1 and not _is_number(argument)
 
 

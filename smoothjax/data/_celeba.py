@@ -172,7 +172,7 @@ class _Zip(_Folder):
         try:
             self._file = zipfile.ZipFile(path)
         except zipfile.BadZipFile as error:
-            raise ValueError(f"{path} is no zip file, or a part of one ({error}); download it again") from error
+            raise ValueError(f"{path} is not a zip file, or only a part of one ({error}); download it again") from error
         self._members: dict[str, zipfile.ZipInfo] = {}
         for info in self._file.infolist():
             name = Path(info.filename).name

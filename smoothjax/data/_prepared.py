@@ -155,7 +155,7 @@ def prepared_splits(folder: str | Path) -> tuple[str, ...]:
       The names, such as ("train", "val").
 
     Raises:
-      FileNotFoundError: the folder is no prepared data set.
+      FileNotFoundError: the folder is not a prepared data set.
 
     Example:
       >>> prepared_splits("nowhere")
@@ -222,7 +222,7 @@ def find_prepared(data_set: str | Path, data_dir: str | Path = DATA_DIR) -> Path
 
 
 def require_metadata(folder: Path) -> Metadata:
-    """The metadata of a prepared data set. Raises FileNotFoundError if the folder is none."""
+    """The metadata of a prepared data set. Raises FileNotFoundError if the folder is not one."""
     metadata = read_metadata(folder)
     if metadata is not None:
         return metadata

@@ -102,9 +102,9 @@ def trimap_confusion_matrix(
     """The confusion matrix of the pixels within a distance of a true boundary between two classes: of a trimap.
 
     A pixel counts if one of another true class is within the distance, the larger of the horizontal and the vertical
-    one. The border of the image is no boundary. Pixels that do not count, see `confusion_matrix`, are no class: with
-    boundaries that are drawn as ignored lines, as those of VOC 2012 are, five pixels wide, the distance must reach
-    across them.
+    one. The border of the image is not a boundary. Pixels that do not count, see `confusion_matrix`, belong to no
+    class: if boundaries are drawn as ignored lines, five pixels wide as in VOC 2012, the distance must reach across
+    them.
 
     Args:
       labels: true classes, integers `[*B, H, W]`.

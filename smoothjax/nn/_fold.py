@@ -81,7 +81,7 @@ def _folded(layer: _Smoothed, normalised: bool) -> Convolution:
     if max(how.rates) == 1:
         return how
     if layer.smoothing == "group_interaction":
-        raise RefusedError("group interaction depends on the place in a block, and is no convolution")
+        raise RefusedError("group interaction depends on the place in a block, and is not a convolution")
     # CPU seconds of the dense kernel relative to filter and kernel, on one core, 2x64x64 maps or 2x4096 steps: 3x3 at
     # rate 2, 9.1 (64 -> 64 channels), 3.3 (16 -> 16), 3.1 (64 -> 1), 3.5 (64, depthwise); at rate 4, 31.9 (64 -> 64),
     # 3.1 (depthwise); 1x1, 64 -> 1, 1.5 at rate 2 and 2.1 at rate 4, though it multiplies less; depthwise 1x1, 0.8 to

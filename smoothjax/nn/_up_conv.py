@@ -291,7 +291,7 @@ def _blurred(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
 
 
 def check_precision(precision: object) -> Precision:
-    """Returns a precision for both operands; refuses one for each, and what is none."""
+    """Returns a precision for both operands; refuses one for each, and anything else."""
     try:
         return None if precision is None else lax.Precision(precision)
     except ValueError:
@@ -302,7 +302,7 @@ def check_precision(precision: object) -> Precision:
 
 
 def check_upsampling(method: object) -> None:
-    """Refuses a method that is none of `UPSAMPLINGS`."""
+    """Refuses a method that is not one of `UPSAMPLINGS`."""
     check_choice("method", method, UPSAMPLINGS)
 
 

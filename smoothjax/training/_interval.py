@@ -73,5 +73,5 @@ def _not_finite(step: int, what: str, checkpoints: Checkpoints) -> FloatingPoint
     return FloatingPointError(
         f"step {step}: {what}; training stopped. Last good checkpoint: {good}. Lower the learning rate: the "
         "same command then continues from there. Or, in another folder, since a run keeps its other options and its "
-        "data, compute in float32, or correct labels that are no class"
+        "data, compute in float32, or correct labels that are not a class"
     )

@@ -71,7 +71,7 @@ def cosine_schedule(peak_rate: float, max_steps: int, *, warmup: float = 0.05) -
     Args:
       peak_rate: The largest rate, positive.
       max_steps: The number of steps of the whole run; the rate is 0 from there on.
-      warmup: Share of the steps in which the rate rises, in [0, 1); 0 is none.
+      warmup: Share of the steps in which the rate rises, in [0, 1); 0 for no warm-up.
 
     Returns:
       A function from the step, counted from 0, to the rate.

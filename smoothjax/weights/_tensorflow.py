@@ -12,7 +12,7 @@ _PART = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 
 
 def checkpoint_prefix(path: Path) -> Path | None:
-    """The prefix by which TensorFlow knows a checkpoint, from any of its files or itself; None if it is none."""
+    """The prefix by which TensorFlow knows a checkpoint, from any of its files or itself; None if it is not one."""
     prefix = path.with_name(_PART.sub("", path.name))
     if prefix.with_name(f"{prefix.name}.index").is_file():
         return prefix

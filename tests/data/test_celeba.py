@@ -144,7 +144,7 @@ def test_refuses_what_is_not_there(tmp_path):
         CelebASource(tmp_path, "train")
     (tmp_path / "img_align_celeba.zip").write_bytes(b"half a download")
     with pytest.raises(
-        ValueError, match=r"img_align_celeba.zip is no zip file, or a part of one .*; download it again"
+        ValueError, match=r"img_align_celeba.zip is not a zip file, or only a part of one .*; download it again"
     ):
         CelebASource(tmp_path, "train")
 

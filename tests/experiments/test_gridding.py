@@ -237,9 +237,13 @@ def test_a_folder_of_another_configuration_is_refused(compared, capsys):
         (["compare", "demo", "--first", "-1"], 1, "--first must be at least 1, got -1"),
         (["compare", "demo", "--out", "file"], 1, "--out must be a folder, file is a file"),
         (["show", "file"], 1, "file"),
-        (["show", "other.json"], 1, "other.json is no results.json of a comparison, or damaged (KeyError('rows'))"),
+        (
+            ["show", "other.json"],
+            1,
+            "other.json is not the results.json of a comparison, or damaged (KeyError('rows'))",
+        ),
         (["show", "empty.json"], 1, "empty.json holds no case: name the results.json of a comparison"),
-        (["show", "damaged.json"], 1, "damaged.json is no results.json of a comparison, or damaged"),
+        (["show", "damaged.json"], 1, "damaged.json is not the results.json of a comparison, or damaged"),
     ],
 )
 def test_refuses_before_it_trains(tmp_path, monkeypatch, capsys, arguments, status, message):

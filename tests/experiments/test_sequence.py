@@ -33,7 +33,7 @@ def _main(*arguments: object, status: int = 0) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is no file: name a text in UTF-8"),
+        (None, "is not a file: name a text in UTF-8"),
         (b"", "is empty"),
         (b"caf\xe9 " * 100, "must be text in UTF-8, but byte 3 is not"),
         (b"short", "is too short: of its 5 characters 0 are held out"),

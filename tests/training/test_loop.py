@@ -146,7 +146,7 @@ def test_nan_before_the_first_checkpoint(toy: ModuleType, tmp_path: Path) -> Non
 
 def test_a_bad_label_stops_the_run(toy: ModuleType, tmp_path: Path) -> None:
     wrapped = toy.Wrapped(toy.make_iterator(), lambda _, batch: batch | {"label": batch["label"] + 1})
-    with pytest.raises(FloatingPointError, match="correct labels that are no class"):
+    with pytest.raises(FloatingPointError, match="correct labels that are not a class"):
         toy.fit(tmp_path, iterator=wrapped)
 
 

@@ -63,7 +63,7 @@ class Instances:
 
 
 def read_instances(file: File) -> Instances:
-    """Reads and checks an annotation file. Raises ValueError if it is none."""
+    """Reads and checks an annotation file. Raises ValueError if it is not one."""
     content = _read_json(file)
     problems: list[str] = []
     classes = _classes(content["categories"], file.path, problems)
@@ -130,7 +130,7 @@ def _compact(entry: dict[str, object]) -> dict[str, object]:
     """Outlines as arrays, when they are parsed: a quarter of the memory of lists of numbers, which are gigabytes."""
     outlines = entry.get("segmentation")
     if isinstance(outlines, list):
-        # A value that is no list of numbers is refused later, with its number.
+        # A value that is not a list of numbers is refused later, with its number.
         with contextlib.suppress(TypeError, OverflowError):
             entry["segmentation"] = [array("d", outline) for outline in outlines]
     return entry
@@ -144,7 +144,7 @@ def _classes(categories: list[object], path: str, problems: list[str]) -> dict[i
         if type(number) is not int or not isinstance(name, str):
             problems.append(f"{path}: categories[{place}] must have a whole number id and a text name")
         elif name not in COCO.names[1:]:
-            problems.append(f"{path}: category {name[:80]!r} is none of the 80 of MS-COCO")
+            problems.append(f"{path}: category {name[:80]!r} is not one of the 80 of MS-COCO")
         elif number in classes:
             problems.append(f"{path}: category id {number} appears twice")
         else:

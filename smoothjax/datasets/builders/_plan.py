@@ -182,7 +182,7 @@ def relabelled(file: File, new: Mapping[int, int]) -> Mask:
         unknown = sorted(set(np.unique(label).tolist()) - set(new))
         if unknown:
             raise ValueError(
-                f"{file.path}: label {', '.join(map(str, unknown[:10]))} is none of the labels of this data set "
+                f"{file.path}: label {', '.join(map(str, unknown[:10]))} is not one of the labels of this data set "
                 f"({compact(new)}); is this the right kind of mask?"
             )
         table = np.zeros(256, np.uint8)

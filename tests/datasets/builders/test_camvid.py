@@ -58,7 +58,7 @@ def test_what_is_wrong(tmp_path):
         "0001TP_a.png: no mask of this name in",
         "0016E5_c.png: no image of this name",
         "split val is empty",
-        "Seq05VD_d.png: label 12 is none of the labels of this data set (0-11, 255)",
+        "Seq05VD_d.png: label 12 is not one of the labels of this data set (0-11, 255)",
         "Seq05VD_d.png share a name",
     )
 

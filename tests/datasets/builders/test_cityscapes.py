@@ -116,7 +116,7 @@ def test_what_is_wrong(tmp_path):
         tmp_path / "out",
         "aachen_000000_000019_leftImg8bit.png: no mask",
         "lindau_000000_000019_gtFine_labelIds.png: no image",
-        "zurich_000001_000019_gtFine_labelIds.png: label 34, 200 is none of the labels",
+        "zurich_000001_000019_gtFine_labelIds.png: label 34, 200 is not one of the labels",
         "(0-33, 255)",
         "split val is empty",
     )

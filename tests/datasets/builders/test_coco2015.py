@@ -287,7 +287,7 @@ def test_another_kind_of_category(tmp_path):
     content = _Instances().image("1.jpg")
     files = _files(2017, content, {"1": jpeg(pixels(0))})
     files["annotations/instances_train2017.json"] = content.json().replace(b"person", b"unicorn")
-    with pytest.raises(data.InvalidDataError, match="category 'unicorn' is none of the 80"):
+    with pytest.raises(data.InvalidDataError, match="category 'unicorn' is not one of the 80"):
         datasets.prepare("coco2015", unpack(tmp_path / "in", files), tmp_path / "out")
 
 

@@ -72,7 +72,7 @@ def test_what_is_wrong(tmp_path):
         tmp_path / "out",
         "images/pug_7.jpg: missing image, named by",
         "trimaps/boxer_4.png: missing mask, named by",
-        "beagle_1.png: label 0 is none of the labels of this data set (1-3)",
+        "beagle_1.png: label 0 is not one of the labels of this data set (1-3)",
     )
 
 
