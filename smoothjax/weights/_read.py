@@ -82,8 +82,8 @@ def _reader(path: Path) -> tuple[Reader, Path]:
         return _read_state_dict, path
     if ".ckpt" in path.name or path.suffix == ".index":
         raise ValueError(
-            f"{path} is not a complete TensorFlow checkpoint, nor one of Lightning: it is damaged, or the .index beside "
-            "its data is missing; get it again"
+            f"{path} is not a complete TensorFlow checkpoint, nor one of Lightning: it is damaged, or the .index "
+            "beside its data is missing; get it again"
         )
     raise ValueError(
         f"{path} is of an unknown kind: known are {', '.join(readers)}, Lightning's .ckpt and TensorFlow checkpoints "

@@ -174,7 +174,7 @@ def test_unknown_kinds(tmp_path):
     for name in ("model.ckpt", "model.ckpt-7.data-00000-of-00001"):
         (path := tmp_path / name).write_bytes(b"something")
         with pytest.raises(
-            ValueError, match=r"no whole TensorFlow checkpoint, nor one of Lightning: it is damaged, or"
+            ValueError, match=r"not a complete TensorFlow checkpoint, nor one of Lightning: it is damaged, or"
         ):
             weights.read(path)
 
