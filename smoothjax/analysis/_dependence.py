@@ -89,7 +89,7 @@ def dependence(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike, *,
     instance, gives neighbours within a block the same set, and others less.
 
     It does not measure the strength of a dependence: a smoother close to the identity counts like any other, while the
-      identity itself gives 0. `phase_imbalance` measures strength.
+    identity itself gives 0. `phase_imbalance` measures strength.
 
     Args:
       function: see `receptive_sets`; take absolute values of weights, or ones, to see what layers connect.

@@ -16,7 +16,7 @@ def draw_checkerboard(maps: ArrayLike, *, factor: int = 2, title: str = "") -> "
     """Draws the first image or feature map, the spectrum of all, and the checkerboard energy of tiles.
 
     Circles in the spectrum mark the frequencies of the factor and their multiples: a checkerboard is a bright point in
-      a circle.
+    a circle.
 
     Args:
       maps: `[N, H, W, C]`, see `checkerboard_map`; a picture of three channels is shown in its colours, of others the

@@ -36,8 +36,8 @@ def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]
     = \sum_c \frac{1}{N} \sum_n \Big|\frac{\partial \sum_{c'} y_{n,c'}[0]}{\partial x_{l,n,c}[i]}\Big|$$
 
     Paths around a layer, such as a shortcut, are not included: the derivative goes through the layer. So the phase
-      imbalance of each field shows how evenly the output sees the grid of that layer; for a block of layers by itself
-      see `between`.
+    imbalance of each field shows how evenly the output sees the grid of that layer; for a block of layers by itself
+    see `between`.
 
     Args:
       model: any Flax NNX module that maps an array; it runs in evaluation mode and stays unchanged.

@@ -20,8 +20,8 @@ def phase_variance(function: Callable[[jax.Array], jax.Array], inputs: ArrayLike
     $$V = \frac{\sum_{n,c,p} (y_{n,c,p} - \bar y_{n,c})^2}{\sum_{n,c,p} y_{n,c,p}^2} \in [0, 1]$$
 
     0: a constant stays constant, as with a resize convolution, or a sub-pixel convolution that starts from one kernel
-      for all phases (ICNR); 1: only the pattern remains. A bias lowers it, as it is part of the power; scaling the
-      layer changes nothing. Rounding leaves about the square of the dtype's precision, 1e-14 in float32.
+    for all phases (ICNR); 1: only the pattern remains. A bias lowers it, as it is part of the power; scaling the
+    layer changes nothing. Rounding leaves about the square of the dtype's precision, 1e-14 in float32.
 
     This isolates the layer, with a constant input and no network after it; `checkerboard_energy` measures real features
     or images.

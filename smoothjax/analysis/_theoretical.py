@@ -41,8 +41,8 @@ def theoretical_receptive_field(function: Callable[[jax.Array], jax.Array], inpu
     """The input units that the output unit at the centre is connected to, for any weights and images.
 
     It is found from the operations of the function: weights count as nonzero, rectifiers as open, and a maximum passes
-      on all of its arguments. It contains the support of `effective_receptive_field` for all weights. For a dilated
-      convolution it has only the taps; the rectangle around them is `(taps - 1) * rate + 1` units long.
+    on all of its arguments. It contains the support of `effective_receptive_field` for all weights. For a dilated
+    convolution it has only the taps; the rectangle around them is `(taps - 1) * rate + 1` units long.
 
     Args:
       function: a block of a network as in `effective_receptive_field`; constant float arrays in it are weights.

@@ -49,7 +49,7 @@ def prepare(
     TensorFlow.
 
     The result appears atomically: it is written beside `out` and renamed at the end. A run that was killed can simply
-      be started again.
+    be started again.
 
     Warnings, such as a number of images that differs from the published one, are printed.
 

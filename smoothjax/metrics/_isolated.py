@@ -32,9 +32,9 @@ def isolated_pixels(
     neighbours share inputs, errors come in patches.
 
     Limits: the truth plays no role, so a blurred prediction has none, and a correct scattered one has many. Read it
-      beside the IoU, and beside the count of the labels themselves, `isolated_pixels(labels, labels)`, which is above 0
-      if classes have structures of one pixel. Pairs of wrong pixels are not isolated, and up-sampling turns the grid of
-      a coarse output into blocks, so measure before it.
+    beside the IoU, and beside the count of the labels themselves, `isolated_pixels(labels, labels)`, which is above 0
+    if classes have structures of one pixel. Pairs of wrong pixels are not isolated, and up-sampling turns the grid of
+    a coarse output into blocks, so measure before it.
 
     Args:
       labels: true classes, integers `[*B, H, W]`; they only determine which pixels count.

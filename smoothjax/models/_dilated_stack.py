@@ -22,10 +22,9 @@ class DilatedStackEncoder(nnx.Module):
     """One convolution, then dilated 3x3 convolutions at full resolution, each with batch normalisation and ReLU.
 
     There is no shortcut, no stride and no other convolution, so it is known what neighbours share: after a 1x1 stem and
-      with even rates, the four phases of an image are encoded as if they were four images. A 3x3 stem mixes them once,
-      like the first layers of every published encoder. Starts in evaluation mode; `train()` switches batch
-      normalisation to
-    batch statistics.
+    with even rates, the four phases of an image are encoded as if they were four images. A 3x3 stem mixes them once,
+    like the first layers of every published encoder. Starts in evaluation mode; `train()` switches batch normalisation
+    to batch statistics.
 
     Args:
       stem: taps along each axis of the first convolution, 1, 3 or 5.

@@ -27,14 +27,14 @@ class GCANet(nnx.Module):
     """Gated context aggregation network, which removes haze or rain from images (Chen et al., WACV 2019).
 
     The layers: two 3x3 convolutions and one of stride 2; six residual blocks of smoothed dilated 3x3 convolutions of
-      rates 2, 2, 2, 4, 4, 4, and one block of plain convolutions; the sum of three levels of features, weighted by a
-      gate for each level and pixel; a 4x4 transposed convolution of factor 2, a 3x3 and a 1x1 convolution. Affine
-      instance normalisation and ReLU follow all except the gate and the last layer.
+    rates 2, 2, 2, 4, 4, 4, and one block of plain convolutions; the sum of three levels of features, weighted by a
+    gate for each level and pixel; a 4x4 transposed convolution of factor 2, a 3x3 and a 1x1 convolution. Affine
+    instance normalisation and ReLU follow all except the gate and the last layer.
 
     `model(x)` maps `gcanet_input(images)`, `[N, H, W, 4]`, to its raw output `[N, H, W, 3]`, float32 in units of 0 ..
     255: for `"dehaze"` the residual, before the image is added, for `"derain"` the unclipped image; `gcanet_image`
-      makes the image from either. Instance normalisation uses the statistics of the current image, so evaluation and
-      training are the same. All parameters, smoothing included, are `nnx.Param`.
+    makes the image from either. Instance normalisation uses the statistics of the current image, so evaluation and
+    training are the same. All parameters, smoothing included, are `nnx.Param`.
 
     Args:
       task: `"dehaze"`, or `"derain"`, which has a ReLU at the end.

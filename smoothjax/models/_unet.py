@@ -58,7 +58,7 @@ class UNet(nnx.Module):
       >>> from flax import nnx
       >>> from smoothjax import models
       >>> make = lambda: models.UNet(num_classes=5, upsampling="fast_pixel_dcl", rngs=nnx.Rngs(0))
-      >>> model = nnx.eval_shape(make)  # shapes alone; make() or nnx.jit(make)() gives it weights
+      >>> model = nnx.eval_shape(make)  # only shapes; make() or nnx.jit(make)() gives it weights
       >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.ones((1, 64, 96, 3))).shape
       (1, 64, 96, 5)
 

@@ -36,7 +36,7 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
     symmetric and sum to 1.
 
     It helps only if there is gridding: see the measurements in the guide "When does degridding help?". Training with
-      smoothers helps more.
+    smoothers helps more.
 
     Args:
       model: a network whose `DilatedConv` layers have an SS filter, such as a trained one after `nn.smooth(model,

@@ -28,14 +28,14 @@ def fold(model: Model, *, only: Selection = ..., skip: Selection = None) -> tupl
     $$D[rs + u] \mathrel{+}= k[s]\,v[u],$$
 
     which is no longer dilated. It saves a pass over the map, but has more taps: 49 instead of 9 for 3x3 at rate 2, 225
-      at rate 4, each for every pair of channels. So only few layers are folded: layers of rate 1, where the filter is a
-      factor; and, if the dense kernel multiplies no more often than filter and kernel together, depthwise layers along
-      several axes up to rate 3 and layers along one axis to one channel. All others stay unchanged, and the result
-      gives the reasons.
+    at rate 4, each for every pair of channels. So only few layers are folded: layers of rate 1, where the filter is a
+    factor; and, if the dense kernel multiplies no more often than filter and kernel together, depthwise layers along
+    several axes up to rate 3 and layers along one axis to one channel. All others stay unchanged, and the result
+    gives the reasons.
 
     Borders are also exact. Filter and convolution pad separately: beyond the border the convolution reads zeros, not
-      filtered values. The dense kernel reproduces this for convolutions without padding or with circular padding, and
-      for causal layers, since nothing precedes the first step; layers with other padding stay unchanged.
+    filtered values. The dense kernel reproduces this for convolutions without padding or with circular padding, and
+    for causal layers, since nothing precedes the first step; layers with other padding stay unchanged.
 
     Args:
       model: any Flax NNX module, or a list, tuple or dict of modules. Its smoothed `DilatedConv` and

@@ -21,9 +21,9 @@ class LargeKernelAttention(nnx.Module):
     $$A = \mathrm{Conv}_{1 \times 1}(\mathrm{DW\text{-}D}(\mathrm{DW}(x))), \qquad y = A \odot x$$
 
     The pair replaces one depthwise convolution of K taps along each axis: `2 * rate - 1` taps, then `ceil(K / rate)`
-      dilated taps; 5 and 7 at rate 3 for K = 21. So the first convolution has the size of the paper's SS filter at that
-      rate, with one filter per channel instead of one for all: the layer has a smoothing already, but must learn to
-      keep it. `smoothing` adds another one that starts as the identity.
+    dilated taps; 5 and 7 at rate 3 for K = 21. So the first convolution has the size of the paper's SS filter at that
+    rate, with one filter per channel instead of one for all: the layer has a smoothing already, but must learn to
+    keep it. `smoothing` adds another one that starts as the identity.
 
     Args:
       features: number of channels C, of input and output.

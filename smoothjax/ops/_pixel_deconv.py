@@ -49,7 +49,7 @@ def ipixel_deconv(
         `C_sources = C_in + C_out * (number of phases in earlier stages)`.
       factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
-        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
+        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, which has the same default.
 
     Returns:
       Maps `[N, *(factor * S), C_out]` of x's dtype.
@@ -94,7 +94,7 @@ def pixel_deconv(
         earlier stages in their sequence, `C_sources = C_out * (number of phases in earlier stages)`.
       factor: up-sampling factor r, an int >= 2, or one int >= 1 per axis.
       order: stages in sequence, each a sequence of phases, each d ints in `0 .. factor - 1`; phases of one stage do not
-        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, whose default is that here, too.
+        see each other. Or `"figure"` or `"equations"`, see `pixel_order`, which has the same default.
 
     Returns:
       Maps `[N, *(factor * S), C_out]` of x's dtype.

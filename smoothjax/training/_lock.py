@@ -53,7 +53,7 @@ def lock_folder(folder: str | os.PathLike[str], *, file: str = "run.lock") -> It
         if jax.process_count() > 1:
             failed = multihost_utils.broadcast_one_to_all(np.bool_(error is not None))
             if failed and error is None:
-                raise BlockingIOError(errno.EWOULDBLOCK, f"{folder} is in use; the first process says by whom")
+                raise BlockingIOError(errno.EWOULDBLOCK, f"{folder} is in use; see the message of the first process")
         if error is not None:
             raise error
         yield

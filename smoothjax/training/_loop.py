@@ -134,8 +134,8 @@ def fit(
     step also raises `Stopped`, once everything is saved, so that nothing else starts.
 
     Batches are global: every process's iterator gives its own rows, which are split over the devices of `mesh`. With
-      `config.patience`, the run also ends after that number of evaluations without improvement of the metric, prints
-      the reason, and then counts as finished. A resumed run reads earlier evaluations from the log of the folder.
+    `config.patience`, the run also ends after that number of evaluations without improvement of the metric, prints
+    the reason, and then counts as finished. A resumed run reads earlier evaluations from the log of the folder.
 
     Compute in bfloat16 by casting inside the loss function; the parameters, the loss and the optimiser stay float32.
 

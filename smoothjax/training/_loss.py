@@ -178,7 +178,7 @@ def bce(
     """Binary cross entropy of every class, summed over the valid pixels of all classes, and their number.
 
     For masks that overlap: each class has its own logit and mask, and its probability is the logit's sigmoid. A label
-      map, with one class per pixel, is converted to a mask per class.
+    map, with one class per pixel, is converted to a mask per class.
 
     With class weights `w`, sum and count weight the terms of class `c` by `w[c]`. PyTorch's `BCEWithLogitsLoss` always
     divides by the number; without weights both agree.

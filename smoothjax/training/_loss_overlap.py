@@ -22,7 +22,7 @@ def dice(
     and the loss is the mean over the classes that occur in the batch. Classes of any size count the same.
 
     The ratio covers all pixels that the function sees: under `jax.jit` over a mesh the global batch; with `accumulate`,
-      or under `shard_map`, a part of it, and parts are averaged by their valid pixels.
+    or under `shard_map`, a part of it, and parts are averaged by their valid pixels.
 
     Args:
       logits: `[..., classes]`, floating point, unnormalised.

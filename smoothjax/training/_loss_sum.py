@@ -35,9 +35,9 @@ def weighted_loss(
     """A weighted sum of losses as one function.
 
     The loss of a batch is the weighted sum of the losses of its terms, each divided by its own count. The result is
-      again a sum and a count: the count of the first term, or 1 if that is 0 and others count. So terms with the same
-      count, such as `cross_entropy` and `focal`, make the same step with and without `accumulate`; a single term of
-      weight 1 is that loss itself.
+    again a sum and a count: the count of the first term, or 1 if that is 0 and others count. So terms with the same
+    count, such as `cross_entropy` and `focal`, make the same step with and without `accumulate`; a single term of
+    weight 1 is that loss itself.
 
     Args:
       loss: The sum as text, see `loss_terms.parse_loss`, or its terms.

@@ -26,11 +26,11 @@ def deeplab_from_tf(
     """Builds DeepLabv2 from a TensorFlow checkpoint, with exactly the outputs of the network that wrote it.
 
     It supports two naming schemes: that of `deeplab_resnet.ckpt` and related files, converted from Caffe
-      (`res4b1_branch2a`, `fc1_voc12_c0`), and that of the authors of smoothed networks for encoders of TF-slim
-      (`resnet_v1_101/block1/...`, `decoder/aspp/conv1`). The variables determine depth, number of classes and width.
-      TensorFlow's SAME padding and epsilon 1e-3 are kept: depending on the size, cell i of the logits sits up to 3
-      pixels beyond pixel 8i, its position in `models.DeepLab` by default, see the `padding` of `models.ResNetEncoder`.
-      Slots of an optimiser are dropped.
+    (`res4b1_branch2a`, `fc1_voc12_c0`), and that of the authors of smoothed networks for encoders of TF-slim
+    (`resnet_v1_101/block1/...`, `decoder/aspp/conv1`). The variables determine depth, number of classes and width.
+    TensorFlow's SAME padding and epsilon 1e-3 are kept: depending on the size, cell i of the logits sits up to 3
+    pixels beyond pixel 8i, its position in `models.DeepLab` by default, see the `padding` of `models.ResNetEncoder`.
+    Slots of an optimiser are dropped.
 
     Args:
       variables: variables of the checkpoint by name, as from `read`.

@@ -67,10 +67,10 @@ def initialize_encoder(model: nnx.Module, variables: Variables, *, source: Sourc
     """Puts published weights into the encoder of a network, beside its other parameters.
 
     The model itself is not changed: `nnx.update(model, result.params, result.model_state)` does that, and the trees are
-      those of `nnx.split(model, nnx.Param, ...)` as pure dicts. Output layers are never taken from a checkpoint.
-      Smoothing parameters are taken if the checkpoint has them; otherwise they stay unchanged, the identity in a new
-      model. The report lists options in which the encoder differs from the published network: they are legitimate, but
-      its features then differ from the published ones (`SOURCES[source].architecture` has the options).
+    those of `nnx.split(model, nnx.Param, ...)` as pure dicts. Output layers are never taken from a checkpoint.
+    Smoothing parameters are taken if the checkpoint has them; otherwise they stay unchanged, the identity in a new
+    model. The report lists options in which the encoder differs from the published network: they are legitimate, but
+    its features then differ from the published ones (`SOURCES[source].architecture` has the options).
 
     If the encoder's images are not RGB, its first kernel is the sum over the colours (1 channel), or that of red,
     green, blue, red, ... scaled by 3 over their number; the report says so.
