@@ -4,11 +4,12 @@ import json
 import re
 import shlex
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from experiments.erf.study import tables_of
-from experiments.gridding import report
+from experiments.gridding import report, unlabelled
 from experiments.tables.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,6 +69,34 @@ def test_where_degridding_helps_is_as_measured():
     for difference in differences:
         assert difference
         assert difference.text() in guide
+
+
+def test_fits_without_labels_are_as_measured():
+    """The tables of the guide and of RESULTS.md, and the shares of the gain by training that the guide names."""
+    content, trained = (
+        json.loads((ROOT / f"experiments/results/{name}.json").read_text()) for name in ("unlabelled", "gridding")
+    )
+    guide = (ROOT / "docs/pages/guides/when.md").read_text()
+    table, chosen = unlabelled.tables_of(content)
+    assert _plain(table) in _plain(guide)
+    for part in (table, chosen):
+        assert _plain(part) in _plain(RESULTS.read_text())
+    preserved, strength = content["chosen"]["fitted"], content["chosen"]["fixed"]
+    assert f"preserves ({preserved:g}, its default) and the strength of the fixed filter ({strength:g})" in guide
+    shares = [
+        _gain(content["rows"][0], "fitted", name) / _gain(trained["rows"][0], "ss_conv", name)
+        for name in ("mean_iou", "isolated")
+    ]
+    assert shares == [pytest.approx(1 / 5, abs=0.05), pytest.approx(3 / 4, abs=0.05)]
+    words = "about a fifth of the mean IoU that training with smoothers gains, and three quarters of the isolated"
+    assert words in " ".join(guide.split())
+
+
+def _gain(row, method, score):
+    """The mean difference to the baseline."""
+    return fmean(row["scores"][method][score]) - fmean(
+        row["scores"]["baseline" if method == "fitted" else "none"][score]
+    )
 
 
 def test_the_tables_of_the_readme_are_excerpts():

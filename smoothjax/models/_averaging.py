@@ -56,8 +56,9 @@ class Averaging:
 
 
 def _is_tile(tile: object) -> bool:
-    pair = isinstance(tile, (tuple, list)) and len(tile) == 2
-    return pair and all(is_int(size) and size >= _SMALLEST_TILE for size in tile)
+    if not isinstance(tile, (tuple, list)) or len(tile) != 2:
+        return False
+    return all(is_int(size) and size >= _SMALLEST_TILE for size in tile)
 
 
 def average_logits(
