@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Se
 
 import tyro
 
+from .given import check_files_given
 from .limits import check_limits
 from .recipe import Recipe
+from .run_files import CONFIG_FILE
 from .table import Score
 
 if TYPE_CHECKING:
@@ -72,6 +74,10 @@ class Init:
             self.take == "latest" or self.source == "run",
             f"--init.take {self.take} chooses a checkpoint of a run: add --init.source run --init.checkpoint RUN, or "
             "leave it out",
+        )
+        require(
+            self.source is not None or self.checkpoint is None or not (self.checkpoint / CONFIG_FILE).is_file(),
+            f"--init.checkpoint {self.checkpoint} is a run: add --init.source run",
         )
         require(
             self.found or (self.source is None) == (self.checkpoint is None),
@@ -203,7 +209,7 @@ class RunConfig(ABC):
         Raises:
           ValueError: there is one; the message has a suggestion.
         """
-        del preset  # most studies have no such options
+        check_files_given(getattr(self, "data", None), getattr(preset, "data", None))
 
     def check_method(self) -> None:
         """Refuses options that the method of this run would ignore, which other methods of a comparison take.

@@ -162,10 +162,13 @@ def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> P
 
     kinds = {place: kind(place) for place in dict.fromkeys((*here.shapes, *there.shapes))}
     options = _other_options(config, before)
+    notes = [f"--{name} {there} there, {value} here" for name, (there, value) in options.items()]
     if differing := [place for place, found in kinds.items() if found == "differing"]:
         lines = [f"{_dotted(p)} {_shape(there, p)} there, {_shape(here, p)} here" for p in differing[:_LISTED]]
         lines += [f"and {len(differing) - _LISTED} more"] * (len(differing) > _LISTED)
-        remedy = f"give the options of that run ({'; '.join(options)})" if options else "name a run of this network"
+        lines += notes
+        typed = " ".join(_typed(name, there) for name, (there, _) in options.items())
+        remedy = f"give the options of that run, {typed}" if options else "name a run of this network"
         raise ValueError(
             f"--init.checkpoint {parent} is a run of another network; its arrays differ in\n  "
             + "\n  ".join(lines)
@@ -182,7 +185,7 @@ def plan_fork(study: Study[C, T, S, M], config: C, target: T, parent: Path) -> P
         new_smoothers=places("smoother"),
         new_layers=places("method"),
         left_out=places("output", "smoother", "method", of=there),
-        notes=tuple(options),
+        notes=tuple(notes),
     )
 
 
@@ -193,15 +196,24 @@ def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
     return _Skeleton(shapes, kinds)
 
 
-def _other_options(config: RunConfig, before: RunConfig) -> list[str]:
-    """Options of the network that differ, except those that a fork may change."""
+def _other_options(config: RunConfig, before: RunConfig) -> dict[str, tuple[object, object]]:
+    """Options of the network that differ, except those that a fork may change: their values there and here."""
     here, there = flat(to_dict(config)), flat(to_dict(before))
     free = _EITHER | {config.compared} | config.set_by_method | before.set_by_method
-    return [
-        f"--{name.replace('_', '-')} {there.get(name)} there, {value} here"
+    return {
+        name.replace("_", "-"): (there.get(name), value)
         for name, value in here.items()
         if (name.startswith("model.") or name == "data.channels") and name not in free and there.get(name) != value
-    ]
+    }
+
+
+def _typed(option: str, value: object) -> str:
+    """An option with its value, as a command line has it."""
+    section, _, name = option.rpartition(".")
+    if isinstance(value, bool):
+        return f"--{section}.{'' if value else 'no-'}{name}"
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join([f"--{option}", *map(str, values)])
 
 
 def _flat(trees: Trees) -> dict[Place, jax.Array]:

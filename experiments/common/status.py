@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 
 def status_of(
-    run: Callable[[], None], stopped: str = "stopped; the same command continues from the last checkpoint"
+    run: Callable[[], None],
+    stopped: str = "stopped; the same command continues from the last checkpoint, if there is one",
 ) -> int:
     """Runs a command; returns its exit status. Errors that a user can mend print one sentence, others a traceback."""
     try:

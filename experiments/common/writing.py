@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,17 @@ def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
     buffer, named = io.BytesIO(), dict(arrays)
     np.savez_compressed(buffer, **named)  # pyright: ignore[reportArgumentType]
     write_whole(path, buffer.getvalue())
+
+
+def check_out(folder: Path) -> None:
+    """Refuses a folder of results that cannot be made or written to, before anything is computed."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--out must be a folder, got the file {folder}: name another")
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"--out {folder} cannot be written, since {existing} is no folder that you may write to: name another"
+        )
 
 
 def check_figure(option: str, path: Path) -> None:

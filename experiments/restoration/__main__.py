@@ -13,6 +13,7 @@ from ..common import cli
 from ..common.commands import EXPORTING, evaluating
 from ..common.config import Size
 from ..common.run_files import CONFIG_FILE
+from ..common.writing import check_out
 from .config import PRESETS, Config, Method
 
 
@@ -72,8 +73,7 @@ def _predict(program: cli.Program, options: Predict) -> None:
         raise ValueError("--task goes with --weights: a run records its task")
     if run is not None and run.is_file():
         raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
-    if options.out.is_file():
-        raise ValueError(f"--out must be a folder, got the file {options.out}: name another")
+    check_out(options.out)
     from ..common.images import find_images
     from .restore import Restorer, check_images, predict
     from .tiles import check_tile

@@ -198,6 +198,9 @@ def _choice(text: str, choices: Sequence[str]) -> str:
         return "None"
     plain = {re.sub(r"[-_ ]", "", choice.lower()): choice for choice in choices}
     meant = re.sub(r"[-_ ]", "", text.lower())
+    begins = [name for name in plain if len(meant) > 1 and name.startswith(meant)]
+    if begins and meant not in plain:
+        return plain[begins[0]] if len(begins) == 1 else text
     # No merely similar values: float16 is not float32.
     close = difflib.get_close_matches(_SYNONYMS.get(meant, meant), plain, 1, 0.75)
     return plain[close[0]] if close else text

@@ -176,6 +176,9 @@ def _check_folders(root: Path, split: str) -> None:
     folders = {"images": root / split / "images", "labels": root / split / "labels"}
     if all(folder.is_dir() for folder in folders.values()):
         return
+    if not root.is_dir():
+        what = "a file" if root.is_file() else "not there"
+        raise FileNotFoundError(f"split {split!r} of {root} is incomplete: the folder {root} is {what}; check the path")
 
     def line(entry: str, folder: Path) -> str:
         return f"{entry:<40} {'found' if folder.is_dir() else 'MISSING'}"
@@ -195,6 +198,10 @@ def _check_folders(root: Path, split: str) -> None:
             f"\nthere is images/{split}: such folders are read once they are prepared, with "
             f"python -m smoothjax.data prepare folder --source {shlex.quote(str(root))}"
         )
+    elif (root.absolute().parent / split / "images").is_dir():
+        message += f"\nthe folder above it, {root.absolute().parent}, holds {split}/images: name that one"
+    elif not splits:
+        message += f"\npython -m smoothjax.data info {shlex.quote(str(root))} says what is in the folder"
     raise FileNotFoundError(message)
 
 
@@ -223,7 +230,10 @@ def _pairs(folder: Path, mask_suffix: str, suffixes: tuple[str, ...]) -> tuple[t
             f"{folder}: {_some(lonely)} in labels/ without an image; add or remove files until the names agree"
         )
     if problems:
-        raise ValueError("\n".join(problems))
+        # Thousands of files may share one problem.
+        more = [f"... and {len(problems) - 2 * _LISTED} more"] if len(problems) > 2 * _LISTED else []
+        first, last = problems[:_LISTED], problems[max(_LISTED, len(problems) - _LISTED) :]
+        raise ValueError("\n".join([*first, *more, *last]))
     return tuple((images[stem], masks[stem]) for stem in sorted(images))
 
 

@@ -119,6 +119,11 @@ def _prepare(arguments: list[str]) -> None:
         print(f"usage: {PROGRAM} prepare NAME --source DIR [--out DIR] [options]\n\n{_data_sets()}")
         raise SystemExit(0 if arguments else 2)
     name = arguments.pop(0)
+    if name not in BUILDERS and Path(name).exists():
+        raise ValueError(
+            f"a data set comes before its files: {PROGRAM} prepare NAME --source {shlex.quote(name)}, where NAME is "
+            f"one of {', '.join(BUILDERS)}; {PROGRAM} info {shlex.quote(name)} says what is there"
+        )
     kind = choose("data set", name, BUILDERS)
     options = parse(_prepare_options(name), arguments, f"{PROGRAM} prepare {name}", description=_about(name))
     out = options.out or Path(DATA_DIR, name)
@@ -202,6 +207,10 @@ def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
             split: PreparedSource(folder, split, channels=options.channels) for split in prepared_splits(folder)
         }
     root = Path(name).expanduser()
+    if root.is_file() or (root.name != name and not root.exists() and not is_prepared(folder)):
+        raise FileNotFoundError(
+            f"{name} is {'a file' if root.is_file() else 'not there'}: name a folder, or a data set"
+        )
     splits = sorted(path.parent.name for path in root.glob("*/images") if (path.parent / "labels").is_dir())
     # The usual order.
     splits.sort(key=lambda split: {"train": 0, "val": 1, "test": 2}.get(split, 3))

@@ -52,7 +52,8 @@ class _Part:
         kinds = ", ".join(suffix[1:] for suffix in sorted(self.suffixes))
         heights, widths = ([size[axis] for size in self.sizes] or [0] for axis in (0, 1))
         size = " x ".join(f"{min(each)}" + f" .. {max(each)}" * (min(each) < max(each)) for each in (heights, widths))
-        what = "images" if self.labels is None else f"masks or grey images, numbers {_numbers(self.labels)}"
+        plural = "s" if self.count != 1 else ""
+        what = f"image{plural}" if self.labels is None else f"masks or grey images, numbers {_numbers(self.labels)}"
         return f"  {printable(self.path):<{width}}{self.count:>9,} {what} ({kinds}), {size} high and wide"
 
 
@@ -96,7 +97,7 @@ def _judged(root: Path, parts: Sequence[_Part]) -> tuple[str, list[str], str, bo
     source = shlex.quote(str(root))
     pairs = _pairs(parts)
     # CamVid also exists as images and labels in splits, which need no preparation.
-    known = None if pairs and all(_is_split(pair) for pair in pairs) else _known(root)
+    known = None if parts and all(_is_part_of_split(part) for part in parts) else _known(root)
     if known is not None:
         builder, missing = known
         state = "as its authors distribute it" if not missing else "as its authors distribute it, incomplete"
@@ -113,6 +114,12 @@ def _judged(root: Path, parts: Sequence[_Part]) -> tuple[str, list[str], str, bo
         )
     what = "images without masks" if images else "masks without images, or grey images without masks"
     need = "a mask of the same name for each image, in a folder of its own: class indices, 255 = ignore, as PNG"
+    lossy = [part for part in images if Path(part.path).name in ("labels", "masks") and len(images) > 1]
+    if lossy:
+        kinds = ", ".join(sorted({suffix[1:] for part in lossy for suffix in part.suffixes}))
+        what = f"images, and masks that are not PNG ({kinds})"
+        need = f"masks as PNG in {' and '.join(part.path for part in lossy)}: other kinds change class indices"
+        return what, [need], f"python -m smoothjax.data info {source}, once they are PNG", True
     if mixed := [(part, ending) for part in images if (ending := _mixed(part))]:
         part, ending = mixed[0]
         what = f"images and masks in the same folder, names of masks with {ending}"
@@ -168,6 +175,12 @@ def _example_of_classes(labels: frozenset[int]) -> list[str]:
 
 def _order(split: str) -> int:
     return _SPLITS.index(split) if split in _SPLITS else len(_SPLITS)
+
+
+def _is_part_of_split(part: _Part) -> bool:
+    """Whether it is SPLIT/images or SPLIT/labels, as in a folder that needs no preparation."""
+    path = Path(part.path)
+    return len(path.parts) == 2 and path.name in ("images", "labels")
 
 
 def _is_split(pair: _Pair) -> bool:

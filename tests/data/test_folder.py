@@ -122,8 +122,31 @@ def test_missing_folder_shows_the_tree(tmp_path):
     lines = [line.split() for line in message.splitlines()]
     assert [line[-1] for line in lines[1:5]] == ["found", "found", "found", "MISSING"]
     assert message.endswith("other splits there: train")
-    with pytest.raises(FileNotFoundError, match=r"nowhere/ +MISSING"):
+    with pytest.raises(FileNotFoundError, match=r"is incomplete: the folder .*nowhere is not there; check the path"):
         FolderSource(tmp_path / "nowhere", "val", _CLASSES)
+
+
+def test_a_folder_of_another_layout_is_told_apart(tmp_path):
+    """The tree that was expected does not tell what is there: one of its splits, or a layout to be looked at."""
+    _save(tmp_path / "mine", "a.png")
+    with pytest.raises(FileNotFoundError, match=r"the folder above it, .*mine, holds train/images: name that one"):
+        FolderSource(tmp_path / "mine/train", "train", _CLASSES)
+    (tmp_path / "flat/photos").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"smoothjax.data info .*flat says what is in the folder"):
+        FolderSource(tmp_path / "flat", "train", _CLASSES)
+
+
+def test_a_thousand_masks_of_another_kind_are_one_screen(tmp_path):
+    """A line for each of them would push the first one off the screen."""
+    for kind in ("images", "labels"):
+        (tmp_path / "train" / kind).mkdir(parents=True)
+    for index in range(1000):
+        (tmp_path / f"train/images/{index}.png").touch()
+        (tmp_path / f"train/labels/{index}.jpg").touch()
+    with pytest.raises(ValueError, match=r"only png; convert or remove it\n\.\.\. and 981 more\n") as caught:
+        FolderSource(tmp_path, "train", _CLASSES)
+    assert len(str(caught.value).splitlines()) == 21
+    assert "1000 files (" in str(caught.value).splitlines()[-1]
 
 
 def test_folders_of_splits_inside_are_to_be_prepared(tmp_path):

@@ -115,7 +115,7 @@ def test_another_place(streets, capsys):
 def test_a_place_with_a_space_can_be_pasted(streets, capsys):
     _, out, _ = _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "my streets")
     assert out.endswith("info camvid --data 'my streets'\n  python -m smoothjax.data show camvid --data 'my streets'\n")
-    assert "--source DIR --out 'no streets'\n" in _run(capsys, "info", "./no streets")[2]
+    assert "--source DIR --out 'no streets/camvid'\n" in _run(capsys, "info", "camvid", "--data", "no streets")[2]
 
 
 def test_options_of_a_data_set(streets, capsys):
@@ -164,6 +164,20 @@ def test_masks_of_black_and_white_are_read_without_preparation(streets, capsys):
     assert "problem: in/train: the names of all masks end in _mask; take --data.mask-suffix _mask" in out
     assert out.endswith(f"{again}\n")
     assert " 1 object " in _run(capsys, "info", "in", "--mask-suffix", "_mask")[1]
+
+
+def test_masks_as_photographs_are_no_published_data_set(streets, capsys):
+    """JPEG masks in splits were taken for CamVid, and the preparation of that was advised."""
+    files = {}
+    for split in ("train", "val"):
+        files |= {f"{split}/{kind}/a.jpg": png(pixels(0)) for kind in ("images", "labels")}
+    unpack(streets / "in", files)
+    _, out, _ = _run(capsys, "info", "in")
+    assert out.startswith("in: images, and masks that are not PNG (jpg)\n")
+    assert "  train/images  " in out
+    assert " 1 image (jpg)" in out
+    assert "missing: masks as PNG in train/labels and val/labels: other kinds change class indices\n" in out
+    assert out.endswith("next:    python -m smoothjax.data info in, once they are PNG\n")
 
 
 def _layout(root, **folders):
@@ -300,6 +314,13 @@ def test_faces_have_attributes_and_no_labels(streets, capsys):
         (["prepare", "voc2012", "--source", "CamVid"], 1, "JPEGImages/NAME.jpg"),
         (["info"], 2, "name the data set or its folder: python -m smoothjax.data info NAME"),
         (["info", "camvi"], 1, "no prepared data set in data/camvi: did you mean camvid?"),
+        (["info", "no/such"], 1, "no/such is not there: name a folder, or a data set"),
+        (["info", "CamVid/train/0.png"], 1, "CamVid/train/0.png is a file: name a folder, or a data set"),
+        (
+            ["prepare", "CamVid", "--out", "x"],
+            1,
+            "a data set comes before its files: python -m smoothjax.data prepare NAME",
+        ),
         (["info", "camvid"], 1, "prepare camvid --source DIR --out data/camvid"),
         (["info", "nosuch"], 1, "prepare NAME --source DIR --out data/nosuch\nNAME is one of voc2012, cityscapes"),
         (

@@ -171,7 +171,14 @@ def test_other_classes_get_a_new_output_layer(parent, capsys):
 @pytest.mark.parametrize(
     ("options", "lines"),
     [
-        ({"model__width": 4}, [r"encoder.bn1.bias \[2\] there, \[4\] here", "--model.width 2 there, 4 here"]),
+        (
+            {"model__width": 4},
+            [
+                r"encoder.bn1.bias \[2\] there, \[4\] here",
+                "--model.width 2 there, 4 here",
+                "that run, --model.width 2, or",
+            ],
+        ),
         ({"model__encoder": "resnet34"}, ["missing there, ", "--model.encoder resnet10 there, resnet34 here"]),
     ],
 )

@@ -1,5 +1,6 @@
 """Options as people type them: other spellings, values from habit, and a file of options."""
 
+import importlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from experiments.common.options import HABITS, take_file
 from experiments.common.run_folder import describe_run
 from experiments.segmentation.__main__ import main
 from experiments.segmentation.config import PRESETS, Config, Method
-from smoothjax.command_line import options_of, respell
+from smoothjax.command_line import options_of, respell, words_of
 
 
 def test_other_spellings_of_an_option():
@@ -45,6 +46,14 @@ def test_other_spellings_of_an_option():
         ("--data-no-mirror=0", "--data.no-mirror is on or off and takes no value, got 0: write --data.mirror"),
         ("-lr 0.01", "unknown option -lr: did you mean --optim.learning-rate?"),
         ("-steps 3", "unknown option -steps: did you mean --steps?"),
+        ("-b 4", "unknown option -b: did you mean --batch-size?"),
+        ("--optim adamw", "unknown option --optim: did you mean --optim.optimizer?"),
+        ("--clip 1", "unknown option --clip: did you mean --optim.clip-norm?"),
+        ("--shuffle", "unknown option --shuffle: training images are always shuffled, by --seed"),
+        ("--verbose", "unknown option --verbose: --help-all lists every option"),
+        ("--rotat 3", "unknown option --rotat: did you mean --data.augment.rotate?"),
+        ("--model.smoothing ss", "write --model.smoothing ss_conv"),
+        ("--model.encoder efficientnet", "dilated_stack, got efficientnet"),
         ("--seeds 1,2", "--seeds takes whole numbers with spaces between them, got 1,2: write --seeds 1 2"),
         ("--seeds [0, 1]", "got [0, 1]: write --seeds 0 1"),
         ("--methods none,ss-conv", "with spaces between them, got none,ss-conv: write --methods none ss_conv"),
@@ -67,6 +76,70 @@ def test_habits_of_values_get_the_right_spelling(given, message):
     options = list(options_of(Compare[Config, Method], Compare(PRESETS["demo"].config, ("none",))))
     with pytest.raises(ValueError, match=re.escape(message) + "$"):
         respell(given.split(), options, habits=HABITS)
+
+
+def test_the_name_of_a_group_gets_its_options():
+    """`--augment` got the first of its options, by chance of spelling."""
+    options = list(options_of(Train[Config], Train(PRESETS["demo"].config)))
+    with pytest.raises(ValueError, match=r"unknown option --augment: it is a group of options, --data.augment.bright"):
+        respell(["--augment"], options, habits=HABITS)
+    with pytest.raises(ValueError, match=r"--data: it is a group of options, --data.name, .*, \.\.\.$"):
+        respell(["--data"], options)
+
+
+@pytest.mark.parametrize(("given", "word"), [("--weights r a.png", "RUN"), ("r --source a.png", "IMAGES")])
+def test_arguments_without_a_name_are_said_to_have_none(given, word):
+    """Other programs have an option where ours take a run and its images."""
+    options, words = list(options_of(PredictAveraged)), list(words_of(PredictAveraged))
+    with pytest.raises(ValueError, match=f"{re.escape(word.rstrip('.'))} has no name in front of it, it is written by"):
+        respell(given.split(), options, words, HABITS)
+
+
+@pytest.mark.parametrize(
+    ("study", "options", "named"),
+    [
+        (
+            "segmentation",
+            "train wires --data.root mine",
+            "--data.root is for data in files, got mine with --data.name w",
+        ),
+        ("segmentation", "compare demo --data.mask-suffix _mask", "--data.mask-suffix is for data in files, got _mask"),
+        ("pixel_dcn", "train demo --data.root mine", "--data.root is for data in files"),
+        ("vae", "train demo --data.root mine", "--data.root is for data in files"),
+        ("restoration", "train demo --data.root mine", "--data.root is for data in files"),
+        ("sequence", "train demo --data.file mine", "--data.file is for data in files, got mine with --data.name copy"),
+    ],
+)
+def test_own_data_are_not_ignored(study, options, named, tmp_path, monkeypatch, capsys):
+    """A run would train on drawn pictures, and be taken for one on the user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
+    assert importlib.import_module(f"experiments.{study}.__main__").main(options.split()) == 1
+    assert named in capsys.readouterr().err
+
+
+def test_own_data_with_the_options_of_a_drawn_run(tmp_path, monkeypatch, capsys):
+    """Its file names the drawn data, too, which then took the place of the folder."""
+    describe_run(tmp_path / "wires", PRESETS["wires"].config)
+    monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
+    given = ["train", "folder", "--config", str(tmp_path / "wires/config.yaml"), "--data.root", "mine"]
+    assert main(given) == 1
+    assert "with --data.name wires, which needs none" in capsys.readouterr().err
+
+
+def test_a_run_to_start_from_needs_its_kind(tmp_path, capsys):
+    describe_run(tmp_path / "wires", PRESETS["wires"].config)
+    assert main(["train", "demo", "--init.checkpoint", str(tmp_path / "wires")]) == 1
+    assert capsys.readouterr().err.endswith("wires is a run: add --init.source run\n")
+
+
+def test_a_file_is_no_folder_of_results(tmp_path, capsys):
+    """It was found out after the network was read, in words of the operating system."""
+    (tmp_path / "a.png").touch()
+    assert main(["predict", "RUN", "a.png", "--out", str(tmp_path / "a.png")]) == 1
+    assert "--out must be a folder, got the file " in capsys.readouterr().err
+    assert main(["predict", "RUN", "a.png", "--out", str(tmp_path / "a.png/b")]) == 1
+    assert "a.png is no folder that you may write to: name another" in capsys.readouterr().err
 
 
 def test_right_values_stay():
@@ -99,7 +172,8 @@ def test_what_is_suggested_is_accepted():
 class TestOptionsFromAFile:
     def test_what_a_run_wrote_is_no_option_that_was_given(self, tmp_path, capsys, monkeypatch):
         """A run of EfficientNet-Lite keeps the width of residual networks, which was once refused."""
-        lite = with_options(PRESETS["demo"].config, {"model.encoder": "efficientnet_lite0", "steps": 7})
+        options = {"model.encoder": "efficientnet_lite0", "model.width": 16, "steps": 7}
+        lite = with_options(PRESETS["camvid"].config, options)
         describe_run(tmp_path, lite)
         monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
         train = ["train", "camvid", "--data.root", str(tmp_path), "--config", str(tmp_path / "config.yaml")]

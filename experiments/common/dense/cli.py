@@ -9,6 +9,7 @@ import tyro
 from ..cli import Command, Program
 from ..commands import Evaluate, OfRun, score
 from ..config import Size
+from ..writing import check_out
 
 if TYPE_CHECKING:
     from .study import DenseStudy
@@ -136,6 +137,7 @@ def _boundary_distance(options: EvaluateDense) -> float | None:
 def _predict(program: Program, options: Predict) -> None:
     if not options.images:
         raise ValueError(f"name the images: {program.name} predict RUN IMAGES... --out DIR")
+    check_out(options.out)
     from ..images import find_images
     from .predict import predict
 

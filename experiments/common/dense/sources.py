@@ -84,6 +84,12 @@ def images_root(config: ImagesConfig) -> Path:
     """The folder of the data set: the given one, or the one where it was prepared."""
     root = Path(data.DATA_DIR, config.name) if config.root is None else config.root
     if config.root is None and not data.is_prepared(root):
+        if config.name == "folder":
+            raise ValueError(
+                "name your folder: add --data.root FOLDER, which holds {train,val,test}/{images,labels} with an image "
+                "and a mask (PNG, class indices, 255 = ignore) of each name, and classes.yaml; python -m "
+                "smoothjax.data info FOLDER says what it lacks"
+            )
         prepare = f"python -m smoothjax.data prepare {config.name} --source DIR"
         raise ValueError(
             f"the data set {config.name} is not in {root}: make it there from its archives with {prepare}, or add "
