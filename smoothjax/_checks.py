@@ -114,6 +114,14 @@ def check_parameter(
     return array.astype(dtype)
 
 
+def check_rngs(rngs: object) -> None:
+    """Refuses what is no `flax.nnx.Rngs`, such as a seed or a key."""
+    if not callable(getattr(rngs, "params", None)):
+        raise ValueError(
+            f"rngs must be flax.nnx.Rngs, got {type(rngs).__name__}: write rngs=nnx.Rngs(0), or nnx.Rngs(key)"
+        )
+
+
 def check_ndim(ndim: object) -> int:
     """Returns `ndim` if the operations support that number of spatial axes."""
     ndim = check_int("ndim", ndim)

@@ -149,6 +149,10 @@ class _Program:
 
     def __init__(self, function: Callable[..., jax.Array] | nnx.Module, inputs: Sequence[Inputs]):
         ranks = {len(getattr(one, "shape", ())) for one in inputs}
+        if shapes := [one for one in inputs if isinstance(one, tuple)]:
+            raise ValueError(
+                f"inputs must be arrays, got the tuple {shapes[0]}: write jax.ShapeDtypeStruct(shape, dtype)"
+            )
         if len(ranks) != 1 or not ranks <= {3, 4, 5} or not all(is_float(one.dtype) for one in inputs):
             raise ValueError(
                 "inputs must be floating-point maps [N, *S, C] with the same one to three spatial axes, at least one, "

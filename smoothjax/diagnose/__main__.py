@@ -40,8 +40,8 @@ class Network:
     """
 
     target: tyro.conf.Positional[str]
-    """MODULE:NAME of a network, or of a function without arguments that makes one; or the file of an exported program,
-    such as model.stablehlo, whose dependences are measured."""
+    """MODULE:NAME of a network, or of a class or function that makes one without arguments or with rngs alone; or the
+    file of an exported program, such as model.stablehlo, whose dependences are measured."""
     input: str
     """Shape of its input, [N, *S, C], such as 1,65,65,3."""
     layout: Literal["channels_last", "channels_first"] = "channels_last"

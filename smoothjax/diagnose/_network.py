@@ -29,6 +29,9 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
     loaded = load_network(target)
     one_example = of_equinox(loaded) and layout == "channels_last"
     hint = "an Equinox layer takes one example, channels first: add --layout channels_first" if one_example else ""
+    if not hint and len(sizes) > 3 and sizes[1] <= 4 < sizes[-1]:
+        hint = "sizes are [N, *S, C], channels last"
+    _check_axes(loaded, sizes)
     inputs = jax.random.normal(jax.random.key(0), sizes)
     with failing(target, sizes, hint):
         network = in_evaluation(loaded, inputs, layout)
@@ -117,6 +120,21 @@ def _layers(
     ]
 
 
+def _check_axes(network: Callable[..., jax.Array], sizes: tuple[int, ...]) -> None:
+    """Refuses an input of other spatial axes than the convolutions have: Flax would take its batch axis for one."""
+    if not isinstance(network, nnx.Module):
+        return
+    # Ours have the attributes of Flax's.
+    parts: list[Any] = [part for _, part in nnx.iter_modules(network) if hasattr(part, "kernel_dilation")]
+    axes = {len(part.kernel_size) for part in parts}
+    if axes and len(sizes) - 2 not in axes:
+        wanted = " or ".join(map(str, sorted(axes)))
+        raise ValueError(
+            f"--input must be [N, *S, C] with {wanted} spatial axes, as the convolutions have, got "
+            f"{','.join(map(str, sizes))}: begin with the number of images, such as 1"
+        )
+
+
 def in_evaluation(network: Callable[..., jax.Array], inputs: jax.Array, layout: str) -> Callable[..., jax.Array]:
     """A network as a function of `[N, *S, C]`, without dropout and with kept statistics if its kind has such a mode.
 
@@ -187,7 +205,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def load_network(target: str) -> Callable[..., jax.Array]:
-    """The object named by `MODULE:NAME`, or its result if it is a function without arguments."""
+    """The object named by `MODULE:NAME`, or its result if it takes no argument, or only `rngs`."""
     module, _, name = target.partition(":")
     if not module or not name:
         raise ValueError(f"the network must be MODULE:NAME, such as my_models:make_unet, got {target}")
@@ -196,6 +214,12 @@ def load_network(target: str) -> Callable[..., jax.Array]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # of a module that it imports
+        plain = Path(module.removesuffix(".py")).name
+        remedy = f"write {plain}:{name}" if module != plain else "start in the folder that holds it, or install it"
+        raise ValueError(f"No module named {module!r}: {remedy}") from error
     except ImportError:
         raise
     except Exception as error:
@@ -209,7 +233,7 @@ def load_network(target: str) -> Callable[..., jax.Array]:
     made: object = found
     if _makes_a_network(found):
         try:
-            made = found()
+            made = found(**_arguments(found))
         except Exception as error:
             raise ValueError(
                 f"{target} must make a network without arguments: {type(error).__name__}: {error}"
@@ -221,13 +245,25 @@ def load_network(target: str) -> Callable[..., jax.Array]:
 
 def _makes_a_network(function: Callable[..., object]) -> bool:
     """Whether it is a class, or needs no argument and so takes no input."""
-    if inspect.isclass(function):
+    if inspect.isclass(function) or _arguments(function):
         return True
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # nothing is known of it
         return False
     return all(one.default is not one.empty or one.kind in (one.VAR_KEYWORD, one.KEYWORD_ONLY) for one in parameters)
+
+
+def _arguments(function: Callable[..., object]) -> dict[str, nnx.Rngs]:
+    """The arguments of what makes a network: a source of randomness if it takes that and nothing else."""
+    is_class = inspect.isclass(function)  # whose metaclass takes anything
+    try:
+        parameters = [*inspect.signature(function.__init__ if is_class else function).parameters.values()][is_class:]
+    except (TypeError, ValueError):  # nothing is known of it
+        return {}
+    every = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [one.name for one in parameters if one.default is one.empty and one.kind not in every]
+    return {"rngs": nnx.Rngs(0)} if required == ["rngs"] else {}
 
 
 def channels_last(network: Callable[..., jax.Array]) -> Callable[[jax.Array], jax.Array]:

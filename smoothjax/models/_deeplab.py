@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_images, check_int, check_rates
+from .._checks import check_choice, check_images, check_int, check_rates, check_rngs
 from ..names import Degridding, DegriddingLayersName, EfficientNetLite, Encoder, EncoderDegridding, Head
 from ._degridding import DEGRIDDING_LAYERS, DEGRIDDING_RATES, DegriddingLayers
 from ._dilated_stack import DilatedStackEncoder
@@ -102,6 +102,7 @@ class DeepLab(nnx.Module):
         rngs: nnx.Rngs,
         **options: Unpack[EncoderOptions],
     ):
+        check_rngs(rngs)
         check_choice("encoder", encoder, ENCODERS)
         check_choice("head", head, HEADS)
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")

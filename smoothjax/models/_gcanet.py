@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_images, check_int
+from .._checks import check_choice, check_images, check_int, check_rngs
 from ..names import RestorationTask
 from ._conv import Conv
 
@@ -85,6 +85,7 @@ class GCANet(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         check_choice("task", task, TASKS)
         check_choice("smoothing", smoothing, nn.SMOOTHINGS)
         width = check_int("width", width, remedy="64 is the published network")

@@ -11,7 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_int
+from .._checks import check_choice, check_int, check_rngs
 from ..names import Likelihood, PhaseOrder
 from ._conv import Conv
 from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
@@ -132,6 +132,7 @@ class ConvVAE(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
         check_choice("order", order, (None, *get_args(PhaseOrder)))
         check_choice("likelihood", likelihood, LIKELIHOODS)

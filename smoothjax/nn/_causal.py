@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_bool, check_choice, check_int, check_kernel_size
+from .._checks import check_bool, check_choice, check_int, check_kernel_size, check_rngs
 from ..names import CausalSmoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import check_groups_of_channels, convolve, interacting
@@ -121,6 +121,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         taps, use_bias = check_kernel_size((kernel_size,)), check_bool("use_bias", use_bias)
         check_choice("smoothing", smoothing, CAUSAL_SMOOTHINGS)
         self.kernel_size, self.rate, self.smoothing = taps, check_int("rate", rate), smoothing

@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Rate, check_bool, check_choice, check_kernel_size, is_int, spread
+from .._checks import Rate, check_bool, check_choice, check_kernel_size, check_rngs, is_int, spread
 from ..names import Smoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import (
@@ -143,6 +143,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         kernel_size = check_kernel_size((kernel_size,) if is_int(kernel_size) else kernel_size)
         check_smoothing(smoothing)
         how = check_convolution_like(

@@ -9,7 +9,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 from flax.typing import PaddingLike
 
-from .._checks import DTYPES, Pairs, spread
+from .._checks import DTYPES, Pairs, check_rngs, spread
 from ._flax_conv import check_subclass, own_attributes, stack_of
 from ._selection import Changes, RefusedError, Selection, choose
 from ._surgery import common_value, replace_modules, under_spectral_norm
@@ -73,6 +73,7 @@ def replace_upsampling(
       ([('layers', 0), ('layers', 2)], (1, 32, 32, 3))
     """
     check_upsampling(method)
+    check_rngs(rngs)
     normalised = under_spectral_norm(model)
     ready, changes = choose(
         model,

@@ -8,7 +8,7 @@ from flax import nnx
 from flax.nnx.nn.dtypes import promote_dtype
 
 from .. import ops
-from .._checks import DTYPES
+from .._checks import DTYPES, check_rngs
 from ._causal import CAUSAL_SMOOTHINGS, CausalDilatedConv
 from ._convolution import Convolution, as_option, check_convolution_like
 from ._dilated import DilatedConv, Smoothing, check_smoothing, check_strided, identity_smoothing, set_smoothing
@@ -81,6 +81,7 @@ def smooth(
       ([('layers', 1), ('layers', 2)], {('layers', 3): 'skip names it'})
     """
     check_smoothing(smoothing)
+    check_rngs(rngs)
     learns = identity_smoothing(smoothing, 2, 1) is not None
     normalised = under_spectral_norm(model) if learns else set[int]()
     ready, changes = choose(

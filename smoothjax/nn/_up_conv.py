@@ -13,7 +13,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Pairs, Rate, check_bool, check_choice, check_factor, check_kernel_size, spread
+from .._checks import Pairs, Rate, check_bool, check_choice, check_factor, check_kernel_size, check_rngs, spread
 from .._meshes import keeps_split_batch
 from ..names import Interpolation, PhaseOrder, Upsampling
 from ._content import (
@@ -161,6 +161,7 @@ class UpConv(nnx.Module):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         check_upsampling(method)
         check_choice("interpolation", interpolation, get_args(Interpolation))
         use_bias, dynamic_scope = check_bool("use_bias", use_bias), check_bool("dynamic_scope", dynamic_scope)

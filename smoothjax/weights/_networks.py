@@ -65,7 +65,7 @@ def network_of(model: nnx.Module) -> tuple[str, Arguments]:
     if not found:
         raise ValueError(
             f"model must be one of {', '.join(NETWORKS)}, got {type(model).__name__}: for another model, save the "
-            "arrays of nnx.state directly"
+            "arrays of nnx.state by name, with safetensors.numpy.save_file"
         )
     ((name, network),) = found
     arguments = {argument: _plain(value) for argument, value in network.arguments(model).items()}

@@ -18,9 +18,9 @@ def read(path: str | os.PathLike[str], *, report: Callable[[str], None] = print)
     """Reads a file of weights into NumPy arrays by name.
 
     `.safetensors`, `.npz` and the files of PyTorch (`.pth`, `.pt`, `.th`, `.bin`, Lightning's `.ckpt`) need no other
-    package; TensorFlow checkpoints (version 1 and 2) need TensorFlow: `pip install ".[convert]"`. No code in a file is
-    executed. From a training checkpoint of PyTorch, the dict under `state_dict`, `model` or `model_state_dict` is read.
-    A prefix that all names share (`module.`, `model.`, `backbone.`, `encoder.`) is removed.
+    package; TensorFlow checkpoints (version 1 and 2) need TensorFlow: `pip install -e ".[convert]"`. No code in a file
+    is executed. From a training checkpoint of PyTorch, the dict under `state_dict`, `model` or `model_state_dict` is
+    read. A prefix that all names share (`module.`, `model.`, `backbone.`, `encoder.`) is removed.
 
     Args:
       path: the file. A TensorFlow checkpoint is named by its prefix (`model.ckpt-20000`), its index or any of its data

@@ -44,6 +44,6 @@ def _tensorflow(path: Path) -> ModuleType:
         return importlib.import_module("tensorflow")
     except ImportError as error:
         raise ModuleNotFoundError(
-            f'{path} is read by tensorflow, which is not installed ({error}): pip install ".[convert]" in the checkout '
-            "of smoothjax"
+            f'{path} is read by tensorflow, which is not installed ({error}): pip install -e ".[convert]" in the '
+            "checkout of smoothjax"
         ) from error

@@ -299,6 +299,7 @@ def _in_place(x):
         (_stack(2), [_maps(4)], {}, r"inputs must be floating-point maps \[N, \*S, C\]"),
         (_stack(2), [jax.ShapeDtypeStruct((1, 4, 1), jnp.int32)], {}, "inputs must be floating-point maps"),
         (_stack(2), [], {}, "at least one, got"),
+        (_stack(2), [(1, 4, 1)], {}, r"inputs must be arrays, got the tuple \(1, 4, 1\): write jax.ShapeDtypeStruct"),
         (lambda x: x.sum(1), [_maps(4, 1)], {}, "function must return maps of 1 spatial"),
         (_in_place, [_maps(9, 1)], {}, "function changes an array in place, by the operation"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": ["convolution#1"]}, "smooth must hold"),

@@ -42,6 +42,16 @@ class Pair(nnx.Module):
         return x
 
 
+class Layer(nnx.Module):
+    """A class that is given its source of randomness, as most are."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.layer = nnx.Conv(1, 1, (3, 3), rngs=rngs)
+
+    def __call__(self, x):
+        return self.layer(x)
+
+
 def first_channels(x):
     return jnp.abs(gridded(jnp.moveaxis(x, 0, -1)[None]))[0].transpose(2, 0, 1)
 
@@ -132,6 +142,8 @@ def test_networks(tmp_path, capsys):
     assert shares["layers.0"] == shares["layers.1"] == "1.000"
     assert float(shares["first"]) < 0.9
     assert "the fewest convolutions to smooth: layers.0" in said
+    assert main(["network", f"{__name__}:Layer", *command]) == 0
+    assert capsys.readouterr().out.startswith("no gridding")
     command += ["--layout", "channels_first"]
     assert main(["network", f"{__name__}:first_channels", *command]) == 0
     assert capsys.readouterr().out.startswith("gridding proven")
@@ -158,7 +170,7 @@ def test_the_figure_of_a_field_counts_its_holes():
         (["picture", "{folder}/nan.npy"], "nan.npy: expected finite numbers"),
         (["picture", "{folder}/bad.png"], "bad.png"),
         (["network", "smoothjax", "--input", "1,9,9,1"], "error: the network must be MODULE:NAME"),
-        (["network", "no_such_module:f", "--input", "1,9,9,1"], "error: No module named 'no_such_module'"),
+        (["network", "no_such_module:f", "--input", "1,9,9,1"], "error: No module named 'no_such_module': start in"),
         (["network", "{name}:missing", "--input", "1,9,9,1"], "has no missing: give the name of a network"),
         (["network", "{name}:NOTHING", "--input", "1,9,9,1"], "must be callable, got int"),
         (["network", "{name}:broken", "--input", "1,9,9,1"], "broken does not take inputs of shape [1, 9, 9, 1]: Attr"),
@@ -168,7 +180,11 @@ def test_the_figure_of_a_field_counts_its_holes():
         (["network", "jax.numpy:ndarray", "--input", "1,9,9,1"], "error: jax.numpy:ndarray must make a network"),
         (["network", "{name}:gridded", "--input", "9"], "error: --input must be sizes"),
         (["network", "{name}:gridded", "--input", "1,9,9,3"], "error:"),
-        (["network", "{name}:gridded", "--input", "1,9,1"], "gridded does not take inputs of shape [1, 9, 1]: kernel"),
+        (["network", "{name}:gridded", "--input", "1,9,1"], "gridded does not take inputs of shape [1, 9, 1]: x must"),
+        (["network", "{name}:Pair", "--input", "9,9,1"], "[N, *S, C] with 2 spatial axes, as the convolutions have"),
+        (["network", "{name}:Pair", "--input", "1,1,9,9"], "Pair does not take inputs of shape [1, 1, 9, 9]: "),
+        (["network", "{name}:Pair", "--input", "1,1,9,9"], "; sizes are [N, *S, C], channels last"),
+        (["network", "nets/mine.py:Net", "--input", "1,9,9,1"], "No module named 'nets/mine.py': write mine:Net"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, tmp_path, capsys, words, message):

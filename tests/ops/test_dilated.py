@@ -106,3 +106,18 @@ def test_symbolic_sizes_export():
 def test_refuses_an_unknown_method():
     with pytest.raises(ValueError, match="method must be one of direct, decomposed, got 'fft'"):
         ops.dilated_conv(jnp.zeros((1, 5, 1)), jnp.zeros((3, 1, 1)), method="fft")  # pyright: ignore[reportArgumentType]
+
+
+def test_channels_first_are_told_what_to_move():
+    """Images as PyTorch has them, or without a batch: the error was about the kernel, which is right."""
+    kernel = jnp.ones((3, 3, 3, 4))
+    with pytest.raises(
+        ValueError, match=r"x must be .* channels last, got shape \(1, 3, 9, 9\), whose axis 1 has the C_"
+    ):
+        ops.dilated_conv(jnp.ones((1, 3, 9, 9)), kernel)
+    with pytest.raises(
+        AssertionError, match=r"x must be \[N, \*S, C_in\] with 2 spatial axes, as kernel has, got shape"
+    ):
+        ops.dilated_conv(jnp.ones((9, 9, 3)), kernel)
+    with pytest.raises(ValueError, match="kernel must be"):
+        ops.dilated_conv(jnp.ones((1, 9, 9, 5)), kernel)

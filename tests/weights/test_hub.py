@@ -72,5 +72,7 @@ def test_what_the_hub_refuses(kind, message, monkeypatch):
 
 def test_without_the_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ModuleNotFoundError, match=r'which is not installed .*: pip install ".\[hub\]" in the checkout'):
+    with pytest.raises(
+        ModuleNotFoundError, match=r'which is not installed .*: pip install -e ".\[hub\]" in the checkout'
+    ):
         weights.from_hub("someone/tiny")

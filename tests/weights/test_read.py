@@ -192,7 +192,7 @@ def test_the_extra_is_named(tmp_path, monkeypatch, names, read):
     for name in names:
         (tmp_path / name).write_bytes(b"something" + _MAGIC)
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ImportError, match=r'is read by tensorflow, which is not .*pip install "\.\[convert\]"'):
+    with pytest.raises(ImportError, match=r'is read by tensorflow, which is not .*pip install -e "\.\[convert\]"'):
         weights.read(tmp_path / read)
 
 

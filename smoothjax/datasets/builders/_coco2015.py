@@ -123,8 +123,8 @@ def _coder() -> ModuleType:
         from pycocotools import mask
     except ImportError as error:
         raise ModuleNotFoundError(
-            f"MS-COCO's masks need pycocotools, which cannot be imported ({error}): run pip install '.[coco]' in the "
-            "checkout of smoothjax"
+            f"MS-COCO's masks need pycocotools, which cannot be imported ({error}): run pip install -e '.[coco]' in "
+            "the checkout of smoothjax"
         ) from error
     return mask
 

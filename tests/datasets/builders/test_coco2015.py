@@ -311,5 +311,5 @@ def test_without_pycocotools_the_extra_is_named(tmp_path, monkeypatch, capsys):
     unpack(tmp_path / "in", _files(2017, _Instances().image("1.jpg"), {"1": jpeg(pixels(0))}))
     assert main(["prepare", "coco2015", "--source", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
     assert "need pycocotools, which cannot be imported" in (error := capsys.readouterr().err)
-    assert "pip install '.[coco]'" in error
+    assert "pip install -e '.[coco]'" in error
     assert not (tmp_path / "out").exists()
