@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Files beside the layers, which import none of them.
-COMMON = ("names", "loss_terms", "_checks", "_meshes", "progress", "augmentation")
+COMMON = ("names", "loss_terms", "_checks", "_meshes", "_programs", "progress", "augmentation")
 LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
@@ -76,7 +76,7 @@ def test_the_files_beside_the_layers_import_none_of_them():
     """Command lines import `names` and `loss_terms`, which must not bring JAX; every layer imports `_checks`."""
     for name, allowed in (
         *(("names", set()), ("loss_terms", {"names"}), ("augmentation", set()), ("progress", {"tqdm"})),
-        *(("_checks", {"jax", "chex"}), ("_meshes", {"jax"})),
+        *(("_checks", {"jax", "chex"}), ("_meshes", {"jax"}), ("_programs", {"jax"})),
     ):
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
 

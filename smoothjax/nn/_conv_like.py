@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._convolution import Convolution, check_convolution_like
 
 OptionalParam: TypeAlias = nnx.Param[jax.Array] | Any
@@ -90,11 +91,13 @@ def with_one_batch_axis(
     return y if out_sharding is None else jax.sharding.reshard(y, out_sharding)
 
 
+@one_program
 @keeps_split_batch()
 def _together(x: jax.Array, batch_axes: int) -> jax.Array:
     return x.reshape(-1, *x.shape[batch_axes:])
 
 
+@one_program
 @keeps_split_batch()
 def _apart(y: jax.Array, batch: tuple[int, ...]) -> jax.Array:
     return y.reshape(*batch, *y.shape[1:])

@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from .. import ops
 from .._checks import Pairs, check_by_axis, check_int, effective_size, is_int
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 
 PaddingName = Literal["SAME", "SAME_LOWER", "VALID", "CIRCULAR", "REFLECT"]
 ConvPadding: TypeAlias = PaddingName | str | int | Sequence[int | tuple[int, int]]
@@ -157,6 +158,7 @@ def interacting(x: jax.Array, kernel: jax.Array, weight: jax.Array, how: Convolu
     return y[(slice(None), *map(slice, sizes))]
 
 
+@one_program
 @keeps_split_batch()
 def _padded(x: jax.Array, pairs: Pairs, mode: str | None) -> jax.Array:
     """Padded as `jax.numpy.pad` does in a mode, or with zeros."""
@@ -165,6 +167,7 @@ def _padded(x: jax.Array, pairs: Pairs, mode: str | None) -> jax.Array:
     return jnp.pad(x, ((0, 0), *pairs, (0, 0)), mode=mode)
 
 
+@one_program
 @keeps_split_batch()
 def _general(x: jax.Array, kernel: jax.Array, how: Convolution) -> jax.Array:
     channels = how.groups * kernel.shape[-2]

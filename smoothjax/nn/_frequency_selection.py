@@ -11,6 +11,7 @@ from jax.typing import DTypeLike
 from .. import ops
 from .._checks import accumulation_dtype, check_int, check_kernel_size, check_rates
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._conv_like import with_one_batch_axis
 
 
@@ -99,6 +100,7 @@ class FrequencySelection(nnx.Module):
         return with_one_batch_axis(layer, x, len(self.kernel_size), name="x")
 
 
+@one_program
 @keeps_split_batch()
 def _selected(x: jax.Array, weights: jax.Array, divisors: tuple[int, ...]) -> jax.Array:
     """The weighted sum of the bands, from the highest; frequencies below the last limit keep weight 1."""

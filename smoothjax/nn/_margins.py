@@ -7,6 +7,7 @@ from jax import lax
 
 from .._checks import Pairs, is_int
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 
 
 def check_margins(margins: object, ndim: int) -> Pairs | None:
@@ -36,6 +37,7 @@ def with_margins(
     return _bordered(upsample(_bordered(x, added)), cut)
 
 
+@one_program
 @keeps_split_batch()
 def _bordered(x: jax.Array, sides: Sequence[tuple[int, ...]]) -> jax.Array:
     """Zeros around the spatial axes of `[N, *S, C]`; a negative side removes pixels."""

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from .. import ops
 from .._checks import Pairs, Rate, check_bool, check_choice, check_factor, check_kernel_size, check_rngs, spread
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ..names import Interpolation, PhaseOrder, Upsampling
 from ._content import (
     check_content_options,
@@ -280,6 +281,7 @@ class UpConv(nnx.Module):
                 return _blurred(y, factors) if self.method == "sub_pixel_blur" else y
 
 
+@one_program
 @keeps_split_batch()
 def _blurred(x: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     """The mean over a block of a period along each axis that ends at the pixel; the first row and column repeated."""

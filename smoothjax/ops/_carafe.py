@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from .._checks import Rate, accumulation_dtype, check_factor, check_maps, check_parameter
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._reinterlace import periodic_subsample, reinterlace
 
 
@@ -76,6 +77,7 @@ def batch_of(parameter: ArrayLike, x: jax.Array) -> int:
     return 1 if shape and shape[0] == 1 else x.shape[0]
 
 
+@one_program
 @keeps_split_batch()
 # Jitted here, so that calls outside jit do not compile every tap separately.
 @partial(jax.jit, static_argnums=2)

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from .._checks import DTYPES, Padding, Rate, check_by_axis, check_maps, check_parameter, effective_size, resolve_padding
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._fast._conv import convolution
 from ._fast._depthwise import depthwise, grouped
 from ._fast._window import Window
@@ -150,6 +151,7 @@ def depthwise_conv(
     return grouped(window, x, kernel)
 
 
+@one_program
 @keeps_split_batch()
 def _depthwise(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     return depthwise(x, kernel, window)

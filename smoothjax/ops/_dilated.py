@@ -18,6 +18,7 @@ from .._checks import (
     spread,
 )
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ..names import DilatedMethod
 from ._fast._conv import convolution
 from ._fast._conv_forms import plain
@@ -91,6 +92,7 @@ def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> ja
     return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
 
 
+@one_program
 @keeps_split_batch()
 def convolve(x: jax.Array, kernel: jax.Array, pairs: Pairs, rate: Rate) -> jax.Array:
     """The direct form on checked arguments. XLA accumulates bfloat16 in float32 and rounds once."""
@@ -110,6 +112,7 @@ def shared_convolution(groups: jax.Array, kernel: jax.Array) -> jax.Array:
     return out.reshape(count, batch, *out.shape[1:])
 
 
+@one_program
 @keeps_split_batch()
 def _decomposed(x: jax.Array, kernel: jax.Array, pairs: Pairs, rates: tuple[int, ...]) -> jax.Array:
     x = pad_zeros(x, pairs)

@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from .._checks import Rate, accumulation_dtype, check_factor, check_maps, check_parameter
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._carafe import batch_of
 
 
@@ -67,6 +68,7 @@ def dysample(x: ArrayLike, offsets: ArrayLike, *, factor: Rate = 2) -> jax.Array
     return _sampled(x, offsets, factors)
 
 
+@one_program
 @keeps_split_batch()
 @partial(jax.jit, static_argnums=2)  # calls outside jit do not compile every corner separately
 def _sampled(x: jax.Array, offsets: jax.Array, factors: tuple[int, ...]) -> jax.Array:

@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 
 from .._checks import check_maps, check_parameter
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._dilated import check_kernel, dilated_conv
 from ._fast._cross import cross
 from ._fast._phase_conv import phase_conv
@@ -68,6 +69,7 @@ def fast_pixel_deconv(
     return _cascade(x, kernel_first, kernel_second, kernel_cross)
 
 
+@one_program
 @keeps_split_batch()
 def _cascade(x: jax.Array, kernel_first: jax.Array, kernel_second: jax.Array, kernel_cross: jax.Array) -> jax.Array:
     first = phase_conv(x, kernel_first)

@@ -22,6 +22,7 @@ from .._checks import (
     spread,
 )
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._dilated import check_kernel, convolve, pad_zeros
 from ._fast._phase_mixing import mix_phases
 from ._reinterlace import crop_end, merge_blocks, split_blocks
@@ -63,6 +64,7 @@ def group_interaction(groups: ArrayLike, weight: ArrayLike) -> jax.Array:
     return _interacted(groups, weight)
 
 
+@one_program
 @keeps_split_batch(axis=1, out=1)
 def _interacted(groups: jax.Array, weight: jax.Array) -> jax.Array:
     dtype = accumulation_dtype(groups.dtype)
@@ -106,6 +108,7 @@ def ss_block_fc(x: ArrayLike, weight: ArrayLike, *, rate: Rate) -> jax.Array:
     return _mixed(x, weight, rates)
 
 
+@one_program
 @keeps_split_batch()
 # Jitted here, so that calls outside jit do not compile its loop again.
 @partial(jax.jit, static_argnums=2)
@@ -165,6 +168,7 @@ def group_interaction_dilated_conv(
     return form(x, kernel, weight, rates, pairs)
 
 
+@one_program
 @keeps_split_batch()
 def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
     """The layer as in Fig. 4, on checked arguments: mixes complete blocks of the output, then crops."""
@@ -182,6 +186,7 @@ def convolve_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rat
     return crop_end(out, out_shape)
 
 
+@one_program
 @keeps_split_batch()
 def mix_first(x: jax.Array, kernel: jax.Array, weight: jax.Array, rate: Rate, pairs: Pairs) -> jax.Array:
     """The same map with the phases mixed before the convolution, which keeps them apart.
@@ -220,7 +225,12 @@ def identity_group_interaction(rate: Rate, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 6.
     """
-    return jnp.eye(math.prod(check_by_axis("rate", rate, check_ndim(ndim))))
+    return _identity(math.prod(check_by_axis("rate", rate, check_ndim(ndim))))
+
+
+@one_program
+def _identity(size: int) -> jax.Array:
+    return jnp.eye(size)
 
 
 def _check_weight(weight: ArrayLike, groups: int, dtype: jnp.dtype) -> jax.Array:

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from .._checks import Rate, check_factor, check_maps, check_ndim, check_parameter, is_int
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ..names import PhaseOrder
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
@@ -186,6 +187,7 @@ def _deconv(
     return _in_order(x, _check_kernels(kernels, x, stages, sees_input), factors, stages, sees_input)
 
 
+@one_program
 @keeps_split_batch()
 def _in_order(
     x: jax.Array, kernels: list[jax.Array], factors: tuple[int, ...], order: Order, sees_input: bool

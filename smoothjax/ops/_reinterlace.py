@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from .._checks import Rate, check_by_axis, check_groups, check_maps, is_int, spread
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 
 
 def periodic_subsample(x: ArrayLike, *, rate: Rate) -> jax.Array:
@@ -42,6 +43,7 @@ def periodic_subsample(x: ArrayLike, *, rate: Rate) -> jax.Array:
     return _subsampled(x, check_by_axis("rate", rate, x.ndim - 2))
 
 
+@one_program
 @keeps_split_batch(out=1)
 def _subsampled(x: jax.Array, rates: tuple[int, ...]) -> jax.Array:
     ndim = x.ndim - 2
@@ -92,6 +94,7 @@ def reinterlace(groups: ArrayLike, *, rate: Rate, spatial_shape: Sequence[int] |
     return _reinterlaced(groups, rates, full if spatial_shape is None else _check_crop(spatial_shape, full))
 
 
+@one_program
 @keeps_split_batch(axis=1)
 def _reinterlaced(groups: jax.Array, rates: tuple[int, ...], crop: tuple[int, ...]) -> jax.Array:
     ndim = groups.ndim - 3

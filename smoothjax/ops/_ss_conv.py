@@ -18,6 +18,7 @@ from .._checks import (
     resolve_padding,
 )
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ._dilated import dilated_conv
 from ._fast._depthwise import grouped
 from ._fast._spatial_filter import filter_maps
@@ -62,6 +63,7 @@ def ss_conv(x: ArrayLike, kernel: ArrayLike, *, padding: Padding = "SAME", rate:
     return _filtered(x, kernel, pairs, rates)
 
 
+@one_program
 @keeps_split_batch()
 # Jitted here, so that calls outside jit do not compile its loops again.
 @partial(jax.jit, static_argnums=(2, 3))
@@ -139,7 +141,11 @@ def identity_smoother(rate: Rate, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 7.
     """
-    rates = check_by_axis("rate", rate, check_ndim(ndim))
+    return _centre(check_by_axis("rate", rate, check_ndim(ndim)))
+
+
+@one_program
+def _centre(rates: tuple[int, ...]) -> jax.Array:
     return jnp.zeros([2 * one - 1 for one in rates]).at[tuple(one - 1 for one in rates)].set(1.0)
 
 

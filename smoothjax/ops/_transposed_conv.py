@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from .._checks import Pairs, Rate, check_choice, check_factor, check_maps
 from .._meshes import keeps_split_batch
+from .._programs import one_program
 from ..names import TransposedMethod
 from ._dilated import check_kernel, convolve
 from ._reinterlace import reinterlace
@@ -57,6 +58,7 @@ def transposed_conv(
     return (_direct if method == "direct" else _decomposed)(x, kernel, factors)
 
 
+@one_program
 @keeps_split_batch()
 def _direct(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     spatial = "DHW"[-(x.ndim - 2) :]
@@ -74,6 +76,7 @@ def _direct(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Ar
     return y.astype(x.dtype)
 
 
+@one_program
 @keeps_split_batch()
 def _decomposed(x: jax.Array, kernel: jax.Array, factors: tuple[int, ...]) -> jax.Array:
     kernels, reach = _phase_kernels(kernel, factors)
