@@ -77,19 +77,20 @@ def test_fits_without_labels_are_as_measured():
         json.loads((ROOT / f"experiments/results/{name}.json").read_text()) for name in ("unlabelled", "gridding")
     )
     guide = (ROOT / "docs/pages/guides/when.md").read_text()
+    sentences = " ".join(guide.split())
     table, chosen = unlabelled.tables_of(content)
     assert _plain(table) in _plain(guide)
     for part in (table, chosen):
         assert _plain(part) in _plain(RESULTS.read_text())
     preserved, strength = content["chosen"]["fitted"], content["chosen"]["fixed"]
-    assert f"preserves ({preserved:g}, its default) and the strength of the fixed filter ({strength:g})" in guide
+    assert f"preserves ({preserved:g}, its default) and the strength of the fixed filter ({strength:g})" in sentences
     shares = [
         _gain(content["rows"][0], "fitted", name) / _gain(trained["rows"][0], "ss_conv", name)
         for name in ("mean_iou", "isolated")
     ]
     assert shares == [pytest.approx(1 / 5, abs=0.05), pytest.approx(3 / 4, abs=0.05)]
     words = "about a fifth of the mean IoU that training with smoothers gains, and three quarters of the isolated"
-    assert words in " ".join(guide.split())
+    assert words in sentences
 
 
 def _gain(row, method, score):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..common.environment import environment
 from ..common.labels import data_label
 from ..common.run_files import Json
 from ..common.table import align
-from ..common.train import train
+from ..common.train import Shared, prepare, train
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_arrays, write_json
 from ..segmentation.config import WIRES, Method
@@ -66,12 +67,12 @@ def study(
 
 def demo_runs() -> list[Path]:
     """The runs of `python -m experiments.segmentation` that the figures need; trains missing ones."""
-    folders = []
+    folders, make_job = [], partial(prepare, shared=Shared(WIRES.config))
     for method in METHODS:
         folder = DEMO_RUNS / f"{method}-seed0"
         say(f"\n{STUDY.labels[method]} -> {folder}")
         try:
-            train(STUDY, replace(WIRES.config.with_method(method), seed=0), folder)
+            train(STUDY, replace(WIRES.config.with_method(method), seed=0), folder, make_job=make_job)
         except ValueError as error:
             raise ValueError(f"{error}\n(or name existing runs with --runs)") from error
         folders.append(folder)

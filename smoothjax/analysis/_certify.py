@@ -128,11 +128,14 @@ def certify(
     References:
       Wang & Ji, Smoothed Dilated Convolutions for Improved Dense Prediction, KDD 2018, Sec. 3.1, Fig. 2.
     """
+    if not isinstance(smooth, Collection):
+        raise ValueError(f'smooth must hold names of dilated convolutions, or be "all", got {smooth!r}: give a list')
     program = _Program(function, inputs)
     first = program.walk(frozenset(), {})[0]
     dilated = frozenset(convolution.name for convolution in first.convolutions if convolution.is_dilated)
-    supposed = frozenset(dilated if smooth == "all" else smooth)
-    if (isinstance(smooth, str) and smooth != "all") or supposed - dilated:
+    every = isinstance(smooth, str) and smooth == "all"
+    supposed = frozenset(dilated if every else smooth)
+    if (isinstance(smooth, str) and not every) or supposed - dilated:
         names = ", ".join(sorted(dilated)) or "none"
         raise ValueError(
             f'smooth must hold names of dilated convolutions, or be "all", got {smooth!r}: here these are {names}'

@@ -304,6 +304,9 @@ def _in_place(x):
         (_in_place, [_maps(9, 1)], {}, "function changes an array in place, by the operation"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": ["convolution#1"]}, "smooth must hold"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": "convolution#2"}, "here these are"),
+        (_stack(1, 2), [_maps(9, 1)], {"smooth": np.ones(2)}, "here these are convolution#2"),
+        (_stack(2), [_maps(9, 1)], {"smooth": None}, '"all", got None: give a list'),
+        (_stack(2), [_maps(9, 1)], {"smooth": 1}, '"all", got 1: give a list'),
     ],
 )
 def test_refuses(function, inputs, options, message):
