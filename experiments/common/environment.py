@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from smoothjax import __version__
+
 from .config import command_of
 from .run_files import Json
 
-_PACKAGES = ("smoothjax", "jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+_PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 def environment(study: str) -> Json:
@@ -22,7 +24,8 @@ def environment(study: str) -> Json:
         "command": shlex.join([*command_of(study).split(), *sys.argv[1:]]),
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        # A checkout on the path, without an installation, has no metadata.
+        "packages": {"smoothjax": __version__} | {name: importlib.metadata.version(name) for name in _PACKAGES},
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
     }

@@ -172,6 +172,7 @@ def failing(target: str, sizes: tuple[int, ...], hint: str = "") -> Iterator[Non
         reason = ("".join(error.args) if split else str(error)).strip().split("\n\n")[0]
         what = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
         after = f"; {hint}" if hint else ""
+        reason = reason.rstrip(".") if hint else reason
         raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}{after}") from error
 
 
