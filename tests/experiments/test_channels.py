@@ -86,7 +86,7 @@ def test_classes_are_counted_in_images_of_five_channels(tmp_path):
     options = {"optim.class_weights": "auto", "data.augment.balanced": 0.5}
     config = with_options(_config(5, root=_folder(tmp_path, 5)), options)
     source = STUDY.open_split(config, "train")
-    learnt, _ = STUDY.measured(config, source, {}, progress=False)
+    learnt, *_ = STUDY.measured(config, source, {}, progress=False)
     assert isinstance(learnt.optim.class_weights, tuple)
     assert len(STUDY.training_augmentation(config, source.classes, source).crop_weights) == 2
     assert len(AugmentedSource(source, (8, 8), (1.0, 1.0), config.data.augment)) == 2

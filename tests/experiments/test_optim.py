@@ -89,15 +89,14 @@ def test_multipliers_and_exemptions_hold_for_all(optimizer, schedule):
     jax.tree.map(lambda u, e: np.testing.assert_allclose(u, first * e, rtol=1e-5, atol=1e-9), updates, expected)
 
 
-def test_class_weights_by_a_rule_are_counted_once(monkeypatch, capsys):
-    """They are printed with names; the run folder keeps them, and only another rule counts again."""
+def test_class_weights_by_a_rule_are_counted_once(monkeypatch):
+    """Lines about them have names; the run folder keeps them, and only another rule counts again."""
     config = with_options(SHAPES, {"optim.class_weights": "enet"})
     source = STUDY.open_split(config, "train")
-    learnt, kept = STUDY.measured(config, source, {}, progress=False)
+    learnt, kept, text = STUDY.measured(config, source, {}, progress=False)
     weights = datasets.class_weights(datasets.count_labels(source), "enet")
     assert isinstance(learnt.optim.class_weights, tuple)
     np.testing.assert_allclose(learnt.optim.class_weights, weights)
-    text = capsys.readouterr().out
     assert "class weights by the rule enet, counted on train:" in text
     for name, weight in zip(data.SHAPES.names, weights, strict=True):
         assert f"  {name}: {weight:.3g} (" in text
@@ -106,13 +105,13 @@ def test_class_weights_by_a_rule_are_counted_once(monkeypatch, capsys):
         raise AssertionError("it has counted again")
 
     monkeypatch.setattr(datasets, "count_labels", counted)
-    again, same = STUDY.measured(config, source, kept, progress=False)
+    again, same, text = STUDY.measured(config, source, kept, progress=False)
     assert (again, same) == (learnt, kept)
-    assert "as counted at the first start" in capsys.readouterr().out
+    assert "as counted at the first start" in text
     for other in ({**kept, "rule": "median_frequency"}, {**kept, "weights": {"a": 1.0}}, {**kept, "pixels": 3}):
         with pytest.raises(AssertionError, match="counted again"):
             STUDY.measured(config, source, other, progress=False)
-    assert STUDY.measured(SHAPES, source, {}, progress=False) == (SHAPES, {})
+    assert STUDY.measured(SHAPES, source, {}, progress=False) == (SHAPES, {}, "")
 
 
 def test_the_loss_takes_what_was_measured():
