@@ -213,7 +213,7 @@ def conclusions(content: Json) -> list[str]:
     better = sum(d.mean > 0 for _, d in significant)
     pairs = min(d.pairs for d in differences)
     return [
-        f"Means over {pairs} paired seeds, in brackets their 95 % intervals: Student's t over seeds, and for other "
+        f"Means over {pairs} paired seeds, in brackets the 95 % intervals: Student's t over seeds, and for other "
         "images a bootstrap within seeds. A star marks what is distinguishable from chance after Holm's correction "
         f"over all {len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
         f"Of {len(differences)} differences of mean IoU, significant (Holm): {better} above 0, "

@@ -15,8 +15,8 @@ from .summary import SUMMARY, made_by, summary
 from .validate import is_number
 
 _INTERVALS = (
-    "Differences are means over pairs of runs of the same seed, in brackets their 95 % confidence interval (Student's "
-    "t). It covers seeds, not data sets; of many such intervals some miss the truth by chance."
+    "Differences are means over pairs of runs of the same seed, in brackets the 95 % confidence interval (Student's "
+    "t). It covers seeds, not data sets; some of many such intervals miss the truth by chance."
 )
 
 
@@ -79,7 +79,7 @@ def _scores(group: Group, protocol: Protocol, split: str, shown: Sequence[Score]
         cells = [spread(list(group.values(arm, split, score).values()), score.digits) for score in shown]
         seconds = np.median([run.seconds_per_step for run in runs.values()])
         rows.append((arm[0], f"{arm[1]:g}", listed(list(runs)), *cells, "; ".join(sizes), f"{seconds:.3f}"))
-    chosen = " Rates are chosen on val, too: for the winner of a choice these scores are too good." * (
+    chosen = " Rates are also chosen on val, so the scores of a chosen rate are too good." * (
         split == "val" and "best" in title
     )
     percent = "In percent. " * all(score.factor == 100 for score in shown)

@@ -132,8 +132,8 @@ def test_rates_are_chosen_on_all_seeds(tmp_path, capsys):
     (group,) = groups(find([tmp_path]).runs)
     of_each = protocols(group)[1]
     assert of_each.note == (
-        "Rates are chosen by the mean over seeds 0, 1, 2. With fewer seeds than others, and so without part in the "
-        "choice: none at 0.01 (seed 0), ss_conv at 0.2 (seed 0); ahead on the seeds it has: ss_conv at 0.2 (seed 0)."
+        "Rates are chosen by the mean over seeds 0, 1, 2. Not in the choice, because they have fewer seeds: "
+        "none at 0.01 (seed 0), ss_conv at 0.2 (seed 0); ahead on the seeds it has: ss_conv at 0.2 (seed 0)."
     )
     main([str(tmp_path), "--own"])
     assert of_each.note in capsys.readouterr().out

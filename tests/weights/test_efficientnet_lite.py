@@ -71,32 +71,35 @@ def test_published_logits(published):
 def test_real_photographs_are_recognised(published, shared_data):
     """Sixty photographs of dogs and sixty of cats: with a wrong order of colours, range or padding many are lost.
 
-    56 dogs and 41 cats fall into ImageNet's 118 breeds of dogs and 5 kinds of cats.
+    59 dogs and 44 cats fall into ImageNet's 118 breeds of dogs and 5 kinds of cats, as with the published code. They
+    are the last of the training split in which the animal covers three tenths of the picture.
     """
     base = shared_data("voc2012_part/VOCdevkit/VOC2012")
-    names = (base / "ImageSets/Segmentation/val.txt").read_text().split()
+    names = (base / "ImageSets/Segmentation/train_aug.txt").read_text().split()
     encoder = weights.efficientnet_lite_from_torch(published, "0")
     classify = jax.jit(lambda x: jnp.argmax(encoder.logits(x), -1))
     found = {}
     for label, group in ((12, range(151, 269)), (8, range(281, 286))):
         images: list[np.ndarray] = []
-        for name in names:
-            with Image.open(base / f"SegmentationClassAug/{name}.png") as mask:
-                if len(images) < 60 and set(np.unique(np.asarray(mask))) - {0, 255} == {label}:
-                    images.append(_cropped(base / f"JPEGImages/{name}.jpg"))
+        for name in reversed(names):
+            if len(images) < 60 and _covers(base / f"SegmentationClassAug/{name}.png", label, 0.3):
+                images.append(_resized(base / f"JPEGImages/{name}.jpg"))
         classes = np.concatenate([classify(np.stack(images[start : start + 20])) for start in (0, 20, 40)])
         found[label] = sum(int(value) in group for value in classes)
-    assert found[12] >= 55
-    assert found[8] >= 40
+    assert found[12] >= 58
+    assert found[8] >= 43
 
 
-def _cropped(path: Path) -> np.ndarray:
-    """The middle 7/8 of the shorter side as a square of 224 x 224 pixels, as the published evaluation crops."""
+def _covers(path: Path, label: int, share: float) -> bool:
     with Image.open(path) as image:
-        side = round(min(image.size) * 7 / 8)
-        left, top = ((length - side) // 2 for length in image.size)
-        box = (left, top, left + side, top + side)
-        small = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC, box=box)
+        mask = np.asarray(image)
+    return float(np.mean(mask[mask != 255] == label)) >= share
+
+
+def _resized(path: Path) -> np.ndarray:
+    """The whole picture as 224 x 224 pixels."""
+    with Image.open(path) as image:
+        small = image.convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
     return weights.EFFICIENTNET_LITE_PREPROCESSING(np.asarray(small))
 
 
