@@ -140,7 +140,7 @@ def test_equinox(tmp_path, capsys, name, options):
     ("name", "reason"),
     [
         ("TrainedLinen", "TypeError: TrainedLinen.__call__() missing 1 required positional argument: 'train'"),
-        ("make_equinox", "rank 3, but input has shape (1, 17, 17, 2).; an Equinox layer takes one example, channels"),
+        ("make_equinox", "rank 3, but input has shape (1, 17, 17, 2); an Equinox layer takes one example, channels"),
     ],
 )
 def test_what_cannot_be_called_is_one_sentence(capsys, name, reason):
