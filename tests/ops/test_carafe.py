@@ -79,7 +79,6 @@ def test_it_commutes_with_shifts():
     assert_close(shifted[:, 4:-2], jnp.roll(ops.carafe(x, kernels), 2, 1)[:, 4:-2])
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 def test_derivatives():
     """Both modes, of both arguments."""

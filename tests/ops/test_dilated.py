@@ -33,7 +33,6 @@ def test_both_forms_have_the_same_gradients(case):
     assert_same(decomposed, direct, x, kernel)
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("padding", [((5, 5), (4, 4)), ((0, 12), (12, 0)), ((9, 3), (1, 6)), ((2, 3), (4, 1))])
 def test_gradients_where_the_output_is_larger(padding):

@@ -91,7 +91,6 @@ def test_a_point_that_is_no_number_spoils_its_pixel_alone():
     assert np.isnan(y).sum() == 2
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 def test_derivatives():
     """For maps and offsets, in both modes; points lie between two pixels, away from the kinks."""

@@ -127,7 +127,6 @@ def test_refuses_a_wrong_weight(shape, message):
             call(jnp.zeros(shape))
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     ("shape", "rate"), [((2, 7, 3), 3), ((2, 5, 6, 3), 2), ((1, 4, 3, 5, 2), 2), ((1, 5, 4, 2), 1)]

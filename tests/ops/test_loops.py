@@ -14,8 +14,6 @@ from smoothjax import ops
 from smoothjax.ops._fast import _cross, _phase_conv, _spatial_filter
 from tests.support import assert_close, random
 
-pytestmark = pytest.mark.as_users
-
 
 def _kernel_of(x, taps):
     return jnp.broadcast_to(taps[..., None, None], (*taps.shape, x.shape[-1], x.shape[-1]))
@@ -72,6 +70,7 @@ def test_gradients_under_shard_map(name):
     assert_close(tangents, 2 * operation(x, parameter))
 
 
+@pytest.mark.as_users
 @each
 def test_a_split_batch_is_never_gathered(name):
     """A loop over examples would fetch the whole batch to every device."""
@@ -100,6 +99,7 @@ def test_symbolic_sizes(name, gradient):
         assert_close(exported.call(x), function(x, parameter))
 
 
+@pytest.mark.as_users
 @each
 def test_calls_outside_jit_compile_once(name, caplog):
     operation, size = OPERATIONS[name]

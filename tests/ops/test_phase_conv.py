@@ -13,13 +13,12 @@ from smoothjax.ops._fast import _phase_conv
 from tests.ops.cases import EXAMPLES, all_derivatives, convolutions, pairs_of
 from tests.support import assert_close, random
 
-pytestmark = pytest.mark.as_users
-
 
 def _of_xla(pairs, x, kernel, cotangent):
     return jax.vjp(lambda kernel: convolve(x, kernel, pairs, rate=1), kernel)[1](cotangent)[0]
 
 
+@pytest.mark.as_users
 @given(convolutions(), st.sampled_from([1, 500, 3000, 10**6]))
 @settings(max_examples=2 * EXAMPLES, deadline=None)
 def test_its_strips_make_the_gradient_of_the_kernel(case, strip_bytes):
@@ -51,6 +50,7 @@ def test_its_derivatives_are_those_of_xla(size, shared_bytes, monkeypatch):
         assert_close(actual, reference)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_rounds_once(dtype):
     """The sum over a thousand positions and several strips is as exact as its dtype."""

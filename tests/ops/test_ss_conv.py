@@ -72,7 +72,6 @@ def test_what_lies_beyond_a_border_is_never_read():
     assert np.argwhere(reached).tolist() == [[row, column] for row in (1, 2, 3) for column in (3, 4)]
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps", "rate"), [
     ((50,), (5,), 1), ((9, 41), (3, 3), 1), ((4, 21), (2, 3), 3), ((6, 20), (1, 7), 1), ((3, 4, 5), (3, 1, 2), 2),
@@ -85,7 +84,6 @@ def test_the_gradient_of_the_filter_tap_by_tap(size, taps, rate):
     assert_close(jax.jit(partial(_spatial_filter.products_by_tap, taps, rate))(x, cotangent), pull(cotangent)[0])
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("size", "taps"), [((4, 600), (3, 3)), ((5, 200), (3, 2)), ((9, 12), (8, 7))])
 def test_gradients_beyond_the_limits_of_the_fast_form(size, taps):
@@ -109,7 +107,6 @@ def test_large_filters(taps):
     assert_close(ops.ss_conv(x, kernel), _one_filter(np.asarray(x), np.asarray(kernel), 1, "SAME"))
 
 
-@pytest.mark.as_users
 @pytest.mark.parametrize(("length", "taps", "rate"), [(200, 51, 1), (129, 31, 2), (400, 9, 40), (64, 53, 1)])
 def test_long_rows_are_cut_into_blocks(length, taps, rate):
     x, kernel = random(0, 2, length, 3), random(1, taps)
@@ -119,7 +116,6 @@ def test_long_rows_are_cut_into_blocks(length, taps, rate):
     assert_close(ops.ss_conv(x, kernel, rate=rate), _one_filter(np.asarray(x), np.asarray(kernel), rate, "SAME"))
 
 
-@pytest.mark.as_users
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("shape", "size", "rate"), [
     ((2, 11, 9, 3), (3, 3), 1), ((1, 19, 2), (5,), 2), ((1, 5, 4, 5, 2), (3, 2, 3), 1), ((1, 12, 10, 2), (8, 9), 1),
