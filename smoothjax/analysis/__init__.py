@@ -28,6 +28,7 @@ from ._sharing import Sharing as Sharing
 
 # isort: split
 # Receptive fields (Wang & Ji, KDD 2018, Sec. 4.4).
+from ._convolution_fields import convolution_fields as convolution_fields
 from ._layer_fields import LayerField as LayerField
 from ._layer_fields import layer_fields as layer_fields
 from ._layers import Block as Block

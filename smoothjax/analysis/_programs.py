@@ -15,12 +15,34 @@ ELEMENTWISE = {
 #: Options that hold the program of a call, and operations that do not simply call it once.
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _LOOPS = {"scan", "while", "cond", "reduce", "reduce_window"}
+#: Operations whose program does not work on whole arrays.
+_OPAQUE = {"shard_map", "pallas_call", "custom_partitioning", "xla_pmap"}
 
 
 def called(equation: JaxprEqn) -> Jaxpr | ClosedJaxpr | None:
     """The program that an operation calls once with its own arguments, or None."""
     inner = next((equation.params[key] for key in _CALLS if key in equation.params), None)
     return None if equation.primitive.name in _LOOPS else inner
+
+
+def is_call(equation: JaxprEqn, inner: Jaxpr | ClosedJaxpr) -> bool:
+    """Whether a program that an operation calls has the arguments and results of the operation."""
+    if equation.primitive.name in _OPAQUE:
+        return False
+    program = body_of(inner)
+    outside, inside = (equation.invars, equation.outvars), (program.invars, program.outvars)
+    return all(
+        [getattr(v.aval, "shape", None) for v in one] == [getattr(v.aval, "shape", None) for v in other]
+        for one, other in zip(outside, inside, strict=True)
+    )
+
+
+def taken_branch(equation: JaxprEqn) -> ClosedJaxpr | None:
+    """The default form of a `cond` that the platform decides, or None."""
+    platforms = equation.params.get("branches_platforms")
+    if platforms is None or None not in platforms:
+        return None
+    return equation.params["branches"][list(platforms).index(None)]
 
 
 def body_of(program: Jaxpr | ClosedJaxpr) -> Jaxpr:

@@ -10,14 +10,11 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from ._constants import Constant, Weights, as_constant, evaluate, known
-from ._programs import body_of, called, shape_of, turns_of
+from ._programs import body_of, called, is_call, shape_of, taken_branch, turns_of
 from ._relations import Terms, identity, mixed, union
 from ._rules import RULES
 from ._values import Call, Data, Unknown, Value
 from ._windows import convolved
-
-#: Operations whose program does not work on whole arrays.
-_OPAQUE = {"shard_map", "pallas_call", "custom_partitioning", "xla_pmap"}
 
 
 class Convolution(NamedTuple):
@@ -115,7 +112,7 @@ class Walk:
         if given:
             self._entered.setdefault(_layer(scope), given[0])
         inner = called(equation)
-        if inner is not None and name not in _OPAQUE and _is_call(equation, inner):
+        if inner is not None and is_call(equation, inner):
             return self.run(body_of(inner), _constants(inner), arguments, scope)
         if name == "cond":
             return self._cond(equation, arguments, scope)
@@ -186,9 +183,8 @@ class Walk:
         """The default form if the platform decides; otherwise all branches, since any may be taken."""
         index, *operands = arguments
         branches: Sequence[ClosedJaxpr] = equation.params["branches"]
-        platforms = equation.params.get("branches_platforms")
-        if platforms is not None and None in platforms:
-            branches = [branches[list(platforms).index(None)]]
+        if (branch := taken_branch(equation)) is not None:
+            branches = [branch]
         elif (number := known(index)) is not None:
             branches = [branches[int(np.clip(number, 0, len(branches) - 1))]]
         outs = [self.run(branch.jaxpr, _constants(branch), operands, scope) for branch in branches]
@@ -247,16 +243,6 @@ class Walk:
             return Weights(shape)
         (terms,) = RULES["stack"](Call({"axis": 0}, column, [shape], "scan"))
         return self.array(shape, terms, column)
-
-
-def _is_call(equation: JaxprEqn, inner: Jaxpr | ClosedJaxpr) -> bool:
-    """Whether a program has the arguments and results of its operation."""
-    program = body_of(inner)
-    outside, inside = (equation.invars, equation.outvars), (program.invars, program.outvars)
-    return all(
-        [getattr(v.aval, "shape", None) for v in one] == [getattr(v.aval, "shape", None) for v in other]
-        for one, other in zip(outside, inside, strict=True)
-    )
 
 
 def _evaluated(equation: JaxprEqn, constants: list[Constant]) -> list[Constant]:

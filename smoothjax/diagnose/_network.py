@@ -42,7 +42,7 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
     imbalance = imbalance_of(field, rate)
     if field.ndim == 2:
         draw_field(field, imbalance, rate).savefig(out)
-    runs = [(run, *_measured(network, run, inputs)) for run in certificate.runs]
+    runs = [(run, *_measured(network, certificate, run, inputs)) for run in certificate.runs]
     if as_json:
         content = {
             "verdict": certificate.verdict,
@@ -68,22 +68,27 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
         for layer in layers:
             lines.append(f"    {layer.name:<{width}}  rate {layer.rate}: {shown(layer.phase_imbalance)}")
     else:
-        lines.append("  not by layer: only convolutions of a Flax NNX module that no loop calls can be distinguished")
+        lines.append("  not by layer: a loop calls the convolutions, so they cannot be told apart")
     if field.ndim == 2:
         lines.append(f"{out} shows the effective receptive field at random inputs.")
     return "\n".join(lines)
 
 
-def _measured(network: Callable[..., jax.Array], run: analysis.Run, inputs: jax.Array) -> tuple[int, float | None]:
-    """Rate and phase imbalance of a run of layers; None if layers have no names, or a path leads around them."""
+def _measured(
+    network: Callable[..., jax.Array], certificate: analysis.Certificate, run: analysis.Run, inputs: jax.Array
+) -> tuple[int, float | None]:
+    """Rate and phase imbalance of a run of layers; None if a loop calls them, or a path leads around them."""
     rate = max(2, *(max(axis.classes) + 1 for axis in run.axes))
-    if not isinstance(network, nnx.Module):
-        return rate, None
     try:
-        block = analysis.between(network, inputs, *(name.split("#")[0] for name in (run.start, run.stop)))
+        if isinstance(network, nnx.Module):
+            block = analysis.between(network, inputs, *(name.split("#")[0] for name in (run.start, run.stop)))
+            field = analysis.effective_receptive_field(block, block.features(inputs))
+        else:
+            names = [one.name if one.is_dilated else None for one in certificate.convolutions]
+            stop = names.index(run.stop)
+            field = analysis.convolution_fields(network, inputs, of=stop)[names.index(run.start)]
     except ValueError:
         return rate, None
-    field = analysis.effective_receptive_field(block, block.features(inputs))
     return rate, imbalance_of(field, rate)
 
 
@@ -98,25 +103,30 @@ class LayerImbalance(NamedTuple):
 def _layers(
     network: Callable[..., jax.Array], certificate: analysis.Certificate, inputs: jax.Array
 ) -> list[LayerImbalance]:
-    """The imbalances of a network with named layers, one for each call of a convolution."""
-    if not isinstance(network, nnx.Module):
-        return []
+    """The imbalances of each call of a convolution; none if a loop calls them."""
+    is_nnx = isinstance(network, nnx.Module)
     rates: dict[str, int] = {}
     for convolution in certificate.convolutions:
-        name = convolution.name.split("#")[0]
+        name = convolution.name.split("#")[0] if is_nnx else convolution.name
         own = max(
             (rate for rate, taps in zip(convolution.rates, convolution.kernel, strict=True) if taps > 1), default=1
         )
         rates[name] = max(rates.get(name, 1), own)
     try:
-        fields = analysis.layer_fields(network, inputs)
+        if is_nnx:
+            fields = [(one.name, one.field) for one in analysis.layer_fields(network, inputs)]
+        else:
+            names = [one.name for one in certificate.convolutions]
+            found = zip(names, analysis.convolution_fields(network, inputs), strict=True)
+            # A convolution that smooths comes before the dilated one, under the name of their layer.
+            fields = [(name, field) for number, (name, field) in enumerate(found) if name not in names[:number]]
     except (TypeError, ValueError):  # layers in loops cannot be reached one by one
         return []
     # For a layer of rate 1, measure the grid of rate 2, the finest possible.
     return [
-        LayerImbalance(one.name, max(2, rates[one.name]), imbalance_of(one.field, max(2, rates[one.name])))
-        for one in fields
-        if one.name in rates
+        LayerImbalance(name, max(2, rates[name]), imbalance_of(field, max(2, rates[name])))
+        for name, field in fields
+        if name in rates
     ]
 
 

@@ -108,6 +108,10 @@ def _check_gridding(found, *, stem):
     (run,) = found["runs"]
     assert (run["rate"], len(run["layers"]), len(found["smallest"])) == (2, 2, 1)
     assert found["smallest"][0] in run["layers"]
+    assert run["phase_imbalance"] == pytest.approx(1)
+    imbalances = [layer["phase_imbalance"] for layer in found["layers"] if layer["name"] in run["layers"]]
+    assert imbalances == [pytest.approx(1)] * 2
+    assert len(found["layers"]) == 3
     assert (found["phase_imbalance"] == pytest.approx(1)) is (stem == 1)
     return run["start"], run["stop"]
 
@@ -116,7 +120,6 @@ def test_nnx(tmp_path, capsys):
     """A class with an optional argument makes a network; statistics and dropout are those of evaluation."""
     found = _report(capsys, tmp_path, "NNXNetwork")
     assert _check_gridding(found, stem=3) == ("blocks.0", "blocks.1")
-    assert found["runs"][0]["phase_imbalance"] == pytest.approx(1)
     assert {layer["name"] for layer in found["layers"]} == {"stem", "blocks.0", "blocks.1"}
 
 
