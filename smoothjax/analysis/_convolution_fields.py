@@ -32,8 +32,8 @@ def convolution_fields(
 
     Raises:
       AssertionError: inputs have another rank or dtype.
-      ValueError: a loop has convolutions, which cannot be told apart, the result is not a map with the same spatial
-        axes, there is no convolution of that number, or gradients are not finite.
+      ValueError: a loop calls convolutions, so they cannot be distinguished, the result is not a map with the same
+        spatial axes, there is no convolution of that number, or gradients are not finite.
 
     Example:
       >>> import jax.numpy as jnp
@@ -132,17 +132,15 @@ class _Walk:
             return self.run(branch.jaxpr, branch.consts, arguments[1:])
         depends = any(argument.depends for argument in arguments)
         arrays = [argument.array for argument in arguments]
-        if depends and any(_holds_convolutions(part) for part in _programs(equation)):
+        if inner is not None or (depends and any(_holds_convolutions(part) for part in _programs(equation))):
             raise ValueError(
-                f"function calls convolutions in an operation {name}, where they cannot be told apart: measure a "
-                "function that calls them one by one"
+                f"function calls convolutions in an operation {name}, where they cannot be distinguished: measure a "
+                "function that calls them one by one, on whole arrays"
             )
         is_convolution = name == "conv_general_dilated" and arguments[0].depends
         if is_convolution and self._added:
             arrays[0] = arrays[0] + self._added[len(self.met)].astype(arrays[0].dtype)
-        # As JAX evaluates a program.
-        functions, options = equation.primitive.get_bind_params(equation.params)
-        made = equation.primitive.bind(*functions, *arrays, **options)
+        made = equation.primitive.bind(*arrays, **equation.params)
         outs = [*made] if equation.primitive.multiple_results else [made]
         if is_convolution:
             numbers = equation.params["dimension_numbers"]

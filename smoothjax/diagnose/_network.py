@@ -68,7 +68,7 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
         for layer in layers:
             lines.append(f"    {layer.name:<{width}}  rate {layer.rate}: {shown(layer.phase_imbalance)}")
     else:
-        lines.append("  not by layer: a loop calls the convolutions, so they cannot be told apart")
+        lines.append("  not by layer: a loop calls the convolutions, so they cannot be distinguished")
     if field.ndim == 2:
         lines.append(f"{out} shows the effective receptive field at random inputs.")
     return "\n".join(lines)

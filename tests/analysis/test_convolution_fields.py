@@ -34,10 +34,11 @@ def test_it_is_that_of_the_layers():
     fields = analysis.convolution_fields(lambda x: network(x), INPUTS)
     expected = {one.name: one.field for one in analysis.layer_fields(network, INPUTS)}
     convolutions = analysis.certify(network, INPUTS).convolutions
-    assert [one.name for one in convolutions] == ["stem", "smoothed", "last"]
-    assert len(fields) == 3
-    assert_close(fields[0], expected["stem"], 1e-6)
-    assert_close(fields[2], expected["last"], 1e-6)
+    # The layer that is smoothed is given what its first convolution is given.
+    assert [one.name for one in convolutions] == ["stem", "smoothed", "smoothed", "last"]
+    assert len(fields) == 4
+    for number, name in ((0, "stem"), (1, "smoothed"), (3, "last")):
+        assert_close(fields[number], expected[name], 1e-6)
 
 
 def test_between_two_convolutions_it_is_the_field_of_the_block():

@@ -160,7 +160,13 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
     stored = Path(repository, "experiments/results")
     assert main(["--out", str(tmp_path)]) == 0
     names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
-    assert names == ["camvid_deeplab.png", "camvid_unet.png", "camvid_unet_rivals.png", "celeba_vae.png", "gridding.png"]
+    assert names == [
+        "camvid_deeplab.png",
+        "camvid_unet.png",
+        "camvid_unet_rivals.png",
+        "celeba_vae.png",
+        "gridding.png",
+    ]
     page = Path(repository, "experiments/RESULTS.md").read_text()
     for name in names:
         assert f"](results/{name})" in page
