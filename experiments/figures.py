@@ -86,7 +86,7 @@ def _kind(file: Path) -> str | None:
         return None
     rows = content.get("rows")
     if isinstance(rows, list) and rows and isinstance(rows[0], dict) and "case" in rows[0]:
-        return "gridding"
+        return None if "chosen" in content else "gridding"  # fits without labels also have cases
     return "runs" if isinstance(content.get("runs"), list) and "size" not in content else None
 
 
