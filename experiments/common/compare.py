@@ -21,8 +21,9 @@ from .fork import check_forks, describe
 from .identity import check_data
 from .report import write_report
 from .run_files import CURVES_FILE, DIFFERENCES_FILE, REPORT_FILE, REPORT_JSON_FILE, damage_named, read_log
+from .shared import Shared
 from .study import AnyStudy
-from .train import Shared, prepare, train
+from .train import prepare, train
 
 _FIGURE = re.compile(r"^!\[.*\]\((.*)\)$", re.MULTILINE)
 

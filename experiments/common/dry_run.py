@@ -14,8 +14,9 @@ from .config import RunConfig
 from .cost import compare_steps, describe_step
 from .network import Network
 from .run_folder import check_run
+from .shared import Shared
 from .study import AnyStudy
-from .train import Shared, prepare
+from .train import prepare
 
 
 def dry_run(study: AnyStudy, config: RunConfig, folder: Path) -> str:

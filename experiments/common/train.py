@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Generic
@@ -10,7 +10,6 @@ from typing import Generic
 import grain
 import jax
 import numpy as np
-import optax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
@@ -39,44 +38,10 @@ from .run_files import (
     seconds_per_step,
 )
 from .run_folder import check_run, describe_run, note_on_start, starts_anew
+from .shared import Programs, Shared
 from .study import Scored, Study, Trained
 from .wandb_logging import open_wandb
 from .writing import write_arrays, write_json
-
-
-@dataclass(frozen=True)
-class Programs(Generic[C, T, S, M]):
-    """The compiled programs of a run, shared by runs that differ only in their seed.
-
-    Attributes:
-      loss, optimizer, schedule, step: see `training.Problem`.
-      scorer: scores a state.
-      refresh: see `training.Evaluator`.
-    """
-
-    loss: training.LossFn
-    optimizer: optax.GradientTransformation
-    schedule: optax.Schedule
-    step: training.Step | None
-    scorer: Scorer[C, T, S, M]
-    refresh: Callable[[training.TrainState], training.TrainState] | None
-
-
-@dataclass
-class Shared(Generic[C, T, S, M]):
-    """What the runs of one comparison share.
-
-    Attributes:
-      config: the configuration of the comparison, whose data all methods and seeds have.
-      programs: the programs by configuration; None if every run compiles its own.
-      splits: those for training and validation, once a run has opened and checked them.
-      printed: the values measured on the training split that have been printed.
-    """
-
-    config: C
-    programs: dict[C, Programs[C, T, S, M]] | None = None
-    splits: tuple[S, S] | None = None
-    printed: list[Json] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -115,7 +80,7 @@ def prepare(
     """
     shared = Shared(config) if shared is None else shared
     shown = progress and jax.process_index() == 0
-    source, validation = _splits(study, shared, progress=shown)
+    source, validation = shared.open_splits(study, progress=shown)
     target = study.target(config, source)
     kept = {} if folder is None or starts_anew(folder) else read_measured(folder)
     learnt, measured, lines = study.measured(config, source, kept, progress=shown)
@@ -162,16 +127,6 @@ def prepare(
         programs.loss, optimizer, programs.schedule, state, batches(), epoch, decay, programs.step
     )
     return Job(config, target, network, mesh, problem, validation, programs.scorer, measured, programs.refresh)
-
-
-def _splits(study: Study[C, T, S, M], shared: Shared[C, T, S, M], *, progress: bool) -> tuple[S, S]:
-    """The splits for training and validation. Labels are counted once, since their counts stay with the source."""
-    if shared.splits is None:
-        config = shared.config
-        source, validation = (study.open_split(config, split) for split in (study.training_split(config), "val"))
-        study.check_training_data(config, source, validation, progress=progress)
-        shared.splits = source, validation
-    return shared.splits
 
 
 def train(

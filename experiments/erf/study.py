@@ -14,8 +14,9 @@ from ..common.dense.sources import open_source
 from ..common.environment import environment
 from ..common.labels import data_label
 from ..common.run_files import Json
+from ..common.shared import Shared
 from ..common.table import align
-from ..common.train import Shared, prepare, train
+from ..common.train import prepare, train
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_arrays, write_json
 from ..segmentation.config import WIRES, Method
