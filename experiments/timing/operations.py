@@ -31,7 +31,7 @@ def layer_cases(*, quick: bool) -> list[Case]:
     sizes, channels = ((17,), 32) if quick else ((40, 41), 256)
     smoothing = [_smoothed("SS convolution", _ss, rate, sizes[0], channels) for rate in (2, 4)]
     smoothing += [_smoothed("group interaction", _gi, rate, size, channels) for size in sizes for rate in (2, 4)]
-    smoothing.append(_attention(sizes[0], channels))
+    smoothing += [_attention(sizes[0], channels), _frequency_selection(sizes[0], channels)]
     maps = [(1, 8, 16)] if quick else [(2, 32, 128), (2, 16, 256), (2, 64, 64)]
     names = ("transposed_conv", "fast_pixel_deconv", "pixel_deconv", "ipixel_deconv")
     upsampling = [_upsampling(name, *size) for name in names for size in maps]
@@ -160,13 +160,33 @@ def _rival(method: Upsampling, batch: int, size: int, channels: int) -> Case:
 
 def _attention(size: int, channels: int) -> Case:
     """Large-kernel attention as published, beside a dilated convolution of the same rate."""
+
+    def make() -> nn.LargeKernelAttention:
+        return nn.LargeKernelAttention(channels, use_bias=False, rngs=nnx.Rngs(0))
+
+    return _beside_dilated("large-kernel attention of rate 3", make, 3, size, channels)
+
+
+def _frequency_selection(size: int, channels: int) -> Case:
+    """A dilated convolution with frequency selection before it, beside the convolution alone."""
+
+    def make() -> nn.DilatedConv:
+        before = nn.FrequencySelection(channels, rngs=nnx.Rngs(0))
+        return nn.DilatedConv(channels, channels, (3, 3), rate=4, before=before, use_bias=False, rngs=nnx.Rngs(0))
+
+    return _beside_dilated("frequency selection before a dilated convolution of rate 4", make, 4, size, channels)
+
+
+def _beside_dilated(
+    name: str, make: Callable[[], Callable[[jax.Array], jax.Array]], rate: int, size: int, channels: int
+) -> Case:
     x = random_array(0, 2, size, size, channels)
     kernel = random_array(1, 3, 3, channels, channels, scale=1 / (9 * channels) ** 0.5)
     return Case(
-        "large-kernel attention of rate 3 / dilated convolution",
+        f"{name} / dilated convolution",
         _size(x.shape),
-        _layer_peer(lambda: nn.LargeKernelAttention(channels, use_bias=False, rngs=nnx.Rngs(0)), x),
-        partial(jax_peer, partial(ops.dilated_conv, rate=3), x, kernel),
+        _layer_peer(make, x),
+        partial(jax_peer, partial(ops.dilated_conv, rate=rate), x, kernel),
     )
 
 

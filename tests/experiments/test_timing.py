@@ -55,6 +55,7 @@ def test_what_is_compared(quick):
         "DySample / transposed_conv",
         "blurred sub-pixel convolution 3x3 / transposed_conv",
         "large-kernel attention of rate 3 / dilated",
+        "frequency selection before a dilated convolution of rate 4 / dilated",
         "U-Net with iPixelDCL / with DCL",
     )
     for words in expected:
