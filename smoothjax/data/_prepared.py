@@ -194,7 +194,7 @@ def open_split(
     Example:
       >>> open_split("nowhere", "train")
       Traceback (most recent call last):
-      FileNotFoundError: split 'train' of nowhere is incomplete; ...
+      FileNotFoundError: split 'train' of nowhere is incomplete: ...
     """
     if not is_prepared(folder):
         return FolderSource(folder, split, classes, mask_suffix=mask_suffix, white=white, channels=channels)
