@@ -59,10 +59,10 @@ class Plan:
 
     def __str__(self) -> str:
         groups = {
-            "new, since its outputs are others than there": self.new_outputs,
+            "new, because the outputs differ": self.new_outputs,
             "new, starting as the identity": self.new_smoothers,
             "new, of this method": self.new_layers,
-            "left out of what it has": self.left_out,
+            "left out of the run": self.left_out,
         }
         total = len(self.taken) + len(self.new_outputs) + len(self.new_smoothers) + len(self.new_layers)
         lines = [f"weights of the run {self.parent}: {len(self.taken)} of {total} arrays"]

@@ -51,7 +51,7 @@ def trained(tmp_path_factory):
 
 def test_a_run_goes_on_to_two_classes_of_a_folder(trained):
     folder, out = trained
-    assert "new, since its outputs are others than there: head.branches.0.bias, head.branches.0.kernel" in out
+    assert "new, because the outputs differ: head.branches.0.bias, head.branches.0.kernel" in out
     assert "runs/cats holds the run, drawn in curves.png, predictions.png" in out
     check_pictures(folder / "runs/cats", "predictions.png", "curves.png")
     report = (folder / "runs/cats/report.md").read_text()

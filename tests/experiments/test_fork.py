@@ -149,7 +149,7 @@ def test_kept_smoothing_is_taken_and_exchanged_smoothing_is_named(smoothed, caps
     _network(_child(smoothed, model__smoothing="group_interaction"))
     out = capsys.readouterr().out
     assert "new, starting as the identity: encoder.stages.*.*.conv*.smoother (4)" in out
-    assert "left out of what it has: encoder.stages.*.*.conv*.smoother (4)" in out
+    assert "left out of the run: encoder.stages.*.*.conv*.smoother (4)" in out
 
 
 def test_other_classes_get_a_new_output_layer(parent, capsys):
@@ -158,7 +158,7 @@ def test_other_classes_get_a_new_output_layer(parent, capsys):
     capsys.readouterr()
     for target in (classes(3), classes(8)):
         network = _network(config, target)
-        assert "new, since its outputs are others than there: head.branches.0.bias, head.branches.0.kernel" in (
+        assert "new, because the outputs differ: head.branches.0.bias, head.branches.0.kernel" in (
             capsys.readouterr().out
         )
         jax.tree.map(np.testing.assert_array_equal, network.params["encoder"], before.params["encoder"])
