@@ -41,7 +41,7 @@ def one_program(function: Callable[Parameters, Result]) -> Callable[Parameters, 
     def wrapper(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         leaves, tree = jax.tree.flatten((args, kwargs))
         arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
-        if any(isinstance(array, Tracer) for array in arrays):
+        if not arrays or any(isinstance(array, Tracer) for array in arrays):
             return function(*args, **kwargs)
         rest = _Rest(tree, tuple(None if isinstance(leaf, jax.Array) else leaf for leaf in leaves))
         return compiled(rest, *arrays)

@@ -225,12 +225,7 @@ def identity_group_interaction(rate: Rate, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 6.
     """
-    return _identity(math.prod(check_by_axis("rate", rate, check_ndim(ndim))))
-
-
-@one_program
-def _identity(size: int) -> jax.Array:
-    return jnp.eye(size)
+    return jnp.eye(math.prod(check_by_axis("rate", rate, check_ndim(ndim))))
 
 
 def _check_weight(weight: ArrayLike, groups: int, dtype: jnp.dtype) -> jax.Array:

@@ -141,11 +141,7 @@ def identity_smoother(rate: Rate, ndim: int) -> jax.Array:
     References:
       Wang & Ji, KDD 2018, Eq. 7.
     """
-    return _centre(check_by_axis("rate", rate, check_ndim(ndim)))
-
-
-@one_program
-def _centre(rates: tuple[int, ...]) -> jax.Array:
+    rates = check_by_axis("rate", rate, check_ndim(ndim))
     return jnp.zeros([2 * one - 1 for one in rates]).at[tuple(one - 1 for one in rates)].set(1.0)
 
 
