@@ -12,6 +12,9 @@ The layers, each importing only those above it::
     training   state, step, schedules, checkpoints, the loop
     metrics    the confusion matrix and measures derived from it
     analysis   measures of the artifacts, on arrays
+    diagnose   the command that looks for them in pictures and networks
+
+`command_line` holds what all commands share.
 
 `import smoothjax` is cheap: subpackages are imported on first use, and `smoothjax.ops` imports only JAX and chex.
 """
@@ -22,8 +25,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import analysis as analysis
+    from . import command_line as command_line
     from . import data as data
     from . import datasets as datasets
+    from . import diagnose as diagnose
     from . import metrics as metrics
     from . import models as models
     from . import names as names
@@ -34,7 +39,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_PACKAGES = ("analysis", "data", "datasets", "metrics", "models", "names", "nn", "ops", "training", "weights")
+_PACKAGES = (
+    "analysis",
+    "command_line",
+    "data",
+    "datasets",
+    "diagnose",
+    "metrics",
+    "models",
+    "names",
+    "nn",
+    "ops",
+    "training",
+    "weights",
+)
 
 
 def __getattr__(name: str) -> ModuleType:
