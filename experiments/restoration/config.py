@@ -104,6 +104,7 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "restoration"
+    without_files: ClassVar[tuple[str, ...]] = ("shapes",)
     scores: ClassVar[tuple[Score, ...]] = (
         Score("PSNR dB", ("psnr",), digits=2),
         Score("SSIM", ("ssim",), digits=3),

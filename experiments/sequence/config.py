@@ -87,6 +87,7 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "sequence"
+    without_files: ClassVar[tuple[str, ...]] = ("copy", "adding")
     scores: ClassVar[tuple[Score, ...]] = (
         Score("bits or squared error", ("score",), digits=4, lower=True),
         Score("accuracy %", ("accuracy",), 100),

@@ -67,6 +67,7 @@ class Config(RunConfig):
 
     study: ClassVar[str] = "vae"
     baseline: ClassVar[str] = "dcl"
+    without_files: ClassVar[tuple[str, ...]] = ("shapes",)
     scores: ClassVar[tuple[Score, ...]] = (
         Score("ELBO, nats", ("elbo",)),
         Score("bits / dim", ("bits_per_dimension",), digits=3, lower=True),

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from ._arguments import check_maps
 from ._programs import body_of, called, is_call, taken_branch
-from ._receptive_field import check_finite, error_at_centre, error_size
+from ._receptive_field import check_finite, error_at_centre, error_in_middle
 
 
 def convolution_fields(
@@ -64,13 +64,7 @@ def convolution_fields(
     out = jax.eval_shape(shapes, maps)
     if of is not None and not 0 <= of < len(met):
         raise ValueError(f"of must be the number of one of the {len(met)} convolutions, from 0, got {of}")
-    if of is None:
-        error = error_at_centre(out, maps.ndim)
-    else:
-        centre: list[int | slice] = [slice(None)] * len(met[of].made.shape)
-        for axis in met[of].made_axes:
-            centre[axis] = met[of].made.shape[axis] // 2
-        error = jnp.zeros(met[of].made.shape, met[of].made.dtype).at[tuple(centre)].set(error_size(met[of].made.dtype))
+    error = error_at_centre(out, maps.ndim) if of is None else error_in_middle(met[of].made, met[of].made_axes)
 
     @jax.jit
     def gradients(maps: jax.Array, error: jax.Array) -> list[jax.Array]:

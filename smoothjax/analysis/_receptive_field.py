@@ -1,6 +1,6 @@
 """The effective receptive field of an output unit, and numbers about its grid."""
 
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any, Literal, cast
 
 import jax
@@ -137,8 +137,13 @@ def error_at_centre(out: jax.Array, ndim: int) -> jax.Array:
             f"function must return maps of {ndim - 2} spatial axes as its inputs, [N, *S, C], got shape {out.shape}: "
             "pass a block of the network before its axes are pooled away"
         )
-    centre = (slice(None), *(size // 2 for size in out.shape[1:-1]))
-    return jnp.zeros(out.shape, out.dtype).at[centre].set(error_size(out.dtype))
+    return error_in_middle(out, range(1, ndim - 1))
+
+
+def error_in_middle(out: jax.Array, axes: Sequence[int]) -> jax.Array:
+    """The error behind maps of any layout: not 0 in the middle of their spatial axes."""
+    middle = tuple(size // 2 if axis in axes else slice(None) for axis, size in enumerate(out.shape))
+    return jnp.zeros(out.shape, out.dtype).at[middle].set(error_size(out.dtype))
 
 
 def error_size(dtype: DTypeLike) -> float:

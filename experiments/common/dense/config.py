@@ -229,6 +229,7 @@ class InitConfig(Init):
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
+    without_files: ClassVar[tuple[str, ...]] = DRAWN
     scores: ClassVar[tuple[Score, ...]] = (
         Score("mean IoU", ("mean_iou",), 100),
         Score("pixel accuracy", ("pixel_accuracy",), 100),
