@@ -136,7 +136,8 @@ def test_every_package_has_its_page(assembled):
     """Nobody would find a public package without a page."""
     import smoothjax
 
-    assert {*reference.PACKAGES, "names"} == {*smoothjax._PACKAGES}  # their packages re-export the names
+    commands = {"command_line", "diagnose"}  # used from the shell: the guides describe them
+    assert {*reference.PACKAGES, "names", *commands} == {*smoothjax._PACKAGES}  # their packages re-export the names
     assert {path.stem for path in (assembled / "api").iterdir()} == {*reference.PACKAGES}
 
 
