@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal, Se
 
 import tyro
 
-from .given import check_files_given
+from .given import ReadBy, check_read
 from .limits import check_limits
 from .recipe import Recipe
 from .run_files import CONFIG_FILE
@@ -102,7 +102,7 @@ class RunConfig(ABC):
     Attributes:
       study: the name of the study, that of its package.
       baseline: the method that the others are compared with.
-      without_files: the data sets of the study that are drawn or made up.
+      read_by: the options that only some data sets read, with their names.
       scores: the scores that tables show; the first one is compared and chooses rates.
       size: an entry of `result.json` about the size of the compared variants, and its heading.
       compared: the option whose values are the methods of the study.
@@ -111,7 +111,7 @@ class RunConfig(ABC):
     study: ClassVar[str]
     compared: ClassVar[str]
     baseline: ClassVar[str] = "none"
-    without_files: ClassVar[tuple[str, ...]] = ()
+    read_by: ClassVar[ReadBy] = {}
     scores: ClassVar[tuple[Score, ...]] = ()
     size: ClassVar[tuple[str, str]] = ("parameters", "parameters")
 
@@ -211,7 +211,7 @@ class RunConfig(ABC):
         Raises:
           ValueError: there is one; the message has a suggestion.
         """
-        check_files_given(getattr(self, "data", None), getattr(preset, "data", None), self.without_files)
+        check_read(self, preset, self.read_by)
 
     def check_method(self) -> None:
         """Refuses options that the method of this run would ignore, which other methods of a comparison take.

@@ -1,27 +1,34 @@
 """Options that a run would ignore; imports no JAX."""
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 
-#: Options of data in files.
-_OF_FILES = ("root", "file", "classes", "mask_suffix", "white")
+from .options import shown
+
+ReadBy = Mapping[str, Sequence[str]]
+"""Data sets by the dotted name of an option that only they read."""
 
 
-def check_files_given(data: object, preset: object, without_files: Collection[str]) -> None:
-    """Refuses options of data in files if the data are drawn: a run would train on other data than the user named.
+def check_read(config: object, preset: object, read_by: ReadBy) -> None:
+    """Refuses options that the chosen data do not read: a run would be another one than the user asked for.
 
     Args:
-      data: the options of the data, if any.
-      preset: those of the preset.
-      without_files: the data sets that are drawn or made up, and would ignore them.
+      config: the configuration; `data.name` is the name of its data, unless `read_by` is empty.
+      preset: the one it started from, whose options may stay.
+      read_by: see `ReadBy`.
 
     Raises:
-      ValueError: there is one; the message names it.
+      ValueError: there is one; the message names it, and the data sets that read it.
     """
-    name = getattr(data, "name", None)
-    for option in _OF_FILES if name in without_files else ():
-        value = getattr(data, option, None)
-        if value != getattr(preset, option, None):
-            raise ValueError(
-                f"--data.{option.replace('_', '-')} is for data in files, got {value} with --data.name {name}, which "
-                "needs none: leave it out, or name other data with --data.name"
-            )
+    for option, names in read_by.items():
+        name, value = attrgetter("data.name")(config), attrgetter(option)(config)
+        if name in names or value == attrgetter(option)(preset):
+            continue
+        section, _, last = option.replace("_", "-").rpartition(".")
+        flag, got = f"--{section}.{'no-' if value is False else ''}{last}", shown(value)
+        listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        remedy = f"add --data.name {listed}" if len(names) == 1 else "name one of these with --data.name"
+        raise ValueError(
+            f"{flag} is for {listed}, got {'it' if isinstance(value, bool) else got} with --data.name {name}: leave it "
+            f"out, or {remedy}"
+        )

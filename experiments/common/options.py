@@ -181,7 +181,7 @@ def summary(options: Sequence[Option], own: Sequence[str]) -> str:
     width = max(len(option.flag) for option in chosen) + 2
     lines = ["options:"]
     for option in chosen:
-        text = f"{option.text.partition('. ')[0].rstrip('.')} ({_shown(option.default)})"
+        text = f"{option.text.partition('. ')[0].rstrip('.')} ({shown(option.default)})"
         first, *rest = textwrap.wrap(text, _COLUMNS - 2 - width, max_lines=2, placeholder=" ...")
         lines += [f"  {option.flag:<{width}}{first}", *(" " * (width + 2) + line for line in rest)]
     lines += ["", "further options, which --help-all explains:"]
@@ -199,5 +199,6 @@ def wrapped(text: str, indent: str = "") -> str:
     )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """The value of an option as it is typed."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from smoothjax.names import RestorationTask
 
 from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
+from ..common.given import ReadBy
 from ..common.table import Score
 
 Method = Literal["none", "group_interaction", "ss_conv"]
@@ -104,7 +105,11 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "restoration"
-    without_files: ClassVar[tuple[str, ...]] = ("shapes",)
+    read_by: ClassVar[ReadBy] = {
+        **dict.fromkeys(("data.root", "data.check"), ("folder", "haze")),
+        **dict.fromkeys(("data.train_images", "data.val_images", "data.image_size"), ("shapes",)),
+        **dict.fromkeys(("haze.airlight", "haze.beta", "haze.depth"), ("shapes", "haze")),
+    }
     scores: ClassVar[tuple[Score, ...]] = (
         Score("PSNR dB", ("psnr",), digits=2),
         Score("SSIM", ("ssim",), digits=3),

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from smoothjax.names import CausalSmoothing
 
 from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_positive
+from ..common.given import ReadBy
 from ..common.table import Score
 
 Method = CausalSmoothing
@@ -87,7 +88,12 @@ class Config(RunConfig):
     """One run."""
 
     study: ClassVar[str] = "sequence"
-    without_files: ClassVar[tuple[str, ...]] = ("copy", "adding")
+    read_by: ClassVar[ReadBy] = {
+        **dict.fromkeys(("data.symbols", "data.alphabet", "data.delay"), ("copy",)),
+        "data.length": ("adding", "text"),
+        "data.val_examples": ("copy", "adding"),
+        **dict.fromkeys(("data.file", "data.val_share"), ("text",)),
+    }
     scores: ClassVar[tuple[Score, ...]] = (
         Score("bits or squared error", ("score",), digits=4, lower=True),
         Score("accuracy %", ("accuracy",), 100),

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from smoothjax.names import Likelihood, PhaseOrder, Upsampling
 
 from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
+from ..common.given import ReadBy
 from ..common.methods import check_order
 from ..common.recipe import NOT_MEASURED
 from ..common.table import Score
@@ -67,7 +68,10 @@ class Config(RunConfig):
 
     study: ClassVar[str] = "vae"
     baseline: ClassVar[str] = "dcl"
-    without_files: ClassVar[tuple[str, ...]] = ("shapes",)
+    read_by: ClassVar[ReadBy] = {
+        "data.root": ("celeba",),
+        **dict.fromkeys(("data.train_images", "data.val_images"), ("shapes",)),
+    }
     scores: ClassVar[tuple[Score, ...]] = (
         Score("ELBO, nats", ("elbo",)),
         Score("bits / dim", ("bits_per_dimension",), digits=3, lower=True),

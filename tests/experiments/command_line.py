@@ -27,10 +27,11 @@ TINY_U_NET = shlex.split(
     "--model.width 4 --model.depth 2 --data.image-size 36 40 --data.size 16 24 --data.train-images 24 "
     "--data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
 )
-TINY = shlex.split(
-    "--model.encoder resnet10 --model.width 4 --model.head-rates 1 2 --data.image-size 40 40 --data.crop-size 33 33 "
-    "--data.train-images 24 --data.val-images 6 --batch-size 4 --eval-batch-size 2 --log-every 2"
+TINY_IN_FILES = shlex.split(
+    "--model.encoder resnet10 --model.width 4 --model.head-rates 1 2 --data.crop-size 33 33 --batch-size 4 "
+    "--eval-batch-size 2 --log-every 2"
 )
+TINY = [*TINY_IN_FILES, *shlex.split("--data.image-size 40 40 --data.train-images 24 --data.val-images 6")]
 
 #: The methods of the study segmentation that are compared from end to end.
 TRAINED = ("none", "ss_conv")

@@ -101,17 +101,38 @@ def test_arguments_without_a_name_are_said_to_have_none(given, word):
         (
             "segmentation",
             "train wires --data.root mine",
-            "--data.root is for data in files, got mine with --data.name w",
+            "--data.root is for camvid, folder, voc2012, coco2015 or cityscapes, got mine with --data.name wires: "
+            "leave it out, or name one of these with --data.name",
         ),
-        ("segmentation", "compare demo --data.mask-suffix _mask", "--data.mask-suffix is for data in files, got _mask"),
-        ("pixel_dcn", "train demo --data.root mine", "--data.root is for data in files"),
-        ("vae", "train demo --data.root mine", "--data.root is for data in files"),
-        ("restoration", "train demo --data.root mine", "--data.root is for data in files"),
-        ("sequence", "train demo --data.file mine", "--data.file is for data in files, got mine with --data.name copy"),
+        ("segmentation", "compare demo --data.mask-suffix _mask", "--data.mask-suffix is for camvid, "),
+        ("segmentation", "train wires --data.no-check", "--data.no-check is for camvid, "),
+        (
+            "segmentation",
+            "train camvid --data.train-images 9",
+            "--data.train-images is for shapes or wires, got 9 with",
+        ),
+        ("pixel_dcn", "train demo --data.root mine", "--data.root is for camvid, "),
+        (
+            "pixel_dcn",
+            "compare camvid --data.image-size 64 64",
+            "--data.image-size is for shapes or wires, got 64 64 with --data.name camvid: leave it out, or",
+        ),
+        (
+            "vae",
+            "train demo --data.root mine",
+            "--data.root is for celeba, got mine with --data.name shapes: leave it out, or add --data.name celeba",
+        ),
+        ("restoration", "train demo --data.root mine", "--data.root is for folder or haze, got mine with"),
+        (
+            "restoration",
+            "train folder --data.root mine --haze.beta 1 2",
+            "--haze.beta is for shapes or haze, got 1.0 2",
+        ),
+        ("sequence", "train demo --data.file mine", "--data.file is for text, got mine with --data.name copy: leave"),
     ],
 )
-def test_own_data_are_not_ignored(study, options, named, tmp_path, monkeypatch, capsys):
-    """A run would train on drawn pictures, and be taken for one on the user's."""
+def test_options_of_other_data_are_not_ignored(study, options, named, tmp_path, monkeypatch, capsys):
+    """A run would train on drawn pictures and be taken for one on the user's, or on all images in place of a few."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
     assert importlib.import_module(f"experiments.{study}.__main__").main(options.split()) == 1
@@ -124,7 +145,7 @@ def test_own_data_with_the_options_of_a_drawn_run(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(Program, "load", lambda _: pytest.fail("went on to train"))
     given = ["train", "folder", "--config", str(tmp_path / "wires/config.yaml"), "--data.root", "mine"]
     assert main(given) == 1
-    assert "with --data.name wires, which needs none" in capsys.readouterr().err
+    assert "--data.root is for camvid, folder, voc2012, coco2015 or cityscapes, got mine" in capsys.readouterr().err
 
 
 def test_a_run_to_start_from_needs_its_kind(tmp_path, capsys):

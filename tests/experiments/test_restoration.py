@@ -19,10 +19,10 @@ from tests.experiments.command_line import call_on_one as run_study
 from tests.experiments.command_line import check_pictures, check_resumed
 
 METHODS = get_args(Method)
-TINY = shlex.split(
-    "--model.width 2 --data.image-size 32 32 --data.crop-size 24 24 --data.train-images 16 --data.val-images 6 "
-    "--batch-size 4 --eval-batch-size 4 --log-every 8 --checkpoint-every 24"
+_IN_FILES = shlex.split(
+    "--model.width 2 --data.crop-size 24 24 --batch-size 4 --eval-batch-size 4 --log-every 8 --checkpoint-every 24"
 )
+TINY = [*_IN_FILES, *shlex.split("--data.image-size 32 32 --data.train-images 16 --data.val-images 6")]
 OPTIONS = shlex.split("--steps 48 --evaluate-every 24 --optim.learning-rate 0.1")
 
 run = partial(run_study, study="restoration")
@@ -188,7 +188,9 @@ def pairs(tmp_path):
 def test_a_folder_of_pairs_and_rain(pairs, tmp_path, capsys):
     (pairs / "train/clean/._0.png").write_bytes(b"of a file manager")
     sizes = ["--batch-size", 8, "--eval-batch-size", 8, "--steps", 2]
-    _main("train", "folder", *TINY, *sizes, "--model.task", "derain", "--data.root", pairs, "--run", tmp_path / "run")
+    _main(
+        "train", "folder", *_IN_FILES, *sizes, "--model.task", "derain", "--data.root", pairs, "--run", tmp_path / "run"
+    )
     assert "(the degraded images: " in capsys.readouterr().out
     config = load_config(tmp_path / "run", Config)
     assert (config.model.task, config.data.name) == ("derain", "folder")
@@ -210,7 +212,7 @@ def test_everything_wrong_with_pairs_in_one_report(pairs, tmp_path, capsys):
     for kind in ("degraded", "clean"):
         _save(pairs / f"train/{kind}/small.png", _pixels(20, 40))
     _save(pairs / "val/clean/1.png", _pixels(28, 31))
-    options = [*TINY, "--batch-size", 8, "--eval-batch-size", 8, "--data.root", pairs, "--run", tmp_path / "run"]
+    options = [*_IN_FILES, "--batch-size", 8, "--eval-batch-size", 8, "--data.root", pairs, "--run", tmp_path / "run"]
     assert main(["train", "folder", *map(str, options)]) == 1
     error = capsys.readouterr().err
     for message in (

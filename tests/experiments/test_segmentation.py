@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from smoothjax import data
-from tests.experiments.command_line import TINY, call, call_on_one, check_pictures, parameters, run, start
+from tests.experiments.command_line import (
+    TINY,
+    TINY_IN_FILES,
+    call,
+    call_on_one,
+    check_pictures,
+    parameters,
+    run,
+    start,
+)
 from tests.experiments.command_line import TRAINED as METHODS
 
 
@@ -167,7 +176,7 @@ def test_a_users_own_folder(tmp_path):
     _folder_data_set(tmp_path / "mine")
     arguments = ["--data.root", tmp_path / "mine", "--data.scale", "0.75", "--steps", "2", "--run", tmp_path / "run"]
     arguments += ["--precision", "bf16", "--optim.loss-at", "full", "--optim.label-smoothing", "0.1"]
-    out, _ = call_on_one("train", "folder", *TINY, *arguments, folder=tmp_path)
+    out, _ = call_on_one("train", "folder", *TINY_IN_FILES, *arguments, folder=tmp_path)
     assert "mean IoU" in out
     assert "predict" in out
     # The data set may move: nothing of the run depends on where it lies.
@@ -188,7 +197,7 @@ def test_a_users_own_folder(tmp_path):
     # Nor is it taken for the one that the finished run has learnt from.
     at = arguments.index(tmp_path / "mine")
     again = [*arguments[:at], other, *arguments[at + 1 :]]
-    _, err = call_on_one("train", "folder", *TINY, *again, folder=tmp_path, status=1)
+    _, err = call_on_one("train", "folder", *TINY_IN_FILES, *again, folder=tmp_path, status=1)
     assert "holds a run on other data" in err
     assert "splits.val.images: 6 there, 5 now" in err
     # To predict it need not be there at all.
@@ -204,7 +213,7 @@ def test_what_is_wrong_with_a_folder_is_told_at_once(tmp_path):
     (tmp_path / "mine/train/images/2.png").write_bytes(b"not an image")
     Image.new("L", (48, 40), 99).save(tmp_path / "mine/train/labels/4.png")
     arguments = ["--data.root", tmp_path / "mine", "--run", tmp_path / "run"]
-    _, err = call_on_one("train", "folder", *TINY, *arguments, folder=tmp_path, status=1)
+    _, err = call_on_one("train", "folder", *TINY_IN_FILES, *arguments, folder=tmp_path, status=1)
     assert "2 of 6 examples cannot be used" in err
     assert "2.png" in err
     assert "label 99 in 1920 pixels is outside the 8 classes" in err

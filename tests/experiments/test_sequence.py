@@ -14,10 +14,10 @@ from experiments.sequence.study import STUDY
 from tests.experiments.command_line import TEXT, check_pictures
 from tests.experiments.command_line import call_on_one as run_study
 
-TINY = shlex.split(
-    "--model.width 4 --model.depth 3 --batch-size 8 --eval-batch-size 8 --log-every 1 --data.symbols 2 "
-    "--data.alphabet 3 --data.delay 4 --data.length 8 --data.val-examples 11"
-)
+_SMALL = shlex.split("--model.width 4 --model.depth 3 --batch-size 8 --eval-batch-size 8 --log-every 1")
+_COPY = [*_SMALL, *shlex.split("--data.symbols 2 --data.alphabet 3 --data.delay 4 --data.val-examples 11")]
+_ADDING = [*_SMALL, *shlex.split("--data.length 8 --data.val-examples 11")]
+_TEXT = [*_SMALL, *shlex.split("--data.length 8")]
 
 run = partial(run_study, study="sequence")
 
@@ -72,7 +72,7 @@ def test_options_out_of_range_are_refused(option, value, tmp_path, capsys):
 def compared(tmp_path_factory):
     """Every method, one seed, three steps."""
     folder = tmp_path_factory.mktemp("compare")
-    out, _ = run("compare", "demo", *TINY, "--steps", 3, "--evaluate-every", 2, folder=folder)
+    out, _ = run("compare", "demo", *_COPY, "--steps", 3, "--evaluate-every", 2, folder=folder)
     return folder / "runs/sequence/demo", out
 
 
@@ -130,7 +130,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_been(compared, tmp_path):
     (last,) = (again / "checkpoints").glob("3*")
     shutil.rmtree(last)
     options = ("--steps", 3, "--evaluate-every", 2, "--model.smoothing", "ss_conv", "--run", "again")
-    out, _ = run("train", "demo", *TINY, *options, folder=tmp_path)
+    out, _ = run("train", "demo", *_COPY, *options, folder=tmp_path)
     assert "step 3  train" in out
     assert "step 2  train" not in out
     first, second = (json.loads((path / "result.json").read_text()) for path in (whole, again))
@@ -140,7 +140,7 @@ def test_a_stopped_run_continues_as_if_it_had_not_been(compared, tmp_path):
 def test_adding_trains(tmp_path, capsys):
     # Of the eight devices, three sequences would leave five idle: the evaluation batch is filled up.
     options = ("--steps", 1, "--eval-batch-size", 3, "--methods", "group_interaction", "--out", tmp_path / "out")
-    _main("compare", "adding", *TINY, *options)
+    _main("compare", "adding", *_ADDING, *options)
     out = capsys.readouterr().out
     assert "| mean squared error " in out
     assert "\n| always 1 " in out
@@ -155,7 +155,7 @@ def learnt(tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
     (folder / "text.txt").write_text("\ufeff" + TEXT, encoding="utf-8")
     options = ("--data.file", "text.txt", "--steps", 2, "--model.smoothing", "group_interaction")
-    run("train", "text", *TINY, *options, folder=folder)
+    run("train", "text", *_TEXT, *options, folder=folder)
     return folder, folder / "runs/sequence/text/group_interaction-seed0"
 
 
@@ -212,7 +212,7 @@ def test_a_run_goes_on_with_its_own_text(learnt, tmp_path, monkeypatch, capsys):
     run, moved, other = tmp_path / "run", tmp_path / "moved.txt", tmp_path / "other.txt"
     shutil.copytree(learnt[1], run)
     moved.write_text(TEXT)
-    options = (*TINY, "--steps", 2, "--model.smoothing", "group_interaction", "--run", run)
+    options = (*_TEXT, "--steps", 2, "--model.smoothing", "group_interaction", "--run", run)
     _main("train", "text", "--data.file", moved, *options)
     assert "is finished" in capsys.readouterr().out
     (run / "result.json").unlink()

@@ -23,10 +23,8 @@ from tests.experiments.command_line import check_pictures, check_resumed, check_
 
 #: Of the methods, those that are trained here; the others train among the slow tests.
 TRAINED = ("dcl", "fast_pixel_dcl", "resize_conv")
-TINY = shlex.split(
-    "--model.width 2 --model.latent-features 4 --data.train-images 16 --data.val-images 6 --batch-size 4 "
-    "--eval-batch-size 4 --log-every 4"
-)
+_IN_FILES = shlex.split("--model.width 2 --model.latent-features 4 --batch-size 4 --eval-batch-size 4 --log-every 4")
+TINY = [*_IN_FILES, *shlex.split("--data.train-images 16 --data.val-images 6")]
 OPTIONS = shlex.split("--steps 16 --evaluate-every 8 --optim.learning-rate 0.005")
 
 run = partial(run_study, study="vae")
@@ -171,7 +169,7 @@ def test_celeba_from_its_archive(tmp_path):
     lines = [f"{number:06d}.jpg {int(number >= 10)}" for number in range(12)]
     (tmp_path / "list_eval_partition.txt").write_text("\n".join(lines))
     options = ["--data.root", archive, "--run", tmp_path / "run"]
-    out, _ = run("train", "celeba", *TINY, *OPTIONS, *options, folder=tmp_path)
+    out, _ = run("train", "celeba", *_IN_FILES, *OPTIONS, *options, folder=tmp_path)
     assert "nats per image" in out
     assert f"sample {tmp_path}/run --out samples.png" in out
     assert json.loads((tmp_path / "run/result.json").read_text())["method"] == "dcl"

@@ -20,6 +20,7 @@ from smoothjax.names import (
 )
 
 from ..config import Init, Precision, RunConfig, require, require_at_least_one
+from ..given import ReadBy
 from ..table import Score
 from .optim import OptimConfig
 
@@ -28,8 +29,9 @@ _USUAL_RATES: Mapping[OptimizerName, float] = {"sgd": 0.01, "adamw": 0.001}
 
 DataName = Literal["shapes", "wires", "camvid", "folder", "voc2012", "coco2015", "cityscapes"]
 
-#: Drawn data, which need no files and no check.
+#: Drawn data, which need no files and no check, and the others.
 DRAWN: tuple[DataName, ...] = ("shapes", "wires")
+_IN_FILES: tuple[DataName, ...] = tuple(name for name in get_args(DataName) if name not in DRAWN)
 
 #: Encoders with published weights of the same name, which pip may install.
 LITE: tuple[EfficientNetLite, ...] = get_args(EfficientNetLite)
@@ -229,7 +231,12 @@ class InitConfig(Init):
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
-    without_files: ClassVar[tuple[str, ...]] = DRAWN
+    read_by: ClassVar[ReadBy] = {
+        **dict.fromkeys(("data.root", "data.classes", "data.mask_suffix", "data.white", "data.check"), _IN_FILES),
+        "data.allow_empty_classes": ("folder",),
+        **dict.fromkeys(("data.train_images", "data.val_images", "data.image_size"), DRAWN),
+        "data.noise": ("wires",),
+    }
     scores: ClassVar[tuple[Score, ...]] = (
         Score("mean IoU", ("mean_iou",), 100),
         Score("pixel accuracy", ("pixel_accuracy",), 100),
@@ -311,11 +318,6 @@ class DenseConfig(RunConfig):
             optim.schedule == "poly" or optim.power in (None, preset.optim.power),
             f"--optim.power is an option of poly, got {optim.power} with --optim.schedule {optim.schedule}: leave it "
             "out, or add --optim.schedule poly",
-        )
-        require(
-            self.data.name == "wires" or self.data.noise == preset.data.noise,
-            f"--data.noise is an option of drawn wires, got {self.data.noise} with --data.name {self.data.name}: leave "
-            "it out",
         )
         model, stack = self.model, "the encoder dilated_stack"
         for name, has, encoders in (
