@@ -12,6 +12,7 @@ from smoothjax.files import read_json
 
 from .common.parsing import parse
 from .common.status import status_of
+from .common.writing import check_out
 
 _STORED = Path(__file__).parent / "results"
 
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Figures) -> None:
+    if options.out is not None:
+        check_out(options.out)
     files = options.files or [path for path in sorted(_STORED.glob("*.json")) if _kind(path) is not None]
     for file, path in zip(files, _places(files, options.out), strict=True):
         draw(file, path)

@@ -1,10 +1,16 @@
 """Writing files into folders that may come from anywhere, see `files`."""
 
+import io
 import os
 import re
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_FIGURES = (".png", ".pdf", ".svg", ".jpg")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
@@ -55,6 +61,80 @@ def check_links(folder: str | Path) -> None:
                 )
 
 
+def check_writable(path: str | Path, *, name: str) -> None:
+    """Refuses a file or folder that cannot be made, or not be replaced, before anything is computed.
+
+    Args:
+      path: the file or folder; it need not exist, nor need its folder.
+      name: the name of the option in the message.
+
+    Raises:
+      PermissionError: what exists of the path is no folder, or one that may not be written to.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     pathlib.Path(folder, "a.txt").touch()
+      ...     check_writable(f"{folder}/a.txt/grid.png", name="--out")
+      Traceback (most recent call last):
+      PermissionError: --out .../grid.png cannot be written, since .../a.txt is no folder that you may write to: ...
+    """
+    place = Path(path).absolute()
+    around = place if place.is_dir() else next(folder for folder in place.parents if os.path.lexists(folder))
+    if not around.is_dir() or not os.access(around, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"{name} {path} cannot be written, since {around} is no folder that you may write to: name another"
+        )
+
+
+def check_figure(path: str | Path, *, name: str) -> None:
+    """Refuses a file that no figure can be written to, before anything is drawn.
+
+    Args:
+      path: the file; it need not exist, nor need its folder.
+      name: the name of the option in the message.
+
+    Raises:
+      ValueError: its name does not end in .png, .pdf, .svg or .jpg, or it is a folder.
+      PermissionError: see `check_writable`.
+
+    Example:
+      >>> check_figure("grid.txt", name="--out")
+      Traceback (most recent call last):
+      ValueError: --out must end in .png, .pdf, .svg or .jpg, got grid.txt: name it e.g. figure.png
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _FIGURES or path.is_dir():
+        *most, last = _FIGURES
+        raise ValueError(f"{name} must end in {', '.join(most)} or {last}, got {path}: name it e.g. figure.png")
+    check_writable(path, name=name)
+
+
+def write_figure(path: str | Path, figure: "Figure", *, dpi: int | None = None) -> None:
+    """Draws a figure into a file of the format that its suffix names, as `write_whole` does; makes its folder.
+
+    Args:
+      path: the file.
+      figure: the figure.
+      dpi: dots per inch; by default those of the figure.
+
+    Raises:
+      OSError: the file cannot be written; a former file is unchanged.
+
+    Example:
+      >>> import pathlib, tempfile
+      >>> from matplotlib.figure import Figure
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     write_figure(f"{folder}/new/a.png", Figure())
+      ...     pathlib.Path(f"{folder}/new/a.png").is_file()
+      True
+    """
+    path, buffer = Path(path), io.BytesIO()
+    figure.savefig(buffer, dpi=dpi or "figure", format=path.suffix.lower().removeprefix(".") or "png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, buffer.getvalue())
+
+
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Writes a file atomically; replaces a link in its place instead of following it.
 
@@ -75,11 +155,15 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     path = Path(path)
     # An unguessable name that must not exist: a planted link is not followed either.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # A full disk has no file of its own in the error, and nobody knows the temporary one.
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error

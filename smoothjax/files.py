@@ -12,15 +12,22 @@ from pathlib import Path
 import yaml
 
 from ._array_files import read_npz as read_npz
+from ._system_errors import explain as explain
+from ._writing import check_figure as check_figure
 from ._writing import check_links as check_links
 from ._writing import check_local as check_local
+from ._writing import check_writable as check_writable
+from ._writing import write_figure as write_figure
 from ._writing import write_whole as write_whole
 
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "check_figure",
     "check_links",
     "check_local",
+    "check_writable",
+    "explain",
     "parse_json",
     "parse_yaml",
     "printable",
@@ -28,6 +35,7 @@ __all__ = [
     "read_npz",
     "read_text",
     "read_yaml",
+    "write_figure",
     "write_whole",
 ]
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from smoothjax import weights
+from smoothjax.files import check_writable
 
 from .comparison import C
 from .learner import S, T
@@ -12,9 +13,10 @@ from .trained import AskedWeights, Checkpoint, read_run
 
 
 def check_out(out: Path, example: str) -> None:
-    """Raises ValueError if a folder is given instead of a file."""
+    """Refuses a folder in place of a file, and a file that cannot be written."""
     if out.is_dir():
         raise ValueError(f"--out must be a file, got the folder {out}: name it e.g. {example}")
+    check_writable(out, name="--out")
 
 
 def export_weights(

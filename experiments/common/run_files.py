@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from smoothjax.files import parse_json, parse_yaml, read_json, read_npz, read_text
+from smoothjax.files import explain, parse_json, parse_yaml, read_json, read_npz, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,8 +158,8 @@ def read_examples(folder: Path) -> "dict[str, np.ndarray]":
         return read_npz(path)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{error}; delete {folder / RESULT_FILE}, and the command that trained the run makes both again from the "
-            "last checkpoint"
+            f"{explain(error)}; delete {folder / RESULT_FILE}, and the command that trained the run makes both again "
+            "from the last checkpoint"
         ) from error
 
 

@@ -1,7 +1,6 @@
 """The folder of a run: it records what it holds, and refuses other content."""
 
 import math
-import os
 import re
 import typing
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import yaml
 
-from smoothjax.files import check_links, check_local, read_text
+from smoothjax.files import check_links, check_local, check_writable, read_text
 
 from .config import RunConfig, command_of, flat
 from .environment import environment
@@ -84,12 +83,7 @@ def check_run(folder: Path, config: RunConfig) -> None:
     check_local(folder, name="--run")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file: name a folder for the run with --run")
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"{folder} cannot be written, since {existing} is not a folder that you may write to: name another with "
-            "--run (or --out)"
-        )
+    check_writable(folder, name="the run (--run, --out)")
     if starts_anew(folder):
         check_links(folder)
     elif (folder / CONFIG_FILE).exists():

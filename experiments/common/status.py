@@ -4,6 +4,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from smoothjax.files import explain, printable
+
 
 def status_of(
     run: Callable[[], None],
@@ -21,6 +23,6 @@ def status_of(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(explain(error))}", file=sys.stderr)
         return 1
     return 0

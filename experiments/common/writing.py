@@ -3,12 +3,12 @@
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smoothjax.files import write_whole
+from smoothjax.files import check_writable, write_whole
+from smoothjax.files import write_figure as write_any_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,29 +42,33 @@ def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
 
 def check_out(folder: Path) -> None:
     """Refuses a folder of results that cannot be made or written to, before anything is computed."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"--out must be a folder, got the file {folder}: name another")
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"--out {folder} cannot be written, since {existing} is no folder that you may write to: name another"
-        )
+    check_writable(folder, name="--out")
 
 
-def check_figure(option: str, path: Path) -> None:
-    """Refuses a file that no figure is written to, before anything is drawn."""
-    if path.suffix.lower() not in (".png", ".pdf", ".svg") or path.is_dir():
-        raise ValueError(f"{option} must end in .png, .pdf or .svg, got {path}: name it e.g. figure.png")
+def check_file(option: str, path: Path) -> None:
+    """Refuses a file that cannot be written, before anything is computed; its folder must exist."""
+    if path.is_dir():
+        raise ValueError(f"{option} must be a file, got the folder {path}: name a file in it")
+    if not path.parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no folder {path.parent}, make it or name another")
+    check_writable(path, name=option)
+
+
+def check_png(path: Path, example: str) -> None:
+    """Refuses a file that no picture can be written to, before anything is computed."""
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise ValueError(f"--out must be a PNG file, got {path}: name it e.g. {example}")
+    check_writable(path, name="--out")
 
 
 def write_figure(path: Path, figure: "Figure", *, dpi: int) -> None:
     """Draws a figure into a file of the format that its suffix names, and closes it."""
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=dpi, format=path.suffix.removeprefix(".") or "png")
+    write_any_figure(path, figure, dpi=dpi)
     plt.close(figure)
-    write_whole(path, buffer.getvalue())
 
 
 def write_picture(path: Path, picture: "Image.Image") -> None:

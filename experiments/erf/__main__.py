@@ -11,6 +11,7 @@ from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.run_folder import load_config
 from ..common.status import status_of
+from ..common.writing import check_out
 from ..segmentation.config import Config
 
 
@@ -77,8 +78,7 @@ def _check(options: Options) -> None:
     require(not repeated, f"--runs names {', '.join(repeated)} more than once: a run has one panel")
     for run in options.runs:
         load_config(run, Config)
-    out = options.out
-    require(not out.exists() or out.is_dir(), f"--out must be a folder, {out} is a file: name another one")
+    check_out(options.out)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from typing import Annotated
 import tyro
 
 from smoothjax.command_line import choose
+from smoothjax.files import check_figure
 
 from ..common.config import require
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.status import status_of
+from ..common.writing import check_out
 from .config import PRESETS, Config
 
 _USAGE = """usage: python -m experiments.gridding [COMMAND ...]
@@ -80,7 +82,7 @@ def _compare(name: str, options: Compare) -> None:
     require(first is None or first >= 1, f"--first must be at least 1, got {first}: leave it out for all cases")
     cases = PRESETS[name].cases[:first]
     out = options.out or Path("runs/gridding") / name
-    require(not out.exists() or out.is_dir(), f"--out must be a folder, {out} is a file: name another one")
+    check_out(out)
     from ..common.writing import write_json
     from .figures import draw_differences, draw_heat_map
     from .report import cells_of, tables_of
@@ -96,6 +98,8 @@ def _compare(name: str, options: Compare) -> None:
 
 
 def _show(options: Show) -> None:
+    if options.out is not None:
+        check_figure(options.out, name="--out")
     from .figures import draw_heat_map
     from .report import read_cells, read_results, tables_of
 

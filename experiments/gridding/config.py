@@ -80,11 +80,11 @@ class Training:
     def validate(self) -> None:
         """Raises ValueError if an option is out of range."""
         require_positive(
-            steps=self.steps,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            width=self.width,
-            test_pictures=self.test_pictures,
+            training__steps=self.steps,
+            training__batch_size=self.batch_size,
+            training__learning_rate=self.learning_rate,
+            training__width=self.width,
+            training__test_pictures=self.test_pictures,
         )
         require(
             self.size >= 16 and self.size % 4 == 0,

@@ -26,7 +26,7 @@ from ..common.run_files import Json
 from ..common.statistics import paired_difference
 from ..common.status import status_of
 from ..common.table import align
-from ..common.writing import write_json
+from ..common.writing import check_file, write_json
 from .config import Case, Training
 from .network import DilatedStack
 from .pictures import Pictures, draw
@@ -101,8 +101,7 @@ def _begun(options: Options, how: Training) -> Json:
     """The content of the file, or what it begins with."""
     config = {"seeds": options.seeds, "pictures": options.pictures, "training": dataclasses.asdict(how)}
     if not options.out.exists():
-        folder = options.out.parent
-        require(folder.is_dir(), f"--out {options.out}: there is no folder {folder}, make it or name another")
+        check_file("--out", options.out)
         where = environment("gridding.unlabelled")
         return {"environment": {**where, "command": command_in(where)}, "config": config, "chosen": {}, "rows": []}
     content = read_results(options.out)

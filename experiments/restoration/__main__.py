@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import tyro
 
+from smoothjax.command_line import check_unused
 from smoothjax.names import RestorationTask
 
 from ..common import cli
 from ..common.commands import EXPORTING, evaluating
 from ..common.config import Size
 from ..common.run_files import CONFIG_FILE
-from ..common.writing import check_out
+from ..common.writing import check_out, check_png
 from .config import PRESETS, Config, Method
 
 
@@ -71,6 +72,8 @@ def _predict(program: cli.Program, options: Predict) -> None:
         raise ValueError("--weights needs --task dehaze or --task derain: the file does not record its task")
     if run is not None and options.task is not None:
         raise ValueError("--task goes with --weights: a run records its task")
+    if options.weights is not None:
+        check_unused(options, ("checkpoint",), "--weights names no run")
     if run is not None and run.is_file():
         raise ValueError(f"{run} is a file: name the folder of a run first, or --weights FILE --task dehaze")
     check_out(options.out)
@@ -94,8 +97,9 @@ def _predict(program: cli.Program, options: Predict) -> None:
 def _filters(program: cli.Program, options: Filters) -> None:
     if (options.run is None) == (options.weights is None):
         raise ValueError(f"name either a run or weights: {program.name} filters RUN, or filters --weights FILE")
-    if options.out.suffix.lower() != ".png" or options.out.is_dir():
-        raise ValueError(f"--out must be a PNG file, got {options.out}: name it e.g. filters.png")
+    if options.weights is not None:
+        check_unused(options, ("checkpoint",), "--weights names no run")
+    check_png(options.out, "filters.png")
     from smoothjax import analysis
 
     from ..common.writing import write_figure
@@ -103,7 +107,6 @@ def _filters(program: cli.Program, options: Filters) -> None:
 
     found = read_filters(options.run, options.weights, options.checkpoint)
     print(analysis.describe_smoothing(found))
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     # By its name: where it lies is for the command line.
     title = (options.weights or options.run or options.out).absolute().name
     write_figure(options.out, analysis.draw_smoothing(found, title=title), dpi=100)

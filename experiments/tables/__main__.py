@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 
 import tyro
 
+from smoothjax.command_line import check_unused
+from smoothjax.files import check_figure
+
 from ..common.config import require
 from ..common.parsing import parse
 from ..common.status import status_of
-from ..common.writing import check_figure, write
+from ..common.writing import check_file, write
 from .formats import Format, Table, render
 
 Name = Literal["1", "2", "3", "4", "5", "6", "pixel-1", "pixel-2"]
@@ -62,6 +65,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
+    for name, path in (("--out", options.out), ("--json", options.json)):
+        if path is not None:
+            check_file(name, path)
     tables, remarks = _tables(options)
     if options.out is None:
         print(render(tables, options.format))
@@ -80,9 +86,15 @@ def _files(out: Path, tables: list[Table], form: Format) -> list[tuple[Path, lis
 
 
 def _tables(options: Options) -> tuple[list[Table], list[str]]:
+    if options.own:
+        check_unused(options, ("table", "timing"), "--own shows other tables")
+    else:
+        check_unused(options, ("split",), "the papers' tables have one split", "add --own, or leave it out")
+    if "pixel-2" not in options.table:
+        check_unused(options, ("timing",), "table pixel-2 is not shown", "add --table pixel-2, or leave it out")
     if options.figure is not None:
         require(options.own, f"--figure {options.figure} draws what --own compares: add --own, or leave it out")
-        check_figure("--figure", options.figure)
+        check_figure(options.figure, name="--figure")
     from .comparison import comparison_tables
     from .find import find
     from .paper import paper_tables

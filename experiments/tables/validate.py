@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard
 
-from smoothjax.files import read_json
+from smoothjax.files import explain, read_json
 
 from ..common.dense.cli import PUBLISHED_DISTANCE
 
@@ -29,7 +29,7 @@ def load_json(path: Path) -> object:
     try:
         return read_json(path)
     except (ValueError, OSError) as error:  # ValueError includes errors of JSON and UTF-8
-        raise ValueError(f"{path} is damaged ({error})") from error
+        raise ValueError(f"{path} is damaged ({explain(error)})") from error
 
 
 def json_object(content: object, name: str) -> JsonObject:

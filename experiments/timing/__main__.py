@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from smoothjax.command_line import check_unused
+from smoothjax.files import check_figure
+
 from ..common.config import require
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.status import status_of
-from ..common.writing import check_figure
+from ..common.writing import check_file
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
 
@@ -107,16 +110,20 @@ def _check(options: Options) -> None:
     """Refuses invalid options, before JAX is imported."""
     check_limits(options)
     require(options.repeats >= 1, f"--repeats must be at least 1, got {options.repeats}")
-    for path in filter(None, (options.json, options.out)):
-        require(path.parent.is_dir(), f"{path}: its folder does not exist: make it, or name another file")
+    if options.json is not None:
+        check_file("--json", options.json)
     others = set(options.parts) - {"networks", "layers"}
     require(
         not (options.peers and others),
         f"--peers compares the parts networks and layers, got {', '.join(sorted(others))}: name one of the two",
     )
+    if "data" not in options.parts:
+        check_unused(options, ("data_root",), "the part data is not measured", "add data, or leave it out")
+    if options.quick:
+        check_unused(options, ("repeats",), "--quick makes three runs")
     root = options.data_root
     require(root is None or root.is_dir(), f"--data-root {root}: no such folder")
-    check_figure("--out", options.out)
+    check_figure(options.out, name="--out")
 
 
 def _measure_ratios(part: Part, options: Options, content: dict[str, Any], where: dict[str, Any]) -> None:

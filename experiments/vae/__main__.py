@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from smoothjax.command_line import check_unused
+
 from ..common import cli
 from ..common.commands import EXPORTING, OfRun, evaluating
 from .config import PRESETS, Config, Method
@@ -49,6 +51,8 @@ def _sample(program: cli.Program, options: Sample) -> None:
 
 
 def _reconstruct(program: cli.Program, options: Reconstruct) -> None:
+    if options.images:
+        check_unused(options, ("split", "count", "data_root"), "files are named in place of a split")
     from ..common.images import find_images
     from .generate import reconstruct
 

@@ -12,7 +12,7 @@ from smoothjax import data
 from ..common.evaluate import Scorer, spread_evenly
 from ..common.run_folder import load_config
 from ..common.trained import Checkpoint, read_run
-from ..common.writing import write_picture
+from ..common.writing import check_png, write_picture
 from .config import Config
 from .figures import grid, pairs
 from .samples import as_bytes, decode
@@ -45,7 +45,7 @@ def sample(folder: Path, count: int, seed: int, out: Path, checkpoint: Checkpoin
         raise ValueError(f"--count must be at least 1 image, got {count}")
     if seed < 0:
         raise ValueError(f"--seed must not be negative, got {seed}")
-    _check_out(out)
+    check_png(out, "samples.png")
     trained = read_run(STUDY, folder, checkpoint)
     images = decode(trained, draw_latents(count, trained.config.model.latent_features, seed))
     return _save(grid(as_bytes(images), _COLUMNS), out)
@@ -63,7 +63,7 @@ def reconstruct(
     """Writes originals above their reconstructions, of files, or of a split if none are given."""
     if count < 1:
         raise ValueError(f"--count must be at least 1 image, got {count}")
-    _check_out(out)
+    check_png(out, "samples.png")
     config = load_config(folder, Config)
     if paths:
         faces = config.data.name == "celeba"
@@ -75,11 +75,6 @@ def reconstruct(
     scorer = Scorer(STUDY, trained.config, trained.network, trained.mesh)
     pictures = strips(scorer.score(trained.state, source, limit=count, keep=spread_evenly(count, len(source))))
     return _save(pairs(pictures["originals"], pictures["reconstructions"], _COLUMNS), out)
-
-
-def _check_out(out: Path) -> None:
-    if out.suffix.lower() != ".png" or out.is_dir():
-        raise ValueError(f"--out must be a PNG file, got {out}: name it e.g. samples.png")
 
 
 def _save(pixels: np.ndarray, out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from ._options import Option as Option
 from ._options import Word as Word
+from ._options import check_unused as check_unused
 from ._options import options_of as options_of
 from ._options import words_of as words_of
 from ._parse import choose as choose

@@ -6,7 +6,7 @@ import inspect
 import itertools
 import textwrap
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tyro
@@ -58,6 +58,24 @@ def options_of(kind: Any, default: "DataclassInstance | None" = None) -> Iterato
     origin = typing.get_origin(kind)
     given = {} if origin is None else dict(zip(origin.__parameters__, typing.get_args(kind), strict=True))
     yield from _walk(origin or kind, default, "", given)
+
+
+def check_unused(options: "DataclassInstance", names: Iterable[str], why: str, remedy: str = "leave it out") -> None:
+    """Refuses options that a command would ignore.
+
+    Args:
+      options: those of the command.
+      names: the fields that it would ignore unless they have their defaults.
+      why: the reason, which goes on from "since".
+      remedy: what to do.
+
+    Raises:
+      ValueError: one is given; the message names all.
+    """
+    defaults = {field.name: _default_of(field) for field in dataclasses.fields(options)}
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) != defaults[name]]
+    if given:
+        raise ValueError(f"{' and '.join(given)} would change nothing, since {why}: {remedy}")
 
 
 def words_of(kind: Any) -> Iterator[Word]:

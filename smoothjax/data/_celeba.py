@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..files import read_text
+from ..files import explain, read_text
 from ._files import decode_image, file_size
 from ._source import InvalidDataError, Record, checked_index
 
@@ -85,7 +85,7 @@ class CelebASource:
             return {"image": crop_face(decode_image(self._images.read(name), where), self._size, name=where)}
         except (ValueError, OSError, zipfile.BadZipFile, zlib.error) as error:
             known = isinstance(error, ValueError)
-            problem = str(error) if known else f"{where}: cannot be read ({error}); complete the data set"
+            problem = str(error) if known else f"{where}: cannot be read ({explain(error)}); complete the data set"
             raise InvalidDataError((problem,)) from error
 
     def name(self, index: int) -> str:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from ..files import explain
 from ._depth import check_upper_bits, grey_of_eight_bits
 from ._png import is_of_text, read_late_exif, without_text
 
@@ -142,6 +143,8 @@ def opened(file: Path | bytes, name: str, *, large: bool = False) -> Iterator[Im
         raise
     # Pillow's decoders raise OSError, SyntaxError, ValueError, zlib and struct errors for a damaged file.
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the file system, not of the content
+            raise ValueError(explain(error)) from error
         reason = "not in a format that Pillow supports" if isinstance(error, UnidentifiedImageError) else error
         raise ValueError(f"{name}: cannot be read as an image ({reason}); replace or remove the file") from error
 

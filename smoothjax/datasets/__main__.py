@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 
 import tyro
 
-from ..command_line import choose, parse
+from ..command_line import check_unused, choose, parse
 from ..data import (
     CAMVID,
     CITYSCAPES,
@@ -29,8 +29,8 @@ from ..data import (
     load_classes,
     prepared_splits,
 )
-from ..files import printable
-from ._prepare import prepare
+from ..files import check_figure, check_writable, explain, printable
+from ._prepare import expanded, prepare
 from .builders import BUILDERS, layout
 
 PROGRAM = "python -m smoothjax.data"
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except (ValueError, OSError, ModuleNotFoundError) as error:
         # An error that the user can fix becomes one sentence; any other keeps its traceback.
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        print(f"error: {printable(explain(error))}", file=sys.stderr)
         return 1
     return 0
 
@@ -127,6 +127,7 @@ def _prepare(arguments: list[str]) -> None:
     kind = choose("data set", name, BUILDERS)
     options = parse(_prepare_options(name), arguments, f"{PROGRAM} prepare {name}", description=_about(name))
     out = options.out or Path(DATA_DIR, name)
+    check_writable(out, name="--out")
     built = prepare(options.builder, options.source, out, overwrite=options.overwrite, progress=True)
     counts = ", ".join(f"{split} {info.num_examples:,}" for split, info in built.info.splits.items())
     where = "" if out == Path(DATA_DIR, name) else f" --data {shlex.quote(str(out))}"
@@ -135,7 +136,7 @@ def _prepare(arguments: list[str]) -> None:
 
 def _info(arguments: list[str]) -> None:
     name, options = _with_name("info", Info, arguments)
-    root = Path(name).expanduser()
+    root = expanded(name, name="the folder")
     try:
         folder, splits = _open(name, options)
     except (FileNotFoundError, ValueError) as error:
@@ -158,6 +159,7 @@ def _show(arguments: list[str]) -> None:
     split = options.split or ("train" if "train" in splits else next(iter(splits)))
     if split not in splits:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
+    check_figure(options.out, name="--out")
     from ._describe import draw_grid
 
     # The title names the data set; the command line says where it lies.
@@ -169,10 +171,8 @@ def _show(arguments: list[str]) -> None:
         source = AugmentedSource(source, options.crop_size, options.scale_range, options.augment, options.seed)
         title = f"{title}, augmented with seed {options.seed}"
     else:
-        names, plain = ("crop_size", "scale_range", "augment", "seed"), Show()
-        if given := [name for name in names if getattr(options, name) != getattr(plain, name)]:
-            listed = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-            raise ValueError(f"{listed} would change nothing: add --augmented, or leave it out")
+        names = ("crop_size", "scale_range", "augment", "seed")
+        check_unused(options, names, "images are not augmented", "add --augmented, or leave it out")
     draw_grid(source, options.out, images=options.images, title=title)
     print(options.out)
 
@@ -203,10 +203,11 @@ def _open(name: str, options: Where) -> tuple[Path, dict[str, Source]]:
     data, classes = options.data, options.classes
     folder = data if is_prepared(data) else find_prepared(name, data)
     if is_prepared(folder):
+        check_unused(options, ("classes", "mask_suffix", "white"), f"{folder} is prepared")
         return folder, {
             split: PreparedSource(folder, split, channels=options.channels) for split in prepared_splits(folder)
         }
-    root = Path(name).expanduser()
+    root = expanded(name, name="the folder")
     if root.is_file() or (root.name != name and not root.exists() and not is_prepared(folder)):
         raise FileNotFoundError(
             f"{name} is {'a file' if root.is_file() else 'not there'}: name a folder, or a data set"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..data import IGNORE_LABEL, PreparedSource, Source, colorize, to_rgb
-from ..files import printable
+from ..files import printable, write_figure
 from ._statistics import count_labels, median_frequency_weights
 
 _IGNORE_COLOR = (255, 255, 255)
@@ -136,9 +136,7 @@ def draw_grid(source: Source, path: str | Path, *, images: int = 8, title: str =
     figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // lines), fontsize=8)
     if title:
         figure.suptitle(title, fontsize=10, parse_math=False)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    write_figure(path, figure)
 
 
 def _check_filled(what: str, source: Source) -> None:

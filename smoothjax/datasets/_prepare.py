@@ -90,7 +90,7 @@ def prepare(
     with _space_on_disk(out), whole_folder(out, overwrite=overwrite) as place:
         if source is None:
             source = _download(builder, out.with_name(f"{out.name}.downloads"), progress)
-        root = Path(source).expanduser()
+        root = expanded(source, name="--source")
         with closing(SourceTree(root, builder.archives, place / "archives")) as tree:
             plan = builder.plan(tree)
             if not plan.splits:
@@ -142,11 +142,23 @@ def _space_on_disk(out: Path) -> Iterator[None]:
         raise
 
 
+def expanded(path: str | Path, *, name: str) -> Path:
+    """A path with the home folder in the place of `~`.
+
+    Raises:
+      ValueError: there is no such home folder; the message begins with `name`.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name} {path}: that home folder is not known, write the path in full") from error
+
+
 def _resolved(out: str | Path) -> Path:
     """The folder itself, not a link to it: the renaming at the end would replace the link."""
     try:
-        path = Path(out).expanduser().resolve()
-    except RuntimeError as error:  # no home folder, or links in a circle
+        path = expanded(out, name="--out").resolve()
+    except RuntimeError as error:  # links in a circle
         raise ValueError(f"{out}: no folder can be made there ({error}); name another one (--out)") from error
     # The folder is replaced, which takes it away from programs running in it, such as the user's shell.
     if path in (Path(path.anchor), Path.cwd()):

@@ -10,7 +10,7 @@ from typing import Literal
 import tyro
 
 from ..command_line import choose, parse
-from ..files import printable
+from ..files import explain, printable
 
 PROGRAM = "python -m smoothjax.diagnose"
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
             else:
                 print(diagnose_network(target, *how, as_json=options.json))
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"error: {printable(' '.join(explain(error).split()))}", file=sys.stderr)
         return 2
     return 0
 

@@ -10,8 +10,9 @@ import numpy as np
 from jax import export
 
 from .. import analysis
+from ..files import check_figure
 from ._measured import Measured, report
-from ._network import check_figure, failing, parse_shape
+from ._network import failing, parse_shape
 
 #: Units along each axis, at the centre of the outputs, whose gradients are computed.
 _BLOCK = 9
@@ -29,7 +30,7 @@ def diagnose_exported(
 ) -> str:
     """The report on an exported program, as text or JSON; draws what its central output sees."""
     sizes = parse_shape(shape)
-    check_figure(out)
+    check_figure(out, name="--out")
     program = read_program(Path(target))
     with failing(target, sizes):
         found = _measure(program, sizes, layout, block)

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 
 from .. import analysis
+from ..files import check_figure
 from ._measured import Measured, report
-from ._network import check_figure
 
 
 def diagnose_gradients(path: Path, channels: Literal["first", "last"], out: Path, *, as_json: bool = False) -> str:
     """The report on the gradients of a block of outputs, as text or JSON; draws what the one at its centre sees."""
-    check_figure(out)
+    check_figure(out, name="--out")
     gradients = _read(path)
     block = gradients.shape[: (gradients.ndim - 1) // 2]
     try:

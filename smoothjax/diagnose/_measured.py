@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import analysis
+from ..files import write_figure
 from ._network import draw_field, imbalance_of, shown
 
 
@@ -24,7 +25,7 @@ def report(found: Measured, out: Path, *, as_json: bool) -> str:
     rate = max([2, *(count for count in counts if count <= min(found.field.shape) // 2)])
     imbalance = imbalance_of(found.field, rate)
     if found.field.ndim == 2:
-        draw_field(found.field, imbalance, rate).savefig(out)
+        write_figure(out, draw_field(found.field, imbalance, rate))
     verdict = _verdict(found.axes)
     if as_json:
         content = {

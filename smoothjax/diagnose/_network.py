@@ -20,12 +20,13 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from .. import analysis
+from ..files import check_figure, write_figure
 
 
 def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json: bool = False) -> str:
     """The report on a network, as text or JSON; draws its effective receptive field."""
     sizes = parse_shape(shape)
-    check_figure(out)
+    check_figure(out, name="--out")
     loaded = load_network(target)
     one_example = of_equinox(loaded) and layout == "channels_last"
     hint = "an Equinox layer takes one example, channels first: add --layout channels_first" if one_example else ""
@@ -41,7 +42,7 @@ def diagnose_network(target: str, shape: str, out: Path, layout: str, *, as_json
     rate = max([2, *(max(axis.classes) + 1 for run in certificate.runs for axis in run.axes)])
     imbalance = imbalance_of(field, rate)
     if field.ndim == 2:
-        draw_field(field, imbalance, rate).savefig(out)
+        write_figure(out, draw_field(field, imbalance, rate))
     runs = [(run, *_measured(network, certificate, run, inputs)) for run in certificate.runs]
     if as_json:
         content = {
@@ -194,12 +195,6 @@ def imbalance_of(field: np.ndarray, rate: int) -> float | None:
 def shown(value: float | None) -> str:
     """A number as text, or a note that there is none."""
     return "not measured" if value is None else f"{value:.3f}"
-
-
-def check_figure(out: Path) -> None:
-    """Refuses a figure that could not be written."""
-    if not out.suffix or not out.parent.is_dir():
-        raise ValueError(f"--out must be a file such as receptive_field.png in a folder that exists, got {out}")
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

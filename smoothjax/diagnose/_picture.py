@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import analysis
 from ..data import read_image
+from ..files import check_figure, write_figure
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _SUFFIXES = (*_IMAGES, ".npy")
@@ -43,13 +44,12 @@ class Piece(NamedTuple):
 def diagnose_pictures(files: Sequence[Path], out: Path, white: int | None = None, *, as_json: bool = False) -> str:
     """The report on pictures, as text or JSON; draws the one with the strongest pattern."""
     paths = find_pictures(files)
-    if not out.suffix or not out.parent.is_dir():
-        raise ValueError(f"--out must be a file such as checkerboard.png in a folder that exists, got {out}")
+    check_figure(out, name="--out")
     found = analysis.checkerboard_periods(piece.maps for piece in pieces(paths, white))
     verdict = analysis.describe_checkerboard(found)
     factor = analysis.first_checkerboard(found).factor
     strongest = _strongest(pieces(paths, white), factor)
-    analysis.draw_checkerboard(strongest.maps, factor=factor, title=str(strongest)).savefig(out)
+    write_figure(out, analysis.draw_checkerboard(strongest.maps, factor=factor, title=str(strongest)))
     if as_json:
         periods = [{key: _number(value) for key, value in one._asdict().items()} for one in found]
         shown = {"file": str(strongest.path), "rows": strongest.rows, "columns": strongest.columns}

@@ -103,6 +103,10 @@ def test_another_place(streets, capsys):
         )
     ]
     assert outputs[0] == outputs[1] == outputs[2] != ""
+    # They tell how to read a folder, and were ignored.
+    for options in (("--mask-suffix", "_mask"), ("--white", "4095"), ("--classes", "camvid")):
+        err = f"error: {options[0]} would change nothing, since fast/streets is prepared: leave it out\n"
+        assert _run(capsys, "show", "camvid", "--data", "fast/streets", *options) == (1, "", err)
     assert _run(capsys, "prepare", "camvid", "--source", "CamVid", "--out", "fast/streets") == (
         1,
         "",
@@ -314,6 +318,8 @@ def test_faces_have_attributes_and_no_labels(streets, capsys):
         (["prepare", "voc2012", "--source", "CamVid"], 1, "JPEGImages/NAME.jpg"),
         (["info"], 2, "name the data set or its folder: python -m smoothjax.data info NAME"),
         (["info", "camvi"], 1, "no prepared data set in data/camvi: did you mean camvid?"),
+        (["info", "~no-one/x"], 1, "the folder ~no-one/x: that home folder is not known, write the path in full"),
+        (["prepare", "camvid", "--source", "~no-one/x"], 1, "--source ~no-one/x: that home folder is not known"),
         (["info", "no/such"], 1, "no/such is not there: name a folder, or a data set"),
         (["info", "CamVid/train/0.png"], 1, "CamVid/train/0.png is a file: name a folder, or a data set"),
         (
@@ -375,4 +381,5 @@ def test_show_augmented(streets, capsys):
     status, _, err = _run(capsys, *shown, "--augment.hue", "0.7")
     assert (status, err) == (1, "error: --augment.hue must be from 0 to 0.5, got 0.7: 0 turns it off\n")
     status, _, err = _run(capsys, "show", "camvid", "--seed", "1", "--augment.hue", "0.2")
-    assert (status, err) == (1, "error: --augment and --seed would change nothing: add --augmented, or leave it out\n")
+    why = "since images are not augmented: add --augmented, or leave it out"
+    assert (status, err) == (1, f"error: --augment and --seed would change nothing, {why}\n")

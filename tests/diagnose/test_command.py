@@ -165,7 +165,10 @@ def test_the_figure_of_a_field_counts_its_holes():
     ("words", "message"),
     [
         (["picture", "nowhere.png"], "error: nowhere.png: no such file or folder"),
-        (["picture", "{folder}/board.png", "--out", "{folder}/none/a.png"], "error: --out must be a file such as"),
+        (
+            ["picture", "{folder}/board.png", "--out", "{folder}/board.png/a.png"],
+            "board.png is no folder that you may write to: name another",
+        ),
         (["picture", "{folder}/text.npy"], "text.npy: expected an array of numbers"),
         (["picture", "{folder}/nan.npy"], "nan.npy: expected finite numbers"),
         (["picture", "{folder}/bad.png"], "bad.png"),

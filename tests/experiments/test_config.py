@@ -188,14 +188,14 @@ def test_refuses_a_folder_that_holds_something_else(tmp_path):
         check_run(tmp_path, Config())
     with pytest.raises(NotADirectoryError, match=r"is a file: name a folder"):
         check_run(tmp_path / "thesis.tex", Config())
-    with pytest.raises(
-        PermissionError, match=r"run cannot be written, since .*thesis.tex is not a folder that you may"
-    ):
+    with pytest.raises(PermissionError, match=r"run cannot be written, since .*thesis.tex is no folder that you may"):
         check_run(tmp_path / "thesis.tex" / "run", Config())
 
 
 def test_refuses_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     # Nothing is forbidden to an administrator, who may run this.
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
-    with pytest.raises(PermissionError, match="is not a folder that you may write to: name another with --run"):
+    with pytest.raises(
+        PermissionError, match=r"^the run \(--run, --out\) .* is no folder that you may write to: name another"
+    ):
         check_run(tmp_path / "new" / "run", Config())

@@ -232,10 +232,10 @@ def test_a_folder_of_another_configuration_is_refused(compared, capsys):
         (["compare", "demo", "--methods", "none"], 1, "--methods must name a method beside none"),
         (["compare", "demo", "--methods", "ss_conv", "ss_conv"], 1, "--methods names a method twice"),
         (["compare", "demo", "--training.size", "18"], 1, "--training.size must be a multiple of 4"),
-        (["compare", "demo", "--training.steps", "0"], 1, "--steps must be"),
+        (["compare", "demo", "--training.steps", "0"], 1, "--training.steps must be positive"),
         (["compare", "demo", "--first", "0"], 1, "--first must be at least 1, got 0"),
         (["compare", "demo", "--first", "-1"], 1, "--first must be at least 1, got -1"),
-        (["compare", "demo", "--out", "file"], 1, "--out must be a folder, file is a file"),
+        (["compare", "demo", "--out", "file"], 1, "--out must be a folder, got the file file: name another"),
         (["show", "file"], 1, "file"),
         (
             ["show", "other.json"],

@@ -147,7 +147,7 @@ def test_differences_are_drawn(compared, tmp_path, capsys):
     assert main([str(compared), "--figure", str(figure)]) == 1
     assert "draws what --own compares: add --own" in capsys.readouterr().err
     assert main([str(compared), "--own", "--figure", "a.txt"]) == 1
-    assert "--figure must end in .png, .pdf or .svg, got a.txt" in capsys.readouterr().err
+    assert "--figure must end in .png, .pdf, .svg or .jpg, got a.txt" in capsys.readouterr().err
 
 
 def test_settings_are_not_mixed(tmp_path):

@@ -47,6 +47,11 @@ METHODS = get_args(Method)
         ("filters", "name either a run or weights"),
         ("filters RUN --weights w.npz", "name either a run or weights"),
         ("filters RUN --out filters.svg", "--out must be a PNG file, got filters.svg: name it e.g. filters.png"),
+        (
+            "filters --weights w.npz --checkpoint best",
+            "--checkpoint would change nothing, since --weights names no run",
+        ),
+        ("predict --weights w.npz --task dehaze a.png --checkpoint best", "--checkpoint would change nothing, since"),
         ("filters --weights w.npz", "w.npz does not exist: check the path"),
     ],
 )

@@ -282,6 +282,17 @@ def test_errors_say_what_to_do(tmp_path, capsys):
         ([tmp_path, "--own"], "no finished run: name the folders that hold them"),
         ([tmp_path, "--table", "pixel-2", "--timing", FILE], "holds no measurements"),
         ([FILE], "holds no results: name a file written by --json"),
+        ([tmp_path, "--split", "test"], "--split would change nothing, since the papers' tables have one split: add"),
+        (
+            [tmp_path, "--own", "--table", "1"],
+            "--table would change nothing, since --own shows other tables: leave it out",
+        ),
+        (
+            [tmp_path, "--table", "1", "--timing", FILE],
+            "--timing would change nothing, since table pixel-2 is not shown",
+        ),
+        ([tmp_path, "--out", tmp_path], "--out must be a file, got the folder "),
+        ([tmp_path, "--json", "no/a.json"], "--json no/a.json: there is no folder no, make it or name another"),
     ):
         assert main(list(map(str, arguments))) == 1
         assert message in capsys.readouterr().err

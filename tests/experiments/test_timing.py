@@ -183,11 +183,13 @@ def test_what_checkpoints_logs_and_evaluations_cost(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--repeats", "0"], "--repeats must be at least 1, got 0"),
-        (["--out", "no/where.png"], "folder does not exist"),
+        (["--json", "no/where.json"], "--json no/where.json: there is no folder no, make it or name another"),
+        (["ops", "--data-root", "."], "--data-root would change nothing, since the part data is not measured: add"),
+        (["--quick", "--repeats", "5"], "--repeats would change nothing, since --quick makes three runs: leave it out"),
         (["data", "--data-root", "nowhere"], "--data-root nowhere: no such folder"),
         (["ops", "data", "--data-root", "."], "split 'train' of . is incomplete"),
         (["ops", "networks", "--peers"], "--peers compares the parts networks and layers, got ops"),
-        (["--out", "bars.pgn"], "--out must end in .png, .pdf or .svg, got bars.pgn"),
+        (["--out", "bars.pgn"], "--out must end in .png, .pdf, .svg or .jpg, got bars.pgn"),
     ],
 )
 def test_refuses_before_it_measures(capsys, tmp_path, monkeypatch, arguments, message):

@@ -200,6 +200,7 @@ def test_resumed_it_ends_with_the_same_parameters(compared, tmp_path):
         ("sample RUN --count 0", "--count must be at least 1 image, got 0"),
         ("sample RUN --seed -1", "--seed must not be negative, got -1"),
         ("sample RUN --out samples.jpg", "--out must be a PNG file, got samples.jpg: name it e.g. samples.png"),
+        ("reconstruct RUN a.png --split test --count 9", "--split and --count would change nothing, since files are"),
         ("reconstruct RUN --count 0", "--count must be at least 1 image, got 0"),
     ],
 )
