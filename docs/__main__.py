@@ -1,10 +1,11 @@
 """Writes all pages of the documentation into docs/_pages: `python -m docs`, before `mkdocs build -f docs/mkdocs.yml`.
 
 Pages come from docs/pages, from documents elsewhere in the repository, and from the source of the package. Links
-between them are made to fit, pictures are copied, formulas become MathML, and public names in backticks lead to their
-entries.
+between them are made to fit, pictures are copied and lead to their full size, formulas become MathML, and public names
+in backticks lead to their entries.
 """
 
+import html
 import re
 import shutil
 import sys
@@ -21,6 +22,11 @@ _ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
+#: Pages of wide tables and pictures, whose part of the navigation names only themselves.
+_WIDE = {"gallery.md", "results.md", "costs.md"}
+_FOLDED = re.compile(r"^<details.*?^</details>", re.MULTILINE | re.DOTALL)
+_OPTION = re.compile(r"(?<!\S)--[\w.-]+")
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 _PICTURES = (".png", ".jpg", ".svg", ".gif")
 
@@ -35,8 +41,9 @@ def assemble(out: Path = _OUT) -> None:
             _copy(path, out / path.relative_to(_SOURCE))
     public = api.names()
     for path, place in pages.items():
-        text = _links(path, place, pages, out)
-        _write(out / place, maths.render(api.link(text, place, public)))
+        text = _whole_options(_without_folded_headings(_links(path, place, pages, out)))
+        head = "---\nhide: [navigation]\n---\n" if place in _WIDE else ""
+        _write(out / place, head + maths.render(api.link(text, place, public)))
     for package in public:
         text = api.page(package, address.source_address)
         _write(out / f"api/{package}.md", maths.render(api.link(text, f"api/{package}.md", public, package)))
@@ -45,8 +52,8 @@ def assemble(out: Path = _OUT) -> None:
 def _links(path: Path, place: str, pages: dict[Path, str], out: Path) -> str:
     """The text of a page whose relative links hold at its new place.
 
-    Pictures from outside docs/pages are copied; other files are linked to the repository on the web if that is
-    published, and named otherwise.
+    Pictures from outside docs/pages are copied, and each leads to itself, since on a phone its words are too small to
+    read; other files are linked to the repository on the web if that is published, and named otherwise.
     """
     folder = str(PurePosixPath(place).parent)
 
@@ -62,7 +69,8 @@ def _links(path: Path, place: str, pages: dict[Path, str], out: Path) -> str:
         if file.suffix in _PICTURES:
             within = file.relative_to(_SOURCE if file.is_relative_to(_SOURCE) else REPOSITORY).as_posix()
             _copy(file, out / within)
-            return f"{image}[{label}]({relpath(within, folder)})"
+            picture = relpath(within, folder)
+            return f"[![{label}]({picture})]({picture})" if image else f"[{label}]({picture})"
         where = address.source_address(file.relative_to(REPOSITORY).as_posix())
         return f"[{label}]({where})" if where else label
 
@@ -70,6 +78,26 @@ def _links(path: Path, place: str, pages: dict[Path, str], out: Path) -> str:
         part if index % 2 else _LINK.sub(replace, part)
         for index, part in enumerate(re.split(r"(^ *```.*?^ *```$)", path.read_text(), flags=re.MULTILINE | re.DOTALL))
     )
+
+
+def _without_folded_headings(text: str) -> str:
+    """Headings inside of folded blocks as bold lines: those of the results would fill the table of contents."""
+    return _FOLDED.sub(lambda block: _HEADING.sub(r"**\1**", block[0]), text)
+
+
+def _whole_options(text: str) -> str:
+    """Options in a line of text as HTML, which keeps a browser from breaking the line behind their hyphens."""
+
+    def replace(match: re.Match[str]) -> str:
+        code = " ".join(match[0].strip("`").split("\n"))
+        if "```" in match[0] or not _OPTION.search(code):
+            return match[0]
+        code = _OPTION.sub(r'<span class="option">\g<0></span>', html.escape(code, quote=False))
+        for sign in "*_[]$":  # which Markdown or the formulas would read
+            code = code.replace(sign, f"&#{ord(sign)};")
+        return f"<code>{code}</code>"
+
+    return api.CODE.sub(replace, text)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from . import reference
 
-#: Fenced code and code in backticks, which no rule for text may touch.
-CODE = re.compile(r"^ *```.*?^ *```$|`+[^`\n]+`+", re.MULTILINE | re.DOTALL)
+#: Fenced code and code in backticks, which no rule for text may touch. The latter may go on in the next line.
+CODE = re.compile(r"^ *```.*?^ *```$|`+(?:[^`\n]|\n(?!\s*\n))+`+", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Example|References):$")
 _ITEM = re.compile(r"^  (\*{0,2}\w[\w, .*]*): +")
 _REFERENCE = re.compile(r"\[(`[^`\n]+`)\]\[smoothjax\.(\w+)\.(\w+)\]")

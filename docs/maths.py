@@ -6,7 +6,10 @@ from latex2mathml.converter import convert
 
 from .api import CODE
 
-_FORMULA = re.compile(r"\$\$(?P<block>.+?)\$\$|(?<![\w$\\])\$(?P<line>[^\s$](?:[^$\n]*[^\s$])?)\$(?![\w$])", re.DOTALL)
+#: A formula between single dollars may go on in the next line, but not in the next paragraph.
+_FORMULA = re.compile(
+    r"\$\$(?P<block>.+?)\$\$|(?<![\w$\\])\$(?P<line>[^\s$](?:(?:[^$\n]|\n(?!\s*\n))*[^\s$])?)\$(?![\w$])", re.DOTALL
+)
 
 
 def render(text: str) -> str:

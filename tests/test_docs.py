@@ -147,6 +147,18 @@ def test_every_page_is_in_the_navigation(assembled):
     assert set(re.findall(r"[\w./]+\.md", navigation)) == pages
 
 
+def test_pages_fit_a_phone(assembled):
+    """Pictures open at full size, options stay whole, and folded tables are not in the table of contents."""
+    home, guide, results = (
+        (assembled / name).read_text() for name in ("index.md", "guides/smoothing.md", "results.md")
+    )
+    assert re.search(r"\[!\[[^]]+\]\((images/receptive_fields.png)\)\]\(\1\)", home)
+    assert '<code><span class="option">--wide-vectors</span></code>' in guide
+    folded = "".join(re.findall(r"^<details.*?^</details>", results, re.MULTILINE | re.DOTALL))
+    assert "\n**segmentation on camvid" in folded
+    assert "\n#" not in folded
+
+
 @pytest.mark.parametrize("package", reference.PACKAGES)
 def test_every_public_name_is_in_the_reference_and_documented(package, assembled):
     name = f"smoothjax.{package}"
@@ -209,6 +221,9 @@ def test_formulas_need_no_script():
     assert rendered.endswith("```sh\necho $a $b\n```\n")
     assert '<div class="formula"><math display="block">' in rendered
     assert "*" not in rendered
+    broken = maths.render("a `rate\nof $x` and $k +\n1$ cost $5\n\nand $6")
+    assert broken.startswith("a `rate\nof $x` and <span><math>")
+    assert broken.endswith("</math></span> cost $5\n\nand $6")
 
 
 def test_the_check_of_the_site_finds_what_is_wrong(tmp_path):

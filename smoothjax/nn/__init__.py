@@ -20,15 +20,15 @@ from ._smoothers import is_smoother as is_smoother
 from ._smoothers import smoothers as smoothers
 
 # isort: split
-# Before a dilated convolution: frequencies by place (Chen et al., Frequency-Adaptive Dilated Convolution, CVPR 2024).
+# Frequency selection before a dilated convolution (Chen et al., Frequency-Adaptive Dilated Convolution, CVPR 2024).
 from ._frequency_selection import FrequencySelection as FrequencySelection
 
 # isort: split
-# A dilated convolution inside of an attention (Guo et al., Visual Attention Network, 2022).
+# A dilated convolution inside attention (Guo et al., Visual Attention Network, 2022).
 from ._large_kernel_attention import LargeKernelAttention as LargeKernelAttention
 
 # isort: split
-# Over time, causal (the future work of the same paper).
+# Over time, causal (the future work of Wang & Ji, KDD 2018).
 from ..names import CausalSmoothing as CausalSmoothing
 from ._causal import CAUSAL_SMOOTHINGS as CAUSAL_SMOOTHINGS
 from ._causal import CausalDilatedConv as CausalDilatedConv

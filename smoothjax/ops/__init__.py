@@ -43,6 +43,6 @@ from ._pixel_deconv import pixel_order as pixel_order
 from ._transposed_conv import transposed_conv as transposed_conv
 
 # isort: split
-# Its content-aware rivals (Wang et al., ICCV 2019; Liu et al., ICCV 2023).
+# Content-aware rivals of the deconvolutional layer (Wang et al., ICCV 2019; Liu et al., ICCV 2023).
 from ._carafe import carafe as carafe
 from ._dysample import dysample as dysample
