@@ -103,14 +103,24 @@ def check_maps(name: str, value: object) -> jax.Array:
 
 
 def check_parameter(
-    name: str, value: object, *, shape: Sequence[int | None], layout: str, dtype: DTypeLike
+    name: str,
+    value: object,
+    *,
+    shape: Sequence[int | None],
+    layout: str,
+    dtype: DTypeLike,
+    remedy_of: Callable[[tuple[int, ...]], str | None] = lambda _: None,
 ) -> jax.Array:
-    """Returns `value` cast to `dtype`; its shape must fit `shape`, where `None` stands for any size above 0."""
+    """Returns `value` cast to `dtype`; its shape must fit `shape`, where `None` stands for any size above 0.
+
+    `remedy_of` gives the remedy for a shape that does not, if it knows one.
+    """
     array = check_array(name, value, ranks=(len(shape),), layout=layout)
     fits = all(size > 0 if wanted is None else size == wanted for size, wanted in zip(array.shape, shape, strict=True))
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
-        raise ValueError(f"{name} must be {layout}, here [{wanted}], got shape {array.shape}: match it to the data")
+        remedy = remedy_of(array.shape) or "match it to the data"
+        raise ValueError(f"{name} must be {layout}, here [{wanted}], got shape {array.shape}: {remedy}")
     return array.astype(dtype)
 
 

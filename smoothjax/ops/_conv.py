@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
@@ -137,6 +138,7 @@ def depthwise_conv(
     ndim = x.ndim - 2
     rates = check_by_axis("rate", rate, ndim)
     shape = (*(None,) * ndim, x.shape[-1])
+    _check_depthwise_order(jnp.shape(kernel), x)
     kernel = check_parameter("kernel", kernel, shape=shape, layout="[*K, C] with x's C", dtype=x.dtype)
     steps = check_by_axis("strides", strides, ndim, remedy="use 1 to keep the size")
     size = kernel.shape[:-1]
@@ -155,6 +157,16 @@ def depthwise_conv(
 @keeps_split_batch()
 def _depthwise(x: jax.Array, kernel: jax.Array, window: Window) -> jax.Array:
     return depthwise(x, kernel, window)
+
+
+def _check_depthwise_order(shape: tuple[int, ...], x: jax.Array) -> None:
+    """Names the remedy for the kernel of another library's depthwise layer, whose rank is one too large."""
+    for order, found, remedy in (
+        ("PyTorch's order [C, 1, *K]", shape[:2], "jnp.moveaxis(kernel[:, 0], 0, -1)"),
+        ("the order of Flax and jax.lax, [*K, 1, C]", shape[-2:][::-1], "kernel[..., 0, :]"),
+    ):
+        if len(shape) == x.ndim and found == (x.shape[-1], 1):
+            raise AssertionError(f"kernel must be [*K, C] with x's C, got shape {shape}, in {order}: write {remedy}")
 
 
 def _is_plain(

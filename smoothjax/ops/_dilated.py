@@ -1,5 +1,7 @@
 """The two views of dilated convolution: the direct operation, and its decomposition."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -24,6 +26,7 @@ from ._fast._conv import convolution
 from ._fast._conv_forms import plain
 from ._fast._window import Window
 from ._reinterlace import periodic_subsample, reinterlace
+from ._torch_order import torch_order
 
 
 def dilated_conv(
@@ -75,21 +78,31 @@ def dilated_conv(
     return (convolve if method == "direct" else _decomposed)(x, kernel, pairs, rates)
 
 
-def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel") -> jax.Array:
-    """Returns the kernel of a convolution of x, checked and cast to x's dtype."""
-    given = jnp.shape(kernel)
-    if len(given) == x.ndim and given[-2] != x.shape[-1] and given[-2] == x.shape[1]:
-        raise ValueError(
-            f"x must be [N, *S, C_in], channels last, got shape {x.shape}, whose axis 1 has the C_in of {name}, "
-            f"{given[-2]}: move it with jnp.moveaxis(x, 1, -1)"
-        )
+def check_kernel(kernel: ArrayLike, x: jax.Array, *, name: str = "kernel", transposed: bool = False) -> jax.Array:
+    """Returns the kernel of a convolution of x, or a transposed one, checked and cast to x's dtype."""
+    given, remedy_of = jnp.shape(kernel), partial(torch_order, name, transposed=transposed)
+    if len(given) == x.ndim and given[-2] != x.shape[-1] and remedy_of(given, c_in=x.shape[-1]) is None:
+        other = remedy_of(given, c_in=x.shape[1])
+        if other is not None or given[-2] == x.shape[1]:
+            raise ValueError(
+                f"x must be [N, *S, C_in], channels last, got shape {x.shape}, whose axis 1 has the C_in of {name}, "
+                f"{x.shape[1]}: move it with jnp.moveaxis(x, 1, -1)"
+                + (f"; as for {name}, {other}" if other is not None else "")
+            )
     if len(given) == x.ndim + 1 and given[-2] == x.shape[-1]:
         raise AssertionError(
             f"x must be [N, *S, C_in] with {len(given) - 2} spatial axes, as {name} has, got shape {x.shape}: add what "
             "is missing, such as the batch axis with x[None]"
         )
     shape = (*(None,) * (x.ndim - 2), x.shape[-1], None)
-    return check_parameter(name, kernel, shape=shape, layout="[*K, C_in, C_out] with x's C_in", dtype=x.dtype)
+    return check_parameter(
+        name,
+        kernel,
+        shape=shape,
+        layout="[*K, C_in, C_out] with x's C_in",
+        dtype=x.dtype,
+        remedy_of=partial(remedy_of, c_in=x.shape[-1]),
+    )
 
 
 @one_program

@@ -1,5 +1,7 @@
 """The fast form of pixel deconvolution: factor 2, two dimensions, the last two phases from one masked kernel."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -11,6 +13,7 @@ from ._dilated import check_kernel, dilated_conv
 from ._fast._cross import cross
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
+from ._torch_order import torch_order
 
 
 def fast_pixel_deconv(
@@ -58,9 +61,17 @@ def fast_pixel_deconv(
         )
     kernel_first = check_kernel(kernel_first, x, name="kernel_first")
     channels = kernel_first.shape[-1]
-    square = {"shape": (None, None, channels, channels), "layout": "[*K, C, C] with kernel_first's C", "dtype": x.dtype}
-    kernel_second = check_parameter("kernel_second", kernel_second, **square)
-    kernel_cross = check_parameter("kernel_cross", kernel_cross, **square)
+    kernel_second, kernel_cross = (
+        check_parameter(
+            name,
+            kernel,
+            shape=(None, None, channels, channels),
+            layout="[*K, C, C] with kernel_first's C",
+            dtype=x.dtype,
+            remedy_of=partial(torch_order, name, c_in=channels, c_out=channels),
+        )
+        for name, kernel in (("kernel_second", kernel_second), ("kernel_cross", kernel_cross))
+    )
     if any(size % 2 == 0 for size in kernel_cross.shape[:2]):
         raise ValueError(
             f"kernel_cross must have an odd height and width, got shape {kernel_cross.shape}: the mask counts from "

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TypeAlias, get_args
 
 import jax
@@ -15,6 +16,7 @@ from .._programs import one_program
 from ..names import PhaseOrder
 from ._fast._phase_conv import phase_conv
 from ._reinterlace import reinterlace
+from ._torch_order import torch_order
 
 _NAMED: tuple[PhaseOrder, ...] = get_args(PhaseOrder)
 
@@ -237,13 +239,15 @@ def _check_kernels(kernels: Sequence[ArrayLike], x: jax.Array, order: Order, see
         c_out = checked[0].shape[-1] if checked else None
         c_sources = (x.shape[-1] if sees_input or not earlier else 0) + earlier * (c_out or 0)
         seen = (["the input"] if sees_input or not earlier else []) + ([f"{earlier} earlier phases"] if earlier else [])
+        name = f"kernels[{index}]"
         checked.append(
             check_parameter(
-                f"kernels[{index}]",
+                name,
                 kernels[index],
                 shape=(*(None,) * (x.ndim - 2), c_sources, c_out),
                 layout=f"[*K, C_sources, C_out], for phase {phase}, which sees {' and '.join(seen)}",
                 dtype=x.dtype,
+                remedy_of=partial(torch_order, name, c_in=c_sources, c_out=c_out),
             )
         )
     return checked

@@ -53,7 +53,7 @@ def transposed_conv(
     """
     x = check_maps("x", x)
     factors = check_factor(factor, x.ndim - 2)
-    kernel = check_kernel(kernel, x)
+    kernel = check_kernel(kernel, x, transposed=True)
     check_choice("method", method, ("decomposed", "direct"), remedy="both give the same numbers")
     return (_direct if method == "direct" else _decomposed)(x, kernel, factors)
 
