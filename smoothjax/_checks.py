@@ -203,8 +203,7 @@ def check_kernel_size(kernel_size: object, *, name: str = "kernel_size") -> tupl
     if isinstance(kernel_size, str) or not isinstance(kernel_size, Sequence):
         raise ValueError(f"{rule}, got {kernel_size!r}: write e.g. (3, 3) for a 3x3 kernel on images")
     sizes = tuple(kernel_size)
-    counts = all(isinstance(size, SupportsIndex) and not isinstance(size, bool) for size in sizes)
-    if not 1 <= len(sizes) <= 3 or not counts or min(sizes) < 1:
+    if not 1 <= len(sizes) <= 3 or not all(map(is_int, sizes)) or min(sizes) < 1:
         raise ValueError(f"{rule}, got {sizes}: write e.g. (3, 3) for a 3x3 kernel on images")
     return tuple(operator.index(size) for size in sizes)
 

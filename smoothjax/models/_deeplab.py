@@ -220,7 +220,9 @@ class SummedHead(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        rates = check_rates("head_rates", rates, _RATES_REMEDY)
+        in_features = check_int("in_features", in_features, remedy="count the channels of the features")
+        num_classes = check_int("num_classes", num_classes, remedy="count the channels of the logits")
+        rates = check_rates("rates", rates, _RATES_REMEDY)
         init = nnx.initializers.normal(0.01)
         self.branches = nnx.List(
             nn.DilatedConv(in_features, num_classes, (3, 3), rate=rate, dtype=dtype, kernel_init=init, rngs=rngs)

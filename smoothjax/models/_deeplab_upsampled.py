@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .. import nn
-from .._checks import check_choice
+from .._checks import check_choice, check_rngs
 from ..names import PhaseOrder
 from ._conv import Conv
 from ._deeplab import DeepLab
@@ -64,6 +64,7 @@ class DeepLabUpsampled(nnx.Module):
         order: PhaseOrder | None = None,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
         check_choice("order", order, (None, *get_args(PhaseOrder)))
         if isinstance(deeplab.head, DenseUpsamplingHead):

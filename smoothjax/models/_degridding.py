@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_rates
+from .._checks import check_choice, check_int, check_rates
 from ..names import BatchNormMode, DegriddingLayersName
 from ._norm import BATCH_NORM_MODES, BatchNorm
 
@@ -76,6 +76,8 @@ class DegriddingLayers(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
+        in_features = check_int("in_features", in_features, remedy="count the channels of the inputs")
+        features = check_int("features", features, remedy="count the channels of the layers")
         rates = check_rates("rates", rates, "use the rates in DEGRIDDING_RATES")
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
         conv = partial(nn.DilatedConv, use_bias=False, dtype=dtype, kernel_init=_HE, rngs=rngs)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import check_bool, check_choice
+from .._checks import check_bool, check_choice, check_int, check_rngs
 from ..names import BatchNormMode
 
 BATCH_NORM_MODES: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
@@ -48,6 +48,8 @@ class BatchNorm(nnx.BatchNorm):
         use_scale: bool = True,
         rngs: nnx.Rngs,
     ):
+        check_rngs(rngs)
+        num_features = check_int("num_features", num_features, remedy="count the channels of the maps")
         check_choice("mode", mode, BATCH_NORM_MODES)
         use_scale = check_bool("use_scale", use_scale)
         options: Any = {"use_running_average": True, "momentum": momentum, "epsilon": epsilon, "use_scale": use_scale}

@@ -104,6 +104,14 @@ def check_convolution_like(
     return Convolution(kernel_size, rates, steps, pads, groups, precision, preferred_element_type)
 
 
+def check_channels(in_features: object, out_features: object) -> tuple[int, int]:
+    """Returns the channels of a layer's inputs and outputs as Python ints."""
+    return (
+        check_int("in_features", in_features, remedy="count the channels of the inputs"),
+        check_int("out_features", out_features, remedy="count the channels of the outputs"),
+    )
+
+
 def check_groups_of_channels(in_features: int, out_features: int, groups: int) -> None:
     """Refuses a number of groups that does not divide the channels."""
     if in_features % groups or out_features % groups:

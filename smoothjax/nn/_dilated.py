@@ -17,6 +17,7 @@ from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axi
 from ._convolution import (
     ConvPadding,
     as_option,
+    check_channels,
     check_convolution_like,
     check_groups_of_channels,
     convolve,
@@ -144,6 +145,7 @@ class DilatedConv(ConvLike, SmoothedLayer):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        in_features, out_features = check_channels(in_features, out_features)
         kernel_size = check_kernel_size((kernel_size,) if is_int(kernel_size) else kernel_size)
         check_smoothing(smoothing)
         how = check_convolution_like(

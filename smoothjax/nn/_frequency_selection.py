@@ -80,7 +80,8 @@ class FrequencySelection(nnx.Module):
     ):
         del rngs
         self.features = check_int("features", features, remedy="pass the number of channels")
-        self.divisors = check_rates("divisors", tuple(divisors), "use (2, 4, 8) for octaves")
+        given = tuple(divisors) if isinstance(divisors, Sequence) else divisors
+        self.divisors = check_rates("divisors", given, "use (2, 4, 8) for octaves")
         if list(self.divisors) != sorted(set(self.divisors)):
             raise ValueError(
                 f"divisors must grow from the highest band to the lowest, got {self.divisors}: use (2, 4, 8)"

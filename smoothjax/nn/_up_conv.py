@@ -26,7 +26,7 @@ from ._content import (
     shuffled,
 )
 from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
-from ._convolution import as_option
+from ._convolution import as_option, check_channels
 from ._margins import check_margins, with_margins
 from ._up_kernels import check_kernels, default_kernel_size, draw_kernels
 
@@ -163,6 +163,7 @@ class UpConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        in_features, out_features = check_channels(in_features, out_features)
         check_upsampling(method)
         check_choice("interpolation", interpolation, get_args(Interpolation))
         use_bias, dynamic_scope = check_bool("use_bias", use_bias), check_bool("dynamic_scope", dynamic_scope)
