@@ -25,7 +25,7 @@ _ELSEWHERE = {
 #: Pages of wide tables and pictures, whose part of the navigation names only themselves.
 _WIDE = {"gallery.md", "results.md", "costs.md"}
 _FOLDED = re.compile(r"^<details.*?^</details>", re.MULTILINE | re.DOTALL)
-_OPTION = re.compile(r"(?<!\S)--[\w.-]+")
+_OPTION = re.compile(r"(?<![\w.-])--?[a-z][\w.-]*")
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]+)\)")
 _PICTURES = (".png", ".jpg", ".svg", ".gif")

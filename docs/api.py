@@ -87,7 +87,9 @@ def _entry(package: str, entry: reference.Entry, address: str | None) -> Iterato
     yield from ("```python", _double_quoted(entry.signature), "```", "")
     yield from _docstring(entry.docstring)
     for member in entry.members:
-        yield from (f"#### `{entry.name}.{member.name}` {{ #smoothjax.{package}.{entry.name}.{member.name} }}", "")
+        # Markdown would read the underscores of `__call__`, also in an attribute.
+        anchor = f"smoothjax.{package}.{entry.name}.{member.name.strip('_')}"
+        yield from (f"#### `{entry.name}.{member.name}` {{ #{anchor} }}", "")
         yield from ("```python", _double_quoted(member.signature), "```", "")
         yield from _docstring(member.docstring)
     source = f"[{entry.file}]({address})" if address else entry.file

@@ -1,7 +1,7 @@
 """Checks a built site: `python -m docs.check docs/site`. Prints what is wrong, and exits with 1.
 
 Every link leads to a page and a place on it, every picture exists and has a description, nothing is loaded from
-elsewhere, and each page declares its width for phones.
+elsewhere, each page declares its width for phones, and no text shows the signs of Markdown or TeX.
 """
 
 import re
@@ -14,6 +14,10 @@ _LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "vid
 #: Links of these kinds are fetched with the page; others, such as `canonical`, are not.
 _FETCHED = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 _STYLE_LOAD = re.compile(r"""(?:@import\s+(?:url\()?|url\()\s*['"]?((?:https?:)?//[^'")\s]+)""")
+#: Elements whose text is no prose.
+_VERBATIM = {"code", "pre", "script", "style", "math"}
+#: Bold text, an attribute, a link, code or a formula that was not recognised.
+_SIGNS = re.compile(r"\*\*|\{:? *#|\]\(|\]\[|`|\$[^$]{1,60}\$")
 
 
 class _Page(HTMLParser):
@@ -26,11 +30,14 @@ class _Page(HTMLParser):
         self.loads: list[str] = []
         self.without_text: list[str] = []
         self.viewport = False
+        self.signs: list[str] = []
+        self._verbatim = 0
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Called for every element."""
         attributes = {key: value or "" for key, value in attrs}
+        self._verbatim += tag in _VERBATIM
         self.names |= {attributes[key] for key in ("id", "name") if key in attributes}
         self.loads += _STYLE_LOAD.findall(attributes.get("style", ""))
         if tag == "a" and "href" in attributes:
@@ -44,6 +51,15 @@ class _Page(HTMLParser):
         elif tag == "meta" and attributes.get("name") == "viewport":
             self.viewport = "width=device-width" in attributes.get("content", "")
 
+    def handle_endtag(self, tag: str) -> None:
+        """Called at the end of every element."""
+        self._verbatim -= tag in _VERBATIM
+
+    def handle_data(self, data: str) -> None:
+        """Called for text."""
+        if not self._verbatim and (found := _SIGNS.search(data)):
+            self.signs.append(" ".join(data[max(0, found.start() - 20) : found.end() + 20].split()))
+
 
 def problems(site: Path) -> list[str]:
     """One line for each fault of the pages below a folder."""
@@ -55,6 +71,7 @@ def problems(site: Path) -> list[str]:
         if not page.viewport:
             found.append(f"{name}: no viewport, so a phone shows it at the width of a desk")
         found += [f"{name}: the picture {source} has no text" for source in page.without_text]
+        found += [f"{name}: shows signs of Markdown or TeX: {text}" for text in page.signs]
         for target in page.loads:
             if _elsewhere(target):
                 found.append(f"{name}: loads {target} from elsewhere")

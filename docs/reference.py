@@ -80,8 +80,30 @@ def _entry(file: Path, name: str) -> Entry:
                 return _entry(origin, name)
         elif name in _names(statement):
             below = body[index + 1] if index + 1 < len(body) else None
-            return _describe(statement, below, name, file)
+            return _describe(_Inlined(body).visit(statement), below, name, file, body)
     raise ValueError(f"{file} does not define {name}, which its package lists: correct the list or the file")
+
+
+class _Inlined(ast.NodeTransformer):
+    """Puts the values of private constants in their places: who reads a signature cannot look them up."""
+
+    def __init__(self, body: Sequence[ast.stmt]) -> None:
+        self._values: dict[str, ast.expr] = {}
+        for statement in body:
+            if isinstance(statement, ast.Assign):
+                for target in statement.targets:
+                    self._add(target, statement.value)
+
+    def _add(self, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            for one, its in zip(target.elts, value.elts, strict=True):
+                self._add(one, its)
+        elif isinstance(target, ast.Name) and re.fullmatch("_[A-Z][A-Z_]+", target.id):
+            self._values[target.id] = value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """Called for every name."""
+        return self._values.get(node.id, node)
 
 
 def _names(statement: ast.stmt) -> list[str]:
@@ -91,12 +113,14 @@ def _names(statement: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _describe(statement: ast.stmt, below: ast.stmt | None, name: str, file: Path) -> Entry:
+def _describe(statement: ast.stmt, below: ast.stmt | None, name: str, file: Path, body: Sequence[ast.stmt]) -> Entry:
     place = (str(file.relative_to(REPOSITORY)), statement.lineno)
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return Entry(name, "function", _function(name, statement), ast.get_docstring(statement) or "", *place)
     if isinstance(statement, ast.ClassDef):
-        return Entry(name, "class", _class(statement), ast.get_docstring(statement) or "", *place, _members(statement))
+        return Entry(
+            name, "class", _class(statement, body), ast.get_docstring(statement) or "", *place, _members(statement)
+        )
     value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
     text = f"{name} = {ast.unparse(value)}" if value else name
     if len(text) > 4 * _WIDTH:
@@ -161,8 +185,8 @@ def _argument(argument: ast.arg, default: ast.expr | None) -> str:
     return f"{text} = {ast.unparse(default)}" if argument.annotation else f"{text}={ast.unparse(default)}"
 
 
-def _class(definition: ast.ClassDef) -> str:
-    """How the class is called: its `__init__`, or the fields of a dataclass or named tuple."""
+def _class(definition: ast.ClassDef, body: Sequence[ast.stmt]) -> str:
+    """How the class is called: its `__init__` or that of its base in the same file, or the fields of a dataclass."""
     bases = [ast.unparse(base) for base in definition.bases]
     for statement in definition.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
@@ -170,6 +194,9 @@ def _class(definition: ast.ClassDef) -> str:
     decorated = any("dataclass" in ast.unparse(decorator) for decorator in definition.decorator_list)
     if decorated or "NamedTuple" in bases:
         return _call(definition.name, list(_fields(definition)))
+    for base in body:
+        if isinstance(base, ast.ClassDef) and base.name.startswith("_") and base.name in bases:
+            return _class(base, body).replace(base.name, definition.name, 1)
     return f"{definition.name}({', '.join(bases)})" if bases else definition.name
 
 

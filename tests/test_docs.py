@@ -171,6 +171,7 @@ def test_every_public_name_is_in_the_reference_and_documented(package, assembled
     assert public <= {key for key in (entry.name for entry in entries) if f"{{ #{name}.{key} }}" in page}
     assert not [entry.name for entry in entries if not entry.docstring]
     for entry in entries:
+        assert not re.search(r"\b_[A-Z]", entry.signature)  # neither private bases nor private constants
         value = getattr(module, entry.name)
         assert entry.kind == (
             "class" if inspect.isclass(value) else "function" if inspect.isfunction(value) else "value"
@@ -234,10 +235,15 @@ def test_the_check_of_the_site_finds_what_is_wrong(tmp_path):
     (tmp_path / "page.html").write_text(
         '<a href="gone.html"></a><a href="here.html#place"></a><a href="here.html#gone"></a><img src="gone.png">'
         '<script src="https://cdn.org/a.js"></script><link rel="stylesheet" href="//cdn.org/a.css">'
+        "<h4><code>f.__call__</code> { #f.<strong>call</strong> }</h4><p>a size of $k +\n1$</p><pre>**options</pre>"
+        "<p>the rate $r$ <b>x</b></p>"
     )
     assert check.problems(tmp_path) == [
         "page.html: no viewport, so a phone shows it at the width of a desk",
         "page.html: the picture gone.png has no text",
+        "page.html: shows signs of Markdown or TeX: { #f.",
+        "page.html: shows signs of Markdown or TeX: a size of $k + 1$",
+        "page.html: shows signs of Markdown or TeX: the rate $r$",
         "page.html: loads gone.png, which does not exist",
         "page.html: loads https://cdn.org/a.js from elsewhere",
         "page.html: loads //cdn.org/a.css from elsewhere",

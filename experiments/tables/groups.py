@@ -189,7 +189,9 @@ def _on_choice(group: Group, methods: Sequence[str]) -> str:
                 ahead.append(left_out[-1])
     parts = [f"Rates are chosen by the mean over seeds {' or '.join(seeds)}."] if seeds else []
     if left_out:
-        verdict = f"ahead on the seeds it has: {', '.join(ahead)}" if ahead else "none is ahead on the seeds it has"
+        verdict = (
+            f"ahead on the seeds it has: {', '.join(ahead)}" if ahead else "none of these is ahead on the seeds it has"
+        )
         parts.append(f"Not in the choice, because they have fewer seeds: {', '.join(left_out)}; {verdict}.")
     return " ".join(parts)
 
