@@ -6,7 +6,7 @@ Structure (rank, dtype) is asserted with chex and raises `AssertionError`; meani
 
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import SupportsIndex, TypeAlias, TypeGuard
+from typing import SupportsIndex, TypeAlias, TypeGuard, cast
 
 import chex
 import jax
@@ -122,6 +122,17 @@ def check_parameter(
         remedy = remedy_of(array.shape) or "match it to the data"
         raise ValueError(f"{name} must be {layout}, here [{wanted}], got shape {array.shape}: {remedy}")
     return array.astype(dtype)
+
+
+def check_dtypes(**dtypes: object) -> None:
+    """Refuses what names no floating-point dtype, by the name of the argument; None stands for the layer's own."""
+    for name, dtype in dtypes.items():
+        try:
+            floating = dtype is None or jnp.issubdtype(jnp.dtype(cast(DTypeLike, dtype)), jnp.floating)
+        except TypeError:
+            floating = False
+        if not floating:
+            raise ValueError(f"{name} must be a floating-point dtype, got {dtype!r}: pass e.g. jnp.bfloat16")
 
 
 def check_rngs(rngs: object) -> None:

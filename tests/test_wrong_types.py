@@ -1,4 +1,4 @@
-"""Values of a wrong type for the switches, choices, numbers and keys of every public function and layer."""
+"""Values of a wrong type for the switches, choices, numbers, dtypes and keys of every public function and layer."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.typing import DTypeLike
 
 from smoothjax import models, nn, ops
 
@@ -77,7 +78,7 @@ _LEFT_OUT = {"nn.Smoother", "ops.conv_general_dilated"}
 #: Taken for uniformity with other layers, and not looked at.
 _UNUSED = {("rngs", f"nn.{name}") for name in ("FrequencySelection", "GroupInteraction", "SSBlockFC", "SSConv")}
 _SWITCH, _CHOICE, _SIZES = ("yes", 1), ("nothing", ["none"], np.ones(2)), ("two", 2.5, ["two"])
-_NUMBER, _RNGS = ("two", 2.5, True, np.ones(2)), (0, "key", None)
+_DTYPES, _NUMBER, _RNGS = ("bf16", jnp.int32, 16), ("two", 2.5, True, np.ones(2)), (0, "key", None)
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -88,10 +89,10 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _wrong_values(annotation: Any) -> tuple[Any, ...]:
-    """Wrong values for a switch, a choice, a number or sizes, alone or in a union, and for the keys of a layer.
+    """Wrong values for a switch, a choice, a number or sizes, alone or in a union, and for dtypes and keys.
 
-    A choice may be annotated as text or a sequence, such as `"SAME"` or pairs. Unions with arrays or types, which JAX
-    checks, have none.
+    A choice may be annotated as text or a sequence, such as `"SAME"` or pairs. Unions with arrays
+    or classes, which JAX checks, have none.
     """
     members = _members(annotation)
     origins = {get_origin(member) or member for member in members} - {NoneType}
@@ -100,6 +101,8 @@ def _wrong_values(annotation: Any) -> tuple[Any, ...]:
         return _SWITCH + none
     if Literal in origins or origins == {str, Sequence}:
         return _CHOICE + none
+    if annotation in (DTypeLike, DTypeLike | None):
+        return _DTYPES
     if origins == {int}:
         return _NUMBER + none
     if origins == {nnx.Rngs}:

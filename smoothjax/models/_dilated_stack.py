@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_int, check_rates, check_rngs
+from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rates, check_rngs
 from ..names import BatchNormMode, EncoderDegridding
 from ._encoder import DEGRIDDINGS, applied
 from ._norm import BATCH_NORM_MODES, BatchNorm
@@ -85,6 +85,7 @@ class DilatedStackEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         check_choice("stem", stem, STEMS)
         remat = check_bool("remat", remat)
         rates = check_rates("rates", rates, "use e.g. (2, 2, 2, 4)")

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_int, check_rngs
+from .._checks import check_dtypes, check_int, check_rngs
 from ._conv import Conv
 
 _INIT = nnx.initializers.normal(0.01)  # as in the other heads
@@ -55,6 +55,7 @@ class DenseUpsamplingHead(nnx.Module):
         self, in_features: int, num_classes: int, *, factor: int = 8, dtype: DTypeLike | None = None, rngs: nnx.Rngs
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         in_features = check_int("in_features", in_features, remedy="count the channels of the features")
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         factor = check_int("factor", factor, remedy="pass the output stride of the encoder")

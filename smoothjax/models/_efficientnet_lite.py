@@ -12,7 +12,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_int, check_rngs
+from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rngs
 from ..names import BatchNormMode, EfficientNetLiteVariant, EncoderDegridding, EncoderPadding
 from ._conv import Conv
 from ._encoder import HE, applied, check_dilation
@@ -141,6 +141,7 @@ class EfficientNetLiteEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         check_choice("variant", variant, _VARIANTS)
         check_dilation(output_stride, smoothing)
         check_choice("padding", padding, EFFICIENTNET_LITE_PADDINGS)

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_images, check_int, check_rngs
+from .._checks import check_choice, check_dtypes, check_images, check_int, check_rngs
 from ..names import RestorationTask
 from ._conv import Conv
 
@@ -86,6 +86,7 @@ class GCANet(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         check_choice("task", task, TASKS)
         check_choice("smoothing", smoothing, nn.SMOOTHINGS)
         width = check_int("width", width, remedy="64 is the published network")

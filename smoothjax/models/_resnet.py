@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_int, check_rngs
+from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rngs
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
 from ._conv import Conv
 from ._encoder import HE, applied, check_dilation
@@ -114,6 +114,7 @@ class ResNetEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         check_choice("depth", depth, DEPTHS)
         remat = check_bool("remat", remat)
         check_dilation(output_stride, smoothing)

@@ -6,7 +6,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_int, check_rngs
+from .._checks import check_choice, check_dtypes, check_int, check_rngs
 
 
 class TemporalConvNet(nnx.Module):
@@ -82,6 +82,7 @@ class TemporalConvNet(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         if (vocabulary is None) == (in_features is None):
             raise ValueError(
                 f"vocabulary or in_features must be given, and not both, got {vocabulary} and {in_features}: symbols "

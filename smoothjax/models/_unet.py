@@ -10,7 +10,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_images, check_int, check_rngs
+from .._checks import check_choice, check_dtypes, check_images, check_int, check_rngs
 from ..names import BatchNormMode, PhaseOrder
 from ._conv import Conv
 from ._norm import BATCH_NORM_MODES, BatchNorm
@@ -91,6 +91,7 @@ class UNet(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         num_classes = check_int("num_classes", num_classes, minimum=2, remedy="count the background as a class")
         depth = check_int("depth", depth, minimum=2, remedy="5 is the paper's")
         width = check_int("width", width, remedy="64 is the original U-Net")

@@ -11,7 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn
-from .._checks import check_choice, check_int, check_rngs
+from .._checks import check_choice, check_dtypes, check_int, check_rngs
 from ..names import Likelihood, PhaseOrder
 from ._conv import Conv
 from ._likelihood import LIKELIHOODS, LOG_LIKELIHOODS, kl_to_standard_normal
@@ -133,6 +133,7 @@ class ConvVAE(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype)
         check_choice("upsampling", upsampling, nn.UPSAMPLINGS)
         check_choice("order", order, (None, *get_args(PhaseOrder)))
         check_choice("likelihood", likelihood, LIKELIHOODS)

@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_bool, check_choice, check_int, check_kernel_size, check_rngs
+from .._checks import check_bool, check_choice, check_dtypes, check_int, check_kernel_size, check_rngs
 from ..names import CausalSmoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import check_channels, check_groups_of_channels, convolve, interacting
@@ -122,6 +122,7 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
         in_features, out_features = check_channels(in_features, out_features)
         taps, use_bias = check_kernel_size((kernel_size,)), check_bool("use_bias", use_bias)
         check_choice("smoothing", smoothing, CAUSAL_SMOOTHINGS)

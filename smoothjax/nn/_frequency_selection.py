@@ -9,7 +9,7 @@ from flax.nnx.nn.dtypes import promote_dtype
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import accumulation_dtype, check_int, check_kernel_size, check_rates
+from .._checks import accumulation_dtype, check_dtypes, check_int, check_kernel_size, check_rates
 from .._meshes import keeps_split_batch
 from .._programs import one_program
 from ._conv_like import with_one_batch_axis
@@ -79,6 +79,7 @@ class FrequencySelection(nnx.Module):
         rngs: nnx.Rngs,
     ):
         del rngs
+        check_dtypes(dtype=dtype, param_dtype=param_dtype)
         self.features = check_int("features", features, remedy="pass the number of channels")
         given = tuple(divisors) if isinstance(divisors, Sequence) else divisors
         self.divisors = check_rates("divisors", given, "use (2, 4, 8) for octaves")

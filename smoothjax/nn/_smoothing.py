@@ -9,7 +9,16 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Padding, Rate, check_by_axis, check_convolution, check_kernel_size, check_ndim, spread
+from .._checks import (
+    Padding,
+    Rate,
+    check_by_axis,
+    check_convolution,
+    check_dtypes,
+    check_kernel_size,
+    check_ndim,
+    spread,
+)
 from ._conv_like import with_one_batch_axis
 from ._convolution import as_option
 from ._smoothers import SmoothedLayer, Smoother
@@ -58,6 +67,7 @@ class SSConv(SmoothedLayer):
         rngs: nnx.Rngs,
     ):
         del rngs
+        check_dtypes(param_dtype=param_dtype)
         kernel_size = check_kernel_size(kernel_size)
         rates = check_by_axis("rate", rate, len(kernel_size))
         padding = check_convolution(kernel_size, rates, padding)
@@ -87,6 +97,7 @@ class _Interaction(SmoothedLayer):
 
     def __init__(self, rate: Rate, ndim: int, *, param_dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         del rngs
+        check_dtypes(param_dtype=param_dtype)
         self.ndim = check_ndim(ndim)
         self.rate = as_option(check_by_axis("rate", rate, self.ndim))
         self.smoother = nnx.Param(ops.identity_group_interaction(self.rate, ndim).astype(param_dtype))

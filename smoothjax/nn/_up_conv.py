@@ -13,7 +13,17 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Pairs, Rate, check_bool, check_choice, check_factor, check_kernel_size, check_rngs, spread
+from .._checks import (
+    Pairs,
+    Rate,
+    check_bool,
+    check_choice,
+    check_dtypes,
+    check_factor,
+    check_kernel_size,
+    check_rngs,
+    spread,
+)
 from .._meshes import keeps_split_batch
 from .._programs import one_program
 from ..names import Interpolation, PhaseOrder, Upsampling
@@ -163,6 +173,7 @@ class UpConv(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_rngs(rngs)
+        check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
         in_features, out_features = check_channels(in_features, out_features)
         check_upsampling(method)
         check_choice("interpolation", interpolation, get_args(Interpolation))
