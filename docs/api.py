@@ -11,6 +11,8 @@ CODE = re.compile(r"^ *```.*?^ *```$|`+(?:[^`\n]|\n(?!\s*\n))+`+", re.MULTILINE 
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Example|References):$")
 _ITEM = re.compile(r"^  (\*{0,2}\w[\w, .*]*): +")
 _REFERENCE = re.compile(r"\[(`[^`\n]+`)\]\[smoothjax\.(\w+)\.(\w+)\]")
+#: An item of arguments or attributes, and their names.
+_NAMED = re.compile(r"^- ((?:`\*{0,2}[a-z_]\w*`(?:, )?)+):", re.MULTILINE)
 _LINKED = re.compile(r"(?<!\[)`(smoothjax\.)?([\w.]+?)(?:\(\))?`(?!\])")
 
 
@@ -37,8 +39,8 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
     """Links public names in backticks, outside of code blocks and headings, to their entries.
 
     `place` is the page's own path. `ops.ss_conv` is linked everywhere, and a bare name where only one package has it
-    and it can't be a word of English; on the page of `package` its own names come first. A reference such as
-    [`words`][smoothjax.ops.ss_conv] also becomes a link.
+    and it can't be a word of English; on the page of `package` its own names come first, and the arguments and
+    attributes of an entry are no links. A reference such as [`words`][smoothjax.ops.ss_conv] also becomes a link.
 
     Raises:
       ValueError: a reference names nothing public.
@@ -48,11 +50,15 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
         for name in own:
             owners.setdefault(name, []).append(owner)
 
+    arguments: set[str] = set()
+
     def target(name: str) -> str | None:
         head, _, rest = name.partition(".")
         if rest and head in public:
             name = rest.split(".")[0]
             return f"{head}.md#smoothjax.{head}.{name}" if name in public[head] else None
+        if name in arguments:
+            return None
         if package and name in public[package]:
             return f"{package}.md#smoothjax.{package}.{name}"
         if len(owners.get(name, ())) == 1 and ("_" in name or re.search("[A-Z]", name[1:])):
@@ -72,10 +78,14 @@ def link(text: str, place: str, public: Mapping[str, Sequence[str]], package: st
     def line(text: str) -> str:
         return text if text.startswith("#") else _LINKED.sub(replace, _REFERENCE.sub(refer, text))
 
-    return "".join(
-        part if part.lstrip().startswith("```") else "".join(map(line, part.splitlines(keepends=True)))
-        for part in re.split(r"(^ *```.*?^ *```$)", text, flags=re.MULTILINE | re.DOTALL)
-    )
+    linked: list[str] = []
+    for entry in re.split(r"^(?=### )", text, flags=re.MULTILINE) if package else [text]:
+        named = "".join(_NAMED.findall(entry)) if package else ""
+        arguments = set(re.findall(r"\w+", named))
+        for part in re.split(r"(^ *```.*?^ *```$)", entry, flags=re.MULTILINE | re.DOTALL):
+            code = part.lstrip().startswith("```")
+            linked.append(part if code else "".join(map(line, part.splitlines(keepends=True))))
+    return "".join(linked)
 
 
 def _folder(place: str) -> str:

@@ -88,7 +88,7 @@ Likelihood = Literal["gaussian", "discretized_logistic"]
 """The likelihoods of `models.ConvVAE`."""
 
 LossName = Literal["cross_entropy", "ohem", "focal", "dice", "lovasz_softmax", "bce"]
-"""The losses of `training` for label maps, which `loss_terms.parse_loss` accepts in sums."""
+"""The losses of `training` for label maps, which `training.parse_loss` accepts in sums."""
 
 ClassWeighting = Literal["auto", "enet", "median_frequency"]
 """The rules of `datasets.class_weights`, from the frequency of each class."""

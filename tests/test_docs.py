@@ -207,6 +207,13 @@ def test_names_in_backticks_lead_to_their_entries():
         " `dependence` `none`"
     )
     assert linked.count("](") == 2  # neither the heading nor the code
+    entry = "### `f`\n\n- `ss_conv`: its filter.\n\nNeeds `ss_conv` and `ops.ss_conv`.\n\n### `g`\n\nAs `ss_conv`.\n"
+    linked = api.link(entry, "api/ops.md", public, "ops")  # what is an argument of the first is a function elsewhere
+    assert linked.splitlines()[2:5:2] == [
+        "- `ss_conv`: its filter.",
+        "Needs `ss_conv` and [`ops.ss_conv`](ops.md#smoothjax.ops.ss_conv).",
+    ]
+    assert linked.endswith("As [`ss_conv`](ops.md#smoothjax.ops.ss_conv).\n")
     reference = "[`a filter`][smoothjax.ops.ss_conv]"
     assert api.link(reference, "page.md", public) == "[`a filter`](api/ops.md#smoothjax.ops.ss_conv)"
     with pytest.raises(ValueError, match=r"page.md refers to smoothjax.ops.gone, which is not public"):

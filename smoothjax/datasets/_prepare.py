@@ -54,7 +54,7 @@ def prepare(
     Warnings, such as a number of images that differs from the published one, are printed.
 
     Args:
-      data_set: name of the data set, one of `builders.BUILDERS`, or a builder.
+      data_set: name of the data set, one of `data.DATA_SETS`, or a builder.
       source: folder of the archives or of their content, or one archive; None downloads the data set if that is
         allowed.
       out: folder of the result; None is `data/NAME`. A link stays, and its target folder is made.

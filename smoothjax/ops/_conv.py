@@ -110,7 +110,7 @@ def depthwise_conv(
     grouped convolution takes tens of times as long.
 
     Args:
-      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16 or float64.
+      x: maps `[N, *S, C]` with d = 1, 2 or 3 spatial axes; float32, bfloat16, float16 or float64.
       kernel: `[*K, C]`, cast to x's dtype.
       rate: dilation rate r in pixels, an int >= 1 or one per axis.
       strides: pixels between two outputs, an int >= 1 or one per axis.

@@ -40,7 +40,7 @@ def weighted_loss(
     weight 1 is that loss itself.
 
     Args:
-      loss: The sum as text, see `loss_terms.parse_loss`, or its terms.
+      loss: The sum as text, see `parse_loss`, or its terms.
       ignore_label: The label of pixels that count for nothing.
       class_weights: For the terms that take them: `cross_entropy`, `ohem`, `focal` and `bce`. `dice` and
         `lovasz_softmax` give every class the same weight already.
