@@ -14,6 +14,7 @@ from .common.parsing import parse
 from .common.plain import to_dict
 from .common.run_files import CONFIG_FILE, RESULT_FILE, read_config, read_data, read_log, read_object
 from .common.run_folder import load_config
+from .common.status import status_of
 from .common.table import align
 from .tables.studies import config_of
 
@@ -29,15 +30,17 @@ class Runs:
 def main(arguments: Sequence[str]) -> int:
     """Prints a table for each study; returns the exit status."""
     folder = parse(Runs, arguments, "python -m experiments.runs").folder
+    return status_of(lambda: print("\n\n".join(_tables(folder))), stopped="stopped")
+
+
+def _tables(folder: Path) -> list[str]:
     paths = sorted(path.parent for path in folder.rglob(CONFIG_FILE)) if folder.is_dir() else []
     if not paths:
-        print(f"error: no run in {folder}: name the folder that holds them", file=sys.stderr)
-        return 1
+        raise FileNotFoundError(f"no run in {folder}: name the folder that holds them")
     studies: dict[str, list[Path]] = {}
     for path in paths:
         studies.setdefault(_study(path), []).append(path)
-    print("\n\n".join(_table(study, runs, folder) for study, runs in studies.items()))
-    return 0
+    return [_table(study, runs, folder) for study, runs in studies.items()]
 
 
 def _study(run: Path) -> str:

@@ -8,6 +8,9 @@ import pytest
 from PIL import Image
 
 from experiments.common.status import status_of
+from experiments.figures import main as figures
+from experiments.runs import main as runs
+from experiments.tables.__main__ import main as tables
 from smoothjax.data import read_image
 from smoothjax.datasets.__main__ import main as data
 from smoothjax.diagnose.__main__ import main as diagnose
@@ -97,6 +100,16 @@ def test_places_that_can_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
     with pytest.raises(PermissionError, match=r"^--out new/b cannot be written, since /.* is no folder that you may"):
         check_writable("new/b", name="--out")
+
+
+@pytest.mark.parametrize("main", [runs, tables, figures], ids=["runs", "tables", "figures"])
+def test_no_command_line_ends_in_a_traceback(main, capsys):
+    """`experiments.runs` did: it had a way of its own to end."""
+    assert main(["x" * 300]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"error: {'x' * 300} cannot be opened, since its name is too long: name a shorter one\n"
+    )
 
 
 def _images(folder):

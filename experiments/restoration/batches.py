@@ -106,7 +106,8 @@ def check_sources(sources: Mapping[str, Restorable], config: Config, *, progress
     Raises:
       data.InvalidDataError: there are problems; the message lists the first of them.
     """
-    problems = [problem for source in sources.values() for problem in source.problems]
+    # Splits made of one folder share the problems with its names.
+    problems = list(dict.fromkeys(problem for source in sources.values() for problem in source.problems))
     for split, source in sources.items() if config.data.check else ():
         smallest = config.data.crop_size if split == "train" else (SMALLEST, SMALLEST)
         # Decoding is done outside Python's lock.
@@ -119,7 +120,8 @@ def check_sources(sources: Mapping[str, Restorable], config: Config, *, progress
     if not problems:
         return
     where = config.data.name if config.data.root is None else config.data.root
-    lines = [f"{len(problems)} problems with the images of {where}:", *problems[:_REPORTED]]
+    count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+    lines = [f"{count} with the images of {where}:", *problems[:_REPORTED]]
     if len(problems) > _REPORTED:
         lines.append(f"and {len(problems) - _REPORTED} more")
     raise data.InvalidDataError(tuple(problems), "\n".join(lines))

@@ -30,7 +30,7 @@ def load(path: Path, remarks: list[str]) -> list[Run]:
             raise ValueError("an object with the list runs is missing")
         entries = content["runs"]
     except ValueError as error:
-        raise ValueError(f"{path} holds no results: name a file written by --json ({error!r})") from error
+        raise ValueError(f"{path} holds no results: name a file written by --json ({error})") from error
     runs = []
     for index, entry in enumerate(entries):
         where = f"run {index} of {path}"

@@ -10,14 +10,15 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from experiments.restoration.batches import Augment, held_out_batches
-from experiments.restoration.config import PRESETS, DataConfig, HazeConfig
+from experiments.restoration.batches import Augment, check_sources, held_out_batches
+from experiments.restoration.config import PRESETS, Config, DataConfig, HazeConfig
 from experiments.restoration.haze import Haze, random_depth, scatter
 from experiments.restoration.restore import InputWindows
 from experiments.restoration.sources import open_source
 from experiments.restoration.statistics import apply_with, measure, sample
 from experiments.restoration.tiles import tiled_rows, windows
 from smoothjax import models
+from smoothjax.data import InvalidDataError
 from tests.support import assert_close, build
 
 
@@ -45,6 +46,19 @@ def test_haze_on_any_folder_of_images(tmp_path):
         assert (len(source), source.name(0), set(source[0])) == (1, "one", {"clean"})
     with pytest.raises(FileNotFoundError, match=r"split 'test' of .* is missing: make the folder"):
         open_source(DataConfig(name="haze", root=tmp_path), "test")
+
+
+def test_problems_of_a_folder_for_all_splits_are_told_once(tmp_path):
+    """Every split is made of the same folder, and each repeated them."""
+    for i in range(12):
+        _save(tmp_path / f"{i:02}.png", _pixels(12, 14, seed=i))
+    (tmp_path / "inner").mkdir()
+    config = Config(data=DataConfig(name="haze", root=tmp_path, check=False))
+    sources = {split: open_source(config.data, split) for split in ("train", "val")}
+    with pytest.raises(
+        InvalidDataError, match=r"^1 problem with the images of .*:\n.*inner: a folder, which is not read"
+    ):
+        check_sources(sources, config)
 
 
 def test_the_law_of_haze():
