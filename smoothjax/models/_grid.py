@@ -64,7 +64,7 @@ def upsample_logits(
     Args:
       logits: `[N, h, w, classes]`.
       spatial_shape: the size `(H, W)` of the image in pixels; `(h, w)` must be `ceil((H, W) / stride)`.
-      stride: pixels a cell.
+      stride: pixels per cell.
       align: `"cells"`, or `"authors"`: pixel p takes its value at `p * h / H` cells, which is TensorFlow 1's
         `resize_bilinear`.
 
