@@ -165,5 +165,7 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
+        if error.errno is None:  # in words of its own
+            raise
         # A full disk has no file of its own in the error, and nobody knows the temporary one.
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error

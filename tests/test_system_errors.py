@@ -89,6 +89,17 @@ def test_a_file_that_cannot_be_written_is_named(fails, tmp_path, monkeypatch):
     assert (tmp_path / "a.txt").read_text() == "before"
 
 
+def test_an_error_in_words_of_its_own_keeps_them(tmp_path, monkeypatch):
+    """It has no number, and would be called None."""
+
+    def fail(*_):
+        raise OSError("the storage sleeps")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match=r"^the storage sleeps$"):
+        write_whole(tmp_path / "a.txt", "after")
+
+
 def test_places_that_can_be_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").touch()
@@ -147,5 +158,7 @@ def test_every_command_line_explains(tmp_path, monkeypatch, capsys):
         arguments = show if main is data else picture
         assert main([*arguments[:-1], "in/classes.yaml/a.png"]) > 0
         assert " cannot be written, since " in capsys.readouterr().err
+    assert data(["show", "in", "--images", "0"]) == 1
+    assert capsys.readouterr().err == "error: --images must be at least 1, got 0: 8 is the default\n"
     assert data(["show", "in", "--out", "a.txt"]) == 1
     assert "--out must end in .png, .pdf, .svg or .jpg, got a.txt" in capsys.readouterr().err

@@ -159,6 +159,8 @@ def _show(arguments: list[str]) -> None:
     split = options.split or ("train" if "train" in splits else next(iter(splits)))
     if split not in splits:
         raise ValueError(f"{folder} has no split {split!r}{_close(split, splits)}")
+    if options.images < 1:
+        raise ValueError(f"--images must be at least 1, got {options.images}: 8 is the default")
     check_figure(options.out, name="--out")
     from ._describe import draw_grid
 
