@@ -21,8 +21,8 @@ _STORED = Path(__file__).parent / "results"
 class Figures:
     """Draws the differences to the baseline in stored results, with their intervals, beside each file.
 
-    Reads files that `python -m experiments.tables --json` writes, and results.json of `experiments.gridding`. Shows
-    scores on test if runs have them, and on val otherwise.
+    Reads files that `python -m experiments.tables --json` writes, and results.json of `experiments.gridding`, which
+    becomes a heat map. Shows scores on test if runs have them, and on val otherwise.
     """
 
     files: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[FILES...]")] = ()
@@ -69,10 +69,10 @@ def draw(file: Path, path: Path) -> None:
     if kind is None:
         raise ValueError(f"{file} holds no comparison: name a file of experiments.tables --json, or of gridding")
     if kind == "gridding":
-        from .gridding.figures import draw_differences
+        from .gridding.figures import draw_heat_map
         from .gridding.report import read_cells
 
-        draw_differences(read_cells(file), path)
+        draw_heat_map(read_cells(file), path)
         return
     from .tables.find import find
     from .tables.forest import draw_comparison

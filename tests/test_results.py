@@ -64,11 +64,16 @@ def test_where_degridding_helps_is_as_measured():
     cells, guide = report.cells_of(content), " ".join((ROOT / "docs/pages/guides/when.md").read_text().split())
     for page in (" ".join((ROOT / "README.md").read_text().split()), guide):
         assert report.headline(cells) in page
-    differences = [cell.differences[report.PRIMARY] for cell in cells if cell.method == "circulant_group_interaction"]
-    assert differences
-    for difference in differences:
-        assert difference
-        assert difference.text() in guide
+        assert report.verdict(cells) in page
+    measured = {
+        difference.text(digits)
+        for cell in cells
+        for name, (_, digits) in report.SCORES.items()
+        if (difference := cell.differences[name]) is not None
+    }
+    quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", guide.partition("## What follows")[0])
+    assert len(quoted) > 15
+    assert set(quoted) <= measured
 
 
 def test_fits_without_labels_are_as_measured():

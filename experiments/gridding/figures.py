@@ -49,7 +49,7 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
                     continue
                 values[place] = difference.mean
                 mean, _, interval = difference.text(digits).partition(" ")
-                dark = abs(difference.mean) > 0.7 * limit
+                dark = abs(difference.mean) > 0.6 * limit
                 panel.text(
                     *reversed(place),
                     f"{mean if cell.is_distinguishable(score) else f'({mean})'}\n{interval}",
@@ -66,9 +66,10 @@ def draw_heat_map(cells: Sequence[Cell], path: Path) -> None:
             panel.set_title(f"{LABELS[method]}: {title}", fontsize=9)
         figure.colorbar(image, ax=line.tolist(), shrink=0.8).ax.tick_params(labelsize=8)
     figure.suptitle(_TITLE, fontsize=10)
+    missing = len(cells) < len(methods) * len(fronts) * len(conditions)
     figure.supxlabel(
         "Orange: better. Below each difference its 95 % interval over seeds. (In round brackets: not "
-        "distinguishable from chance, over all tests.) Grey: not run.",
+        f"distinguishable from chance, over all tests.){' Grey: not run.' * missing}",
         fontsize=8,
     )
     write_figure(path, figure, dpi=130)

@@ -164,6 +164,18 @@ def headline(cells: Sequence[Cell]) -> str:
     )
 
 
+def verdict(cells: Sequence[Cell]) -> str:
+    """The differences of the primary score that are distinguishable from chance, and where."""
+    found = [(cell, d.mean) for cell in cells if (d := cell.differences[PRIMARY]) is not None]
+
+    def where(sign: int) -> str:
+        mine = [cell for cell, mean in found if sign * mean > 0 and cell.is_distinguishable(PRIMARY)]
+        fronts = " and ".join(dict.fromkeys(cell.case.front for cell in mine))
+        return f"{len(mine)} {'above' if sign > 0 else 'below'} 0{f' (behind {fronts})' if mine else ''}"
+
+    return f"Of {len(found)} differences of mean IoU, significant (Holm): {where(1)}, {where(-1)}."
+
+
 def _table(cells: Sequence[Cell]) -> str:
     header = [
         "before the dilated layers",
@@ -207,17 +219,12 @@ def conclusions(content: Json) -> list[str]:
     """How to read the tables, the differences distinguishable from chance, and the power of the study."""
     cells = cells_of(content)
     differences = [d for cell in cells if (d := cell.differences[PRIMARY]) is not None]
-    significant = [
-        (cell, d) for cell in cells if (d := cell.differences[PRIMARY]) is not None and cell.is_distinguishable(PRIMARY)
-    ]
-    better = sum(d.mean > 0 for _, d in significant)
     pairs = min(d.pairs for d in differences)
     return [
         f"Means over {pairs} paired seeds, in brackets the 95 % intervals: Student's t over seeds, and for other "
         "images a bootstrap within seeds. A star marks what is distinguishable from chance after Holm's correction "
         f"over all {len(differences)} tests of that score in these tables; p is that of mean IoU, the primary score.",
-        f"Of {len(differences)} differences of mean IoU, significant (Holm): {better} above 0, "
-        f"{len(significant) - better} below.",
+        verdict(cells),
         power_text(differences, *SCORES[PRIMARY], effect=0.5),
         "Baseline -> method: zeros seen is the share of pixels without weight in the rectangle that the central output "
         "sees; phase imbalance is how unevenly its weight is spread over the phases of rate 2: 0 evenly, 1 on one.",

@@ -309,7 +309,9 @@ def test_what_is_significant_has_a_star():
     assert headline([plain, other]).startswith(
         "SS convolution changes mean IoU, in points, by +3.0 [+2.9, +3.2] behind"
     )
-    assert "Of 2 differences of mean IoU, significant (Holm): 1 above 0, 0 below." in conclusions(content)
+    assert "Of 2 differences of mean IoU, significant (Holm): 1 above 0 (behind 1x1), 0 below 0." in conclusions(
+        content
+    )
 
 
 def test_every_smoothing_has_a_label_and_every_case_a_file():
