@@ -11,11 +11,34 @@ from smoothjax.command_line import check_unused
 from smoothjax.names import RestorationTask
 
 from ..common import cli
-from ..common.commands import EXPORTING, evaluating
+from ..common.commands import EXPORTING, OfRun, score
 from ..common.config import Size
 from ..common.run_files import CONFIG_FILE
-from ..common.writing import check_out, check_png
+from ..common.writing import check_file, check_out, check_png
 from .config import PRESETS, Config, Method
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Scores a run on a split, or published weights on pairs of images: PSNR and SSIM."""
+
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None
+    """Folder of the run, unless --weights names a file."""
+    weights: Path | None = None
+    """File of the published weights of GCANet (.safetensors, .npz or .pth), with --task and --data."""
+    task: RestorationTask | None = None
+    """Task of the weights, which their file does not record; a run records it."""
+    data: Path | None = None
+    """Folder {train,val,test}/{degraded,clean} of images of the same names, for --weights."""
+    split: str = "val"
+    """Split of the images: train, val or test."""
+    out: Path = Path("scores.csv")
+    """File for the scores of each image, for --weights; those of a run go into its folder."""
+    data_root: Path | None = None
+    """Folder of the data set of a run, if it has moved since training; scores of another data set go into a separate
+    file."""
+    checkpoint: Literal["best", "latest"] = "latest"
+    """Checkpoint of a run: best on the whole validation split, or latest."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,35 @@ class Filters:
     """File to write."""
     checkpoint: Literal["best", "latest"] = "latest"
     """Checkpoint of a run: best on the whole validation split, or latest."""
+
+
+def _evaluate(program: cli.Program, options: Evaluate) -> None:
+    if (options.run is None) == (options.weights is None):
+        raise ValueError(
+            f"name either a run or weights: {program.name} evaluate RUN, or {program.name} evaluate --weights FILE "
+            "--task dehaze --data FOLDER"
+        )
+    if options.run is not None:
+        remedy = "leave it out; --data-root names the images of a run that have moved"
+        check_unused(options, ("task", "data", "out"), "a run records its task, images and scores", remedy)
+        score(program.load(), OfRun(options.run, options.checkpoint), options.split, options.data_root)
+        return
+    check_unused(options, ("checkpoint", "data_root"), "--weights names no run")
+    if options.task is None or options.data is None:
+        raise ValueError("--weights needs --task dehaze or derain, and --data FOLDER of {split}/{degraded,clean}")
+    check_file("--out", options.out)
+    program.load()
+    from .published import mean_scores, score_weights, write_scores
+
+    assert options.weights is not None  # or a run
+    scores = score_weights(options.weights, options.task, options.data, options.split)
+    write_scores(scores, options.out)
+    mean = mean_scores([*scores.values()])
+    print(f"{options.out} has the scores of each image.")
+    print(
+        f"{len(scores)} image{'s' * (len(scores) > 1)} of {options.split}, PSNR {mean['psnr']:.2f} dB, SSIM "
+        f"{mean['ssim']:.4f} (the degraded images: {mean['degraded_psnr']:.2f} dB, {mean['degraded_ssim']:.4f})"
+    )
 
 
 def _predict(program: cli.Program, options: Predict) -> None:
@@ -117,7 +169,7 @@ PROGRAM = cli.Program(
     cli.Compared(Config, PRESETS, Method, ("none", "group_interaction", "ss_conv")),
     summary="Smoothed dilated convolutions in GCANet, a network that takes haze or rain out of images.",
     commands={
-        "evaluate": evaluating("Scores a run on a split: PSNR and SSIM."),
+        "evaluate": cli.Command(Evaluate, "[RUN]", _evaluate),
         "predict": cli.Command(Predict, "[RUN] IMAGES...", _predict),
         "export": EXPORTING,
         "filters": cli.Command(Filters, "[RUN]", _filters),
@@ -126,6 +178,7 @@ PROGRAM = cli.Program(
 compare haze --data.root FOLDER --methods none ss_conv --seeds 0 1 2
 train folder --data.root FOLDER --model.smoothing ss_conv
 evaluate runs/restoration/haze/ss_conv-seed0 --split test
+evaluate --weights wacv_gcanet_dehaze.pth --task dehaze --data SOTS --split test
 predict runs/restoration/haze/ss_conv-seed0 photo.jpg --out restored --compare
 predict --weights wacv_gcanet_dehaze.pth --task dehaze photo.jpg --out restored --tile 512 512
 filters --weights wacv_gcanet_dehaze.pth --out filters.png

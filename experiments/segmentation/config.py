@@ -248,9 +248,9 @@ WIRES = Preset(
     "This setting is known to make the answer visible: only a 1x1 convolution precedes the dilated "
     "layers, so neighbours share no pixel. Here `python -m experiments.gridding compare paper` found SS "
     "convolution to add 5.5 [3.9, 7.2] points of mean IoU and to take away 0.84 points of isolated pixels (six layers, "
-    "five paired seeds). Behind a 3x3 convolution, as in most networks, no difference of mean IoU was distinguishable "
-    "from chance: --model.stem 3, with another --out, tries it. The loss weights classes by median "
-    f"frequency, since wires are one pixel in sixteen. {_NEW}",
+    "five paired seeds). Behind a 3x3 convolution, as in most networks, it found no gain in mean IoU, and a loss with "
+    "thin objects: --model.stem 3, with another --out, tries it. The loss weights classes by median frequency, since "
+    f"wires are one pixel in sixteen. {_NEW}",
     methods=("none", "group_interaction", "ss_conv"),
     seeds=(0, 1, 2),
     following=(

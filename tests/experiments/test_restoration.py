@@ -1,5 +1,6 @@
 """The restoration study from end to end, through the command line."""
 
+import csv
 import json
 import shlex
 from functools import partial
@@ -169,6 +170,26 @@ def test_the_published_images_and_filters(shared_data, tmp_path, capsys):
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("blocks.")]
     assert [row[3] for row in rows] == ["3x3"] * 6 + ["7x7"] * 6
     assert all(0.3 < float(row[4]) < 1.6 for row in rows)
+
+
+def test_published_weights_on_pairs(shared_data, pairs, tmp_path, capsys):
+    """Each image is scored as one that `predict` writes, and the means come last."""
+    file, out = shared_data("gcanet/wacv_gcanet_dehaze.safetensors"), tmp_path / "scores.csv"
+    _main("evaluate", "--weights", file, "--task", "dehaze", "--data", pairs, "--out", out)
+    last = capsys.readouterr().out.splitlines()[-1]
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["image"] for row in rows] == ["0", "1", "2"]
+    assert f"3 images of val, PSNR {np.mean([float(row['psnr']) for row in rows]):.2f} dB, SSIM " in last
+    images = [pairs / f"val/degraded/{index}.png" for index in range(3)]
+    _main("predict", "--weights", file, "--task", "dehaze", *images, "--out", tmp_path / "restored")
+    for index, row in enumerate(rows):
+        clean = np.asarray(Image.open(pairs / f"val/clean/{index}.bmp")).astype(float)
+        for column, path in (
+            ("psnr", tmp_path / f"restored/{index}_restored.png"),
+            ("degraded_psnr", pairs / f"val/degraded/{index}.png"),
+        ):
+            error = np.mean((np.asarray(Image.open(path)).astype(float) - clean) ** 2)
+            assert float(row[column]) == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
 
 
 @pytest.fixture

@@ -38,6 +38,16 @@ METHODS = get_args(Method)
         ("train demo --run RUN --model.width 0", "--model.width must be at least 1, got 0"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
         ("evaluate RUN", "holds no run (config.yaml is missing)"),
+        ("evaluate", "name either a run or weights: "),
+        ("evaluate RUN --weights w.npz", "name either a run or weights: "),
+        ("evaluate RUN --data pairs", "--data would change nothing, since a run records its task, images and scores"),
+        ("evaluate --weights w.npz --task dehaze", "--weights needs --task dehaze or derain, and --data FOLDER"),
+        ("evaluate --weights w.npz --data pairs", "--weights needs --task dehaze or derain, and --data FOLDER"),
+        (
+            "evaluate --weights w.npz --task dehaze --data pairs --data-root pairs",
+            "--data-root would change nothing, since --weights names no run",
+        ),
+        ("evaluate --weights w.npz --task dehaze --data pairs", "split 'val' of pairs is incomplete: no folder"),
         ("predict RUN", "name the images: python -m experiments.restoration predict RUN IMAGES... --out DIR, or"),
         ("predict --weights w.npz --task dehaze", "name the images: "),
         ("predict --weights w.npz a.png", "--weights needs --task dehaze or --task derain"),
@@ -78,7 +88,7 @@ def test_a_damaged_file_of_weights_is_one_line(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ("--help", ["train PRESET", "compare PRESET", "evaluate RUN", "predict [RUN] IMAGES...", "filters [RUN]"]),
+        ("--help", ["train PRESET", "compare PRESET", "evaluate [RUN]", "predict [RUN] IMAGES...", "filters [RUN]"]),
         ("train --help", ["presets:", "demo", "folder", "haze"]),
         ("train haze --help", ["--data.root", "--model.smoothing", "--haze.beta", "--haze.airlight", "--precision"]),
         ("compare demo --help", ["--methods", "(none group_interaction ss_conv)", "--seeds", "--out"]),

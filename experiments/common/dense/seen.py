@@ -33,10 +33,11 @@ C = TypeVar("C", bound=DenseConfig)
 FIELD_FILE, PICTURE = "receptive_field.npz", "receptive_fields.png"
 COLUMNS = ("isolated pixels %", "zeros in the receptive field %", "phase imbalance")
 HOW_TO_READ = (
-    "Zeros in the receptive field are what an output cannot see within it, black in receptive_fields.png: with a phase "
-    "imbalance of 1 it sees one of four grids, and its neighbour another one; with 0 it sees all alike.",
-    "Isolated pixels are answers that agree with none of their neighbours, in predictions.png the grid that is left of "
-    "it; an interval above that holds 0 leaves open whether there is a difference.",
+    "Zeros in the receptive field are pixels within it that an output cannot see, black in receptive_fields.png. At a "
+    "phase imbalance of 1 an output sees one of four interleaved grids, and its neighbour sees another; at 0 it sees "
+    "all four equally.",
+    "Isolated pixels are predictions that agree with none of their neighbours: in predictions.png, what remains of the "
+    "grid. An interval above that contains 0 leaves open whether there is a difference.",
 )
 _IMAGES = 4
 
