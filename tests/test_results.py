@@ -1,5 +1,6 @@
 """No number in RESULTS.md, the README or the page of costs is typed by hand: all come from stored runs."""
 
+import csv
 import json
 import re
 import shlex
@@ -54,6 +55,18 @@ def test_receptive_fields_are_those_measured():
     page = _plain(RESULTS.read_text())
     for table in tables_of(json.loads((ROOT / "experiments/results/erf.json").read_text())):
         assert _plain(table) in page
+
+
+def test_the_published_network_scores_as_measured():
+    """The means of RESULTS.md are those of the stored rows."""
+    rows = list(csv.DictReader((ROOT / "experiments/results/gcanet_sots.csv").read_text().splitlines()))
+    psnr, ssim, before, ssim_before = (
+        fmean(float(row[name]) for row in rows) for name in ("psnr", "ssim", "degraded_psnr", "degraded_ssim")
+    )
+    assert (
+        f"{len(rows)} images of test, PSNR {psnr:.2f} dB, SSIM {ssim:.4f} (the degraded images: {before:.2f} dB, "
+        f"{ssim_before:.4f})"
+    ) in " ".join(RESULTS.read_text().split())
 
 
 def test_where_degridding_helps_is_as_measured():
