@@ -15,6 +15,7 @@ from smoothjax.command_line import HELP_ALL, choose, options_of
 
 from .cluster import Cluster
 from .config import Preset, RunConfig, check_comparison, command_of
+from .huge_pages import use_huge_pages
 from .limits import check_limits
 from .options import summary, take_file
 from .parsing import parse
@@ -157,6 +158,7 @@ def main(program: Program, arguments: Sequence[str]) -> int:
             prog = f"{program.name} {name}"
             options = parse(command.options, arguments, prog, description=command.summary)
             check_limits(options)
+            use_huge_pages()
             command.run(program, options)
 
     return status_of(run)
@@ -190,7 +192,9 @@ def _with_preset(program: Program, command: str, arguments: list[str]) -> None:
     if HELP_ALL in arguments:
         arguments, description = [HELP_ALL], f"{description}\n\n{preset.describe(name)}"
     # Options in a file do not count as given: a run writes all options, also those that its encoder ignores.
-    run(program, name, config, parse(options, arguments, prog, default, description))
+    parsed = parse(options, arguments, prog, default, description)
+    use_huge_pages()
+    run(program, name, config, parsed)
 
 
 def _train(program: Program, preset: str, original: RunConfig, options: Train[Any]) -> None:

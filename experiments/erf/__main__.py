@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..common.config import Size, require
+from ..common.huge_pages import use_huge_pages
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.run_folder import load_config
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: Options) -> None:
     _check(options)
+    use_huge_pages()
     from .study import study
 
     chosen = (options.images, options.size, options.batch_size, options.checkpoint, options.data_root)

@@ -13,6 +13,7 @@ from smoothjax.command_line import check_unused
 from smoothjax.files import check_figure
 
 from ..common.config import require
+from ..common.huge_pages import has_huge_pages, restart, use_huge_pages
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.status import status_of
@@ -20,9 +21,6 @@ from ..common.writing import check_file
 
 Part = Literal["ops", "layers", "networks", "data", "training"]
 
-#: By default glibc maps every buffer above 32 MB at each call and unmaps it afterwards: 10 to 35 ms per buffer only for
-#: the pages. It ignores a higher MALLOC_MMAP_THRESHOLD_; no maps at all, no trimming, and one arena avoid the cost.
-KEEP_BUFFERS = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_ARENA_MAX": "1"}
 #: By default XLA uses vectors of 256 bits; with 512, on a CPU that has them, 49 taps of `ss_conv` take 0.6 of the time.
 WIDE_VECTORS = "--xla_cpu_prefer_vector_width=512"
 
@@ -51,8 +49,6 @@ class Options:
     """Measures networks and layers beside those of PyTorch, which must be installed, on two threads."""
     quick: bool = False
     """Tiny sizes and three runs, to test the command; the numbers are not worth quoting."""
-    keep_buffers: bool = False
-    """Restarts the process with glibc set to keep large buffers, see `KEEP_BUFFERS`; for CPU."""
     wide_vectors: bool = False
     """Restarts the process with XLA set to vectors of 512 bits, see `WIDE_VECTORS`; for a CPU with AVX-512."""
     data_root: Path | None = None
@@ -66,15 +62,15 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints tables, and draws a bar chart; returns the exit status."""
     options = parse(Options, arguments, "python -m experiments.timing")
-    return status_of(lambda: _run(options, arguments), stopped="stopped; the tables above are complete")
+    return status_of(lambda: _run(options), stopped="stopped; the tables above are complete")
 
 
-def _run(options: Options, arguments: Sequence[str]) -> None:
+def _run(options: Options) -> None:
     _check(options)
-    wanted = _wanted_environment(options)
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # A process reads them only when it starts.
-        os.execve(sys.executable, [sys.executable, "-m", "experiments.timing", *arguments], os.environ | wanted)
+    use_huge_pages()
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if options.wide_vectors and WIDE_VECTORS not in flags:
+        restart({"XLA_FLAGS": " ".join([*flags, WIDE_VECTORS])})
     from ..common.environment import environment
     from ..common.writing import write_json
     from .pipeline import open_images
@@ -85,7 +81,8 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in where["packages"].items())
     print(f"{where['device']}; {where['processor']}; Python {where['python']}, {versions}")
     print(f"commit {where['commit'] or 'unknown'}: {where['command']}")
-    print(f"large buffers: {'kept' if options.keep_buffers else 'mapped at each call where glibc does so'}")
+    content["huge_pages"] = has_huge_pages()
+    print(f"large buffers: {'on huge pages' if content['huge_pages'] else 'on ordinary pages'}")
     for part in dict.fromkeys(options.parts):
         if part == "data":
             _measure_data(options, images, content)
@@ -95,15 +92,6 @@ def _run(options: Options, arguments: Sequence[str]) -> None:
             _measure_ratios(part, options, content, where)
         if options.json:
             write_json(options.json, {"environment": where, **content})
-
-
-def _wanted_environment(options: Options) -> dict[str, str]:
-    """The environment variables of the requested settings, added to the other flags of XLA."""
-    wanted = dict(KEEP_BUFFERS) if options.keep_buffers else {}
-    if options.wide_vectors:
-        others = (flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag != WIDE_VECTORS)
-        wanted["XLA_FLAGS"] = " ".join([*others, WIDE_VECTORS])
-    return wanted
 
 
 def _check(options: Options) -> None:
