@@ -22,8 +22,8 @@ _OLDEST_GLIBC = (2, 35)
 def use_huge_pages() -> None:
     """Restarts this process with huge pages for large buffers, if it is a program of this package that lacks them.
 
-    Call it before JAX is imported. A process in which `GLIBC_TUNABLES` already sets the tunable goes on as it is, and so
-    do systems without glibc 2.35 or where Linux grants huge pages always or never.
+    Call it before JAX is imported. A process in which `GLIBC_TUNABLES` already sets the tunable goes on as it is; so
+    does one on a system without glibc 2.35, or where Linux grants huge pages always or never.
     """
     program = sys.modules["__main__"].__spec__
     tunables = os.environ.get("GLIBC_TUNABLES", "")

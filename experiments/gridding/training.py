@@ -13,7 +13,7 @@ from smoothjax import analysis, metrics, training
 from smoothjax.names import Smoothing
 
 from ..common.dense.fields import box
-from ..common.network import Tree, model_state_of
+from ..common.network import Network, Tree, Trees, model_state_of
 from ..common.run_files import Json
 from .config import BASELINE, Case, Training
 from .network import DilatedStack
@@ -85,28 +85,24 @@ def programs_of(case: Case, method: Smoothing, how: Training) -> Programs:
 def _programs(stem: Any, stride: Any, rates: tuple[int, ...], method: Smoothing, how: Training) -> Programs:
     shape = Case(stem, stride, rates)
 
-    def initial(key: jax.Array) -> DilatedStack:
-        return DilatedStack(shape, method, how.width, nnx.Rngs(key))
-
-    graph, _ = nnx.split(nnx.eval_shape(lambda: initial(jax.random.key(0, impl="rbg"))))
+    graphs = shapes_of(shape, method, how).graphs
     schedule = optax.cosine_decay_schedule(how.learning_rate, how.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
     def loss(params: Tree, model_state: Tree, batch: Pictures) -> training.LossOutput:
-        model = nnx.merge(graph, params, model_state)
-        model.train()
+        model = graphs.model(Trees(params, model_state), training=True)
         total, count = training.cross_entropy(model(batch.images), batch.labels)
         return training.LossOutput(total, count, model_state_of(model))
 
     def start(key: jax.Array) -> training.TrainState:
-        _, params, rest = nnx.split(initial(key), nnx.Param, ...)
-        return training.create_state(nnx.to_pure_dict(params), nnx.to_pure_dict(rest), optimizer)
+        network = Network.of(DilatedStack(shape, method, how.width, nnx.Rngs(key)))
+        return training.create_state(network.params, network.model_state, optimizer)
 
     def step(state: training.TrainState, batch: Pictures) -> training.TrainState:
         return training.train_step(state, batch, loss_fn=loss, optimizer=optimizer)[0]
 
     def tally(state: training.TrainState, test: Pictures) -> Counts:
-        model = nnx.merge(graph, state.params, state.model_state)
+        model = graphs.model(state)
         predictions = model(test.images).argmax(-1)
         classes = len(CLASSES)
         return Counts(
@@ -164,11 +160,11 @@ def _zeros(field: np.ndarray) -> float:
 def extra_parameters(case: Case, method: Smoothing, how: Training) -> int:
     """Parameters that a method adds to the baseline."""
     sizes = [
-        sum(leaf.size for leaf in jax.tree.leaves(nnx.state(_shapes(case, name, how), nnx.Param)))
-        for name in (method, BASELINE)
+        sum(leaf.size for leaf in jax.tree.leaves(shapes_of(case, name, how).params)) for name in (method, BASELINE)
     ]
     return sizes[0] - sizes[1]
 
 
-def _shapes(case: Case, method: Smoothing, how: Training) -> DilatedStack:
-    return nnx.eval_shape(lambda: DilatedStack(case, method, how.width, nnx.Rngs(0)))
+def shapes_of(case: Case, method: Smoothing, how: Training) -> Network[DilatedStack]:
+    """The network of a case without values: its variables are shapes."""
+    return Network.of(nnx.eval_shape(lambda: DilatedStack(case, method, how.width, nnx.Rngs(0))))

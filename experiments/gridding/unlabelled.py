@@ -21,6 +21,7 @@ from smoothjax import nn, training
 
 from ..common.config import require
 from ..common.environment import environment
+from ..common.network import Network
 from ..common.parsing import parse
 from ..common.run_files import Json
 from ..common.statistics import paired_difference
@@ -32,7 +33,7 @@ from .network import DilatedStack
 from .pictures import Pictures, draw
 from .report import case_of, read_results
 from .study import command_in, rounded
-from .training import pictures_of, programs_of, score, train
+from .training import pictures_of, programs_of, score, shapes_of, train
 
 #: The candidates, for the fit and for the fixed filter.
 CHOICES: Mapping[str, Sequence[float]] = {"fitted": (300.0, 1000.0, 3000.0), "fixed": (0.05, 0.1, 0.2, 0.3)}
@@ -187,13 +188,12 @@ def _with_smoothers(
     smooth: bool = False,
 ) -> training.TrainState:
     method = "none" if smooth else "ss_conv"
-    graph, _ = nnx.split(nnx.eval_shape(lambda: DilatedStack(case, method, how.width, nnx.Rngs(0))))
-    model = nnx.merge(graph, state.params, state.model_state)
+    model = shapes_of(case, method, how).model(state)
     if smooth:
         nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
     change(model)
-    _, params, rest = nnx.split(model, nnx.Param, ...)
-    return replace(state, params=nnx.to_pure_dict(params), model_state=nnx.to_pure_dict(rest))
+    network = Network.of(model)
+    return replace(state, params=network.params, model_state=network.model_state)
 
 
 def _drawn(case: Case, seed: int, part: int, count: int, how: Training) -> Pictures:
