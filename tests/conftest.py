@@ -1,14 +1,18 @@
 """Shared by all tests: eight virtual CPU devices, strict ranks, a compilation cache, reference data."""
 
+import functools
 import gc
+import itertools
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import pytest
+from jax._src.interpreters import mlir
 from jax.experimental.compilation_cache import compilation_cache
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -34,6 +38,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 # Tracing makes many objects that stay, and little garbage: with the usual thresholds a tenth of the time goes there.
 gc.set_threshold(100_000, 20, 50)
+
+# JAX makes an MLIR context for every program, with all dialects, which takes up to a quarter of the time of a test of
+# small programs. Here many share one; it is made anew at times, since it keeps every constant that it has seen.
+_make_context, _programs = mlir.make_ir_context, itertools.count()
+
+
+@functools.lru_cache(maxsize=1)
+def _context(generation: int) -> Any:
+    return _make_context()
+
+
+mlir.make_ir_context = lambda: _context(next(_programs) // 500)
 
 # A shell makes what it runs in the background deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
