@@ -39,8 +39,8 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 # Tracing makes many objects that stay, and little garbage: with the usual thresholds a tenth of the time goes there.
 gc.set_threshold(100_000, 20, 50)
 
-# JAX makes an MLIR context for every program, with all dialects, which takes up to a quarter of the time of a test of
-# small programs. Here many share one; it is made anew at times, since it keeps every constant that it has seen.
+# JAX before 0.12 makes an MLIR context for every program, with all dialects, which takes up to a quarter of the time of
+# a test of small programs. Here many share one; it is made anew at times, since it keeps every constant it has seen.
 _make_context, _programs = mlir.make_ir_context, itertools.count()
 
 
