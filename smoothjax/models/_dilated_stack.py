@@ -77,10 +77,10 @@ class DilatedStackEncoder(BaseEncoder):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        super().__init__(smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs)
+        super().__init__(1, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs)
         check_choice("stem", stem, STEMS)
         self.stem, self.rates = stem, check_rates("rates", rates, "use e.g. (2, 2, 2, 4)")
-        self.out_features, self.output_stride = self.width, 1
+        self.out_features = self.width
         norm = partial(self._norm(rngs), self.width)
         self.stem_conv = nn.DilatedConv(
             self.in_features, self.width, (stem, stem), rate=1, use_bias=False, dtype=dtype, rngs=rngs

@@ -131,12 +131,14 @@ class EfficientNetLiteEncoder(BaseEncoder):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        super().__init__(smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs)
+        super().__init__(
+            output_stride, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs
+        )
         check_choice("variant", variant, _VARIANTS)
         check_dilation(output_stride, smoothing)
         check_choice("padding", padding, EFFICIENTNET_LITE_PADDINGS)
         classifier = check_bool("classifier", classifier)
-        self.variant, self.output_stride, self.padding = variant, output_stride, padding
+        self.variant, self.padding = variant, padding
         layers = _Layers(self._norm(rngs), self._layer_smoothing(), padding, dtype, rngs)
         self.conv1, self.bn1 = layers.conv(self.in_features, self.width, 3, stride=2), layers.norm(self.width)
         stages = []

@@ -45,11 +45,11 @@ class BaseEncoder(nnx.Module):
     """What all encoders share: options, checked, whose defaults each encoder has, and what follows from them."""
 
     _usual_width: ClassVar[str]
-    output_stride: int
     out_features: int
 
     def __init__(
         self,
+        output_stride: int,
         smoothing: EncoderDegridding,
         batch_norm: BatchNormMode,
         momentum: float,
@@ -64,6 +64,7 @@ class BaseEncoder(nnx.Module):
         check_dtypes(dtype=dtype)
         check_choice("smoothing", smoothing, DEGRIDDINGS)
         check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
+        self.output_stride: int = output_stride
         self.smoothing: EncoderDegridding = smoothing
         self.batch_norm: BatchNormMode = batch_norm
         self.momentum: float = momentum

@@ -105,15 +105,16 @@ class ResNetEncoder(BaseEncoder):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        super().__init__(smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs)
+        super().__init__(
+            output_stride, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs
+        )
         check_choice("depth", depth, DEPTHS)
         check_dilation(output_stride, smoothing)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("stride_unit", stride_unit, get_args(StrideUnit))
         check_choice("padding", padding, get_args(EncoderPadding))
         block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
-        self.depth, self.output_stride = depth, output_stride
-        self.stride_in, self.stride_unit, self.padding = stride_in, stride_unit, padding
+        self.depth, self.stride_in, self.stride_unit, self.padding = depth, stride_in, stride_unit, padding
         layers = _Layers(self._norm(rngs), self._layer_smoothing(), dtype, rngs)
         self.conv1 = layers.conv(self.in_features, self.width, 7, stride=2, padding="SAME" if padding == "same" else 3)
         self.bn1 = layers.norm(self.width)
