@@ -207,8 +207,10 @@ def _fields(definition: ast.ClassDef) -> Iterator[str]:
         annotation = ast.unparse(statement.annotation)
         if statement.target.id.startswith("_") or annotation.startswith("ClassVar"):
             continue
-        default = f" = {ast.unparse(statement.value)}" if statement.value else ""
-        yield f"{statement.target.id}: {annotation}{'' if default.startswith(' = field(') else default}"
+        value = statement.value
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "field":
+            value = next((option.value for option in value.keywords if option.arg == "default"), None)
+        yield f"{statement.target.id}: {annotation}" + (f" = {ast.unparse(value)}" if value else "")
 
 
 def _members(definition: ast.ClassDef) -> list[Member]:

@@ -1,20 +1,9 @@
 """Strengths of augmentation: plain numbers, so that command lines and pipelines share them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 __all__ = ["BEST_JPEG", "Strengths"]
 
-# The largest values: half a turn of hue already reaches every colour from both sides.
-_LARGEST = {
-    "brightness": 1.0,
-    "contrast": 1.0,
-    "saturation": 1.0,
-    "hue": 0.5,
-    "gamma": 4.0,
-    "blur": 16.0,
-    "rotate": 180.0,
-    "balanced": 1.0,
-}
 BEST_JPEG: int = 95
 """The highest useful quality of a JPEG in Pillow's units: above it files only grow."""
 
@@ -30,23 +19,23 @@ class Strengths:
       10.0
     """
 
-    brightness: float = 0.0
+    brightness: float = field(default=0.0, metadata={"largest": 1.0})
     """Brightness: a factor drawn from 1 - b to 1 + b."""
-    contrast: float = 0.0
+    contrast: float = field(default=0.0, metadata={"largest": 1.0})
     """Contrast: the distance from the mean grey of the crop is multiplied by a factor from 1 - c to 1 + c."""
-    saturation: float = 0.0
+    saturation: float = field(default=0.0, metadata={"largest": 1.0})
     """Saturation: the distance from grey is multiplied by a factor from 1 - s to 1 + s."""
-    hue: float = 0.0
+    hue: float = field(default=0.0, metadata={"largest": 0.5})
     """Hue: colours turn about the grey axis by up to this part of a full turn, either way; 0.5 reaches every colour."""
-    gamma: float = 0.0
+    gamma: float = field(default=0.0, metadata={"largest": 4.0})
     """Gamma: an exponent between 1 / (1 + g) and 1 + g."""
-    blur: float = 0.0
+    blur: float = field(default=0.0, metadata={"largest": 16.0})
     """Blur: largest standard deviation of a Gaussian, in pixels."""
     jpeg: int | None = None
     """JPEG: lowest quality at which crops are compressed, 1 to 95; the quality is drawn from it to 95."""
-    rotate: float = 0.0
+    rotate: float = field(default=0.0, metadata={"largest": 180.0})
     """Rotation: largest angle in degrees, either way; the loss ignores pixels from outside the image."""
-    balanced: float = 0.0
+    balanced: float = field(default=0.0, metadata={"largest": 1.0})
     """Share of the crops drawn around a pixel of a class, rare classes more often; not for training on whole images."""
 
     def check(self, prefix: str = "") -> None:
@@ -57,9 +46,9 @@ class Strengths:
           Traceback (most recent call last):
           ValueError: --data.augment.hue must be from 0 to 0.5, got 0.6: 0 turns it off
         """
-        for name, largest in _LARGEST.items():
-            value = getattr(self, name)
-            if not 0 <= value <= largest:
+        for strength in fields(self):
+            name, value, largest = strength.name, getattr(self, strength.name), strength.metadata.get("largest")
+            if largest is not None and not 0 <= value <= largest:
                 raise ValueError(f"{prefix}{name} must be from 0 to {largest:g}, got {value}: 0 turns it off")
         if self.jpeg is not None and not 1 <= self.jpeg <= BEST_JPEG:
             raise ValueError(

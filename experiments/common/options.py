@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .config import RunConfig
 
 C = TypeVar("C", bound="RunConfig")
+T = TypeVar("T")
 
 _COLUMNS = 110
 
@@ -29,103 +30,59 @@ _MAIN = (
     "--precision",
 )
 
-#: Names of options in other programs, with hyphens for dots and underscores: ours, the first that a command has.
-_HABITS: dict[str, tuple[str, ...]] = {
-    "lr": ("--optim.learning-rate",),
-    "b": ("--batch-size",),
-    "e": ("--steps",),
-    "o": ("--out", "--run"),
-    "opt": ("--optim.optimizer",),
-    "optim": ("--optim.optimizer",),
+#: Names of options in other programs, with hyphens for dots and underscores, and ours, the first that a command has.
+_HABITS: Mapping[str, tuple[str, ...]] = {
+    "lr learning-rate": ("--optim.learning-rate",),
+    "b bs batch": ("--batch-size",),
+    "e iters iterations max-iters max-steps num-steps": ("--steps",),
+    "o output output-dir save-dir": ("--out", "--run"),
+    "opt optim": ("--optim.optimizer",),
     "model": ("--model.encoder", "--model.network", "RUN"),
     "ckpt": ("--init.checkpoint", "RUN"),
     "checkpoint": ("--init.checkpoint", "--checkpoint", "RUN"),
     "source": ("--init.source", "IMAGES"),
-    "input": ("IMAGES",),
-    "image": ("IMAGES",),
-    "images": ("IMAGES",),
-    "img": ("IMAGES",),
+    "input image images img": ("IMAGES",),
     "dilation": ("--model.head-rates",),
-    "nc": ("--data.classes",),
-    "train-dir": ("--data.root", "--data-root"),
-    "train-data": ("--data.root", "--data-root"),
-    "val-dir": ("--data.root", "--data-root"),
-    "val-data": ("--data.root", "--data-root"),
-    "exp-name": ("--run", "--out"),
-    "experiment": ("--run", "--out"),
-    "project": ("--run", "--out"),
-    "log-dir": ("--run", "--out"),
-    "logdir": ("--run", "--out"),
-    "log-interval": ("--log-every",),
-    "print-freq": ("--log-every",),
-    "eval-interval": ("--evaluate-every",),
-    "val-interval": ("--evaluate-every",),
-    "save-freq": ("--checkpoint-every",),
-    "save-interval": ("--checkpoint-every",),
-    "half": ("--precision",),
+    "nc num-classes": ("--data.classes",),
+    "train-dir train-data val-dir val-data data data-dir data-path": ("--data.root", "--data-root"),
+    "exp-name experiment project log-dir logdir work-dir": ("--run", "--out"),
+    "log-interval print-freq": ("--log-every",),
+    "eval-interval val-interval val-every eval-every": ("--evaluate-every",),
+    "save-freq save-interval save-every": ("--checkpoint-every",),
+    "half amp fp16 bf16": ("--precision",),
     "tta": ("--flip",),
-    "local-rank": ("--distributed",),
-    "ddp": ("--distributed",),
-    "learning-rate": ("--optim.learning-rate",),
+    "local-rank ddp": ("--distributed",),
     "wd": ("--optim.weight-decay",),
-    "bs": ("--batch-size",),
-    "batch": ("--batch-size",),
-    "iters": ("--steps",),
-    "iterations": ("--steps",),
-    "max-iters": ("--steps",),
-    "max-steps": ("--steps",),
-    "num-steps": ("--steps",),
     "method": ("--methods", "--model.smoothing", "--model.upsampling"),
     "seeds": ("--seed",),
     "dataset": ("--data.name", "--data-root"),
-    "data": ("--data.root", "--data-root"),
-    "data-dir": ("--data.root", "--data-root"),
-    "data-path": ("--data.root", "--data-root"),
-    "backbone": ("--model.encoder",),
-    "arch": ("--model.encoder",),
-    "img-size": ("--data.crop-size", "--data.size"),
-    "image-size": ("--data.crop-size", "--data.size"),
-    "imgsz": ("--data.crop-size", "--data.size"),
+    "backbone arch": ("--model.encoder",),
+    "img-size image-size imgsz": ("--data.crop-size", "--data.size"),
     "crop": ("--data.crop-size",),
-    "output": ("--out", "--run"),
-    "output-dir": ("--out", "--run"),
-    "save-dir": ("--out", "--run"),
-    "work-dir": ("--run", "--out"),
     "out": ("--run",),
     "run": ("--out",),
-    "num-classes": ("--data.classes",),
-    "pretrained": ("--init.source",),
+    "pretrained load-from finetune": ("--init.source",),
     "weights": ("--init.source", "RUN"),
-    "load-from": ("--init.source",),
-    "finetune": ("--init.source",),
-    "amp": ("--precision",),
-    "fp16": ("--precision",),
-    "bf16": ("--precision",),
-    "val-every": ("--evaluate-every",),
-    "eval-every": ("--evaluate-every",),
-    "save-every": ("--checkpoint-every",),
 }
+
 #: Options of other programs without an equivalent here, with the answer.
-_REMEDIES: dict[str, str] = {
-    "epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
-    "num-epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
-    "max-epochs": "training is measured in updates: --steps N, where an epoch is the number of images / --batch-size",
+_REMEDIES: Mapping[str, str] = {
+    "epochs num-epochs max-epochs": "training is measured in updates: --steps N, where an epoch is the number of "
+    "images / --batch-size",
     "resume": "the same command with the same --run continues a run",
-    "device": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
-    "gpu": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
-    "gpus": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
-    "workers": "two threads read and prepare images, and nothing needs to be set",
-    "num-workers": "two threads read and prepare images, and nothing needs to be set",
-    "j": "two threads read and prepare images, and nothing needs to be set",
-    "cpu": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
-    "cuda": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
-    "no-cuda": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment keeps to the CPU",
+    "device gpu gpus cpu cuda no-cuda": "JAX takes every accelerator it finds; JAX_PLATFORMS=cpu in the environment "
+    "keeps to the CPU",
+    "workers num-workers j": "two threads read and prepare images, and nothing needs to be set",
     "shuffle": "training images are always shuffled, by --seed",
     "dropout": "the networks have no dropout; --optim.weight-decay and --data.augment make up for few images",
 }
 
 
-HABITS = Habits(_HABITS, _REMEDIES)
+def _one_by_one(meant: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for names, value in meant.items() for name in names.split()}
+
+
+HABITS = Habits(_one_by_one(_HABITS), _one_by_one(_REMEDIES))
 """Names of the studies' options in other programs."""
 
 

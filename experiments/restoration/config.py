@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import RestorationTask
 
-from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
+from ..common.adam import AdamConfig, AdamRun
+from ..common.config import Precision, Preset, RunInit, require, require_at_least_one
 from ..common.given import ReadBy
 from ..common.table import Score
 
@@ -93,15 +94,7 @@ class HazeConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam, whose rate falls to 0 along a cosine; our choice."""
-
-    learning_rate: float = 0.01
-    """Initial rate."""
-
-
-@dataclass(frozen=True)
-class Config(RunConfig):
+class Config(AdamRun):
     """One run."""
 
     study: ClassVar[str] = "restoration"
@@ -120,7 +113,8 @@ class Config(RunConfig):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     haze: HazeConfig = field(default_factory=HazeConfig)
-    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optim: AdamConfig = field(default_factory=lambda: AdamConfig(learning_rate=0.01))
+    """Adam, whose rate falls to 0 along a cosine; our choice."""
     init: RunInit = field(default_factory=RunInit)
     batch_size: int = 16
     """Images in an update, over all devices."""
@@ -134,12 +128,7 @@ class Config(RunConfig):
         require_at_least_one(model__width=self.model.width)
         self.data.validate()
         self.haze.validate()
-        require_positive(optim__learning_rate=self.optim.learning_rate)
-
-    @property
-    def initial_rate(self) -> float:
-        """The initial learning rate of this run."""
-        return self.optim.learning_rate
+        self.optim.validate()
 
     @property
     def own_data(self) -> bool:
@@ -152,7 +141,7 @@ DEMO = Preset(
     Config(
         model=ModelConfig(width=12),
         data=DataConfig(name="shapes", crop_size=(64, 64)),
-        optim=OptimizerConfig(learning_rate=0.02),
+        optim=AdamConfig(learning_rate=0.02),
         steps=200,
         batch_size=8,
         eval_batch_size=8,

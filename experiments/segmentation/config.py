@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from smoothjax.names import Alignment, Degridding
+from smoothjax.names import Alignment, Degridding, ScheduleName
 
 from ..common.config import Preset, require, require_positive, with_options
 from ..common.dense.config import DRAWN, DeepLabConfig, DenseConfig, ImagesConfig, InitConfig, check_size
@@ -166,6 +166,19 @@ def _same_rate(rate: float) -> Rates:
     return Rates(none=rate, multigrid=rate, group_interaction=rate, ss_conv=rate)
 
 
+def _adamw(rate: float, schedule: ScheduleName, *, weight_decay: float, head: float) -> OptimizerConfig:
+    """AdamW at one rate for all methods; `head` is the factor of the rate for kernels and biases of the head."""
+    return OptimizerConfig(
+        rates=_same_rate(rate),
+        optimizer="adamw",
+        schedule=schedule,
+        power=None,
+        weight_decay=weight_decay,
+        head_kernel_multiplier=head,
+        head_bias_multiplier=head,
+    )
+
+
 _NEW = (
     "Batch normalization is trained: the network starts from random weights, which have no statistics to keep. This "
     "recipe is ours."
@@ -190,15 +203,7 @@ _PRETRAINED = (
 _LITE, _IMAGENET = ModelConfig(encoder="efficientnet_lite0"), InitConfig("efficientnet_lite0")
 # A new head above a trained encoder: one rate for both. On CamVid a largest rate of 0.002 undid what the encoder knew
 # (the loss rose from 1.4 to 3.8), and so did SGD at 0.01 on thirty photographs.
-_FROM_IMAGENET = OptimizerConfig(
-    rates=_same_rate(0.0005),
-    optimizer="adamw",
-    schedule="one_cycle",
-    power=None,
-    weight_decay=0.02,
-    head_kernel_multiplier=1.0,
-    head_bias_multiplier=1.0,
-)
+_FROM_IMAGENET = _adamw(0.0005, "one_cycle", weight_decay=0.02, head=1.0)
 
 DEMO = Preset(
     Config(
@@ -227,16 +232,8 @@ WIRES = Preset(
             train_images=512,
             val_images=64,
         ),
-        optim=OptimizerConfig(
-            rates=_same_rate(0.005),
-            optimizer="adamw",
-            schedule="cosine",
-            power=None,
-            clip_norm=1.0,
-            weight_decay=0.0,
-            class_weights="median_frequency",
-            head_kernel_multiplier=5.0,
-            head_bias_multiplier=5.0,
+        optim=replace(
+            _adamw(0.005, "cosine", weight_decay=0.0, head=5.0), clip_norm=1.0, class_weights="median_frequency"
         ),
         steps=100,
         batch_size=4,

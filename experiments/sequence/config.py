@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import CausalSmoothing
 
-from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_positive
+from ..common.adam import AdamConfig, AdamRun
+from ..common.config import Precision, Preset, RunInit, require
 from ..common.given import ReadBy
 from ..common.table import Score
 
@@ -76,15 +77,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam, whose rate falls to 0 along a cosine; the gradient's norm is clipped to 1."""
-
-    learning_rate: float = 0.003
-    """Initial rate."""
-
-
-@dataclass(frozen=True)
-class Config(RunConfig):
+class Config(AdamRun):
     """One run."""
 
     study: ClassVar[str] = "sequence"
@@ -103,7 +96,8 @@ class Config(RunConfig):
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    optim: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optim: AdamConfig = field(default_factory=AdamConfig)
+    """Adam, whose rate falls to 0 along a cosine; the gradient's norm is clipped to 1."""
     init: RunInit = field(default_factory=RunInit)
     steps: int = 2000
     """Length of the run in updates."""
@@ -111,11 +105,6 @@ class Config(RunConfig):
     """Sequences in an update, over all devices."""
     eval_batch_size: int = 64
     """Sequences evaluated together, over all devices; rounded up to a multiple of their number."""
-
-    @property
-    def initial_rate(self) -> float:
-        """The initial learning rate of this run."""
-        return self.optim.learning_rate
 
     @property
     def own_data(self) -> bool:
@@ -132,7 +121,7 @@ class Config(RunConfig):
         super().validate()
         self.model.validate()
         self.data.validate()
-        require_positive(optim__learning_rate=self.optim.learning_rate)
+        self.optim.validate()
 
 
 # Recipes: each is a difference from the defaults, and a lab note.

@@ -183,21 +183,22 @@ def _transposed(side: int, inputs: int, outputs: int) -> Peer:
 
 def _torch_layer(torch: ModuleType, side: int, inputs: int, outputs: int, taps: int, rate: int) -> Peer:
     padding = rate * (taps - 1) // 2
-    return _torch_parts(torch, (2, inputs, side, side), (outputs, inputs, taps, taps), 1, padding, rate, False)
+    return _torch_parts(torch, (2, inputs, side, side), (outputs, inputs, taps, taps), padding=padding, rate=rate)
 
 
 def _torch_transposed(torch: ModuleType, side: int, inputs: int, outputs: int) -> Peer:
-    return _torch_parts(torch, (2, inputs, side, side), (inputs, outputs, 6, 6), 2, 2, 1, True)
+    return _torch_parts(torch, (2, inputs, side, side), (inputs, outputs, 6, 6), padding=2, stride=2, transposed=True)
 
 
 def _torch_parts(
     torch: ModuleType,
     shape: tuple[int, ...],
     kernel_shape: tuple[int, ...],
-    stride: int,
+    *,
     padding: int,
-    rate: int,
-    transposed: bool,
+    stride: int = 1,
+    rate: int = 1,
+    transposed: bool = False,
 ) -> Peer:
     torch.set_num_threads(2)
     x = torch.randn(shape).to(memory_format=torch.channels_last)

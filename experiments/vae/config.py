@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from smoothjax.names import Likelihood, PhaseOrder, Upsampling
 
-from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one, require_positive
+from ..common.adam import AdamConfig, AdamRun
+from ..common.config import Precision, Preset, RunInit, require, require_at_least_one, require_positive
 from ..common.given import ReadBy
 from ..common.methods import check_order
 from ..common.recipe import NOT_MEASURED
@@ -51,19 +52,26 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(AdamConfig):
     """Adam, whose rate falls to 0 along a cosine. The paper gives neither optimiser nor rate; these are ours."""
 
-    learning_rate: float = 0.003
-    """Initial rate."""
     scale_multiplier: float = 10.0
     """Factor of the rate for the single scale of the likelihood, which has far to go."""
     beta: float = 1.0
     """Weight of the divergence from the prior in the loss; 1 is the ELBO. Results are always scored with 1."""
 
+    def validate(self) -> None:
+        """See `AdamConfig`."""
+        super().validate()
+        require_positive(optim__scale_multiplier=self.scale_multiplier)
+        require(
+            0 <= self.beta < float("inf"),
+            f"--optim.beta must be finite and not negative, got {self.beta}: 1 is the ELBO",
+        )
+
 
 @dataclass(frozen=True)
-class Config(RunConfig):
+class Config(AdamRun):
     """One run."""
 
     study: ClassVar[str] = "vae"
@@ -95,11 +103,6 @@ class Config(RunConfig):
         """See `RunConfig`."""
         check_order(self.model.upsampling, self.model.order)
 
-    @property
-    def initial_rate(self) -> float:
-        """The initial learning rate of this run."""
-        return self.optim.learning_rate
-
     def validate(self) -> None:
         """See `RunConfig`."""
         super().validate()
@@ -109,13 +112,7 @@ class Config(RunConfig):
             data__train_images=self.data.train_images,
             data__val_images=self.data.val_images,
         )
-        require_positive(
-            optim__learning_rate=self.optim.learning_rate, optim__scale_multiplier=self.optim.scale_multiplier
-        )
-        require(
-            0 <= self.optim.beta < float("inf"),
-            f"--optim.beta must be finite and not negative, got {self.optim.beta}: 1 is the ELBO",
-        )
+        self.optim.validate()
 
 
 # Recipes: each is a difference from the defaults, and a lab note.

@@ -45,12 +45,8 @@ class AugmentedSource:
             strengths=strengths,
             crop_weights=tuple(map(float, weights)),
         )
+        self.classes: Classes = source.classes
         self._source, self._seed = source, seed
-
-    @property
-    def classes(self) -> Classes:
-        """The classes of the split."""
-        return self._source.classes
 
     def __len__(self) -> int:
         return len(self._source)

@@ -198,7 +198,7 @@ class SummedHead(nnx.Module):
       rngs: source of randomness.
 
     Raises:
-      ValueError: rates is not a nonempty tuple of ints >= 1.
+      ValueError: in_features or num_classes is not an int >= 1, or rates is not a nonempty tuple of them.
 
     Example:
       >>> import jax.numpy as jnp

@@ -45,7 +45,8 @@ class DegriddingLayers(nnx.Module):
       out_features: channels of the output.
 
     Raises:
-      ValueError: rates is not a nonempty tuple of ints >= 1.
+      ValueError: in_features or features is not an int >= 1, rates is not a nonempty tuple of them, or batch_norm is
+        unknown.
 
     Example:
       >>> import jax.numpy as jnp

@@ -1,5 +1,6 @@
 """An encoder of only dilated layers: the network that shows gridding best."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import groupby
 
@@ -8,17 +9,17 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rates, check_rngs
+from .._checks import check_choice, check_rates
 from ..names import BatchNormMode, EncoderDegridding
-from ._encoder import DEGRIDDINGS, applied
-from ._norm import BATCH_NORM_MODES, BatchNorm
+from ._encoder import BaseEncoder, applied
+from ._norm import BatchNorm
 
 STEMS = (1, 3, 5)
 RATES = (2, 2, 2, 4)
 _HE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
-class DilatedStackEncoder(nnx.Module):
+class DilatedStackEncoder(BaseEncoder):
     """One convolution, then dilated 3x3 convolutions at full resolution, each with batch normalisation and ReLU.
 
     There is no shortcut, no stride and no other convolution, so it is known what neighbours share: after a 1x1 stem and
@@ -53,21 +54,13 @@ class DilatedStackEncoder(nnx.Module):
       (1, 9, 9, 4)
     """
 
+    _usual_width = "16 is the default"
+
     stem_conv: nn.DilatedConv
     stem_norm: BatchNorm
     stages: "nnx.List[_ConvNorm]"
     stem: int
     rates: tuple[int, ...]
-    smoothing: EncoderDegridding
-    batch_norm: BatchNormMode
-    momentum: float
-    epsilon: float
-    width: int
-    in_features: int
-    remat: bool
-    dtype: DTypeLike | None
-    out_features: int
-    output_stride: int
 
     def __init__(
         self,
@@ -84,26 +77,18 @@ class DilatedStackEncoder(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype)
+        super().__init__(1, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs)
         check_choice("stem", stem, STEMS)
-        remat = check_bool("remat", remat)
-        rates = check_rates("rates", rates, "use e.g. (2, 2, 2, 4)")
-        check_choice("smoothing", smoothing, DEGRIDDINGS)
-        check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        width = check_int("width", width, remedy="16 is the default")
-        in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
-        self.stem, self.rates, self.smoothing, self.batch_norm = stem, rates, smoothing, batch_norm
-        self.momentum, self.epsilon, self.width, self.in_features = momentum, epsilon, width, in_features
-        self.remat, self.dtype, self.out_features, self.output_stride = remat, dtype, width, 1
-        norm = partial(BatchNorm, width, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
+        self.stem, self.rates = stem, check_rates("rates", rates, "use e.g. (2, 2, 2, 4)")
+        self.out_features = self.width
+        norm = partial(self._norm(rngs), self.width)
         self.stem_conv = nn.DilatedConv(
-            in_features, width, (stem, stem), rate=1, use_bias=False, dtype=dtype, rngs=rngs
+            self.in_features, self.width, (stem, stem), rate=1, use_bias=False, dtype=dtype, rngs=rngs
         )
         self.stem_norm = norm()
         self.stages = nnx.List(
-            _ConvNorm(width, rate, "none" if smoothing == "multigrid" else smoothing, norm, dtype, rngs)
-            for rate in (_multigrid(rates) if smoothing == "multigrid" else rates)
+            _ConvNorm(self.width, rate, self._layer_smoothing(), norm, dtype, rngs)
+            for rate in (_multigrid(self.rates) if smoothing == "multigrid" else self.rates)
         )
 
     @property
@@ -128,7 +113,7 @@ class _ConvNorm(nnx.Module):
         width: int,
         rate: int,
         smoothing: nn.Smoothing,
-        norm: "partial[BatchNorm]",
+        norm: Callable[[], BatchNorm],
         dtype: DTypeLike | None,
         rngs: nnx.Rngs,
     ):

@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable
-from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, get_args
 
@@ -12,11 +11,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rngs
+from .._checks import check_bool, check_choice
 from ..names import BatchNormMode, EfficientNetLiteVariant, EncoderDegridding, EncoderPadding
 from ._conv import Conv
-from ._encoder import HE, applied, check_dilation
-from ._norm import BATCH_NORM_MODES, BatchNorm
+from ._encoder import HE, BaseEncoder, applied, check_dilation
+from ._norm import BatchNorm
 
 EFFICIENTNET_LITE_SIZES = MappingProxyType({"0": 224, "1": 240, "2": 260, "3": 280, "4": 300})
 """Height and width in pixels of the images that each variant of EfficientNet-Lite was trained on."""
@@ -55,7 +54,7 @@ _STAGES = (
 )
 
 
-class EfficientNetLiteEncoder(nnx.Module):
+class EfficientNetLiteEncoder(BaseEncoder):
     """EfficientNet-Lite at output stride 8, 16 or 32, with or without its classifier.
 
     `encoder(images)` maps `[N, H, W, 3]` to the maps after the last block, and `encoder.logits(images)` to logits of
@@ -106,22 +105,14 @@ class EfficientNetLiteEncoder(nnx.Module):
       published in tensorflow/tpu, models/official/efficientnet/lite.
     """
 
+    _usual_width = f"{_STEM} is the published network"
+
     conv1: nnx.Conv
     bn1: BatchNorm
     stages: "nnx.List[nnx.List[_InvertedBottleneck]]"
     classifier: "_Classifier | None"
     variant: EfficientNetLiteVariant
-    output_stride: int
-    smoothing: EncoderDegridding
     padding: EncoderPadding
-    batch_norm: BatchNormMode
-    momentum: float
-    epsilon: float
-    width: int
-    in_features: int
-    remat: bool
-    dtype: DTypeLike | None
-    out_features: int
 
     def __init__(
         self,
@@ -140,23 +131,19 @@ class EfficientNetLiteEncoder(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype)
+        super().__init__(
+            output_stride, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs
+        )
         check_choice("variant", variant, _VARIANTS)
         check_dilation(output_stride, smoothing)
         check_choice("padding", padding, EFFICIENTNET_LITE_PADDINGS)
-        check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        width = check_int("width", width, remedy=f"{_STEM} is the published network")
-        in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
-        classifier, remat = check_bool("classifier", classifier), check_bool("remat", remat)
-        self.variant, self.output_stride, self.smoothing, self.width = variant, output_stride, smoothing, width
-        self.padding, self.batch_norm, self.momentum, self.epsilon = padding, batch_norm, momentum, epsilon
-        self.in_features, self.remat, self.dtype = in_features, remat, dtype
-        layers = _Layers(padding, batch_norm, momentum, epsilon, dtype, rngs)
-        self.conv1, self.bn1 = layers.conv(in_features, width, 3, stride=2), layers.norm(width)
-        stages, layer_smoothing = [], "none" if smoothing == "multigrid" else smoothing
-        for stage in block_plan(variant, output_stride, smoothing, width):
-            stages.append(nnx.List(_InvertedBottleneck(block, layer_smoothing, layers) for block in stage))
+        classifier = check_bool("classifier", classifier)
+        self.variant, self.padding = variant, padding
+        layers = _Layers(self._norm(rngs), self._layer_smoothing(), padding, dtype, rngs)
+        self.conv1, self.bn1 = layers.conv(self.in_features, self.width, 3, stride=2), layers.norm(self.width)
+        stages = []
+        for stage in block_plan(variant, output_stride, smoothing, self.width):
+            stages.append(nnx.List(_InvertedBottleneck(block, layers) for block in stage))
             self.out_features = stage[-1].out_features
         self.stages = nnx.List(stages)
         # Last, so that the encoder is the same with and without the classifier.
@@ -240,30 +227,20 @@ def _rounded(channels: float) -> int:
     return nearest + _DIVISOR if nearest < 0.9 * channels else nearest
 
 
-class _Layers:
+class _Layers(NamedTuple):
     """Makes the layers of an encoder with its options."""
 
     norm: Callable[[int], BatchNorm]
+    smoothing: nn.Smoothing
+    padding: EncoderPadding
     dtype: DTypeLike | None
     rngs: nnx.Rngs
-
-    def __init__(
-        self,
-        padding: EncoderPadding,
-        batch_norm: BatchNormMode,
-        momentum: float,
-        epsilon: float,
-        dtype: DTypeLike | None,
-        rngs: nnx.Rngs,
-    ):
-        self.norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
-        self.dtype, self.rngs, self._padding = dtype, rngs, padding
 
     def conv(self, features: int, out: int, taps: int, *, stride: int = 1) -> nnx.Conv:
         """A convolution over all channels."""
         return self._conv(features, out, taps, stride, 1, HE)
 
-    def depthwise(self, block: BlockPlan, smoothing: nn.Smoothing) -> _Depthwise:
+    def depthwise(self, block: BlockPlan) -> _Depthwise:
         """A depthwise convolution, smoothed if it is dilated."""
         features, taps = block.expanded, block.taps
         if block.rate == 1:
@@ -273,7 +250,7 @@ class _Layers:
             features,
             (taps, taps),
             rate=block.rate,
-            smoothing=smoothing,
+            smoothing=self.smoothing,
             padding=block.rate * (taps // 2),
             feature_group_count=features,
             use_bias=False,
@@ -288,7 +265,7 @@ class _Layers:
             out,
             (taps, taps),
             strides=stride,
-            padding="SAME" if stride > 1 and self._padding == "same" else taps // 2,
+            padding="SAME" if stride > 1 and self.padding == "same" else taps // 2,
             feature_group_count=groups,
             use_bias=False,
             dtype=self.dtype,
@@ -307,12 +284,12 @@ class _InvertedBottleneck(nnx.Module):
     bn2: BatchNorm
     residual: bool
 
-    def __init__(self, block: BlockPlan, smoothing: nn.Smoothing, layers: _Layers):
+    def __init__(self, block: BlockPlan, layers: _Layers):
         widens = block.expanded != block.in_features
         self.expand = nnx.List(
             (layers.conv(block.in_features, block.expanded, 1), layers.norm(block.expanded)) if widens else ()
         )
-        self.depthwise, self.bn1 = layers.depthwise(block, smoothing), layers.norm(block.expanded)
+        self.depthwise, self.bn1 = layers.depthwise(block), layers.norm(block.expanded)
         self.project, self.bn2 = layers.conv(block.expanded, block.out_features, 1), layers.norm(block.out_features)
         self.residual = block.residual
 

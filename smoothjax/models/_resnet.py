@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeAlias, get_args
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
 
 from .. import nn, ops
-from .._checks import check_bool, check_choice, check_dtypes, check_int, check_rngs
+from .._checks import check_choice
 from ..names import BatchNormMode, EncoderDegridding, EncoderPadding, StrideIn, StrideUnit
 from ._conv import Conv
-from ._encoder import HE, applied, check_dilation
-from ._norm import BATCH_NORM_MODES, BatchNorm
+from ._encoder import HE, BaseEncoder, applied, check_dilation
+from ._norm import BatchNorm
 
 _BASIC = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 _BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -26,7 +26,7 @@ DEPTHS = tuple(RESNET_BLOCKS)
 _Conv3x3: TypeAlias = Any
 
 
-class ResNetEncoder(nnx.Module):
+class ResNetEncoder(BaseEncoder):
     """ResNet without its classifier, at output stride 8, 16 or 32.
 
     As in DeepLabv2, removed strides become dilation rates: at output stride 8 all 3x3 convolutions of the last two
@@ -77,23 +77,15 @@ class ResNetEncoder(nnx.Module):
       2018, Sec. 4.1 and 4.2.
     """
 
+    _usual_width = "64 is the published network"
+
     conv1: nnx.Conv
     bn1: BatchNorm
     stages: "nnx.List[nnx.List[_BasicBlock | _Bottleneck]]"
     depth: int
-    output_stride: int
-    smoothing: EncoderDegridding
     stride_in: StrideIn
     stride_unit: StrideUnit
     padding: EncoderPadding
-    batch_norm: BatchNormMode
-    momentum: float
-    epsilon: float
-    width: int
-    in_features: int
-    remat: bool
-    dtype: DTypeLike | None
-    out_features: int
 
     def __init__(
         self,
@@ -113,46 +105,26 @@ class ResNetEncoder(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype)
+        super().__init__(
+            output_stride, smoothing, batch_norm, momentum, epsilon, width, in_features, remat, dtype, rngs
+        )
         check_choice("depth", depth, DEPTHS)
-        remat = check_bool("remat", remat)
         check_dilation(output_stride, smoothing)
         check_choice("stride_in", stride_in, get_args(StrideIn))
         check_choice("stride_unit", stride_unit, get_args(StrideUnit))
         check_choice("padding", padding, get_args(EncoderPadding))
-        check_choice("batch_norm", batch_norm, BATCH_NORM_MODES)
-        width = check_int("width", width, remedy="64 is the published network")
-        in_features = check_int("in_features", in_features, remedy="3 is RGB, 1 is grey")
-        norm = partial(BatchNorm, mode=batch_norm, momentum=momentum, epsilon=epsilon, rngs=rngs)
         block = _BasicBlock if depth in _BASIC else partial(_Bottleneck, stride_in=stride_in)
-        self.depth, self.output_stride, self.smoothing, self.width = depth, output_stride, smoothing, width
-        self.stride_in, self.stride_unit, self.padding = stride_in, stride_unit, padding
-        self.batch_norm, self.momentum, self.epsilon = batch_norm, momentum, epsilon
-        self.in_features, self.remat, self.dtype = in_features, remat, dtype
-        stem_padding = "SAME" if padding == "same" else 3
-        conv = partial(Conv, strides=2, padding=stem_padding, use_bias=False, dtype=dtype, kernel_init=HE, rngs=rngs)
-        self.conv1 = conv(in_features, width, (7, 7))
-        self.bn1 = norm(width)
-        features, stages = width, []
-        layer_smoothing = "none" if smoothing == "multigrid" else smoothing
-        conv3x3 = partial(_conv3x3, smoothing=layer_smoothing, dtype=dtype, rngs=rngs)
+        self.depth, self.stride_in, self.stride_unit, self.padding = depth, stride_in, stride_unit, padding
+        layers = _Layers(self._norm(rngs), self._layer_smoothing(), dtype, rngs)
+        self.conv1 = layers.conv(self.in_features, self.width, 7, stride=2, padding="SAME" if padding == "same" else 3)
+        self.bn1 = layers.norm(self.width)
+        features, stages = self.width, []
         plan = stage_plan(depth, output_stride, smoothing)
         for stage, (_, rates) in enumerate(plan):
             strides = _strides(plan, stage, stride_unit)
             blocks: list[_BasicBlock | _Bottleneck] = []
-            for index, block_rates in enumerate(rates):
-                blocks.append(
-                    block(
-                        features,
-                        width * 2**stage,
-                        stride=strides[index],
-                        rates=block_rates,
-                        conv3x3=conv3x3,
-                        conv1x1=partial(_conv1x1, dtype=dtype, rngs=rngs),
-                        norm=norm,
-                    )
-                )
+            for block_rates, stride in zip(rates, strides, strict=True):
+                blocks.append(block(features, self.width * 2**stage, stride, block_rates, layers))
                 features = blocks[-1].out_features
             stages.append(nnx.List(blocks))
         self.stages = nnx.List(stages)
@@ -200,17 +172,26 @@ def _strides(plan: list[tuple[int, list[tuple[int, ...]]]], stage: int, stride_u
     return strides
 
 
-def _conv1x1(features: int, out: int, *, stride: int = 1, dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.Conv:
-    return Conv(features, out, (1, 1), strides=stride, use_bias=False, dtype=dtype, kernel_init=HE, rngs=rngs)
+class _Layers(NamedTuple):
+    """Makes the layers of an encoder with its options."""
 
+    norm: Callable[[int], BatchNorm]
+    smoothing: nn.Smoothing
+    dtype: DTypeLike | None
+    rngs: nnx.Rngs
 
-def _conv3x3(
-    features: int, out: int, *, stride: int, rate: int, smoothing: nn.Smoothing, dtype: DTypeLike | None, rngs: nnx.Rngs
-) -> nnx.Module:
-    common = {"use_bias": False, "dtype": dtype, "kernel_init": HE, "rngs": rngs}
-    if rate == 1:
-        return Conv(features, out, (3, 3), strides=stride, padding=1, **common)
-    return nn.DilatedConv(features, out, (3, 3), rate=rate, smoothing=smoothing, **common)
+    def conv(self, features: int, out: int, taps: int, *, stride: int = 1, padding: str | int = "SAME") -> nnx.Conv:
+        """A convolution that is not dilated."""
+        return Conv(features, out, (taps, taps), strides=stride, padding=padding, **self._common())
+
+    def conv3x3(self, features: int, out: int, *, stride: int = 1, rate: int) -> _Conv3x3:
+        """A convolution of the stages, smoothed if it is dilated."""
+        if rate == 1:
+            return self.conv(features, out, 3, stride=stride, padding=1)
+        return nn.DilatedConv(features, out, (3, 3), rate=rate, smoothing=self.smoothing, **self._common())
+
+    def _common(self) -> dict[str, Any]:
+        return {"use_bias": False, "dtype": self.dtype, "kernel_init": HE, "rngs": self.rngs}
 
 
 class _Block(nnx.Module):
@@ -220,11 +201,9 @@ class _Block(nnx.Module):
     out_features: int
     stride: int
 
-    def __init__(
-        self, features: int, out: int, *, stride: int, conv1x1: Callable[..., nnx.Conv], norm: Callable[..., BatchNorm]
-    ):
+    def __init__(self, features: int, out: int, stride: int, layers: _Layers):
         self.out_features, self.stride = out, stride
-        projection = (conv1x1(features, out, stride=stride), norm(out)) if features != out else ()
+        projection = (layers.conv(features, out, 1, stride=stride), layers.norm(out)) if features != out else ()
         self.shortcut = nnx.List(projection)
 
     def _shortcut(self, x: jax.Array) -> jax.Array:
@@ -241,20 +220,10 @@ class _BasicBlock(_Block):
     conv2: _Conv3x3
     bn2: BatchNorm
 
-    def __init__(
-        self,
-        features: int,
-        channels: int,
-        *,
-        stride: int,
-        rates: tuple[int, ...],
-        conv3x3: Callable[..., _Conv3x3],
-        conv1x1: Callable[..., nnx.Conv],
-        norm: Callable[..., BatchNorm],
-    ):
-        super().__init__(features, channels, stride=stride, conv1x1=conv1x1, norm=norm)
-        self.conv1, self.bn1 = conv3x3(features, channels, stride=stride, rate=rates[0]), norm(channels)
-        self.conv2, self.bn2 = conv3x3(channels, channels, stride=1, rate=rates[1]), norm(channels)
+    def __init__(self, features: int, channels: int, stride: int, rates: tuple[int, ...], layers: _Layers):
+        super().__init__(features, channels, stride, layers)
+        self.conv1, self.bn1 = layers.conv3x3(features, channels, stride=stride, rate=rates[0]), layers.norm(channels)
+        self.conv2, self.bn2 = layers.conv3x3(channels, channels, rate=rates[1]), layers.norm(channels)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = nnx.relu(self.bn1(self.conv1(x)))
@@ -273,20 +242,18 @@ class _Bottleneck(_Block):
         self,
         features: int,
         channels: int,
-        *,
         stride: int,
         rates: tuple[int, ...],
+        layers: _Layers,
+        *,
         stride_in: StrideIn,
-        conv3x3: Callable[..., _Conv3x3],
-        conv1x1: Callable[..., nnx.Conv],
-        norm: Callable[..., BatchNorm],
     ):
         out = 4 * channels
-        super().__init__(features, out, stride=stride, conv1x1=conv1x1, norm=norm)
+        super().__init__(features, out, stride, layers)
         first, second = (stride, 1) if stride_in == "1x1" else (1, stride)
-        self.conv1, self.bn1 = conv1x1(features, channels, stride=first), norm(channels)
-        self.conv2, self.bn2 = conv3x3(channels, channels, stride=second, rate=rates[0]), norm(channels)
-        self.conv3, self.bn3 = conv1x1(channels, out), norm(out)
+        self.conv1, self.bn1 = layers.conv(features, channels, 1, stride=first), layers.norm(channels)
+        self.conv2, self.bn2 = layers.conv3x3(channels, channels, stride=second, rate=rates[0]), layers.norm(channels)
+        self.conv3, self.bn3 = layers.conv(channels, out, 1), layers.norm(out)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         y = nnx.relu(self.bn1(self.conv1(x)))

@@ -10,10 +10,10 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import check_bool, check_choice, check_dtypes, check_int, check_kernel_size, check_rngs
+from .._checks import check_bool, check_choice, check_int, check_kernel_size
 from ..names import CausalSmoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
-from ._convolution import check_channels, check_groups_of_channels, convolve, interacting
+from ._convolution import check_groups_of_channels, check_layer, convolve, interacting
 from ._dilated import check_strided
 from ._smoothers import SmoothedLayer, Smoother
 
@@ -121,9 +121,9 @@ class CausalDilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
-        in_features, out_features = check_channels(in_features, out_features)
+        in_features, out_features = check_layer(
+            in_features, out_features, rngs, dtype, param_dtype, preferred_element_type
+        )
         taps, use_bias = check_kernel_size((kernel_size,)), check_bool("use_bias", use_bias)
         check_choice("smoothing", smoothing, CAUSAL_SMOOTHINGS)
         self.kernel_size, self.rate, self.smoothing = taps, check_int("rate", rate), smoothing

@@ -9,7 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Pairs, check_by_axis, check_int, effective_size, is_int
+from .._checks import Pairs, check_by_axis, check_dtypes, check_int, check_rngs, effective_size, is_int
 from .._meshes import keeps_split_batch
 from .._programs import one_program
 
@@ -104,8 +104,17 @@ def check_convolution_like(
     return Convolution(kernel_size, rates, steps, pads, groups, precision, preferred_element_type)
 
 
-def check_channels(in_features: object, out_features: object) -> tuple[int, int]:
-    """Returns the channels of a layer's inputs and outputs as Python ints."""
+def check_layer(
+    in_features: object,
+    out_features: object,
+    rngs: object,
+    dtype: object,
+    param_dtype: object,
+    preferred_element_type: object,
+) -> tuple[int, int]:
+    """Refuses bad values of the arguments that all layers share; returns the channels as Python ints."""
+    check_rngs(rngs)
+    check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
     return (
         check_int("in_features", in_features, remedy="count the channels of the inputs"),
         check_int("out_features", out_features, remedy="count the channels of the outputs"),

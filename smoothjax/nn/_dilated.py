@@ -11,15 +11,15 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from .. import ops
-from .._checks import Rate, check_bool, check_choice, check_dtypes, check_kernel_size, check_rngs, is_int, spread
+from .._checks import Rate, check_bool, check_choice, check_kernel_size, is_int, spread
 from ..names import Smoothing
 from ._conv_like import ConvLike, OptionalParam, OutSharding, with_one_batch_axis
 from ._convolution import (
     ConvPadding,
     as_option,
-    check_channels,
     check_convolution_like,
     check_groups_of_channels,
+    check_layer,
     convolve,
     filtered,
     interacting,
@@ -144,9 +144,9 @@ class DilatedConv(ConvLike, SmoothedLayer):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
-        in_features, out_features = check_channels(in_features, out_features)
+        in_features, out_features = check_layer(
+            in_features, out_features, rngs, dtype, param_dtype, preferred_element_type
+        )
         kernel_size = check_kernel_size((kernel_size,) if is_int(kernel_size) else kernel_size)
         check_smoothing(smoothing)
         how = check_convolution_like(

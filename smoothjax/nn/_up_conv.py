@@ -18,10 +18,8 @@ from .._checks import (
     Rate,
     check_bool,
     check_choice,
-    check_dtypes,
     check_factor,
     check_kernel_size,
-    check_rngs,
     spread,
 )
 from .._meshes import keeps_split_batch
@@ -36,7 +34,7 @@ from ._content import (
     shuffled,
 )
 from ._conv_like import OptionalParam, OutSharding, with_one_batch_axis
-from ._convolution import as_option, check_channels
+from ._convolution import as_option, check_layer
 from ._margins import check_margins, with_margins
 from ._up_kernels import check_kernels, default_kernel_size, draw_kernels
 
@@ -172,9 +170,9 @@ class UpConv(nnx.Module):
         bias_init: nnx.Initializer = nnx.initializers.zeros,
         rngs: nnx.Rngs,
     ):
-        check_rngs(rngs)
-        check_dtypes(dtype=dtype, param_dtype=param_dtype, preferred_element_type=preferred_element_type)
-        in_features, out_features = check_channels(in_features, out_features)
+        in_features, out_features = check_layer(
+            in_features, out_features, rngs, dtype, param_dtype, preferred_element_type
+        )
         check_upsampling(method)
         check_choice("interpolation", interpolation, get_args(Interpolation))
         use_bias, dynamic_scope = check_bool("use_bias", use_bias), check_bool("dynamic_scope", dynamic_scope)

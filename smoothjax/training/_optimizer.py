@@ -113,12 +113,11 @@ def adamw(
       ValueError: A number is out of range.
 
     Example:
-      >>> import jax.numpy as jnp
-      >>> optimizer = adamw(optax.constant_schedule(0.1), weight_decay=0.5, multipliers={"w": 2.0})
-      >>> params = {"w": jnp.ones(())}
-      >>> updates, _ = optimizer.update({"w": jnp.ones(())}, optimizer.init(params), params)
-      >>> round(float(updates["w"]), 4)  # -0.1 * 2 * (1 + 0.5)
-      -0.3
+      >>> optimizer = adamw(optax.constant_schedule(0.1), weight_decay=0.5)
+      >>> params, gradient = {"w": 1.0}, {"w": 100.0}
+      >>> updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+      >>> round(float(updates["w"]), 4)  # -0.1 * (1 + 0.5): the first direction is 1 for any positive gradient
+      -0.15
 
     References:
       Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019.

@@ -60,17 +60,17 @@ def deeplab_from_tf(
     source = SOURCES["deeplab"]
     names = recognise(variables, source.families)
     trained = check_smoothing(smoothing, variables)
-    width, num_classes = width_of(names, variables), _num_classes(names, variables)
+    architecture = {"width": width_of(names, variables), **source.architecture}
+    num_classes = _num_classes(names, variables)
     model = nnx.eval_shape(
         lambda: DeepLab(
             encoder=f"resnet{names.depth}",  # pyright: ignore[reportArgumentType]
             num_classes=num_classes,
             smoothing=smoothing,
             batch_norm=batch_norm,
-            width=width,
             dtype=dtype,
             rngs=nn.traced_rngs(0),
-            **source.architecture,
+            **architecture,
         )
     )
     shapes = shapes_of(model)

@@ -1,5 +1,7 @@
 """Residual networks for classification as encoders."""
 
+from typing import TypedDict
+
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -48,7 +50,8 @@ def resnet_from_slim(
     References:
       He et al., Deep Residual Learning for Image Recognition, 2016; TF-slim, `resnet_v1`.
     """
-    return _resnet(SOURCES["slim"], variables, depth, output_stride, smoothing, batch_norm, dtype)
+    chosen = _Chosen(output_stride=output_stride, smoothing=smoothing, batch_norm=batch_norm, dtype=dtype)
+    return _resnet(SOURCES["slim"], variables, depth, chosen)
 
 
 def resnet_from_torchvision(
@@ -88,34 +91,25 @@ def resnet_from_torchvision(
     References:
       He et al., Deep Residual Learning for Image Recognition, 2016; torchvision, `resnet`.
     """
-    return _resnet(SOURCES["torchvision"], state_dict, depth, output_stride, smoothing, batch_norm, dtype)
+    chosen = _Chosen(output_stride=output_stride, smoothing=smoothing, batch_norm=batch_norm, dtype=dtype)
+    return _resnet(SOURCES["torchvision"], state_dict, depth, chosen)
 
 
-def _resnet(
-    source: Source,
-    variables: Variables,
-    depth: int,
-    output_stride: int,
-    smoothing: EncoderDegridding,
-    batch_norm: BatchNormMode,
-    dtype: DTypeLike | None,
-) -> ResNetEncoder:
+class _Chosen(TypedDict):
+    """The options that the caller chooses, not the checkpoint."""
+
+    output_stride: int
+    smoothing: EncoderDegridding
+    batch_norm: BatchNormMode
+    dtype: DTypeLike | None
+
+
+def _resnet(source: Source, variables: Variables, depth: int, chosen: _Chosen) -> ResNetEncoder:
     names = recognise(variables, source.families)
     if names.depth != depth:
         raise ValueError(f"depth is {depth}, but the variables are of a resnet{names.depth}: pass depth={names.depth}")
-    width = width_of(names, variables)
-    model = nnx.eval_shape(
-        lambda: ResNetEncoder(
-            depth,
-            output_stride=output_stride,
-            smoothing=smoothing,
-            batch_norm=batch_norm,
-            width=width,
-            dtype=dtype,
-            rngs=nn.traced_rngs(0),
-            **source.architecture,
-        )
-    )
+    architecture = {"width": width_of(names, variables), **source.architecture}
+    model = nnx.eval_shape(lambda: ResNetEncoder(depth, rngs=nn.traced_rngs(0), **chosen, **architecture))
     shapes = shapes_of(model)
     values, _ = convert(encoder_entries(names), variables, shapes, known=f"{source.classifier}|{source.other}")
     return with_values(model, initial_smoothers(model) | values)

@@ -112,3 +112,17 @@ def assert_equals(
         out = jax.jit(operation)(jnp.asarray(x, dtype), jnp.asarray(kernel))
         assert out.dtype == dtype
         assert_close(out, reference, TOLERANCE[dtype])
+
+
+def assert_defined(
+    operation: Callable[..., jax.Array],
+    definition: Callable[..., np.ndarray],
+    x: jax.Array,
+    values: jax.Array,
+    factors: tuple[int, ...],
+) -> None:
+    """Asserts that an up-sampling with values for each output pixel is its definition in float64, in x's dtype."""
+    expected = definition(np.asarray(x, np.float64), np.asarray(values, np.float64), factors)
+    found = jax.jit(partial(operation, factor=factors))(x, values)
+    assert found.dtype == x.dtype
+    assert_close(found, expected)

@@ -1,4 +1,4 @@
-"""Content-aware reassembly: its definition in loops, the interpolations among its cases, and all derivatives."""
+"""Content-aware reassembly: its definition in loops, and the interpolations among its cases."""
 
 import itertools
 
@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from smoothjax import ops
-from tests.support import TOLERANCE, assert_close, random
+from tests.ops.cases import assert_defined
+from tests.support import assert_close, random
 
 
 def _looped(x, kernels, factors):
@@ -24,7 +24,7 @@ def _looped(x, kernels, factors):
     return out
 
 
-def _arguments(sizes, factors, taps, dtype=jnp.float64):
+def _arguments(sizes, factors, taps, dtype):
     places = [step * size for step, size in zip(factors, sizes, strict=True)]
     return random(0, 2, *sizes, 3, dtype=dtype), random(1, 2, *places, *taps, dtype=dtype)
 
@@ -44,11 +44,7 @@ def _arguments(sizes, factors, taps, dtype=jnp.float64):
 def test_it_is_its_definition(sizes, factors, taps, dtype):
     """Also on maps smaller than the neighbourhood."""
     with jax.enable_x64(dtype == "float64"):
-        x, kernels = _arguments(sizes, factors, taps, dtype)
-        expected = _looped(np.asarray(x, np.float64), np.asarray(kernels, np.float64), factors)
-        found = jax.jit(lambda x, kernels: ops.carafe(x, kernels, factor=factors))(x, kernels)
-        assert found.dtype == dtype
-        assert_close(found, expected, TOLERANCE[dtype])
+        assert_defined(ops.carafe, _looped, *_arguments(sizes, factors, taps, dtype), factors)
 
 
 def test_it_is_that_of_pytorch():
@@ -77,33 +73,6 @@ def test_it_commutes_with_shifts():
     x, kernels = random(0, 1, 8, 3, 2), random(1, 1, 16, 6, 3, 3)
     shifted = ops.carafe(jnp.roll(x, 1, 1), jnp.roll(kernels, 2, 1))
     assert_close(shifted[:, 4:-2], jnp.roll(ops.carafe(x, kernels), 2, 1)[:, 4:-2])
-
-
-@pytest.mark.usefixtures("x64")
-def test_derivatives():
-    """Both modes, of both arguments."""
-    x, kernels = _arguments((3, 2), (2, 2), (3, 3))
-    check_grads(jax.jit(ops.carafe), (x, kernels), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)
-
-
-def test_one_kernel_for_the_batch_and_vmap_over_kernels():
-    x, kernels = random(0, 2, 3, 4, 2), random(1, 3, 6, 8, 3, 3)
-    found = jax.vmap(lambda one: ops.carafe(x, one[None]))(kernels)
-    expected = [ops.carafe(x, jnp.broadcast_to(one, (2, *one.shape))) for one in kernels]
-    assert_close(found, jnp.stack(expected))
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ((1, 6, 8, 2, 3), r"kernels must have odd sizes K to have a centre, got \(2, 3\), .*use e\.g\. 5 taps"),
-        ((1, 3, 4, 3, 3), r"kernels must be \[N, \*\(factor \* S\), \*K\].*here \[1, 6, 8, any, any\], got shape"),
-        ((3, 6, 8, 3, 3), r"kernels must be .*here \[2, 6, 8, any, any\], got shape \(3, 6, 8, 3, 3\)"),
-    ],
-)
-def test_refuses_kernels_that_do_not_fit(shape, message):
-    with pytest.raises(ValueError, match=message):
-        ops.carafe(jnp.zeros((2, 3, 4, 2)), jnp.zeros(shape))
 
 
 def test_refuses_kernels_of_other_rank():

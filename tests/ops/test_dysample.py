@@ -1,4 +1,4 @@
-"""Dynamic sampling: its definition in loops, bilinear interpolation, PyTorch's values, and all derivatives."""
+"""Dynamic sampling: its definition in loops, bilinear interpolation, and PyTorch's values."""
 
 import itertools
 
@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from smoothjax import ops
-from tests.support import TOLERANCE, assert_close, random
+from tests.ops.cases import assert_defined
+from tests.support import assert_close, random
 
 
 def _summed(x, offsets, factors):
@@ -27,7 +27,7 @@ def _summed(x, offsets, factors):
     return out
 
 
-def _arguments(sizes, factors, groups=2, dtype=jnp.float64):
+def _arguments(sizes, factors, groups, dtype):
     places = [step * size for step, size in zip(factors, sizes, strict=True)]
     return random(0, 2, *sizes, 4, dtype=dtype), random(1, 2, *places, groups, len(sizes), dtype=dtype)
 
@@ -47,11 +47,7 @@ def _arguments(sizes, factors, groups=2, dtype=jnp.float64):
 def test_it_is_its_definition(sizes, factors, groups, dtype):
     """Offsets of a pixel and more reach far beyond the border of small maps."""
     with jax.enable_x64(dtype == "float64"):
-        x, offsets = _arguments(sizes, factors, groups, dtype)
-        expected = _summed(np.asarray(x, np.float64), np.asarray(offsets, np.float64), factors)
-        found = jax.jit(lambda x, offsets: ops.dysample(x, offsets, factor=factors))(x, offsets)
-        assert found.dtype == dtype
-        assert_close(found, expected, TOLERANCE[dtype])
+        assert_defined(ops.dysample, _summed, *_arguments(sizes, factors, groups, dtype), factors)
 
 
 @pytest.mark.parametrize("factor", [2, 3, (1, 4)])
@@ -89,34 +85,6 @@ def test_a_point_that_is_no_number_spoils_its_pixel_alone():
     y = ops.dysample(x, offsets.at[0, 2, 3, 0, 1].set(jnp.nan))
     assert np.isnan(y[0, 2, 3]).all()
     assert np.isnan(y).sum() == 2
-
-
-@pytest.mark.usefixtures("x64")
-def test_derivatives():
-    """For maps and offsets, in both modes; points lie between two pixels, away from the kinks."""
-    x = random(0, 1, 4, 3, 2, dtype=jnp.float64)
-    offsets = 0.05 * random(1, 1, 8, 6, 1, 2, dtype=jnp.float64)
-    check_grads(jax.jit(ops.dysample), (x, offsets), order=2, modes=("fwd", "rev"), atol=1e-6, rtol=1e-6)
-
-
-def test_one_set_of_points_for_the_batch_and_vmap_over_points():
-    x, offsets = random(0, 2, 3, 4, 2), random(1, 3, 6, 8, 1, 2)
-    found = jax.vmap(lambda one: ops.dysample(x, one[None]))(offsets)
-    expected = [ops.dysample(x, jnp.broadcast_to(one, (2, *one.shape))) for one in offsets]
-    assert_close(found, jnp.stack(expected))
-
-
-@pytest.mark.parametrize(
-    ("shape", "message"),
-    [
-        ((1, 6, 8, 2, 2), r"offsets must have a number of groups G that divides x's channels, got 2,.*with 3 channels"),
-        ((1, 3, 4, 1, 2), r"offsets must be \[N, \*\(factor \* S\), G, d\].*here \[1, 6, 8, any, 2\], got shape"),
-        ((1, 6, 8, 1, 3), r"offsets must be .*here \[1, 6, 8, any, 2\], got shape \(1, 6, 8, 1, 3\)"),
-    ],
-)
-def test_refuses_offsets_that_do_not_fit(shape, message):
-    with pytest.raises(ValueError, match=message):
-        ops.dysample(jnp.zeros((2, 3, 4, 3)), jnp.zeros(shape))
 
 
 BILINEAR_OF_PYTORCH = [

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -128,16 +129,22 @@ def test_a_signal_saves_after_the_running_step(
     chex.assert_trees_all_equal(jax.device_get(split.state), jax.device_get(whole.state))
 
 
-def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> None:
+def _assert_cut_short(toy: ModuleType, folder: Path, interrupt: Callable[[], object]) -> None:
+    """`interrupt` sends a signal at the start of a long evaluation."""
+
     def evaluate(state: TrainState) -> dict[str, float]:
-        os.kill(os.getpid(), signal.SIGTERM)
+        interrupt()
         time.sleep(60)
         return {"mean_iou": 0.5}
 
     with pytest.raises(Stopped):
-        toy.fit(tmp_path, max_steps=14, evaluate=evaluate, evaluate_every=6)
-    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
+        toy.fit(folder, max_steps=14, evaluate=evaluate, evaluate_every=6)
+    with Checkpoints(folder / "checkpoints", read_only=True) as checkpoints:
         assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
+
+
+def test_a_signal_cuts_an_evaluation_short(toy: ModuleType, tmp_path: Path) -> None:
+    _assert_cut_short(toy, tmp_path, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def test_a_signal_during_the_collection_of_garbage_is_not_lost(
@@ -151,16 +158,11 @@ def test_a_signal_during_the_collection_of_garbage_is_not_lost(
         gc.callbacks.remove(callback)
         signal.raise_signal(signal.SIGTERM)
 
-    def evaluate(state: TrainState) -> dict[str, float]:
+    def interrupt() -> None:
         gc.callbacks.append(callback)
         gc.collect()
-        time.sleep(60)
-        return {"mean_iou": 0.5}
 
-    with pytest.raises(Stopped):
-        toy.fit(tmp_path, max_steps=14, evaluate=evaluate, evaluate_every=6)
-    with Checkpoints(tmp_path / "checkpoints", read_only=True) as checkpoints:
-        assert (checkpoints.steps, checkpoints.best_step) == ([5, 6], None)
+    _assert_cut_short(toy, tmp_path, interrupt)
     assert dropped == []
     assert signal.getsignal(signal.SIGTERM) is before
 
