@@ -145,6 +145,12 @@ def test_restoration(mesh):
     _compare(mesh, model, random(0, 8, 12, 16, 4))
 
 
+def test_denoising(mesh):
+    model = build(lambda rngs: models.DilatedDenoiser(width=2, rates=(2, 4), smoothing="ss_conv", rngs=rngs))
+    model.head.kernel[...] += 0.1  # it starts at zero, and the layers before it would get no gradient
+    _compare(mesh, model, 100 * random(0, 8, 12, 16, 3), lambda model, x: model.noise(x))
+
+
 def _compare(mesh, model, x, call=lambda model, x: model(x)):
     graph, state = nnx.split(model)
     pull = jax.jit(lambda x, state: _pull(lambda x, state: call(nnx.merge(graph, state), x), x, {"state": state}))

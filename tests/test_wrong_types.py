@@ -44,6 +44,7 @@ _CALLS: dict[str, dict[str, Any]] = {
     "models.DeepLabUpsampled": {"deeplab": None},  # refused before that is looked at
     "models.DegriddingLayers": {"in_features": 2, "features": 2, "rates": (2, 1)},
     "models.DenseUpsamplingHead": {"in_features": 2, "num_classes": 2},
+    "models.DilatedDenoiser": {},
     "models.DilatedStackEncoder": {},
     "models.EfficientNetLiteEncoder": {"variant": "0"},
     "models.GCANet": {"task": "dehaze"},

@@ -6,29 +6,31 @@ from operator import attrgetter
 from .options import shown
 
 ReadBy = Mapping[str, Sequence[str]]
-"""Data sets by the dotted name of an option that only they read."""
+"""Data sets, or other choices, by the dotted name of an option that only they read."""
 
 
-def check_read(config: object, preset: object, read_by: ReadBy) -> None:
+def check_read(config: object, preset: object, read_by: ReadBy, by: str = "data.name") -> None:
     """Refuses options that the chosen data do not read: a run would be another one than the user asked for.
 
     Args:
       config: the configuration; `data.name` is the name of its data, unless `read_by` is empty.
       preset: the one it started from, whose options may stay.
       read_by: see `ReadBy`.
+      by: dotted name of the option that chooses, of the data or, for example, of the network.
 
     Raises:
-      ValueError: there is one; the message names it, and the data sets that read it.
+      ValueError: there is one; the message names it, and the choices that read it.
     """
     for option, names in read_by.items():
-        name, value = attrgetter("data.name")(config), attrgetter(option)(config)
+        name, value = attrgetter(by)(config), attrgetter(option)(config)
         if name in names or value == attrgetter(option)(preset):
             continue
         section, _, last = option.replace("_", "-").rpartition(".")
+        chosen = f"--{by.replace('_', '-')}"
         flag, got = f"--{section}.{'no-' if value is False else ''}{last}", shown(value)
         listed = " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-        remedy = f"add --data.name {listed}" if len(names) == 1 else "name one of these with --data.name"
+        remedy = f"add {chosen} {listed}" if len(names) == 1 else f"name one of these with {chosen}"
         raise ValueError(
-            f"{flag} is for {listed}, got {'it' if isinstance(value, bool) else got} with --data.name {name}: leave it "
+            f"{flag} is for {listed}, got {'it' if isinstance(value, bool) else got} with {chosen} {name}: leave it "
             f"out, or {remedy}"
         )

@@ -15,6 +15,7 @@ _DATA: Mapping[str, str] = {
     "cityscapes": "Cityscapes",
     "celeba": "CelebA",
     "haze": "images in synthetic haze",
+    "noise": "images with Gaussian noise",
 }
 
 _VALUES: Mapping[str, str] = {

@@ -60,7 +60,7 @@ class Predict:
     tile: Size = None
     """Height and width in pixels of overlapping tiles, even numbers, for photographs that do not fit into memory as a
     whole; try 512 512. GCANet normalises by statistics of the whole image but a tile only sees its own, so tiles change
-    the result; larger tiles change it less."""
+    the result; larger tiles change it less. A dilated stack only differs near the edges of tiles."""
     checkpoint: Literal["best", "latest"] = "latest"
     """Checkpoint of a run: best on the whole validation split, or latest."""
 
@@ -167,7 +167,7 @@ def _filters(program: cli.Program, options: Filters) -> None:
 
 PROGRAM = cli.Program(
     cli.Compared(Config, PRESETS, Method, ("none", "group_interaction", "ss_conv")),
-    summary="Smoothed dilated convolutions in GCANet, a network that takes haze or rain out of images.",
+    summary="Smoothed dilated convolutions in networks that take haze or rain (GCANet) or noise out of images.",
     commands={
         "evaluate": cli.Command(Evaluate, "[RUN]", _evaluate),
         "predict": cli.Command(Predict, "[RUN] IMAGES...", _predict),
@@ -176,6 +176,7 @@ PROGRAM = cli.Program(
     },
     examples="""
 compare haze --data.root FOLDER --methods none ss_conv --seeds 0 1 2
+compare noise --data.root FOLDER
 train folder --data.root FOLDER --model.smoothing ss_conv
 evaluate runs/restoration/haze/ss_conv-seed0 --split test
 evaluate --weights wacv_gcanet_dehaze.pth --task dehaze --data SOTS --split test

@@ -16,12 +16,19 @@ from smoothjax import data
 from smoothjax.progress import track
 
 from .config import SMALLEST, Config
-from .haze import Haze, scatter
+from .degradation import WHOLE, Degradation
+from .haze import Haze
+from .noise import Noise
 from .sources import Restorable, Shapes
 
-# Seed of the haze in evaluations; nothing else uses it, so no score depends on a run's seed.
+# Seed of the degradation in evaluations; nothing else uses it, so no score depends on a run's seed.
 _HELD_OUT = 2019
 _REPORTED = 20
+
+
+def degradation_of(config: Config) -> Degradation:
+    """How clean images are degraded; those of pairs are degraded already."""
+    return Noise(config.noise) if config.data.name == "noise" else Haze(config.haze)
 
 
 @dataclass(frozen=True)
@@ -33,31 +40,31 @@ class Augment:
 
     crop_size: tuple[int, int]
     mirror: bool
-    haze: Haze
+    degradation: Degradation
 
     def __call__(self, record: data.Record, rng: np.random.Generator, /) -> dict[str, np.ndarray]:
         """Turns 8-bit images into `"image"`, degraded, and `"clean"`, float32 `[*crop_size, 3]` in 0 .. 255."""
         size = record["clean"].shape[:2]
-        # Haze belongs to the whole image: its depth does not depend on the crop.
-        drawn = None if "image" in record else self.haze.draw(rng, size)
+        degrade = None if "image" in record else self.degradation.prepare(rng, size)
         room = [length - wanted for length, wanted in zip(size, self.crop_size, strict=True)]
         if min(room) < 0:
             raise ValueError(_too_small(size, self.crop_size))
         top, left = (int(rng.integers(length + 1)) for length in room)
         window = slice(top, top + self.crop_size[0]), slice(left, left + self.crop_size[1])
         clean = record["clean"][window]
-        image = record["image"][window] if drawn is None else _hazy(clean, drawn[0][window], drawn[1])
+        image = record["image"][window] if degrade is None else degrade(record["clean"], window)
         if self.mirror and rng.random() < 0.5:
             image, clean = image[:, ::-1], clean[:, ::-1]
         return {"image": image.astype(np.float32), "clean": clean.astype(np.float32)}
 
 
-def whole_pair(record: data.Record, index: int, haze: Haze) -> tuple[np.ndarray, np.ndarray]:
-    """The degraded and the clean image, uint8, as evaluations see them: haze depends on the place in the split."""
+def whole_pair(record: data.Record, index: int, degradation: Degradation) -> tuple[np.ndarray, np.ndarray]:
+    """The degraded and the clean image, as evaluations see them: what is drawn depends on the place in the split."""
     clean = record["clean"]
     if "image" in record:
         return record["image"], clean
-    return _hazy(clean, *haze.draw(np.random.default_rng((_HELD_OUT, 1 + index)), clean.shape[:2])), clean
+    rng = np.random.default_rng((_HELD_OUT, 1 + index))
+    return degradation.prepare(rng, clean.shape[:2])(clean, WHOLE), clean
 
 
 def held_out_batches(source: Restorable, config: Config, limit: int | None = None) -> Iterator[dict[str, np.ndarray]]:
@@ -69,7 +76,7 @@ def held_out_batches(source: Restorable, config: Config, limit: int | None = Non
       Batches of `"image"` and `"clean"`, float32 `[B, H, W, 3]` in 0 .. 255, `"valid"` and `"index"` `[B]`, 0 and -1
       where a batch is filled up.
     """
-    haze, processes = Haze(config.haze), jax.process_count()
+    degradation, processes = degradation_of(config), jax.process_count()
     rows = slice(
         jax.process_index() * config.eval_batch_size // processes,
         (jax.process_index() + 1) * config.eval_batch_size // processes,
@@ -90,7 +97,7 @@ def held_out_batches(source: Restorable, config: Config, limit: int | None = Non
         images, clean = (np.zeros((len(indices), *size, 3), np.float32) for _ in range(2))
         for row, index in enumerate(indices):
             if index >= 0:
-                images[row], clean[row] = whole_pair(source[index], index, haze)
+                images[row], clean[row] = whole_pair(source[index], index, degradation)
         index = np.asarray(indices, np.int32)
         return {"image": images, "clean": clean, "valid": (index >= 0).astype(np.float32), "index": index}
 
@@ -141,8 +148,3 @@ def _too_small(size: tuple[int, ...], wanted: tuple[int, int]) -> str:
         f"the image is {size[0]} x {size[1]} pixels high and wide, less than the {wanted[0]} x {wanted[1]} that are "
         "needed; leave it out, or take a smaller --data.crop-size"
     )
-
-
-def _hazy(clean: np.ndarray, transmission: np.ndarray, airlight: float) -> np.ndarray:
-    """The hazy image in 8 bits, as a file would store it."""
-    return np.clip(np.rint(scatter(clean, transmission, airlight)), 0, 255).astype(np.uint8)

@@ -8,30 +8,63 @@ from typing import ClassVar, Literal
 from smoothjax.names import RestorationTask
 
 from ..common.adam import AdamConfig, AdamRun
-from ..common.config import Precision, Preset, RunInit, require, require_at_least_one
-from ..common.given import ReadBy
+from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one
+from ..common.given import ReadBy, check_read
 from ..common.table import Score
 
-Method = Literal["none", "group_interaction", "ss_conv"]
-DataName = Literal["shapes", "folder", "haze"]
+Method = Literal["none", "multigrid", "group_interaction", "ss_conv"]
+DataName = Literal["shapes", "folder", "haze", "noise"]
+NetworkName = Literal["gcanet", "dilated_stack"]
 
 #: Height and width of an image, at least: SSIM compares windows of this size.
 SMALLEST = 11
+_IN_FILES: tuple[DataName, ...] = ("folder", "haze", "noise")
+_DEEPEST = 64
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: GCANet."""
+    """The network: GCANet, or a stack of dilated layers at full resolution, which has more options."""
 
+    network: NetworkName = "gcanet"
+    """GCANet, or dilated_stack: one convolution, dilated layers, and a 1x1 convolution that predicts the difference to
+    the image, such as its noise."""
     smoothing: Method = "none"
-    """Smoothing of the twelve dilated convolutions; none is the baseline, ss_conv the published network."""
+    """Degridding of the dilated convolutions; none is the baseline, ss_conv the published GCANet, and multigrid, other
+    rates, is for dilated_stack."""
     task: RestorationTask = "dehaze"
-    """Task, which sets what the network predicts: the difference to the image (dehaze), or the restored image
+    """Task of GCANet, which sets what it predicts: the difference to the image (dehaze), or the restored image
     (derain)."""
     width: int = 64
-    """Channels of all layers; 64 is the published network."""
+    """Channels of all layers; 64 is the published GCANet."""
+    stem: Literal[1, 3, 5] = 1
+    """Taps along each axis of the first convolution of dilated_stack: how far neighbours mix before the dilated
+    layers."""
+    rates: tuple[int, ...] = (2, 2, 2, 4)
+    """Dilation rates of dilated_stack, one for each layer."""
     precision: Precision = "float32"
-    """Precision of the convolutions; parameters, instance normalisation and loss stay float32."""
+    """Precision of the convolutions; parameters, normalisation and loss stay float32."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        require_at_least_one(model__width=self.width)
+        shown = " ".join(map(str, self.rates)) or "none"
+        require(
+            1 <= len(self.rates) <= _DEEPEST and min(self.rates) >= 1,
+            f"--model.rates must be 1 to {_DEEPEST} ints from 1 on, got {shown}: try 2 2 2 4",
+        )
+        if self.smoothing != "multigrid":
+            return
+        require(
+            self.network == "dilated_stack",
+            f"--model.smoothing (--methods) multigrid changes the rates of dilated_stack, got it with --model.network "
+            f"{self.network}, whose rates are fixed: leave it out, or add --model.network dilated_stack",
+        )
+        require(
+            min(self.rates) >= 2,
+            f"--model.smoothing (--methods) multigrid needs --model.rates of 2 or more, got {shown}: leave it out, or "
+            "try 2 2 2 4",
+        )
 
 
 @dataclass(frozen=True)
@@ -39,10 +72,11 @@ class DataConfig:
     """The images."""
 
     name: DataName = "folder"
-    """Data set: drawn shapes in haze, a folder {train,val,test}/{degraded,clean} of pairs, or haze on clean images."""
+    """Data set: drawn shapes in haze, a folder {train,val,test}/{degraded,clean} of pairs, or haze or noise on clean
+    images."""
     root: Path | None = None
-    """Folder of the images. For haze: {train,val,test} with images in them (or in their clean or images), or just
-    images; of every ten, the first is for validation and the second for testing. Shapes need none."""
+    """Folder of the images. For haze and noise: {train,val,test} with images in them (or in their clean or images), or
+    just images; of every ten, the first is for validation and the second for testing. Shapes need none."""
     crop_size: tuple[int, int] = (256, 256)
     """Height and width of training images in pixels."""
     mirror: bool = True
@@ -94,14 +128,33 @@ class HazeConfig:
 
 
 @dataclass(frozen=True)
+class NoiseConfig:
+    """White Gaussian noise: independent values for all pixels and channels, neither clipped nor rounded."""
+
+    sigma: float = 25.0
+    """Standard deviation, in units of 0 .. 255."""
+
+    def validate(self) -> None:
+        """See `RunConfig`."""
+        require(
+            0 < self.sigma <= 255, f"--noise.sigma must be above 0 and at most 255, got {self.sigma:g}: 25 is usual"
+        )
+
+
+@dataclass(frozen=True)
 class Config(AdamRun):
     """One run."""
 
     study: ClassVar[str] = "restoration"
     read_by: ClassVar[ReadBy] = {
-        **dict.fromkeys(("data.root", "data.check"), ("folder", "haze")),
+        **dict.fromkeys(("data.root", "data.check"), _IN_FILES),
         **dict.fromkeys(("data.train_images", "data.val_images", "data.image_size"), ("shapes",)),
         **dict.fromkeys(("haze.airlight", "haze.beta", "haze.depth"), ("shapes", "haze")),
+        "noise.sigma": ("noise",),
+    }
+    network_read_by: ClassVar[ReadBy] = {
+        "model.task": ("gcanet",),
+        **dict.fromkeys(("model.stem", "model.rates"), ("dilated_stack",)),
     }
     scores: ClassVar[tuple[Score, ...]] = (
         Score("PSNR dB", ("psnr",), digits=2),
@@ -113,6 +166,7 @@ class Config(AdamRun):
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     haze: HazeConfig = field(default_factory=HazeConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
     optim: AdamConfig = field(default_factory=lambda: AdamConfig(learning_rate=0.01))
     """Adam, whose rate falls to 0 along a cosine; our choice."""
     init: RunInit = field(default_factory=RunInit)
@@ -125,15 +179,21 @@ class Config(AdamRun):
     def validate(self) -> None:
         """See `RunConfig`."""
         super().validate()
-        require_at_least_one(model__width=self.model.width)
+        self.model.validate()
         self.data.validate()
         self.haze.validate()
+        self.noise.validate()
         self.optim.validate()
+
+    def check_given(self, preset: RunConfig) -> None:
+        """See `RunConfig`: each network has options of its own, too."""
+        super().check_given(preset)
+        check_read(self, preset, self.network_read_by, by="model.network")
 
     @property
     def own_data(self) -> bool:
         """See `RunConfig`."""
-        return self.data.name in ("folder", "haze")
+        return self.data.name in _IN_FILES
 
 
 # Recipes: each is a difference from the defaults, and a lab note.
@@ -161,4 +221,19 @@ HAZE = Preset(
     "synthetic haze on any folder of clean images, --data.root FOLDER; for a GPU",
 )
 
-PRESETS = {"demo": DEMO, "folder": FOLDER, "haze": HAZE}
+NOISE = Preset(
+    Config(
+        model=ModelConfig(network="dilated_stack", width=16, stem=3, rates=(2, 2, 2, 4)),
+        data=DataConfig(name="noise", crop_size=(64, 64)),
+        optim=AdamConfig(learning_rate=0.01),
+        steps=800,
+        batch_size=8,
+        evaluate_every=800,
+        checkpoint_every=400,
+    ),
+    "white Gaussian noise on any folder of clean images, --data.root FOLDER; a minute a run",
+    methods=("none", "multigrid", "group_interaction", "ss_conv"),
+    seeds=tuple(range(8)),
+)
+
+PRESETS = {"demo": DEMO, "folder": FOLDER, "haze": HAZE, "noise": NOISE}

@@ -1,11 +1,12 @@
 """Synthetic haze by atmospheric scattering."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from PIL import Image
 
 from .config import HazeConfig
+from .degradation import Degrade, Window, as_stored
 
 # Cells of the coarse field that a depth map is interpolated from, along each axis.
 _CELLS = 4
@@ -37,9 +38,22 @@ def random_depth(rng: np.random.Generator, size: tuple[int, int], low: float, hi
 
 @dataclass(frozen=True)
 class Haze:
-    """Draws the haze of an image."""
+    """Haze on images of 8 bits: a `Degradation`."""
 
     config: HazeConfig
+
+    def prepare(self, rng: np.random.Generator, size: tuple[int, int]) -> Degrade:
+        """See `Degradation`: the depth belongs to the whole image and does not depend on the window; uint8."""
+        transmission, airlight = self.draw(rng, size)
+
+        def degrade(clean: np.ndarray, window: Window) -> np.ndarray:
+            return as_stored(scatter(clean[window], transmission[window], airlight))
+
+        return degrade
+
+    def __str__(self) -> str:
+        ranges = ", ".join(f"{name} {low:g} .. {high:g}" for name, (low, high) in asdict(self.config).items())
+        return f"Haze of each image: {ranges}."
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndarray, float]:
         """The transmission t = exp(-beta d) of an image of a size, float32 `[H, W]`, and the airlight."""

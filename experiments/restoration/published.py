@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from smoothjax import weights
+from smoothjax import models, weights
 from smoothjax.files import write_whole
 from smoothjax.names import RestorationTask
 from smoothjax.progress import track
@@ -20,6 +20,11 @@ from .config import FOLDER, ModelConfig
 from .study import STUDY
 
 Scores = Mapping[str, float]
+
+
+def read_weights(file: Path, task: RestorationTask) -> models.GCANet:
+    """GCANet with published weights, in a file that `weights.read` reads."""
+    return weights.gcanet_from_torch(weights.read(file), task=task)
 
 
 def score_weights(file: Path, task: RestorationTask, folder: Path, split: str) -> dict[str, Scores]:
@@ -43,7 +48,7 @@ def score_weights(file: Path, task: RestorationTask, folder: Path, split: str) -
     )
     source = STUDY.open_split(config, split)
     STUDY.check_scored_data(config, None, source)
-    network = Network.of(weights.gcanet_from_torch(weights.read(file), task=task))
+    network = Network.of(read_weights(file, task))
 
     score = jax.jit(lambda variables, batch: STUDY.score(config, network.model(variables), batch)[0])
     found, variables = dict[int, Scores](), Trees.of(network)

@@ -1,14 +1,16 @@
 """Applies a run's network or the published one to images, or shows its filters."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from smoothjax import analysis, data, models, weights
+from smoothjax import analysis, data, models
 from smoothjax.names import RestorationTask
 from smoothjax.progress import track
 
@@ -16,56 +18,99 @@ from ..common.images import output_names
 from ..common.network import Network, Trees, Variables
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_picture
+from .degradation import as_stored
 from .figures import draw_columns
+from .networks import RestorationNetwork, in_8_bits, restored
+from .published import read_weights
 from .statistics import apply_with, measure, sample
 from .study import STUDY
 from .tiles import tiled_rows, windows
 
+R = TypeVar("R", bound=RestorationNetwork)
 
-class Restorer:
+
+class Restorer(ABC, Generic[R]):
     """A network that restores images of any size.
 
     Args:
       network: the network.
       variables: its parameters.
-      task: its task, which determines the meaning of its output.
+
+    Attributes:
+      tiled: what tiles change, for the line about them.
     """
 
-    def __init__(self, network: Network[models.GCANet], variables: Variables, task: RestorationTask):
+    tiled: ClassVar[str]
+
+    def __init__(self, network: Network[R], variables: Variables):
         self._variables = Trees.of(variables)
-        self._task: RestorationTask = task
-        self._apply = jax.jit(lambda variables, x: network.model(variables)(x))
-        self._measure = jax.jit(lambda variables, x: measure(network.model(variables), x))
-        self._apply_with = jax.jit(lambda variables, found, x: apply_with(network.model(variables), found, x))
+        self._whole = jax.jit(lambda variables, images: in_8_bits(restored(network.model(variables), images)))
 
-    @classmethod
-    def of_weights(cls, path: Path, task: RestorationTask) -> "Restorer":
+    @staticmethod
+    def of_weights(path: Path, task: RestorationTask) -> "Restorer[models.GCANet]":
         """Published weights, in a file that `weights.read` reads."""
-        network = Network.of(weights.gcanet_from_torch(weights.read(path), task=task))
-        return cls(network, network, task)
+        network = Network.of(read_weights(path, task))
+        return GCANetRestorer(network, network)
 
-    @classmethod
-    def of_run(cls, folder: Path, checkpoint: Checkpoint) -> "Restorer":
+    @staticmethod
+    def of_run(folder: Path, checkpoint: Checkpoint) -> "Restorer[Any]":
         """A run's best or latest checkpoint."""
         trained = read_run(STUDY, folder, checkpoint)
-        return cls(trained.network, trained.state, trained.config.model.task)
+        network: Network[Any] = trained.network
+        kind = {"gcanet": GCANetRestorer, "dilated_stack": StackRestorer}[trained.config.model.network]
+        return kind(network, trained.state)
 
     def restore(self, image: np.ndarray, tile: tuple[int, int] | None = None) -> np.ndarray:
         """Restores an image, uint8 `[H, W, 3]`, as a whole or by tiles."""
-        # Padded by the input and cropped by `gcanet_image`, never resized.
         if tile is None:
-            output = self._apply(self._variables, models.gcanet_input(jnp.asarray(image, jnp.float32)[None]))
-            return self._image(output, image)
+            return np.asarray(self._whole(self._variables, jnp.asarray(image, jnp.float32)[None]))[0]
+        result = np.empty_like(image)
+        for top, rows in self.rows(image, tile):
+            result[top : top + len(rows)] = rows
+        return result
+
+    @abstractmethod
+    def rows(self, image: np.ndarray, tile: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+        """The index of the first row, and rows of the restored image, uint8, from the top, by rows of tiles."""
+
+
+class GCANetRestorer(Restorer[models.GCANet]):
+    """GCANet, which normalises by statistics of the whole image."""
+
+    tiled = "normalised by statistics of a sample of the image: the result differs from that of the whole image"
+
+    def __init__(self, network: Network[models.GCANet], variables: Variables):
+        super().__init__(network, variables)
+        self._task: RestorationTask = network.model(variables).task
+        self._measure = jax.jit(lambda variables, x: measure(network.model(variables), x))
+        self._apply_with = jax.jit(lambda variables, found, x: apply_with(network.model(variables), found, x))
+
+    def rows(self, image: np.ndarray, tile: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+        """See `Restorer`."""
         x = InputWindows(image)
         found = self._measure(self._variables, sample(x, tile))
-        restored = np.empty_like(image)
         for top, rows in tiled_rows(lambda part: np.asarray(self._apply_with(self._variables, found, part)), x, tile):
-            seen = image[top : top + len(rows)]
-            restored[top : top + len(rows)] = self._image(jnp.asarray(rows)[None], seen)
-        return restored
+            # Padded by the input and cropped by `gcanet_image`, never resized.
+            seen = jnp.asarray(image[top : top + len(rows)], jnp.float32)
+            yield top, np.asarray(models.gcanet_image(jnp.asarray(rows)[None], seen[None], task=self._task))[0]
 
-    def _image(self, output: jax.Array, image: np.ndarray) -> np.ndarray:
-        return np.asarray(models.gcanet_image(output, jnp.asarray(image, jnp.float32)[None], task=self._task))[0]
+
+class StackRestorer(Restorer[models.DilatedDenoiser]):
+    """A stack of dilated layers, which sees nothing of an image but the neighbourhood of each pixel."""
+
+    tiled = "blended where they overlap: near their edges the result differs from that of the whole image"
+
+    def __init__(self, network: Network[models.DilatedDenoiser], variables: Variables):
+        super().__init__(network, variables)
+        self._apply = jax.jit(lambda variables, images: restored(network.model(variables), images))
+
+    def rows(self, image: np.ndarray, tile: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+        """See `Restorer`."""
+        height, width = image.shape[:2]
+        # Tiles need an even size.
+        x = np.pad(image, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge").astype(np.float32)[None]
+        for top, rows in tiled_rows(lambda part: np.asarray(self._apply(self._variables, part)), x, tile):
+            yield top, as_stored(rows[: height - top, :width])
 
 
 class InputWindows:
@@ -99,7 +144,11 @@ def check_images(paths: Sequence[Path]) -> None:
 
 
 def predict(
-    restorer: Restorer, paths: Sequence[Path], out: Path, tile: tuple[int, int] | None = None, compare: bool = False
+    restorer: Restorer[Any],
+    paths: Sequence[Path],
+    out: Path,
+    tile: tuple[int, int] | None = None,
+    compare: bool = False,
 ) -> list[Path]:
     """Writes `NAME_restored.png`, and `NAME_compare.png` if requested; reports images whose result tiles change."""
     out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +161,7 @@ def predict(
             (tops, height), (lefts, width) = wanted
             print(
                 f"{path.name}: {len(tops)} x {len(lefts)} overlapping tiles of {height} x {width} pixels, "
-                "normalised by statistics of a sample of the image: the result differs from that of the whole image"
+                f"{restorer.tiled}"
             )
         restored = restorer.restore(image, tile if wanted else None)
         written.append(out / f"{name}_restored.png")
@@ -129,7 +178,7 @@ def read_filters(
     """The smoothing parameters of a run, or of published weights."""
     if path is not None:
         # The smoothing is the same for every task.
-        model = weights.gcanet_from_torch(weights.read(path), task="dehaze")
+        model = read_weights(path, "dehaze")
     else:
         assert folder is not None  # one of the two is named
         model = read_run(STUDY, folder, checkpoint).local_model()

@@ -14,7 +14,7 @@ _LISTED = 10
 
 
 class Restorable(Protocol):
-    """A split: records of `"clean"`, and of `"image"`, the degraded one, unless haze is to be added; uint8."""
+    """A split: records of `"clean"`, and of `"image"`, the degraded one, unless it is to be made; uint8."""
 
     problems: tuple[str, ...]
     """Problems with the names of its files."""
@@ -120,11 +120,9 @@ def open_source(config: DataConfig, split: str) -> Restorable:
     if config.name == "shapes":
         return Shapes(config, split)
     if config.root is None:
-        what = {
-            "folder": "{train,val,test}/{degraded,clean} with images of the same names",
-            "haze": "clean images, in {train,val,test} or all together",
-        }
-        raise ValueError(f"name the images: --data.root FOLDER, a folder of {what[config.name]}")
+        pairs = "{train,val,test}/{degraded,clean} with images of the same names"
+        what = pairs if config.name == "folder" else "clean images, in {train,val,test} or all together"
+        raise ValueError(f"name the images: --data.root FOLDER, a folder of {what}")
     return _paired(config.root, split) if config.name == "folder" else _clean(config.root, split)
 
 

@@ -1,7 +1,6 @@
 """Makes network, loss and optimiser from a configuration, and the table and figures from runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -12,34 +11,41 @@ import numpy as np
 import optax
 from flax import nnx
 
-from smoothjax import data, models
+from smoothjax import data
 
 from ..common.comparison import Comparison, Curve, Page, Result
 from ..common.config import with_options
 from ..common.labels import data_label
 from ..common.learner import Loss
 from ..common.methods import SMOOTHING_LABELS
-from ..common.network import Tree, compute_dtype
+from ..common.network import Tree
 from ..common.parameters import count, largest_move, smoothing_parameters
 from ..common.report import align, median_seconds, spread
 from ..common.run_files import read_examples
 from ..common.stored import StoredStudy
 from ..common.study import Arrays, Batch, PlainStudy, Scored, Summary, Trained, means
-from .batches import Augment, check_sources, held_out_batches
+from .batches import Augment, check_sources, degradation_of, held_out_batches
 from .config import Config
+from .degradation import as_stored
 from .figures import draw_columns
-from .haze import Haze
+from .networks import RestorationNetwork, in_8_bits, make_network, restored
 from .sources import Restorable, open_source
 
 # PSNR of equal images is infinite, and so would be every mean over it.
 _LARGEST_PSNR = 100.0
 
 
-class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Config, None, Restorable, models.GCANet]):
-    """GCANet with or without smoothed dilated convolutions."""
+class Restoration(
+    PlainStudy[Config, Restorable, RestorationNetwork], StoredStudy[Config, None, Restorable, RestorationNetwork]
+):
+    """A network with or without smoothed dilated convolutions."""
 
     config = Config
-    labels: ClassVar[Mapping[str, str]] = SMOOTHING_LABELS
+    labels: ClassVar[Mapping[str, str]] = {
+        "none": SMOOTHING_LABELS["none"],
+        "multigrid": "multigrid",
+        **SMOOTHING_LABELS,
+    }
     metric: ClassVar[str] = "psnr"
     mode: ClassVar[Literal["max", "min"]] = "max"
     curves: ClassVar[tuple[Curve, ...]] = (
@@ -51,10 +57,12 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
 
     def title(self, config: Config) -> str:
         """The heading of a comparison."""
+        model = config.model
         return {
             "shapes": "Dehazing drawn shapes",
-            "folder": f"Restoration of pairs ({config.model.task})",
+            "folder": f"Restoration of pairs ({model.task if model.network == 'gcanet' else 'a dilated stack'})",
             "haze": "Dehazing images in synthetic haze",
+            "noise": f"Denoising images with Gaussian noise of standard deviation {config.noise.sigma:g}",
         }[config.data.name]
 
     # Data.
@@ -86,8 +94,8 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
         check_sources({"scored": source}, with_options(config, {"data.check": False}))
 
     def augmentation(self, config: Config, target: None) -> Augment:
-        """Adds haze to images that are not degraded, crops and mirrors at random."""
-        return Augment(config.data.crop_size, config.data.mirror, Haze(config.haze))
+        """Degrades images that are not degraded yet, crops and mirrors at random."""
+        return Augment(config.data.crop_size, config.data.mirror, degradation_of(config))
 
     def batches(self, config: Config, source: Restorable, limit: int | None) -> Iterator[dict[str, np.ndarray]]:
         """See `Study`."""
@@ -95,24 +103,13 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
 
     # Network, loss and optimiser.
 
-    def make_model(self, config: Config, target: None, rngs: nnx.Rngs) -> models.GCANet:
-        """GCANet."""
-        model = config.model
-        return models.GCANet(
-            task=model.task,
-            smoothing=model.smoothing,
-            width=model.width,
-            dtype=compute_dtype(model.precision),
-            rngs=rngs,
-        )
+    def make_model(self, config: Config, target: None, rngs: nnx.Rngs) -> RestorationNetwork:
+        """GCANet, or the dilated stack."""
+        return make_network(config.model, rngs)
 
-    def loss(self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]) -> Loss:
+    def loss(self, config: Config, model: RestorationNetwork, batch: Mapping[str, jax.Array]) -> Loss:
         """The mean squared error of the restored image in units of 0 .. 255, not rounded."""
-        image, clean = batch["image"], batch["clean"]
-        # For "dehaze" the target is the residual.
-        target = clean - image if config.model.task == "dehaze" else clean
-        output = model(models.gcanet_input(image))[:, : image.shape[1], : image.shape[2]]
-        errors = jnp.mean(jnp.square(output - target), (1, 2, 3))
+        errors = jnp.mean(jnp.square(restored(model, batch["image"]) - batch["clean"]), (1, 2, 3))
         return Loss(errors.sum(), jnp.asarray(errors.shape[0], jnp.float32))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
@@ -122,16 +119,18 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
 
     # Scores.
 
-    def score(self, config: Config, model: models.GCANet, batch: Mapping[str, jax.Array]) -> tuple[Tree, jax.Array]:
+    def score(
+        self, config: Config, model: RestorationNetwork, batch: Mapping[str, jax.Array]
+    ) -> tuple[Tree, jax.Array]:
         """Sums over the images, of 8 bits, and the restored images."""
         degraded, clean = batch["image"], batch["clean"] / 255
-        restored = models.gcanet_image(model(models.gcanet_input(degraded)), degraded, task=config.model.task)
+        images = in_8_bits(restored(model, degraded))
         values = {
             "images": jnp.ones_like(batch["valid"]),
-            **_compare(restored.astype(jnp.float32) / 255, clean),
+            **_compare(images.astype(jnp.float32) / 255, clean),
             **{f"degraded_{name}": value for name, value in _compare(degraded / 255, clean).items()},
         }
-        return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, restored
+        return {name: jnp.sum(batch["valid"] * value) for name, value in values.items()}, images
 
     def scores(self, totals: Tree) -> dict[str, float]:
         """PSNR in dB and SSIM, of restored and of degraded images, means over the images."""
@@ -140,13 +139,15 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
     def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """An image degraded, restored and clean, uint8 `[H, W, 3]`."""
         images = {"degraded": batch["image"][row], "restored": outputs[row], "clean": batch["clean"][row]}
-        return {name: np.asarray(image).astype(np.uint8) for name, image in images.items()}
+        return {name: as_stored(np.asarray(image)) for name, image in images.items()}
 
-    def summarize(self, trained: Trained[Config, None, models.GCANet], source: Restorable, found: Scored) -> Summary:
+    def summarize(
+        self, trained: Trained[Config, None, RestorationNetwork], source: Restorable, found: Scored
+    ) -> Summary:
         """Images by name and index."""
         return Summary({}, {f"{n}-{i}": image for i, images in found.examples.items() for n, image in images.items()})
 
-    def measure(self, trained: Trained[Config, None, models.GCANet]) -> Result:
+    def measure(self, trained: Trained[Config, None, RestorationNetwork]) -> Result:
         """Number of smoothing parameters, and the largest change of one since it was the identity."""
         params = trained.state.params
         return {
@@ -195,8 +196,7 @@ class Restoration(PlainStudy[Config, Restorable, models.GCANet], StoredStudy[Con
         setting = f"""Validation split of {name}: {len(validation)} whole images, scored at 8 bits against
 the clean ones (PSNR of equal images counts as 100 dB), after {config.steps:,} steps of {config.batch_size} images."""
         if config.data.name != "folder":
-            ranges = ", ".join(f"{name} {low:g} .. {high:g}" for name, (low, high) in asdict(config.haze).items())
-            setting += f"\nHaze of each image: {ranges}."
+            setting += f"\n{degradation_of(config)}"
         return Page(align(header, rows), setting, figures=self._draw(comparison))
 
     def _draw(self, comparison: Comparison[Config]) -> Mapping[str, str]:

@@ -62,8 +62,9 @@ from ._resnet import RESNET_BLOCKS as RESNET_BLOCKS
 from ._resnet import ResNetEncoder as ResNetEncoder
 
 # isort: split
-# Restoration (Chen et al., WACV 2019).
+# Restoration (Chen et al., WACV 2019; Zhang et al., 2017).
 from ..names import RestorationTask as RestorationTask
+from ._dilated_denoiser import DilatedDenoiser as DilatedDenoiser
 from ._gcanet import TASKS as TASKS
 from ._gcanet import GCANet as GCANet
 from ._gcanet import edge_map as edge_map

@@ -18,6 +18,7 @@ from ..models import (
     DeepLabUpsampled,
     DenseEncoder,
     DenseUpsamplingHead,
+    DilatedDenoiser,
     DilatedStackEncoder,
     EfficientNetLiteEncoder,
     EncoderOptions,
@@ -154,6 +155,11 @@ def _of_stack(encoder: DilatedStackEncoder) -> dict[str, object]:
     return {"rates": encoder.rates, "smoothing": encoder.smoothing, **_options(encoder)}
 
 
+def _of_denoiser(model: DilatedDenoiser) -> dict[str, object]:
+    names = ("stem", "rates", "smoothing", "width", "in_features", "dtype")
+    return {name: getattr(model.encoder, name) for name in names}
+
+
 def _options(encoder: DenseEncoder) -> dict[str, object]:
     fixed = {"output_stride"} if isinstance(encoder, DilatedStackEncoder) else set[str]()
     names = [name for name in EncoderOptions.__annotations__ if name not in fixed]
@@ -243,6 +249,7 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
             Network(DilatedStackEncoder, _of_stack, DilatedStackEncoder),
             Network(ConvVAE, _of_vae, ConvVAE),
             Network(GCANet, _of_gcanet, GCANet),
+            Network(DilatedDenoiser, _of_denoiser, DilatedDenoiser),
             Network(TemporalConvNet, _of_temporal, TemporalConvNet),
         )
     }

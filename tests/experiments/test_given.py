@@ -20,7 +20,7 @@ _EVERY = {
     "sequence": set(),
 }
 #: Read when the files are checked, or a batch is made; not when a split is opened.
-_LATER = {"data.check", "data.allow_empty_classes", "haze.airlight", "haze.beta", "haze.depth"}
+_LATER = {"data.check", "data.allow_empty_classes", "haze.airlight", "haze.beta", "haze.depth", "noise.sigma"}
 
 
 def _presets(study):

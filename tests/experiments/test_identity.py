@@ -134,6 +134,7 @@ def test_classes_are_written_once(tmp_path):
         ("segmentation", Config(data=DataConfig(name="folder")), ("images", "labels")),
         ("restoration", Restoration(data=Pairs(name="folder")), ("degraded", "clean")),
         ("restoration", Restoration(data=Pairs(name="haze")), ("clean",)),
+        ("restoration", Restoration(data=Pairs(name="noise")), ("clean",)),
     ],
 )
 def test_a_folder_is_known_wherever_it_lies(tmp_path, study, config, kinds):

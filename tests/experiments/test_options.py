@@ -122,11 +122,33 @@ def test_arguments_without_a_name_are_said_to_have_none(given, word):
             "train demo --data.root mine",
             "--data.root is for celeba, got mine with --data.name shapes: leave it out, or add --data.name celeba",
         ),
-        ("restoration", "train demo --data.root mine", "--data.root is for folder or haze, got mine with"),
+        ("restoration", "train demo --data.root mine", "--data.root is for folder, haze or noise, got mine with"),
         (
             "restoration",
             "train folder --data.root mine --haze.beta 1 2",
             "--haze.beta is for shapes or haze, got 1.0 2",
+        ),
+        (
+            "restoration",
+            "train haze --data.root mine --noise.sigma 15",
+            "--noise.sigma is for noise, got 15.0 with --data.name haze: leave it out, or add --data.name noise",
+        ),
+        (
+            "restoration",
+            "compare noise --data.root mine --haze.depth 0 1",
+            "--haze.depth is for shapes or haze, got 0.0 1.0 with --data.name noise",
+        ),
+        (
+            "restoration",
+            "train demo --model.rates 2 4",
+            "--model.rates is for dilated_stack, got 2 4 with --model.network gcanet: leave it out, or add "
+            "--model.network dilated_stack",
+        ),
+        ("restoration", "compare demo --model.stem 3", "--model.stem is for dilated_stack, got 3 with --model.network"),
+        (
+            "restoration",
+            "train noise --data.root mine --model.task derain",
+            "--model.task is for gcanet, got derain with --model.network dilated_stack",
         ),
         ("sequence", "train demo --data.file mine", "--data.file is for text, got mine with --data.name copy: leave"),
     ],

@@ -36,6 +36,16 @@ METHODS = get_args(Method)
         ("train demo --run RUN --haze.airlight 0 2", "--haze.airlight must be two numbers 0 <= low <= high <= 1, got"),
         ("train demo --run RUN --optim.learning-rate 0", "--optim.learning-rate must be positive and finite, got 0"),
         ("train demo --run RUN --model.width 0", "--model.width must be at least 1, got 0"),
+        (
+            "train demo --run RUN --model.smoothing multigrid",
+            "--model.smoothing (--methods) multigrid changes the rates of dilated_stack, got it with --model.network "
+            "gcanet, whose rates are fixed: leave it out, or add --model.network dilated_stack",
+        ),
+        ("compare haze --methods none multigrid --data.root .", "multigrid changes the rates of dilated_stack, got it"),
+        ("compare noise --data.root . --model.rates 2 1", "multigrid needs --model.rates of 2 or more, got 2 1: leave"),
+        ("train noise --run RUN --model.rates 0 2", "--model.rates must be 1 to 64 ints from 1 on, got 0 2: try 2 2 2"),
+        ("train noise --run RUN --noise.sigma 0", "--noise.sigma must be above 0 and at most 255, got 0: 25 is usual"),
+        ("train noise --run RUN", "name the images: --data.root FOLDER, a folder of clean images"),
         ("train demo --run RUN --batch-size 9", "--batch-size must be a positive multiple of the 8 devices"),
         ("evaluate RUN", "holds no run (config.yaml is missing)"),
         ("evaluate", "name either a run or weights: "),
@@ -89,9 +99,10 @@ def test_a_damaged_file_of_weights_is_one_line(tmp_path, monkeypatch, capsys):
     ("arguments", "expected"),
     [
         ("--help", ["train PRESET", "compare PRESET", "evaluate [RUN]", "predict [RUN] IMAGES...", "filters [RUN]"]),
-        ("train --help", ["presets:", "demo", "folder", "haze"]),
+        ("train --help", ["presets:", "demo", "folder", "haze", "noise"]),
         ("train haze --help", ["--data.root", "--model.smoothing", "--haze.beta", "--haze.airlight", "--precision"]),
         ("compare demo --help", ["--methods", "(none group_interaction ss_conv)", "--seeds", "--out"]),
+        ("compare noise --help", ["(none multigrid group_interaction ss_conv)", "(0 1 2 3 4 5 6 7)", "--noise.sigma"]),
         ("predict --help", ["[RUN] IMAGES...", "--weights", "--task", "--tile H W", "tiles change the result"]),
         ("filters --help", ["RUN", "--weights", "--out"]),
     ],
@@ -116,9 +127,10 @@ def test_help_imports_no_jax(repository):
 
 
 def test_choices_are_those_of_the_library():
-    assert set(METHODS) <= set(nn.SMOOTHINGS)
+    assert set(METHODS) <= set(models.DEGRIDDINGS)
+    assert set(PROGRAM.compared.methods) <= set(nn.SMOOTHINGS)
     assert get_args(RestorationTask) == models.TASKS
-    assert set(STUDY.labels) == set(METHODS) == set(PROGRAM.compared.methods)
+    assert set(STUDY.labels) == set(METHODS) == {*PROGRAM.compared.methods, "multigrid"}
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -1,4 +1,4 @@
-"""The parts of the restoration study: haze, sources, batches and tiles."""
+"""The parts of the restoration study: haze, noise, sources, batches and tiles."""
 
 import dataclasses
 import itertools
@@ -11,8 +11,10 @@ from flax import nnx
 from PIL import Image
 
 from experiments.restoration.batches import Augment, check_sources, held_out_batches
-from experiments.restoration.config import PRESETS, Config, DataConfig, HazeConfig
+from experiments.restoration.config import PRESETS, Config, DataConfig, HazeConfig, NoiseConfig
+from experiments.restoration.degradation import WHOLE
 from experiments.restoration.haze import Haze, random_depth, scatter
+from experiments.restoration.noise import Noise
 from experiments.restoration.restore import InputWindows
 from experiments.restoration.sources import open_source
 from experiments.restoration.statistics import apply_with, measure, sample
@@ -31,21 +33,22 @@ def _save(path, pixels):
     Image.fromarray(pixels).save(path)
 
 
-def test_haze_on_any_folder_of_images(tmp_path):
+@pytest.mark.parametrize("kind", ["haze", "noise"])
+def test_any_folder_of_images_is_degraded(kind, tmp_path):
     for i in range(12):
         _save(tmp_path / f"flat/{i:02}.png", _pixels(12, 14, seed=i))
     flat = {
-        split: open_source(DataConfig(name="haze", root=tmp_path / "flat"), split) for split in ("train", "val", "test")
+        split: open_source(DataConfig(name=kind, root=tmp_path / "flat"), split) for split in ("train", "val", "test")
     }
     names = {split: [source.name(i) for i in range(len(source))] for split, source in flat.items()}
     assert (names["val"], names["test"]) == (["00", "10"], ["01", "11"])
     assert names["train"] == [f"{i:02}" for i in range(2, 10)]
     for place in ("val", "val/images", "val/clean"):
         _save(tmp_path / f"{place}/one.jpg", _pixels(12, 14))
-        source = open_source(DataConfig(name="haze", root=tmp_path), "val")
+        source = open_source(DataConfig(name=kind, root=tmp_path), "val")
         assert (len(source), source.name(0), set(source[0])) == (1, "one", {"clean"})
     with pytest.raises(FileNotFoundError, match=r"split 'test' of .* is missing: make the folder"):
-        open_source(DataConfig(name="haze", root=tmp_path), "test")
+        open_source(DataConfig(name=kind, root=tmp_path), "test")
 
 
 def test_problems_of_a_folder_for_all_splits_are_told_once(tmp_path):
@@ -86,17 +89,51 @@ def test_haze_stays_in_its_ranges_and_is_smooth():
     np.testing.assert_array_equal(random_depth(np.random.default_rng(0), (1, 1), 1, 3), [[1]])
 
 
+def _noise(sigma, clean, window, seed=0):
+    return Noise(NoiseConfig(sigma)).prepare(np.random.default_rng(seed), clean.shape[:2])(clean, window)
+
+
+def test_the_law_of_noise():
+    """The image in the mean, the deviation asked for, independent values; nothing is clipped or rounded."""
+    clean = np.full((60, 80, 3), 250, np.uint8)
+    clean[::2] = 5
+    noisy = _noise(20, clean, WHOLE)
+    assert noisy.dtype == np.float32
+    noise = noisy - clean
+    assert abs(noise.mean()) < 0.5
+    assert noise.std() == pytest.approx(20, rel=0.02)
+    assert noisy.min() < -20
+    assert noisy.max() > 275
+    for moved in (np.roll(noise, 1, axis) for axis in range(3)):
+        assert abs(np.corrcoef(noise.ravel(), moved.ravel())[0, 1]) < 0.03
+    np.testing.assert_array_equal(_noise(20, clean, WHOLE), noisy)
+    assert (_noise(20, clean, WHOLE, seed=1) != noisy).all()
+    np.testing.assert_allclose(_noise(10, clean, WHOLE) - clean, noise / 2, atol=1e-4)
+    assert _noise(20, clean, (slice(3, 9), slice(2, 12))).shape == (6, 10, 3)
+
+
+def test_training_on_noise_draws_it_for_every_example():
+    clean = _pixels(40, 30)
+    prepare = Augment((24, 20), mirror=True, degradation=Noise(NoiseConfig(30)))
+    examples = [prepare({"clean": clean}, np.random.default_rng(seed)) for seed in range(6)]
+    noise = [example["image"] - example["clean"] for example in examples]
+    assert all(values.std() == pytest.approx(30, rel=0.1) for values in noise)
+    assert len({values.mean() for values in noise}) == 6
+    again = prepare({"clean": clean}, np.random.default_rng(0))
+    np.testing.assert_array_equal(again["image"], examples[0]["image"])
+
+
 def test_a_batch_holds_all_the_chance():
     """Haze belongs to the image, both images share crop and mirroring, and only the generator decides."""
     record = {"clean": _pixels(40, 30)}
-    prepare = Augment((24, 20), mirror=True, haze=Haze(HazeConfig(depth=(0, 0))))
+    prepare = Augment((24, 20), mirror=True, degradation=Haze(HazeConfig(depth=(0, 0))))
     for seed in range(6):
         example, again = (prepare(record, np.random.default_rng(seed)) for _ in range(2))
         np.testing.assert_array_equal(example["image"], example["clean"])  # no depth, no haze
         np.testing.assert_array_equal(example["clean"], again["clean"])
         assert example["clean"].shape == (24, 20, 3)
         assert example["clean"].dtype == np.float32
-    hazy = Augment((24, 20), mirror=True, haze=Haze(HazeConfig()))
+    hazy = Augment((24, 20), mirror=True, degradation=Haze(HazeConfig()))
     examples = [hazy(record, np.random.default_rng(seed)) for seed in range(6)]
     assert all((example["image"] == np.rint(example["image"])).all() for example in examples)
     assert all(np.abs(example["image"] - example["clean"]).mean() > 10 for example in examples)
@@ -105,17 +142,20 @@ def test_a_batch_holds_all_the_chance():
         example = hazy(pair, np.random.default_rng(seed))
         np.testing.assert_array_equal(example["image"], 255 - example["clean"])
     with pytest.raises(ValueError, match="40 x 30 pixels high and wide, less than the 24 x 31 that are needed"):
-        Augment((24, 31), mirror=True, haze=Haze(HazeConfig()))(record, np.random.default_rng(0))
+        Augment((24, 31), mirror=True, degradation=Haze(HazeConfig()))(record, np.random.default_rng(0))
 
 
-def test_held_out_haze_belongs_to_the_image():
-    """Whatever the batch size, and whichever part of the split is seen."""
-    config = dataclasses.replace(PRESETS["demo"].config, eval_batch_size=4)
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, val_images=6, image_size=(32, 33)))
+@pytest.mark.parametrize("kind", ["haze", "noise"])
+def test_held_out_images_are_degraded_by_their_place(kind, tmp_path):
+    """Whatever the batch size and the seed of the run, and whichever part of the split is seen."""
+    for i in range(6):
+        _save(tmp_path / f"val/{i}.png", _pixels(32, 33, seed=i))
+    config = dataclasses.replace(PRESETS[kind].config, eval_batch_size=4)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=tmp_path))
     source = open_source(config.data, "val")
     whole = _by_index(held_out_batches(source, config))
     assert sorted(whole) == list(range(6))
-    part = _by_index(held_out_batches(source, dataclasses.replace(config, eval_batch_size=3), limit=2))
+    part = _by_index(held_out_batches(source, dataclasses.replace(config, eval_batch_size=3, seed=1), limit=2))
     assert sorted(part) == [0, 3]
     for index, (image, clean) in part.items():
         np.testing.assert_array_equal(image, whole[index][0])

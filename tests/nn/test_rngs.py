@@ -39,6 +39,7 @@ def test_keys_drawn_together_are_those_of_flax(generator):
         lambda **options: models.ResNetEncoder(18, **options),
         lambda **options: models.EfficientNetLiteEncoder("0", **options),
         lambda **options: models.DilatedStackEncoder(**options),
+        lambda **options: models.DilatedDenoiser(**options),
     ],
 )
 def test_a_seed_or_a_key_is_no_source_of_randomness(make, rngs):

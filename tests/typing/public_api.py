@@ -78,6 +78,7 @@ def of_models(images: jax.Array) -> jax.Array:
     vae = models.ConvVAE(upsampling=models.UPSAMPLINGS[0], likelihood=models.LIKELIHOODS[0], rngs=nnx.Rngs(0))
     bound: models.Elbo = vae.elbo(images, jnp.zeros((1, vae.latent_features)))
     restored = models.GCANet(task="dehaze", rngs=nnx.Rngs(0))(models.gcanet_input(images))
+    restored += models.DilatedDenoiser(smoothing=smoothing, rngs=nnx.Rngs(0)).noise(images)
     temporal = models.TemporalConvNet(8, vocabulary=8, rngs=nnx.Rngs(0))
     assert temporal.receptive_field >= sum(temporal.rates)
     logits = models.UNet(num_classes=model.num_classes, rngs=nnx.Rngs(0))(images)

@@ -46,6 +46,9 @@ _NETWORKS = {
         width=2, latent_features=4, likelihood="discretized_logistic", upsampling="fast_pixel_dcl", rngs=rngs
     ),
     "gcanet": lambda rngs: models.GCANet(task="derain", smoothing="circulant_group_interaction", width=2, rngs=rngs),
+    "denoiser": lambda rngs: models.DilatedDenoiser(
+        stem=3, rates=(2, 4), smoothing="group_interaction", width=2, in_features=1, rngs=rngs
+    ),
     "temporal": lambda rngs: models.TemporalConvNet(
         3, in_features=2, width=4, depth=3, kernel_size=3, smoothing="ss_conv", rngs=rngs
     ),
