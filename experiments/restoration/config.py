@@ -223,15 +223,21 @@ HAZE = Preset(
 
 NOISE = Preset(
     Config(
-        model=ModelConfig(network="dilated_stack", width=16, stem=3, rates=(2, 2, 2, 4)),
-        data=DataConfig(name="noise", crop_size=(64, 64)),
-        optim=AdamConfig(learning_rate=0.01),
-        steps=800,
+        model=ModelConfig(network="dilated_stack", width=32, stem=3, rates=(2, 2, 2, 4)),
+        data=DataConfig(name="noise", crop_size=(48, 48)),
+        optim=AdamConfig(learning_rate=0.005),
+        steps=400,
         batch_size=8,
-        evaluate_every=800,
-        checkpoint_every=400,
+        evaluate_every=400,
+        checkpoint_every=200,
     ),
-    "white Gaussian noise on any folder of clean images, --data.root FOLDER; a minute a run",
+    "white Gaussian noise on any folder of clean images, --data.root FOLDER; about two minutes a run on one core",
+    "A full-resolution stack of dilated layers predicts the noise, as plain ones do in DnCNN (Zhang et al., 2017). "
+    "Noise of sigma 25 is neither clipped nor rounded, as is usual, and evaluations draw the same for every run. The "
+    "recipe is ours: four layers behind a 3x3 convolution see 23 x 23 pixels. Of 16 channels too few carry the noise "
+    "of all colours: after 120 steps the baseline still had most of it in one colour, in three of four seeds, and on 8 "
+    "images of CamVid it ended at 24.9 dB after 400 steps, with 32 channels at 29.1 dB (one seed). Scores are computed "
+    "at the end only, since whole images take longer to score than some steps to train.",
     methods=("none", "multigrid", "group_interaction", "ss_conv"),
     seeds=tuple(range(8)),
 )

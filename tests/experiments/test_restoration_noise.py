@@ -4,6 +4,7 @@ import json
 import shlex
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -114,7 +115,7 @@ def test_the_exported_network_restores_images(compared, tmp_path, capsys):
     assert "a DilatedDenoiser with its weights" in capsys.readouterr().out
     model = weights.load(tmp_path / "model.safetensors")
     assert isinstance(model, models.DilatedDenoiser)
-    restored = model(np.asarray(noisy, np.float32)[None])[0]
+    restored = model(jnp.asarray(noisy, jnp.float32)[None])[0]
     assert _error(restored, clean) < 0.9 * _error(noisy, clean)
 
 
