@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,17 +40,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 # Tracing makes many objects that stay, and little garbage: with the usual thresholds a tenth of the time goes there.
 gc.set_threshold(100_000, 20, 50)
 
-# JAX before 0.12 makes an MLIR context for every program, with all dialects, which takes up to a quarter of the time of
-# a test of small programs. Here many share one; it is made anew at times, since it keeps every constant it has seen.
+# JAX before 0.12 makes an MLIR context for every program, with all dialects: up to a quarter of the time of a test of
+# small programs. Here those of a thread share one, as in 0.12; it keeps all constants, so it is made anew at times.
 _make_context, _programs = mlir.make_ir_context, itertools.count()
 
 
-@functools.lru_cache(maxsize=1)
-def _context(generation: int) -> Any:
+@functools.lru_cache(maxsize=4)
+def _context(thread: int, generation: int) -> Any:
     return _make_context()
 
 
-mlir.make_ir_context = lambda: _context(next(_programs) // 500)
+if jax.__version_info__ < (0, 12):
+    mlir.make_ir_context = lambda: _context(threading.get_ident(), next(_programs) // 500)
 
 # A shell makes what it runs in the background deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -103,6 +103,7 @@ class RunConfig(ABC):
       study: the name of the study, that of its package.
       baseline: the method that the others are compared with.
       read_by: the options that only some data sets read, with their names.
+      network_read_by: the options that only some networks (`model.network`) read, with their names.
       scores: the scores that tables show; the first one is compared and chooses rates.
       size: an entry of `result.json` about the size of the compared variants, and its heading.
       compared: the option whose values are the methods of the study.
@@ -112,6 +113,7 @@ class RunConfig(ABC):
     compared: ClassVar[str]
     baseline: ClassVar[str] = "none"
     read_by: ClassVar[ReadBy] = {}
+    network_read_by: ClassVar[ReadBy] = {}
     scores: ClassVar[tuple[Score, ...]] = ()
     size: ClassVar[tuple[str, str]] = ("parameters", "parameters")
 
@@ -212,6 +214,7 @@ class RunConfig(ABC):
           ValueError: there is one; the message has a suggestion.
         """
         check_read(self, preset, self.read_by)
+        check_read(self, preset, self.network_read_by, by="model.network")
 
     def check_method(self) -> None:
         """Refuses options that the method of this run would ignore, which other methods of a comparison take.

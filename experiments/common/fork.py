@@ -12,6 +12,7 @@ from smoothjax import nn, training, weights
 
 from .comparison import C, Result
 from .config import RunConfig, flat
+from .given import unread
 from .learner import S, T
 from .network import M, Network, Tree, Trees
 from .plain import to_dict
@@ -200,6 +201,7 @@ def _other_options(config: RunConfig, before: RunConfig) -> dict[str, tuple[obje
     """Options of the network that differ, except those that a fork may change: their values there and here."""
     here, there = flat(to_dict(config)), flat(to_dict(before))
     free = _EITHER | {config.compared} | config.set_by_method | before.set_by_method
+    free |= unread(before, before.network_read_by, by="model.network")
     return {
         name.replace("_", "-"): (there.get(name), value)
         for name, value in here.items()

@@ -9,21 +9,26 @@ ReadBy = Mapping[str, Sequence[str]]
 """Data sets, or other choices, by the dotted name of an option that only they read."""
 
 
+def unread(config: object, read_by: ReadBy, by: str = "data.name") -> frozenset[str]:
+    """The options that the chosen data, or what else `by` chooses, do not read."""
+    return frozenset(option for option, names in read_by.items() if attrgetter(by)(config) not in names)
+
+
 def check_read(config: object, preset: object, read_by: ReadBy, by: str = "data.name") -> None:
-    """Refuses options that the chosen data do not read: a run would be another one than the user asked for.
+    """Refuses options that the chosen data or network do not read: a run would be another one than the user asked for.
 
     Args:
-      config: the configuration; `data.name` is the name of its data, unless `read_by` is empty.
+      config: the configuration.
       preset: the one it started from, whose options may stay.
       read_by: see `ReadBy`.
-      by: dotted name of the option that chooses, of the data or, for example, of the network.
+      by: dotted name of the option that chooses: `data.name`, or that of a network.
 
     Raises:
       ValueError: there is one; the message names it, and the choices that read it.
     """
-    for option, names in read_by.items():
-        name, value = attrgetter(by)(config), attrgetter(option)(config)
-        if name in names or value == attrgetter(option)(preset):
+    for option in filter(unread(config, read_by, by).__contains__, read_by):
+        name, names, value = attrgetter(by)(config), read_by[option], attrgetter(option)(config)
+        if value == attrgetter(option)(preset):
             continue
         section, _, last = option.replace("_", "-").rpartition(".")
         chosen = f"--{by.replace('_', '-')}"

@@ -23,6 +23,7 @@ _VALUES: Mapping[str, str] = {
     "large_fov": "LargeFOV",
     "duc": "DUC",
     "unet": "U-Net",
+    "gcanet": "GCANet",
     "deeplab": "DeepLab",
     "slim": "TF-Slim",
     "slim-as-authors": "TF-Slim, as the authors",

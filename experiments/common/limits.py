@@ -32,7 +32,7 @@ LIMITS: dict[str, float] = {
     "latent_features": 65_536,
     "depth": 64,
     "head_rates": 4_096,
-    "rates": 4_096,
+    "rates": 64,
     "crop_size": _PIXELS,
     "size": _PIXELS,
     "image_size": _PIXELS,

@@ -42,7 +42,7 @@ _HABITS: Mapping[str, tuple[str, ...]] = {
     "checkpoint": ("--init.checkpoint", "--checkpoint", "RUN"),
     "source": ("--init.source", "IMAGES"),
     "input image images img": ("IMAGES",),
-    "dilation": ("--model.head-rates",),
+    "dilation": ("--model.head-rates", "--model.rates"),
     "nc num-classes": ("--data.classes",),
     "train-dir train-data val-dir val-data data data-dir data-path": ("--data.root", "--data-root"),
     "exp-name experiment project log-dir logdir work-dir": ("--run", "--out"),

@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
-    _check(options)
     use_huge_pages()
+    _check(options)
     from .study import study
 
     chosen = (options.images, options.size, options.batch_size, options.checkpoint, options.data_root)

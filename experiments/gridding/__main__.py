@@ -12,6 +12,7 @@ from smoothjax.command_line import choose
 from smoothjax.files import check_figure
 
 from ..common.config import require
+from ..common.huge_pages import use_huge_pages
 from ..common.limits import check_limits
 from ..common.parsing import parse
 from ..common.status import status_of
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compare(name: str, options: Compare) -> None:
+    use_huge_pages()
     check_limits(options)
     options.config.validate()
     first = options.first

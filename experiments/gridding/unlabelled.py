@@ -21,6 +21,7 @@ from smoothjax import nn, training
 
 from ..common.config import require
 from ..common.environment import environment
+from ..common.huge_pages import use_huge_pages
 from ..common.network import Network
 from ..common.parsing import parse
 from ..common.run_files import Json
@@ -64,6 +65,7 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Runs the comparison; returns the exit status."""
     options = parse(Options, arguments, "python -m experiments.gridding.unlabelled")
+    use_huge_pages()
     stopped = "stopped; the same command continues behind the first stem that the file lacks"
     return status_of(lambda: print("\n\n".join(tables_of(run(options)))), stopped)
 

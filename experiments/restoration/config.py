@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from smoothjax.names import RestorationTask
 
 from ..common.adam import AdamConfig, AdamRun
-from ..common.config import Precision, Preset, RunConfig, RunInit, require, require_at_least_one
-from ..common.given import ReadBy, check_read
+from ..common.config import Precision, Preset, RunInit, require, require_at_least_one
+from ..common.given import ReadBy
 from ..common.table import Score
 
 Method = Literal["none", "multigrid", "group_interaction", "ss_conv"]
@@ -185,11 +185,6 @@ class Config(AdamRun):
         self.noise.validate()
         self.optim.validate()
 
-    def check_given(self, preset: RunConfig) -> None:
-        """See `RunConfig`: each network has options of its own, too."""
-        super().check_given(preset)
-        check_read(self, preset, self.network_read_by, by="model.network")
-
     @property
     def own_data(self) -> bool:
         """See `RunConfig`."""
@@ -231,7 +226,7 @@ NOISE = Preset(
         evaluate_every=400,
         checkpoint_every=200,
     ),
-    "white Gaussian noise on any folder of clean images, --data.root FOLDER; about two minutes a run on one core",
+    "white Gaussian noise on any folder of clean images, --data.root FOLDER; 32 runs of one to two minutes on one core",
     "A full-resolution stack of dilated layers predicts the noise, as plain ones do in DnCNN (Zhang et al., 2017). "
     "Noise of sigma 25 is neither clipped nor rounded, as is usual, and evaluations draw the same for every run. The "
     "recipe is ours: four layers behind a 3x3 convolution see 23 x 23 pixels. Of 16 channels too few carry the noise "

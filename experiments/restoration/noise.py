@@ -31,5 +31,5 @@ class Noise:
     def __str__(self) -> str:
         return (
             f"White Gaussian noise on each image: standard deviation {self.config.sigma:g} of 255, neither clipped nor "
-            "rounded."
+            "rounded for the network and its score."
         )

@@ -52,7 +52,7 @@ def hyperparameters(config: RunConfig, data: Data | None = None) -> Hyperparamet
     # Newer options: stored results of other data and networks lack them.
     if name != "wires":
         omitted.add("data.noise")
-    if options.get("model.encoder") != "dilated_stack":
+    if "dilated_stack" not in (options.get("model.encoder"), options.get("model.network")):
         omitted.add("model.stem")
     return {
         name: last_part(value) if name in PATHS and isinstance(value, str) else value

@@ -66,8 +66,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: Options) -> None:
-    _check(options)
     use_huge_pages()
+    _check(options)
     flags = os.environ.get("XLA_FLAGS", "").split()
     if options.wide_vectors and WIDE_VECTORS not in flags:
         restart({"XLA_FLAGS": " ".join([*flags, WIDE_VECTORS])})

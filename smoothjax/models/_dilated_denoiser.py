@@ -19,9 +19,9 @@ class DilatedDenoiser(nnx.Module):
     The network predicts the noise, not the image (residual learning, Zhang et al., 2017a), with dilated layers in place
     of the reduced resolution or the many layers that a large field of view needs otherwise (Zhang et al., 2017b). The
     last convolution is 1x1, so nothing after the dilated layers mixes pixels: a 3x3 one would be a remedy for gridding
-    itself. It starts at zero, so a new network returns its input. Behind a 1x1 stem and with even rates, the four
-    phases of an image are restored as if they were four images. Starts in evaluation mode; `train()` switches batch
-    normalisation to batch statistics.
+    itself. It starts at zero, so a new network returns its input. Behind a 1x1 stem, with even rates and without
+    degridding, the four phases of an image are restored as if they were four images. Starts in evaluation mode;
+    `train()` switches batch normalisation to batch statistics.
 
     Args:
       stem: taps along each axis of the first convolution, 1, 3 or 5.

@@ -57,6 +57,14 @@ def test_restoration(tmp_path):
     assert "other than there: --model.task dehaze there, derain here" in str(plan)
 
 
+def test_a_run_of_another_network_asks_for_the_options_that_it_reads(tmp_path):
+    """The advice for a fork of GCANet named the stem, too, which GCANet refuses."""
+    stack = {"model.network": "dilated_stack", "model.stem": 3, "model.rates": (2, 2)}
+    with pytest.raises(ValueError, match="is a run of another network") as raised:
+        _plan("restoration", tmp_path, {"model.width": 2}, {"model.width": 4, **stack})
+    assert "give the options of that run, --model.network gcanet --model.width 2, or leave" in str(raised.value)
+
+
 def test_other_characters_get_new_layers_at_both_ends(tmp_path):
     """In a sequence network both the embedding and the output depend on the symbols."""
     study = importlib.import_module("experiments.sequence.study").STUDY

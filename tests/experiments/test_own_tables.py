@@ -1,5 +1,6 @@
 """Tables of any runs: methods side by side, and paired with their baseline seed by seed."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.find import find
 from experiments.tables.groups import chosen_rate, groups, protocols
+from experiments.tables.hyperparameters import setting
 from tests.experiments.made_runs import evaluate, write
 
 
@@ -156,6 +158,13 @@ def test_settings_are_not_mixed(tmp_path):
     found = groups(find([tmp_path]).runs)
     assert [len(group.arms) for group in found] == [1, 1, 1]
     assert len({group.title for group in found}) == 3
+
+
+@pytest.mark.parametrize(("study", "preset"), [("segmentation", "wires"), ("restoration", "noise")])
+def test_stems_are_not_mixed(study, preset):
+    """What precedes the dilated layers decides whether there is gridding."""
+    config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
+    assert len({str(setting(with_options(config, {"model.stem": stem}))) for stem in (1, 3)}) == 2
 
 
 def test_titles_name_small_images(tmp_path):

@@ -67,7 +67,7 @@ def test_the_comparison_starts_with_the_degraded_images(compared):
     assert [line[0].strip("| ") for line in lines[2:7]] == labels
     text = (folder / "report.md").read_text()
     assert text.startswith("# Denoising images with Gaussian noise of standard deviation 25\n")
-    assert "White Gaussian noise on each image: standard deviation 25 of 255, neither clipped nor rounded." in text
+    assert "White Gaussian noise on each image: standard deviation 25 of 255, neither clipped nor rounded" in text
     # A smoothing adds parameters to three layers, multigrid changes rates.
     extra = {"none": 0, "multigrid": 0, "group_interaction": 3 * 4**2, "ss_conv": 3 * 3**2}
     assert {method: _result(compared, method)["extra_parameters"] for method in METHODS} == extra
