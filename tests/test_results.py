@@ -89,6 +89,17 @@ def test_where_degridding_helps_is_as_measured():
     assert set(quoted) <= measured
 
 
+def test_denoising_is_quoted_as_measured():
+    """README and guide name the differences of the stored runs."""
+    results = " ".join(RESULTS.read_text().split("## Denoising photographs")[1].split("\n## ")[0].split())
+    guide = (ROOT / "docs/pages/guides/when.md").read_text().split("## On photographs")[1].split("\n## ")[0]
+    readme = (ROOT / "README.md").read_text().split("*A denoiser of dilated layers")[1].split("\n\n")[0]
+    for page in (guide, readme):
+        quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]|\d+\.\d\d (?=dB|, SS)", " ".join(page.split()))
+        assert len(quoted) >= 3
+        assert all(words in results for words in quoted)
+
+
 def test_fits_without_labels_are_as_measured():
     """The tables of the guide and of RESULTS.md, and the shares of the gain by training that the guide names."""
     content, trained = (
@@ -134,14 +145,17 @@ def test_costs_are_those_measured():
     beside_pytorch = [_ratios("timing_peers.json", *parts) for parts in peers]
     networks = _ratios("timing.json", "training step", "prediction")
     layers = _ratios("timing_layers.json", "forward", "forward + backward")
-    assert [tables[0], tables[1], tables[3]] == [*beside_pytorch, layers]
-    assert [(row[2], row[4]) for row in tables[2]] == [(step, rest) for _, _, step, rest in networks]
+    on_huge_pages = _ratios("timing_peers_huge_pages.json", *peers[0])
+    assert [tables[0], tables[1], tables[2], tables[4]] == [*beside_pytorch, on_huge_pages, layers]
+    assert [(row[2], row[4]) for row in tables[3]] == [(step, rest) for _, _, step, rest in networks]
 
     readme = " ".join((ROOT / "README.md").read_text().split())
     deeplab, small, unet = (row[2] for row in beside_pytorch[0][:3])
+    others = [row[2] for row in on_huge_pages[:3]]
     filters = next(row[2:] for row in layers if row[0].startswith("ss_conv 7x7 / depthwise convolution of PyTorch"))
     for sentence in (
         f"{deeplab} times as long as in PyTorch for DeepLab with ResNet-50, {unet} times for a U-Net and {small} times",
+        f"AVX-512 and huge pages, {others[0]}, {others[2]} and {others[1]} times",
         f"{filters[0]} times as long forward and {filters[1]} times forward and backward",
     ):
         assert sentence in readme
