@@ -40,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: Figures) -> None:
     if options.out is not None:
         check_out(options.out)
-    files = options.files or [path for path in sorted(_STORED.glob("*.json")) if _kind(path) is not None]
+    files = options.files or [path for path in sorted(_STORED.glob("*.json")) if _compares(path)]
     for file, path in zip(files, _places(files, options.out), strict=True):
         draw(file, path)
         print(path)
@@ -80,6 +80,14 @@ def draw(file: Path, path: Path) -> None:
     runs = find([file]).runs
     tested = any(run.score("test", run.config.scores[0]) is not None for run in runs)
     draw_comparison(runs, "test" if tested else "val", path)
+
+
+def _compares(file: Path) -> bool:
+    """Whether a stored file has methods to compare; that of a recipe has one."""
+    content = read_json(file)
+    if _kind(file) == "runs" and isinstance(content, dict):
+        return len({run["result"]["method"] for run in content["runs"]}) > 1
+    return _kind(file) is not None
 
 
 def _kind(file: Path) -> str | None:

@@ -24,6 +24,7 @@ _VALUES: Mapping[str, str] = {
     "duc": "DUC",
     "unet": "U-Net",
     "gcanet": "GCANet",
+    "dilated_stack": "dilated stack",
     "deeplab": "DeepLab",
     "slim": "TF-Slim",
     "slim-as-authors": "TF-Slim, as the authors",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from smoothjax.augmentation import Strengths
 from smoothjax.names import Alignment, Degridding, ScheduleName
 
 from ..common.config import Preset, require, require_positive, with_options
@@ -273,15 +274,19 @@ CAMVID_PRETRAINED = Preset(
     Config(
         model=_LITE,
         init=_IMAGENET,
-        data=DataConfig(name="camvid", crop_size=(321, 321)),
-        optim=replace(_FROM_IMAGENET, class_weights="auto", loss_at="full"),
-        steps=2000,
-        batch_size=8,
+        data=DataConfig(
+            name="camvid",
+            crop_size=(241, 321),
+            augment=Strengths(brightness=0.2, contrast=0.2, saturation=0.2),
+        ),
+        optim=replace(_FROM_IMAGENET, loss="cross_entropy + dice", loss_at="full", ema=0.998),
+        steps=2800,
+        batch_size=2,
     ),
     "CamVid street scenes from ImageNet weights (EfficientNet-Lite0), 360x480, --data.root FOLDER",
     _PRETRAINED.format(
-        "not yet measured. With 600 steps of 2 crops of 241x321 pixels, mean IoU on val was 45.3 % after 38 minutes of "
-        "one core that other programs shared (one seed)"
+        "56.2 % mean IoU on test (64.0 % on val, one seed) in 58 minutes of one core. With 600 steps, the Dice "
+        "loss was worth 4.3 points of mean IoU on val beside ENet's class weights (51.0 and 46.7 %)"
     ),
 )
 
