@@ -106,11 +106,11 @@ class RunConfig(ABC):
       network_read_by: the options that only some networks (`model.network`) read, with their names.
       scores: the scores that tables show; the first one is compared and chooses rates.
       size: an entry of `result.json` about the size of the compared variants, and its heading.
-      compared: the option whose values are the methods of the study.
+      compared: the option whose values are the methods of the study, for most that of the smoothing.
     """
 
     study: ClassVar[str]
-    compared: ClassVar[str]
+    compared: ClassVar[str] = "model.smoothing"
     baseline: ClassVar[str] = "none"
     read_by: ClassVar[ReadBy] = {}
     network_read_by: ClassVar[ReadBy] = {}

@@ -161,7 +161,6 @@ class Config(AdamRun):
         Score("SSIM", ("ssim",), digits=3),
     )
     size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
-    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

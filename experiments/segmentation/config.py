@@ -117,7 +117,6 @@ class Config(DenseConfig):
 
     study: ClassVar[str] = "segmentation"
     size: ClassVar[tuple[str, str]] = ("extra_parameters", "extra parameters")
-    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

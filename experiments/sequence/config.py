@@ -92,7 +92,6 @@ class Config(AdamRun):
         Score("accuracy %", ("accuracy",), 100),
     )
     size: ClassVar[tuple[str, str]] = ("smoothing_parameters", "smoothing parameters")
-    compared: ClassVar[str] = "model.smoothing"
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -71,13 +71,7 @@ class DilatedDenoiser(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.encoder = DilatedStackEncoder(
-            stem=stem,
-            rates=rates,
-            smoothing=smoothing,
-            width=width,
-            in_features=in_features,
-            dtype=dtype,
-            rngs=rngs,
+            stem=stem, rates=rates, smoothing=smoothing, width=width, in_features=in_features, dtype=dtype, rngs=rngs
         )
         zeros = nnx.initializers.zeros
         self.head = Conv(width, in_features, (1, 1), kernel_init=zeros, dtype=dtype, rngs=rngs)

@@ -61,6 +61,7 @@ class DilatedStackEncoder(BaseEncoder):
     stages: "nnx.List[_ConvNorm]"
     stem: int
     rates: tuple[int, ...]
+    out_features: int
 
     def __init__(
         self,

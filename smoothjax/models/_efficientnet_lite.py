@@ -113,6 +113,7 @@ class EfficientNetLiteEncoder(BaseEncoder):
     classifier: "_Classifier | None"
     variant: EfficientNetLiteVariant
     padding: EncoderPadding
+    out_features: int
 
     def __init__(
         self,
