@@ -78,7 +78,7 @@ def draw(file: Path, path: Path) -> None:
     from .tables.forest import draw_comparison
 
     runs = find([file]).runs
-    tested = any(run.score("test", run.config.scores[0]) is not None for run in runs)
+    tested = any(run.score("test", run.config.ordered_scores[0]) is not None for run in runs)
     draw_comparison(runs, "test" if tested else "val", path)
 
 

@@ -104,12 +104,14 @@ class RunConfig(ABC):
       baseline: the method that the others are compared with.
       read_by: the options that only some data sets read, with their names.
       network_read_by: the options that only some networks (`model.network`) read, with their names.
-      scores: the scores that tables show; the first one is compared and chooses rates.
+      scores: the scores that tables show.
       size: an entry of `result.json` about the size of the compared variants, and its heading.
+      newer: the options that runs of earlier versions lack, which behaved as their defaults.
       compared: the option whose values are the methods of the study, for most that of the smoothing.
     """
 
     study: ClassVar[str]
+    newer: ClassVar[frozenset[str]] = frozenset()
     compared: ClassVar[str] = "model.smoothing"
     baseline: ClassVar[str] = "none"
     read_by: ClassVar[ReadBy] = {}
@@ -147,6 +149,11 @@ class RunConfig(ABC):
         """The name of this run's method."""
         section, _, option = self.compared.partition(".")
         return getattr(getattr(self, section), option) if option else getattr(self, section)
+
+    @property
+    def ordered_scores(self) -> tuple[Score, ...]:
+        """The scores that tables show; the first one is compared and chooses rates."""
+        return self.scores
 
     def after(self, parent: "RunConfig") -> Self:
         """The same configuration with the options inherited from the run that it starts from."""

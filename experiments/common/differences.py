@@ -14,7 +14,7 @@ def draw_differences(comparison: Comparison[RunConfig], path: Path) -> bool:
     """Draws the figure; returns False if there is nothing to draw. It needs a baseline, another method and two
     seeds."""
     config, results = comparison.config, comparison.results
-    shown = [score for score in config.scores if all(_values(comparison, method, score) for method in results)]
+    shown = [score for score in config.ordered_scores if all(_values(comparison, method, score) for method in results)]
     if config.baseline not in results or len(results) < 2 or len(comparison.seeds) < 2 or not shown:
         return False
     pairs = [paired_differences(comparison, config.baseline, score) for score in shown]

@@ -198,7 +198,7 @@ def load_config(folder: Path, kind: type[Config]) -> Config:
     try:
         config = from_dict(kind, values)
         # Options about the start of a run are newer than most; a file without them starts from random weights.
-        expected = {name for name in flat(to_dict(config)) if not name.startswith("init.")}
+        expected = {name for name in flat(to_dict(config)) if not name.startswith("init.")} - config.newer
         missing = sorted(expected - set(flat(values)))
         # Defaults would silently complete a file that was cut off.
         if missing or not read_text(path).endswith("\n"):

@@ -90,8 +90,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         return Loss(*make_loss(optim)(logits, labels))
 
     def make_optimizer(self, config: Config, params: Tree) -> tuple[optax.GradientTransformation, optax.Schedule]:
-        """SGD of the paper, or another optimiser: decay only on kernels, larger rates in the head, which excludes
-        degridding."""
+        """SGD of the paper, or another optimiser: decay only on kernels, other rates in the head and for smoothing."""
         optim = config.optim
         # In a DUC each pixel of a cell has its own weights, and the mean over all pixels reduces their gradients by as
         # much.
@@ -99,6 +98,8 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
         def multiplier(path: tuple[str | int, ...]) -> float:
+            if nn.is_smoother(path):
+                return optim.smoothing_multiplier
             return factors[str(path[-1])] if path[0] == "head" else 1.0
 
         return make_optimizer(optim, config.initial_rate, config.steps, params, multiplier)

@@ -24,7 +24,7 @@ def comparison_tables(runs: Sequence[Run], split: str) -> tuple[list[Table], lis
     """Tables of every setting with scores on a split, and remarks about runs without."""
     remarks: list[str] = []
     for run in runs:
-        if run.score(split, run.config.scores[0]) is None:
+        if run.score(split, run.config.ordered_scores[0]) is None:
             splits = run.config.splits
             missing = f"this data set has only {' and '.join(splits)}"
             remarks.append(
@@ -52,7 +52,7 @@ def scored_protocols(group: Group, split: str) -> list[Protocol]:
 
 def scores_of(group: Group, arms: Sequence[Arm], split: str) -> list[Score]:
     """The scores on a split that at least one arm has."""
-    return [score for score in group.config.scores if any(group.values(arm, split, score) for arm in arms)]
+    return [score for score in group.scores if any(group.values(arm, split, score) for arm in arms)]
 
 
 def _of_protocol(group: Group, protocol: Protocol, split: str) -> list[Table]:

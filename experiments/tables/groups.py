@@ -35,6 +35,7 @@ class Group:
 
     Attributes:
       config: the class of their configurations, which is that of their study.
+      scores: the scores to show, the first of which is compared and chooses rates.
       study: the study and the data set.
       words: other shared properties, such as the network and the number of steps, with options as they are typed.
       labels: study, data set and the same properties, in the words of figures.
@@ -42,6 +43,7 @@ class Group:
     """
 
     config: type[RunConfig]
+    scores: tuple[Score, ...]
     study: str
     words: tuple[str, ...]
     labels: tuple[str, ...]
@@ -60,7 +62,7 @@ class Group:
     @property
     def main_score(self) -> Score:
         """The score used to compare methods and to choose rates."""
-        return self.config.scores[0]
+        return self.scores[0]
 
     def values(self, arm: Arm, split: str, score: Score) -> dict[int, float]:
         """A score of an arm by seed, for the seeds that have it."""
@@ -213,7 +215,8 @@ def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperpar
     words = (*(str(mine[name]) for name in named), length, *(f"{name} {mine[name]}" for name in differing))
     order = sorted(arms, key=lambda arm: (arm[0] != config.baseline, arm))
     study = f"{mine['study']} on {mine['data.name']}"
-    return Group(config, study, words, _labels(mine, named, length, differing), {arm: arms[arm] for arm in order})
+    scores = runs[0].config.ordered_scores
+    return Group(config, scores, study, words, _labels(mine, named, length, differing), {arm: arms[arm] for arm in order})
 
 
 def _labels(mine: Hyperparameters, named: Sequence[str], length: str, differing: Sequence[str]) -> tuple[str, ...]:

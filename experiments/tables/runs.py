@@ -27,6 +27,10 @@ from .validate import (
 UNREADABLE = (AttributeError, ValueError, TypeError, KeyError, OSError)
 
 
+#: Scores at the end of training that stand beside those in "val".
+_BESIDE = ("checkerboard", "boundary")
+
+
 @dataclass(frozen=True)
 class Run:
     """A finished run.
@@ -75,7 +79,7 @@ class Run:
 
     def _evaluation(self, split: str) -> JsonObject:
         """The known scores on a split; on val at least those at the end of training."""
-        ended = {**json_object(self.result, "val"), "checkerboard": self.result.get("checkerboard")}
+        ended = {**json_object(self.result, "val"), **{name: self.result.get(name) for name in _BESIDE}}
         return self.evaluations.get(split, ended if split == "val" else {})
 
 

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from smoothjax.files import explain, read_json
 
-from ..common.dense.cli import PUBLISHED_DISTANCE
+from ..common.dense.config import PUBLISHED_DISTANCE
 
 #: An object of a JSON file.
 JsonObject = dict[str, object]

@@ -10,12 +10,10 @@ from ..cli import Command, Program
 from ..commands import Evaluate, OfRun, score
 from ..config import Size
 from ..writing import check_out
+from .config import PUBLISHED_DISTANCE
 
 if TYPE_CHECKING:
     from .study import DenseStudy
-
-#: The distance of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
-PUBLISHED_DISTANCE = 0.02
 
 
 @dataclass(frozen=True)

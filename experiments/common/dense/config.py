@@ -33,6 +33,11 @@ DataName = Literal["shapes", "wires", "camvid", "folder", "voc2012", "coco2015",
 DRAWN: tuple[DataName, ...] = ("shapes", "wires")
 _IN_FILES: tuple[DataName, ...] = tuple(name for name in get_args(DataName) if name not in DRAWN)
 
+#: The distance of boundary IoU (Cheng et al. 2021), as a fraction of the image's diagonal.
+PUBLISHED_DISTANCE = 0.02
+
+PrimaryScore = Literal["mean_iou", "mean_dice", "mean_boundary_iou"]
+
 #: Encoders with published weights of the same name, which pip may install.
 LITE: tuple[EfficientNetLite, ...] = get_args(EfficientNetLite)
 
@@ -231,6 +236,7 @@ class InitConfig(Init):
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
+    newer: ClassVar[frozenset[str]] = frozenset({"primary", "optim.smoothing_multiplier"})
     read_by: ClassVar[ReadBy] = {
         **dict.fromkeys(("data.root", "data.classes", "data.mask_suffix", "data.white", "data.check"), _IN_FILES),
         "data.allow_empty_classes": ("folder",),
@@ -249,6 +255,9 @@ class DenseConfig(RunConfig):
     init: InitConfig = field(default_factory=InitConfig)
     model: DeepLabConfig = field(default_factory=DeepLabConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    primary: PrimaryScore = "mean_iou"
+    """The score that a comparison is about, declared before its first run: tables choose rates by it on val, and test
+    it first. Boundary IoU is then measured in every evaluation."""
     eval_shapes: int | None = None
     """Largest number of shapes to which images are padded for scoring. By default images are not padded: the network is
     compiled for each size, and sees each image as if it were the only one."""
@@ -262,6 +271,11 @@ class DenseConfig(RunConfig):
         )
         self.data.validate()
         self.optim.validate()
+
+    @property
+    def ordered_scores(self) -> tuple[Score, ...]:
+        """See `RunConfig`: the primary score first."""
+        return tuple(sorted(self.scores, key=lambda score: score.path[-1] != self.primary))
 
     def after(self, parent: RunConfig) -> Self:
         """See `RunConfig`: mean and standard deviation of images of the same channels, unless others are given."""

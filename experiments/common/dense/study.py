@@ -24,7 +24,7 @@ from ..stored import StoredStudy
 from ..study import Arrays, Batch, Scored, Summary, Trained
 from ..writing import write_bytes
 from . import report
-from .config import DRAWN, DenseConfig
+from .config import DRAWN, PUBLISHED_DISTANCE, DenseConfig
 from .figures import side_by_side
 from .init import initialized, normalization, weights_file
 from .optimizer import class_weights
@@ -231,12 +231,19 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         masks = _classes_of(logits)
         cell = max(1, round(self.output_cell(config) / getattr(config.data, "scale", 1.0)))
         sizes, classes = batch["size"], logits.shape[-1]
-        counts = count(labels, masks, sizes, num_classes=classes, boundary=self.boundary, cell=cell)
+        distance = self._distance(config)
+        counts = count(labels, masks, sizes, num_classes=classes, boundary=distance, cell=cell)
         if self.calibration:
             counts = counts._replace(
                 calibration=metrics.calibration_counts(labels, logits, independent=has_independent_classes(config))
             )
         return counts, masks
+
+    def _distance(self, config: C) -> float | None:
+        """The distance from contours of the boundary scores; None if they are not measured."""
+        if self.boundary is None and config.primary == "mean_boundary_iou":
+            return PUBLISHED_DISTANCE
+        return self.boundary
 
     def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
@@ -249,9 +256,13 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
         return {"mask": np.asarray(outputs[row, :height, :width], np.uint8)}
 
     def summarize(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Summary:
-        """The scores of a constant prediction, and masks by the index of their images."""
+        """The scores of a constant prediction and near contours, and masks by the index of their images."""
         masks = {str(index): arrays["mask"] for index, arrays in found.examples.items()}
-        return Summary({"majority": majority_scores(np.asarray(_counts(found.totals).pixels))}, masks)
+        counts, distance = _counts(found.totals), self._distance(trained.config)
+        results: Result = {"majority": majority_scores(np.asarray(counts.pixels))}
+        if distance is not None:
+            results["boundary"] = boundary_scores(counts, distance, source.classes.names)
+        return Summary(results, masks)
 
     def details(self, trained: Trained[C, data.Classes, M], source: data.Source, found: Scored) -> Result:
         """The views of the images, and the scores by class."""
@@ -261,8 +272,6 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             "iou": by_class(names, metrics.iou_per_class(counts.pixels)),
             "dice": by_class(names, metrics.dice_per_class(counts.pixels)),
         }
-        if self.boundary is not None:
-            result["boundary"] = boundary_scores(counts, self.boundary, names)
         if self.calibration:
             result["calibration"] = calibration_scores(counts)
         return result
