@@ -34,15 +34,13 @@ def paired_differences(comparison: Comparison[C], baseline: str, score: Score) -
 
 def _values(comparison: Comparison[C], method: str, score: Score) -> dict[int, float]:
     """A score at the end of training by seed; seeds without it are left out."""
-    found = {
-        seed: _at({**run, **run["val"]}, score)
-        for seed, run in zip(comparison.seeds, comparison.results[method], strict=True)
-    }
-    return {seed: score.factor * value for seed, value in found.items() if not math.isnan(value)}
+    found = {seed: value_of(run, score) for seed, run in zip(comparison.seeds, comparison.results[method], strict=True)}
+    return {seed: value for seed, value in found.items() if not math.isnan(value)}
 
 
-def _at(scores: Result, score: Score) -> float:
-    value: object = scores
+def value_of(run: Result, score: Score) -> float:
+    """A score on val at the end of training; NaN if the run does not have it."""
+    value: object = {**run, **run["val"]}
     for key in score.path:
         value = value.get(key) if isinstance(value, dict) else None
-    return float(value) if isinstance(value, int | float) else math.nan
+    return score.factor * float(value) if isinstance(value, int | float) else math.nan

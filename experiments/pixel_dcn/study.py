@@ -13,6 +13,7 @@ from smoothjax import data, models
 from ..common.comparison import Comparison, Page, Result
 from ..common.dense.init import deeplab_options, normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
+from ..common.dense.report import primary_column
 from ..common.dense.seen import seen_of
 from ..common.dense.study import DenseStudy
 from ..common.labels import data_label
@@ -109,18 +110,27 @@ class PixelDeconvolution(DenseStudy[Config, UpsamplingModel]):
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread if there are several; below it Table 1."""
         scores = {"pixel_accuracy": "pixel accuracy %", "mean_iou": "mean IoU %"}
-        seen = seen_of(self, comparison)
-        header = ["method", *scores.values(), *seen.columns, "up-sampling parameters", "all parameters", "s / step"]
+        seen, (declared, cells) = seen_of(self, comparison), primary_column(comparison.config, comparison.results)
+        header = [
+            "method",
+            *scores.values(),
+            *declared,
+            *seen.columns,
+            "up-sampling parameters",
+            "all parameters",
+            "s / step",
+        ]
         rows = [
             [
                 self.labels[method],
                 *(spread([100 * run["val"][key] for run in runs]) for key in scores),
+                *primary,
                 *seen.cells(method, runs),
                 f"{runs[0]['upsampling_parameters']:,}",
                 f"{runs[0]['parameters'] - runs[0]['masked_parameters']:,}",
                 median_seconds(runs),
             ]
-            for method, runs in comparison.results.items()
+            for (method, runs), primary in zip(comparison.results.items(), cells, strict=True)
         ]
         rows += self.reference_rows(comparison, len(header), tuple(scores))
         height, width = comparison.config.data.size

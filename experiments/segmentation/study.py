@@ -15,6 +15,7 @@ from ..common.comparison import Comparison, Page, Result
 from ..common.config import with_options
 from ..common.dense.init import deeplab_options, normalization
 from ..common.dense.optimizer import make_loss, make_optimizer
+from ..common.dense.report import primary_column
 from ..common.dense.seen import seen_of
 from ..common.dense.sources import scaled
 from ..common.dense.study import DenseStudy
@@ -137,13 +138,13 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
 
     def report(self, comparison: Comparison[Config]) -> Page:
         """Mean over seeds, and spread if there are several."""
-        seen = seen_of(self, comparison)
+        seen, (declared, cells) = seen_of(self, comparison), primary_column(comparison.config, comparison.results)
         header = [
-            "method", "mean IoU %", "pixel accuracy %", *seen.columns, "extra parameters",
+            "method", "mean IoU %", "pixel accuracy %", *declared, *seen.columns, "extra parameters",
             "largest change of a smoothing parameter", "initial rate", "s / step",
         ]  # fmt: skip
         rows, baseline = [], comparison.results.get("none")
-        for method, runs in comparison.results.items():
+        for (method, runs), primary in zip(comparison.results.items(), cells, strict=True):
             extra = runs[0]["extra_parameters"]
             if baseline is not None:
                 extra = runs[0]["parameters"] - baseline[0]["parameters"]
@@ -153,6 +154,7 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
                     self.labels[method],
                     spread([100 * run["val"]["mean_iou"] for run in runs]),
                     spread([100 * run["val"]["pixel_accuracy"] for run in runs]),
+                    *primary,
                     *seen.cells(method, runs),
                     "-" if extra is None else f"{extra:,}",
                     f"{move:.3f}" if move else "-",

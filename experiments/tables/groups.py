@@ -216,7 +216,9 @@ def _group(mine: Hyperparameters, runs: Sequence[Run], others: Sequence[Hyperpar
     order = sorted(arms, key=lambda arm: (arm[0] != config.baseline, arm))
     study = f"{mine['study']} on {mine['data.name']}"
     scores = runs[0].config.ordered_scores
-    return Group(config, scores, study, words, _labels(mine, named, length, differing), {arm: arms[arm] for arm in order})
+    return Group(
+        config, scores, study, words, _labels(mine, named, length, differing), {arm: arms[arm] for arm in order}
+    )
 
 
 def _labels(mine: Hyperparameters, named: Sequence[str], length: str, differing: Sequence[str]) -> tuple[str, ...]:

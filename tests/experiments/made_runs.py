@@ -10,6 +10,7 @@ import grain
 import jax.numpy as jnp
 import yaml
 
+from experiments.common.config import with_options
 from experiments.common.network import Network
 from experiments.common.plain import to_dict
 from experiments.common.run_folder import describe_run, load_config
@@ -35,6 +36,11 @@ def write(folder: Any, config: Any, val: float, test: float | None = None, **res
     (folder / "result.json").write_text(json.dumps(content | result))
     if test is not None:
         evaluate(folder, "test", test, {"sky": test + 0.1, "car": test - 0.1, "sign": None})
+
+
+def placed(config: Any) -> Any:
+    """The configuration of a preset; one that starts from a run, which the user names, names one."""
+    return with_options(config, {"init.checkpoint": Path("run")}) if config.init.source == "run" else config
 
 
 def evaluate(folder: Any, split: str, mean: float, iou: dict[str, float | None], **more: Any) -> None:

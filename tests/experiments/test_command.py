@@ -236,7 +236,8 @@ _EIGHT = "--batch-size 8"
         ("pixel_dcn", "train demo --run RUN --optim.learning-rate nan", "--optim.learning-rate must be positive"),
     ],
 )
-def test_refuses_before_anything_is_written(capsys, tmp_path, study, arguments, message):
+def test_refuses_before_anything_is_written(capsys, tmp_path, monkeypatch, study, arguments, message):
+    monkeypatch.chdir(tmp_path)  # "." has no images
     run = tmp_path / "run"
     assert _main(study, [str(run) if word == "RUN" else word for word in arguments.split()]) == 1
     assert message in capsys.readouterr().err

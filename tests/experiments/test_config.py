@@ -27,7 +27,7 @@ from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
 from tests.experiments.command_line import STUDIES
-from tests.experiments.made_runs import mark_learnt
+from tests.experiments.made_runs import mark_learnt, placed
 
 METHODS = get_args(Method)
 
@@ -95,7 +95,7 @@ def test_an_asked_for_rate_holds_for_every_method():
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_every_method_can_be_compared_from_every_preset(preset):
-    config = PRESETS[preset].config
+    config = placed(PRESETS[preset].config)
     for method in METHODS:
         other = config.with_method(method)
         assert other.method == method

@@ -17,6 +17,7 @@ from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
 from experiments.segmentation.config import PRESETS, Config, DataConfig
 from experiments.segmentation.study import STUDY
 from smoothjax import data, datasets, models, training
+from tests.experiments.made_runs import placed
 
 SHAPES = Config(data=DataConfig(name="shapes", image_size=(40, 40), crop_size=(33, 33), train_images=3))
 
@@ -52,9 +53,9 @@ def test_a_power_without_a_poly_rate_is_refused(presets):
         config.check_given(preset)
     with_options(config, {"optim.schedule": "poly"}).check_given(preset)
     for each in presets.values():
-        other = with_options(each.config, {"optim.schedule": "cosine", "model.batch_norm": "trained"})
+        other = with_options(placed(each.config), {"optim.schedule": "cosine", "model.batch_norm": "trained"})
         other.validate()
-        other.check_given(each.config)
+        other.check_given(placed(each.config))
 
 
 @pytest.mark.parametrize("weights", ["enet", (1.0, 2.0), None])
@@ -167,3 +168,29 @@ def test_another_optimizer_needs_a_rate_of_its_own():
     unet = UPSAMPLING["demo"].config
     with pytest.raises(ValueError, match=r"is for adamw: add --optim.learning-rate, such as 0.01"):
         with_options(unet, {"optim.optimizer": "sgd"}).check_given(unet)
+
+
+def test_smoothing_parameters_have_a_factor_of_the_rate():
+    """The network, the head and its smoothers each move by their own share of a step of AdamW."""
+    config = with_options(
+        PRESETS["demo"].config.with_method("ss_conv"),
+        {
+            "optim.optimizer": "adamw",
+            "optim.schedule": "constant",
+            "optim.learning_rate": 0.01,
+            "optim.smoothing_multiplier": 20.0,
+            "optim.head_kernel_multiplier": 3.0,
+            "optim.weight_decay": 0.0,
+        },
+    )
+    params = {
+        "encoder": {"conv": {"kernel": jnp.ones(2), "smoother": jnp.ones(2)}},
+        "head": {"conv": {"kernel": jnp.ones(2)}},
+    }
+    optimizer, _ = STUDY.make_optimizer(config, params)
+    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    moved = jax.tree.map(lambda update: round(float(update[0]), 4), updates)
+    assert moved == {
+        "encoder": {"conv": {"kernel": -0.01, "smoother": -0.2}},
+        "head": {"conv": {"kernel": -0.03}},
+    }

@@ -68,6 +68,28 @@ def test_rates_are_chosen_on_val_and_shown_on_test(compared, capsys):
     assert "/home/me" not in out
 
 
+def test_the_declared_primary_score_chooses_rates_and_is_tested_first(tmp_path, capsys):
+    """By mean IoU the rate of SS convolution would be 0.1, and Holm's correction be about mean IoU."""
+    for seed in range(3):
+        for rate, method, mean, near in (
+            (0.05, "none", 0.60, 0.30),
+            (0.05, "ss_conv", 0.61, 0.35),
+            (0.1, "ss_conv", 0.70, 0.32),
+        ):
+            config = _camvid(method, seed, rate, {"primary": "mean_boundary_iou"})
+            boundary = {"distance": 0.02, "mean_boundary_iou": near + seed * rate / 10, "trimap_mean_iou": 0.5}
+            write(tmp_path / f"{method}-{rate}-{seed}", config, mean, boundary=boundary)
+    assert main([str(tmp_path), "--own"]) == 0
+    shared = capsys.readouterr().out.split("every initial rate")[0]
+    header, difference = (
+        next(line for line in shared.splitlines() if line.startswith(start))
+        for start in ("| method  | initial rate | pairs", "| ss_conv | 0.05         | 3")
+    )
+    assert header.split("|")[4].strip() == "boundary IoU"
+    assert difference.split("|")[4].strip() == "+5.0 [+5.0, +5.0]"
+    assert "Distinguishable from chance in boundary IoU, with Holm's correction over the one test" in shared
+
+
 def test_rates_that_were_not_chosen_need_no_scores_on_test(compared, capsys):
     """They appear only in the table of val."""
     write(compared / "low", _camvid("none", 0, 0.01), 0.4)

@@ -117,6 +117,18 @@ def test_a_damaged_configuration_is_named(tmp_path, change, message):
         assert "\n" not in str(raised.value)
 
 
+def test_a_run_of_an_earlier_version_has_the_defaults_of_newer_options(tmp_path):
+    """Otherwise each new option would make all trained networks unreadable."""
+    run = _described(tmp_path / "run")
+    path = run / "config.yaml"
+    text = path.read_text()
+    for line in ("primary: mean_iou\n", "  smoothing_multiplier: 1.0\n"):
+        assert line in text
+        text = text.replace(line, "")
+    path.write_text(text)
+    assert load_config(run, Config) == Config()
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"{}", b"[]", b"\xff", b"[" * 10_000, b'{"val": {}}', b'{"val": {"a": "high"}, "steps": 1}', b"1" * 9999],

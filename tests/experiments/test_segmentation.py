@@ -23,13 +23,17 @@ from tests.experiments.command_line import (
 )
 from tests.experiments.command_line import TRAINED as METHODS
 
+COMPARED = [
+    *("--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--primary", "mean_boundary_iou"),
+    *("--methods", *METHODS, "--seeds", "0", "1"),
+]
+
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Two methods, two seeds."""
+    """Two methods, two seeds, about boundary IoU."""
     folder = tmp_path_factory.mktemp("compare")
-    options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
-    out, _ = call_on_one("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    out, _ = call_on_one("compare", "demo", *TINY, *COMPARED, folder=folder)
     return folder, out
 
 
@@ -47,13 +51,20 @@ def test_compare_ends_with_a_table_a_report_and_figures(compared):
     assert all(run["largest_move"] > 0 for run in results["ss_conv"])
     assert {run["extra_parameters"] for run in results["none"]} == {0}
     assert all(0 <= run["val"]["mean_iou"] <= 1 for runs in results.values() for run in runs)
+    near = [run["boundary"]["mean_boundary_iou"] for run in results["ss_conv"]]
+    cells = dict(zip(*(_cells(out, start) for start in ("| method ", "| SS convolution ")), strict=True))
+    assert cells["boundary IoU %"].split(" ± ")[0] == f"{100 * np.mean(near):.1f}"
     check_pictures(report, "predictions.png", "curves.png")
+
+
+def _cells(out, start):
+    line = next(line for line in out.splitlines() if line.startswith(start))
+    return [cell.strip() for cell in line.split("|")[1:-1]]
 
 
 def test_a_finished_comparison_is_not_trained_again(compared):
     folder, first = compared
-    options = ["--steps", "6", "--evaluate-every", "3", "--checkpoint-every", "3", "--methods", *METHODS]
-    out, _ = call_on_one("compare", "demo", *TINY, *options, "--seeds", "0", "1", folder=folder)
+    out, _ = call_on_one("compare", "demo", *TINY, *COMPARED, folder=folder)
     assert out.count("is finished") == 4
     assert out[out.index("| method") :] == first[first.index("| method") :]
 
@@ -67,7 +78,7 @@ def test_evaluate(compared):
     assert list(result["iou"]) == list(data.SHAPES.names)
     for name in (*data.SHAPES.names, "IoU %  Dice %", "pixel accuracy %", "step 6"):
         assert name in out
-    assert "boundary" not in result
+    assert 0 <= result["boundary"]["mean_boundary_iou"] < 1  # the declared primary score is always measured
     looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary", "--calibration"]
     averaged, _ = call("evaluate", path, *looks, folder=folder)
     looked = "evaluation-val-tile-24x24-scales-0.75-1-flip.json"
@@ -96,11 +107,11 @@ def test_evaluate(compared):
     assert (written["step"], written["checkpoint"], written["data_root"]) == (6, "latest", None)
     assert f"written to {path}/{looked}" in averaged
     # On the validation split it finds what training found; the other look has kept its file.
-    out, _ = call("evaluate", path, "--boundary", folder=folder)
+    out, _ = call("evaluate", path, "--calibration", folder=folder)
     assert "it replaces" not in averaged + out
     out, _ = call("evaluate", path, folder=folder)
     assert f"written to {path}/evaluation-val.json" in out
-    before = "step 6, checkpoint latest, with scores within 2 % of contours"
+    before = "step 6, checkpoint latest, with scores within 2 % of contours, with the calibration error"
     assert f"it replaces the scores of {before}" in out
     assert "tiles of 24 x 24, scales 0.75 1, mirror images, with scores within 2 %" in averaged
     evaluated = json.loads((path / "evaluation-val.json").read_text())

@@ -6,6 +6,7 @@ from typing import TypeVar
 from smoothjax import data
 
 from ..comparison import Comparison, Page, Result
+from ..differences import value_of
 from ..labels import data_label
 from ..report import spread
 from ..run_files import read_examples, read_result
@@ -64,6 +65,15 @@ def score_table(result: Result) -> str:
             f"boundary and trimap: pixels within {100 * near['distance']:g} % of the image's diagonal of a contour"
         )
     return "\n".join(lines)
+
+
+def primary_column(config: DenseConfig, runs: Mapping[str, Sequence[Result]]) -> tuple[list[str], list[list[str]]]:
+    """Heading and cells, one for each method, of the declared primary score; none for mean IoU, which has a column."""
+    score = config.ordered_scores[0]
+    if score.path == ("mean_iou",):
+        return [], [[] for _ in runs]
+    cells = [[spread([value_of(run, score) for run in found], score.digits)] for found in runs.values()]
+    return [f"{score.title} %"], cells
 
 
 def outcome(result: Result) -> str:
