@@ -94,8 +94,8 @@ class SmoothedDilation(DenseStudy[Config, models.DeepLab]):
         """SGD of the paper, or another optimiser: decay only on kernels, other rates in the head and for smoothing."""
         optim = config.optim
         # In a DUC each pixel of a cell has its own weights, and the mean over all pixels reduces their gradients by as
-        # much.
-        pixels = _stride(config) ** 2 if config.model.head == "duc" else 1
+        # much; the steps of AdamW do not depend on the scale of gradients.
+        pixels = _stride(config) ** 2 if config.model.head == "duc" and optim.optimizer == "sgd" else 1
         factors = {"kernel": pixels * optim.head_kernel_multiplier, "bias": pixels * optim.head_bias_multiplier}
 
         def multiplier(path: tuple[str | int, ...]) -> float:

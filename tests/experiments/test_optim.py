@@ -194,3 +194,15 @@ def test_smoothing_parameters_have_a_factor_of_the_rate():
         "encoder": {"conv": {"kernel": -0.01, "smoother": -0.2}},
         "head": {"conv": {"kernel": -0.03}},
     }
+
+
+@pytest.mark.parametrize(("optimizer", "factor"), [("sgd", 64.0), ("adamw", 1.0)])
+def test_the_head_of_a_duc_has_a_larger_rate_only_where_gradients_set_the_step(optimizer, factor):
+    """With AdamW, 64 times the rate would be 64 times the step, and the head would diverge."""
+    given = {"optim.optimizer": optimizer, "optim.schedule": "constant", "optim.learning_rate": 0.001}
+    config = with_options(PRESETS["demo"].config.with_method("duc"), {**given, "optim.head_kernel_multiplier": 1.0})
+    params = {"encoder": {"kernel": jnp.zeros(2)}, "head": {"kernel": jnp.zeros(2)}}
+    optimizer, _ = STUDY.make_optimizer(config, params)
+    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    head, encoder = (float(updates[name]["kernel"][0]) for name in ("head", "encoder"))
+    assert head / encoder == pytest.approx(factor)
