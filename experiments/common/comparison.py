@@ -59,6 +59,12 @@ class Comparison(Generic[C]):
         """The configuration of one run."""
         return replace(self.config.with_method(method), seed=seed)
 
+    @property
+    def steps(self) -> str:
+        """The length of the runs, which may have ended early."""
+        lengths = sorted({run["steps"] for runs in self.results.values() for run in runs})
+        return f"{lengths[0]:,} to {lengths[-1]:,}" if len(lengths) > 1 else f"{lengths[0]:,}"
+
     def folders(self) -> list[Path]:
         """The folders of all runs."""
         return [self.folder(method, seed) for method in self.results for seed in self.seeds]

@@ -1,6 +1,7 @@
 """The options that every run has: frozen, typed, and free of JAX imports, so that `--help` answers at once."""
 
 import dataclasses
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,6 +79,10 @@ class Init:
         require(
             self.source is not None or self.checkpoint is None or not (self.checkpoint / CONFIG_FILE).is_file(),
             f"--init.checkpoint {self.checkpoint} is a run: add --init.source run",
+        )
+        require(
+            self.source != "run" or self.checkpoint is not None,
+            "--init.source run starts from a run: add its folder with --init.checkpoint RUN",
         )
         require(
             self.found or (self.source is None) == (self.checkpoint is None),
@@ -158,6 +163,11 @@ class RunConfig(ABC):
     def after(self, parent: "RunConfig") -> Self:
         """The same configuration with the options inherited from the run that it starts from."""
         return dataclasses.replace(self, init=self.init.after(parent.init))
+
+    def without_newer(self, values: Mapping[str, object]) -> Self:
+        """The same configuration with the defaults of newer options that the options of an earlier run lack."""
+        missing = self.newer - flat(values).keys()
+        return with_options(self, {name: functools.reduce(getattr, name.split("."), type(self)()) for name in missing})
 
     def with_method(self, method: str) -> Self:
         """The same run with another method."""

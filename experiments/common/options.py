@@ -112,6 +112,8 @@ def take_file(arguments: Sequence[str], config: C) -> tuple[list[str], C]:
     study, values = read_options(path)
     if study not in (None, config.study):
         raise ValueError(f"--config {path} is of the study {study}: it must be one of {config.study}")
+    if study is not None:
+        config = config.without_newer(values)
     try:
         return rest, from_dict(type(config), _merged(to_dict(config), values))
     except ValueError as error:

@@ -194,7 +194,7 @@ class Restoration(
         config, validation = comparison.config, self.open_split(comparison.config, "val")
         name = data_label(config.data.name, config.data.root)
         setting = f"""Validation split of {name}: {len(validation)} whole images, restored at 8 bits and compared with
-the clean ones (PSNR of equal images counts as 100 dB), after {config.steps:,} steps of {config.batch_size} images."""
+the clean ones (PSNR of equal images counts as 100 dB), after {comparison.steps} steps of {config.batch_size} images."""
         if config.data.name != "folder":
             setting += f"\n{degradation_of(config)}"
         return Page(align(header, rows), setting, figures=self._draw(comparison))

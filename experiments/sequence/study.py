@@ -225,12 +225,12 @@ class Sequences(Study[Config, Sizes, Split, models.TemporalConvNet]):
         rows.append([trivial["name"], f"{trivial['score']:.4f}", *accuracy, *"-----"])
         header = ["method", first["unit"], *(["accuracy %"] if accurate else []), "extra parameters"]
         header += ["gridding, last block", "gridding, network", "half of ERF, steps", "s / step"]
-        return Page(align(header, rows), self._setting(comparison.config, first), figures=self._draw(comparison, first))
+        return Page(align(header, rows), self._setting(comparison, first), figures=self._draw(comparison, first))
 
-    def _setting(self, config: Config, result: Result) -> str:
-        rate = result["gridding_rate"]
+    def _setting(self, comparison: Comparison[Config], result: Result) -> str:
+        config, rate = comparison.config, result["gridding_rate"]
         return f"""{open_task(config.data).title.capitalize()}: {result["sequences"]} validation sequences of
-{result["steps_per_sequence"]} steps, after {config.steps:,} steps of {config.batch_size} sequences. Rates 1 ..
+{result["steps_per_sequence"]} steps, after {comparison.steps} steps of {config.batch_size} sequences. Rates 1 ..
 {2 ** (config.model.depth - 1)}, {config.model.kernel_size} taps, {config.model.width} channels. Gridding: phase
 imbalance at rate {rate} (`smoothjax.analysis.phase_imbalance`) of the effective receptive field, 1 where all of it lies
 on one of the {rate} phases, 0 where it is spread evenly; of the block of rate {rate} (skip connection included, from

@@ -60,10 +60,10 @@ def _of_protocol(group: Group, protocol: Protocol, split: str) -> list[Table]:
     title, arms = f"{group.title}; {protocol.title}; {split}", protocol.arms
     shown = scores_of(group, arms, split)
     tables = [_scores(group, protocol, split, shown, title)]
-    if differences := compared(group, arms, split, shown):
+    if differences := compared(group, protocol, split, shown):
         tables.append(_differences(group, differences, shown, title))
     if any(run.class_scores(split) for arm in arms for run in group.arms[arm].values()):
-        tables.append(_classes(group, arms, split, title))
+        tables.append(_classes(group, protocol, split, title))
     return tables
 
 
@@ -83,23 +83,33 @@ def _scores(group: Group, protocol: Protocol, split: str, shown: Sequence[Score]
         split == "val" and "best" in title
     )
     percent = "In percent. " * all(score.factor == 100 for score in shown)
-    notes = (f"{percent}Mean ± standard deviation over seeds.{chosen}", *filter(None, [protocol.note]))
+    mean = f"{percent}Mean ± standard deviation over seeds.{chosen}"
+    notes = (mean, *filter(None, [protocol.note, _on_networks(group, arms, split)]))
     return Table(title, header, tuple(rows), notes)
 
 
+def _on_networks(group: Group, arms: Sequence[Arm], split: str) -> str:
+    """Names the network that was scored, where runs average their weights."""
+    found = [network for arm in arms for run in group.arms[arm].values() if (network := run.network(split))]
+    if not found:
+        return ""
+    counted = " and ".join(f"{found.count(name)} {name}" for name in dict.fromkeys(found))
+    return f"Of raw and averaged weights those of the better mean IoU on val are scored: {counted}."
+
+
 def compared(
-    group: Group, arms: Sequence[Arm], split: str, shown: Sequence[Score]
+    group: Group, protocol: Protocol, split: str, shown: Sequence[Score]
 ) -> dict[Arm, list[Difference | None]]:
-    """The paired differences of each arm to its baseline, one per score; empty if there is nothing to compare."""
+    """The paired differences of each arm to its baseline, one per score; None without a baseline at its rate.
+
+    Empty if there is nothing to compare.
+    """
     found = dict[Arm, list[Difference | None]]()
-    for arm in arms:
-        reference = group.reference(arms, arm)
-        if arm[0] == group.baseline or reference is None:
-            continue
-        found[arm] = [
-            paired_difference(group.values(arm, split, score), group.values(reference, split, score)) for score in shown
-        ]
-    return found
+    for arm in (arm for arm in protocol.arms if arm[0] != group.baseline):
+        reference = group.reference(protocol, arm)
+        values = {} if reference is None else {score: group.values(reference, split, score) for score in shown}
+        found[arm] = [paired_difference(group.values(arm, split, score), values.get(score, {})) for score in shown]
+    return found if any(pair for pairs in found.values() for pair in pairs) else {}
 
 
 def _differences(
@@ -129,8 +139,9 @@ def _significance_notes(differences: Mapping[str, Difference], score: Score) -> 
     )
 
 
-def _classes(group: Group, arms: Sequence[Arm], split: str, title: str) -> Table:
+def _classes(group: Group, protocol: Protocol, split: str, title: str) -> Table:
     """Mean, standard deviation and difference to the baseline of the IoU of each class."""
+    arms = protocol.arms
     found = {arm: {seed: run.class_scores(split) for seed, run in runs.items()} for arm, runs in group.arms.items()}
     names = list(dict.fromkeys(name for arm in arms for scores in found[arm].values() for name in scores))
 
@@ -143,7 +154,7 @@ def _classes(group: Group, arms: Sequence[Arm], split: str, title: str) -> Table
         rows.append((arm[0], f"{arm[1]:g}", "mean", *(f"{np.mean(x):.1f}" if x else "-" for x in values)))
         if len(group.arms[arm]) > 1:
             rows.append(("", "", "± over seeds", *(deviation(x) for x in values)))
-        reference = group.reference(arms, arm)
+        reference = group.reference(protocol, arm)
         if arm[0] != group.baseline and reference is not None:
             pairs = [paired_difference(of(arm, name), of(reference, name)) for name in names]
             rows.append(("", "", "difference", *(f"{pair.mean:+.1f}" if pair else "-" for pair in pairs)))

@@ -31,21 +31,29 @@ def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:
         own = ", ".join(word for word in words if word not in shared)
         for protocol in scored_protocols(group, split):
             shown = scores_of(group, protocol.arms, split)
-            differences = compared(group, protocol.arms, split, shown)
+            differences = compared(group, protocol, split, shown)
             if not differences or (protocol.title == EVERY and any(group is other for other in drawn)):
                 continue  # the arms chosen from it are already drawn
             drawn.append(group)
             scores |= {score.title: score for score in shown}
             rates = {rate for _, rate in differences}
             at = f" ({rates.pop():g})" if len(rates) == 1 else ""
-            named = {_label(arm[0]) + ("" if at else f" at {arm[1]:g}"): pairs for arm, pairs in differences.items()}
+            named = {
+                _label(arm[0]) + ("" if at else f" at {arm[1]:g}"): pairs
+                for arm, pairs in differences.items()
+                if any(pairs)
+            }
             blocks.append(Block(": ".join(filter(None, [own, protocol.title + at])), rows_of(named, shown)))
     if not blocks:
         raise ValueError(
             f"no two methods have scores on {split}, one of them the baseline: --figure has nothing to draw"
         )
+    primary = dict.fromkeys(group.main_score for group in drawn)
+    if len(primary) > 1:
+        names = " and ".join(score.title for score in primary)
+        raise ValueError(f"--figure draws runs of one primary score, these declare {names}: name the folders of one")
     note = f"{', '.join(shared)}; {split}"
-    title = message(blocks, found[0].main_score, _label(found[0].baseline))
+    title = message(blocks, next(iter(primary)), _label(drawn[0].baseline))
     draw_forest(blocks, list(scores.values()), path, title=title, note=note)
 
 

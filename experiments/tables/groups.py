@@ -73,11 +73,12 @@ class Group:
         """The initial rates that a method was trained with, in ascending order."""
         return sorted(rate for other, rate in self.arms if other == method)
 
-    def reference(self, arms: Sequence[Arm], arm: Arm) -> Arm | None:
-        """The baseline of an arm: the only one shown, or else the one at the same rate."""
-        baselines = [other for other in arms if other[0] == self.baseline]
-        mine = baselines[0] if len(baselines) == 1 else (self.baseline, arm[1])
-        return mine if mine in self.arms else None
+    def reference(self, protocol: "Protocol", arm: Arm) -> Arm | None:
+        """The baseline of an arm in a protocol: the one shown, or where all rates are shown the one at its rate."""
+        if protocol.title == EVERY:
+            mine = (self.baseline, arm[1])
+            return mine if mine in protocol.arms else None
+        return next((other for other in protocol.arms if other[0] == self.baseline), None)
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:

@@ -27,8 +27,8 @@ from .validate import (
 UNREADABLE = (AttributeError, ValueError, TypeError, KeyError, OSError)
 
 
-#: Scores at the end of training that stand beside those in "val".
-_BESIDE = ("checkerboard", "boundary")
+#: Scores at the end of training that stand beside those in "val", and the network that has them.
+_BESIDE = ("checkerboard", "boundary", "network")
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,11 @@ class Run:
         seconds = self.result.get("seconds_per_step")
         return float(seconds) if is_number(seconds) else float("nan")
 
+    @property
+    def steps(self) -> int:
+        """The step that it ended at, perhaps early."""
+        return steps_of(self.result, self.config)
+
     def evaluate(self, split: str) -> str:
         """The command that scores the run on a split."""
         return f"{command_of(self.config.study)} evaluate {shlex.quote(self.name)} --split {shlex.quote(split)}"
@@ -77,10 +82,18 @@ class Run:
         """An entry of its start, such as the commit."""
         return str(self.start.get(name) or "unknown")
 
+    def network(self, split: str) -> str | None:
+        """The network that was scored on a split, raw or averaged; None for a run that has only one."""
+        network = self._evaluation(split).get("network")
+        return network if isinstance(network, str) else None
+
     def _evaluation(self, split: str) -> JsonObject:
         """The known scores on a split; on val at least those at the end of training."""
+        evaluated = self.evaluations.get(split, {})
+        if split != "val":
+            return evaluated
         ended = {**json_object(self.result, "val"), **{name: self.result.get(name) for name in _BESIDE}}
-        return self.evaluations.get(split, ended if split == "val" else {})
+        return {**ended, **{name: value for name, value in evaluated.items() if value is not None}}
 
 
 def read_run(folder: Path, remarks: list[str]) -> Run | None:
@@ -98,6 +111,8 @@ def read_run(folder: Path, remarks: list[str]) -> Run | None:
     except ValueError as error:
         remarks.append(f"{folder} is left out: {error}")
         return None
+    if (ended := steps_of(result, config)) < config.steps:
+        remarks.append(f"{folder} ended early, after {ended:,} of {config.steps:,} steps")
     if result.get("changes"):
         remarks.append(f"{folder}: its learning rate was changed during training, see changes in {RESULT_FILE}")
     evaluations = {}

@@ -17,7 +17,7 @@ def summary(runs: Sequence[Run]) -> tuple[str, ...]:
     config = runs[0].config
     return (
         listed([run.config.seed for run in runs]),
-        f"{config.steps:,}",
+        " to ".join(f"{steps:,}" for steps in sorted({run.steps for run in runs})),
         f"{config.initial_rate:g}",
         f"{np.median([run.seconds_per_step for run in runs]):.3f}",
         "; ".join(dict.fromkeys(f"{run.text('device')}, {run.text('processor')}" for run in runs)),

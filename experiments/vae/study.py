@@ -214,7 +214,7 @@ class VAE(PlainStudy[Config, Pictures, models.ConvVAE], StoredStudy[Config, None
         config, validation = comparison.config, self.open_split(comparison.config, "val")
         likelihood = config.model.likelihood.replace("_", " ")
         name = data_label(config.data.name)
-        setting = f"""Validation split of {name}: {len(validation)} images of 64x64, after {config.steps:,}
+        setting = f"""Validation split of {name}: {len(validation)} images of 64x64, after {comparison.steps}
 steps of {config.batch_size} images. ELBO of the 8-bit values, {likelihood} likelihood, one sample of the latents per
 image (the same noise for all). PSNR and SSIM of reconstructions from the posterior mean. Checkerboard: excess energy
 at the up-sampling frequency relative to its neighbourhood (`smoothjax.analysis.checkerboard_energy`), 0 is none. The

@@ -3,6 +3,7 @@
 from experiments import runs
 from experiments.segmentation.config import PRESETS
 from experiments.tables.runs import read_run
+from experiments.tables.summary import summary
 from tests.experiments.made_runs import evaluate, write
 
 CAMVID = PRESETS["camvid"].config
@@ -26,5 +27,7 @@ def test_tables_take_its_last_step(tmp_path):
     found = read_run(tmp_path / "run", remarks)
     assert found is not None
     assert list(found.evaluations) == ["test"]
-    assert len(remarks) == 1
-    assert "it scores step 20000, the run has 7000; evaluate again" in remarks[0]
+    assert [remark.partition(" ")[2] for remark in remarks[:1]] == ["ended early, after 7,000 of 20,000 steps"]
+    assert "it scores step 20000, the run has 7000; evaluate again" in remarks[1]
+    assert len(remarks) == 2
+    assert summary([found])[1] == "7,000"

@@ -203,6 +203,6 @@ def test_the_head_of_a_duc_has_a_larger_rate_only_where_gradients_set_the_step(o
     config = with_options(PRESETS["demo"].config.with_method("duc"), {**given, "optim.head_kernel_multiplier": 1.0})
     params = {"encoder": {"kernel": jnp.zeros(2)}, "head": {"kernel": jnp.zeros(2)}}
     optimizer, _ = STUDY.make_optimizer(config, params)
-    updates, _ = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)
+    updates: Any = optimizer.update(jax.tree.map(jnp.ones_like, params), optimizer.init(params), params)[0]
     head, encoder = (float(updates[name]["kernel"][0]) for name in ("head", "encoder"))
     assert head / encoder == pytest.approx(factor)

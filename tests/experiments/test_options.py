@@ -235,6 +235,15 @@ class TestOptionsFromAFile:
         assert take_file(given, PRESETS["demo"].config) == (["--seed", "3", "--steps", "9"], config)
         assert take_file([f"--config={tmp_path / 'config.yaml'}"], Config()) == ([], config)
 
+    def test_the_file_of_an_earlier_version_has_the_defaults_of_newer_options(self, tmp_path):
+        """The values of a preset, such as another primary score, would make it another run."""
+        describe_run(tmp_path, PRESETS["camvid"].config)
+        path = tmp_path / "config.yaml"
+        path.write_text(
+            path.read_text().replace("primary: mean_iou\n", "").replace("  smoothing_multiplier: 1.0\n", "")
+        )
+        assert take_file(["--config", str(path)], PRESETS["camvid-forks"].config) == ([], PRESETS["camvid"].config)
+
     def test_some_options_leave_those_of_the_preset(self, tmp_path):
         path = tmp_path / "mine.yaml"
         path.write_text("steps: 9\nmodel:\n  width: 24\n")

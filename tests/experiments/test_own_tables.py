@@ -90,6 +90,53 @@ def test_the_declared_primary_score_chooses_rates_and_is_tested_first(tmp_path, 
     assert "Distinguishable from chance in boundary IoU, with Holm's correction over the one test" in shared
 
 
+def test_every_rate_is_compared_at_its_own(tmp_path, capsys):
+    """A method at a rate without a baseline has no difference; it was once taken to the baseline's only rate."""
+    for seed in range(3):
+        for method, rate, score in (("none", 0.01, 0.6), ("ss_conv", 0.01, 0.7), ("ss_conv", 0.04, 0.5)):
+            write(tmp_path / f"{method}-{rate}-{seed}", _camvid(method, seed, rate), score)
+    figure = tmp_path / "differences.png"
+    assert main([str(tmp_path), "--own", "--figure", str(figure)]) == 0
+    every = capsys.readouterr().out.split("differences at the same one")[2]
+    assert re.search(r"\| ss_conv +\| 0.01 +\| 3 +\| \+10.0 ", every)
+    assert re.search(r"\| ss_conv +\| 0.04 +\| 0 +\| - ", every)
+    assert "Holm's correction over the one test" in every
+
+
+def test_scores_that_an_evaluation_of_val_leaves_out_are_those_of_the_end_of_training(tmp_path, capsys):
+    """An evaluation with another distance from contours once took the primary score away, and with it the choice."""
+    for rate, near in ((0.05, 0.3), (0.5, 0.4)):
+        folder = tmp_path / f"none-{rate}"
+        boundary = {"distance": 0.02, "mean_boundary_iou": near, "trimap_mean_iou": 0.5}
+        write(folder, _camvid("none", 0, rate, {"primary": "mean_boundary_iou"}), 0.6, boundary=boundary)
+        evaluate(folder, "val", 0.6, {}, boundary={"distance": 0.05, "mean_boundary_iou": 0.9})
+    (group,) = groups(find([tmp_path]).runs)
+    assert chosen_rate(group, "none") == 0.5
+    assert main([str(tmp_path), "--own"]) == 0
+    assert re.search(r"\| none +\| 0.5 +\| 0 +\| 40.0 ", capsys.readouterr().out)
+
+
+def test_the_scored_network_is_named(tmp_path, capsys):
+    """Scores of raw and averaged weights stood side by side without a word."""
+    for seed, network in enumerate(("averaged", "averaged", "raw")):
+        write(tmp_path / str(seed), _camvid("none", seed), 0.5, network=network)
+    main([str(tmp_path), "--own"])
+    named = "Of raw and averaged weights those of the better mean IoU on val are scored: 2 averaged and 1 raw."
+    assert named in capsys.readouterr().out
+
+
+def test_a_figure_has_one_primary_score(tmp_path, capsys):
+    """Its title counts differences of one score, which must be that of all that is drawn."""
+    boundary = {"distance": 0.02, "mean_boundary_iou": 0.3, "trimap_mean_iou": 0.5}
+    for steps, primary in ((10, "mean_iou"), (20, "mean_boundary_iou")):
+        for method in ("none", "ss_conv"):
+            for seed in range(2):
+                config = _camvid(method, seed, options={"steps": steps, "primary": primary})
+                write(tmp_path / f"{steps}-{method}-{seed}", config, 0.5, boundary=boundary)
+    assert main([str(tmp_path), "--own", "--figure", str(tmp_path / "both.png")]) == 1
+    assert "--figure draws runs of one primary score, these declare" in capsys.readouterr().err
+
+
 def test_rates_that_were_not_chosen_need_no_scores_on_test(compared, capsys):
     """They appear only in the table of val."""
     write(compared / "low", _camvid("none", 0, 0.01), 0.4)

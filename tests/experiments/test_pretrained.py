@@ -108,6 +108,8 @@ def test_options_that_the_encoder_ignores_are_refused():
     for option, value in (("width", 32), ("stride_in", "3x3")):
         with pytest.raises(ValueError, match=f"--model.{option.replace('_', '-')} is an option of residual encoders"):
             with_options(config, {f"model.{option}": value}).check_given(preset)
+    with pytest.raises(ValueError, match=r"--model.stride-in is an option of residual encoders of bottlenecks, from"):
+        with_options(preset, {"model.stride_in": "3x3"}).check_given(preset)  # of a ResNet-18
 
 
 def test_the_other_dense_study_takes_the_encoder():

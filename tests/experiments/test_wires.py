@@ -125,6 +125,15 @@ def test_the_title_says_whether_there_is_a_difference_to_see(tmp_path, method, s
     assert line.startswith("SS convolution - baseline: mean IoU +0.0 [+0.0, +0.0], isolated pixels ")
 
 
+def test_the_title_names_harm_beside_benefit(tmp_path):
+    """Fewer isolated pixels once hid a loss in the score that the comparison is about."""
+    comparison = _comparison(tmp_path, {"none": (0.009, 0.010, 0.011), "ss_conv": (0.001, 0.002, 0.001)})
+    for seed, run in enumerate(comparison.results["ss_conv"]):
+        run["val"]["mean_iou"] = 0.4 + 0.001 * seed
+    title, _ = verdict(comparison, "none")
+    assert title == "lower mean IoU with SS convolution, fewer isolated pixels with SS convolution (over 3 seeds)"
+
+
 def test_of_one_seed_nothing_is_claimed(tmp_path):
     title, _ = verdict(_comparison(tmp_path, {"none": (0.01,), "ss_conv": (0.001,)}), "none")
     assert title == "one seed: differences may be chance"

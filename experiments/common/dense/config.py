@@ -77,6 +77,11 @@ class DeepLabConfig:
         return self.encoder not in LITE and not self.is_stack
 
     @property
+    def has_bottlenecks(self) -> bool:
+        """Whether the encoder is a residual network of bottlenecks, of 50 layers or more."""
+        return self.is_residual and int(self.encoder.removeprefix("resnet")) >= 50
+
+    @property
     def is_stack(self) -> bool:
         """Whether the encoder is a stack of dilated layers, whose output has full resolution."""
         return self.encoder == "dilated_stack"
@@ -236,7 +241,7 @@ class InitConfig(Init):
 class DenseConfig(RunConfig):
     """A run of a study of semantic segmentation."""
 
-    newer: ClassVar[frozenset[str]] = frozenset({"primary", "optim.smoothing_multiplier"})
+    newer: ClassVar[frozenset[str]] = frozenset({"primary"})
     read_by: ClassVar[ReadBy] = {
         **dict.fromkeys(("data.root", "data.classes", "data.mask_suffix", "data.white", "data.check"), _IN_FILES),
         "data.allow_empty_classes": ("folder",),
@@ -257,7 +262,8 @@ class DenseConfig(RunConfig):
     optim: OptimConfig = field(default_factory=OptimConfig)
     primary: PrimaryScore = "mean_iou"
     """The score that a comparison is about, declared before its first run: tables choose rates by it on val, and test
-    it first. Boundary IoU is then measured in every evaluation."""
+    it first; boundary IoU is then measured in every evaluation. Checkpoints, --patience and averaged weights are ranked
+    by mean IoU."""
     eval_shapes: int | None = None
     """Largest number of shapes to which images are padded for scoring. By default images are not padded: the network is
     compiled for each size, and sees each image as if it were the only one."""
@@ -336,7 +342,7 @@ class DenseConfig(RunConfig):
         model, stack = self.model, "the encoder dilated_stack"
         for name, has, encoders in (
             ("width", model.is_residual or model.is_stack, f"residual encoders and {stack}"),
-            ("stride_in", model.is_residual, "residual encoders"),
+            ("stride_in", model.has_bottlenecks, "residual encoders of bottlenecks, from resnet50 on"),
             ("stem", model.is_stack, stack),
         ):
             value = getattr(model, name)

@@ -106,7 +106,8 @@ def parent_scores(config: DenseConfig) -> Mapping[str, float] | None:
     try:
         there = load_config(parent, type(config)).data
         same = all(getattr(there, name, None) == getattr(config.data, name, None) for name in _SCORED_ON)
-        return read_result(parent)["val"] if same else None
+        result = read_result(parent)
+        return {**result["val"], **{name: result[name] for name in ("boundary",) if name in result}} if same else None
     except (FileNotFoundError, ValueError):  # a report does not fail because of it
         return None
 
@@ -139,11 +140,9 @@ def page(
     said, lines = verdict(comparison, config.baseline)
     title = f"{comparison.title}, seed {seed}" + f": {said}" * bool(said)
     draw_predictions(validation, masks, comparison.out / "predictions.png", title=title)
-    lengths = {run["steps"] for runs in comparison.results.values() for run in runs}
-    steps = f"{min(lengths):,} to {max(lengths):,}" if len(lengths) > 1 else f"{lengths.pop():,}"
     setting = (
         f"Validation split of {data_label(config.data.name, config.data.root)}: {len(validation)} images, scored "
-        f"{scored} after {steps} steps of\n{config.batch_size} images."
+        f"{scored} after {comparison.steps} steps of\n{config.batch_size} images."
     )
     if note := note_on_split(config.data):
         setting = f"{setting} {note}"

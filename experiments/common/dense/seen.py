@@ -155,29 +155,27 @@ def _read(path: Path, label: str, step: int) -> Field | None:
 
 def verdict(comparison: Comparison[C], baseline: str) -> tuple[str, list[str]]:
     """The verdict for the title of the predictions, and a line about each method."""
-    iou, isolated = (
-        {
-            method: pair
-            for method, pair in paired_differences(comparison, baseline, Score(key, (key,), 100)).items()
-            if pair is not None
-        }
-        for key in ("mean_iou", "isolated_pixels")
+    primary = comparison.config.ordered_scores[0]
+    found, isolated = (
+        {method: pair for method, pair in paired_differences(comparison, baseline, score).items() if pair is not None}
+        for score in (primary, Score("isolated pixels", ("isolated_pixels",), 100))
     )
     labels, first = comparison.labels, comparison.labels.get(baseline, baseline)
     lines = []
-    for method, difference in iou.items():
+    for method, difference in found.items():
         alone = isolated.get(method)
         also = "" if alone is None else f", isolated pixels {alone.text(2)}"
-        lines.append(f"{labels[method]} - {first}: mean IoU {difference.text()}{also}")
+        lines.append(f"{labels[method]} - {first}: {primary.title} {difference.text()}{also}")
     if not lines:
         return "", []
     if len(comparison.seeds) == 1:
         return "one seed: differences may be chance", lines
-    found = _significant(isolated, ("fewer", "more"), "isolated pixels", labels) or _significant(
-        iou, ("lower", "higher"), "mean IoU", labels
-    )
+    said = [
+        *_significant(found, ("lower", "higher"), primary.title, labels),
+        *_significant(isolated, ("fewer", "more"), "isolated pixels", labels),
+    ]
     seeds = f"over {len(comparison.seeds)} seeds"
-    return (f"{', '.join(found)} ({seeds})" if found else f"no distinguishable difference {seeds}"), lines
+    return (f"{', '.join(said)} ({seeds})" if said else f"no distinguishable difference {seeds}"), lines
 
 
 def _significant(

@@ -248,7 +248,10 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
     def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
         counts = _counts(totals)
-        return {**scores(np.asarray(counts.pixels)), **isolated_share(counts.isolated)}
+        near = (
+            {} if counts.boundary is None else {"mean_boundary_iou": float(metrics.mean_boundary_iou(counts.boundary))}
+        )
+        return {**scores(np.asarray(counts.pixels)), **isolated_share(counts.isolated), **near}
 
     def example(self, batch: Batch, outputs: Tree, row: int) -> Arrays:
         """The mask."""
