@@ -6,7 +6,7 @@
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from .names import LossName
@@ -75,6 +75,25 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"the loss {text!r} must name each once, got {' '.join(repeated)} again: add their weights")
     return terms
+
+
+def check_terms(terms: Sequence[LossTerm]) -> None:
+    """Raises ValueError if terms are not those of a sum: see `parse_loss`."""
+    for term in terms:
+        if term.name not in LOSSES:
+            raise ValueError(f"the loss {term.name!r} must be one of {', '.join(LOSSES)}")
+        if not (math.isfinite(term.weight) and term.weight > 0):
+            raise ValueError(
+                f"the weight of {term.name} must be positive and finite, got {term.weight:g}: leave it out"
+            )
+        for option, value in term.options.items():
+            if option not in _RANGES.get(term.name, {}):
+                known = ", ".join(_RANGES.get(term.name, {})) or "none"
+                raise ValueError(f"the option {option!r} must be one that {term.name} takes: {known}")
+            check_option(term.name, option, value)
+    names = [term.name for term in terms]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"the terms must name each loss once, got {' '.join(repeated)} again: add their weights")
 
 
 def check_option(loss: str, option: str, value: float) -> None:

@@ -89,6 +89,9 @@ def energy_inside(maps: jax.Array, factor: int, border: int, sizes: tuple[int, .
     tolerance = _ROUNDING * float(jnp.finfo(maps.dtype).eps)
     inside = (slice(None), *(slice(border, border + size) for size in sizes))
     maps = maps[inside].astype(jnp.promote_types(maps.dtype, jnp.float32))
+    # Squares of very small and very large numbers would leave the range.
+    largest = jnp.abs(maps).max()
+    maps = maps / jnp.where(largest > 0, largest, 1)
 
     axes = tuple(range(1, len(sizes) + 1))
     hann = [0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size) for size in sizes]

@@ -115,14 +115,19 @@ def checkerboard_periods(
     sizes: list[str] = []
     for picture in pictures:
         maps = check_maps("pictures", picture)
+        if not np.isfinite(np.asarray(maps)).all():
+            raise ValueError("pictures must hold finite numbers, got NaN or infinity: leave that picture out")
         sizes.append("x".join(map(str, maps.shape[1:-1])))
         for factor, tile in tiles.items():
             if min(maps.shape[1:-1]) >= tile:
                 energies[factor].append(checkerboard_map(maps, factor=factor).ravel())
     found = [_with_interval(factor, np.concatenate(some)) for factor, some in energies.items() if some]
+    if not tiles:
+        raise ValueError("factors must name at least one up-sampling factor, got none: try (2, 4)")
     if not found:
         raise ValueError(
-            f"pictures must hold one of at least 64 pixels along every axis, got {sizes}: give larger ones"
+            f"pictures must hold one of at least {min(tiles.values())} pixels along every axis, got {sizes}: give "
+            "larger ones, or smaller factors"
         )
     return tuple(found)
 

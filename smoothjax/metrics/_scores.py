@@ -190,6 +190,8 @@ def _counts(
             f"{name} must be a square matrix [{rows}, {rows}], got shape {counts.shape}; pass the sum of the matrices "
             f"that {source} returns"
         )
+    if not np.isfinite(counts).all():
+        raise ValueError(f"{name} must hold counts, got NaN or infinity: pass the sum of what {source} returns")
     if (counts < 0).any():
         raise ValueError(
             f"{name} must hold counts, got the negative value {counts.min():.0f}; "

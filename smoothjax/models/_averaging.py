@@ -47,12 +47,18 @@ class Averaging:
         if self.tile is not None and not _is_tile(self.tile):
             got = " ".join(map(str, self.tile)) if isinstance(self.tile, (tuple, list)) else repr(self.tile)
             raise ValueError(f"tile must be at least {_SMALLEST_TILE} {_SMALLEST_TILE} pixels, got {got}: try 513 513")
-        if not self.scales or not all(np.isfinite(scale) and scale > 0 for scale in self.scales):
+        if not _are_scales(self.scales):
             raise ValueError(f"scales must be positive numbers, at least one, got {self.scales}: try 0.75 1 1.25")
 
     def views(self) -> list[tuple[float, bool]]:
         """The scale of every view, and whether it is mirrored."""
         return [(scale, mirrored) for scale in self.scales for mirrored in (False, True)[: 1 + self.flip]]
+
+
+def _are_scales(scales: object) -> bool:
+    if not isinstance(scales, (tuple, list)) or not scales:
+        return False
+    return all(isinstance(scale, (int, float, np.number)) and np.isfinite(scale) and scale > 0 for scale in scales)
 
 
 def _is_tile(tile: object) -> bool:
@@ -164,19 +170,22 @@ def _tiled(logits: Logits, tile: tuple[int, int]) -> Logits:
         corners = jnp.array([(y, x) for y in window_starts(images.shape[1], window[0])
                              for x in window_starts(images.shape[2], window[1])])  # fmt: skip
         weights = (tent(window[0])[:, None] * tent(window[1])[None, :])[None, :, :, None]
-        seen = jax.ShapeDtypeStruct((1, *window, images.shape[-1]), images.dtype)
-        classes = jax.eval_shape(logits, seen).shape[-1]
+
+        def weighted(seen: jax.Array) -> jax.Array:
+            part = resample(logits(seen), (window[0], window[1])) * weights
+            # Weights are an additional channel, so one pass adds both.
+            return jnp.concatenate([part, jnp.broadcast_to(weights, (*part.shape[:-1], 1))], -1)
 
         def add(total: jax.Array, start: jax.Array) -> tuple[jax.Array, None]:
             y, x = start
-            part = lax.dynamic_slice(images, (0, y, x, 0), (images.shape[0], *window, images.shape[-1]))
-            part = resample(logits(part), (window[0], window[1])) * weights
-            # Weights are an additional channel, so one pass adds both.
-            part = jnp.concatenate([part, jnp.broadcast_to(weights, (*part.shape[:-1], 1))], -1)
+            seen = lax.dynamic_slice(images, (0, y, x, 0), (images.shape[0], *window, images.shape[-1]))
+            part = weighted(seen)
             before = lax.dynamic_slice(total, (0, y, x, 0), part.shape)
             return lax.dynamic_update_slice(total, before + part, (0, y, x, 0)), None
 
-        total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], classes + 1), images.dtype), corners)
+        # The dtype is that of the logits, not of the images.
+        part = jax.eval_shape(weighted, jax.ShapeDtypeStruct((1, *window, images.shape[-1]), images.dtype))
+        total, _ = lax.scan(add, jnp.zeros((*images.shape[:3], part.shape[-1]), part.dtype), corners)
         return total[..., :-1] / total[..., -1:]
 
     return apply

@@ -75,6 +75,7 @@ def segment(
     size = (image.shape[0], image.shape[1])
     if tile is None:
         found = average_logits(logits, jnp.asarray(prepare(image))[None], size, averaging)
+        found = _numbers(np.asarray(found))
         return np.asarray(found.argmax(-1)[0]).astype(np.min_scalar_type(found.shape[-1] - 1))
     views = [_View(image, prepare, averaging, scale, mirrored) for scale, mirrored in averaging.views()]
     plain = averaging.views() == [(1.0, False)]
@@ -82,7 +83,7 @@ def segment(
     with Progress(sum(map(len, views)), "segment", unit="windows", shown=progress) as shown:
 
         def look(window: np.ndarray) -> np.ndarray:
-            found = np.asarray(logits(jnp.asarray(window)[None])[0], np.float32)
+            found = _numbers(np.asarray(logits(jnp.asarray(window)[None])[0], np.float32))
             shown.update()
             return found
 
@@ -96,6 +97,13 @@ def segment(
             mask[top : top + len(rows)] = rows.argmax(-1)
             top += len(rows)
     return mask
+
+
+def _numbers(logits: np.ndarray) -> np.ndarray:
+    """The logits, unless one is NaN, of which the mask would show class 0."""
+    if np.isnan(logits).any():
+        raise ValueError("model must give logits, got NaN: look for NaN in the image after prepare, and in the weights")
+    return logits
 
 
 def _mean(views: list[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:

@@ -1,6 +1,7 @@
 """Fitting the smoothers of a trained network without labels and without gradients."""
 
 import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +51,8 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
       filter leaves, in [0, 1] up to rounding.
 
     Raises:
-      ValueError: model is not a module that can be called, calls no such layer, or preserve is not above 0.
+      ValueError: model is not a module that can be called, calls no such layer, preserve is not above 0 and finite, or
+        images are empty or lead to NaN or infinity.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,8 +66,11 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
     """
     if not (isinstance(model, nnx.Module) and callable(model)):
         raise ValueError(f"model must be a Flax NNX module that can be called, got {type(model).__name__}: pass one")
-    if not preserve > 0:
-        raise ValueError(f"preserve must be above 0, got {preserve}: 1000 changes little, 10 smooths much")
+    if not 0 < preserve < math.inf:
+        raise ValueError(f"preserve must be above 0 and finite, got {preserve}: 1000 changes little, 10 smooths much")
+    given = jnp.asarray(images)
+    if not given.size:
+        raise ValueError(f"images must hold at least one input, got shape {given.shape}: some sixteen are enough")
     layers = {path: layer for path, layer in nnx.iter_modules(model) if _can_be_fitted(layer)}
     if not layers:
         raise ValueError(
@@ -75,12 +80,14 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
     for layer in layers.values():
         _set(layer, identity_smoothing("ss_conv", layer.rate, len(layer.kernel_size)))
     graph, paths = nnx.split(model)[0], tuple(layers)
-    given, left = jnp.asarray(images), dict[Path, float]()
+    left = dict[Path, float]()
     for number in range(len(layers)):
         spectra = _spectra(nnx.state(model), given, graph=graph, paths=paths)
         if number == len(spectra):
             break  # the others are not called
         path, spectrum = list(spectra.items())[number]
+        if not jnp.isfinite(spectrum).all():
+            raise ValueError(f"images must give finite outputs, got NaN or infinity in the layer {path}: check images")
         smoother, share = _fitted(spectrum, preserve, rates=spread(layers[path].rate, spectrum.ndim))
         _set(layers[path], smoother)
         left[path] = float(share)
@@ -160,11 +167,14 @@ def _fitted(power: jax.Array, preserve: float, *, rates: tuple[int, ...]) -> tup
 
     phases = list(itertools.product(*(range(rate) for rate in rates)))
     passed = [_passed(phase, rates, power.shape) for phase in phases]
+    power = power / jnp.where(power.max() > 0, power.max(), 1)  # small and large powers would leave the range
     low, grid = gram(passed[0]), gram(jnp.stack(passed[1:]).sum(0))
     identity = jnp.array([float(not any(offset)) for offset in offsets])
-    left = grid + preserve * low
+    # Divided by the larger weight, so that no preserve leaves the range.
+    share_of_grid, share_of_low = 1 / jnp.maximum(preserve, 1), preserve / jnp.maximum(preserve, 1)
+    left = share_of_grid * grid + share_of_low * low
     ridge = _RIDGE * jnp.trace(left) / count
-    left, right = left + ridge * jnp.eye(count), preserve * low @ identity + ridge * identity
+    left, right = left + ridge * jnp.eye(count), share_of_low * low @ identity + ridge * identity
     # Mirror images of a tap share its value, and so do axes of one rate.
     kinds = [_kind(offset, rates) for offset in offsets]
     basis = jnp.array([[float(kind == other) for other in dict.fromkeys(kinds)] for kind in kinds])

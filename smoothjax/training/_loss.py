@@ -10,8 +10,10 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from .._meshes import keeps_split_batch
@@ -122,7 +124,8 @@ def ohem(
     ranks = jnp.where(valid, jnp.nan_to_num(lax.stop_gradient(losses), nan=jnp.inf, posinf=jnp.inf), -jnp.inf)
     least = jnp.floor(min_share * jnp.sum(valid)).astype(jnp.int32)
     ascending = jnp.sort(ranks.reshape(-1))
-    smallest = jnp.where(least > 0, ascending[jnp.clip(ranks.size - least, 0, ranks.size - 1)], jnp.inf)
+    hard = ascending[jnp.clip(ranks.size - least, 0, ranks.size - 1)] if ranks.size else jnp.inf
+    smallest = jnp.where(least > 0, hard, jnp.inf)
     # At a threshold of 1 even certain pixels count, whose loss is exactly 0.
     limit = -math.log(threshold) if threshold < 1 else -math.inf
     kept = valid & ((ranks > limit) | (ranks >= smallest))
@@ -204,7 +207,9 @@ def bce(
       0.6931 over 5
     """
     masks = as_masks(logits, labels, ignore_label)
-    losses = jnp.where(masks.known, optax.sigmoid_binary_cross_entropy(masks.logits, masks.targets), jnp.nan)
+    # One softplus of targets 0 and 1: a product with the other target would be 0 times infinity for a masked class.
+    losses = jax.nn.softplus(jnp.where(masks.targets == 1, -masks.logits, masks.logits))
+    losses = jnp.where(masks.known, losses, jnp.nan)
     weights = jnp.broadcast_to(_weights("bce", class_weights, masks.logits), losses.shape)
     return _summed(losses, masks.valid, weights)
 
@@ -290,6 +295,9 @@ def _weights(function: str, class_weights: ClassWeights, logits: jax.Array) -> j
             f"{function}: class_weights must have one weight a class, shape ({classes},), got {weights.shape}; give "
             "the weights in the order of the classes"
         )
+    known = None if isinstance(weights, Tracer) else np.asarray(weights)
+    if known is not None and not (np.isfinite(known).all() and (known >= 0).all()):
+        raise ValueError(f"{function}: class_weights must be finite and not negative, got {known.tolist()}; 0 ignores")
     return weights.astype(logits.dtype)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 
-from ..loss_terms import TAKE_CLASS_WEIGHTS, TAKE_LABEL_SMOOTHING
+from ..loss_terms import TAKE_CLASS_WEIGHTS, TAKE_LABEL_SMOOTHING, check_terms
 from ..loss_terms import LossTerm as LossTerm
 from ..loss_terms import parse_loss as parse_loss
 from ..names import LossName
@@ -61,6 +61,7 @@ def weighted_loss(
     terms = parse_loss(loss) if isinstance(loss, str) else tuple(loss)
     if not terms:
         raise ValueError("weighted_loss: loss must have at least one term, got none; name cross_entropy")
+    check_terms(terms)
     parts = [
         (term.weight, _FUNCTIONS[term.name], {"ignore_label": ignore_label, **term.options, **shared})
         for term, shared in zip(terms, _shared(terms, class_weights, label_smoothing), strict=True)

@@ -124,7 +124,7 @@ def train_step(
         gradients, sums, count = jax.lax.psum((gradients, sums, count), axis_name)
         model_state = jax.tree.map(functools.partial(_mean_if_inexact, axis_name=axis_name), model_state)
     # Not max(count, 1): class weights may add to less than one.
-    scale = 1 / jnp.where(count > 0, count, 1)
+    scale = 1 / jnp.where(count == 0, 1, count)
     gradients = jax.tree.map(lambda gradient: gradient * scale.astype(gradient.dtype), gradients)
     metrics = {name: value * scale for name, value in sums.items()}
     metrics["grad_norm"] = optax.tree.norm(gradients)

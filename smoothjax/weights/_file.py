@@ -89,10 +89,21 @@ def save(
         "preprocessing": None if preprocessing is None else asdict(preprocessing),
     }
     arrays = {
-        dotted(leaf_path): np.asarray(jax.device_get(leaf.get_value()))
+        dotted(leaf_path): _array(dotted(leaf_path), leaf.get_value())
         for leaf_path, leaf in nnx.to_flat_state(nnx.state(model))
     }
     write_whole(path, safetensors.numpy.save(arrays, {"format": "flax", _KEY: json.dumps(content)}))
+
+
+def _array(name: str, value: object) -> np.ndarray:
+    """The values of a parameter or a statistic, which `load` takes in floating point only."""
+    if not isinstance(value, jax.Array | np.ndarray):
+        raise ValueError(
+            f"model must have values, got {type(value).__name__} as {name}: make it without nnx.eval_shape"
+        )
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"model must have floating-point arrays, got {value.dtype} as {name}: convert it")
+    return np.asarray(jax.device_get(value))
 
 
 def load(path: str | os.PathLike[str]) -> nnx.Module:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .. import nn, ops
@@ -99,7 +100,9 @@ def build(name: str, arguments: Mapping[str, object]) -> nnx.Module:
 def _plain(value: Any) -> object:
     """A value for JSON; anything but a plain value is a dtype."""
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
+    if isinstance(value, np.number | np.bool_):
+        return value.item()
     return value if value is None or isinstance(value, bool | int | float | str) else jnp.dtype(value).name
 
 
@@ -110,6 +113,8 @@ def _checked(name: str, value: object) -> object:
             raise ValueError(f"its dtype must be None or one of {', '.join(_DTYPES)}, got {str(value)[:60]!r}")
         return None if value is None else _DTYPES[value]
     kind = _UNCHECKED.get(name)
+    if kind is float and type(value) is int:
+        value = float(value)
     if kind is not None and type(value) is not kind:
         raise ValueError(f"its argument {name} must be of type {kind.__name__}, got {str(value)[:60]!r}")
     if isinstance(value, list):

@@ -19,8 +19,8 @@ class Preprocessing:
         colours, which keep their order.
 
     Raises:
-      ValueError: mean and std differ in length, a standard deviation is not positive, the order is invalid, or `"BGR"`
-        is given without exactly three channels; when called, an image has other channels.
+      ValueError: mean and std differ in length or are not finite numbers, a standard deviation is not positive, the
+        order is invalid, or `"BGR"` is given without exactly three channels; when called, an image has other channels.
 
     Example:
       >>> import numpy as np
@@ -38,6 +38,11 @@ class Preprocessing:
             raise ValueError(
                 f"mean and std must have a number for each channel, three for RGB, got {self.mean!r} and {self.std!r}"
             )
+        for name in ("mean", "std"):
+            values = getattr(self, name)
+            if not all(isinstance(value, (int, float, np.number)) and np.isfinite(value) for value in values):
+                raise ValueError(f"{name} must hold finite numbers, got {values!r}: give one for each channel")
+            object.__setattr__(self, name, tuple(float(value) for value in values))  # also of an array
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive, got {self.std!r}: use 1.0 for a channel that is not divided")
         if self.channel_order not in ("RGB", "BGR"):

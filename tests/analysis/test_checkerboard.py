@@ -114,7 +114,7 @@ def test_scale_and_offset_change_nothing(kind):
     maps = _natural(4, 48, 48, 3) + 0.1 * _board(2, 48, 48) if kind == "images" else _board(2, 48, 48)
     reference = float(checkerboard_energy(maps))
     assert reference > 1
-    for scaled in (255 * maps, 1e-3 * maps, -maps):
+    for scaled in (255 * maps, 1e-3 * maps, -maps, 1e-25 * maps, 1e20 * maps):
         assert float(checkerboard_energy(scaled)) == pytest.approx(reference, rel=1e-3)
     if kind == "images":
         assert float(checkerboard_energy(maps + 7)) == pytest.approx(reference, rel=1e-3)

@@ -89,6 +89,15 @@ def test_pictures_are_gone_through_once():
         (lambda: analysis.checkerboard_map(jnp.ones((1, 32, 80, 1))), "maps must have at least one tile of 64 pixels"),
         (lambda: analysis.checkerboard_map(jnp.ones((1, 32, 80, 1)), factor=4, tile=16), "tile must be an int >= 32"),
         (lambda: analysis.checkerboard_periods([jnp.ones((1, 32, 32, 1))]), "pictures must hold one of at least 64"),
+        (
+            lambda: analysis.checkerboard_periods([jnp.ones((1, 64, 64, 1))], factors=(16,)),
+            "pictures must hold one of at least 128",
+        ),
+        (lambda: analysis.checkerboard_periods([], factors=()), "factors must name at least one up-sampling factor"),
+        (
+            lambda: analysis.checkerboard_periods([jnp.full((1, 64, 64, 1), jnp.nan)]),
+            "pictures must hold finite numbers, got NaN or infinity",
+        ),
         (lambda: analysis.draw_checkerboard(jnp.ones((1, 64, 1))), r"maps must be images \[N, H, W, C\]"),
     ],
 )

@@ -87,6 +87,9 @@ def test_refuses_what_is_no_confusion_matrix(score):
         score(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="negative value -4"):
         score([[1, -4], [0, 2]])
+    for count in (np.nan, np.inf):  # which would count as a class that does not occur
+        with pytest.raises(ValueError, match="must hold counts, got NaN or infinity"):
+            score([[count, 0], [0, 1]])
 
 
 @pytest.mark.parametrize("score", [metrics.boundary_iou_per_class, metrics.mean_boundary_iou])

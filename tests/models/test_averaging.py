@@ -39,6 +39,15 @@ def test_tiles_give_what_the_whole_gives(size):
     assert_close(tiled, _pixelwise(images))
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.uint8])
+def test_tiles_have_the_dtype_of_the_logits(dtype):
+    """Networks in half precision have logits of float32; windows were added up in the dtype of the images."""
+    images = jnp.round(100 * jnp.abs(random(0, 1, 40, 41, 3))).astype(dtype)
+    tiled = average_logits(lambda x: _pixelwise(x.astype(jnp.float32)), images, (40, 41), Averaging(tile=(24, 16)))
+    assert tiled.dtype == jnp.float32
+    assert_close(tiled, _pixelwise(images.astype(jnp.float32)))
+
+
 def test_borders_of_tiles_weigh_little():
     images = random(0, 1, 64, 64, 3)
     whole, tiled = _local(images), average_logits(_local, images, (64, 64), Averaging(tile=(24, 24)))
@@ -116,6 +125,8 @@ def test_memory_is_that_of_one_window():
         ({"tile": (8, 64)}, "tile must be at least 16 16 pixels, got 8 64"),
         ({"scales": ()}, "scales must be positive numbers, at least one"),
         ({"scales": (1.0, -1.0)}, "scales must be positive numbers"),
+        ({"scales": 0.5}, "scales must be positive numbers, at least one, got 0.5"),
+        ({"scales": (None,)}, "scales must be positive numbers"),
     ],
 )
 def test_refuses_bad_options(options, message):

@@ -130,3 +130,12 @@ def test_refuses_what_is_no_image():
         models.segment(_network, np.zeros((8, 8, 3)), tile=(8, 64))
     with pytest.raises(ValueError, match="stride must be an int >= 1, got 0"):
         models.segment(_network, np.zeros((8, 8, 3)), stride=0)
+
+
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_nan_is_no_class(tile):
+    """It would be class 0 everywhere, which looks like an answer."""
+    image = np.zeros((20, 20, 3), np.float32)
+    image[3, 3] = np.nan
+    with pytest.raises(ValueError, match="model must give logits, got NaN: look for NaN in the image after prepare"):
+        models.segment(lambda x: jnp.ones((*x.shape[:3], 2)) * x.sum(), image, prepare=lambda x: x, tile=tile)

@@ -84,8 +84,19 @@ def test_rates_by_axis_and_maps_of_zeros():
         (lambda: jnp.abs, {}, "model must be a Flax NNX module that can be called"),
         (lambda: nnx.Sequential(_layer(smoothing="none")), {}, 'must hold a DilatedConv with smoothing="ss_conv"'),
         (lambda: nnx.Sequential(_layer()), {"preserve": 0.0}, "preserve must be above 0"),
+        (lambda: nnx.Sequential(_layer()), {"preserve": float("inf")}, "preserve must be above 0 and finite, got inf"),
+        (lambda: nnx.Sequential(_layer()), {"images": _images()[:0]}, "images must hold at least one input"),
+        (lambda: nnx.Sequential(_layer()), {"images": jnp.nan * _images()}, "images must give finite outputs, got NaN"),
+        (lambda: nnx.Sequential(_layer()), {"images": 1e25 * _images()}, "images must give finite outputs, got NaN"),
     ],
 )
 def test_refuses(model, options, message):
     with pytest.raises(ValueError, match=message):
-        nn.fit_smoothers(model(), _images(), **options)
+        nn.fit_smoothers(model(), **({"images": _images()} | options))
+
+
+def test_a_weight_of_any_size_gives_numbers():
+    """At 1e38 the equations once left the range, and the filter was NaN."""
+    layer = _layer()
+    nn.fit_smoothers(nnx.Sequential(layer), _images(), preserve=1e38)
+    assert np.isfinite(_smoother(layer)).all()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from smoothjax.loss_terms import LossTerm
 from smoothjax.training import bce, cross_entropy, dice, focal, lovasz_softmax, ohem, weighted_loss
 
 Array = np.ndarray
@@ -248,6 +249,18 @@ def test_a_sum_whose_first_term_counts_nothing() -> None:
     assert tuple(map(float, nothing)) == (0, 0)
 
 
+def test_bce_of_a_class_that_is_masked_out() -> None:
+    """A logit of minus infinity is a probability of 0: without loss or gradient where the class is absent."""
+    logits, masks = jnp.array([[-jnp.inf, 0.0]]), jnp.array([[0, 1]])
+    assert float(bce(logits, masks)[0]) == pytest.approx(math.log(2))
+    np.testing.assert_allclose(jax.grad(lambda x: bce(x, masks)[0])(logits), [[0.0, -0.5]])
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, ohem, focal, dice, bce])
+def test_no_pixels_are_no_loss(loss: Any) -> None:
+    assert tuple(map(float, loss(jnp.zeros((0, 3)), jnp.zeros((0,), jnp.int32)))) == (0, 0)
+
+
 def test_bad_arguments() -> None:
     logits, labels = map(jnp.asarray, _draw(13, 2, 2))
     cases: tuple[tuple[Any, dict[str, Any], str], ...] = (
@@ -255,6 +268,8 @@ def test_bad_arguments() -> None:
         (ohem, {"min_share": 1.5}, r"ohem: min_share must be in \[0, 1\], got 1\.5"),
         (focal, {"gamma": -1.0}, r"focal: gamma must be in \[0, inf\), got -1"),
         (dice, {"smooth": math.nan}, r"dice: smooth must be in \[0, inf\), got nan"),
+        (ohem, {"class_weights": [1.0, -1.0, 1.0, 1.0]}, "ohem: class_weights must be finite and not negative"),
+        (focal, {"class_weights": [1.0, math.nan, 1.0, 1.0]}, "focal: class_weights must be finite and not negative"),
         (bce, {"class_weights": [1.0]}, r"bce: class_weights must have one weight a class, shape \(4,\), got \(1,\)"),
     )
     for function, options, message in cases:
@@ -270,3 +285,11 @@ def test_bad_arguments() -> None:
         weighted_loss("focal", label_smoothing=0.1)
     with pytest.raises(ValueError, match="loss must have at least one term, got none"):
         weighted_loss(())
+    for terms, message in (
+        ([LossTerm("nll")], "the loss 'nll' must be one of cross_entropy"),  # pyright: ignore[reportArgumentType]
+        ([LossTerm("focal", -1)], "the weight of focal must be positive and finite, got -1"),
+        ([LossTerm("focal", 1, {"beta": 2})], "the option 'beta' must be one that focal takes: gamma"),
+        ([LossTerm("dice"), LossTerm("dice")], "must name each loss once, got dice again"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            weighted_loss(terms)

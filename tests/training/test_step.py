@@ -167,6 +167,17 @@ def test_weights_that_add_to_less_than_one_still_normalise(toy: ModuleType) -> N
     assert float(small["loss"]) == pytest.approx(float(plain["loss"]), rel=1e-5)
 
 
+def test_a_count_that_is_not_a_number_shows(toy: ModuleType) -> None:
+    """It once counted as 1, and the step went on with the sum of all losses."""
+
+    def spoilt(params: Any, model_state: Any, batch: Any) -> LossOutput:
+        return toy.loss_fn(params, model_state, batch)._replace(valid_count=jnp.float32(jnp.nan))
+
+    batch, state = toy.fixed_batch(4), toy.make_state()
+    _, metrics = _jitted(spoilt, toy.make_optimizer())(state, batch)
+    assert np.isnan(float(metrics["loss"]))
+
+
 def test_compute_in_bfloat16_keeps_the_state_in_float32(toy: ModuleType) -> None:
     def half(params: Any, model_state: Any, batch: Any) -> LossOutput:
         low = jax.tree.map(lambda w: w.astype(jnp.bfloat16), params)

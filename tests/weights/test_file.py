@@ -136,7 +136,23 @@ def test_what_cannot_be_saved(tmp_path):
     other.blocks[1].conv.rate = 4
     with pytest.raises(ValueError, match=r"got one changed in blocks.1.conv.rate"):
         weights.save(other, path)
+    with pytest.raises(ValueError, match=r"model must have values, got ShapeDtypeStruct as .*: make it without nnx"):
+        weights.save(model, path)
+    counted = _random(_NETWORKS["temporal"])
+    bias = counted.blocks[0].conv.bias
+    bias.set_value(jnp.zeros_like(bias[...], jnp.int32))
+    with pytest.raises(ValueError, match=r"model must have floating-point arrays, got int32 as blocks.0.conv.bias"):
+        weights.save(counted, path)
     assert not path.exists()
+
+
+def test_numbers_of_numpy_are_plain_numbers(tmp_path):
+    """A network whose momentum came from an array could not be saved."""
+    options: Any = {"momentum": np.float64(0.9), "epsilon": 1, "depth": 2, "width": 2}
+    model = build(lambda rngs: models.UNet(num_classes=3, **options, rngs=rngs))
+    weights.save(model, tmp_path / "model.safetensors")
+    again: Any = weights.load(tmp_path / "model.safetensors")
+    assert (again.down[0].bn1.momentum, again.down[0].bn1.epsilon) == (0.9, 1.0)
 
 
 def _stated(**changes):

@@ -37,12 +37,21 @@ def test_every_source_has_its_own():
     [
         ({"mean": (1.0, 2.0)}, r"mean and std must have a number for each channel, three for RGB, got \(1.0, 2.0\)"),
         ({"std": (1.0, 0.0, 1.0)}, r"std must be positive, got \(1.0, 0.0, 1.0\)"),
+        ({"std": (1.0, float("nan"), 1.0)}, r"std must hold finite numbers, got \(1.0, nan, 1.0\)"),
+        ({"mean": "abc"}, "mean must hold finite numbers, got 'abc'"),
         ({"channel_order": "GBR"}, "channel_order must be 'RGB' or 'BGR', got 'GBR'"),
     ],
 )
 def test_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         weights.Preprocessing(**({"mean": (0.0, 0.0, 0.0)} | options))
+
+
+def test_numbers_of_an_array_are_plain_numbers():
+    """They are stored as JSON."""
+    found = weights.Preprocessing(mean=np.array([1, 2, 3], np.float32), std=(np.float64(1), 2, 3))  # pyright: ignore
+    assert found == weights.Preprocessing((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    assert all(type(number) is float for number in (*found.mean, *found.std))
 
 
 def test_refuses_images_without_three_channels():
