@@ -127,7 +127,7 @@ def test_a_compressed_mask_whose_white_is_zero(tmp_path):
     label = np.arange(60, dtype=np.uint8).reshape(6, 10)
     Image.fromarray(255 - label).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={262: 0})
     with Image.open(tmp_path / "a.tif") as image:
-        assert image.tag_v2[262] == 0
+        assert image.getexif()[262] == 0
         white = np.array(image)
     np.testing.assert_array_equal(data.read_mask(tmp_path / "a.tif"), 255 - white)
 
