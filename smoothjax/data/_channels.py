@@ -7,6 +7,7 @@ import numpy as np
 from PIL import UnidentifiedImageError
 
 from ._depth import check_upper_bits, of_eight_bits
+from ._numbers import stored_bits
 from ._open import (
     MAX_PIXELS,
     Decoded,
@@ -17,7 +18,6 @@ from ._open import (
     open_image,
     opened,
     orientation_of,
-    stored_bits,
 )
 
 ARRAY_SUFFIX = ".npy"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ._arrays import check_bytes, check_image, check_together
 from ._classes import IGNORE_LABEL, Classes, Color
 
 _ROWS = 64
@@ -57,8 +58,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
       >>> to_rgb(np.full((1, 1, 1), 7, np.uint8)).tolist(), to_rgb(np.array([[[1, 2, 3, 4]]], np.uint8)).tolist()
       ([[[7, 7, 7]]], [[[1, 2, 3]]])
     """
-    if image.ndim != 3 or image.shape[-1] == 0:
-        raise ValueError(f"image must be [H, W, C], got shape {image.shape}; add the axis of the channels")
+    check_image(image)
     return image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, -1)
 
 
@@ -75,7 +75,8 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
       uint8 `[H, W, 3]`, RGB.
 
     Raises:
-      ValueError: image and label differ in size, `alpha` is out of range, or the label map is not valid.
+      ValueError: the image is not uint8, image and label differ in size, `alpha` is out of range, or the label map is
+          not valid.
 
     Example:
       >>> import numpy as np
@@ -83,10 +84,8 @@ def overlay(image: np.ndarray, label: np.ndarray, classes: Classes, alpha: float
       >>> overlay(np.full((1, 2, 3), 100, np.uint8), np.array([[0, 255]]), classes).tolist()
       [[[150, 100, 50], [100, 100, 100]]]
     """
-    if image.ndim != 3 or image.shape[:2] != label.shape:
-        raise ValueError(
-            f"image of shape {image.shape} does not fit a label of shape {label.shape}; resize one of them"
-        )
+    check_together(image, label)
+    check_bytes("painted", image=image)
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must be in 0 .. 1, got {alpha}")
     image = to_rgb(image)

@@ -20,7 +20,7 @@ def grey_of_eight_bits(image: Image.Image, name: str, bits: int, white: int | No
 
 
 def of_eight_bits(values: np.ndarray, name: str, white: int | None) -> np.ndarray:
-    """Converts numbers of up to 16 bits to uint8.
+    """Converts numbers of up to 16 bits to uint8: 0 stays 0, and `white` becomes 255.
 
     Raises:
       ValueError: they lie outside 0 .. `white`, or use so few of 16 bits that `white` must be stated.
@@ -37,7 +37,10 @@ def of_eight_bits(values: np.ndarray, name: str, white: int | None) -> np.ndarra
             f"{name}: the largest of its 16-bit numbers is {high} of 65535, as of data with {used} bits; state what is "
             f"white: --data.white {2**used - 1} (white= in Python), or 65535 if the image is as dark as that"
         )
-    scaled = values.astype(np.uint32) * 256 // ((65535 if white is None else white) + 1)
+    white = 65535 if white is None else white
+    wide = values.astype(np.uint32)
+    # Where there are fewer numbers than 256, each would begin a step of 8 bits, and white would not be 255.
+    scaled = wide * 256 // (white + 1) if white >= 255 else (wide * 255 + white // 2) // white
     return scaled.astype(np.uint8)
 
 

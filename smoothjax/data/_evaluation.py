@@ -9,9 +9,10 @@ from itertools import combinations
 import grain
 import numpy as np
 
+from ._arrays import check_statistics
 from ._classes import IGNORE_LABEL
-from ._pipeline import check_shares, check_statistics
-from ._source import Source
+from ._pipeline import check_shares
+from ._source import Record, Source
 from ._transforms import PerChannel, normalize, pad_to
 
 # All pairs of shapes are compared, so their number is limited: frequent sizes stay, the others form groups.
@@ -73,7 +74,7 @@ def evaluation_batches(
 
     Raises:
       ValueError: the split is empty, `batch_size` is not a positive multiple of `process_count`, or another argument is
-        out of range.
+        out of range; while iterating, an example that `normalize` refuses, with its name.
 
     Example:
       >>> from smoothjax.data import IMAGENET_MEAN, IMAGENET_STD, ShapesSource
@@ -168,7 +169,21 @@ def _load(batch: _Batch, *, source: Source, mean: PerChannel, std: PerChannel) -
         if index < 0:
             continue
         record = source[index]
+        padded = _padded(record, batch.shape, f"example {index} ({source.name(index)})", mean, std)
         sizes[row] = record["label"].shape
-        padded = pad_to(normalize(record, mean=mean, std=std), batch.shape)
         images[row], labels[row] = padded["image"], padded["label"]
     return {"image": images, "label": labels, "index": np.asarray(batch.indices, np.int32), "size": sizes}
+
+
+def _padded(record: Record, shape: tuple[int, int], name: str, mean: PerChannel, std: PerChannel) -> Record:
+    """The example ready for a network, padded to a shape; errors give its name."""
+    try:
+        padded = pad_to(normalize(record, mean=mean, std=std), shape)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if padded["label"].shape != shape:
+        raise ValueError(
+            f"{name}: size() of the source says at most {shape[0]} x {shape[1]} pixels, the label is "
+            f"{record['label'].shape}; return the height and width of the label"
+        )
+    return padded

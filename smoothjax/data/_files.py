@@ -70,8 +70,8 @@ def read_image(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not an image, is truncated, holds floating-point values or another number of channels, or
-          `at_least` is not positive.
+      ValueError: the file is not an image, is truncated, is an animation, holds floating-point values or another
+          number of channels, or `at_least` is not positive.
 
     Example:
       >>> import pathlib, tempfile
@@ -118,15 +118,16 @@ def read_mask(path: str | Path) -> np.ndarray:
     """Reads a mask as class indices, never as colours.
 
     Args:
-      path: a grey or palette image of at most 8 bits; its numbers are the labels, a palette is ignored.
+      path: a grey or palette image of at most 8 bits; its numbers are the labels, a palette is ignored. They are those
+        in the file, whether white is its largest number or 0, and whatever its largest number is.
 
     Returns:
       uint8 `[H, W]`.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not an image, is truncated, has more than 8 bits, or has another mode, such as a coloured
-          mask.
+      ValueError: the file is not an image, is truncated, is an animation, has more than 8 bits, or has another mode,
+          such as a coloured mask.
 
     Example:
       >>> import tempfile
@@ -216,7 +217,7 @@ def decode_mask(file: Path | bytes, name: str) -> np.ndarray:
 def indices(mask: OpenedImage) -> np.ndarray:
     """The numbers stored in a grey or palette image, uint8 `[H, W]`. Raises ValueError for other images."""
     image, name = mask.pixels, mask.name
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I") or mask.bits > 8:
         raise ValueError(
             f"{name}: a mask must have 8 bits a pixel, this one has 16 or more (mode {image.mode}); its labels must be "
             "0 .. 255: store them as an 8-bit grey PNG"
@@ -226,11 +227,7 @@ def indices(mask: OpenedImage) -> np.ndarray:
             f"{name}: a mask must be an 8-bit grey (L) or palette (P) image whose pixels are class indices, "
             f"this one has mode {image.mode}; convert its colours to indices and store it as PNG"
         )
-    label = np.array(image, np.uint8)
-    if image.mode == "L" and mask.bits in (2, 4):
-        # Pillow stretches grey to 0 .. 255.
-        label //= 255 // (2**mask.bits - 1)
-    return label
+    return mask.grey_coding.stored(image)
 
 
 def existing(path: str | Path) -> Path:

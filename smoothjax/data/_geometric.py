@@ -5,13 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ._arrays import by_channel, check_bytes, check_finite, check_label, check_together, check_weights
 from ._classes import IGNORE_LABEL
 from ._photometric import by_picture
 from ._source import Record
 from ._transforms import checked_size, random_crop
 
 
-def rotate(record: Record, degrees: float, *, fill: Sequence[float] = (0, 0, 0), ignore: int = IGNORE_LABEL) -> Record:
+def rotate(
+    record: Record, degrees: float, *, fill: float | Sequence[float] = 0.0, ignore: int = IGNORE_LABEL
+) -> Record:
     """Turns image and label counter-clockwise, as seen, about the centre of the image.
 
     The size stays, so corners turn out of view. The centre is at `(H / 2, W / 2)`, between pixels if a length is even.
@@ -21,11 +24,14 @@ def rotate(record: Record, degrees: float, *, fill: Sequence[float] = (0, 0, 0),
     Args:
       record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
       degrees: the angle.
-      fill: colour of new pixels, one number a channel, rounded.
-      ignore: label of new pixels.
+      fill: colour of new pixels in 0 .. 255, rounded: one number for all channels, or one per channel.
+      ignore: label of new pixels, 0 .. 255.
 
     Returns:
       The record, of the same size.
+
+    Raises:
+      ValueError: image or label is not uint8, they differ in size, or an argument is out of range.
 
     Example:
       >>> import numpy as np
@@ -33,19 +39,27 @@ def rotate(record: Record, degrees: float, *, fill: Sequence[float] = (0, 0, 0),
       >>> rotate({"image": np.zeros((2, 2, 3), np.uint8), "label": label}, 90)["label"].tolist()
       [[2, 4], [1, 3]]
     """
-    colors = [round(value) for value in fill]
-    label = Image.fromarray(record["label"]).rotate(degrees, Image.Resampling.NEAREST, fillcolor=ignore)
-    planes = iter(colors)
+    image = record["image"]
+    check_bytes("turned", image=image, label=record["label"])
+    check_together(image, record["label"])
+    check_finite(degrees=degrees)
+    colors = np.rint(by_channel("fill", fill, image.shape[-1]))
+    if not ((colors >= 0) & (colors <= 255)).all():
+        raise ValueError(f"fill must be 0 .. 255 in every channel, got {fill}; take the mean colour, or 0 for black")
+    if ignore not in range(256):
+        raise ValueError(f"ignore must be a label 0 .. 255, got {ignore}; take {IGNORE_LABEL}")
+    label = Image.fromarray(record["label"]).rotate(degrees, Image.Resampling.NEAREST, fillcolor=int(ignore))
+    planes = iter(colors.astype(int).tolist())
 
     def turned(picture: Image.Image) -> Image.Image:
-        color = tuple(colors) if picture.mode == "RGB" else next(planes)
+        color = tuple(planes) if picture.mode == "RGB" else next(planes)
         return picture.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=color)
 
-    return {"image": by_picture(record["image"], turned), "label": np.asarray(label)}
+    return {"image": by_picture(image, turned), "label": np.asarray(label)}
 
 
 def random_rotate(
-    record: Record, rng: np.random.Generator, degrees: float, *, fill: Sequence[float] = (0, 0, 0)
+    record: Record, rng: np.random.Generator, degrees: float, *, fill: float | Sequence[float] = 0.0
 ) -> Record:
     """Turns by an angle drawn uniformly from `-degrees` to `degrees`, see `rotate`.
 
@@ -53,10 +67,13 @@ def random_rotate(
       record: image uint8 `[H, W, C]` and label uint8 `[H, W]`.
       rng: generator of the angle.
       degrees: the largest angle.
-      fill: colour of pixels that come from outside the image; their label is 255.
+      fill: colour of pixels that come from outside the image, see `rotate`; their label is 255.
 
     Returns:
       The record, of the same size.
+
+    Raises:
+      ValueError: as `rotate`.
 
     Example:
       >>> import numpy as np
@@ -64,6 +81,7 @@ def random_rotate(
       >>> random_rotate(record, np.random.default_rng(0), 45)["label"].max()
       np.uint8(255)
     """
+    check_finite(degrees=degrees)
     return rotate(record, rng.uniform(-degrees, degrees), fill=fill)
 
 
@@ -76,7 +94,7 @@ def balanced_crop(
     rare class is seen in as many crops as a frequent one of the same weight, in images that have both.
 
     Args:
-      record: image `[H, W, C]` and label uint8 `[H, W]`.
+      record: image `[H, W, C]` and label `[H, W]`, whole numbers 0 .. 255.
       rng: generator of every choice.
       size: height and width of the window in pixels; an axis that is shorter stays whole.
       weights: weight of each class, not negative, such as `datasets.median_frequency_weights`; by default all are
@@ -86,7 +104,8 @@ def balanced_crop(
       The record, as from `random_crop`, which is used if no class has a weight.
 
     Raises:
-      ValueError: `size` is not positive.
+      ValueError: `size` is not positive, image and label differ in size, a label is out of range, or weights are
+          negative, not finite, or more than classes can be.
 
     Example:
       >>> import numpy as np
@@ -98,7 +117,10 @@ def balanced_crop(
     """
     height, width = checked_size("size", size)
     label = record["label"]
-    present = np.bincount(label.ravel(), minlength=256) > 0
+    check_together(record["image"], label)
+    check_label(label, 0, 255)
+    check_weights("weights", weights)
+    present = np.bincount(label.astype(np.uint8, copy=False).ravel(), minlength=256) > 0
     chances = np.zeros(256)
     chances[: len(weights) or IGNORE_LABEL] = weights if len(weights) else 1.0
     chances[~present] = chances[IGNORE_LABEL] = 0

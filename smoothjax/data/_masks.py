@@ -16,7 +16,7 @@ def read_label(path: str | Path, classes: Classes) -> np.ndarray:
     """Reads a mask as class indices.
 
     A grey or palette mask holds the indices themselves, or the values that `classes.masks` gives to the classes; a
-    coloured one the colours of the classes.
+    coloured one the colours of the classes. A coloured mask may have an alpha channel if all its pixels are opaque.
 
     Args:
       path: the mask.
@@ -27,7 +27,8 @@ def read_label(path: str | Path, classes: Classes) -> np.ndarray:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not a mask, or holds undeclared values or colours; the message counts them.
+      ValueError: the file is not a mask, or holds undeclared values or colours, or colours that are not opaque; the
+          message counts them.
 
     Example:
       >>> import pathlib, tempfile
@@ -76,6 +77,7 @@ def _by_values(numbers: np.ndarray, name: str, classes: Classes) -> np.ndarray:
 def _by_colors(mask: OpenedImage, classes: Classes) -> np.ndarray:
     if mask.bits > 8:
         raise ValueError(f"{mask.name}: a coloured mask must have 8 bits a colour, this one has {mask.bits}")
+    _check_opaque(mask)
     colors = [*classes.colors]
     labels = [*range(len(classes))]
     if classes.masks is not None and classes.masks.ignored_color is not None:
@@ -102,6 +104,19 @@ def _by_colors(mask: OpenedImage, classes: Classes) -> np.ndarray:
             "colours to indices"
         )
     return np.array(labels, np.uint8)[order][place]
+
+
+def _check_opaque(mask: OpenedImage) -> None:
+    """Refuses colours that do not show as they are stored: a transparent pixel may mean any class, or none."""
+    if not mask.pixels.has_transparency_data:
+        return
+    alpha = np.asarray(mask.pixels.convert("RGBA").getchannel("A"))
+    if clear := int((alpha < 255).sum()):
+        raise ValueError(
+            f"{mask.name}: a coloured mask with {clear:,} of {alpha.size:,} pixels that are "
+            "not opaque, so of no class; paint them in the colour of a class, or of ignored (ignored: {color: [0, 0, "
+            "0]}), and store the mask as RGB"
+        )
 
 
 def _codes(colors: np.ndarray) -> np.ndarray:

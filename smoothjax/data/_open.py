@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, Unidentif
 
 from ..files import explain
 from ._depth import check_upper_bits, grey_of_eight_bits
+from ._numbers import AS_IT_IS, SIXTEEN_BITS, GreyCoding, grey_coding, is_planar, stored_bits
 from ._png import is_of_text, read_late_exif, without_text
 
 MAX_PIXELS = 178_956_970
@@ -26,8 +27,9 @@ MAX_PIXELS = 178_956_970
 _FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "WEBP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "TGA", "PCX", "SGI")
 # The kind of a TIFF page: bit 0 marks a reduced version of another page, bit 2 a mask of one.
 _SUBFILE_TYPE, _REDUCED_OR_MASK = 254, 0b101
-_SIXTEEN_BITS = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 _ON_ITS_SIDE = (5, 6, 7, 8)
+# Formats that hold films; an MPO holds other views of its photograph.
+_FILMS = ("PNG", "GIF", "WEBP", "AVIF")
 # Orientations that move the right border of a stored image to the left or top, and the same for its lower border.
 _FROM_THE_RIGHT, _FROM_BELOW = (2, 3, 6, 7), (3, 4, 7, 8)
 
@@ -75,6 +77,7 @@ class OpenedImage:
       size: height and width that the image has in the file.
       box: left, upper, right and lower border of the picture in `pixels`, where it does not fill them.
       bits: bits per number in the file.
+      grey_coding: how the file stores the numbers of a grey image.
     """
 
     name: str
@@ -82,6 +85,7 @@ class OpenedImage:
     size: Size
     box: tuple[float, float, float, float] | None
     bits: int
+    grey_coding: GreyCoding = AS_IT_IS
 
     @property
     def is_plain(self) -> bool:
@@ -108,7 +112,7 @@ class OpenedImage:
         image = self.pixels
         if image.mode == "F":
             raise ValueError(f"{self.name}: pixels are floating-point numbers of unknown range; store 8-bit RGB")
-        if image.mode in _SIXTEEN_BITS:
+        if image.mode in SIXTEEN_BITS:
             return grey_of_eight_bits(image, self.name, self.bits, white)
         if self.bits > 8:
             check_upper_bits(image, self.name, white)
@@ -204,7 +208,7 @@ def open_image(
 
     Raises:
       SizeDiffersError: the size of the image is not `expected`.
-      ValueError: the file is not an image, too large, or damaged.
+      ValueError: the file is not an image, too large, damaged, an animation, or a TIFF of several pages.
 
     Example:
       >>> import io
@@ -224,8 +228,11 @@ def open_image(
                     "a TIFF of several pages, of which only the first would be read; store each page as a file, or, "
                     "where grey pages are channels, state their number: --data.channels, channels= in Python"
                 )
+            if image.format in _FILMS and getattr(image, "is_animated", False):
+                raise ValueError("an animation, of which only the first frame would be read; store frames as files")
             bits = stored_bits(file, image)
-            if bits > 8 and _is_planar(image):
+            coding = grey_coding(image, bits)
+            if bits > 8 and is_planar(image):
                 # Pillow mixes up the bytes of the planes.
                 raise ValueError("16-bit TIFF in planes; store the colours of a pixel together, or 8-bit PNG")
             drafted = None
@@ -235,7 +242,7 @@ def open_image(
             image.load()
             turned = ImageOps.exif_transpose(image) if orientation != 1 else image
             box = None if drafted is None else _box(drafted[1][2:], turned.size, orientation)
-            return OpenedImage(name, turned, size, box, bits)
+            return OpenedImage(name, turned, size, box, bits, coding)
     except SizeDiffersError:
         raise
     except ValueError as error:
@@ -304,26 +311,6 @@ def orientation_of(image: Image.Image) -> int:
         exif = image.getexif()
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     return orientation if orientation in range(2, 9) else 1
-
-
-def stored_bits(file: Path | bytes, image: Image.Image) -> int:
-    """Bits per number in the file."""
-    if image.format == "PNG":
-        # Pillow does not give it; the header comes first in every PNG, with the bits at this place.
-        if isinstance(file, Path):
-            with file.open("rb") as stream:
-                file = stream.read(25)
-        return file[24]
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return max(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,)))
-    return 16 if image.mode in _SIXTEEN_BITS else 8
-
-
-def _is_planar(image: Image.Image) -> bool:
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return False
-    several = image.tag_v2.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) > 1
-    return several and image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION, 1) == 2
 
 
 def _box(picture: tuple[float, float], size: Size, orientation: int) -> tuple[float, float, float, float] | None:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..augmentation import BEST_JPEG, Strengths
+from ._arrays import check_bytes, check_finite, check_image
 
 # Luma of ITU-R BT.601, and two axes of colour at right angles, in one plane around the axis of greys.
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
@@ -35,11 +36,19 @@ def adjust_tone(image: np.ndarray, *, brightness: float = 1.0, contrast: float =
     Returns:
       uint8 `[H, W, C]`.
 
+    Raises:
+      ValueError: the image is not uint8 `[H, W, C]`, a factor is not finite, or `gamma` is not positive.
+
     Example:
       >>> import numpy as np
       >>> adjust_tone(np.array([[[100], [200]]], np.uint8), brightness=0.5, contrast=2.0).ravel().tolist()
       [25, 125]
     """
+    check_image(image)
+    check_bytes("varied", image=image)
+    check_finite(brightness=brightness, contrast=contrast, gamma=gamma)
+    if gamma <= 0:
+        raise ValueError(f"gamma must be positive, got {gamma}; 1 changes nothing, below 1 is lighter")
     table = np.clip(np.arange(256) * brightness, 0, 255)
     if contrast != 1:
         channels = image.shape[-1]
@@ -67,13 +76,16 @@ def adjust_colors(image: np.ndarray, *, saturation: float = 1.0, turn: float = 0
       uint8 `[H, W, 3]`.
 
     Raises:
-      ValueError: the image has another number of channels.
+      ValueError: the image has another number of channels or is not uint8, or an argument is not finite.
 
     Example:
       >>> import numpy as np
       >>> adjust_colors(np.array([[[200, 100, 50]]], np.uint8), saturation=0.0).ravel().tolist()
       [124, 124, 124]
     """
+    check_image(image)
+    check_bytes("varied", image=image)
+    check_finite(saturation=saturation, turn=turn)
     if image.shape[-1] == 1:
         return image
     if image.shape[-1] != 3:
@@ -93,11 +105,19 @@ def blur(image: np.ndarray, std: float) -> np.ndarray:
     Returns:
       uint8 `[H, W, C]`.
 
+    Raises:
+      ValueError: the image is not uint8 `[H, W, C]`, or `std` is negative or not finite.
+
     Example:
       >>> import numpy as np
       >>> blur(np.full((4, 4, 3), 7, np.uint8), 2.0).max()
       np.uint8(7)
     """
+    check_finite(std=std)
+    if std < 0:
+        raise ValueError(f"std must not be negative, got {std}; 0 changes nothing")
+    check_image(image)
+    check_bytes("varied", image=image)
     return by_picture(image, lambda picture: picture.filter(ImageFilter.GaussianBlur(std))) if std else image
 
 
@@ -112,13 +132,17 @@ def compress(image: np.ndarray, quality: int) -> np.ndarray:
       uint8 of the same shape.
 
     Raises:
-      ValueError: the image has another number of channels.
+      ValueError: the image has another number of channels or is not uint8, or `quality` is out of range.
 
     Example:
       >>> import numpy as np
       >>> compress(np.full((8, 8, 1), 7, np.uint8), 90).shape
       (8, 8, 1)
     """
+    check_image(image)
+    check_bytes("varied", image=image)
+    if quality not in range(1, BEST_JPEG + 1):
+        raise ValueError(f"quality must be an int 1 .. {BEST_JPEG}, got {quality}; take {BEST_JPEG} to lose least")
     if image.shape[-1] not in (1, 3):
         raise ValueError(f"image must have 3 channels or 1 to be a JPEG, got {image.shape[-1]}: leave jpeg out")
 

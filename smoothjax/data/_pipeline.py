@@ -9,6 +9,7 @@ import grain
 import numpy as np
 
 from ..augmentation import Strengths
+from ._arrays import check_statistics, check_weights
 from ._geometric import balanced_crop, random_rotate
 from ._photometric import random_colors
 from ._source import Examples, Record, ScaledSource
@@ -76,10 +77,9 @@ class Augmentation:
         check_statistics(self.mean, self.std)
         self.strengths.check()
         self.strengths.check_channels(len(self.mean))
+        check_weights("crop_weights", self.crop_weights)
         # Arrays become tuples, so that configurations can be compared.
         object.__setattr__(self, "crop_weights", tuple(map(float, self.crop_weights)))
-        if min(self.crop_weights, default=0) < 0:
-            raise ValueError(f"crop_weights must not be negative, got {self.crop_weights}: 0 leaves a class out")
 
     def __call__(self, record: Record, rng: np.random.Generator, /) -> Record:
         """Augments one example to `crop_size`, ready for a network.
@@ -255,12 +255,4 @@ def check_shares(batch_size: int, process_index: int, process_count: int) -> Non
         raise ValueError(
             f"batch_size must be a positive multiple of the {process_count} processes, got {batch_size}; "
             "it counts the examples of all processes together"
-        )
-
-
-def check_statistics(mean: PerChannel, std: PerChannel) -> None:
-    """Raises ValueError unless these are statistics of the same number of channels."""
-    if not len(mean) == len(std) >= 1 or min(std) <= 0:
-        raise ValueError(
-            f"mean and std must have a number for each channel, three for RGB, std positive, got mean={mean}, std={std}"
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from ._arrays import by_channel, check_bytes, check_image, check_label, check_statistics, check_together, holds
 from ._classes import IGNORE_LABEL
 from ._open import MAX_PIXELS
 from ._source import Record
@@ -41,7 +42,7 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
       The record at the new size.
 
     Raises:
-      ValueError: the image is not uint8, or `size` is not positive.
+      ValueError: image or label is not uint8, the image is not `[H, W, C]`, or `size` is not positive.
 
     Example:
       >>> import numpy as np
@@ -49,11 +50,8 @@ def resize(record: Record, size: tuple[int, int]) -> Record:
       >>> resize(record, (2, 3))["image"].shape
       (2, 3, 3)
     """
-    if record["image"].dtype != np.uint8 or record["label"].dtype != np.uint8:
-        raise ValueError(
-            f"image and label must be uint8 to be resampled, got {record['image'].dtype} and {record['label'].dtype}; "
-            "normalize afterwards"
-        )
+    check_bytes("resampled", image=record["image"], label=record["label"])
+    check_image(record["image"])
     size = checked_size("size", size)
     box = record.get("box")
     if box is None and record["image"].shape[:2] == record["label"].shape == size:
@@ -123,12 +121,16 @@ def random_mirror(record: Record, rng: np.random.Generator) -> Record:
     Returns:
       The record, mirrored or unchanged.
 
+    Raises:
+      ValueError: image and label differ in size.
+
     Example:
       >>> import numpy as np
       >>> record = {"image": np.zeros((1, 3, 3)), "label": np.array([[1, 2, 3]])}
       >>> random_mirror(record, np.random.default_rng(1))["label"].tolist()
       [[1, 2, 3]]
     """
+    check_together(record["image"], record["label"])
     if rng.random() < 0.5:
         return {"image": record["image"][:, ::-1], "label": record["label"][:, ::-1]}
     return record
@@ -149,7 +151,7 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
       The record, `min(H, size[0])` pixels high and `min(W, size[1])` wide.
 
     Raises:
-      ValueError: `size` is not positive.
+      ValueError: `size` is not positive, or image and label differ in size.
 
     Example:
       >>> import numpy as np
@@ -158,6 +160,7 @@ def random_crop(record: Record, rng: np.random.Generator, size: tuple[int, int])
       (4, 5)
     """
     size = checked_size("size", size)
+    check_together(record["image"], record["label"])
     height, width = record["label"].shape
     top = int(rng.integers(max(height - size[0], 0) + 1))
     left = int(rng.integers(max(width - size[1], 0) + 1))
@@ -177,7 +180,8 @@ def normalize(record: Record, *, mean: PerChannel = IMAGENET_MEAN, std: PerChann
       The record, image float32 and label int32; a pixel of the mean colour is 0.
 
     Raises:
-      ValueError: the image has another number of channels than `mean` and `std`.
+      ValueError: the image has another number of channels than `mean` and `std`, or another size than the label; the
+          label holds numbers that are not of int32; or `mean` or `std` is not finite, or `std` not positive.
 
     Example:
       >>> import numpy as np
@@ -185,6 +189,8 @@ def normalize(record: Record, *, mean: PerChannel = IMAGENET_MEAN, std: PerChann
       >>> normalize(record, mean=(10, 8, 0), std=(1, 2, 5))["image"].tolist()
       [[[0.0, 1.0, 2.0]]]
     """
+    check_together(record["image"], record["label"])
+    check_label(record["label"], -(2**31), 2**31 - 1)
     return {"image": normalize_image(record["image"], mean=mean, std=std), "label": record["label"].astype(np.int32)}
 
 
@@ -202,7 +208,8 @@ def normalize_image(
       float32 `[H, W, C]`.
 
     Raises:
-      ValueError: the image has another number of channels than `mean` and `std`.
+      ValueError: the image has another number of channels than `mean` and `std`; or these are not finite, or `std` is
+          not positive.
 
     Example:
       >>> import numpy as np
@@ -214,6 +221,7 @@ def normalize_image(
             f"mean and std must have a number for each of the {image.shape[-1]} channels of an image of shape "
             f"{image.shape}, got mean={tuple(mean)}, std={tuple(std)}"
         )
+    check_statistics(mean, std)
     return (image.astype(np.float32) - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
 
 
@@ -234,7 +242,8 @@ def pad_to(
       The record, at least of that size.
 
     Raises:
-      ValueError: the type of the image does not hold `value` exactly.
+      ValueError: the type of the image does not hold `value`, or that of the label `ignore`: whole numbers exactly,
+          others up to rounding; `value` has another number of channels; or image and label differ in size.
 
     Example:
       >>> import numpy as np
@@ -243,16 +252,23 @@ def pad_to(
       [[4, 5], [255, 255]]
     """
     image, label = record["image"], record["label"]
+    check_together(image, label)
     height, width = label.shape
     shape = (max(height, size[0]), max(width, size[1]))
     if shape == (height, width):
         return record
-    if np.issubdtype(image.dtype, np.integer) and any(v != int(v) or not 0 <= v <= 255 for v in np.ravel(value)):
+    colors = by_channel("value", value, image.shape[-1])
+    if not holds(image.dtype, colors):
         raise ValueError(
             f"an image of {image.dtype} cannot be padded with exactly {value}; normalize first, pad with 0"
         )
+    if not holds(label.dtype, np.asarray(ignore)):
+        raise ValueError(
+            f"a label of {label.dtype} cannot be padded with exactly {ignore}; store labels as uint8, or give another "
+            "number for ignored pixels (ignore= in Python)"
+        )
     padded_image = np.empty((*shape, image.shape[-1]), image.dtype)
-    padded_image[:] = np.asarray(value, image.dtype)
+    padded_image[:] = colors.astype(image.dtype)
     padded_label = np.full(shape, ignore, label.dtype)
     padded_image[:height, :width], padded_label[:height, :width] = image, label
     return {"image": padded_image, "label": padded_label}

@@ -60,11 +60,12 @@ def channel_statistics(source: Examples[Record], *, most: int = 512, progress: b
       progress: whether to show progress, after five seconds.
 
     Returns:
-      The statistics over all pixels of these images, rounded to two decimals. A channel that never changes has a
-      standard deviation of 1.
+      The statistics over all pixels of these images, rounded to two decimals; a standard deviation below 0.1 to two
+      digits, so that it stays positive. A channel that never changes has a standard deviation of 1.
 
     Raises:
-      ValueError: the split is empty, or its images have different numbers of channels.
+      ValueError: the split is empty, `most` is not positive, or images are not uint8 `[H, W, C]` of one number of
+          channels, with pixels.
 
     Example:
       >>> from smoothjax.data import ShapesSource
@@ -72,26 +73,46 @@ def channel_statistics(source: Examples[Record], *, most: int = 512, progress: b
       >>> len(statistics.mean), min(statistics.std) > 0
       (3, True)
     """
+    if most < 1:
+        raise ValueError(f"most must be at least 1, got {most}: it counts the images to read")
     count = min(len(source), most)
     if count < 1:
         raise ValueError("source has no examples to measure: name a split with images")
-    pixels, sums, squares = 0, np.zeros(1), np.zeros(1)
+    totals: np.ndarray | None = None
     for index in track(range(count), "measure channels", count, unit="images", shown=progress):
-        image = source[index * len(source) // count]["image"]
+        place = index * len(source) // count
+        image = source[place]["image"]
+        _check_image(image, f"example {place}")
         # Exact: a channel's histogram has 256 bins for any number of pixels.
         counts = np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(image, -1, 0)])
-        if index and len(counts) != len(sums):
+        if totals is not None and len(counts) != len(totals):
             raise ValueError(
-                f"images must have one number of channels, got {len(sums)} and {len(counts)}: convert some"
+                f"images must have one number of channels, got {len(totals)} and {len(counts)}: convert some"
             )
-        pixels += image.shape[0] * image.shape[1]
-        values = np.arange(256.0)
-        sums, squares = sums + counts @ values, squares + counts @ values**2
-    mean = sums / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+        totals = counts if totals is None else totals + counts
+    assert totals is not None, "there is an image"
+    shares, values = totals / totals.sum(1, keepdims=True), np.arange(256.0)
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
+    changes = (totals > 0).sum(1) > 1
     return ChannelStatistics(
-        tuple(round(float(value), 2) for value in mean), tuple(round(float(value), 2) or 1.0 for value in std)
+        tuple(round(float(value), 2) for value in mean),
+        tuple(_rounded(float(value)) if changing else 1.0 for value, changing in zip(std, changes, strict=True)),
     )
+
+
+def _check_image(image: np.ndarray, name: str) -> None:
+    """Refuses images that have no histogram of bytes for each channel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or not image.size:
+        raise ValueError(
+            f"{name}: expected an image uint8 [H, W, C] with pixels, got {image.dtype} {image.shape}; a grey image has "
+            "one channel, [H, W, 1]"
+        )
+
+
+def _rounded(std: float) -> float:
+    """Two decimals, or two digits of a small number, which stays positive."""
+    return round(std, 2) if std >= 0.1 else float(f"{std:.2g}")
 
 
 def median_frequency_weights(counts: LabelCounts) -> np.ndarray:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import analysis
-from ..data import read_image
+from ..data import ARRAY_SUFFIX, IMAGE_SUFFIXES, list_images, read_image
 from ..files import check_figure, write_figure
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-_SUFFIXES = (*_IMAGES, ".npy")
+_SUFFIXES = (*IMAGE_SUFFIXES, ARRAY_SUFFIX)
+_LISTED = 10
 #: Pieces of larger pictures have at most this many pixels per side, and whole tiles of every period.
 _SIDE, _TILE = 4096, 128
 
@@ -88,14 +88,17 @@ def _number(value: float) -> float | None:
 
 
 def find_pictures(files: Sequence[Path]) -> list[Path]:
-    """The files, and those in the folders, in order."""
+    """The files, and those in the folders, in order. Refuses a folder with pictures that would be left out."""
     if not files:
         raise ValueError("name at least one picture or folder")
     found: list[Path] = []
     for path in files:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such file or folder")
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        inside, left_out = list_images(path, _SUFFIXES) if path.is_dir() else ([path], [])
+        if left_out:
+            more = [f"and {len(left_out) - _LISTED} more"] if len(left_out) > _LISTED else []
+            raise ValueError("\n".join([*left_out[:_LISTED], *more]))
         known = [one for one in inside if one.suffix.lower() in _SUFFIXES]
         if not known:
             raise ValueError(f"{path}: expected a picture or a folder of them, of the kinds {', '.join(_SUFFIXES)}")
@@ -125,7 +128,7 @@ def _cuts(size: int) -> list[int]:
 
 def read_maps(path: Path, white: int | None = None) -> np.ndarray:
     """A file as maps, numbers `[N, H, W, C]`; arrays are read on use."""
-    if path.suffix.lower() in _IMAGES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         try:
             return read_image(path, white=white, large=True)[None]
         except ValueError as error:

@@ -240,3 +240,27 @@ def test_refuses(options, message):
         evaluation_batches(source, **{**_PLAIN, "batch_size": 2, **options})
     with pytest.raises(ValueError, match="has no examples to evaluate"):
         evaluation_batches(_Sized([]), batch_size=1, **_PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": np.ones((1, 1, 3), np.uint8)}, r"image of shape \(1, 1, 3\) does not fit a label of shape \(4, 6\)"),
+        ({"label": np.full((4, 6), np.nan)}, "label must be whole numbers, got float64; store labels as uint8"),
+        ({"label": np.full((4, 6), 2**32 - 1, np.uint32)}, "label must be .*, got uint32 from 4294967295"),
+        ({"image": np.ones((4, 6, 4), np.uint8)}, "mean and std must have a number for each of the 4 channels"),
+    ],
+)
+def test_an_example_that_does_not_fit_is_named(change, message):
+    """One pixel filled the image, NaN became a label; other sizes ended in a broadcast of NumPy, without a name."""
+    source = _Sized([(4, 6), (4, 6)])
+    source._records[1] |= change
+    with pytest.raises(ValueError, match=rf"example 1 \(1\): {message}"):
+        list(evaluation_batches(source, batch_size=2, **_PLAIN))
+
+
+def test_a_source_whose_sizes_are_wrong_is_named():
+    source = _Sized([(4, 6), (4, 6)])
+    source.size = lambda index: (4, 5)
+    with pytest.raises(ValueError, match=r"example 0 \(0\): size\(\) of the source says at most 4 x 5 .* is \(4, 6\)"):
+        list(evaluation_batches(source, batch_size=2, **_PLAIN))

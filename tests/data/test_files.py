@@ -102,3 +102,69 @@ def test_masks_of_many_bits(tmp_path):
         ValueError, match=r"a\.png: a mask must have 8 bits a pixel, this one has 16 or more .*; its labels"
     ):
         data.read_mask(tmp_path / "a.png")
+
+
+def _grey_tiff(label, bits, photometric):
+    """A TIFF of one strip, uncompressed; photometric 0 says that 0 is white."""
+    digits = (label[..., None] >> np.arange(bits)[::-1] & 1).reshape(len(label), -1)
+    strip = b"".join(np.packbits(row).tobytes() for row in digits.astype(np.uint8))
+    size = {256: label.shape[1], 257: len(label), 278: len(label), 279: len(strip)}
+    tags = size | {258: bits, 259: 1, 262: photometric, 273: 122, 277: 1}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_the_numbers_of_a_mask_are_those_in_its_file_whatever_is_white(bits, photometric):
+    """Pillow inverts grey whose white is 0: class 1 of 8 bits would read as 254."""
+    label = np.arange(2**bits, dtype=np.uint8).reshape(2, -1)
+    np.testing.assert_array_equal(decode_mask(_grey_tiff(label, bits, photometric), "a.tif"), label)
+
+
+def test_a_compressed_mask_whose_white_is_zero(tmp_path):
+    """Another decoder, libtiff, with its own description of the pixels."""
+    label = np.arange(60, dtype=np.uint8).reshape(6, 10)
+    Image.fromarray(255 - label).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={262: 0})
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.getexif()[262] == 0
+        white = np.array(image)
+    np.testing.assert_array_equal(data.read_mask(tmp_path / "a.tif"), 255 - white)
+
+
+@pytest.mark.parametrize("header", [b"P1", b"P4"])
+def test_the_numbers_of_a_bitmap_are_those_in_its_file(header):
+    """In a PBM 1 is black, which Pillow makes 0."""
+    pixels = b"0 1 1 0\n" if header == b"P1" else bytes([0b01100000])
+    assert decode_mask(header + b"\n4 1\n" + pixels, "a.pbm").tolist() == [[0, 1, 1, 0]]
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("largest", [1, 20, 127, 128, 254, 255])
+def test_the_numbers_of_a_greymap_are_those_in_its_file(plain, largest):
+    """Pillow stretches the largest number that the file states to 255: class 1 of 20 would read as 13."""
+    label = np.arange(largest + 1, dtype=np.uint8)
+    pixels = " ".join(map(str, label)).encode() if plain else label.tobytes()
+    content = (b"P2" if plain else b"P5") + f"\n{len(label)} 1\n{largest}\n".encode() + pixels + b"\n"
+    np.testing.assert_array_equal(decode_mask(content, "a.pgm"), label[None])
+
+
+def test_masks_of_sixteen_bits_that_pillow_halves():
+    """Of a 16-bit SGI file Pillow keeps the upper half of each number: class 1 would read as 0."""
+    header = struct.pack(">HBBHHHH", 474, 0, 2, 2, 2, 1, 1).ljust(512, b"\0")
+    with pytest.raises(ValueError, match=r"a\.sgi: a mask must have 8 bits a pixel, this one has 16 or more"):
+        decode_mask(header + struct.pack(">HH", 1, 2), "a.sgi")
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("GIF", "gif"), ("PNG", "apng"), ("WEBP", "webp")])
+def test_animations_are_refused_as_pages_are(tmp_path, kind, suffix):
+    """All frames but the first would be lost in silence; one frame is an image."""
+    frames = [Image.fromarray(np.full((6, 9), number, np.uint8)) for number in (10, 200)]
+    path = tmp_path / f"a.{suffix}"
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:])
+    readers = (data.read_image, data.read_mask) if kind != "WEBP" else (data.read_image,)
+    for read in readers:
+        with pytest.raises(ValueError, match=rf"a\.{suffix}: .*an animation, of which only the first .*store frames"):
+            read(path)
+    frames[0].save(path, kind, save_all=True)
+    assert data.read_image(path).shape == (6, 9, 3)

@@ -164,3 +164,70 @@ def test_images_of_five_channels():
 
 def _rng():
     return np.random.default_rng(3)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_the_default_fill_is_black_in_any_number_of_channels(channels):
+    """Its three zeros ended in StopIteration for four channels."""
+    record = {"image": np.full((20, 20, channels), 200, np.uint8), "label": np.zeros((20, 20), np.uint8)}
+    turned = rotate(record, 45)
+    assert turned["image"].shape == (20, 20, channels)
+    assert not turned["image"][turned["label"] == 255].any()
+    assert random_rotate(record, _rng(), 45)["image"].shape == (20, 20, channels)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"fill": (1, 2, 3, 4)},
+            r"fill must be one number, or one for each of the 3 channels of the image, got \(1, 2",
+        ),
+        ({"fill": (1, 2)}, "fill must be one number, or one for each of the 3 channels"),
+        ({"fill": 256}, r"fill must be 0 \.\. 255 in every channel, got 256"),
+        ({"fill": (0, 0, float("nan"))}, r"fill must be 0 \.\. 255 in every channel, got \(0, 0, nan\)"),
+        ({"degrees": float("nan")}, "degrees must be a finite number, got nan"),
+        ({"degrees": float("inf")}, "degrees must be a finite number, got inf"),
+        ({"ignore": -1}, r"ignore must be a label 0 \.\. 255, got -1; take 255"),
+        ({"ignore": 300}, r"ignore must be a label 0 \.\. 255, got 300"),
+    ],
+)
+def test_rotation_refuses(options, message):
+    """A long fill was cut off, NaN gave a label without a class, and labels outside 0 .. 255 became others."""
+    with pytest.raises(ValueError, match=message):
+        rotate(_ramps(8, 9), **{"degrees": 10, **options})
+    if "degrees" in options:
+        with pytest.raises(ValueError, match=message):
+            random_rotate(_ramps(8, 9), _rng(), **options)
+
+
+def test_rotation_takes_bytes():
+    with pytest.raises(ValueError, match="image and label must be uint8 to be turned, got uint8 and int64; normalize"):
+        rotate({**_ramps(8, 9), "label": np.zeros((8, 9), np.int64)}, 10)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((1.0, float("nan")), r"weights must be finite, got \(1\.0, nan\): 0 leaves a class out"),
+        ((1.0, float("inf")), "weights must be finite"),
+        ((1.0, -1.0), r"weights must not be negative, got \(1\.0, -1\.0\)"),
+        (np.ones(256), "weights must be one number for each class, at most 255, got shape"),
+        (np.ones((2, 2)), r"weights must be one number for each class, .* got shape \(2, 2\); leave out"),
+    ],
+)
+def test_weights_that_are_no_chances_are_refused(weights, message):
+    """NaN is not below 0, so it passed, and failed in training with a text of NumPy."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        balanced_crop(_ramps(8, 9), _rng(), (4, 4), weights)
+    with pytest.raises(ValueError, match=f"^crop_{message}"):
+        Augmentation((8, 8), crop_weights=weights)
+
+
+@pytest.mark.parametrize("value", [-1, 300])
+def test_balanced_crops_refuse_labels_that_are_no_classes(value):
+    record = {"image": np.zeros((8, 9, 3), np.uint8), "label": np.full((8, 9), value)}
+    with pytest.raises(ValueError, match=rf"label must be 0 \.\. 255, got int64 from {value} to {value}; store"):
+        balanced_crop(record, _rng(), (4, 4))
+    record["label"] = np.full((8, 9), 3)
+    assert (balanced_crop(record, _rng(), (4, 4))["label"] == 3).all()

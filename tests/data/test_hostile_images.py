@@ -120,6 +120,17 @@ def test_grey_of_sixteen_bits(tmp_path):
         data.read_image(tmp_path / "a.png", white=0)
 
 
+@pytest.mark.parametrize("white", [1, 3, 20, 254, 255, 256, 1023])
+def test_white_is_the_largest_number_also_below_255(tmp_path, white):
+    """Numbers 0 .. 3 became 0, 64, 128 and 192: white was a light grey."""
+    (tmp_path / "a.png").write_bytes(_grey16([0, white // 2, white]))
+    found = data.read_image(tmp_path / "a.png", white=white)[0, :, 0].tolist()
+    assert found[::2] == [0, 255]
+    assert found[1] == pytest.approx(255 * (white // 2) / white, abs=1)
+    np.save(tmp_path / "a.npy", np.array([[0, white // 2, white]], np.uint16))
+    assert data.read_image(tmp_path / "a.npy", white=white, channels=1).ravel().tolist() == found
+
+
 def _chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

@@ -95,3 +95,18 @@ def test_a_class_may_be_called_ignored(tmp_path):
 def test_a_bomb_of_aliases(shared_data):
     with pytest.raises(ValueError, match=r"classes_aliases\.yaml: stands for [\d,]+ values"):
         data.load_classes(shared_data("cases/classes_aliases.yaml"))
+
+
+@pytest.mark.parametrize("kind", ["alpha", "colour"])
+def test_colours_that_are_not_opaque_are_refused(tmp_path, kind):
+    """Alpha was dropped: a transparent pixel took the class of the colour that lies, unseen, below it."""
+    pixels = np.array([[[128, 64, 128], [0, 0, 255], [0, 0, 0]]], np.uint8)
+    alpha = np.array([[[255], [254], [0]]], np.uint8)
+    if kind == "alpha":
+        Image.fromarray(np.concatenate([pixels, alpha], -1)).save(tmp_path / "a.png")
+    else:
+        Image.fromarray(pixels).save(tmp_path / "a.png", transparency=(0, 0, 0))
+    classes = data.Classes(("sky", "road", "car"), ((0, 0, 255), (128, 64, 128), (0, 0, 0)))
+    count = 2 if kind == "alpha" else 1
+    with pytest.raises(ValueError, match=rf"a\.png: a coloured mask with {count} of 3 pixels that are not opaque.*RGB"):
+        data.read_label(tmp_path / "a.png", classes)

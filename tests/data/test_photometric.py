@@ -126,3 +126,47 @@ def test_refuses(options, message):
         data.Augmentation((8, 8), strengths=Strengths(**options))
     with pytest.raises(ValueError, match=f"^--data.augment.{message}"):
         Strengths(**options).check("--data.augment.")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.uint16])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda image: adjust_tone(image, brightness=0.5),
+        lambda image: adjust_colors(image, saturation=0.5),
+        lambda image: blur(image, 1.0),
+        lambda image: compress(image, 90),
+        lambda image: data.overlay(image, np.zeros(image.shape[:2], np.uint8), data.SHAPES),
+    ],
+)
+def test_other_types_than_bytes_are_refused(function, dtype):
+    """A float of 0.6 became 1 of 255, and -3 became 255: numbers of another scale, with no word."""
+    with pytest.raises(ValueError, match=f"^image must be uint8 to be (varied|painted), got {np.dtype(dtype)};"):
+        function(MUTED.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (adjust_tone, {"gamma": -1.0}, "gamma must be positive, got -1.0"),
+        (adjust_tone, {"gamma": 0.0}, "gamma must be positive, got 0.0"),
+        (adjust_tone, {"gamma": float("nan")}, "gamma must be a finite number, got nan"),
+        (adjust_tone, {"brightness": float("nan")}, "brightness must be a finite number, got nan"),
+        (adjust_tone, {"contrast": float("inf")}, "contrast must be a finite number, got inf"),
+        (adjust_colors, {"saturation": float("nan")}, "saturation must be a finite number, got nan"),
+        (adjust_colors, {"turn": float("inf")}, "turn must be a finite number, got inf"),
+        (blur, {"std": float("nan")}, "std must be a finite number, got nan"),
+        (blur, {"std": -1.0}, "std must not be negative, got -1.0"),
+        (compress, {"quality": 0}, r"quality must be an int 1 \.\. 95, got 0"),
+    ],
+)
+def test_changes_that_make_no_colours_are_refused(function, options, message):
+    """Powers of -1 and NaN gave arbitrary bytes."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        function(IMAGE, **options)
+
+
+def test_images_without_channels_are_refused():
+    for function in (adjust_tone, adjust_colors, lambda image: blur(image, 1.0), lambda image: compress(image, 90)):
+        with pytest.raises(ValueError, match=r"image must be \[H, W, C\], got shape \(20, 30\)"):
+            function(IMAGE[..., 0])

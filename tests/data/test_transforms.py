@@ -168,3 +168,90 @@ def test_refuses():
 def test_augmentation_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         Augmentation(**options)
+
+
+_LABEL = np.zeros((4, 6), np.uint8)
+_IMAGE = np.zeros((4, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (4, 1, 3), (6, 4, 3), (4, 6)])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        data.normalize,
+        lambda record: data.pad_to(record, (8, 8)),
+        lambda record: data.pad_to(record, (4, 6)),
+        lambda record: data.random_crop(record, np.random.default_rng(0), (2, 2)),
+        lambda record: data.random_mirror(record, np.random.default_rng(0)),
+        lambda record: data.rotate(record, 10),
+        lambda record: data.balanced_crop(record, np.random.default_rng(0), (2, 2)),
+    ],
+)
+def test_an_image_of_another_size_than_its_label_is_refused(transform, shape):
+    """One pixel was spread over the whole image; crops showed another place than their label."""
+    with pytest.raises(ValueError, match=r"image of shape .* does not fit a label of shape \(4, 6\); resize one"):
+        transform({"image": np.zeros(shape, np.uint8), "label": _LABEL})
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.full((4, 6), np.nan), "label must be whole numbers, got float64; store labels as uint8"),
+        (np.full((4, 6), 0.5, np.float32), "label must be whole numbers, got float32"),
+        (np.full((4, 6), 2**32 - 1, np.uint32), "label must be .*, got uint32 from 4294967295 to 4294967295; store"),
+        (np.full((4, 6), -(2**40)), "label must be .*, got int64 from -1099511627776"),
+    ],
+)
+def test_labels_that_int32_does_not_hold_are_refused(label, message):
+    """NaN became -2147483648, 2^32 - 1 became -1, and 0.5 the class 0."""
+    with pytest.raises(ValueError, match=message):
+        data.normalize({"image": _IMAGE, "label": label})
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.uint16, np.uint32, np.int64, np.uint64])
+def test_labels_of_any_whole_type_keep_their_numbers(dtype):
+    label = np.arange(24).reshape(4, 6).astype(dtype)
+    np.testing.assert_array_equal(data.normalize({"image": _IMAGE, "label": label})["label"], label.astype(int))
+
+
+@pytest.mark.parametrize("std", [(0, 1, 1), (-1, 1, 1), (float("nan"), 1, 1), (float("inf"), 1, 1)])
+def test_deviations_that_make_no_numbers_are_refused(std):
+    """Division by 0 gave -inf, which a loss shows as NaN much later."""
+    with pytest.raises(ValueError, match=r"all finite, std positive, got .*; measure them with"):
+        data.normalize({"image": _IMAGE, "label": _LABEL}, std=std)
+    with pytest.raises(ValueError, match="all finite, std positive, got"):
+        Augmentation((5, 5), std=std)
+    with pytest.raises(ValueError, match="all finite, std positive, got"):
+        Augmentation((5, 5), mean=(float("nan"), 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("record", "options", "message"),
+    [
+        (
+            {"image": _IMAGE.astype(np.float16)},
+            {"value": 1e6},
+            "image of float16 cannot be padded with exactly 1000000",
+        ),
+        ({"image": _IMAGE}, {"value": 256}, "image of uint8 cannot be padded with exactly 256"),
+        ({"image": _IMAGE.astype(np.int8)}, {"value": 200}, "image of int8 cannot be padded with exactly 200"),
+        ({"image": _IMAGE}, {"value": float("nan")}, "image of uint8 cannot be padded with exactly nan"),
+        (
+            {"image": _IMAGE},
+            {"value": (1, 2)},
+            r"value must be one number, or one for each of the 3 .*\(1, 2\)",
+        ),
+        ({"label": _LABEL > 0}, {}, "label of bool cannot be padded with exactly 255; store labels as uint8"),
+        ({"label": _LABEL.astype(np.int8)}, {}, "label of int8 cannot be padded with exactly 255"),
+        ({}, {"ignore": -1}, "label of uint8 cannot be padded with exactly -1"),
+    ],
+)
+def test_padding_that_the_type_does_not_hold_is_refused(record, options, message):
+    """Padding wrapped, or became infinite; a label of booleans was padded with class 1."""
+    with pytest.raises(ValueError, match=message):
+        data.pad_to({"image": _IMAGE, "label": _LABEL, **record}, (8, 8), **options)
+
+
+def test_padding_takes_a_number_for_each_channel():
+    padded = data.pad_to({"image": _IMAGE, "label": _LABEL}, (8, 8), value=(1, 2, 3))
+    assert padded["image"][7, 7].tolist() == [1, 2, 3]

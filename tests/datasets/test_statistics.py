@@ -132,3 +132,51 @@ def test_weights_by_a_rule():
     np.testing.assert_array_equal(found, datasets.median_frequency_weights(counts))
     with pytest.raises(ValueError, match="class_weights: rule must be one of auto, enet, median_frequency, got 'x'"):
         datasets.class_weights(counts, "x")  # pyright: ignore[reportArgumentType]
+
+
+def _records(*images):
+    return [{"image": image} for image in images]
+
+
+def test_statistics_of_channels_are_those_of_all_pixels():
+    """Also of images of different sizes, each of which counts by its pixels."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3)).astype(np.uint8) for size in ((5, 7), (20, 3), (1, 1))]
+    found = datasets.channel_statistics(_records(*images))
+    whole = np.concatenate([image.reshape(-1, 3) for image in images]).astype(float)
+    np.testing.assert_allclose(found.mean, whole.mean(0), atol=0.005)
+    np.testing.assert_allclose(found.std, whole.std(0), atol=0.005)
+
+
+def test_a_channel_that_hardly_changes_is_not_one_that_never_does():
+    """A deviation of 0.0032 was rounded to 0, and then became 1, the sign of a constant channel."""
+    image = np.zeros((320, 300, 3), np.uint8)
+    image[0, 0, 0] = 1
+    image[..., 1] = 7
+    image[:160, :, 2] = 1
+    assert datasets.channel_statistics(_records(image)) == ((0.0, 7.0, 0.5), (0.0032, 1.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 6), np.uint8), r"got uint8 \(4, 6\); a grey image has one channel, \[H, W, 1\]"),
+        (np.zeros((0, 6, 3), np.uint8), r"got uint8 \(0, 6, 3\)"),
+        (np.zeros((4, 6, 3), np.uint16), "got uint16"),
+        (np.full((4, 6, 3), 0.5), "got float64"),
+    ],
+)
+def test_images_that_have_no_channels_of_bytes_are_named(image, message):
+    """The columns of a grey image were its channels, no pixels gave NaN, and other types an error of NumPy."""
+    with pytest.raises(ValueError, match=rf"example 1: expected an image uint8 \[H, W, C\] with pixels, .*{message}"):
+        datasets.channel_statistics(_records(np.zeros((4, 6, 3), np.uint8), image))
+
+
+def test_statistics_refuse_to_read_nothing():
+    with pytest.raises(ValueError, match="most must be at least 1, got 0: it counts the images to read"):
+        datasets.channel_statistics(_records(np.zeros((4, 6, 3), np.uint8)), most=0)
+    with pytest.raises(ValueError, match="source has no examples to measure"):
+        datasets.channel_statistics([])
+    images = [np.zeros((4, 6, channels), np.uint8) for channels in (3, 1)]
+    with pytest.raises(ValueError, match="images must have one number of channels, got 3 and 1"):
+        datasets.channel_statistics(_records(*images))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -109,6 +110,29 @@ def test_large_pictures_are_cut_into_pieces(folder, tmp_path, capsys, monkeypatc
         assert found["verdict"].startswith("A checkerboard of period 2")
         if name.suffix == ".npy":
             assert found["shown"]["columns"][0] == 128
+
+
+def test_pictures_of_every_kind_in_a_folder_are_read(folder, tmp_path, capsys):
+    """WebP and BMP were dropped: the report was of other pictures than the user named."""
+    with Image.open(folder / "board.png") as board:
+        for suffix in ("png", "bmp", "webp"):
+            board.save(tmp_path / f"{suffix}.{suffix}")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "._png.png").touch()
+    assert main(["picture", str(tmp_path), "--out", str(tmp_path / "figure.pdf"), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert files == [str(tmp_path / name) for name in ("bmp.bmp", "png.png", "webp.webp")]
+
+
+def test_pictures_that_cannot_be_read_are_named(folder, tmp_path, capsys):
+    """Not left out of the report without a word."""
+    shutil.copy(folder / "board.png", tmp_path / "a.png")
+    (tmp_path / "b.heic").touch()
+    (tmp_path / "more").mkdir()
+    assert main(["picture", str(tmp_path), "--out", str(tmp_path / "figure.png")]) == 2
+    said = capsys.readouterr().err
+    assert "b.heic: files of this kind are not read here" in said
+    assert "more: a folder, which is not read here" in said
 
 
 def test_pictures_of_16_bits(tmp_path, capsys):
