@@ -23,7 +23,8 @@ class Picture:
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """PNG, JPEG or TIFF files, `.npy` files of maps [H, W], [H, W, C] or [N, H, W, C], or folders of them."""
+    """Images of any format that Pillow reads, `.npy` files of maps [H, W], [H, W, C] or [N, H, W, C], or folders of
+    them."""
     out: Path = Path("checkerboard.png")
     """The figure to write: picture, spectrum and energy by position."""
     white: int | None = None
