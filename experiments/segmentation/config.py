@@ -261,15 +261,27 @@ WIRES = Preset(
     ),
 )
 
+_STREET_CROPS = DataConfig(
+    name="camvid",
+    crop_size=(241, 321),
+    augment=Strengths(brightness=0.2, contrast=0.2, saturation=0.2),
+)
+
+
+def _with_dice(optim: OptimizerConfig) -> OptimizerConfig:
+    """The better loss on CamVid: cross entropy with ENet's class weights was 4.3 points of mean IoU behind on val."""
+    return replace(optim, loss="cross_entropy + dice", loss_at="full")
+
+
 CAMVID = Preset(
     Config(
-        model=ModelConfig(encoder="resnet18"),
-        data=DataConfig(name="camvid", crop_size=(321, 321)),
-        optim=_FROM_SCRATCH,
-        steps=20000,
-        batch_size=8,
+        model=ModelConfig(encoder="resnet18", width=32),
+        data=_STREET_CROPS,
+        optim=replace(_with_dice(_adamw(0.002, "one_cycle", weight_decay=0.02, head=1.0)), ema=0.998),
+        steps=3600,
+        batch_size=4,
     ),
-    "CamVid street scenes from scratch, 360x480, --data.root FOLDER; hours on a GPU",
+    "CamVid street scenes from scratch, 360x480, --data.root FOLDER; two hours of one core",
     _NEW,
 )
 
@@ -277,12 +289,8 @@ CAMVID_PRETRAINED = Preset(
     Config(
         model=_LITE,
         init=_IMAGENET,
-        data=DataConfig(
-            name="camvid",
-            crop_size=(241, 321),
-            augment=Strengths(brightness=0.2, contrast=0.2, saturation=0.2),
-        ),
-        optim=replace(_FROM_IMAGENET, loss="cross_entropy + dice", loss_at="full", ema=0.998),
+        data=_STREET_CROPS,
+        optim=replace(_with_dice(_FROM_IMAGENET), ema=0.998),
         steps=2800,
         batch_size=2,
     ),
@@ -295,12 +303,7 @@ CAMVID_PRETRAINED = Preset(
 
 # A fork learns at a quarter of the recipe's rate and at a sixteenth, and its filters 20 times as fast: in 120 steps at
 # 0.000125 AdamW would otherwise move them by less than 0.01.
-_FORK = replace(
-    _adamw(0.00003125, "cosine", weight_decay=0.02, head=1.0),
-    loss="cross_entropy + dice",
-    loss_at="full",
-    smoothing_multiplier=20.0,
-)
+_FORK = replace(_with_dice(_adamw(0.00003125, "cosine", weight_decay=0.02, head=1.0)), smoothing_multiplier=20.0)
 
 CAMVID_FORKS = Preset(
     replace(
@@ -347,9 +350,7 @@ THIN = Preset(
     Config(
         model=DEMO.config.model,
         data=DataConfig(name="folder", crop_size=(161, 161), scale_range=(0.75, 1.25)),
-        optim=replace(
-            _adamw(0.005, "one_cycle", weight_decay=0.02, head=1.0), loss="cross_entropy + dice", loss_at="full"
-        ),
+        optim=_with_dice(_adamw(0.005, "one_cycle", weight_decay=0.02, head=1.0)),
         steps=150,
         batch_size=4,
         eval_batch_size=1,

@@ -281,6 +281,7 @@ class TestOptionsFromAFile:
         config = PRESETS["camvid"].config.with_method("ss_conv")
         describe_run(tmp_path, replace(config, seed=3))
         given = ["compare", "camvid", "--config", str(tmp_path / "config.yaml"), "--data.root", "nowhere"]
+        given += ["--batch-size", "8"]
         with pytest.raises(SystemExit):
             main([*given, "--help"])
         shown = capsys.readouterr().out

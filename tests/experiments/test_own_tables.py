@@ -20,7 +20,8 @@ from tests.experiments.made_runs import evaluate, write
 
 
 def _camvid(method: str, seed: int, rate: float = 0.05, options: Any = MappingProxyType({})) -> Any:
-    config = with_options(PRESETS["camvid"].config, {"optim.learning_rate": rate, "seed": seed, **options})
+    usual = {"steps": 20000, "batch_size": 8, "model.width": 64, "optim.learning_rate": rate, "seed": seed}
+    config = with_options(PRESETS["camvid"].config, usual | options)
     return config.with_method(method)
 
 
