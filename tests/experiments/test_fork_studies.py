@@ -144,7 +144,7 @@ def test_another_parent_is_other_data(trained):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--init.source", "run"], "--init.source and --init.checkpoint go together: name run and the folder of a"),
+        (["--init.source", "run"], "--init.source run starts from a run: add its folder with --init.checkpoint RUN"),
         (["--init.source", "run", "--init.checkpoint", "nowhere"], "must be the folder of a run: nowhere holds no run"),
     ],
 )
