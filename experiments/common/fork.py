@@ -198,14 +198,16 @@ def _skeleton(study: Study[C, T, S, M], config: C, target: T) -> _Skeleton:
 
 
 def _other_options(config: RunConfig, before: RunConfig) -> dict[str, tuple[object, object]]:
-    """Options of the network that differ, except those that a fork may change: their values there and here."""
+    """Options of the network and its inputs that differ, except those that a fork may change: values there and here."""
     here, there = flat(to_dict(config)), flat(to_dict(before))
     free = _EITHER | {config.compared} | config.set_by_method | before.set_by_method
     free |= unread(before, before.network_read_by, by="model.network")
     return {
         name.replace("_", "-"): (there.get(name), value)
         for name, value in here.items()
-        if (name.startswith("model.") or name == "data.channels") and name not in free and there.get(name) != value
+        if (name.startswith("model.") or name in ("data.channels", "data.scale"))
+        and name not in free
+        and there.get(name) != value
     }
 
 

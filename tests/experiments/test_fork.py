@@ -135,6 +135,11 @@ def test_a_report_has_the_score_of_the_parent(tmp_path):
         [f"{tmp_path / 'parent'}, before", "26.1", "90.0", "-", "-"],
         ["always the most frequent class", "2.0", "30.0", "-", "-"],
     ]
+    near = {"distance": 0.02, "mean_boundary_iou": 0.123, "trimap_mean_iou": 0.1}
+    write(tmp_path / "near", _CONFIG, 0.261, steps=200, boundary=near)
+    declared = with_options(_child(tmp_path / "near"), {"primary": "mean_boundary_iou"})
+    rows = STUDY.reference_rows(dataclasses.replace(comparison, config=declared), 5)
+    assert [row[3] for row in rows] == ["12.3", "-"]
     for other in ({"data.root": Path("other")}, {"init.take": "best"}, {"init": InitConfig()}):
         assert parent_scores(with_options(child, other)) is None
     (tmp_path / "parent/result.json").unlink()
@@ -204,6 +209,11 @@ def test_layers_of_a_method_are_new(parent):
     assert {place[0] for place in plan.taken} == {"encoder", "head"}
     plan = plan_fork(STUDY, _child(parent).with_method("duc"), data.SHAPES, parent)
     assert {place[0] for place in plan.new_outputs} == {place[0] for place in plan.left_out} == {"head"}
+
+
+def test_another_scale_of_the_images_is_said(parent):
+    plan = plan_fork(STUDY, _child(parent, data__scale=0.5), data.SHAPES, parent)
+    assert "other than there: --data.scale 1.0 there, 0.5 here" in str(plan)
 
 
 def test_a_difference_that_no_shape_shows_is_said(parent):

@@ -89,16 +89,20 @@ def reference_rows(
     comparison: Comparison[C], columns: int, keys: Sequence[str] = ("mean_iou", "pixel_accuracy")
 ) -> list[list[str]]:
     """Rows below a table of these scores: the parent of the runs, and a constant prediction."""
-    rows: dict[str, Mapping[str, float]] = {}
+    rows: dict[str, Result] = {}
     before = parent_scores(comparison.config)
     if before is not None and before.keys() >= set(keys):
         rows[f"{comparison.config.init.parent}, before"] = before
     rows["always the most frequent class"] = next(iter(comparison.results.values()))[0]["majority"]
-    scores = {name: [spread([100 * values[key]]) for key in keys] for name, values in rows.items()}
-    return [[name, *cells, *["-"] * (columns - 1 - len(cells))] for name, cells in scores.items()]
+    _, primary = primary_column(comparison.config, {name: [{"val": values}] for name, values in rows.items()})
+    lines = []
+    for (name, values), declared in zip(rows.items(), primary, strict=True):
+        cells = [*(spread([100 * values[key]]) for key in keys), *declared]
+        lines.append([name, *cells, *["-"] * (columns - 1 - len(cells))])
+    return lines
 
 
-def parent_scores(config: DenseConfig) -> Mapping[str, float] | None:
+def parent_scores(config: DenseConfig) -> Result | None:
     """The scores of the parent run on the same split; None if they are not known any more."""
     parent = config.init.parent
     if parent is None or config.init.take != "latest":
@@ -107,7 +111,7 @@ def parent_scores(config: DenseConfig) -> Mapping[str, float] | None:
         there = load_config(parent, type(config)).data
         same = all(getattr(there, name, None) == getattr(config.data, name, None) for name in _SCORED_ON)
         result = read_result(parent)
-        return {**result["val"], **{name: result[name] for name in ("boundary",) if name in result}} if same else None
+        return {**result["val"], "boundary": result.get("boundary")} if same else None
     except (FileNotFoundError, ValueError):  # a report does not fail because of it
         return None
 
