@@ -11,6 +11,7 @@ import pytest
 
 from experiments.erf.study import tables_of
 from experiments.gridding import report, unlabelled
+from experiments.segmentation.config import PRESETS
 from experiments.tables.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +99,30 @@ def test_denoising_is_quoted_as_measured():
         quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]|\d+\.\d\d (?=dB|, SS)", " ".join(page.split()))
         assert len(quoted) >= 3
         assert all(words in results for words in quoted)
+
+
+def test_recipes_are_quoted_as_measured():
+    """The search and the scores of RESULTS.md, the lab notes of the presets, and the page of studies."""
+    section = RESULTS.read_text().split("## Recipes for CamVid")[1].split("\n## ")[0]
+    rows = [line[2:-2].split(" | ") for line in section.splitlines() if re.match(r"\| (EfficientNet|ResNet)", line)]
+    runs = json.loads((ROOT / "experiments/results/camvid_recipe.json").read_text())["runs"]
+    found = {(f"{run['config']['steps']:,}", f"{100 * run['result']['val']['mean_iou']:.1f}"): run for run in runs}
+    assert sorted(found) == sorted((row[2], row[4]) for row in rows)
+    for row in rows:
+        run = found[row[2], row[4]]
+        assert row[3] == str(run["config"]["batch_size"])
+        assert row[5] == f"{run['result']['seconds_per_step']:.2f}"
+    studies = (ROOT / "docs/pages/studies.md").read_text()
+    for preset in ("camvid", "camvid-pretrained"):
+        config = PRESETS[preset].config
+        (run,) = (run for run in runs if run["config"]["steps"] == config.steps)
+        test, val = (
+            f"{100 * scores['mean_iou']:.1f} %" for scores in (run["evaluations"]["test"], run["result"]["val"])
+        )
+        assert test in " ".join(section.split())
+        assert test in " ".join(studies.split())
+        note = PRESETS[preset].describe(preset)
+        assert f"{test} mean IoU on test ({val} on val" in note
 
 
 def test_fits_without_labels_are_as_measured():

@@ -282,7 +282,7 @@ CAMVID = Preset(
         batch_size=4,
     ),
     "CamVid street scenes from scratch, 360x480, --data.root FOLDER; two hours of one core",
-    _NEW,
+    f"50.8 % mean IoU on test (60.5 % on val, one seed) in two hours of one core that also did other work. {_NEW}",
 )
 
 CAMVID_PRETRAINED = Preset(
