@@ -26,7 +26,6 @@ from .validate import (
 #: Errors of reading a configuration that was edited by hand or comes from another version.
 UNREADABLE = (AttributeError, ValueError, TypeError, KeyError, OSError)
 
-
 #: Scores at the end of training that stand beside those in "val", and the network that has them.
 _BESIDE = ("checkerboard", "boundary", "network")
 

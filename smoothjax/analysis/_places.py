@@ -111,6 +111,8 @@ def checkerboard_periods(
       4 16 True
     """
     tiles = {factor: max(64, PERIODS * check_pixels("factors", factor, minimum=2)) for factor in factors}
+    if not tiles:
+        raise ValueError("factors must name at least one up-sampling factor, got none: try (2, 4)")
     energies: dict[int, list[np.ndarray]] = {factor: [] for factor in tiles}
     sizes: list[str] = []
     for picture in pictures:
@@ -122,8 +124,6 @@ def checkerboard_periods(
             if min(maps.shape[1:-1]) >= tile:
                 energies[factor].append(checkerboard_map(maps, factor=factor).ravel())
     found = [_with_interval(factor, np.concatenate(some)) for factor, some in energies.items() if some]
-    if not tiles:
-        raise ValueError("factors must name at least one up-sampling factor, got none: try (2, 4)")
     if not found:
         raise ValueError(
             f"pictures must hold one of at least {min(tiles.values())} pixels along every axis, got {sizes}: give "

@@ -74,8 +74,7 @@ def segment(
     logits, prepare = _logits_of(model, stride), prepare or (lambda part: part.astype(np.float32))
     size = (image.shape[0], image.shape[1])
     if tile is None:
-        found = average_logits(logits, jnp.asarray(prepare(image))[None], size, averaging)
-        found = _numbers(np.asarray(found))
+        found = _numbers(average_logits(logits, jnp.asarray(prepare(image))[None], size, averaging))
         return np.asarray(found.argmax(-1)[0]).astype(np.min_scalar_type(found.shape[-1] - 1))
     views = [_View(image, prepare, averaging, scale, mirrored) for scale, mirrored in averaging.views()]
     plain = averaging.views() == [(1.0, False)]
@@ -83,7 +82,7 @@ def segment(
     with Progress(sum(map(len, views)), "segment", unit="windows", shown=progress) as shown:
 
         def look(window: np.ndarray) -> np.ndarray:
-            found = _numbers(np.asarray(logits(jnp.asarray(window)[None])[0], np.float32))
+            found = np.asarray(_numbers(logits(jnp.asarray(window)[None])[0]), np.float32)
             shown.update()
             return found
 
@@ -99,9 +98,9 @@ def segment(
     return mask
 
 
-def _numbers(logits: np.ndarray) -> np.ndarray:
-    """The logits, unless one is NaN, of which the mask would show class 0."""
-    if np.isnan(logits).any():
+def _numbers(logits: jax.Array) -> jax.Array:
+    """The logits, where they are, unless one is NaN, of which the mask would show class 0."""
+    if bool(jnp.isnan(logits).any()):
         raise ValueError("model must give logits, got NaN: look for NaN in the image after prepare, and in the weights")
     return logits
 
