@@ -11,7 +11,7 @@ import pytest
 
 from experiments.erf.study import tables_of
 from experiments.gridding import report, unlabelled
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.presets import PRESETS
 from experiments.tables.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]

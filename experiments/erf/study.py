@@ -19,7 +19,8 @@ from ..common.table import align
 from ..common.train import prepare, train
 from ..common.trained import Checkpoint, read_run
 from ..common.writing import write_arrays, write_json
-from ..segmentation.config import WIRES, Method
+from ..segmentation.config import Method
+from ..segmentation.presets import WIRES
 from ..segmentation.study import STUDY
 from .fields import FIGURES, measure
 

@@ -4,7 +4,8 @@ import sys
 
 from ..common import cli
 from ..common.dense.cli import commands
-from .config import PRESETS, Config, Method
+from .config import Config, Method
+from .presets import PRESETS
 
 PROGRAM = cli.Program(
     cli.Compared(Config, PRESETS, Method, ("none", "multigrid", "group_interaction", "ss_conv")),

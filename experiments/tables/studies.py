@@ -6,6 +6,7 @@ from ..common.config import Preset, RunConfig
 from ..pixel_dcn import config as pixel_dcn
 from ..restoration import config as restoration
 from ..segmentation import config as segmentation
+from ..segmentation.presets import PRESETS as SEGMENTATION
 from ..sequence import config as sequence
 from ..vae import config as vae
 
@@ -18,7 +19,7 @@ CONFIGS: tuple[type[RunConfig], ...] = (
 )
 #: The presets with rows in the papers' tables.
 PRESETS: tuple[Mapping[str, Preset[segmentation.Config]] | Mapping[str, Preset[pixel_dcn.Config]], ...] = (
-    segmentation.PRESETS,
+    SEGMENTATION,
     pixel_dcn.PRESETS,
 )
 

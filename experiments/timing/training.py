@@ -18,7 +18,8 @@ from ..common.config import with_options
 from ..common.report import align
 from ..common.run_files import RESULT_FILE
 from ..common.train import Job, prepare, train
-from ..segmentation.config import DEMO, Config
+from ..segmentation.config import Config
+from ..segmentation.presets import DEMO
 from ..segmentation.study import STUDY, SmoothedDilation
 
 # Steps that are not counted: they compile, or find cold caches.

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from experiments.pixel_dcn import config as pixel_dcn
-from experiments.segmentation import config as segmentation
+from experiments.segmentation import presets as segmentation
 from experiments.vae import config as vae
 from smoothjax.datasets import __main__ as datasets
 from tests.datasets.archives import jpeg, labels, pixels, png, unpack, zipped

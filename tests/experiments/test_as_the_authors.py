@@ -13,7 +13,8 @@ from experiments.common.config import with_options
 from experiments.common.dense.sources import note_on_sizes
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.pixel_dcn.study import STUDY as PIXEL_STUDY
-from experiments.segmentation.config import PRESETS, Config
+from experiments.segmentation.config import Config
+from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.study import STUDY
 from experiments.vae.config import PRESETS as FACES
 from smoothjax import data, models

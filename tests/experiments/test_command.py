@@ -11,7 +11,8 @@ import pytest
 
 from experiments.common.config import check_comparison
 from experiments.common.run_folder import describe_run, load_config
-from experiments.segmentation.config import PRESETS, Config
+from experiments.segmentation.config import Config
+from experiments.segmentation.presets import PRESETS
 from tests.experiments.command_line import STUDIES
 from tests.experiments.made_runs import mark_learnt
 

@@ -14,15 +14,8 @@ from experiments.common.dense.config import InitConfig
 from experiments.common.plain import from_dict, to_dict
 from experiments.common.run_folder import check_run, describe_run, load_config
 from experiments.pixel_dcn.config import PRESETS as PIXEL
-from experiments.segmentation.config import (
-    PRESETS,
-    Config,
-    DataConfig,
-    Method,
-    ModelConfig,
-    OptimizerConfig,
-    Rates,
-)
+from experiments.segmentation.config import Config, DataConfig, Method, ModelConfig, OptimizerConfig, Rates
+from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.study import STUDY
 from smoothjax import models
 from smoothjax.data import Classes, load_classes
@@ -74,7 +67,7 @@ def test_recipes_that_fine_tune_freeze_batch_norm():
     """With batches of 2 to 10, batch statistics could outweigh the compared differences."""
     presets = [*PRESETS.items(), *PIXEL.items()]
     frozen = {name for name, preset in presets if preset.config.model.batch_norm == "frozen"}
-    assert frozen == {"voc2012", "voc2012-coco", "cityscapes", "voc2012-deeplab", "camvid-forks"}
+    assert frozen == {"voc2012", "voc2012-coco", "cityscapes", "voc2012-deeplab", "camvid-forks", "voc2012-part-forks"}
 
 
 def test_frozen_batch_norm_needs_weights():
@@ -104,10 +97,10 @@ def test_every_method_can_be_compared_from_every_preset(preset):
 
 
 @pytest.mark.parametrize(
-    ("study", "preset"), [(study, preset) for study in STUDIES for preset in _module(study, "config").PRESETS]
+    ("study", "preset"), [(study, preset) for study in STUDIES for preset in _module(study, "__main__").PRESETS]
 )
 def test_configurations_survive_their_file(study, preset, tmp_path):
-    config = _module(study, "config").PRESETS[preset].config
+    config = _module(study, "__main__").PRESETS[preset].config
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, root=Path("somewhere")))
     assert from_dict(type(config), to_dict(config)) == config
     for starts in (1, 2):
@@ -146,7 +139,7 @@ def test_methods_and_labels_agree(study):
 )
 def test_options_are_refused_before_data_are_opened(study, option, value, message):
     """Wrong options of restoration and vae once surfaced only after all images had been read."""
-    config = with_options(_module(study, "config").PRESETS["demo"].config, {option: value})
+    config = with_options(_module(study, "__main__").PRESETS["demo"].config, {option: value})
     with pytest.raises(ValueError, match=re.escape(message)):
         config.validate()
 

@@ -9,7 +9,7 @@ from experiments.common.config import with_options
 from experiments.common.evaluate import save_scores
 from experiments.common.published import upsampling_times
 from experiments.pixel_dcn.config import PRESETS as PIXEL
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.presets import PRESETS
 from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.find import find

@@ -2,7 +2,7 @@
 
 from experiments import runs
 from experiments.common.config import with_options
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.presets import PRESETS
 from experiments.tables.runs import read_run
 from experiments.tables.summary import summary
 from tests.experiments.made_runs import evaluate, write

@@ -14,7 +14,8 @@ from experiments.common.dense.optimizer import make_loss
 from experiments.common.dense.study import has_independent_classes
 from experiments.common.plain import from_dict, to_dict
 from experiments.pixel_dcn.config import PRESETS as UPSAMPLING
-from experiments.segmentation.config import PRESETS, Config, DataConfig
+from experiments.segmentation.config import Config, DataConfig
+from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.study import STUDY
 from smoothjax import data, datasets, models, training
 from tests.experiments.made_runs import placed

@@ -15,7 +15,8 @@ from experiments.common.dense.cli import EvaluateAveraged, Export, PredictAverag
 from experiments.common.options import HABITS, take_file
 from experiments.common.run_folder import describe_run
 from experiments.segmentation.__main__ import main
-from experiments.segmentation.config import PRESETS, Config, Method
+from experiments.segmentation.config import Config, Method
+from experiments.segmentation.presets import PRESETS
 from smoothjax.command_line import options_of, respell, words_of
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.common.config import with_options
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.presets import PRESETS
 from experiments.sequence.config import PRESETS as SEQUENCES
 from experiments.tables.__main__ import main
 from experiments.tables.find import find

@@ -16,7 +16,8 @@ from experiments.common.dense.init import architecture, normalization, weights_f
 from experiments.common.identity import describe_weights
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.segmentation.__main__ import main
-from experiments.segmentation.config import PRESETS, Config, ModelConfig
+from experiments.segmentation.config import Config, ModelConfig
+from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.study import STUDY
 from experiments.tables.hyperparameters import hyperparameters
 from smoothjax import models, weights

@@ -33,7 +33,8 @@ from experiments.common.writing import write, write_arrays, write_figure, write_
 from experiments.pixel_dcn import study as pixel_dcn
 from experiments.restoration import study as restoration
 from experiments.segmentation import study as segmentation
-from experiments.segmentation.config import PRESETS, Config, OptimizerConfig
+from experiments.segmentation.config import Config, OptimizerConfig
+from experiments.segmentation.presets import PRESETS
 from experiments.sequence import study as sequence
 from experiments.sequence.config import PRESETS as SEQUENCE
 from experiments.vae import study as vae

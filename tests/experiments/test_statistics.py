@@ -11,7 +11,7 @@ from experiments.common import statistics
 from experiments.common.statistics import paired_difference
 from experiments.pixel_dcn.config import PRESETS as PIXEL
 from experiments.pixel_dcn.study import STUDY as UPSAMPLING
-from experiments.segmentation.config import PRESETS
+from experiments.segmentation.presets import PRESETS
 from experiments.segmentation.study import STUDY as SMOOTHING
 from smoothjax import data
 

@@ -264,7 +264,7 @@ def test_other_data_and_weights_make_another_run(study, preset, option):
 
 
 def test_named_data_are_the_same_anywhere():
-    config = importlib.import_module("experiments.segmentation.config").PRESETS["camvid"].config
+    config = importlib.import_module("experiments.segmentation.presets").PRESETS["camvid"].config
     assert hyperparameters(config) == hyperparameters(with_options(config, {"data.root": Path("/a/mine")}))
 
 

@@ -10,7 +10,7 @@ from experiments.common import train
 from experiments.common.comparison import Comparison
 from experiments.common.dense import seen
 from experiments.common.dense.seen import COLUMNS, verdict
-from experiments.segmentation.config import WIRES
+from experiments.segmentation.presets import WIRES
 from smoothjax import training
 from smoothjax.datasets import _statistics
 from tests.experiments.command_line import call, check_pictures, parameters
