@@ -7,7 +7,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple, cast, get_args
 
 from .names import LossName
 
@@ -19,8 +19,6 @@ TAKE_CLASS_WEIGHTS: frozenset[LossName] = frozenset({"cross_entropy", "ohem", "f
 
 TAKE_LABEL_SMOOTHING: frozenset[LossName] = frozenset({"cross_entropy", "ohem"})
 """Losses with label smoothing."""
-
-_BY_NAME: dict[str, LossName] = dict(zip(map(str, LOSSES), LOSSES, strict=True))
 
 #: Ranges of the options of losses: the minimum, whether it is included, and the maximum.
 _RANGES: Mapping[str, Mapping[str, tuple[float, bool, float]]] = {
@@ -71,29 +69,30 @@ def parse_loss(text: str) -> tuple[LossTerm, ...]:
       dice 0.5 {'smooth': 1.0}
     """
     terms = tuple(_term(part.strip(), text) for part in text.split("+"))
-    names = [term.name for term in terms]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"the loss {text!r} must name each once, got {' '.join(repeated)} again: add their weights")
+    check_terms(terms, f"the loss {text!r}")
     return terms
 
 
-def check_terms(terms: Sequence[LossTerm]) -> None:
-    """Raises ValueError if terms are not those of a sum: see `parse_loss`."""
-    for term in terms:
-        if term.name not in LOSSES:
-            raise ValueError(f"the loss {term.name!r} must be one of {', '.join(LOSSES)}")
-        if not (math.isfinite(term.weight) and term.weight > 0):
-            raise ValueError(
-                f"the weight of {term.name} must be positive and finite, got {term.weight:g}: leave it out"
-            )
-        for option, value in term.options.items():
-            if option not in _RANGES.get(term.name, {}):
-                known = ", ".join(_RANGES.get(term.name, {})) or "none"
-                raise ValueError(f"the option {option!r} must be one that {term.name} takes: {known}")
-            check_option(term.name, option, value)
+def check_terms(terms: Sequence[LossTerm], what: str = "the loss") -> None:
+    """Raises ValueError, about `what`, if terms are not those of a sum: see `parse_loss`."""
+    if not terms:
+        raise ValueError(f"{what} must have at least one term, got none: name cross_entropy")
+    for name, weight, options in terms:
+        if name not in LOSSES:
+            close = difflib.get_close_matches(name, LOSSES, 1)
+            remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
+            raise ValueError(f"{what} names {name!r}, which is not a loss: {remedy}")
+        if not (math.isfinite(weight) and weight > 0):
+            raise ValueError(f"{what} must have positive and finite weights, got {weight:g}: leave {name} out")
+        known = list(_RANGES.get(name, {}))
+        for option, value in options.items():
+            if option not in known:
+                remedy = f"it takes {', '.join(known)}" if known else "it takes none"
+                raise ValueError(f"{what} gives {name} the option {option!r}, which it does not take: {remedy}")
+            check_option(name, option, value)
     names = [term.name for term in terms]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"the terms must name each loss once, got {' '.join(repeated)} again: add their weights")
+        raise ValueError(f"{what} must name each once, got {' '.join(repeated)} again: add their weights")
 
 
 def check_option(loss: str, option: str, value: float) -> None:
@@ -109,29 +108,19 @@ def _term(part: str, text: str) -> LossTerm:
     if found is None:
         what = f"{part!r} is not a term" if part else "a term is missing"
         raise ValueError(f"the loss {text!r} must be a sum of names with weights, {what}: {_EXAMPLE}")
-    name = _BY_NAME.get(found["name"])
-    if name is None:
-        close = difflib.get_close_matches(found["name"], LOSSES, 1)
-        remedy = f"did you mean {close[0]}?" if close else f"choose from {', '.join(LOSSES)}"
-        raise ValueError(f"the loss {text!r} names {found['name']!r}, which is not a loss: {remedy}")
-    weight = float(found["weight"] or 1)
-    if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(f"the loss {text!r} must have positive and finite weights, got {weight:g}: leave {name} out")
-    return LossTerm(name, weight, _options(name, found["options"], text))
+    # The name is checked beside those of terms that were not text.
+    return LossTerm(cast(LossName, found["name"]), float(found["weight"] or 1), _options(found, text))
 
 
-def _options(name: LossName, given: str | None, text: str) -> dict[str, float]:
+def _options(term: re.Match[str], text: str) -> dict[str, float]:
     options: dict[str, float] = {}
-    for part in [] if given is None else given.split(","):
+    for part in [] if term["options"] is None else term["options"].split(","):
         found = _OPTION.fullmatch(part.strip())
         if found is None:
             raise ValueError(f"the loss {text!r} must have options NAME=NUMBER, got {part.strip()!r}: {_EXAMPLE}")
-        option, known = found["name"], list(_RANGES.get(name, {}))
-        if option not in known:
-            remedy = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ValueError(f"the loss {text!r} gives {name} the option {option!r}, which it does not take: {remedy}")
-        if option in options:
-            raise ValueError(f"the loss {text!r} gives {name} the option {option!r} twice: leave one out")
-        check_option(name, option, value := float(found["value"]))
-        options[option] = value
+        if found["name"] in options:
+            raise ValueError(
+                f"the loss {text!r} gives {term['name']} the option {found['name']!r} twice: leave one out"
+            )
+        options[found["name"]] = float(found["value"])
     return options

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -52,7 +52,7 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
 
     Raises:
       ValueError: model is not a module that can be called, calls no such layer, preserve is not above 0 and finite, or
-        images are empty or lead to NaN or infinity.
+        images are empty or lead to NaN or infinity. The model is then as it was.
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,18 +71,31 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
     given = jnp.asarray(images)
     if not given.size:
         raise ValueError(f"images must hold at least one input, got shape {given.shape}: some sixteen are enough")
-    layers = {path: layer for path, layer in nnx.iter_modules(model) if _can_be_fitted(layer)}
+    layers: dict[Path, DilatedConv] = {path: each for path, each in nnx.iter_modules(model) if _can_be_fitted(each)}
     if not layers:
         raise ValueError(
             'model must hold a DilatedConv with smoothing="ss_conv", unstrided and not stacked: smooth it first, by '
             'nn.smooth(model, "ss_conv", rngs=...)'
         )
+    before = [jnp.copy(_smoother(layer)[...]) for layer in layers.values()]
+    try:
+        return _fit(model, layers, given, preserve)
+    except BaseException:  # nothing is half done
+        for layer, smoother in zip(layers.values(), before, strict=True):
+            _smoother(layer)[...] = smoother
+        raise
+
+
+def _fit(
+    model: nnx.Module, layers: Mapping[Path, DilatedConv], images: jax.Array, preserve: float
+) -> dict[Path, float]:
+    """Fits the smoothers of these layers, in the order of calls: see `fit_smoothers`."""
     for layer in layers.values():
         _set(layer, identity_smoothing("ss_conv", layer.rate, len(layer.kernel_size)))
     graph, paths = nnx.split(model)[0], tuple(layers)
     left = dict[Path, float]()
     for number in range(len(layers)):
-        spectra = _spectra(nnx.state(model), given, graph=graph, paths=paths)
+        spectra = _spectra(nnx.state(model), images, graph=graph, paths=paths)
         if number == len(spectra):
             break  # the others are not called
         path, spectrum = list(spectra.items())[number]
@@ -117,10 +130,14 @@ def _can_be_fitted(layer: object) -> TypeGuard[DilatedConv]:
     return layer.smoother.ndim == len(layer.kernel_size) and max(spread(layer.strides, layer.smoother.ndim)) == 1
 
 
-def _set(layer: DilatedConv, smoother: jax.Array | None) -> None:
+def _smoother(layer: DilatedConv) -> nnx.Param[jax.Array]:
     assert layer.smoother is not None
+    return layer.smoother
+
+
+def _set(layer: DilatedConv, smoother: jax.Array | None) -> None:
     assert smoother is not None
-    layer.smoother[...] = jnp.asarray(smoother, layer.smoother.dtype)
+    _smoother(layer)[...] = jnp.asarray(smoother, _smoother(layer).dtype)
 
 
 def _watched(layer: DilatedConv, path: Path, found: dict[Path, jax.Array]) -> Callable[[jax.Array], jax.Array]:

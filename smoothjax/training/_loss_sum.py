@@ -59,9 +59,8 @@ def weighted_loss(
       0.9503
     """
     terms = parse_loss(loss) if isinstance(loss, str) else tuple(loss)
-    if not terms:
-        raise ValueError("weighted_loss: loss must have at least one term, got none; name cross_entropy")
-    check_terms(terms)
+    if not isinstance(loss, str):
+        check_terms(terms)
     parts = [
         (term.weight, _FUNCTIONS[term.name], {"ignore_label": ignore_label, **term.options, **shared})
         for term, shared in zip(terms, _shared(terms, class_weights, label_smoothing), strict=True)

@@ -95,6 +95,18 @@ def test_refuses(model, options, message):
         nn.fit_smoothers(model(), **({"images": _images()} | options))
 
 
+def test_a_refusal_changes_nothing():
+    """The smoothers once became the identity before images were refused."""
+    first, second = _layer(), _layer()
+    model = nnx.Sequential(first, lambda y: 1e30 * y, second)  # the second layer's spectrum is infinite
+    nn.fit_smoothers(nnx.Sequential(first), _images())
+    before = [_smoother(layer) for layer in (first, second)]
+    with pytest.raises(ValueError, match=r"infinity in the layer \('layers', 2\)"):
+        nn.fit_smoothers(model, _images())
+    for layer, expected in zip((first, second), before, strict=True):
+        np.testing.assert_array_equal(_smoother(layer), expected)
+
+
 def test_a_weight_of_any_size_gives_numbers():
     """At 1e38 the equations once left the range, and the filter was NaN."""
     layer = _layer()

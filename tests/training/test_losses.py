@@ -286,10 +286,10 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="loss must have at least one term, got none"):
         weighted_loss(())
     for terms, message in (
-        ([LossTerm("nll")], "the loss 'nll' must be one of cross_entropy"),  # pyright: ignore[reportArgumentType]
-        ([LossTerm("focal", -1)], "the weight of focal must be positive and finite, got -1"),
-        ([LossTerm("focal", 1, {"beta": 2})], "the option 'beta' must be one that focal takes: gamma"),
-        ([LossTerm("dice"), LossTerm("dice")], "must name each loss once, got dice again"),
+        ([LossTerm("nll")], "the loss names 'nll', which is not a loss: choose from cross_entropy"),  # pyright: ignore[reportArgumentType]
+        ([LossTerm("focal", -1)], "the loss must have positive and finite weights, got -1: leave focal out"),
+        ([LossTerm("focal", 1, {"beta": 2})], "gives focal the option 'beta', which it does not take: it takes gamma"),
+        ([LossTerm("dice"), LossTerm("dice")], "the loss must name each once, got dice again"),
     ):
         with pytest.raises(ValueError, match=message):
             weighted_loss(terms)
