@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from smoothjax.names import Alignment, Degridding
 
-from ..common.config import require, require_positive, with_options
+from ..common.config import RunConfig, require, require_positive, with_options
 from ..common.dense.config import DRAWN, DeepLabConfig, DenseConfig, ImagesConfig, check_size
 from ..common.dense.optim import OptimConfig
 from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS, MethodRates, MethodSpec, rates_dataclass
@@ -139,6 +139,18 @@ class Config(DenseConfig):
             "--model.head duc gives every pixel a logit of its own, which a loss on the 1/8 grid would leave untrained "
             "but for one in 64: add --optim.loss-at full",
         )
+
+    def check_given(self, preset: RunConfig) -> None:
+        """See `RunConfig`; a rate for all methods leaves none for one of them."""
+        super().check_given(preset)
+        if self.optim.learning_rate is None or not isinstance(preset, Config):
+            return
+        for name, rate in vars(self.optim.rates).items():
+            require(
+                rate == getattr(preset.optim.rates, name),
+                f"--optim.learning-rate {self.optim.learning_rate:g} is the rate of every method, got "
+                f"--optim.rates.{name.replace('_', '-')} {rate} beside it: leave one of them out",
+            )
 
     @property
     def initial_rate(self) -> float:

@@ -197,6 +197,10 @@ _EIGHT = "--batch-size 8"
                 ("--model.head duc --optim.loss-at full", "--model.head duc has no dilation rates, got 1 2 4 6 of"),
                 ("--model.head duc --model.head-rates None", "one in 64: add --optim.loss-at full"),
                 ("--optim.rates.drn 0", "--optim.rates.drn must be positive and finite, got 0"),
+                (
+                    "--optim.learning-rate 0.1 --optim.rates.none 0.2",
+                    "--optim.learning-rate 0.1 is the rate of every method, got --optim.rates.none 0.2 beside it: leave",
+                ),
                 ("--model.head-rates 0 1", "must be ints from 1 on, got 0 1: try 6 12 18 24"),
                 ("--model.width 0", "--model.width must be at least 1, got 0: 64 is the published"),
                 ("--data.crop-size 97 129", "is larger than every scaled image, which has at most 122x122 pixels"),
