@@ -108,7 +108,7 @@ def test_presets_are_those_of_the_studies():
     for name in STUDIES:
         (row,) = [line for line in STUDIES_PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
         presets = re.findall(r"`([^`]+)`", row.split("|")[3])
-        assert presets == list(importlib.import_module(f"experiments.{name}.config").PRESETS)
+        assert presets == list(importlib.import_module(f"experiments.{name}.__main__").PRESETS)
 
 
 @each_page

@@ -199,7 +199,7 @@ _EIGHT = "--batch-size 8"
                 ("--optim.rates.drn 0", "--optim.rates.drn must be positive and finite, got 0"),
                 (
                     "--optim.learning-rate 0.1 --optim.rates.none 0.2",
-                    "--optim.learning-rate 0.1 is the rate of every method, got --optim.rates.none 0.2 beside it: leave",
+                    "--optim.learning-rate 0.1 is the rate of every method, got --optim.rates.none 0.2 beside it",
                 ),
                 ("--model.head-rates 0 1", "must be ints from 1 on, got 0 1: try 6 12 18 24"),
                 ("--model.width 0", "--model.width must be at least 1, got 0: 64 is the published"),

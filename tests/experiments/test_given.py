@@ -24,7 +24,7 @@ _LATER = {"data.check", "data.allow_empty_classes", "haze.airlight", "haze.beta"
 
 
 def _presets(study):
-    return importlib.import_module(f"experiments.{study}.config").PRESETS
+    return importlib.import_module(f"experiments.{study}.__main__").PRESETS
 
 
 def _names(config):

@@ -233,7 +233,7 @@ def test_settings_are_not_mixed(tmp_path):
 @pytest.mark.parametrize(("study", "preset"), [("segmentation", "wires"), ("restoration", "noise")])
 def test_stems_are_not_mixed(study, preset):
     """What precedes the dilated layers decides whether there is gridding."""
-    config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
+    config = importlib.import_module(f"experiments.{study}.__main__").PRESETS[preset].config
     assert len({str(setting(with_options(config, {"model.stem": stem}))) for stem in (1, 3)}) == 2
 
 

@@ -255,7 +255,7 @@ _PATHS += ", segmentation voc2012 init.checkpoint"
 @pytest.mark.parametrize(("study", "preset", "option"), [case.split() for case in _PATHS.split(", ")])
 def test_other_data_and_weights_make_another_run(study, preset, option):
     """They are known by their names, so the same data or weights may be moved."""
-    config = importlib.import_module(f"experiments.{study}.config").PRESETS[preset].config
+    config = importlib.import_module(f"experiments.{study}.__main__").PRESETS[preset].config
     first, moved, other = (
         hyperparameters(with_options(config, {option: Path(path)})) for path in ("/a/mine", "/b/mine", "/a/other")
     )
