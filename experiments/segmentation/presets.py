@@ -159,6 +159,7 @@ def _forks(base: Preset[Config], note: str, lab_note: str) -> Preset[Config]:
         init=InitConfig("run"),
         optim=_FORK,
         steps=120,
+        batch_size=2,
         primary="mean_boundary_iou",
     )
     return Preset(
