@@ -81,8 +81,8 @@ def describe(study: Study[C, T, S, M], config: C) -> Result:
     found, parent = study.describe_data(config), config.init.parent
     if parent is None:
         return found
-    folder = parent / "checkpoints"
-    with training.Checkpoints(folder, metric=study.metric, mode=study.mode, read_only=True) as checkpoints:
+    folder, metric = parent / "checkpoints", study.ranked_by(load_config(parent, study.config))
+    with training.Checkpoints(folder, metric=metric, mode=study.mode, read_only=True) as checkpoints:
         if not checkpoints.steps:
             raise FileNotFoundError(f"{parent} holds no checkpoint yet: let it train until the first one")
         step = checkpoints.steps[-1] if config.init.take == "latest" else checkpoints.best_step

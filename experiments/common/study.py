@@ -95,7 +95,7 @@ class Study(Learner[C, T, S, M]):
     Attributes:
       config: the class of its configurations.
       labels: names of its methods in tables and figures.
-      metric, mode: the score that ranks checkpoints, and whether "max" or "min" is best.
+      metric, mode: the score that ranks checkpoints, see `ranked_by`, and whether "max" or "min" is best.
       curves: panels of the figure of training curves.
       examples: images of the validation split to keep for figures.
       unit: the unit that a split is counted in.
@@ -108,6 +108,10 @@ class Study(Learner[C, T, S, M]):
     curves: ClassVar[tuple[Curve, ...]]
     examples: ClassVar[int] = 0
     unit: ClassVar[str] = "images"
+
+    def ranked_by(self, config: C) -> str:
+        """The score of val that ranks checkpoints and averaged weights, and that patience waits for."""
+        return self.metric
 
     # Data.
 

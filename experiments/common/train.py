@@ -169,7 +169,7 @@ def train(
 def _train(
     study: Study[C, T, S, M], job: Job[C, T, S, M], folder: Path, described: Mapping[str, object], *, progress: bool
 ) -> Result:
-    config, mesh = job.config, job.mesh
+    config, mesh, metric = job.config, job.mesh, study.ranked_by(job.config)
     if jax.process_index() == 0:
         if note := note_on_start(folder, config):
             training.say(note)
@@ -182,7 +182,7 @@ def _train(
         whole = config.evaluate_images is None or int(state.step) == config.steps
         limit = None if whole else config.evaluate_images
         score = partial(job.evaluate, limit=limit, examples=study.examples, progress=progress)
-        found = score_better(score, state, study.metric, study.mode)
+        found = score_better(score, state, metric, study.mode)
         # The log records the number: scores of a few examples and scores of all do not form one curve.
         return training.Evaluation({**found.scores, EXAMPLES_KEY: found.count}, found, ranks=whole)
 
@@ -197,7 +197,7 @@ def _train(
             job.problem,
             folder,
             mesh=mesh,
-            evaluator=training.Evaluator(evaluate, study.metric, study.mode, watch, job.refresh),
+            evaluator=training.Evaluator(evaluate, metric, study.mode, watch, job.refresh),
             mirror=mirror,
             progress=progress,
         )
@@ -221,8 +221,8 @@ def _train(
         result["ended_early"] = {"patience": config.patience, "of": config.steps}
     if found.weights is not None:
         result |= {"network": found.weights, "val_by_network": found.by_weights}
-        scores = ", ".join(f"{name} {each[study.metric]:.4g}" for name, each in found.by_weights.items())
-        training.say(f"{study.metric} on val by network: {scores}; the {found.weights} one is shown")
+        scores = ", ".join(f"{name} {each[metric]:.4g}" for name, each in found.by_weights.items())
+        training.say(f"{metric} on val by network: {scores}; the {found.weights} one is shown")
     if changes := [start["changed"] for start in read_starts(folder) if isinstance(start.get("changed"), str)]:
         result["changes"] = changes
     if jax.process_index() == 0:

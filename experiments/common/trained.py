@@ -42,13 +42,12 @@ def read_run(
     network = study.build_network(config, target)
     optimizer, _ = study.make_optimizer(config, network.params)
     template = training.replicate(_template(study, config, network, optimizer), mesh)
-    with training.Checkpoints(
-        folder / "checkpoints", metric=study.metric, mode=study.mode, read_only=True
-    ) as checkpoints:
+    metric = study.ranked_by(config)
+    with training.Checkpoints(folder / "checkpoints", metric=metric, mode=study.mode, read_only=True) as checkpoints:
         restored = checkpoints.restore_best(template) if checkpoint == "best" else checkpoints.restore_latest(template)
     if restored is None:
         raise FileNotFoundError(f"{folder} holds no checkpoint yet: let it train until the first one")
-    state, taken = _with_weights(restored, weights, study.metric, study.mode, folder)
+    state, taken = _with_weights(restored, weights, metric, study.mode, folder)
     return Trained(config, target, network, state, restored.step, mesh, taken)
 
 

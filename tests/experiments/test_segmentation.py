@@ -79,6 +79,8 @@ def test_evaluate(compared):
     for name in (*data.SHAPES.names, "IoU %  Dice %", "pixel accuracy %", "step 6"):
         assert name in out
     assert 0 <= result["boundary"]["mean_boundary_iou"] < 1  # the declared primary score is always measured
+    summary = json.loads((path / "checkpoints/6/summary/metadata").read_text())
+    assert summary["best"]["metric"] == "mean_boundary_iou"  # and ranks checkpoints, as it chooses rates
     looks = ["--tile", "24", "24", "--scales", "0.75", "1", "--flip", "--boundary", "--calibration"]
     averaged, _ = call("evaluate", path, *looks, folder=folder)
     looked = "evaluation-val-tile-24x24-scales-0.75-1-flip.json"

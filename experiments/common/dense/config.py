@@ -262,8 +262,7 @@ class DenseConfig(RunConfig):
     optim: OptimConfig = field(default_factory=OptimConfig)
     primary: PrimaryScore = "mean_iou"
     """The score that a comparison is about, declared before its first run: tables choose rates by it on val, and test
-    it first; boundary IoU is then measured in every evaluation. Checkpoints, --patience and averaged weights are ranked
-    by mean IoU."""
+    it first, and it ranks checkpoints and averaged weights. Boundary IoU is then measured in every evaluation."""
     eval_shapes: int | None = None
     """Largest number of shapes to which images are padded for scoring. By default images are not padded: the network is
     compiled for each size, and sees each image as if it were the only one."""

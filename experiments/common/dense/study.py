@@ -245,6 +245,10 @@ class DenseStudy(StoredStudy[C, data.Classes, data.Source, M]):
             return PUBLISHED_DISTANCE
         return self.boundary
 
+    def ranked_by(self, config: C) -> str:
+        """See `Study`: the declared score."""
+        return config.primary
+
     def scores(self, totals: Tree) -> dict[str, float]:
         """See `Study`."""
         counts = _counts(totals)
