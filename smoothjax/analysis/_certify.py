@@ -1,6 +1,6 @@
 """Proofs, from the program of a network, that neighbouring outputs share no input, or that they do."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -47,7 +47,8 @@ class Certificate:
       runs: sequences of dilated convolutions inside the function with proven gridding, whatever mixes before and after
         them; only the longest sequences are listed.
       smallest: names of the fewest convolutions to smooth, by an SS convolution before each, so that neither gridding
-        of the outputs nor a run remains; None if there is nothing to remove, or smoothing cannot remove it.
+        of the outputs nor a run remains; None if there is nothing to remove, or smoothing cannot remove it. A layer of
+        a Flax NNX module that is called several times counts once, and has the name that `nn.smooth` takes.
       doubts: operations that are not followed exactly; if there are none, all numbers are exact.
       everywhere: operations without which gridding would be proven, such as a mean over the map, whose results are the
         same for all outputs.
@@ -97,11 +98,11 @@ def certify(
 
     Args:
       function: maps the inputs to maps `[N, *S', C']` with the same number of spatial axes. The convolutions of a Flax
-        NNX module, in evaluation mode, have the names listed by `layers`; Flax Linen also names them; others are
-        numbered, as `convolution#1`.
+        NNX module, in evaluation mode, have the names listed by `layers`, from the second call of a layer on with
+        the number of the call, as `conv#2`; Flax Linen also names them; others are numbered, as `convolution#1`.
       inputs: maps `[N, *S, C]` with the same d = 1, 2 or 3 spatial axes, arrays or `jax.ShapeDtypeStruct`s. Examples
         and channels are pooled.
-      smooth: names of dilated convolutions to treat as smoothed by an SS convolution, or `"all"`.
+      smooth: names of dilated convolutions to treat as smoothed by an SS convolution, in all their calls, or `"all"`.
 
     Returns:
       The certificate; `print` shows it.
@@ -132,19 +133,27 @@ def certify(
         raise ValueError(f'smooth must hold names of dilated convolutions, or be "all", got {smooth!r}: give a list')
     program = _Program(function, inputs)
     first = program.walk(frozenset(), {})[0]
-    dilated = frozenset(convolution.name for convolution in first.convolutions if convolution.is_dilated)
+    calls: dict[str, set[str]] = {}
+    for convolution in first.convolutions:
+        if convolution.is_dilated:
+            calls.setdefault(program.layer_of(convolution.name), set()).add(convolution.name)
     every = isinstance(smooth, str) and smooth == "all"
-    supposed = frozenset(dilated if every else smooth)
-    if (isinstance(smooth, str) and not every) or supposed - dilated:
-        names = ", ".join(sorted(dilated)) or "none"
+    supposed = frozenset(calls) if every else frozenset(map(program.layer_of, smooth))
+    if (isinstance(smooth, str) and not every) or supposed - frozenset(calls):
+        names = ", ".join(sorted(calls)) or "none"
         raise ValueError(
             f'smooth must hold names of dilated convolutions, or be "all", got {smooth!r}: here these are {names}'
         )
-    found = program.certificate(first, supposed)
+    found = program.certificate(first, _calls_of(calls, supposed))
     smallest = None
     if found.verdict == "gridding proven" or found.runs:
-        smallest = program.fewest(first, supposed, dilated)
+        smallest = program.fewest(first, supposed, calls)
     return replace(found, smallest=smallest)
+
+
+def _calls_of(calls: Mapping[str, Collection[str]], layers: Collection[str]) -> frozenset[str]:
+    """The names of all calls of some layers."""
+    return frozenset(name for layer in layers for name in calls[layer])
 
 
 class _Program:
@@ -165,6 +174,7 @@ class _Program:
         self.shapes = [tuple(one.shape) for one in inputs]
         given = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in inputs]
         leaves: list[Any] = []
+        self._has_layers = isinstance(function, nnx.Module)
         if isinstance(function, nnx.Module):
             call, state = scoped(function)
             leaves = jax.tree.leaves(state)
@@ -182,6 +192,10 @@ class _Program:
                 "block of the network before its axes are pooled away, e.g. of analysis.between"
             )
         self.axes = tuple(range(1, rank - 1))
+
+    def layer_of(self, name: str) -> str:
+        """The layer of a convolution; names of convolutions that no module holds are theirs alone."""
+        return name.partition("#")[0] if self._has_layers and not name.startswith("convolution#") else name
 
     def walk(self, smooth: frozenset[str], features: dict[int, Feature]) -> tuple[Walk, Data]:
         walk = Walk(smooth, features)
@@ -216,16 +230,18 @@ class _Program:
             verdict, found, runs, None, tuple(sorted(doubts)), tuple(sorted(everywhere)), tuple(walk.convolutions)
         )
 
-    def fewest(self, first: Walk, supposed: frozenset[str], dilated: frozenset[str]) -> tuple[str, ...] | None:
-        """The fewest convolutions to smooth, in program order."""
-        names = [convolution.name for convolution in first.convolutions if convolution.name in dilated - supposed]
-        last = self.certificate(first, supposed | frozenset(names))
+    def fewest(
+        self, first: Walk, supposed: frozenset[str], calls: Mapping[str, Collection[str]]
+    ) -> tuple[str, ...] | None:
+        """The fewest convolutions to smooth, in program order, each a layer with all its calls."""
+        names = [name for name in calls if name not in supposed]
+        last = self.certificate(first, _calls_of(calls, calls))
         if last.verdict == "gridding proven" or last.runs:
             return None
         hit: set[frozenset[str]] = set()
         chosen = frozenset[str]()
         for _ in range(len(names)):
-            found = self._pieces(first, supposed | chosen, names)
+            found = self._pieces(first, _calls_of(calls, supposed | chosen), names)
             if not found:
                 return tuple(name for name in names if name in chosen)
             # Choose from each set; if gridding remains, add the remaining sets and choose again.
@@ -245,7 +261,7 @@ class _Program:
         """Sets of convolutions; one of each set has to be smoothed."""
         features = self._features(first)
         walk, out = self.walk(smooth, features)
-        pieces = [frozenset(run.layers) for run in _runs(walk, features)]
+        pieces = [frozenset(map(self.layer_of, run.layers)) for run in _runs(walk, features)]
         whole = sharing(out, self.axes, lambda term: term.source < len(self.shapes))
         if any(axis.is_gridding for axis in whole):
             pieces.append(frozenset(names))

@@ -10,6 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.typing import ArrayLike
 
 from ._arguments import check_maps
+from ._layers import as_function
 from ._programs import body_of, called, is_call, taken_branch
 from ._receptive_field import check_finite, error_at_centre, error_in_middle
 
@@ -22,7 +23,8 @@ def convolution_fields(
     As `layer_fields`, for the convolutions of any function: a Linen or Equinox module needs no names of layers.
 
     Args:
-      function: maps the inputs to maps `[N, *S', C']` with the same number of spatial axes.
+      function: maps the inputs to maps `[N, *S', C']` with the same number of spatial axes; a Flax NNX module in
+        evaluation mode.
       inputs: inputs of the function, `[N, *S, C]`.
       of: number of the convolution whose output counts, in place of that of the function.
 
@@ -47,7 +49,7 @@ def convolution_fields(
       Wang & Ji, KDD 2018, Sec. 4.4, Fig. 9.
     """
     maps = check_maps("inputs", inputs)
-    program = jax.make_jaxpr(function)(maps)
+    program = jax.make_jaxpr(as_function(function))(maps)
 
     def run(added: Sequence[jax.Array], maps: jax.Array) -> tuple[jax.Array, list[_Met]]:
         walk = _Walk(added)

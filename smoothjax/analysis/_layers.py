@@ -1,5 +1,7 @@
 """Layers of a network by name, and blocks from one layer to another as functions."""
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from functools import cache, partial
@@ -20,6 +22,10 @@ _Arguments = tuple[Value, ...]
 _Options = dict[str, Value]
 _Watch = Callable[[nnx.Module, _Call, _Arguments, _Options], Value]
 _WATCH: ContextVar[_Watch] = ContextVar("_WATCH")
+#: The attribute of watched layers with their name.
+_NAME = "_smoothjax_name"
+_TRACE = "_smoothjax_trace"
+_TRACES = itertools.count()
 
 
 class Layer(NamedTuple):
@@ -55,7 +61,7 @@ class Block:
     def __init__(
         self, model: nnx.Module, shape: tuple[int, ...], dtype: DTypeLike, first: tuple[int, str], last: tuple[int, str]
     ):
-        self._model, self._shape, self._dtype = model, shape, dtype
+        self._model, self._shape, self._dtype = nnx.split(model), shape, dtype
         (self._first, self.start), (self._last, self.stop) = first, last
 
     def features(self, inputs: Inputs) -> jax.Array:
@@ -121,7 +127,8 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
       model: any Flax NNX module that maps an array; it is left as it is. The block is in evaluation mode.
       inputs: inputs of the model, an array or a `jax.ShapeDtypeStruct`; only the shape matters.
       start: name of a layer as listed by `layers`, or of a container such as "encoder.stages.2", for its first layer.
-      stop: the same, by default `start`; for a container, its last layer.
+        Of a layer that is called several times it is the first call; "conv#2" is the second.
+      stop: the same, by default `start`; for a container, its last layer, and without a number its last call.
 
     Returns:
       The block.
@@ -160,19 +167,21 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
 def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
     """A model in evaluation mode as a function of its state and inputs, and the state.
 
-    Operations of each layer are in a scope (`jax.named_scope`) of its name, so a traced program names them.
+    Operations of each layer are in a scope (`jax.named_scope`) of its name, so a traced program names them; those of
+    its second call in a scope of that name with `#2`, and so on.
     """
     graph, state = nnx.split(_copy(model))
 
     def call(state: nnx.State, *inputs: Value) -> Value:
-        watched = nnx.merge(graph, state)
-        names = {id(module): ".".join(map(str, path)) for path, module in _modules(watched)}
+        watched = _merged(graph, state)
+        calls = Counter[str]()
 
         def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-            name = names.get(id(module))
+            name = _name_of(module)
             if not name:
                 return call(*arguments, **options)
-            with jax.named_scope(name):
+            calls[name] += 1
+            with jax.named_scope(name if calls[name] == 1 else f"{name}#{calls[name]}"):
                 return call(*arguments, **options)
 
         with _watching(watch):
@@ -186,27 +195,31 @@ def giving(model: nnx.Module) -> Callable[[Inputs, Callable[[int, Value], Value]
 
     `give(number, value)` replaces the first argument of a layer's call, numbered as in `layers`.
     """
-    copy = _copy(model)
+    graph, state = nnx.split(_copy(model))
 
     def run(inputs: Inputs, give: Callable[[int, Value], Value]) -> Value:
         count = 0
 
         def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
             nonlocal count
-            if module is copy:
+            if not _name_of(module):
                 return call(*arguments, **options)
             number, count = count, count + 1
             given = (give(number, arguments[0]), *arguments[1:]) if arguments else arguments
             return call(*given, **options)
 
         with _watching(watch):
-            return copy(inputs)
+            return _merged(graph, state)(inputs)
 
     return run
 
 
 def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
-    found = [i for i, call in enumerate(calls) if call.name == name or call.name.startswith(f"{name}.")]
+    layer, _, number = name.partition("#")
+    found = [i for i, call in enumerate(calls) if call.name == layer or call.name.startswith(f"{layer}.")]
+    if number:
+        alone = [i for i in found if calls[i].name == layer]
+        found = alone[int(number) - 1 : int(number)] if number.isdecimal() and number != "0" else []
     if not found:
         examples = ", ".join(call.name for call in calls[-3:]) or "nothing: give the model itself to the measures"
         raise ValueError(
@@ -220,6 +233,16 @@ def _check(block: Block, inputs: Inputs) -> None:
     given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
     features = jax.eval_shape(block.features, given)
     jaxpr = jax.make_jaxpr(block._apply)(features, given).jaxpr
+    for role, name, program in (
+        ("start", block.start, jax.make_jaxpr(block.features)(given).jaxpr),
+        ("stop", block.stop, jaxpr),
+    ):
+        made = {*program.invars, *program.constvars, *(out for one in program.eqns for out in one.outvars)}
+        if not made.issuperset(filter(_is_variable, program.outvars)):
+            raise ValueError(
+                f"{role} must be outside of transformations such as nnx.remat and nnx.jit, {name} is inside of one, "
+                "which its maps cannot leave: name the layer that is transformed"
+            )
     needed = set(filter(_is_variable, jaxpr.outvars))
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
@@ -243,14 +266,13 @@ def _is_variable(atom: Var | Literal) -> bool:
 
 def _trace(model: nnx.Module, inputs: Inputs) -> tuple[list[Layer], list[int]]:
     """The calls, and their numbers in the order in which they return."""
-    watched = _copy(model)
-    names = {id(module): ".".join(map(str, path)) for path, module in _modules(watched)}
+    graph, state = nnx.split(_copy(model))
     originals = {".".join(map(str, path)): module for path, module in _modules(model)}
     calls: list[Layer] = []
     finished: list[int] = []
 
     def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-        name = names[id(module)]
+        name = _name_of(module)
         if not name:
             return call(*arguments, **options)
         number = len(calls)
@@ -262,24 +284,25 @@ def _trace(model: nnx.Module, inputs: Inputs) -> tuple[list[Layer], list[int]]:
         return out
 
     with _watching(watch):
-        jax.eval_shape(watched, jax.ShapeDtypeStruct(inputs.shape, inputs.dtype))
+        given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+        jax.eval_shape(lambda given: _merged(graph, state)(given), given)
     return calls, finished
 
 
-def _run(model: nnx.Module, inputs: Inputs, watch: _Call) -> Value:
-    """Calls a watched model until something is reached."""
+def _run(model: tuple[nnx.GraphDef[Value], nnx.State], inputs: Inputs, watch: _Call) -> Value:
+    """Calls a watched model, in parts, until something is reached."""
     count = 0
 
     def numbered(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
         nonlocal count
-        if module is model:
+        if not _name_of(module):
             return call(*arguments, **options)
         count += 1
         return watch(count - 1, call, arguments, options)
 
     try:
         with _watching(numbered):
-            model(inputs)
+            _merged(*model)(inputs)
     except _Reached as reached:
         return reached.value
     raise AssertionError("the model calls its layers in another order than before")
@@ -315,15 +338,52 @@ def _copy(model: nnx.Module) -> Value:
             f"model must be called with the inputs, but {type(model).__name__} has no __call__: give a part of it that "
             "has one, or a module around it whose __call__ is the method that you mean"
         )
-    copy = nnx.merge(*nnx.split(model))
-    copy.eval()
-    for _, module in _modules(copy):
+    copy = in_evaluation(model)
+    for path, module in _modules(copy):
         # Calls of rematerialised layers are out of reach; turning it off changes no result.
         if getattr(module, "remat", False):
             module.remat = False
         if callable(module):
             module.__class__ = _watched(type(module))
+            setattr(module, _NAME, ".".join(map(str, path)))
     return copy
+
+
+def in_evaluation(model: nnx.Module) -> Value:
+    """A copy in evaluation mode, which shares the model's arrays."""
+    copy = nnx.merge(*nnx.split(model))
+    copy.eval()
+    return copy
+
+
+def as_function(function: Callable[..., Value]) -> Callable[..., Value]:
+    """A Flax NNX module as a function, in evaluation mode; other functions as they are.
+
+    Flax refuses transformations inside a module, such as `nnx.remat`, if the module is from outside of a trace.
+    """
+    if not isinstance(function, nnx.Module):
+        return function
+    graph, state = nnx.split(in_evaluation(function))
+    return lambda *inputs: _merged(graph, state)(*inputs)
+
+
+def _merged(graph: nnx.GraphDef[Value], state: nnx.State) -> Value:
+    """The model of this trace: the variables of another one could not pass through transformations."""
+    model = nnx.merge(graph, jax.tree.map(lambda leaf: leaf, state))
+    # Transformations inside keep what they have traced, and would not call watched layers again.
+    number = next(_TRACES)
+    for _, module in _modules(model):
+        if hasattr(module, _NAME):
+            setattr(module, _TRACE, number)
+    return model
+
+
+def _name_of(module: nnx.Module) -> str:
+    """The name of a watched layer; empty for the model itself.
+
+    The layer holds it: transformations of Flax, such as `nnx.remat`, call copies of layers.
+    """
+    return getattr(module, _NAME)
 
 
 def _modules(model: nnx.Module) -> list[tuple[tuple[Hashable, ...], Value]]:

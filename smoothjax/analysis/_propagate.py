@@ -157,7 +157,7 @@ class Walk:
             for one, other in zip(self.convolutions, self._filters, strict=True)
             if one.is_dilated == found.is_dilated or not (layer and (filters or other))
         ]
-        earlier = sum(one.name.split("#")[0] == found.name for one in alike)
+        earlier = sum(_is_numbered(one.name, found.name) for one in alike)
         if earlier or not layer:
             found = found._replace(name=f"{found.name}#{earlier + 1}")
         smoothed = found.is_dilated and found.name in self.smooth
@@ -263,11 +263,17 @@ def _layer(scope: tuple[str, ...]) -> str:
     """The name of a layer from the scopes around it, without repetition of common beginnings."""
     parts: list[str] = []
     for part in scope:
-        if parts and (part == parts[-1] or part.startswith(f"{parts[-1]}.")):
+        # A part of a layer does not repeat the number of its call.
+        if parts and (part == parts[-1] or part.startswith(f"{parts[-1].partition('#')[0]}.")):
             parts[-1] = part
         else:
             parts.append(part)
     return "/".join(parts)
+
+
+def _is_numbered(name: str, layer: str) -> bool:
+    """Whether a convolution's name is that of a layer, with or without a number of its own."""
+    return name == layer or (name.startswith(f"{layer}#") and "#" not in name[len(layer) + 1 :])
 
 
 def _label(name: str, scope: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from .._checks import check_int
 from ..progress import track
 from ._arguments import check_maps, check_pixels
+from ._layers import as_function
 
 #: The error at the centre. A power of two changes no digit of a gradient; this one is large enough to keep the far ends
 #: of deep blocks, products of many small weights, above the smallest float32, so 0 means no connection.
@@ -34,8 +35,8 @@ def effective_receptive_field(
 
     Args:
       function: a block of a network, from maps `[N, *S, C]` to `[N, *S', C']` with the same d = 1, 2 or 3 spatial axes;
-        any callable that JAX can differentiate, whose examples do not depend on each other. `between` makes such a
-        block from any layer or range of layers.
+        any callable that JAX can differentiate, whose examples do not depend on each other. A Flax NNX module runs in
+        evaluation mode. `between` makes such a block from any layer or range of layers.
       inputs: inputs of the block, `[N, *S, C]`, or an iterable of such arrays with the same S and C, to save memory;
         for a trained network the features of a split's images.
       batch_size: examples of an array differentiated together; arrays of an iterable are not split.
@@ -61,6 +62,7 @@ def effective_receptive_field(
       Convolutional Neural Networks, 2016.
     """
     batch_size = check_int("batch_size", batch_size, remedy="give a number of examples")
+    function = as_function(function)
     batches: Any = inputs
     if hasattr(inputs, "shape") or not isinstance(inputs, Iterable):
         whole = check_maps("inputs", inputs)

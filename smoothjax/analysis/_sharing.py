@@ -49,13 +49,14 @@ class Sharing(NamedTuple):
         """Pairs and classes in words."""
         counts = self.by_phase()
         phases = f"; by turns, positions depend on {listed(map(str, counts))} of them" if len(counts) > 1 else ""
-        classes = "all connected" if len(set(self.classes)) == 1 else self.describe()
-        return f"{self.shared} of {self.pairs} pairs of neighbours share inputs; {classes}{phases}"
+        return f"{self.shared} of {self.pairs} pairs of neighbours share inputs; {self.describe()}{phases}"
 
     def describe(self) -> str:
         """The classes in words."""
         labels = np.array(self.classes)
         count = int(labels.max(initial=-1)) + 1
+        if count == 1:
+            return "all connected" if self.shared or not self.pairs else "all connected, but no two neighbours directly"
         if count == len(labels):
             return "each position depends on units of its own"
         if (labels == np.arange(len(labels)) % count).all():

@@ -5,6 +5,7 @@ import inspect
 import json
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -82,7 +83,7 @@ def _measured(
     rate = max(2, *(max(axis.classes) + 1 for axis in run.axes))
     try:
         if isinstance(network, nnx.Module):
-            block = analysis.between(network, inputs, *(name.split("#")[0] for name in (run.start, run.stop)))
+            block = analysis.between(network, inputs, run.start, run.stop)
             field = analysis.effective_receptive_field(block, block.features(inputs))
         else:
             names = [one.name if one.is_dilated else None for one in certificate.convolutions]
@@ -108,14 +109,18 @@ def _layers(
     is_nnx = isinstance(network, nnx.Module)
     rates: dict[str, int] = {}
     for convolution in certificate.convolutions:
-        name = convolution.name.split("#")[0] if is_nnx else convolution.name
+        name = _of_layer(convolution.name) if is_nnx else convolution.name
         own = max(
             (rate for rate, taps in zip(convolution.rates, convolution.kernel, strict=True) if taps > 1), default=1
         )
         rates[name] = max(rates.get(name, 1), own)
+    fields: list[tuple[str, np.ndarray]] = []
     try:
         if is_nnx:
-            fields = [(one.name, one.field) for one in analysis.layer_fields(network, inputs)]
+            calls = Counter[str]()
+            for one in analysis.layer_fields(network, inputs):
+                calls[one.name] += 1
+                fields.append((one.name if calls[one.name] == 1 else f"{one.name}#{calls[one.name]}", one.field))
         else:
             names = [one.name for one in certificate.convolutions]
             found = zip(names, analysis.convolution_fields(network, inputs), strict=True)
@@ -123,12 +128,18 @@ def _layers(
             fields = [(name, field) for number, (name, field) in enumerate(found) if name not in names[:number]]
     except (TypeError, ValueError):  # layers in loops cannot be reached one by one
         return []
-    # For a layer of rate 1, measure the grid of rate 2, the finest possible.
-    return [
-        LayerImbalance(name, max(2, rates[name]), imbalance_of(field, max(2, rates[name])))
-        for name, field in fields
-        if name in rates
-    ]
+    found_layers = []
+    for name, field in fields:
+        own = rates.get(_of_layer(name) if is_nnx else name)
+        if own is not None:
+            rate = max(2, own)  # for a layer of rate 1, the grid of rate 2, the finest possible
+            found_layers.append(LayerImbalance(name, rate, imbalance_of(field, rate)))
+    return found_layers
+
+
+def _of_layer(name: str) -> str:
+    """A layer's name without the number of its call."""
+    return name.partition("#")[0]
 
 
 def _check_axes(network: Callable[..., jax.Array], sizes: tuple[int, ...]) -> None:

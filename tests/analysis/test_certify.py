@@ -10,7 +10,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smoothjax import analysis, ops
+from smoothjax import analysis, nn, ops
 from smoothjax.analysis import _relations
 
 
@@ -312,3 +312,38 @@ def _in_place(x):
 def test_refuses(function, inputs, options, message):
     with pytest.raises(ValueError, match=message):
         analysis.certify(function, *inputs, **options)
+
+
+class _Shared(nnx.Module):
+    """A layer that is called twice, then another."""
+
+    def __init__(self):
+        conv = lambda: nnx.Conv(2, 2, (3,), kernel_dilation=2, rngs=nnx.Rngs(0))
+        self.a, self.d = conv(), conv()
+
+    def __call__(self, x):
+        return self.d(self.a(self.a(x)))
+
+
+def test_a_layer_that_is_called_twice_is_one_layer():
+    """Its second call, smoothed, once counted as gridding; and `smallest` named calls, which `nn.smooth` refused."""
+    maps = jnp.ones((1, 25, 2))
+    certificate = analysis.certify(_Shared(), maps)
+    assert [one.name for one in certificate.convolutions] == ["a", "a#2", "d"]
+    assert certificate.smallest == ("a",)
+    for name in ("a", "a#2"):  # smoothing a layer smooths all its calls
+        assert analysis.certify(_Shared(), maps, smooth=[name]).verdict == "no gridding"
+    for smoothing in ("ss_conv", "group_interaction", "circulant_group_interaction"):
+        smoothed, _ = nn.smooth(_Shared(), smoothing, only=list(certificate.smallest or ()), rngs=nnx.Rngs(1))
+        found = analysis.certify(smoothed, maps)
+        assert (found.verdict, found.runs) == ("no gridding", ())
+    block = analysis.between(_Shared(), maps, "a#2", "d")
+    assert analysis.effective_receptive_field(block, maps).nonzero()[0].size == 5  # two layers, not three
+    with pytest.raises(ValueError, match="start must name a layer that the model calls, got 'a#3'"):
+        analysis.between(_Shared(), maps, "a#3", "d")
+
+
+def test_classes_may_be_connected_without_neighbours():
+    """A circular layer of rate 2 on an odd map: all positions are of one class, which is not "modulo 1"."""
+    layer = nnx.Conv(1, 1, (3,), kernel_dilation=2, padding="CIRCULAR", rngs=nnx.Rngs(0))
+    assert "modulo 1" not in str(analysis.certify(nnx.Sequential(layer, layer), jnp.ones((1, 17, 1))))

@@ -108,3 +108,45 @@ def test_a_model_without_a_call_says_so():
     for refused in (lambda: analysis.layers(vae, images), lambda: analysis.between(vae, images, "down")):
         with pytest.raises(ValueError, match=r"^model must be called with the inputs, but ConvVAE has no __call__"):
             refused()
+
+
+class _Transformed(nnx.Module):
+    """A layer whose call is transformed by Flax, which calls a copy of it."""
+
+    def __init__(self):
+        self.conv, self.norm = (
+            nnx.Conv(2, 2, (3,), kernel_dilation=2, rngs=nnx.Rngs(0)),
+            nnx.BatchNorm(2, rngs=nnx.Rngs(0)),
+        )
+
+    @nnx.remat
+    def __call__(self, x):
+        return self._inner(x)  # pyright: ignore[reportCallIssue]
+
+    @nnx.jit
+    def _inner(self, x):
+        return self.norm(self.conv(x))
+
+
+def test_layers_inside_transformations_are_found_each_time():
+    """Flax called copies of them, which had no name; what JAX had traced before was not looked at again; and measures
+    by gradients failed, and left the model without its layers."""
+    model, maps = nnx.Sequential(_Transformed(), _Transformed()), jnp.ones((1, 17, 2))
+    expected = model(maps)
+    names = ["layers.0", "layers.0.conv", "layers.0.norm", "layers.1", "layers.1.conv", "layers.1.norm"]
+    for _ in range(2):
+        assert [one.name for one in analysis.layers(model, maps)] == names
+        assert [one.name for one in analysis.layer_fields(model, maps)] == names
+        certificate = analysis.certify(model, maps)
+        assert [one.name for one in certificate.convolutions] == ["layers.0.conv", "layers.1.conv"]
+    fields = analysis.convolution_fields(model, maps)
+    np.testing.assert_allclose(fields[0], analysis.effective_receptive_field(model, maps), rtol=1e-6)
+    block = analysis.between(model, maps, "layers.1")
+    assert block(block.features(maps)).shape == maps.shape
+    for start, stop, role in (("layers.0.conv", "layers.1", "start"), ("layers.0", "layers.1.conv", "stop")):
+        with pytest.raises(
+            ValueError, match=rf"{role} must be outside of transformations such as nnx.remat .*, layers"
+        ):
+            analysis.between(model, maps, start, stop)
+    model.eval()
+    assert model(maps).shape == expected.shape  # the model is whole
