@@ -5,6 +5,7 @@ Structure (rank, dtype) is asserted with chex and raises `AssertionError`; meani
 """
 
 import operator
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import SupportsIndex, TypeAlias, TypeGuard, cast
 
@@ -24,6 +25,12 @@ Rate: TypeAlias = int | Sequence[int]
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Resolved padding: `(low, high)` of every axis."""
+
+
+def is_linen(model: object) -> bool:
+    """Whether this is a module of Flax Linen, which whoever has made one has imported."""
+    linen = sys.modules.get("flax.linen")
+    return linen is not None and isinstance(model, linen.Module)
 
 
 def check_structure(message: str, assertion: Callable[..., None], *arguments: object) -> None:

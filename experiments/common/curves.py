@@ -61,7 +61,7 @@ def _curves(axes: Axes, found: Mapping[str, Sequence[list[Json]]], panel: Curve)
             for apart in (False, True):
                 mine = [line for line in lines if (line.get(EXAMPLES_KEY) != usual) == apart]
                 style = _style(number)
-                if panel.split == "train":
+                if panel.split == "train" and len(mine) > 1:
                     style["marker"] = ""
                 elif apart or len(mine) < _FEWEST:
                     style["linestyle"] = ""

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jax.extend.core import ClosedJaxpr
 
+from .._checks import is_linen
 from ._arguments import Inputs
 from ._constants import Weights, as_constant
 from ._hitting import smallest_hitting
@@ -175,6 +176,11 @@ class _Program:
         given = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in inputs]
         leaves: list[Any] = []
         self._has_layers = isinstance(function, nnx.Module)
+        if is_linen(function):
+            raise ValueError(
+                f"function must take maps alone, the Linen module {type(function).__name__} has no variables: bind "
+                "them, functools.partial(module.apply, variables)"
+            )
         if isinstance(function, nnx.Module):
             call, state = scoped(function)
             leaves = jax.tree.leaves(state)
@@ -187,9 +193,13 @@ class _Program:
         result = getattr(shape, "shape", None)
         if result is None or len(result) != rank:
             got = type(shape).__name__ if result is None else result
+            remedy = (
+                "take one array of it in a module or function around the network"
+                if result is None
+                else "pass a block of the network before its axes are pooled away, e.g. of analysis.between"
+            )
             raise ValueError(
-                f"function must return maps of {rank - 2} spatial axes as its inputs, [N, *S, C], got {got}: pass a "
-                "block of the network before its axes are pooled away, e.g. of analysis.between"
+                f"function must return maps of {rank - 2} spatial axes as its inputs, [N, *S, C], got {got}: {remedy}"
             )
         self.axes = tuple(range(1, rank - 1))
 

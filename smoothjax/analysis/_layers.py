@@ -233,16 +233,6 @@ def _check(block: Block, inputs: Inputs) -> None:
     given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
     features = jax.eval_shape(block.features, given)
     jaxpr = jax.make_jaxpr(block._apply)(features, given).jaxpr
-    for role, name, program in (
-        ("start", block.start, jax.make_jaxpr(block.features)(given).jaxpr),
-        ("stop", block.stop, jaxpr),
-    ):
-        made = {*program.invars, *program.constvars, *(out for one in program.eqns for out in one.outvars)}
-        if not made.issuperset(filter(_is_variable, program.outvars)):
-            raise ValueError(
-                f"{role} must be outside of transformations such as nnx.remat and nnx.jit, {name} is inside of one, "
-                "which its maps cannot leave: name the layer that is transformed"
-            )
     needed = set(filter(_is_variable, jaxpr.outvars))
     for equation in reversed(jaxpr.eqns):
         if needed.intersection(equation.outvars):
@@ -250,13 +240,15 @@ def _check(block: Block, inputs: Inputs) -> None:
     features_variable, inputs_variable = jaxpr.invars
     if features_variable not in needed:
         raise ValueError(
-            f"stop must depend on what start is given, but {block.stop} does not depend on {block.start}: turn them "
-            "round, or name a later stop"
+            f"stop must depend on what start is given, but {block.stop} does not depend on {block.start}, or is inside "
+            "nnx.remat or nnx.jit, which its maps cannot leave: turn them round, name a later stop, or the layer that is "
+            "transformed"
         )
     if inputs_variable in needed:
         raise ValueError(
             f"start must be passed by everything that stop depends on, but something goes round {block.start} to "
-            f"{block.stop}, such as a shortcut: start at the layer that holds both branches"
+            f"{block.stop}, such as a shortcut, or what nnx.remat or nnx.jit around it is given: start at the layer "
+            "that holds both branches, or that is transformed"
         )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._checks import check_bool, check_int
+from .._checks import check_bool, check_int, is_linen
 from ..progress import Progress
 from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
 from ._bands import blended_rows
@@ -192,6 +192,11 @@ def _total(length: int, window: int, starts: list[int]) -> np.ndarray:
 
 def _logits_of(model: nnx.Module | Logits, stride: int) -> Logits:
     """Logits at the size of the images."""
+    if is_linen(model):
+        raise ValueError(
+            f"model must take images alone, the Linen module {type(model).__name__} has no variables: bind them, "
+            "functools.partial(module.apply, variables)"
+        )
     if isinstance(model, nnx.Module):
         graph, state = nnx.split(model)
         return partial(_forward, graph, state, stride)
@@ -206,6 +211,9 @@ def _forward(graph: nnx.GraphDef[nnx.Module], state: nnx.State, stride: int, ima
 
 
 def _at_full_size(logits: jax.Array, images: jax.Array, stride: int) -> jax.Array:
+    if getattr(logits, "ndim", None) != 4:
+        got = f"shape {logits.shape}" if hasattr(logits, "shape") else type(logits).__name__
+        raise ValueError(f"model must return logits [N, H', W', classes], got {got}: return that result alone")
     size = (images.shape[1], images.shape[2])
     if stride > 1 and logits.shape[1:3] == tuple(-(-length // stride) for length in size):
         return upsample_logits(logits, size, stride=stride)

@@ -225,7 +225,7 @@ def set_smoothing(layer: DilatedConv, smoothing: Smoothing) -> None:
     ndim = len(layer.kernel_size)
     layer.smoothing = smoothing
     stack = layer.kernel.shape[: -ndim - 2]
-    layer.smoother, layer.aggregation = _initial(smoothing, spread(layer.rate, ndim), layer.param_dtype, stack)
+    layer.smoother, layer.aggregation = _initial(smoothing, spread(layer.rate, ndim), layer.kernel.dtype, stack)
 
 
 def _initial(

@@ -41,8 +41,8 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
 
     Args:
       model: a network whose `DilatedConv` layers have an SS filter, such as a trained one after `nn.smooth(model,
-        "ss_conv", rngs=...)`; their smoothers start anew. Strided and stacked layers, and other smoothings, stay
-        unchanged. The model runs in evaluation mode and is otherwise unchanged.
+        "ss_conv", rngs=...)`; their smoothers start anew. Strided, stacked and causal layers, and other smoothings,
+        stay unchanged. The model runs in evaluation mode and is otherwise unchanged.
       images: some of its inputs, `[N, *S, C]`, without labels; each layer takes one pass over them.
       preserve: $\lambda$, above 0; larger values stay closer to the identity. The default was best in the guide.
 
@@ -51,8 +51,9 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
       filter leaves, in [0, 1] up to rounding.
 
     Raises:
-      ValueError: model is not a module that can be called, calls no such layer, preserve is not above 0 and finite, or
-        images are empty or lead to NaN or infinity. The model is then as it was.
+      ValueError: model is not a module that can be called, calls no such layer, or one inside a transformation such as
+        `nnx.remat`, preserve is not above 0 and finite, or images are empty or lead to NaN or
+        infinity. The model is then as it was.
 
     Example:
       >>> import jax.numpy as jnp
@@ -74,8 +75,8 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
     layers: dict[Path, DilatedConv] = {path: each for path, each in nnx.iter_modules(model) if _can_be_fitted(each)}
     if not layers:
         raise ValueError(
-            'model must hold a DilatedConv with smoothing="ss_conv", unstrided and not stacked: smooth it first, by '
-            'nn.smooth(model, "ss_conv", rngs=...)'
+            'model must hold a DilatedConv with smoothing="ss_conv", unstrided and not stacked (a CausalDilatedConv or '
+            'another smoothing is not fitted): give an unsmoothed model to nn.smooth(model, "ss_conv", rngs=...) first'
         )
     before = [jnp.copy(_smoother(layer)[...]) for layer in layers.values()]
     try:
@@ -95,7 +96,13 @@ def _fit(
     graph, paths = nnx.split(model)[0], tuple(layers)
     left = dict[Path, float]()
     for number in range(len(layers)):
-        spectra = _spectra(nnx.state(model), images, graph=graph, paths=paths)
+        try:
+            spectra = _spectra(nnx.state(model), images, graph=graph, paths=paths)
+        except jax.errors.UnexpectedTracerError as error:
+            raise ValueError(
+                "model must call the layers to fit outside of transformations such as nnx.remat, nnx.jit and nnx.scan, "
+                "which keep what is inside: fit the model without them"
+            ) from error
         if number == len(spectra):
             break  # the others are not called
         path, spectrum = list(spectra.items())[number]
@@ -118,6 +125,9 @@ def _spectra(
     model.eval()
     found = OrderedDict[Path, jax.Array]()
     for path, layer in nnx.iter_modules(model):
+        # What a rematerialised layer records is out of reach; turning it off changes no result.
+        if getattr(layer, "remat", False):
+            setattr(layer, "remat", False)  # noqa: B010 (a Module does not declare it)
         if path in paths and isinstance(layer, DilatedConv):
             layer.after = _watched(layer, path, found)
     model(images)

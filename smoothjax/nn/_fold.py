@@ -13,7 +13,7 @@ from ._causal import CausalDilatedConv
 from ._convolution import Convolution
 from ._dilated import DilatedConv, filter_before
 from ._selection import Changes, RefusedError, Selection, choose
-from ._surgery import under_spectral_norm
+from ._surgery import normalised_parts
 
 Model = TypeVar("Model")
 _Smoothed: TypeAlias = DilatedConv | CausalDilatedConv
@@ -58,11 +58,11 @@ def fold(model: Model, *, only: Selection = ..., skip: Selection = None) -> tupl
       >>> paths, paths.refused
       ([('layers', 0)], {('layers', 1): 'a dense kernel multiplies 4.4 times as often'})
     """
-    normalised = under_spectral_norm(model)
+    normalised = normalised_parts(model)
     ready, changes = choose(
         model,
         lambda node: isinstance(node, _Smoothed) and node.smoothing != "none",
-        lambda layer: _folded(layer, id(layer) in normalised),
+        lambda layer: _folded(layer, normalised.get(id(layer))),
         only=only,
         skip=skip,
         strict=False,
@@ -73,10 +73,10 @@ def fold(model: Model, *, only: Selection = ..., skip: Selection = None) -> tupl
     return model, changes
 
 
-def _folded(layer: _Smoothed, normalised: bool) -> Convolution:
+def _folded(layer: _Smoothed, wrapper: str | None) -> Convolution:
     """The convolution that a layer becomes; refuses if it is slower or not equivalent."""
-    if normalised or type(layer) not in (DilatedConv, CausalDilatedConv):
-        raise RefusedError("it lies in an nnx.SpectralNorm" if normalised else f"it is a {type(layer).__name__}")
+    if wrapper or type(layer) not in (DilatedConv, CausalDilatedConv):
+        raise RefusedError(f"it lies in an {wrapper}" if wrapper else f"it is a {type(layer).__name__}")
     how = layer.convolution()
     if max(how.rates) == 1:
         return how

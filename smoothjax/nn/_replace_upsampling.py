@@ -12,7 +12,7 @@ from flax.typing import PaddingLike
 from .._checks import DTYPES, Pairs, check_rngs, spread
 from ._flax_conv import check_subclass, own_attributes, stack_of
 from ._selection import Changes, RefusedError, Selection, choose
-from ._surgery import common_value, replace_modules, under_spectral_norm
+from ._surgery import common_value, normalised_parts, replace_modules
 from ._up_conv import UpConv, Upsampling, check_precision, check_upsampling
 from ._up_kernels import default_kernel_size
 
@@ -55,8 +55,8 @@ def replace_upsampling(
 
     Raises:
       ValueError: method is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer is
-        dilated, masked, circular, lies in an `nnx.SpectralNorm`, computes in its own way, or has a factor that the
-        method does not support; the message has its path.
+        dilated, masked, circular, lies in an `nnx.SpectralNorm` or `nnx.WeightNorm`, computes in its own way, or has a
+        factor that the method does not support; the message has its path.
 
     Example:
       >>> import jax
@@ -74,11 +74,11 @@ def replace_upsampling(
     """
     check_upsampling(method)
     check_rngs(rngs)
-    normalised = under_spectral_norm(model)
+    normalised = normalised_parts(model)
     ready, changes = choose(
         model,
         _upsamples,
-        lambda layer: _examined(layer, method, id(layer) in normalised),
+        lambda layer: _examined(layer, method, normalised.get(id(layer))),
         only=only,
         skip=skip,
         strict=strict,
@@ -92,10 +92,10 @@ def _upsamples(node: object) -> bool:
     return isinstance(node, nnx.ConvTranspose) and common_value(node.strides) != 1
 
 
-def _examined(conv: nnx.ConvTranspose, method: Upsampling, normalised: bool) -> tuple[int, ...]:
+def _examined(conv: nnx.ConvTranspose, method: Upsampling, wrapper: str | None) -> tuple[int, ...]:
     """The axes along which a layer is stacked; refuses layers that no UpConv can replace."""
-    if normalised:
-        raise RefusedError("it lies in an nnx.SpectralNorm, which knows no other weights")
+    if wrapper:
+        raise RefusedError(f"it lies in an {wrapper}, which knows no other weights")
     check_subclass(conv, nnx.ConvTranspose, UpConv)
     stride, ndim = common_value(conv.strides), len(conv.kernel_size)
     if not 1 <= ndim <= 3:
@@ -156,7 +156,7 @@ def _replacement(conv: nnx.ConvTranspose, method: Upsampling, stack: tuple[int, 
             margins=_margins(conv.padding, conv.kernel_size, factors),
             use_bias=conv.bias is not None,
             dtype=conv.dtype,
-            param_dtype=conv.param_dtype,
+            param_dtype=conv.kernel.dtype,
             precision=check_precision(conv.precision),
             preferred_element_type=conv.preferred_element_type,
             rngs=rngs,

@@ -14,7 +14,7 @@ from ._convolution import Convolution, as_option, check_convolution_like
 from ._dilated import DilatedConv, Smoothing, check_smoothing, check_strided, identity_smoothing, set_smoothing
 from ._flax_conv import check_subclass, own_attributes, stack_of
 from ._selection import Changes, RefusedError, Selection, choose
-from ._surgery import common_value, replace_modules, under_spectral_norm
+from ._surgery import common_value, normalised_parts, replace_modules
 
 Model = TypeVar("Model")
 
@@ -46,7 +46,9 @@ def smooth(
     Unsmoothed `DilatedConv` layers are smoothed as well, including those in the output layers of
     `smoothjax.models.DeepLab`, whose own option smooths only the encoder, as in the paper. All other layers stay
     unchanged and are not among the paths: layers of rate 1, already smoothed layers, and every `CausalDilatedConv`,
-    which has its own option, like `smoothjax.models.TemporalConvNet`. Every layer is checked before the first is
+    which has its own option, like `smoothjax.models.TemporalConvNet`. Layers that only a closure holds, such as that of
+    a lambda in an `nnx.Sequential`, are not found, and a layer whose parameters other code reads without calling it is
+    smoothed in vain: `analysis.certify` of the result shows both. Every layer is checked before the first is
     replaced, so on an error the model is unchanged.
 
     Args:
@@ -68,7 +70,8 @@ def smooth(
 
     Raises:
       ValueError: smoothing is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer
-        of rate > 1 is masked, dilates its input, lies in an `nnx.SpectralNorm`, computes in its own way, or smoothing
+        of rate > 1 is masked, dilates its input, lies in an `nnx.SpectralNorm` or in an `nnx.WeightNorm` of more than
+        kernels, computes in its own way, or smoothing
         has no causal form and a layer is causal; with its path.
 
     Example:
@@ -83,11 +86,11 @@ def smooth(
     check_smoothing(smoothing)
     check_rngs(rngs)
     learns = identity_smoothing(smoothing, 2, 1) is not None
-    normalised = under_spectral_norm(model) if learns else set[int]()
+    normalised = normalised_parts(model, adding="smoother") if learns else dict[int, str]()
     ready, changes = choose(
         model,
         _is_to_smooth,
-        lambda layer: _arguments(layer, smoothing, id(layer) in normalised),
+        lambda layer: _arguments(layer, smoothing, normalised.get(id(layer))),
         only=only,
         skip=skip,
         strict=strict,
@@ -108,15 +111,15 @@ def _is_to_smooth(node: object) -> bool:
     return isinstance(node, nnx.Conv) and common_value(node.kernel_dilation) != 1
 
 
-def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, normalised: bool) -> dict[str, Any]:
+def _arguments(conv: nnx.Conv | DilatedConv, smoothing: Smoothing, wrapper: str | None) -> dict[str, Any]:
     """The arguments of a DilatedConv equivalent to `conv`; refuses if there is none.
 
     Without a padding they are arguments of a CausalDilatedConv.
     """
-    if normalised:
+    if wrapper:
         raise RefusedError(
-            "it lies in an nnx.SpectralNorm, which would also divide the smoothing parameters; smooth the layer first "
-            "and normalise its kernel yourself"
+            f"it lies in an {wrapper}, which would also normalise the smoothing parameters; smooth the layer first and "
+            "normalise its kernel alone"
         )
     how = _convolution(conv)
     one_kernel = (*how.kernel_size, conv.in_features // how.groups, conv.out_features)
@@ -191,7 +194,8 @@ def _replacement(
         smoothing=smoothing,
         use_bias=conv.bias is not None,
         dtype=conv.dtype,
-        param_dtype=conv.param_dtype,
+        # The parameters may have been cast since.
+        param_dtype=conv.kernel.dtype,
         rngs=rngs,
         **arguments,
     )

@@ -4,8 +4,11 @@ import dataclasses
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
+import jax.numpy as jnp
 from flax import nnx
 from flax.core import FrozenDict
+
+from .._checks import is_linen
 
 #: Keys from a model down to a layer: attributes, indices, dictionary keys.
 Path: TypeAlias = tuple[Hashable, ...]
@@ -18,6 +21,11 @@ def find_modules(model: object, wanted: Callable[[object], bool]) -> dict[int, t
     Raises:
       ValueError: model is neither a module nor a container of modules.
     """
+    if is_linen(model):
+        raise ValueError(
+            f"model must be a Flax NNX module or a container of them, got the Linen module {type(model).__name__}: "
+            "use the operations in its code, see docs/pages/guides/linen.md"
+        )
     if not isinstance(model, (nnx.Pytree, list, tuple, dict, FrozenDict)) and not _is_frozen_dataclass(model):
         raise ValueError(
             f"model must be a Flax NNX module or a container of them, got {type(model).__name__}: pass the module"
@@ -69,9 +77,18 @@ def parts_of(model: object, kind: type) -> set[int]:
     return {key for holder, _ in holders.values() for key in find_modules(holder, lambda node: True)}
 
 
-def under_spectral_norm(model: object) -> set[int]:
-    """The parts of a model whose weights an `nnx.SpectralNorm` normalises; it keeps a statistic for each."""
-    return parts_of(model, nnx.SpectralNorm)
+def normalised_parts(model: object, *, adding: str | None = None) -> dict[int, str]:
+    """The parts of a model whose weights a wrapper normalises, and the wrapper's class.
+
+    An `nnx.SpectralNorm` keeps a statistic, an `nnx.WeightNorm` a scale, for each weight by name. With `adding`,
+    weights stay and a parameter of this name is new: a WeightNorm counts only if it would normalise that too.
+    """
+    found = dict.fromkeys(parts_of(model, nnx.SpectralNorm), "nnx.SpectralNorm")
+    holders = find_modules(model, lambda node: isinstance(node, nnx.WeightNorm))
+    for holder, _ in holders.values():
+        if adding is None or holder.variable_filter((adding,), nnx.Param(jnp.zeros(()))):
+            found |= dict.fromkeys(find_modules(holder, lambda node: True), "nnx.WeightNorm")
+    return found
 
 
 def where(path: Path) -> str:

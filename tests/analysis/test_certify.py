@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import linen, nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -304,6 +304,8 @@ def _in_place(x):
         (_in_place, [_maps(9, 1)], {}, "function changes an array in place, by the operation"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": ["convolution#1"]}, "smooth must hold"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": "convolution#2"}, "here these are"),
+        (linen.Dense(1), [_maps(9, 1)], {}, "the Linen module Dense has no variables: bind them"),
+        (lambda x: {"out": x}, [_maps(9, 1)], {}, "got dict: take one array of it in a module or function around"),
         (_stack(1, 2), [_maps(9, 1)], {"smooth": np.ones(2)}, "here these are convolution#2"),
         (_stack(2), [_maps(9, 1)], {"smooth": None}, '"all", got None: give a list'),
         (_stack(2), [_maps(9, 1)], {"smooth": 1}, '"all", got 1: give a list'),

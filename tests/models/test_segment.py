@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
+from flax import linen, nnx
 
 from smoothjax import models, ops
 from smoothjax.models._linear import linear_weights, resampled_columns, resampled_rows
@@ -128,6 +128,10 @@ def test_refuses_what_is_no_image():
         models.segment(_network, np.zeros((1, 8, 8, 3)))
     with pytest.raises(ValueError, match="tile must be at least 16 16 pixels, got 8 64"):
         models.segment(_network, np.zeros((8, 8, 3)), tile=(8, 64))
+    with pytest.raises(ValueError, match=r"model must return logits \[N, H', W', classes\], got tuple: return"):
+        models.segment(lambda images: (images,), np.zeros((8, 8, 3), np.uint8))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="the Linen module Dense has no variables: bind them"):
+        models.segment(linen.Dense(2), np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(ValueError, match="stride must be an int >= 1, got 0"):
         models.segment(_network, np.zeros((8, 8, 3)), stride=0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from smoothjax import nn
+from smoothjax import models, nn
 
 
 def _smoother(layer):
@@ -112,3 +112,24 @@ def test_a_weight_of_any_size_gives_numbers():
     layer = _layer()
     nn.fit_smoothers(nnx.Sequential(layer), _images(), preserve=1e38)
     assert np.isfinite(_smoother(layer)).all()
+
+
+class _Inside(nnx.Module):
+    def __init__(self):
+        self.layer = _layer()
+
+    @nnx.remat
+    def __call__(self, x):
+        return self.layer(x)
+
+
+def test_layers_inside_transformations_are_refused_in_a_sentence():
+    """What they record is out of reach, which JAX once said instead; the library's own networks are fitted."""
+    with pytest.raises(ValueError, match=r"outside of transformations such as nnx\.remat"):
+        nn.fit_smoothers(_Inside(), _images())
+    own = models.DeepLab(num_classes=2, encoder="resnet18", width=2, smoothing="ss_conv", remat=True, rngs=nnx.Rngs(0))
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(1, 65, 65, 3)), jnp.float32)
+    assert nn.fit_smoothers(own, images)
+    causal = nnx.Sequential(nn.CausalDilatedConv(1, 1, 3, rate=2, smoothing="ss_conv", rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=r"a CausalDilatedConv or another smoothing is not fitted"):
+        nn.fit_smoothers(causal, _images())

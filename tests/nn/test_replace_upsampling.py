@@ -226,3 +226,18 @@ def test_the_element_type_is_that_of_the_result():
     layer.preferred_element_type = jnp.bfloat16
     layer.dtype = None
     assert layer(x).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("norm", [nnx.WeightNorm, nnx.SpectralNorm])
+def test_normalised_weights_are_refused(norm):
+    """The scale of an nnx.WeightNorm stayed, without an effect."""
+    model = nnx.Sequential(norm(nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(0)))
+    with pytest.raises(ValueError, match=rf"it lies in an nnx\.{norm.__name__}, which knows no other weights"):
+        nn.replace_upsampling(model, "fast_pixel_dcl", rngs=nnx.Rngs(0))
+
+
+def test_cast_parameters_keep_their_type():
+    layer = nnx.ConvTranspose(2, 2, (4, 4), strides=2, rngs=nnx.Rngs(0))
+    nnx.update(layer, jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), nnx.state(layer)))
+    new, _ = nn.replace_upsampling(layer, "dcl", rngs=nnx.Rngs(0))
+    assert new(jnp.ones((1, 4, 4, 2), jnp.bfloat16)).dtype == jnp.bfloat16

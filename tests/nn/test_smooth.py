@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx, struct
+from flax import linen, nnx, struct
 from flax.core import FrozenDict
 
 from smoothjax import nn
@@ -273,3 +273,41 @@ def test_spectral_norm_is_refused_before_anything_changes():
     with pytest.raises(ValueError, match=r"cannot smooth the convolution at layers\.1\.layer_instance: it lies in an"):
         nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
     assert type(model.layers[0]) is nnx.Conv
+
+
+def test_weight_norm_of_the_kernel_alone_is_kept():
+    """One of all parameters has no scale for the new ones, and would fail at the first call."""
+    norm = lambda **options: nnx.WeightNorm(_dilated(), rngs=nnx.Rngs(0), **options)
+    x = random(0, 1, 6, 6, 2)
+    model = nnx.Sequential(norm())
+    expected = model(x)
+    nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0))
+    assert_close(model(x), expected)
+    with pytest.raises(ValueError, match=r"layers\.0\.layer_instance: it lies in an nnx\.WeightNorm, which would also"):
+        nn.smooth(nnx.Sequential(norm(variable_filter=nnx.Param)), "ss_conv", rngs=nnx.Rngs(0))
+    # A folded kernel would be normalised with its smoother.
+    layer = nn.DilatedConv(2, 2, (3, 3), rate=1, smoothing="ss_conv", rngs=nnx.Rngs(0))
+    assert nn.fold(nnx.WeightNorm(layer, rngs=nnx.Rngs(0)))[1] == []
+
+
+@pytest.mark.parametrize("smoothing", ["group_interaction", "ss_conv", "circulant_group_interaction"])
+def test_parameters_that_were_cast_keep_their_type(smoothing):
+    """Smoothers of the constructor's float32 once turned the outputs of a network in bfloat16 into float32."""
+    for conv in (_dilated(), nn.DilatedConv(2, 2, (3, 3), rate=2, rngs=nnx.Rngs(0))):
+        nnx.update(conv, jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), nnx.state(conv)))
+        x = random(0, 1, 6, 6, 2).astype(jnp.bfloat16)
+        expected = conv(x)
+        found = nn.smooth(conv, smoothing, rngs=nnx.Rngs(0))[0](x)
+        assert found.dtype == expected.dtype == jnp.bfloat16
+        assert_close(found.astype(jnp.float32), expected.astype(jnp.float32), 2e-2)
+
+
+def test_linen_modules_are_refused():
+    """A Linen module is a dataclass, in which nothing was found, and nothing was said."""
+    for change in (
+        lambda model: nn.smooth(model, "ss_conv", rngs=nnx.Rngs(0)),
+        lambda model: nn.replace_upsampling(model, "dcl", rngs=nnx.Rngs(0)),
+        nn.use_fast_convolutions,
+    ):
+        with pytest.raises(ValueError, match=r"got the Linen module Dense: .*linen\.md"):
+            change(linen.Dense(1))
