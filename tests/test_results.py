@@ -154,12 +154,17 @@ def _gain(row, method, score):
     )
 
 
-def test_the_tables_of_the_readme_are_excerpts():
-    """Every row of results in the README is a row of RESULTS.md."""
-    section = _plain((ROOT / "README.md").read_text()).split("## What the data say")[1].split("\n## ")[0]
-    rows = {line for line in section.splitlines() if line.startswith("| ") and "---" not in line}
-    assert len(rows) >= 4
-    assert rows <= set(_plain(RESULTS.read_text()).splitlines())
+def test_forks_are_quoted_as_measured():
+    """README, guide and RESULTS.md name the differences of the stored runs, by method."""
+    section = RESULTS.read_text().split("## Forks of a trained network")[1].split("\n## ")[0]
+    chosen = section.split("an initial rate for each method")[2].split("\n### ")[0]
+    rows = (line[2:-2].split("|") for line in chosen.splitlines() if line.startswith("| "))
+    measured = {row[0].strip(): row[3].strip() for row in rows}
+    guide = (ROOT / "docs/pages/guides/when.md").read_text().split("## In a trained network")[1].split("\n\n")[1]
+    readme = (ROOT / "README.md").read_text().split("*A trained network goes on")[1].split("\n\n")[0]
+    for page in (section.split("**The result.**")[1].split("\n\n")[0], guide, readme):
+        quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", " ".join(page.split()))
+        assert quoted == [measured[method] for method in ("ss_conv", "group_interaction", "multigrid")]
 
 
 def test_costs_are_those_measured():

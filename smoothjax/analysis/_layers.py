@@ -241,8 +241,8 @@ def _check(block: Block, inputs: Inputs) -> None:
     if features_variable not in needed:
         raise ValueError(
             f"stop must depend on what start is given, but {block.stop} does not depend on {block.start}, or is inside "
-            "nnx.remat or nnx.jit, which its maps cannot leave: turn them round, name a later stop, or the layer that is "
-            "transformed"
+            "nnx.remat or nnx.jit, which its maps cannot leave: turn them round, or name a later stop, or the "
+            "transformed layer"
         )
     if inputs_variable in needed:
         raise ValueError(
