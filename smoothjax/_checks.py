@@ -33,6 +33,11 @@ def is_linen(model: object) -> bool:
     return linen is not None and isinstance(model, linen.Module)
 
 
+def is_unbound_linen(model: object) -> bool:
+    """Whether this is a module of Flax Linen without variables, which cannot be called."""
+    return is_linen(model) and getattr(model, "scope", None) is None
+
+
 def check_structure(message: str, assertion: Callable[..., None], *arguments: object) -> None:
     """Runs a chex assertion; its failure begins with our message and keeps that of chex as its cause."""
     try:

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jax.extend.core import ClosedJaxpr
 
-from .._checks import is_linen
+from .._checks import is_unbound_linen
 from ._arguments import Inputs
 from ._constants import Weights, as_constant
 from ._hitting import smallest_hitting
@@ -176,7 +176,7 @@ class _Program:
         given = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in inputs]
         leaves: list[Any] = []
         self._has_layers = isinstance(function, nnx.Module)
-        if is_linen(function):
+        if is_unbound_linen(function):
             raise ValueError(
                 f"function must take maps alone, the Linen module {type(function).__name__} has no variables: bind "
                 "them, functools.partial(module.apply, variables)"

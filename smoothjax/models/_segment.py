@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._checks import check_bool, check_int, is_linen
+from .._checks import check_bool, check_int, is_unbound_linen
 from ..progress import Progress
 from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
 from ._bands import blended_rows
@@ -192,7 +192,7 @@ def _total(length: int, window: int, starts: list[int]) -> np.ndarray:
 
 def _logits_of(model: nnx.Module | Logits, stride: int) -> Logits:
     """Logits at the size of the images."""
-    if is_linen(model):
+    if is_unbound_linen(model):
         raise ValueError(
             f"model must take images alone, the Linen module {type(model).__name__} has no variables: bind them, "
             "functools.partial(module.apply, variables)"
