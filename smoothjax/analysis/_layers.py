@@ -371,11 +371,11 @@ def _merged(graph: nnx.GraphDef[Value], state: nnx.State) -> Value:
 
 
 def _name_of(module: nnx.Module) -> str:
-    """The name of a watched layer; empty for the model itself.
+    """The name of a watched layer; empty for the model itself, and for a layer that was made during a call.
 
     The layer holds it: transformations of Flax, such as `nnx.remat`, call copies of layers.
     """
-    return getattr(module, _NAME)
+    return getattr(module, _NAME, "")
 
 
 def _modules(model: nnx.Module) -> list[tuple[tuple[Hashable, ...], Value]]:

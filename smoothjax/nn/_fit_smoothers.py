@@ -52,8 +52,8 @@ def fit_smoothers(model: nnx.Module, images: ArrayLike, *, preserve: float = 100
 
     Raises:
       ValueError: model is not a module that can be called, calls no such layer, or one inside a transformation such as
-        `nnx.remat`, preserve is not above 0 and finite, or images are empty or lead to NaN or
-        infinity. The model is then as it was.
+        `nnx.remat`, preserve is not above 0 and finite, or images are empty or lead to NaN or infinity. The model is
+        then as it was.
 
     Example:
       >>> import jax.numpy as jnp

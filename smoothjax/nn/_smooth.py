@@ -71,8 +71,7 @@ def smooth(
     Raises:
       ValueError: smoothing is unknown, `only` or `skip` names no part of the model, or strict holds and a chosen layer
         of rate > 1 is masked, dilates its input, lies in an `nnx.SpectralNorm` or in an `nnx.WeightNorm` of more than
-        kernels, computes in its own way, or smoothing
-        has no causal form and a layer is causal; with its path.
+        kernels, computes in its own way, or smoothing has no causal form and a layer is causal; with its path.
 
     Example:
       >>> from flax import nnx
