@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import re
 import sys
 import traceback
 from collections import Counter
@@ -193,6 +194,8 @@ def failing(target: str, sizes: tuple[int, ...], hint: str = "") -> Iterator[Non
         split = len(error.args) > 1 and all(isinstance(part, str) for part in error.args)
         reason = ("".join(error.args) if split else str(error)).strip().split("\n\n")[0]
         what = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        if isinstance(error, TypeError) and re.search(r"missing \d+ required", reason):
+            hint = "name a function that returns it with the others bound, as functools.partial(network, train=False)"
         after = f"; {hint}" if hint else ""
         reason = reason.rstrip(".") if hint else reason
         raise ValueError(f"{target} does not take inputs of shape {list(sizes)}: {what}{reason}{after}") from error
