@@ -205,7 +205,10 @@ def test_the_figure_of_a_field_counts_its_holes():
         (["network", "{name}:missing", "--input", "1,9,9,1"], "has no missing: give the name of a network"),
         (["network", "{name}:NOTHING", "--input", "1,9,9,1"], "must be callable, got int"),
         (["network", "{name}:broken", "--input", "1,9,9,1"], "broken does not take inputs of shape [1, 9, 9, 1]: Attr"),
-        (["network", "{name}:in_a_mode", "--input", "1,9,9,1"], "'train'; name a function that returns it with the oth"),
+        (
+            ["network", "{name}:in_a_mode", "--input", "1,9,9,1"],
+            "'train'; name a function that returns it with the oth",
+        ),
         (["network", "{name}:make_broken", "--input", "1,9,9,1"], "without arguments: RuntimeError: no weights here"),
         (["network", "{folder}/none.stablehlo", "--input", "1,9,9,1"], "none.stablehlo: no such file"),
         (["network", "{folder}/bad.png", "--input", "1,9,9,1"], "expected a program that jax.export has serialised"),
