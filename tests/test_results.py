@@ -165,6 +165,16 @@ def test_forks_are_quoted_as_measured():
     for page in (section.split("**The result.**")[1].split("\n\n")[0], guide, readme):
         quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", " ".join(page.split()))
         assert quoted == [measured[method] for method in ("ss_conv", "group_interaction", "multigrid")]
+    second = section.split("### Forks of a second network")[1]
+    quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", " ".join(second.split("\n\n")[1].split()))
+    rows = (
+        line.split("|")
+        for line in second.split("difference to none")[1].split("\n### ")[0].splitlines()
+        if line.startswith("| ")
+    )
+    measured = {row[1].strip(): row[4].strip() for row in rows}
+    assert quoted == [measured[method] for method in ("ss_conv", "group_interaction", "multigrid")]
+    assert "0.5 with 94 %" in second  # the power that the page and the guide name
 
 
 def test_costs_are_those_measured():

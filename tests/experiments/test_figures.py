@@ -164,6 +164,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         "camvid_deeplab.png",
         "camvid_denoiser.png",
         "camvid_forks.png",
+        "camvid_forks_resnet18.png",
         "camvid_unet.png",
         "camvid_unet_rivals.png",
         "celeba_vae.png",
