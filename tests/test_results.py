@@ -177,6 +177,19 @@ def test_forks_are_quoted_as_measured():
     assert "0.5 with 94 %" in second  # the power that the page and the guide name
 
 
+def test_thin_structures_are_quoted_as_measured():
+    """RESULTS.md and the guide name differences of Dice of the stored runs."""
+    section = RESULTS.read_text().split("## Thin structures")[1].split("\n## ")[0]
+    rows = section.split("difference to none")[1].split("\n### ")[0].splitlines()
+    measured = {line.split("|")[4].strip() for line in rows if line.startswith("| ")}
+    guide = (ROOT / "docs/pages/guides/when.md").read_text().split("## On thin structures")[1].split("\n## ")[0]
+    for page in (section.split("```")[0], guide):
+        quoted = re.findall(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\]", " ".join(page.split()))
+        assert len(quoted) == 6
+        assert set(quoted) <= measured
+    assert "0.5 with 83 %" in section
+
+
 def test_costs_are_those_measured():
     """Every ratio on the page, and those that the README quotes."""
     page = (ROOT / "docs/pages/costs.md").read_text()

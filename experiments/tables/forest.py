@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common.forest import Block, draw_forest, message, rows_of
-from ..common.methods import RELATIVE_LABELS, SMOOTHING_LABELS, UPSAMPLING_LABELS
+from ..common.methods import SMOOTHING_LABELS, UPSAMPLING_LABELS
 from ..common.table import Score
+from ..segmentation.config import METHODS
 from .comparison import compared, scored_protocols, scores_of
 from .groups import EVERY, Group, groups
 from .runs import Run
 
-_LABELS = {**SMOOTHING_LABELS, **RELATIVE_LABELS, **UPSAMPLING_LABELS}
+_LABELS = {**{name: method.label for name, method in METHODS.items()}, **SMOOTHING_LABELS, **UPSAMPLING_LABELS}
 
 
 def draw_comparison(runs: Sequence[Run], split: str, path: Path) -> None:

@@ -168,6 +168,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         "camvid_unet.png",
         "camvid_unet_rivals.png",
         "celeba_vae.png",
+        "em_deeplab.png",
         "gridding.png",
     ]
     page = Path(repository, "experiments/RESULTS.md").read_text()
@@ -176,7 +177,9 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         assert (stored / name).is_file()
     texts = [text.get_text() for figure in drawn for text in figure.findobj(Text)]
     assert "segmentation on CamVid, ResNet-18, 500 steps of 6, scale 0.5, width 32; test" in texts
+    texts = [text.replace("the folder isbi2012_em", "") for text in texts]  # a name that a user gave
     assert not [text for text in texts if re.search(r"_|\b(data|init|model|optim)\.", text)]
+    assert "DRN" in texts  # and a method has the name of its table
     assert main([str(stored / "timing.json")]) == 1
     assert "holds no comparison" in capsys.readouterr().err
     (tmp_path / "a.json").write_text(json.dumps({"runs": []}))
