@@ -13,11 +13,11 @@ from .._checks import is_unbound_linen
 from ._arguments import Inputs
 from ._constants import Weights, as_constant
 from ._hitting import smallest_hitting
-from ._layers import scoped
 from ._propagate import Convolution, Feature, Walk, is_float
 from ._relations import Term
 from ._sharing import Sharing, doubts_of, is_certain, is_local, listed, sharing
 from ._values import Data
+from ._watch import layer_of, scoped
 
 Verdict = Literal["gridding proven", "no gridding", "unknown"]
 
@@ -205,7 +205,7 @@ class _Program:
 
     def layer_of(self, name: str) -> str:
         """The layer of a convolution; names of convolutions that no module holds are theirs alone."""
-        return name.partition("#")[0] if self._has_layers and not name.startswith("convolution#") else name
+        return layer_of(name) if self._has_layers and not name.startswith("convolution#") else name
 
     def walk(self, smooth: frozenset[str], features: dict[int, Feature]) -> tuple[Walk, Data]:
         walk = Walk(smooth, features)

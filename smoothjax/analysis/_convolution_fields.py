@@ -10,9 +10,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 from jax.typing import ArrayLike
 
 from ._arguments import check_maps
-from ._layers import as_function
 from ._programs import body_of, called, is_call, taken_branch
 from ._receptive_field import check_finite, error_at_centre, error_in_middle
+from ._watch import as_function
 
 
 def convolution_fields(

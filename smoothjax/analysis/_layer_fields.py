@@ -9,8 +9,9 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from ._arguments import check_maps
-from ._layers import Value, giving, layers
+from ._layers import layers
 from ._receptive_field import check_finite, error_at_centre
+from ._watch import Call, Value, Watched
 
 
 class LayerField(NamedTuple):
@@ -19,11 +20,13 @@ class LayerField(NamedTuple):
     Attributes:
       name: of the layer, as `layers` lists it.
       module: the layer of the model itself.
+      call: name of this call of the layer, as `layers` lists it.
       field: float64 `[*S_l]`, not negative.
     """
 
     name: str
     module: nnx.Module
+    call: str
     field: np.ndarray
 
 
@@ -66,7 +69,7 @@ def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]
     """
     maps = check_maps("inputs", inputs)
     calls = layers(model, maps)
-    watched = giving(model)
+    watched = Watched(model)
     seen = [
         number
         for number, call in enumerate(calls)
@@ -74,10 +77,13 @@ def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]
     ]
 
     def run(added: dict[int, jax.Array], maps: jax.Array) -> jax.Array:
-        def give(number: int, value: Value) -> Value:
-            return value + added[number].astype(value.dtype) if number in added else value
+        def watch(call: Call) -> Value:
+            if call.number not in added:
+                return call.run(*call.arguments)
+            first, *others = call.arguments
+            return call.run(first + added[call.number].astype(first.dtype), *others)
 
-        return watched(maps, give)
+        return watched(watch, maps)
 
     @jax.jit
     def gradients(added: dict[int, jax.Array], maps: jax.Array, error: jax.Array) -> dict[int, jax.Array]:
@@ -90,7 +96,10 @@ def layer_fields(model: nnx.Module, inputs: ArrayLike) -> tuple[LayerField, ...]
     found = gradients(nothing, maps, error)
     return tuple(
         LayerField(
-            calls[number].name, calls[number].module, check_finite(np.asarray(found[number], np.float64)) / scale
+            calls[number].name,
+            calls[number].module,
+            calls[number].call,
+            check_finite(np.asarray(found[number], np.float64)) / scale,
         )
         for number in seen
     )

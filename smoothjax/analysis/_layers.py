@@ -1,11 +1,6 @@
 """Layers of a network by name, and blocks from one layer to another as functions."""
 
-import itertools
-from collections import Counter
-from collections.abc import Callable, Hashable
-from contextvars import ContextVar
-from functools import cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +9,7 @@ from jax.extend.core import Literal, Var
 from jax.typing import DTypeLike
 
 from ._arguments import Inputs
-
-#: Arguments and results of layers: mostly arrays, but Flax allows anything.
-Value: TypeAlias = Any
-_Call = Callable[..., Value]
-_Arguments = tuple[Value, ...]
-_Options = dict[str, Value]
-_Watch = Callable[[nnx.Module, _Call, _Arguments, _Options], Value]
-_WATCH: ContextVar[_Watch] = ContextVar("_WATCH")
-#: The attribute of watched layers with their name.
-_NAME = "_smoothjax_name"
-_TRACE = "_smoothjax_trace"
-_TRACES = itertools.count()
+from ._watch import Call, Value, Watch, Watched, modules_of
 
 
 class Layer(NamedTuple):
@@ -36,12 +20,14 @@ class Layer(NamedTuple):
       module: the layer of the model itself.
       input_shape: shape of its first argument; None if that is not an array.
       output_shape: shape of its result; None if that is not an array.
+      call: name of this call: that of the layer, with `#2` for its second call, and so on; `between` takes it.
     """
 
     name: str
     module: nnx.Module
     input_shape: tuple[int, ...] | None
     output_shape: tuple[int, ...] | None
+    call: str
 
 
 class Block:
@@ -61,18 +47,18 @@ class Block:
     def __init__(
         self, model: nnx.Module, shape: tuple[int, ...], dtype: DTypeLike, first: tuple[int, str], last: tuple[int, str]
     ):
-        self._model, self._shape, self._dtype = nnx.split(model), shape, dtype
+        self._model, self._shape, self._dtype = Watched(model), shape, dtype
         (self._first, self.start), (self._last, self.stop) = first, last
 
     def features(self, inputs: Inputs) -> jax.Array:
         """The input of the first layer, for inputs of the network."""
 
-        def watch(number: int, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-            if number == self._first:
-                raise _Reached(arguments[0])
-            return call(*arguments, **options)
+        def watch(call: Call) -> Value:
+            if call.number == self._first:
+                raise _Reached(call.arguments[0])
+            return call.run(*call.arguments)
 
-        return _run(self._model, inputs, watch)
+        return self._reached(inputs, watch)
 
     def __call__(self, features: jax.Array) -> jax.Array:
         """The result of the last layer, with the features as input of the first."""
@@ -80,14 +66,21 @@ class Block:
         return self._apply(features, jnp.zeros((features.shape[0], *self._shape[1:]), self._dtype))
 
     def _apply(self, features: jax.Array, inputs: Inputs) -> Value:
-        def watch(number: int, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-            given = (features, *arguments[1:]) if number == self._first else arguments
-            out = call(*given, **options)
-            if number == self._last:
+        def watch(call: Call) -> Value:
+            given = (features, *call.arguments[1:]) if call.number == self._first else call.arguments
+            out = call.run(*given)
+            if call.number == self._last:
                 raise _Reached(out)
             return out
 
-        return _run(self._model, inputs, watch)
+        return self._reached(inputs, watch)
+
+    def _reached(self, inputs: Inputs, watch: Watch) -> Value:
+        try:
+            self._model(watch, inputs)
+        except _Reached as reached:
+            return reached.value
+        raise AssertionError("the model calls its layers in another order than before")
 
 
 def layers(model: nnx.Module, inputs: Inputs) -> tuple[Layer, ...]:
@@ -159,67 +152,13 @@ def between(model: nnx.Module, inputs: Inputs, start: str, stop: str | None = No
         shape = calls[number].input_shape if role == "start" else calls[number].output_shape
         if shape is None:
             raise ValueError(f"{role} must be a layer of one array, {calls[number].name} is not: name another one")
-    block = Block(_copy(model), tuple(inputs.shape), inputs.dtype, (first, calls[first].name), (last, calls[last].name))
+    block = Block(model, tuple(inputs.shape), inputs.dtype, (first, calls[first].name), (last, calls[last].name))
     _check(block, inputs)
     return block
 
 
-def scoped(model: nnx.Module) -> tuple[Callable[..., Value], nnx.State]:
-    """A model in evaluation mode as a function of its state and inputs, and the state.
-
-    Operations of each layer are in a scope (`jax.named_scope`) of its name, so a traced program names them; those of
-    its second call in a scope of that name with `#2`, and so on.
-    """
-    graph, state = nnx.split(_copy(model))
-
-    def call(state: nnx.State, *inputs: Value) -> Value:
-        watched = _merged(graph, state)
-        calls = Counter[str]()
-
-        def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-            name = _name_of(module)
-            if not name:
-                return call(*arguments, **options)
-            calls[name] += 1
-            with jax.named_scope(name if calls[name] == 1 else f"{name}#{calls[name]}"):
-                return call(*arguments, **options)
-
-        with _watching(watch):
-            return watched(*inputs)
-
-    return call, state
-
-
-def giving(model: nnx.Module) -> Callable[[Inputs, Callable[[int, Value], Value]], Value]:
-    """A model in evaluation mode as a function of its inputs and of `give`.
-
-    `give(number, value)` replaces the first argument of a layer's call, numbered as in `layers`.
-    """
-    graph, state = nnx.split(_copy(model))
-
-    def run(inputs: Inputs, give: Callable[[int, Value], Value]) -> Value:
-        count = 0
-
-        def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-            nonlocal count
-            if not _name_of(module):
-                return call(*arguments, **options)
-            number, count = count, count + 1
-            given = (give(number, arguments[0]), *arguments[1:]) if arguments else arguments
-            return call(*given, **options)
-
-        with _watching(watch):
-            return _merged(graph, state)(inputs)
-
-    return run
-
-
 def _numbers(calls: list[Layer], name: str, role: str) -> list[int]:
-    layer, _, number = name.partition("#")
-    found = [i for i, call in enumerate(calls) if call.name == layer or call.name.startswith(f"{layer}.")]
-    if number:
-        alone = [i for i in found if calls[i].name == layer]
-        found = alone[int(number) - 1 : int(number)] if number.isdecimal() and number != "0" else []
+    found = [i for i, call in enumerate(calls) if name in (call.name, call.call) or call.name.startswith(f"{name}.")]
     if not found:
         examples = ", ".join(call.name for call in calls[-3:]) or "nothing: give the model itself to the measures"
         raise ValueError(
@@ -258,46 +197,22 @@ def _is_variable(atom: Var | Literal) -> bool:
 
 def _trace(model: nnx.Module, inputs: Inputs) -> tuple[list[Layer], list[int]]:
     """The calls, and their numbers in the order in which they return."""
-    graph, state = nnx.split(_copy(model))
-    originals = {".".join(map(str, path)): module for path, module in _modules(model)}
+    watched = Watched(model)
+    originals = {".".join(map(str, path)): module for path, module in modules_of(model)}
     calls: list[Layer] = []
     finished: list[int] = []
 
-    def watch(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-        name = _name_of(module)
-        if not name:
-            return call(*arguments, **options)
-        number = len(calls)
-        shape = getattr(arguments[0], "shape", None) if arguments else None
-        calls.append(Layer(name, originals[name], shape, None))
-        out = call(*arguments, **options)
-        calls[number] = calls[number]._replace(output_shape=getattr(out, "shape", None))
-        finished.append(number)
+    def watch(call: Call) -> Value:
+        shape = getattr(call.arguments[0], "shape", None) if call.arguments else None
+        calls.append(Layer(call.layer, originals[call.layer], shape, None, call.name))
+        out = call.run(*call.arguments)
+        calls[call.number] = calls[call.number]._replace(output_shape=getattr(out, "shape", None))
+        finished.append(call.number)
         return out
 
-    with _watching(watch):
-        given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
-        jax.eval_shape(lambda given: _merged(graph, state)(given), given)
+    given = jax.ShapeDtypeStruct(inputs.shape, inputs.dtype)
+    jax.eval_shape(lambda given: watched(watch, given), given)
     return calls, finished
-
-
-def _run(model: tuple[nnx.GraphDef[Value], nnx.State], inputs: Inputs, watch: _Call) -> Value:
-    """Calls a watched model, in parts, until something is reached."""
-    count = 0
-
-    def numbered(module: nnx.Module, call: _Call, arguments: _Arguments, options: _Options) -> Value:
-        nonlocal count
-        if not _name_of(module):
-            return call(*arguments, **options)
-        count += 1
-        return watch(count - 1, call, arguments, options)
-
-    try:
-        with _watching(numbered):
-            _merged(*model)(inputs)
-    except _Reached as reached:
-        return reached.value
-    raise AssertionError("the model calls its layers in another order than before")
 
 
 class _Reached(Exception):  # noqa: N818 (no error)
@@ -306,87 +221,3 @@ class _Reached(Exception):  # noqa: N818 (no error)
     def __init__(self, value: Value):
         super().__init__()
         self.value = value
-
-
-class _watching:  # noqa: N801 (a function to its users)
-    """Passes every call of a watched layer through a function."""
-
-    def __init__(self, watch: _Watch):
-        self._watch = watch
-
-    def __enter__(self) -> None:
-        self._token = _WATCH.set(self._watch)
-
-    def __exit__(self, *_: object) -> None:
-        _WATCH.reset(self._token)
-
-
-def _copy(model: nnx.Module) -> Value:
-    """A copy in evaluation mode whose layers are watched; it shares the model's arrays."""
-    if not isinstance(model, nnx.Module):
-        raise ValueError(f"model must be a Flax NNX module, got {type(model).__name__}: functions have no layers")
-    if not callable(model):
-        raise ValueError(
-            f"model must be called with the inputs, but {type(model).__name__} has no __call__: give a part of it that "
-            "has one, or a module around it whose __call__ is the method that you mean"
-        )
-    copy = in_evaluation(model)
-    for path, module in _modules(copy):
-        # Calls of rematerialised layers are out of reach; turning it off changes no result.
-        if getattr(module, "remat", False):
-            module.remat = False
-        if callable(module):
-            module.__class__ = _watched(type(module))
-            setattr(module, _NAME, ".".join(map(str, path)))
-    return copy
-
-
-def in_evaluation(model: nnx.Module) -> Value:
-    """A copy in evaluation mode, which shares the model's arrays."""
-    copy = nnx.merge(*nnx.split(model))
-    copy.eval()
-    return copy
-
-
-def as_function(function: Callable[..., Value]) -> Callable[..., Value]:
-    """A Flax NNX module as a function, in evaluation mode; other functions as they are.
-
-    Flax refuses transformations inside a module, such as `nnx.remat`, if the module is from outside of a trace.
-    """
-    if not isinstance(function, nnx.Module):
-        return function
-    graph, state = nnx.split(in_evaluation(function))
-    return lambda *inputs: _merged(graph, state)(*inputs)
-
-
-def _merged(graph: nnx.GraphDef[Value], state: nnx.State) -> Value:
-    """The model of this trace: the variables of another one could not pass through transformations."""
-    model = nnx.merge(graph, jax.tree.map(lambda leaf: leaf, state))
-    # Transformations inside keep what they have traced, and would not call watched layers again.
-    number = next(_TRACES)
-    for _, module in _modules(model):
-        if hasattr(module, _NAME):
-            setattr(module, _TRACE, number)
-    return model
-
-
-def _name_of(module: nnx.Module) -> str:
-    """The name of a watched layer; empty for the model itself, and for a layer that was made during a call.
-
-    The layer holds it: transformations of Flax, such as `nnx.remat`, call copies of layers.
-    """
-    return getattr(module, _NAME, "")
-
-
-def _modules(model: nnx.Module) -> list[tuple[tuple[Hashable, ...], Value]]:
-    return [(path, node) for path, node in nnx.iter_graph(model) if isinstance(node, nnx.Module)]
-
-
-@cache
-def _watched(kind: Value) -> Value:
-    """The same class, whose instances are called through the watch; one for each, since JAX keeps every class."""
-
-    def call(self: Value, *arguments: Value, **options: Value) -> Value:
-        return _WATCH.get()(self, partial(kind.__call__, self), arguments, options)
-
-    return type(kind)(kind.__name__, (kind,), {"__call__": call})

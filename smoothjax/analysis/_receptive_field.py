@@ -11,7 +11,7 @@ from jax.typing import ArrayLike, DTypeLike
 from .._checks import check_int
 from ..progress import track
 from ._arguments import check_maps, check_pixels
-from ._layers import as_function
+from ._watch import as_function
 
 #: The error at the centre. A power of two changes no digit of a gradient; this one is large enough to keep the far ends
 #: of deep blocks, products of many small weights, above the smallest float32, so 0 means no connection.

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,12 +15,13 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen, nnx
+from flax import nnx
 from matplotlib import colormaps
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from .. import analysis
+from .._checks import is_unbound_linen
 from ..files import check_figure, write_figure
 
 
@@ -110,37 +110,28 @@ def _layers(
     is_nnx = isinstance(network, nnx.Module)
     rates: dict[str, int] = {}
     for convolution in certificate.convolutions:
-        name = _of_layer(convolution.name) if is_nnx else convolution.name
+        name = convolution.name.partition("#")[0] if is_nnx else convolution.name  # without the number of the call
         own = max(
             (rate for rate, taps in zip(convolution.rates, convolution.kernel, strict=True) if taps > 1), default=1
         )
         rates[name] = max(rates.get(name, 1), own)
-    fields: list[tuple[str, np.ndarray]] = []
+    fields: list[tuple[str, str, np.ndarray]]
     try:
         if is_nnx:
-            calls = Counter[str]()
-            for one in analysis.layer_fields(network, inputs):
-                calls[one.name] += 1
-                fields.append((one.name if calls[one.name] == 1 else f"{one.name}#{calls[one.name]}", one.field))
+            fields = [(one.name, one.call, one.field) for one in analysis.layer_fields(network, inputs)]
         else:
             names = [one.name for one in certificate.convolutions]
             found = zip(names, analysis.convolution_fields(network, inputs), strict=True)
             # A convolution that smooths comes before the dilated one, under the name of their layer.
-            fields = [(name, field) for number, (name, field) in enumerate(found) if name not in names[:number]]
+            fields = [(name, name, field) for number, (name, field) in enumerate(found) if name not in names[:number]]
     except (TypeError, ValueError):  # layers in loops cannot be reached one by one
         return []
     found_layers = []
-    for name, field in fields:
-        own = rates.get(_of_layer(name) if is_nnx else name)
-        if own is not None:
-            rate = max(2, own)  # for a layer of rate 1, the grid of rate 2, the finest possible
-            found_layers.append(LayerImbalance(name, rate, imbalance_of(field, rate)))
+    for layer, call, field in fields:
+        if layer in rates:
+            rate = max(2, rates[layer])  # for a layer of rate 1, the grid of rate 2, the finest possible
+            found_layers.append(LayerImbalance(call, rate, imbalance_of(field, rate)))
     return found_layers
-
-
-def _of_layer(name: str) -> str:
-    """A layer's name without the number of its call."""
-    return name.partition("#")[0]
 
 
 def _check_axes(network: Callable[..., jax.Array], sizes: tuple[int, ...]) -> None:
@@ -165,7 +156,7 @@ def in_evaluation(network: Callable[..., jax.Array], inputs: jax.Array, layout: 
     """
     if isinstance(network, nnx.Module):
         network.eval()
-    if isinstance(network, linen.Module) and network.scope is None:
+    if is_unbound_linen(network):
         given = inputs if layout == "channels_last" else jnp.moveaxis(inputs, -1, 1)[0]
         variables = jax.jit(network.init)(jax.random.key(0), given)
         network = cast("Callable[..., jax.Array]", partial(network.apply, variables))
