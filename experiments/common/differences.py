@@ -20,7 +20,7 @@ def draw_differences(comparison: Comparison[RunConfig], path: Path) -> bool:
     pairs = [paired_differences(comparison, config.baseline, score) for score in shown]
     differences = {comparison.labels[method]: [each[method] for each in pairs] for method in pairs[0]}
     block = Block(f"seeds {listed(comparison.seeds)}", rows_of(differences, shown))
-    title = message([block], shown[0], comparison.labels[config.baseline])
+    title = message(block.rows, shown[0], comparison.labels[config.baseline])
     draw_forest([block], shown, path, title=title, note=f"{comparison.title}; val")
     return True
 

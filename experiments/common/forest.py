@@ -1,6 +1,6 @@
 """A table of paired differences as a picture: a mean and its interval for each method and score."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,9 +71,9 @@ def rows_of(differences: Mapping[str, Sequence[Difference | None]], shown: Seque
     ]
 
 
-def message(blocks: Sequence[Block], score: Score, baseline: str) -> str:
+def message(differences: Iterable[Row], score: Score, baseline: str) -> str:
     """How many differences of a score are distinguishable from chance."""
-    rows = [row for block in blocks for row in block.rows if score.title in row.differences]
+    rows = [row for row in differences if score.title in row.differences]
     better = [
         row
         for row in rows
@@ -83,7 +83,8 @@ def message(blocks: Sequence[Block], score: Score, baseline: str) -> str:
     counted = " and ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in counts.items() if count)
     tests = f"Of {len(rows)} difference{'s' * (len(rows) != 1)} in {score.title} to the baseline"
     tests = f"{tests}, {baseline}" if baseline != "baseline" else tests
-    rest = "" if sum(counts.values()) == len(rows) else "; the others are not distinguishable from chance"
+    others = len(rows) - sum(counts.values())
+    rest = f"; the other{' is' if others == 1 else 's are'} not distinguishable from chance" if others else ""
     return f"{tests}, {counted}{rest}" if counted else f"{tests}, none is distinguishable from chance"
 
 

@@ -89,4 +89,5 @@ def draw_differences(cells: Sequence[Cell], path: Path) -> None:
     ]
     found = [Block(f"{LABELS[method]}: {condition}", rows) for (method, condition), rows in blocks.items()]
     note = "by what stands before the dilated layers; significant: over all tests of a score in this figure (Holm)"
-    draw_forest(found, shown, path, title=message(found, shown[0], "baseline"), note=note)
+    title = message((row for block in found for row in block.rows), shown[0], "baseline")
+    draw_forest(found, shown, path, title=title, note=note)

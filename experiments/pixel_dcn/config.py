@@ -165,10 +165,23 @@ DEMO = Preset(
 )
 
 CAMVID = Preset(
-    Config(data=DataConfig(name="camvid", mirror=True), steps=20000),
-    "CamVid street scenes at 256x256, U-Net from scratch, --data.root FOLDER",
-    f"{_NEW} This recipe is ours, with one rate for all layers. Methods from other papers, not yet measured "
-    "by this recipe: resize_conv, sub_pixel, sub_pixel_blur, carafe, dysample.",
+    Config(
+        model=ModelConfig(width=16),
+        data=DataConfig(name="camvid", size=(128, 160), mirror=True),
+        optim=OptimizerConfig(schedule="one_cycle", learning_rate=0.002, loss="cross_entropy + dice"),
+        steps=300,
+        batch_size=4,
+        evaluate_every=300,
+        checkpoint_every=100,
+    ),
+    "CamVid street scenes at 128x160, U-Net of a quarter of the width from scratch, --data.root FOLDER; some three "
+    "minutes a method on two cores",
+    "The analysis was written down before the first comparison: mean IoU on test is the primary score, with a paired t "
+    "test of each layer against DCL over the seeds 0 to 4, and Holm's correction. The rate is one for all layers, and "
+    f"nothing is chosen on val. {_NEW} This recipe is ours. Methods from other papers, not measured by this recipe: "
+    "sub_pixel_blur, carafe, dysample.",
+    methods=("dcl", "ipixel_dcl", "pixel_dcl", "fast_pixel_dcl", "resize_conv", "sub_pixel"),
+    seeds=(0, 1, 2, 3, 4),
 )
 
 THIN = Preset(

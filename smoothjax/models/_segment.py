@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +55,7 @@ def segment(
       The classes, `[H, W]` of the smallest unsigned integers that hold K.
 
     Raises:
-      ValueError: `image` is not `[H, W, C]`, or an option is out of range.
+      ValueError: `image` is not `[H, W, C]`, an option is out of range, or the model fails for such images.
 
     Example:
       >>> import numpy as np
@@ -200,14 +201,26 @@ def _logits_of(model: nnx.Module | Logits, stride: int) -> Logits:
     if isinstance(model, nnx.Module):
         graph, state = nnx.split(model)
         return partial(_forward, graph, state, stride)
-    return lambda images: _at_full_size(model(images), images, stride)
+    return lambda images: _at_full_size(_called(model, images), images, stride)
 
 
 @partial(jax.jit, static_argnums=(0, 2))
 def _forward(graph: nnx.GraphDef[nnx.Module], state: nnx.State, stride: int, images: jax.Array) -> jax.Array:
     model = nnx.merge(graph, state)
     model.eval()
-    return _at_full_size(model(images), images, stride)  # pyright: ignore[reportCallIssue]  # a network is called
+    return _at_full_size(_called(cast(Logits, model), images), images, stride)
+
+
+def _called(model: Logits, images: jax.Array) -> jax.Array:
+    """Calls a model; JAX says only which convolution does not fit."""
+    try:
+        return model(images)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().split("\n\n")[0].rstrip(".")
+        raise ValueError(
+            f"model must take images [1, h, w, C], but of shape {list(images.shape)} it does not: {reason}: give "
+            "a network of images alone, and an image of as many channels as it was made for"
+        ) from error
 
 
 def _at_full_size(logits: jax.Array, images: jax.Array, stride: int) -> jax.Array:

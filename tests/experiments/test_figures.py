@@ -177,6 +177,9 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         assert (stored / name).is_file()
     texts = [text.get_text() for figure in drawn for text in figure.findobj(Text)]
     assert "segmentation on CamVid, ResNet-18, 500 steps of 6, scale 0.5, width 32; test" in texts
+    # Both protocols choose one rate for two of the methods: a difference counts once.
+    counted = "Of 3 differences in boundary IoU to the baseline, 1 is better and 1 is worse; the other is not"
+    assert f"{counted} distinguishable from chance" in texts
     texts = [text.replace("the folder isbi2012_em", "") for text in texts]  # a name that a user gave
     assert not [text for text in texts if re.search(r"_|\b(data|init|model|optim)\.", text)]
     assert "DRN" in texts  # and a method has the name of its table

@@ -143,3 +143,12 @@ def test_nan_is_no_class(tile):
     image[3, 3] = np.nan
     with pytest.raises(ValueError, match="model must give logits, got NaN: look for NaN in the image after prepare"):
         models.segment(lambda x: jnp.ones((*x.shape[:3], 2)) * x.sum(), image, prepare=lambda x: x, tile=tile)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_image_of_other_channels_is_refused_by_its_shape(compiled):
+    """Only the convolution at fault was named, in XLA's words."""
+    network = nnx.Conv(3, 5, (3, 3), rngs=nnx.Rngs(0))
+    model = network if compiled else lambda images: network(images)
+    with pytest.raises(ValueError, match=r"of shape \[1, 9, 8, 4\] it does not: .* an image of as many channels"):
+        models.segment(model, np.zeros((9, 8, 4), np.uint8))
