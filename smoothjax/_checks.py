@@ -7,16 +7,13 @@ Structure (rank, dtype) is asserted with chex and raises `AssertionError`; meani
 import operator
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, TypeGuard, cast
+from typing import SupportsIndex, TypeAlias, TypeGuard, cast
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import ArrayLike, DTypeLike
-
-if TYPE_CHECKING:
-    from flax import linen
 
 DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16, jnp.float64)
 
@@ -30,13 +27,13 @@ Pairs: TypeAlias = tuple[tuple[int, int], ...]
 """Resolved padding: `(low, high)` of every axis."""
 
 
-def is_linen(model: object) -> "TypeGuard[linen.Module]":
+def is_linen(model: object) -> bool:
     """Whether this is a module of Flax Linen, which whoever has made one has imported."""
     linen = sys.modules.get("flax.linen")
     return linen is not None and isinstance(model, linen.Module)
 
 
-def is_unbound_linen(model: object) -> "TypeGuard[linen.Module]":
+def is_unbound_linen(model: object) -> bool:
     """Whether this is a module of Flax Linen without variables, which cannot be called."""
     return is_linen(model) and getattr(model, "scope", None) is None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 #: Files beside the layers, which import none of them.
-COMMON = ("names", "loss_terms", "_checks", "_meshes", "_programs", "progress", "augmentation")
+COMMON = ("names", "loss_terms", "_checks", "_meshes", "_programs", "compilation", "progress", "augmentation")
 LAYERS = {
     "ops": {"jax", "chex", *COMMON},
     "nn": {"jax", "flax", "ops", *COMMON},
@@ -24,7 +24,7 @@ LAYERS = {
     },
     "metrics": {"jax", "chex", "numpy", *COMMON},
     "analysis": {"jax", "flax", "numpy", "matplotlib", "chex", "ops", "nn", *COMMON},
-    "diagnose": {"jax", "flax", "numpy", "matplotlib", "tyro", "data", "analysis", "files", "command_line"},
+    "diagnose": {"jax", "flax", "numpy", "matplotlib", "tyro", "data", "analysis", "files", "command_line", "_checks"},
     "command_line": {"tyro", "files", "_typeshed"},
 }
 PACKAGE = Path(__file__).resolve().parents[1] / "smoothjax"
@@ -76,7 +76,7 @@ def test_the_files_beside_the_layers_import_none_of_them():
     """Command lines import `names` and `loss_terms`, which must not bring JAX; every layer imports `_checks`."""
     for name, allowed in (
         *(("names", set()), ("loss_terms", {"names"}), ("augmentation", set()), ("progress", {"tqdm"})),
-        *(("_checks", {"jax", "chex"}), ("_meshes", {"jax"}), ("_programs", {"jax"})),
+        *(("_checks", {"jax", "chex"}), ("_meshes", {"jax"}), ("_programs", {"jax"}), ("compilation", {"jax"})),
     ):
         assert _imports(PACKAGE / f"{name}.py") <= allowed | set(sys.stdlib_module_names)
 

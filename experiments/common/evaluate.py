@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from smoothjax import training
+from smoothjax.compilation import JitByShape
 from smoothjax.progress import Progress
 
 from .comparison import C, Result
@@ -34,7 +35,7 @@ class Scorer(Generic[C, T, S, M]):
     def __init__(self, study: Study[C, T, S, M], config: C, network: Network[M], mesh: Mesh):
         self._study, self._config, self._mesh = study, fill_devices(config, mesh.size), mesh
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
-        self._score = jax.jit(
+        self._score = JitByShape(
             lambda trees, batch: study.score(config, network.model(trees), batch), out_shardings=(everywhere, split)
         )
 

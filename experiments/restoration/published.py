@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from smoothjax import models, weights
+from smoothjax.compilation import JitByShape
 from smoothjax.files import write_whole
 from smoothjax.names import RestorationTask
 from smoothjax.progress import track
@@ -50,7 +50,7 @@ def score_weights(file: Path, task: RestorationTask, folder: Path, split: str) -
     STUDY.check_scored_data(config, None, source)
     network = Network.of(read_weights(file, task))
 
-    score = jax.jit(lambda variables, batch: STUDY.score(config, network.model(variables), batch)[0])
+    score = JitByShape(lambda variables, batch: STUDY.score(config, network.model(variables), batch)[0])
     found, variables = dict[int, Scores](), Trees.of(network)
     # One image at a time: every one has its own scores.
     for batch in track(held_out_batches(source, config), "evaluate", len(source), unit="images"):

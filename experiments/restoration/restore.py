@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from smoothjax import analysis, data, models
+from smoothjax.compilation import JitByShape
 from smoothjax.names import RestorationTask
 from smoothjax.progress import track
 
@@ -44,7 +44,7 @@ class Restorer(ABC, Generic[R]):
 
     def __init__(self, network: Network[R], variables: Variables):
         self._variables = Trees.of(variables)
-        self._whole = jax.jit(lambda variables, images: in_8_bits(restored(network.model(variables), images)))
+        self._whole = JitByShape(lambda variables, images: in_8_bits(restored(network.model(variables), images)))
 
     @staticmethod
     def of_weights(path: Path, task: RestorationTask) -> "Restorer[models.GCANet]":
@@ -82,8 +82,8 @@ class GCANetRestorer(Restorer[models.GCANet]):
     def __init__(self, network: Network[models.GCANet], variables: Variables):
         super().__init__(network, variables)
         self._task: RestorationTask = network.model(variables).task
-        self._measure = jax.jit(lambda variables, x: measure(network.model(variables), x))
-        self._apply_with = jax.jit(lambda variables, found, x: apply_with(network.model(variables), found, x))
+        self._measure = JitByShape(lambda variables, x: measure(network.model(variables), x))
+        self._apply_with = JitByShape(lambda variables, found, x: apply_with(network.model(variables), found, x))
 
     def rows(self, image: np.ndarray, tile: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
         """See `Restorer`."""
@@ -102,7 +102,7 @@ class StackRestorer(Restorer[models.DilatedDenoiser]):
 
     def __init__(self, network: Network[models.DilatedDenoiser], variables: Variables):
         super().__init__(network, variables)
-        self._apply = jax.jit(lambda variables, images: restored(network.model(variables), images))
+        self._apply = JitByShape(lambda variables, images: restored(network.model(variables), images))
 
     def rows(self, image: np.ndarray, tile: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
         """See `Restorer`."""

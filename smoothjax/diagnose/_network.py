@@ -158,8 +158,9 @@ def in_evaluation(network: Callable[..., jax.Array], inputs: jax.Array, layout: 
         network.eval()
     if is_unbound_linen(network):
         given = inputs if layout == "channels_last" else jnp.moveaxis(inputs, -1, 1)[0]
-        variables = jax.jit(network.init)(jax.random.key(0), given)
-        network = cast("Callable[..., jax.Array]", partial(network.apply, variables))
+        module: Any = network
+        variables = jax.jit(module.init)(jax.random.key(0), given)
+        network = partial(module.apply, variables)
     if of_equinox(network):
         network = sys.modules["equinox"].nn.inference_mode(network)
     return channels_last(network) if layout == "channels_first" else network

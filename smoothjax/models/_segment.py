@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from .._checks import check_bool, check_int, is_unbound_linen
+from ..compilation import JitByShape
 from ..progress import Progress
 from ._averaging import Averaging, Logits, average_logits, resample, scaled_length, tent, window_starts
 from ._bands import blended_rows
@@ -38,8 +39,9 @@ def segment(
     windows, for every scale and mirror image. The result equals that of `average_logits`.
 
     Args:
-      model: a network from images `[1, h, w, C]` to logits `[1, h', w', K]`; it is compiled once for each size of
-        windows, and used in evaluation mode. Or a function that does the same, called directly, so compile it.
+      model: a network from images `[1, h, w, C]` to logits `[1, h', w', K]`; it is compiled for each size of windows,
+        see `compilation.JitByShape`, and used in evaluation mode. Or a function that does the same, called directly, so
+        compile it.
       image: `[H, W, C]`, uint8 or floating point.
       prepare: preprocesses a part of the image pixel by pixel, such as a `weights.Preprocessing`; by default numbers
         are only cast to float32.
@@ -200,15 +202,17 @@ def _logits_of(model: nnx.Module | Logits, stride: int) -> Logits:
         )
     if isinstance(model, nnx.Module):
         graph, state = nnx.split(model)
-        return partial(_forward, graph, state, stride)
+        return partial(_FORWARD, graph, state, stride)
     return lambda images: _at_full_size(_called(model, images), images, stride)
 
 
-@partial(jax.jit, static_argnums=(0, 2))
 def _forward(graph: nnx.GraphDef[nnx.Module], state: nnx.State, stride: int, images: jax.Array) -> jax.Array:
     model = nnx.merge(graph, state)
     model.eval()
     return _at_full_size(_called(cast(Logits, model), images), images, stride)
+
+
+_FORWARD = JitByShape(_forward, static_argnums=(0, 2))
 
 
 def _called(model: Logits, images: jax.Array) -> jax.Array:

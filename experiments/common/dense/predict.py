@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
 from smoothjax import data, models
+from smoothjax.compilation import JitByShape
 from smoothjax.progress import track
 
 from ..network import M, Trees
@@ -68,10 +70,10 @@ def _masks(
     def apply(given: Trees, images: jax.Array, size: tuple[int, int]) -> jax.Array:
         return study.segment(config, trained.network.model(given), images, size)
 
-    compiled = jax.jit(apply, static_argnames="size")
+    compiled = JitByShape(apply, static_argnames="size")
     for batch in batches_of(seen, 1, statistics):
         index = int(batch["index"][0])
-        masks = compiled(trees, batch["image"], size=source.size(index))
+        masks = compiled(trees, jnp.asarray(batch["image"]), size=source.size(index))
         yield index, np.asarray(masks[0], np.uint8)
 
 
@@ -80,7 +82,7 @@ def _by_tiles(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """`_masks` that needs, besides an image and its mask, the memory of a few rows of tiles."""
     trees, (mean, std) = Trees.of(trained.state), normalization(trained.config)
-    compiled = jax.jit(lambda given, images: study.logits(trained.config, trained.network.model(given), images))
+    compiled = JitByShape(lambda given, images: study.logits(trained.config, trained.network.model(given), images))
     averaging = study.averaging
     for index in range(len(source)):
         yield (
