@@ -252,7 +252,9 @@ def check_choice(name: str, value: object, choices: Collection[object], *, remed
     """Refuses a value that is not among the choices: None, text and whole numbers."""
     # An array would compare by its elements, and 8.0 would equal 8.
     if not (value is None or isinstance(value, str) or is_int(value)) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}: {remedy}")
+        # For another type, quotes show the difference of "0" and 0.
+        shown = str if isinstance(value, str) or value is None else repr
+        raise ValueError(f"{name} must be one of {', '.join(map(shown, choices))}, got {value!r}: {remedy}")
 
 
 def check_rates(name: str, rates: object, remedy: str) -> tuple[int, ...]:

@@ -139,6 +139,7 @@ def test_refuses():
     make: Any = models.EfficientNetLiteEncoder
     for options, message in (
         ({"variant": "5"}, "variant must be one of 0, 1, 2, 3, 4, got '5'"),
+        ({"variant": 0}, "variant must be one of '0', '1', '2', '3', '4', got 0"),
         ({"output_stride": 4}, "output_stride must be one of 8, 16, 32, got 4"),
         ({"smoothing": "hdc"}, "smoothing must be one of none, multigrid, .*, got 'hdc'"),
         ({"smoothing": "ss_conv"}, "'ss_conv' has no dilated layer to act on at output_stride 32"),
