@@ -169,6 +169,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         "camvid_unet_rivals.png",
         "celeba_vae.png",
         "em_deeplab.png",
+        "em_unet.png",
         "gridding.png",
     ]
     page = Path(repository, "experiments/RESULTS.md").read_text()
