@@ -171,6 +171,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         "em_deeplab.png",
         "em_unet.png",
         "gridding.png",
+        "voc_forks.png",
     ]
     page = Path(repository, "experiments/RESULTS.md").read_text()
     for name in names:
