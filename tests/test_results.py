@@ -187,6 +187,9 @@ def test_forks_are_quoted_as_measured():
         measured = _measured(tables)
         for page in pages:
             assert _quoted(page) == [measured[method] for method in order]
+    rows = [[cell.strip() for cell in line.split("|")] for line in first.splitlines() if line.startswith("| ")]
+    without, smoothed = (next(row[5].split()[0] for row in rows if row[1] == name) for name in ("none", "ss_conv"))
+    assert f"{without} % without and {smoothed} % with SS convolution" in " ".join(readme.split())
     assert "0.5 with 94 %" in second  # the power that the page and the guide name
     assert "0.5 with 12 %" in voc
 
