@@ -199,7 +199,7 @@ def test_thin_structures_are_quoted_as_measured():
     section = RESULTS.read_text().split("## Thin structures")[1].split("\n## ")[0]
     guide = (ROOT / "docs/pages/guides/when.md").read_text().split("## On thin structures")[1].split("\n## ")[0]
     parts = re.split(r"### (?=[A-Z])", section)
-    assert len(parts) == 2
+    assert len(parts) == 3
     everywhere = set[str]()
     for part in parts:
         measured = set(_measured(part).values())
@@ -210,7 +210,9 @@ def test_thin_structures_are_quoted_as_measured():
     quoted = _quoted(guide)
     assert len(quoted) >= 6
     assert set(quoted) <= everywhere
-    assert ["0.5 with 83 %" in parts[0], "0.5 with 76 %" in parts[1]] == [True, True]
+    for part, power in zip(parts, (83, 76, 5), strict=True):
+        assert f"probability of {power} %" in " ".join(part.split("```")[0].split())
+        assert f"and 0.5 with {power} %" in part
 
 
 def test_costs_are_those_measured():

@@ -168,6 +168,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
         "camvid_unet.png",
         "camvid_unet_rivals.png",
         "celeba_vae.png",
+        "drive_deeplab.png",
         "em_deeplab.png",
         "em_unet.png",
         "gridding.png",
@@ -182,7 +183,7 @@ def test_stored_results_are_drawn_by_one_command(tmp_path, capsys, drawn, reposi
     # Both protocols choose one rate for two of the methods: a difference counts once.
     counted = "Of 3 differences in boundary IoU to the baseline, 1 is better and 1 is worse; the other is not"
     assert f"{counted} distinguishable from chance" in texts
-    texts = [text.replace("the folder isbi2012_em", "") for text in texts]  # a name that a user gave
+    texts = [re.sub("the folder (isbi2012_em|drive)", "", text) for text in texts]  # a name that a user gave
     assert not [text for text in texts if re.search(r"_|\b(data|init|model|optim)\.", text)]
     assert "DRN" in texts  # and a method has the name of its table
     assert main([str(stored / "timing.json")]) == 1
